@@ -1,0 +1,51 @@
+"""Everything that can go wrong, as one small tree.
+
+::
+
+    ClearmlHpoError          base: catch this to catch all of them
+    ├── InputError           something a person wrote is wrong: a file, an option, a name (exit code 2)
+    ├── ApiError             a ClearML server refused a call (carries endpoint, code, subcode)
+    ├── ServerError          the embedded server cannot start, or none answers at its address
+    ├── AgentError           agents cannot be started or stopped
+    └── StudyError           the study cannot go on (exit code 1)
+
+Each message says what was wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class ClearmlHpoError(Exception):
+    """Base of all errors raised by this package."""
+
+
+class InputError(ClearmlHpoError):
+    """Something a person wrote is wrong: a file, an option, a name."""
+
+
+class ApiError(ClearmlHpoError):
+    """A ClearML server refused a call.
+
+    Attributes:
+        endpoint: ``service.action``, such as ``tasks.clone``.
+        code: HTTP status, equal to the envelope's ``result_code``.
+        subcode: ClearML's ``result_subcode``, such as 101 for an unknown task; 0 if there was none.
+    """
+
+    def __init__(self, endpoint: str, code: int, subcode: int, message: str) -> None:
+        super().__init__(f"{endpoint} was refused ({code}/{subcode}): {message}")
+        self.endpoint = endpoint
+        self.code = code
+        self.subcode = subcode
+
+
+class ServerError(ClearmlHpoError):
+    """The embedded server cannot start, or none answers at its address."""
+
+
+class AgentError(ClearmlHpoError):
+    """Agents cannot be started or stopped."""
+
+
+class StudyError(ClearmlHpoError):
+    """The study cannot go on."""

@@ -1,0 +1,72 @@
+"""The only reader of the process environment; everything else is handed values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """Where a ClearML server is, and a key pair for it.
+
+    Nothing else distinguishes the embedded server from ClearML's own.
+    """
+
+    api: str
+    web: str
+    files: str
+    access_key: str
+    secret_key: str
+
+    def environ(self) -> dict[str, str]:
+        """The variables with which any ClearML program uses this server."""
+        return {
+            "CLEARML_API_HOST": self.api,
+            "CLEARML_WEB_HOST": self.web,
+            "CLEARML_FILES_HOST": self.files,
+            "CLEARML_API_ACCESS_KEY": self.access_key,
+            "CLEARML_API_SECRET_KEY": self.secret_key,
+        }
+
+    def task_url(self, project_id: str, task_id: str) -> str:
+        """The web page of a task, as the SDK prints it."""
+        return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/log"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        home: where the embedded server and the agents keep their state (``CLEARML_HPO_HOME``).
+        clearml_configured: whether a ClearML server is configured, by variables or by a clearml.conf.
+    """
+
+    home: Path
+    clearml_configured: bool
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings from ``environ`` (default: this process's environment)."""
+    env = os.environ if environ is None else environ
+    home = env.get("CLEARML_HPO_HOME")
+    config_file = Path(env.get("CLEARML_CONFIG_FILE") or "~/clearml.conf").expanduser()
+    return Settings(
+        home=Path(home).expanduser() if home else Path(platformdirs.user_state_dir("clearml-hpo")),
+        clearml_configured=bool(env.get("CLEARML_API_HOST")) or config_file.is_file(),
+    )
+
+
+def use_server(server: ServerAddress) -> None:
+    """Makes this process, and those it starts, talk to ``server``; call before ``clearml`` is imported."""
+    os.environ.update(server.environ())
+
+
+def child_environ(**changes: str) -> dict[str, str]:
+    """The environment for a process to be started: this process's, with ``changes``."""
+    return {**os.environ, **changes}
