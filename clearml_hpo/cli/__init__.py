@@ -1,0 +1,61 @@
+"""The command line: one file per command, loaded when it is called.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from clearml_hpo.errors import ClearmlHpoError, InputError
+
+_COMMANDS = {
+    "run": "clearml_hpo.cli.run",
+    "check": "clearml_hpo.cli.check",
+    "server": "clearml_hpo.cli.server",
+    "agents": "clearml_hpo.cli.agents",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module only when that command is asked for, so that ``--help`` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except InputError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        except ClearmlHpoError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clearml-hpo")
+def main() -> None:
+    """Hyperparameter optimisation for ClearML: one study file, from a laptop to a fleet of GPU servers.
+
+    \b
+    Examples:
+      clearml-hpo check study.yaml            is the study file sound?
+      clearml-hpo run study.yaml              run it on the ClearML server that is configured
+      clearml-hpo run study.yaml --local      run it here: embedded server, agents, everything
+      clearml-hpo server start                an embedded ClearML server for this machine
+      clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU
+    """
