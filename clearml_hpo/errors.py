@@ -14,6 +14,9 @@ Each message says what was wrong, where, and what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ClearmlHpoError(Exception):
     """Base of all errors raised by this package."""
@@ -49,3 +52,9 @@ class AgentError(ClearmlHpoError):
 
 class StudyError(ClearmlHpoError):
     """The study cannot go on."""
+
+
+def nearest(found: str, allowed: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for a misspelt name, or nothing if no allowed name is near."""
+    near = difflib.get_close_matches(found, list(allowed), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
