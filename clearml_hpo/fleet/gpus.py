@@ -1,0 +1,59 @@
+"""Which GPUs this machine has, as ``nvidia-smi`` tells, and of those the ones this process may use."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from clearml_hpo.settings import child_environ
+
+_GPU = re.compile(r"^GPU (?P<index>\d+): .*\(UUID: (?P<uuid>[^)]+)\)")
+_MIG = re.compile(r"^\s+MIG .*\(UUID: (?P<uuid>[^)]+)\)")
+
+
+def detect_gpus() -> tuple[str, ...]:
+    """Indices (of a GPU split by MIG: the UUIDs of its parts) that an agent can be given; () if none."""
+    return visible(parse(_nvidia_smi()), child_environ().get("CUDA_VISIBLE_DEVICES"))
+
+
+def parse(listing: str) -> dict[str, tuple[str, ...]]:
+    """``nvidia-smi -L`` as GPU → all names it goes by: its index, its UUID; or the UUIDs of its MIG parts."""
+    gpus: dict[str, tuple[str, ...]] = {}
+    whole = ""
+    for line in listing.splitlines():
+        if gpu := _GPU.match(line):
+            whole = gpu["index"]
+            gpus[whole] = (whole, gpu["uuid"])
+        elif mig := _MIG.match(line):
+            gpus.pop(whole, None)  # a GPU in MIG mode is reached by its parts alone
+            gpus[mig["uuid"]] = (mig["uuid"],)
+    return gpus
+
+
+def visible(gpus: dict[str, tuple[str, ...]], wanted: str | None) -> tuple[str, ...]:
+    """Those of ``gpus`` that ``CUDA_VISIBLE_DEVICES=wanted`` leaves, in its order.
+
+    As in CUDA, unset means all, and the first name that is no GPU ends the list.
+    """
+    if wanted is None:
+        return tuple(gpus)
+    chosen: list[str] = []
+    for word in wanted.split(","):
+        match = next((gpu for gpu, names in gpus.items() if _names(word.strip(), names)), None)
+        if match is None or match in chosen:
+            break
+        chosen.append(match)
+    return tuple(chosen)
+
+
+def _names(word: str, names: tuple[str, ...]) -> bool:
+    by_prefix = word.startswith(("GPU-", "MIG-"))  # CUDA accepts the beginning of a UUID
+    return any(name == word or (by_prefix and name.startswith(word)) for name in names)
+
+
+def _nvidia_smi() -> str:
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

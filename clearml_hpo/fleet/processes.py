@@ -1,0 +1,90 @@
+"""Processes that outlive the one which looks at them: known by pid and birth, ended with all they started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process for good: pids come again, a pid with its time of birth does not."""
+
+    pid: int
+    created: float
+
+
+def identify(pid: int) -> ProcessId:
+    """The process that has ``pid`` now; of one that is gone, an identity that is not alive."""
+    try:
+        return ProcessId(pid, psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return ProcessId(pid, 0.0)
+
+
+def is_alive(process: ProcessId | None) -> bool:
+    """Whether it runs (a zombie does not)."""
+    if process is None:
+        return False
+    try:
+        now = psutil.Process(process.pid)
+        return abs(now.create_time() - process.created) < 0.01 and now.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until_gone(process: ProcessId, timeout_s: float) -> bool:
+    """Waits for a process, a child of this one or not; whether it has ended."""
+    deadline = time.monotonic() + timeout_s
+    while is_alive(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    with contextlib.suppress(ChildProcessError):  # a child of this process leaves no zombie behind
+        os.waitpid(process.pid, os.WNOHANG)
+    return True
+
+
+def send(process: ProcessId, number: signal.Signals) -> None:
+    """Signals a process if it is still that one."""
+    if is_alive(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
+def session_members(session: int) -> list[int]:
+    """Pids of all living processes of a session, whatever process groups they made.
+
+    An agent is started as the leader of a session of its own, so these are the agent, its task, and what the
+    task started, also when the agent is dead and they belong to nobody.
+    """
+    members = []
+    for process in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) == session and process.info["status"] != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
+    return members
+
+
+def end_session(leader: ProcessId, grace_s: float = 3.0) -> None:
+    """Ends all processes of a leader's session: asks them to terminate, then kills those that have not.
+
+    With no ``grace_s`` they are killed without being asked.
+    While a session has members its leader's pid is not given to another process. So if it was, nobody is left.
+    """
+    if psutil.pid_exists(leader.pid) and identify(leader.pid) != leader:
+        return
+    asked = [(signal.SIGTERM, grace_s)] if grace_s else []
+    for number, patience_s in (*asked, (signal.SIGKILL, 5.0)):
+        for pid in session_members(leader.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+                os.kill(pid, signal.SIGCONT)  # a frozen one could not follow
+        deadline = time.monotonic() + patience_s
+        while session_members(leader.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)

@@ -1,0 +1,89 @@
+"""What supervision needs of the server's queues: that they exist, and that they pause."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from clearml_hpo.errors import ApiError, ClearmlHpoError
+from clearml_hpo.fleet.api import Api
+
+CLOSED = "force_workers:off"
+"""ClearML's own tag: while a queue has it, an agent that looks into that queue takes nothing."""
+_NAME_TAKEN = 801
+
+_log = logging.getLogger(__name__)
+
+
+def queue_id(api: Api, name: str) -> str:
+    """The id of a queue, which is made if there is none."""
+    if found := _queues_named(api, name):
+        return found
+    try:
+        return str(api.call("queues.create", name=name)["id"])
+    except ApiError as error:
+        if error.subcode != _NAME_TAKEN:
+            raise
+    return _queues_named(api, name)  # another was quicker
+
+
+def _queues_named(api: Api, name: str) -> str:
+    queues = api.call("queues.get_all", name=f"^{re.escape(name)}$", only_fields=["id"])["queues"]
+    return str(queues[0]["id"]) if queues else ""
+
+
+class Gates:
+    """Closes queues for the moment that an agent takes to leave between two tasks.
+
+    An agent that has ended a task asks for the next one within milliseconds, and the unmodified agent cannot be
+    told not to. But it reads its queue's tags first. So at the end of its task the queue is closed, for all
+    agents, until this one has seen that there is nothing to take: half a second or so.
+
+    ``record`` is called before the server hears of a closed queue, so that it is opened again also after this
+    process was killed.
+    """
+
+    def __init__(self, api: Api, record: Callable[[], None]) -> None:
+        self._api = api
+        self._record = record
+        self._holders: dict[str, int] = {}
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """Ids of the queues that are closed now."""
+        return tuple(self._holders)
+
+    @contextlib.contextmanager
+    def hold(self, queue: str) -> Iterator[None]:
+        """Keeps a queue closed for as long as at least one holder is inside."""
+        self._holders[queue] = self._holders.get(queue, 0) + 1
+        if self._holders[queue] == 1:
+            self._record()
+            attempt(lambda: set_closed(self._api, queue, True), f"queue {queue} could not be closed")
+        try:
+            yield
+        finally:
+            self._holders[queue] -= 1
+            if not self._holders[queue]:
+                attempt(lambda: set_closed(self._api, queue, False), f"queue {queue} could not be opened")
+                del self._holders[queue]
+                self._record()
+
+
+def set_closed(api: Api, queue: str, closed: bool) -> None:
+    """Closes a queue for all agents, or opens it."""
+    tags = list(api.call("queues.get_by_id", queue=queue)["queue"].get("tags") or [])
+    wanted = [*(tag for tag in tags if tag != CLOSED), *([CLOSED] if closed else [])]
+    if wanted != tags:
+        api.call("queues.update", queue=queue, tags=wanted)
+
+
+def attempt(call: Callable[[], Any], otherwise: str) -> None:
+    """Makes a call that is not worth failing for: says ``otherwise`` if the server refuses or is not there."""
+    try:
+        call()
+    except ClearmlHpoError as error:
+        _log.warning("%s: %s", otherwise, error)

@@ -1,0 +1,84 @@
+"""What becomes of a task whose agent is gone: none may stay "in progress", or "queued" in no queue."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from clearml_hpo.errors import ClearmlHpoError
+from clearml_hpo.fleet.api import Api
+from clearml_hpo.fleet.queues import attempt
+
+SETTLE_S = 1.0
+"""A living agent's task is "queued" and in no queue for milliseconds, between being taken and being started."""
+
+_log = logging.getLogger(__name__)
+
+
+def after_death(api: Api, worker_id: str, queue: str, task: str | None, started: bool) -> None:
+    """Sees to the task of an agent that died: a started one is marked lost, any other one is put back.
+
+    Args:
+        api: the server.
+        worker_id: the agent.
+        queue: id of its queue.
+        task: the task that it said it had taken; it may have died before it could say so.
+        started: whether that task's process was started.
+    """
+    try:
+        if task and started:
+            if end_task(api, task, "failed", f"lost: agent {worker_id} died"):
+                _log.warning("%s: its task %s is lost", worker_id, task)
+        elif task:
+            return_task(api, task, queue)
+            _log.warning("%s: its task %s, not yet started, is back in its queue", worker_id, task)
+        for stray in return_strays(api, queue):
+            _log.warning("task %s was in no queue and is back in %s", stray, queue)
+    except ClearmlHpoError as error:
+        _log.warning("%s: the server could not be told about its task: %s", worker_id, error)
+
+
+def end_task(api: Api, task: str, action: str, reason: str) -> bool:
+    """Ends a task that is still "in progress" as ``failed`` or ``stopped``; whether it was so."""
+    found = api.call("tasks.get_all", id=[task], only_fields=["status"])["tasks"]
+    if not found or found[0]["status"] != "in_progress":
+        return False
+    api.call(f"tasks.{action}", task=task, force=True, status_reason=reason, status_message=reason)
+    return True
+
+
+def return_task(api: Api, task: str, queue: str) -> None:
+    """Puts a task that an agent had taken but not started back to the front of its queue."""
+    api.call("tasks.reset", task=task, force=True)
+    api.call("tasks.enqueue", task=task, queue=queue)
+    attempt(
+        lambda: api.call("queues.move_task_to_front", queue=queue, task=task),
+        f"task {task} is last in its queue, not first",
+    )
+
+
+def return_strays(api: Api, queue: str, settle_s: float = SETTLE_S) -> list[str]:
+    """Puts back the tasks that an agent took from a queue and died before it told the server; their ids."""
+    strays = _strays(api, queue)
+    if strays:
+        time.sleep(settle_s)
+        strays &= _strays(api, queue)
+    for task in strays:
+        api.call("tasks.dequeue", task=task)
+        api.call("tasks.enqueue", task=task, queue=queue)
+    return sorted(strays)
+
+
+def unregister(api: Api, worker_ids: set[str]) -> None:
+    """Takes workers that could not do so themselves off the server's list."""
+    for worker in api.call("workers.get_all")["workers"]:
+        if worker["id"] in worker_ids:
+            api.call("workers.unregister", worker=worker["id"])
+
+
+def _strays(api: Api, queue: str) -> set[str]:
+    fields = ["id", "execution.queue"]
+    queued = api.call("tasks.get_all", status=["queued"], only_fields=fields)["tasks"]
+    mine = {str(task["id"]) for task in queued if (task.get("execution") or {}).get("queue") == queue}
+    entries = api.call("queues.get_by_id", queue=queue)["queue"].get("entries") or []
+    return mine - {str(entry["task"]) for entry in entries}

@@ -1,0 +1,189 @@
+"""The process that keeps a fleet's agents running, and ends with all of them.
+
+Signals: SIGUSR1, and the agents leave, each after its current task; SIGTERM or SIGINT, and they leave at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from clearml_hpo.errors import ClearmlHpoError
+from clearml_hpo.fleet import daemon, recovery
+from clearml_hpo.fleet.agent import Agent, Launch
+from clearml_hpo.fleet.api import Api, configured_server
+from clearml_hpo.fleet.leaving import leave
+from clearml_hpo.fleet.processes import identify
+from clearml_hpo.fleet.queues import Gates, attempt, queue_id, set_closed
+from clearml_hpo.fleet.slots import AgentSlot, usable_cores
+from clearml_hpo.fleet.state import Fleet, FleetFolder, Plan
+from clearml_hpo.settings import child_environ
+
+TICK_S = 0.2
+LEAVING_TICK_S = 0.02
+PARENT_CHECK_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Runs the agents of one plan until it is told to stop."""
+
+    def __init__(self, folder: FleetFolder, plan: Plan, api: Api, *, parent: int | None = None) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._api = api
+        self._parent = parent
+        self._queues = {name: queue_id(api, name) for name in {slot.queue for slot in plan.slots}}
+        self._gates = Gates(api, self._record)
+        self._tmp = Path(tempfile.mkdtemp(prefix="clearml-hpo-"))
+        self._agents = [Agent(launch, on_death=self._recover) for launch in launches(folder, plan, self._tmp)]
+        self._recorded: Fleet | None = None
+        self._next_parent_check = 0.0
+        self.leaving = False
+        self.at_once = False
+
+    def run(self) -> None:
+        """Returns when all agents have left."""
+        departures: list[Iterator[None]] | None = None
+        try:
+            while departures is None or departures:
+                self._watch_parent()
+                if departures is None and self.leaving:
+                    _log.info("agents leave %s", "at once" if self.at_once else "after their current tasks")
+                    departures = [self._departure(agent) for agent in self._agents]
+                if departures is None:
+                    for agent in self._agents:
+                        agent.step()
+                else:
+                    departures = [departure for departure in departures if _goes_on(departure)]
+                self._record()
+                time.sleep(TICK_S if departures is None else LEAVING_TICK_S)
+        finally:
+            self._close()
+
+    def stop(self, at_once: bool) -> None:
+        """Makes ``run`` end; ``at_once`` also overrules an earlier, patient, call."""
+        self.leaving = True
+        self.at_once = self.at_once or at_once
+
+    def _departure(self, agent: Agent) -> Iterator[None]:
+        queue = self._queues[agent.launch.slot.queue]
+        task = None
+        for _ in leave(agent, self._gates, queue, at_once=lambda: self.at_once):
+            task = agent.tail.task
+            yield
+        if task:
+            reason = f"agent {agent.launch.worker_id} was stopped"
+            attempt(
+                lambda: recovery.end_task(self._api, task, "stopped", reason),
+                f"task {task} may still be shown as running",
+            )
+
+    def _recover(self, agent: Agent) -> None:
+        queue = self._queues[agent.launch.slot.queue]
+        recovery.after_death(self._api, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
+
+    def _watch_parent(self) -> None:
+        now = time.monotonic()
+        if self._parent is None or now < self._next_parent_check:
+            return
+        self._next_parent_check = now + PARENT_CHECK_S
+        if os.getppid() != self._parent:
+            _log.info("the process that started this fleet is gone")
+            self._parent = None
+            self.stop(at_once=True)
+
+    def _record(self) -> None:
+        fleet = Fleet(
+            name=self._plan.name,
+            supervisor=identify(os.getpid()),
+            agents=tuple(agent.state for agent in self._agents),
+            gates=self._gates.closed,
+            tmp=self._tmp,
+        )
+        if fleet != self._recorded:
+            self._folder.write_fleet(fleet)
+            self._recorded = fleet
+
+    def _close(self) -> None:
+        for agent in self._agents:
+            agent.ended()
+        for queue in self._gates.closed:
+            attempt(partial(set_closed, self._api, queue, False), f"queue {queue} stays closed")
+        workers = {agent.launch.worker_id for agent in self._agents}
+        attempt(lambda: recovery.unregister(self._api, workers), "workers stay on the server's list")
+        shutil.rmtree(self._tmp, ignore_errors=True)
+        self._folder.clear()
+        _log.info("fleet %s has ended", self._plan.name)
+
+
+def supervise(folder: FleetFolder, plan: Plan, *, parent: int | None = None) -> None:
+    """Runs a plan in this process until a signal ends it.
+
+    Args:
+        folder: where the fleet's files are.
+        plan: what to run.
+        parent: pid of the process without which the fleet is to end; None for none.
+
+    Raises:
+        AgentError: there is no server to work for.
+        ApiError: the server refused to name or make the queue.
+    """
+    supervisor = Supervisor(folder, plan, Api(plan.server or configured_server()), parent=parent)
+    with _signals({signal.SIGUSR1: False, signal.SIGTERM: True, signal.SIGINT: True}, supervisor.stop):
+        supervisor.run()
+
+
+def worker_id(fleet: str, slot: AgentSlot) -> str:
+    """``host:name``; fleets other than the default one put their own name before the slot's."""
+    name = slot.name if fleet == "default" else f"{fleet}-{slot.name}"
+    return f"{socket.gethostname()}:{name}"
+
+
+def launches(folder: FleetFolder, plan: Plan, tmp: Path) -> list[Launch]:
+    """How each agent of a plan is started."""
+    on_cpu = sum(slot.gpus is None for slot in plan.slots)
+    threads = max(1, usable_cores() // max(1, on_cpu))
+    result = []
+    for slot in plan.slots:
+        place = daemon.Workplace(worker_id(plan.name, slot), folder.path / slot.name, tmp / slot.name)
+        place.folder.mkdir(parents=True, exist_ok=True)
+        place.tmp.mkdir()
+        environ = daemon.environ(child_environ(), slot, place, server=plan.server, threads=threads, venv=plan.venv)
+        log = folder.log(slot.name)
+        result.append(Launch(slot, place.worker_id, daemon.command(slot), environ, log))
+    return result
+
+
+def _goes_on(departure: Iterator[None]) -> bool:
+    try:
+        next(departure)
+    except StopIteration:
+        return False
+    except ClearmlHpoError as error:
+        _log.warning("an agent is ended at once: %s", error)
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _signals(meanings: dict[signal.Signals, bool], stop: Callable[[bool], None]) -> Iterator[None]:
+    def handler(number: int, frame: FrameType | None) -> None:
+        stop(meanings[signal.Signals(number)])
+
+    before = {number: signal.signal(number, handler) for number in meanings}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
