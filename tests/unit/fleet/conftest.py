@@ -62,9 +62,7 @@ class FakeApi:
         self.queue["tags"] = tags
         return {}
 
-    def tasks_get_all(
-        self, id: list[str] | None = None, status: list[str] | None = None, **_: Any
-    ) -> dict[str, Any]:
+    def tasks_get_all(self, id: list[str] | None = None, status: list[str] | None = None, **_: Any) -> dict[str, Any]:
         found = [
             {"id": task, "status": now, "execution": {"queue": "q1"}}
             for task, now in self.tasks.items()

@@ -8,7 +8,6 @@ import psutil
 
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.restarts import GIVE_UP_AFTER, QUICK_S
-
 from tests.unit.fleet.conftest import Clock, eventually
 
 Make = Callable[..., Agent]

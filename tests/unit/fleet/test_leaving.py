@@ -9,17 +9,19 @@ import pytest
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.leaving import PATIENCE_S, leave
 from clearml_hpo.fleet.queues import CLOSED, Gates
-
 from tests.unit.fleet.conftest import Clock, FakeApi, eventually
 
 Make = Callable[..., Agent]
 IDLE = "while True: idle(); time.sleep(0.05)"
-BUSY = """
+BUSY = (
+    """
 say("task 11aa pulled from q1 by worker host:cpu0"); say("Running task '11aa'")
 task = subprocess.Popen(["sleep", "600"])
 while task.poll() is None: time.sleep(0.05)
 say("DONE: Running task '11aa', exit status 0")
-""" + IDLE
+"""
+    + IDLE
+)
 DEAF = "say('task 11aa pulled from q1 by worker host:cpu0'); time.sleep(600)"
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from clearml_hpo.fleet import recovery
-
 from tests.unit.fleet.conftest import FakeApi
 
 

@@ -1,0 +1,110 @@
+"""The supervisor's loop, in a thread, with fake daemons and a fake server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clearml_hpo.fleet import AgentSlot, daemon, supervisor
+from clearml_hpo.fleet.state import AgentState, FleetFolder, Plan
+from clearml_hpo.fleet.supervisor import Supervisor, worker_id
+from tests.unit.fleet.conftest import FakeApi, command, eventually
+
+PLAN = Plan("default", (AgentSlot("cpu0", "trials"), AgentSlot("cpu1", "trials")))
+Running = Callable[..., Supervisor]
+IDLE = "while True: idle(); time.sleep(0.05)"
+BUSY = """
+say("task 11aa pulled from q1 by worker w"); say("Running task '11aa'")
+subprocess.Popen(["sleep", "600"]).wait()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FleetFolder:
+    return FleetFolder(tmp_path, "default")
+
+
+@pytest.fixture
+def running(folder: FleetFolder, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Supervisor]]:
+    threads = []
+
+    def run(body: str, parent: int | None = None) -> Supervisor:
+        monkeypatch.setattr(daemon, "command", lambda slot: command(body))
+        subject = Supervisor(folder, PLAN, api, parent=parent)  # type: ignore[arg-type]
+        thread = threading.Thread(target=subject.run)
+        thread.start()
+        threads.append((subject, thread))
+        return subject
+
+    yield run
+    for subject, thread in threads:
+        subject.stop(at_once=True)
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def _agents(folder: FleetFolder) -> tuple[AgentState, ...]:
+    fleet = folder.read_fleet()
+    return fleet.agents if fleet else ()
+
+
+def _all(folder: FleetFolder, phase: str) -> bool:
+    agents = _agents(folder)
+    return bool(agents) and all(agent.phase == phase for agent in agents)
+
+
+def test_it_runs_and_ends_without_a_trace(running: Running, folder: FleetFolder, api: FakeApi) -> None:
+    subject = running(IDLE)
+    eventually(lambda: _all(folder, "idle"))
+    fleet = folder.read_fleet()
+    assert fleet is not None and fleet.pid == os.getpid()
+    assert fleet.tmp is not None and fleet.tmp.is_dir()
+    api.workers = [agent.worker_id for agent in fleet.agents]
+    subject.stop(at_once=False)
+    eventually(lambda: folder.read_fleet() is None)
+    assert not any(psutil.pid_exists(agent.pid) for agent in fleet.agents if agent.pid)
+    assert not fleet.tmp.exists()
+    assert api.queue["tags"] == ["mine"]
+    assert len(api.named("workers.unregister")) == 2
+
+
+def test_a_killed_daemon_is_replaced_and_said_so(
+    running: Running, folder: FleetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(IDLE)
+    eventually(lambda: _all(folder, "idle"))
+    victim = _agents(folder)[1].pid
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: _agents(folder)[1].restarts == 1 and _all(folder, "idle"))
+    assert _agents(folder)[1].pid != victim
+    assert _agents(folder)[0].restarts == 0
+    assert "exit status -9" in _agents(folder)[1].note
+
+
+def test_a_task_aborted_with_its_agent_is_not_left_running(running: Running, folder: FleetFolder, api: FakeApi) -> None:
+    subject = running(BUSY)
+    eventually(lambda: _all(folder, "busy"))
+    api.tasks = {"11aa": "in_progress"}
+    subject.stop(at_once=True)
+    eventually(lambda: folder.read_fleet() is None)
+    assert {body["task"] for body in api.named("tasks.stopped")} == {"11aa"}
+
+
+def test_it_ends_with_its_parent(running: Running, folder: FleetFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PARENT_CHECK_S", 0.0)
+    running(IDLE, parent=os.getppid() + 1)
+    eventually(lambda: folder.read_fleet() is not None)
+    eventually(lambda: folder.read_fleet() is None)
+
+
+def test_worker_ids_of_fleets_differ() -> None:
+    slot = PLAN.slots[0]
+    assert worker_id("default", slot).endswith(":cpu0")
+    assert worker_id("demo", slot).endswith(":demo-cpu0")
