@@ -1,3 +1,33 @@
-"""Hyperparameter optimisation for ClearML that runs the same study file on a laptop and on a fleet of GPU servers."""
+"""Hyperparameter optimisation for ClearML that runs the same study file on a laptop and on a fleet of GPU servers.
+
+Public names are imported when they are first used, so that ``import clearml_hpo`` stays light.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clearml_hpo.controller import OptunaStrategy, StudyOptimizer
+    from clearml_hpo.errors import ApiError, ClearmlHpoError, InputError
+
+_HOMES = {
+    "ApiError": "clearml_hpo.errors",
+    "ClearmlHpoError": "clearml_hpo.errors",
+    "InputError": "clearml_hpo.errors",
+    "OptunaStrategy": "clearml_hpo.controller",
+    "StudyOptimizer": "clearml_hpo.controller",
+}
+
+__all__ = ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "StudyOptimizer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

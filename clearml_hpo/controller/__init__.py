@@ -1,0 +1,14 @@
+"""Composition: a study file or a script's arguments → parts → loop → report. ClearML's optimizer classes.
+
+parameters.py     ClearML's parameter classes as a search space
+jobs.py           a trial as a ClearML job
+strategy.py       OptunaStrategy, a ClearML SearchStrategy
+optimizer.py      StudyOptimizer, a ClearML HyperParameterOptimizer
+registration.py   the template of a study, and its baseline run
+run.py            a study file, from start to result
+"""
+
+from clearml_hpo.controller.optimizer import StudyOptimizer
+from clearml_hpo.controller.strategy import OptunaStrategy
+
+__all__ = ["OptunaStrategy", "StudyOptimizer"]

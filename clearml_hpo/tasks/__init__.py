@@ -1,0 +1,16 @@
+"""ClearML's tasks: the one door to the ClearML server.
+
+api.py               calls, counted; errors as ApiError
+hyperparameters.py   ClearML's nested hyperparameters as flat ``section/name`` texts, and back
+names.py             projects, queues and workers by name
+template.py          the template task: found, or made from a script
+trial_tasks.py       clones: created, polled, read, stopped
+controller_task.py   the study's own task: its record and its reports
+"""
+
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.controller_task import ControllerTask
+from clearml_hpo.tasks.template import Template
+from clearml_hpo.tasks.trial_tasks import TaskSnapshot, TrialTasks
+
+__all__ = ["Api", "ControllerTask", "TaskSnapshot", "Template", "TrialTasks"]

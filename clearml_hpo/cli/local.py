@@ -1,0 +1,43 @@
+"""What ``--local`` starts and stops: the embedded server and agents on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from clearml_hpo import fleet
+from clearml_hpo.server import process as server_process
+from clearml_hpo.settings import ServerAddress, Settings
+
+
+@contextmanager
+def embedded_server(settings: Settings, say: Callable[[str], None]) -> Iterator[ServerAddress]:
+    """The embedded server: the one that runs already, or one for as long as the block lasts."""
+    data_dir = settings.home / "server"
+    running = server_process.status(data_dir)
+    if running is not None:
+        say(f"embedded server: {running.address.web} (runs already)")
+        yield running.address
+        return
+    started = server_process.start(data_dir, with_parent=True)
+    say(f"embedded server: {started.address.web} (data in {data_dir})")
+    try:
+        yield started.address
+    finally:
+        server_process.stop(data_dir)
+
+
+@contextmanager
+def local_agents(
+    settings: Settings, server: ServerAddress, queue: str, count: int | None, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Agents that serve ``queue`` for as long as the block lasts: ``count``, or one per GPU, else per core."""
+    slots = fleet.default_slots(queue, count)
+    name = f"run-{os.getpid()}"
+    say(f"starting {len(slots)} agent{'' if len(slots) == 1 else 's'} for queue {queue!r}")
+    try:
+        fleet.up(settings.home, server, slots, name=name, with_parent=True)
+        yield
+    finally:
+        fleet.down(settings.home, name=name, now=True)

@@ -1,0 +1,93 @@
+"""Checks a study file against its template, without running anything."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from clearml_hpo.controller.registration import find_template
+from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.spec import StudyFile
+from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.names import find_project, find_queue
+from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, reported_metrics
+
+
+@dataclass
+class Findings:
+    """What a check found.
+
+    Attributes:
+        faults: why the study would fail, a line each.
+        remarks: what was checked, and what could not be.
+    """
+
+    faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def check_study(file: StudyFile, api: Api | None) -> Findings:
+    """Checks parameters and metric against the template on the server.
+
+    A script that no study has run yet is on no server; then only its text can be looked at. ``api`` is None if
+    there is no server.
+    """
+    findings = Findings()
+    template = None
+    if api is not None:
+        try:
+            find_queue(api, file.spec.execution.queue)
+            template = find_template(api, file.spec.template, find_project(api, file.spec.project))
+        except InputError as error:
+            findings.faults.append(str(error))
+            return findings
+    if api is None or template is None or not template.is_registered:
+        findings.remarks.append(
+            "the script was not run yet: parameters and metrics are known after its baseline run"
+        )
+        findings.faults += faults_of_text(file)
+        return findings
+    metrics = reported_metrics(api, template)
+    findings.faults += faults_of_space(template, file.space)
+    findings.faults += faults_of_objective(metrics, file.objective) if metrics else []
+    findings.remarks.append(
+        f"template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {len(metrics)} metrics"
+    )
+    return findings
+
+
+def faults_of_text(file: StudyFile) -> list[str]:
+    """Parameters of the space, and the metric, that a script's text has no word for."""
+    script = file.spec.template.script
+    if script is None:
+        return []
+    words = _words(script.read_text(encoding="utf-8"))
+    faults = []
+    for name in file.space.parameters:
+        bare = name.rpartition("/")[2]
+        if bare not in words:
+            faults.append(f"search_space.{name}: nothing in {script.name} is called {bare!r}{nearest(bare, words)}")
+    for word in (file.objective.title, file.objective.series):
+        if word not in words:
+            faults.append(
+                f"objective.metric: nothing in {script.name} is called {word!r}, of {file.objective.metric!r}"
+                f"{nearest(word, words)}"
+            )
+    return faults
+
+
+def _words(source: str) -> set[str]:
+    """Names and texts of a Python source; options such as ``--learning-rate`` count as ``learning_rate`` too."""
+    words: set[str] = set()
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise InputError(f"template.script: line {error.lineno}: not Python: {error.msg}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words |= {node.value, node.value.lstrip("-").replace("-", "_")}
+        elif isinstance(node, ast.Name):
+            words.add(node.id)
+        elif isinstance(node, (ast.keyword, ast.arg)) and node.arg:
+            words.add(node.arg)
+    return words

@@ -1,0 +1,224 @@
+"""A study file, from start to result."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from clearml_hpo.controller.objectives import clearml_objective, sign_of
+from clearml_hpo.controller.optimizer import StudyOptimizer
+from clearml_hpo.controller.registration import Baseline, find_or_create_template
+from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
+from clearml_hpo.display import Progress, View
+from clearml_hpo.errors import ClearmlHpoError, InputError
+from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.pruners import build_pruner
+from clearml_hpo.report import Publisher, study_result
+from clearml_hpo.samplers import build_sampler
+from clearml_hpo.scheduler import Scheduler
+from clearml_hpo.spec import StudyFile, dump_params
+from clearml_hpo.tasks import Api, ControllerTask, Template, TrialTasks
+from clearml_hpo.tasks.names import ensure_project, find_queue
+from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, metrics_of
+from clearml_hpo.trial import Trial, TrialState, best_trial
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: completed, stopped (by a person) or failed (no trial completed).
+        reason: in one line.
+        result: as ``report.study_result`` makes it.
+    """
+
+    status: str
+    reason: str
+    trials: tuple[Trial, ...]
+    best: Trial | None
+    url: str
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Ended:
+    status: str
+    reason: str
+    trials: tuple[Trial, ...] = ()
+
+
+class StudyRun:
+    """One run of a study file on the ClearML server that is configured."""
+
+    def __init__(
+        self, file: StudyFile, api: Api, view: View, stopped: threading.Event, *, abort_on_stop: bool = True
+    ) -> None:
+        """``stopped`` ends the run early; trials that run then are aborted, or left if not ``abort_on_stop``."""
+        self._file = file
+        self._api = api
+        self._view = view
+        self._stopped = stopped
+        self._abort_on_stop = abort_on_stop
+        self._started_at = time.time()
+        self._new_template = False
+        self._fault: ClearmlHpoError | None = None
+
+    def run(self) -> Outcome:
+        """Runs it.
+
+        Raises:
+            InputError: the server lacks the queue, the template, a parameter or the metric; nothing goes on running.
+            StudyError: the baseline run failed.
+        """
+        spec = self._file.spec
+        queue_id = find_queue(self._api, spec.execution.queue)
+        project_id = ensure_project(self._api, spec.project)
+        template = find_or_create_template(self._api, spec.template, project_id)
+        if template.is_registered:
+            self._check(template)
+        controller = ControllerTask.create(
+            self._api, name=spec.study, project_id=project_id, study_yaml=self._file.text
+        )
+        self._view.note(f"study {spec.study}: {controller.url}")
+        try:
+            ended = self._run_as(controller, template, QueueExecutor(self._api, queue_id))
+        except BaseException as error:
+            controller.finish("failed", str(error).partition("\n")[0] or type(error).__name__)
+            raise
+        controller.finish(ended.status, ended.reason)
+        return self._outcome(controller, ended)
+
+    def _check(self, template: Template) -> None:
+        faults = faults_of_space(template, self._file.space)
+        if template.metrics:
+            faults += faults_of_objective(template.metrics, self._file.objective)
+        if faults:
+            raise InputError("\n".join(faults))
+
+    def _run_as(self, controller: ControllerTask, template: Template, executor: QueueExecutor) -> _Ended:
+        baseline: Trial | None = None
+        if not template.is_registered:
+            registered = self._baseline(controller, template, executor)
+            if registered is None:
+                return _Ended("stopped", "interrupted during the baseline run")
+            template, baseline = registered
+            self._new_template = True
+        strategy = self._strategy(controller, template, baseline)
+        optimizer = self._optimizer(strategy)
+        publisher = Publisher(controller, self._file.objective, strategy.url_of, clock=time.time)
+        strategy.on_trial = self._trial_changed
+        strategy.on_note = self._view.note
+        strategy.on_step = lambda scheduler: self._step_done(scheduler, publisher)
+        optimizer.run()
+        scheduler = strategy.scheduler
+        assert scheduler is not None  # run() made it
+        publisher.publish(scheduler.trials, final=True)
+        if self._fault is not None:
+            raise self._fault
+        return self._conclude(controller, scheduler)
+
+    def _baseline(
+        self, controller: ControllerTask, template: Template, executor: QueueExecutor
+    ) -> tuple[Template, Trial] | None:
+        self._view.note(f"{template.name} is new: its first run (trial 0) makes its hyperparameters known")
+        tasks = TrialTasks(
+            self._api,
+            template,
+            self._file.objective,
+            study=controller.task_id,
+            parent_id=controller.task_id,
+            project_id=controller.project_id,
+            name_of=lambda number, params: f"{template.name}: baseline",
+            constants=self._file.space.constants,
+            tags=("optimization", f"opt: {controller.task_id}"),
+        )
+        baseline = Baseline(self._api, template, self._file.space, tasks, executor, self._view.note)
+        trial = baseline.start()
+        self._view.progress(Progress([trial], executor.workers(), self._elapsed_s, self._file.budget.trials))
+        return baseline.register(trial, self._file.spec.execution.poll_interval, self._stopped)
+
+    def _strategy(self, controller: ControllerTask, template: Template, baseline: Trial | None) -> OptunaStrategy:
+        file, spec = self._file, self._file.spec
+        own_values = file.space.parse(template.params)
+        return OptunaStrategy(
+            base_task_id=template.task_id,
+            hyper_parameters=file.space,
+            objective_metric=clearml_objective(file.objective),
+            execution_queue=spec.execution.queue,
+            num_concurrent_workers=spec.execution.concurrency,
+            total_max_jobs=file.budget.trials,
+            pool_period_min=spec.execution.poll_interval / 60,
+            optuna_sampler=build_sampler(spec.sampler.name, seed=spec.sampler.seed, options=spec.sampler.options),
+            optuna_pruner=build_pruner(spec.pruner.name, options=spec.pruner.options),
+            context=StudyContext(
+                self._api,
+                template,
+                parent_id=controller.task_id,
+                project_id=controller.project_id,
+                wall_s=file.budget.wall_s,
+                prefetch=spec.execution.prefetch,
+                baseline=baseline,
+                first=() if baseline is not None else (own_values,),
+                stopped=self._stopped,
+                abort_on_stop=self._abort_on_stop,
+            ),
+        )
+
+    def _optimizer(self, strategy: OptunaStrategy) -> StudyOptimizer:
+        objective = self._file.objective
+        return StudyOptimizer(
+            base_task_id=strategy.base_task_id,
+            hyper_parameters=self._file.space,
+            objective_metric_title=objective.title,
+            objective_metric_series=objective.series,
+            objective_metric_sign=sign_of(objective),
+            optimizer_class=strategy,
+            execution_queue=self._file.spec.execution.queue,
+            auto_connect_task=False,
+        )
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.time() - self._started_at
+
+    def _trial_changed(self, trial: Trial) -> None:
+        self._view.trial(trial)
+        if self._new_template and trial.number == 0 and not trial.state.is_live:
+            self._baseline_ended(trial)
+
+    def _baseline_ended(self, trial: Trial) -> None:
+        """A study whose baseline has no value would only waste trials."""
+        if trial.state is TrialState.NO_OBJECTIVE:
+            faults = faults_of_objective(metrics_of(self._api, trial.task_id), self._file.objective)
+            self._fault = InputError("\n".join(faults) or f"objective.metric: {trial.reason}")
+            self._stopped.set()
+
+    def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
+        self._view.progress(Progress(scheduler.trials, scheduler.workers, self._elapsed_s, self._file.budget.trials))
+        publisher.publish(scheduler.trials)
+
+    def _conclude(self, controller: ControllerTask, scheduler: Scheduler) -> _Ended:
+        best = scheduler.best
+        if best is not None:
+            heading = f"# trial {best.number}: {self._file.objective.metric} = {best.value!r}"
+            controller.set_configuration(best=f"{heading}\n{dump_params(best.params)}")
+        if self._stopped.is_set():
+            return _Ended("stopped", "interrupted", scheduler.trials)
+        if best is None:
+            return _Ended("failed", "no trial completed with a value", scheduler.trials)
+        return _Ended("completed", scheduler.ended, scheduler.trials)
+
+    def _outcome(self, controller: ControllerTask, ended: _Ended) -> Outcome:
+        result = study_result(
+            study=self._file.spec.study,
+            controller_task_id=controller.task_id,
+            objective=self._file.objective,
+            trials=ended.trials,
+            api_calls=self._api.calls,
+            wall_s=self._elapsed_s,
+        )
+        best = best_trial(ended.trials, self._file.objective)
+        return Outcome(ended.status, ended.reason, ended.trials, best, controller.url, result)

@@ -1,0 +1,311 @@
+"""``OptunaStrategy``: Optuna as a search strategy of ClearML's optimizer, on the single-threaded loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from clearml.automation import ClearmlJob
+from clearml.automation.optimization import Budget as ClearmlBudget
+from clearml.automation.optimization import MultiObjective, SearchStrategy
+from clearml.automation.optimization import Objective as ClearmlObjective
+from clearml.automation.parameters import Parameter as ClearmlParameter
+
+from clearml_hpo.budget import Budget, TrialLimits
+from clearml_hpo.controller.jobs import TrialJob
+from clearml_hpo.controller.objectives import objective_of
+from clearml_hpo.controller.parameters import space_of
+from clearml_hpo.errors import InputError
+from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.samplers import build_sampler
+from clearml_hpo.scheduler import Policy, Scheduler
+from clearml_hpo.search_space import Params, SearchSpace, as_text
+from clearml_hpo.study import Study
+from clearml_hpo.tasks import Api, Template, TrialTasks
+from clearml_hpo.tasks.names import find_queue
+from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, template_by_id
+from clearml_hpo.trial import Trial, TrialState
+
+_LOG = logging.getLogger(__name__)
+_HALT_S = 15.0
+_SEE_THE_END_S = 30.0
+
+
+@dataclass(frozen=True)
+class StudyContext:
+    """What a study file's run has beyond the arguments of ClearML's optimizer.
+
+    Attributes:
+        parent_id: parent of the trial tasks; default: the optimizer task, else the template.
+        project_id: project of the trial tasks; default: the optimizer task's, else the template's.
+        wall_s: seconds after which the study stops.
+        prefetch: trials that wait in the queue, per worker.
+        baseline: trial 0, if it runs already.
+        first: parameters to try before the sampler's.
+        stopped: set by whoever wants the study to stop.
+        abort_on_stop: whether that ends trials that run.
+    """
+
+    api: Api
+    template: Template
+    parent_id: str | None = None
+    project_id: str | None = None
+    wall_s: float | None = None
+    prefetch: int = 1
+    baseline: Trial | None = None
+    first: Sequence[Params] = ()
+    stopped: threading.Event | None = None
+    abort_on_stop: bool = True
+
+
+class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
+    """Give it to ClearML's ``HyperParameterOptimizer`` as ``optimizer_class``, or to ``StudyOptimizer``.
+
+    It takes the arguments of ClearML's ``OptimizerOptuna``. What differs: trials are driven by one loop with one
+    batched call per step; only pruned trials are told as pruned, failures as failures; a finished trial is never
+    pruned; points that were tried are not run again; time limits do stop.
+    """
+
+    def __init__(
+        self,
+        base_task_id: str,
+        hyper_parameters: Sequence[ClearmlParameter] | SearchSpace,
+        objective_metric: ClearmlObjective | MultiObjective,
+        execution_queue: str,
+        num_concurrent_workers: int | None,
+        max_iteration_per_job: int | None = None,
+        total_max_jobs: int | None = None,
+        pool_period_min: float = 1 / 30,
+        min_iteration_per_job: int | None = None,
+        time_limit_per_job: float | None = None,
+        compute_time_limit: float | None = None,
+        optuna_sampler: optuna.samplers.BaseSampler | None = None,
+        optuna_pruner: optuna.pruners.BasePruner | None = None,
+        continue_previous_study: optuna.Study | None = None,
+        *,
+        seed: int | None = None,
+        context: StudyContext | None = None,
+        **optuna_kwargs: Any,
+    ) -> None:
+        """Checks the template; nothing runs before :meth:`start`.
+
+        Args:
+            base_task_id: the template task.
+            hyper_parameters: ClearML's parameter objects, or a search space.
+            objective_metric: what ``HyperParameterOptimizer`` makes of its title, series and sign.
+            execution_queue: name or id of the queue.
+            num_concurrent_workers: trials at once; None is one per worker of the queue.
+            max_iteration_per_job: iterations after which a trial is stopped, its value kept.
+            total_max_jobs: trials in all; None is without limit.
+            pool_period_min: minutes between two polls (default: two seconds).
+            min_iteration_per_job: iterations before which no trial is pruned.
+            time_limit_per_job: minutes after which a trial is stopped, its value kept.
+            compute_time_limit: minutes of running, all trials together, after which the study stops.
+            optuna_sampler: default: multivariate TPE for parallel work.
+            optuna_pruner: default: as ClearML's optimizer, Optuna's median pruner.
+            continue_previous_study: an Optuna study whose trials are taken over as known.
+            seed: for the default sampler.
+            context: what is there already, when a study file is run.
+            optuna_kwargs: passed on to ``optuna.create_study``.
+
+        Raises:
+            InputError: several objectives, or a parameter class without counterpart.
+            ValueError: the base task does not exist.
+        """
+        self._context = context or _context_of(base_task_id)
+        self.api = self._context.api
+        self._given = hyper_parameters if isinstance(hyper_parameters, SearchSpace) else space_of(hyper_parameters)
+        self.objective = objective_of(objective_metric)
+        super().__init__(
+            base_task_id=base_task_id,
+            hyper_parameters=[] if isinstance(hyper_parameters, SearchSpace) else hyper_parameters,
+            objective_metric=objective_metric,
+            execution_queue=execution_queue,
+            num_concurrent_workers=num_concurrent_workers,
+            pool_period_min=pool_period_min,
+            time_limit_per_job=time_limit_per_job,
+            compute_time_limit=compute_time_limit,
+            min_iteration_per_job=min_iteration_per_job,
+            max_iteration_per_job=max_iteration_per_job,
+            total_max_jobs=total_max_jobs,
+        )
+        # The loop enforces the compute budget. ClearML's reporter would compare it in the wrong unit, and fail.
+        self.budget.compute_time = ClearmlBudget.Field(None)
+        self._policy = Policy(
+            budget=Budget(total_max_jobs, self._context.wall_s, _seconds(compute_time_limit)),
+            limits=TrialLimits(_seconds(time_limit_per_job), max_iteration_per_job, min_iteration_per_job or 0),
+            concurrency=num_concurrent_workers,
+            prefetch=self._context.prefetch,
+        )
+        self._sampler = optuna_sampler or build_sampler(seed=seed)
+        self._pruner = optuna_pruner or optuna.pruners.MedianPruner()
+        self._history = continue_previous_study.trials if continue_previous_study else []
+        self._create_options = optuna_kwargs
+        if self._context.stopped is not None:
+            self._stop_event = self._context.stopped
+        self._halted = threading.Event()
+        self._jobs: dict[int, TrialJob] = {}
+        self.scheduler: Scheduler | None = None
+        self.on_trial: Callable[[Trial], None] = lambda trial: None
+        self.on_note: Callable[[str], None] = lambda text: None
+        self.on_step: Callable[[Scheduler], None] = lambda scheduler: None
+
+    # --- what ClearML's optimizer calls ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Runs the study; returns when it has ended or :meth:`stop` was called."""
+        scheduler = self.scheduler = self._build()
+        self._halted.clear()
+        if self._context.baseline is not None:
+            scheduler.adopt(self._context.baseline)
+        for params in self._context.first:
+            scheduler.enqueue(params)
+        try:
+            scheduler.run(self.pool_period_minutes * 60, self._stop_event, lambda: self.on_step(scheduler))
+            if self._stop_event.is_set() and scheduler.live:
+                self._halt(scheduler)
+        finally:
+            self._halted.set()
+
+    def stop(self) -> None:
+        """Ends the study from another thread: takes back what waits and stops what runs."""
+        self._stop_event.set()
+        if self.scheduler is not None:
+            self._halted.wait(_HALT_S)
+
+    def get_running_jobs(self) -> Sequence[ClearmlJob]:
+        """Jobs of the trials that wait or run."""
+        return [self._job(trial) for trial in self._trials if trial.state.is_live]
+
+    def get_created_jobs_ids(self) -> Mapping[str, dict[str, Any]]:
+        """Parameters by trial task id."""
+        return {trial.task_id: dict(trial.params) for trial in self._trials}
+
+    def get_created_jobs_tasks(self) -> Mapping[str, ClearmlJob]:
+        """Jobs by trial task id."""
+        return {trial.task_id: self._job(trial) for trial in self._trials}
+
+    def _validate_base_task(self) -> None:
+        """Warns, as ClearML does, of parameters and metrics that the template has not."""
+        self._base_task_name = self._context.template.name
+        for fault in faults_of_space(self._context.template, self._given):
+            _LOG.warning(fault)
+        for fault in faults_of_objective(self._context.template.metrics, self.objective):
+            _LOG.warning(fault)
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def trial_tasks(self) -> TrialTasks:
+        """The study's trial tasks."""
+        parent_id = self.parent_id
+        return TrialTasks(
+            self.api,
+            self._context.template,
+            self.objective,
+            study=parent_id,
+            parent_id=parent_id,
+            project_id=self._project_id(),
+            name_of=self._name_of,
+            constants=self._given.constants,
+            tags=(self._tag, f"opt: {parent_id}"),
+        )
+
+    @property
+    def parent_id(self) -> str:
+        """The task whose children the trial tasks are."""
+        return str(self._context.parent_id or self._job_parent_id or self._base_task_id)
+
+    @property
+    def base_task_id(self) -> str:
+        """The template task."""
+        return str(self._base_task_id)
+
+    def url_of(self, trial: Trial) -> str:
+        """The page of a trial task."""
+        return f"{self.api.web}/projects/{self._project_id()}/tasks/{trial.task_id}/output/log"
+
+    def _build(self) -> Scheduler:
+        study = Study(
+            self._given,
+            self.objective.direction,
+            sampler=self._sampler,
+            pruner=self._pruner,
+            history=self._history,
+            **self._create_options,
+        )
+        return Scheduler(
+            study,
+            self.trial_tasks(),
+            QueueExecutor(self.api, find_queue(self.api, self._execution_queue)),
+            self.objective,
+            self._policy,
+            on_trial=self._trial_changed,
+            on_note=self._note,
+        )
+
+    def _halt(self, scheduler: Scheduler) -> None:
+        """Stops the trials, tells whoever waits that this is under way, and sees it through."""
+        scheduler.stop("the study was stopped", abort=self._context.abort_on_stop)
+        self._halted.set()
+        if not self._context.abort_on_stop:
+            return
+        waited = threading.Event()
+        for _ in range(int(_SEE_THE_END_S)):
+            if not scheduler.step():
+                break
+            self.on_step(scheduler)
+            waited.wait(1.0)
+
+    @property
+    def _trials(self) -> Sequence[Trial]:
+        return self.scheduler.trials if self.scheduler else ()
+
+    def _job(self, trial: Trial) -> TrialJob:
+        number = trial.number
+        if number not in self._jobs:
+            self._jobs[number] = TrialJob(lambda: self._scheduled().trial(number))
+        return self._jobs[number]
+
+    def _scheduled(self) -> Scheduler:
+        assert self.scheduler is not None  # jobs exist only once it runs
+        return self.scheduler
+
+    def _name_of(self, number: int, params: Params) -> str:
+        if self._naming_function is False:
+            return str(self._base_task_name)
+        if self._naming_function:
+            return str(self._naming_function(self._base_task_name, dict(params)))
+        values = " ".join(f"{name}={as_text(params[name])}" for name in sorted(params))
+        return f"{self._base_task_name}: {values}"
+
+    def _project_id(self) -> str:
+        given = self._context.project_id or self._job_project_id
+        if given:
+            return str(given)
+        return str(self._optimizer_task.project) if self._optimizer_task else self._context.template.project_id
+
+    def _trial_changed(self, trial: Trial) -> None:
+        self.budget.jobs.update(trial.task_id, 1.0)
+        if trial.state is not TrialState.QUEUED:
+            self.budget.iterations.update(trial.task_id, float(trial.iteration))
+        self.on_trial(trial)
+
+    def _note(self, text: str) -> None:
+        _LOG.warning(text)
+        self.on_note(text)
+
+
+def _context_of(task_id: str) -> StudyContext:
+    api = Api()
+    try:
+        return StudyContext(api, template_by_id(api, task_id))
+    except InputError:
+        raise ValueError(f"Could not find base task id {task_id}") from None
+
+
+def _seconds(minutes: float | None) -> float | None:
+    return None if not minutes else minutes * 60

@@ -1,0 +1,71 @@
+"""Projects, queues and workers by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from clearml_hpo.errors import ApiError, InputError, nearest
+from clearml_hpo.tasks.api import Api
+
+NAME_EXISTS = 801
+WORKER_SEEN_WITHIN_S = 120
+
+
+def ensure_project(api: Api, name: str) -> str:
+    """Id of the project called ``name``, which is created if there is none."""
+    found = find_project(api, name)
+    if found is None:
+        try:
+            found = api.call("projects.create", name=name, description="")["id"]
+        except ApiError as error:
+            if error.subcode != NAME_EXISTS:  # somebody made it in between
+                raise
+            found = find_project(api, name)
+    return str(found)
+
+
+def find_project(api: Api, name: str) -> str | None:
+    """Id of the project called ``name``, or None."""
+    projects = api.call("projects.get_all", name=_exactly(name), only_fields=["id", "name"])["projects"]
+    return next((str(project["id"]) for project in projects if project["name"] == name), None)
+
+
+def find_queue(api: Api, name: str) -> str:
+    """Id of the queue called ``name``.
+
+    Raises:
+        InputError: there is none; the message names the nearest one.
+    """
+    queues = api.call("queues.get_all", only_fields=["id", "name"])["queues"]
+    for queue in queues:
+        if name in (queue["name"], queue["id"]):
+            return str(queue["id"])
+    names = sorted(queue["name"] for queue in queues)
+    raise InputError(
+        f"execution.queue: no queue {name!r} on the server{nearest(name, names)} (there are: {', '.join(names)}; "
+        f"`clearml-hpo agents up --queue {name}` makes it)"
+    )
+
+
+def ensure_queue(api: Api, name: str) -> str:
+    """Id of the queue called ``name``, which is created if there is none."""
+    try:
+        return find_queue(api, name)
+    except InputError:
+        try:
+            return str(api.call("queues.create", name=name)["id"])
+        except ApiError as error:
+            if error.subcode != NAME_EXISTS:
+                raise
+            return find_queue(api, name)
+
+
+def workers_of(api: Api, queue_id: str) -> list[str]:
+    """Ids of the workers that serve a queue and were heard of lately."""
+    workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=WORKER_SEEN_WITHIN_S)["workers"]
+    return [w["id"] for w in workers if any(queue.get("id") == queue_id for queue in w.get("queues") or ())]
+
+
+def _exactly(name: str) -> str:
+    return f"^{re.escape(name)}$"

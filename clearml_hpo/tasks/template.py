@@ -1,0 +1,219 @@
+"""The template task: found by id, by project and name, or made from a script.
+
+A template is never run itself. From a script it is made as a draft, known again by the script's content; its first
+clone, the baseline, fills in the hyperparameters that the script connects.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from clearml_hpo.errors import ApiError, InputError, nearest
+from clearml_hpo.objective import Objective
+from clearml_hpo.search_space import Float, Int, SearchSpace
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.hyperparameters import flatten, with_user_properties
+from clearml_hpo.tasks.names import find_project
+
+UNKNOWN_TASK = 101
+_FIELDS = ["id", "name", "project", "hyperparams", "last_metrics"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template task.
+
+    Attributes:
+        hyperparams: as ClearML keeps them; empty as long as no run of the script has connected any.
+        metrics: scalars it has reported, ``title/series``.
+    """
+
+    task_id: str
+    name: str
+    project_id: str
+    hyperparams: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    metrics: frozenset[str] = frozenset()
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The template's own values, ``{"section/name": text}``."""
+        return flatten(self.hyperparams)
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its hyperparameters are known."""
+        return bool(self.params)
+
+
+def template_by_id(api: Api, task_id: str) -> Template:
+    """The task of this id; raises InputError if there is none."""
+    try:
+        return _template(api.call("tasks.get_by_id", task=task_id)["task"])
+    except ApiError as error:
+        if error.subcode != UNKNOWN_TASK:
+            raise
+        raise InputError(f"template.task: no task {task_id} on the server") from None
+
+
+def template_by_name(api: Api, project: str, name: str) -> Template:
+    """The newest task of this name in a project; raises InputError, with the nearest names, if there is none."""
+    project_id = find_project(api, project)
+    if project_id is None:
+        raise InputError(f"template.project: no project {project!r} on the server")
+    tasks = api.call("tasks.get_all", project=[project_id], only_fields=_FIELDS, order_by=["-last_update"])["tasks"]
+    for task in tasks:
+        if task["name"] == name:
+            return _template(task)
+    names = {task["name"] for task in tasks}
+    raise InputError(f"template.name: no task {name!r} in project {project!r}{nearest(name, names)}")
+
+
+def find_template_of_script(api: Api, script: Path, project_id: str) -> Template | None:
+    """The template that an earlier study made from the same content, or None."""
+    tasks = api.call(
+        "tasks.get_all",
+        project=[project_id],
+        only_fields=_FIELDS,
+        order_by=["created"],
+        **{"hyperparams.properties.template.value": [content_hash(script)]},
+    )["tasks"]
+    return _template(tasks[0]) if tasks else None
+
+
+def create_template(api: Api, script: Path, project_id: str) -> Template:
+    """Makes a draft task that carries the script itself, so that any agent can run its clones."""
+    properties = with_user_properties({}, {"template": content_hash(script)})
+    text = script.read_text(encoding="utf-8")
+    task_id = api.call(
+        "tasks.create",
+        name=script.stem,
+        type="training",
+        project=project_id,
+        comment=f"Template made from {script.name}; clone it, do not run it.",
+        tags=["template"],
+        hyperparams=properties,
+        script={
+            "binary": f"python{sys.version_info.major}.{sys.version_info.minor}",
+            "repository": "",
+            "entry_point": script.name,
+            "working_dir": ".",
+            "diff": text,
+            "requirements": {"pip": "\n".join(requirements_of(text))},
+        },
+    )["id"]
+    return Template(task_id, script.stem, project_id, properties)
+
+
+def register(api: Api, template: Template, baseline_id: str) -> Template:
+    """Gives the template the hyperparameters that its baseline run connected."""
+    baseline = api.call("tasks.get_by_id", task=baseline_id)["task"]
+    hyperparams = {s: e for s, e in (baseline.get("hyperparams") or {}).items() if s != "properties"}
+    own = {s: e for s, e in template.hyperparams.items() if s == "properties"}
+    api.call("tasks.edit", task=template.task_id, force=True, hyperparams={**hyperparams, **own})
+    return Template(
+        template.task_id,
+        template.name,
+        template.project_id,
+        {**hyperparams, **own},
+        _metrics(baseline.get("last_metrics")),
+    )
+
+
+def faults_of_space(template: Template, space: SearchSpace) -> list[str]:
+    """What of the space the template does not have, a line each."""
+    types = flatten(template.hyperparams, "type")
+    faults = []
+    for name, parameter in space.parameters.items():
+        if name not in template.params:
+            faults.append(
+                f"search_space.{name}: the template {template.name!r} has no such parameter"
+                f"{nearest(name, template.params)}; it has: {', '.join(sorted(template.params))}"
+            )
+        elif isinstance(parameter, Float) and types.get(name) == "int":
+            faults.append(f"search_space.{name}: the template's value is an int; found {parameter}")
+        elif isinstance(parameter, (Int, Float)) and types.get(name) in ("str", "bool"):
+            faults.append(f"search_space.{name}: the template's value is a {types[name]}; found {parameter}")
+    return faults
+
+
+def faults_of_objective(metrics: Iterable[str], objective: Objective) -> list[str]:
+    """Says that the objective was never reported, with the nearest scalar that was."""
+    reported = sorted(metrics)
+    if objective.metric in reported:
+        return []
+    return [
+        f"objective.metric: {objective.metric!r} was never reported{nearest(objective.metric, reported)}; "
+        f"reported: {', '.join(reported) or 'nothing'}"
+    ]
+
+
+def content_hash(script: Path) -> str:
+    """A short hash of the script's content, by which its template is found again."""
+    return hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+
+
+def requirements_of(source: str) -> list[str]:
+    """``name==version`` of what a script imports, as installed here; what is not installed has no version."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise InputError(f"template.script: line {error.lineno}: not Python: {error.msg}") from None
+    modules = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            modules.add(node.module.partition(".")[0])
+    distributions = packages_distributions()
+    lines = []
+    for module in sorted(modules - set(sys.stdlib_module_names)):
+        name = distributions.get(module, [module])[0]
+        lines.append(f"{name}=={version(name)}" if module in distributions else name)
+    return lines
+
+
+def metrics_of(api: Api, task_id: str) -> frozenset[str]:
+    """The scalars that a task has reported, ``title/series``."""
+    tasks = api.call("tasks.get_all", id=[task_id], only_fields=["last_metrics"])["tasks"]
+    return _metrics(tasks[0].get("last_metrics") if tasks else None)
+
+
+def reported_metrics(api: Api, template: Template) -> frozenset[str]:
+    """The scalars that the template or, if it never ran itself, a completed clone of it has reported."""
+    if template.metrics:
+        return template.metrics
+    clones = api.call(
+        "tasks.get_all",
+        status=["completed"],
+        order_by=["-last_update"],
+        page=0,
+        page_size=1,
+        only_fields=["last_metrics"],
+        **{"hyperparams.properties.template_task.value": [template.task_id]},
+    )["tasks"]
+    return _metrics(clones[0].get("last_metrics")) if clones else frozenset()
+
+
+def _template(task: Mapping[str, Any]) -> Template:
+    return Template(
+        task_id=task["id"],
+        name=task["name"],
+        project_id=task.get("project") or "",
+        hyperparams=task.get("hyperparams") or {},
+        metrics=_metrics(task.get("last_metrics")),
+    )
+
+
+def _metrics(last_metrics: Mapping[str, Any] | None) -> frozenset[str]:
+    return frozenset(
+        f"{variant['metric']}/{variant['variant']}"
+        for variants in (last_metrics or {}).values()
+        for variant in variants.values()
+    )

@@ -1,0 +1,180 @@
+"""Trial tasks: clones of the template, one for each attempt. One call creates one, one call polls them all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from clearml_hpo.objective import MetricSummary, Objective
+from clearml_hpo.search_space import Params
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
+from clearml_hpo.tasks.template import Template
+
+_POLL_CHUNK = 500
+_HISTORY_SAMPLES = 10_000
+_FIELDS = [
+    "id",
+    "status",
+    "status_reason",
+    "status_message",
+    "started",
+    "completed",
+    "last_iteration",
+    "last_worker",
+]
+
+
+@dataclass(frozen=True)
+class TaskSnapshot:
+    """A trial task as the server has it now.
+
+    Attributes:
+        status: ClearML's word: created, queued, in_progress, stopped, completed, failed, published, closed.
+        summary: the objective's scalar, None if it was not reported yet.
+        iteration: the last iteration of any scalar.
+        started_at: seconds since the epoch, as ``ended_at``.
+    """
+
+    task_id: str
+    status: str
+    summary: MetricSummary | None = None
+    iteration: int = 0
+    worker: str = ""
+    reason: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class TrialTasks:
+    """Creates and reads the trial tasks of one study.
+
+    Every clone says in its user properties which trial of which study it is, from its first moment.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        template: Template,
+        objective: Objective,
+        *,
+        study: str,
+        parent_id: str,
+        project_id: str,
+        name_of: Callable[[int, Params], str],
+        constants: Params | None = None,
+        tags: Sequence[str] = ("optimization",),
+    ) -> None:
+        """Clones become children of ``parent_id`` in ``project_id``; every one gets ``constants``."""
+        self._api = api
+        self._template = template
+        self._objective = objective
+        self._study = study
+        self._parent_id = parent_id
+        self._project_id = project_id
+        self._name_of = name_of
+        self._constants = dict(constants or {})
+        self._tags = list(tags)
+
+    def create(self, number: int, attempt: int, params: Params) -> str:
+        """Clones the template with ``params``, in one call; returns the new task's id."""
+        values = {**self._constants, **params}
+        hyperparams = with_user_properties(
+            with_values(self._template.hyperparams, values),
+            {
+                "study": self._study,
+                "trial": number,
+                "attempt": attempt,
+                "template_task": self._template.task_id,
+            },
+        )
+        clone = self._api.call(
+            "tasks.clone",
+            task=self._template.task_id,
+            new_task_name=self._name_of(number, params),
+            new_task_comment="\n".join(f"{key}={value}" for key, value in params.items()),
+            new_task_parent=self._parent_id,
+            new_task_project=self._project_id,
+            new_task_tags=self._tags,
+            new_task_hyperparams=hyperparams,
+        )
+        return str(clone["id"])
+
+    def poll(self, task_ids: Sequence[str]) -> dict[str, TaskSnapshot]:
+        """Where these tasks stand, in one call (one for each 500); a task that was deleted is missing."""
+        metric, variant = (_md5(text) for text in (self._objective.title, self._objective.series))
+        found: dict[str, TaskSnapshot] = {}
+        for start in range(0, len(task_ids), _POLL_CHUNK):
+            chunk = list(task_ids[start : start + _POLL_CHUNK])
+            tasks = self._api.call(
+                "tasks.get_all",
+                id=chunk,
+                page=0,
+                page_size=_POLL_CHUNK,
+                only_fields=[*_FIELDS, f"last_metrics.{metric}.{variant}"],
+                search_hidden=True,
+            )["tasks"]
+            found.update({task["id"]: _snapshot(task, metric, variant) for task in tasks})
+        return found
+
+    def histories(self, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """All reported ``(iteration, value)`` of the objective by task, in one call."""
+        if not task_ids:
+            return {}
+        metrics = self._api.call(
+            "events.multi_task_scalar_metrics_iter_histogram",
+            tasks=list(task_ids),
+            key="iter",
+            samples=_HISTORY_SAMPLES,
+        )["metrics"]
+        by_task: Mapping[str, Any] = metrics.get(self._objective.title, {}).get(self._objective.series, {})
+        return {
+            task_id: list(zip((int(x) for x in curve["x"]), (float(y) for y in curve["y"]), strict=True))
+            for task_id, curve in by_task.items()
+        }
+
+    def mark(self, task_id: str, **properties: object) -> None:
+        """Sets user properties of a trial task."""
+        self._api.call(
+            "tasks.edit_hyper_params",
+            task=task_id,
+            force=True,
+            replace_hyperparams="none",
+            hyperparams=[
+                {"section": "properties", "name": name, "value": str(value)} for name, value in properties.items()
+            ],
+        )
+
+    def log_tail(self, task_id: str, lines: int = 20) -> str:
+        """The last lines of a task's console."""
+        events = self._api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
+        events.sort(key=lambda event: event.get("timestamp", 0))
+        text = "\n".join(str(event.get("msg", "")).rstrip() for event in events)
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def _snapshot(task: Mapping[str, Any], metric: str, variant: str) -> TaskSnapshot:
+    summary = ((task.get("last_metrics") or {}).get(metric) or {}).get(variant)
+    said = (task.get("status_reason"), task.get("status_message"))
+    return TaskSnapshot(
+        task_id=task["id"],
+        status=task.get("status", ""),
+        summary=summary and MetricSummary(summary["value"], summary["min_value"], summary["max_value"]),
+        iteration=max(0, task.get("last_iteration") or 0),
+        worker=task.get("last_worker") or "",
+        reason="; ".join(text for text in said if text),
+        started_at=_epoch(task.get("started")),
+        ended_at=_epoch(task.get("completed")),
+    )
+
+
+def _epoch(text: str | None) -> float | None:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
+
+
+def _md5(text: str) -> str:
+    """How ClearML keys metrics and variants in ``last_metrics``."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
