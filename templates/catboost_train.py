@@ -1,7 +1,8 @@
 """Train a CatBoost model on a table and log it to ClearML: a template for hyperparameter studies.
 
-    python templates/catboost_train.py                  # logs to the ClearML server that is configured
-    CLEARML_OFFLINE_MODE=1 python templates/catboost_train.py
+    python templates/catboost_train.py                            # logs to the ClearML server that is configured
+    python templates/catboost_train.py data=my.csv target=price   # other values than the defaults
+    CLEARML_OFFLINE_MODE=1 python templates/catboost_train.py     # no server
 
 Every entry of ``PARAMETERS`` is a hyperparameter of the task (``General/learning_rate``, ...): clone the task, change
 values, enqueue it. Scalars are ``validation/<metric>`` and ``train/<metric>`` at each iteration; the metrics of the
@@ -21,7 +22,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -155,6 +156,15 @@ def _cast(name: str, value: Any, default: Value) -> Value:
     if kind is int and not number.is_integer():
         raise InputError(f"General/{name}: {value!r} is not a whole number")
     return kind(number)
+
+
+def by_hand(arguments: Sequence[str]) -> dict[str, str]:
+    """Read ``name=value`` from the command line."""
+    given = dict(argument.partition("=")[::2] for argument in arguments)
+    for name in given.keys() - PARAMETERS.keys():
+        near = "".join(f" (did you mean {match}?)" for match in get_close_matches(name, PARAMETERS, n=1))
+        raise InputError(f"unknown parameter {name!r}{near}; give name=value")
+    return given
 
 
 def one_of(name: str, value: str, allowed: Mapping[str, Any] | tuple[str, ...]) -> str:
@@ -551,8 +561,12 @@ def reason_of(error: Exception) -> str:
 
 def main() -> None:
     """Run the training; what cannot be trained becomes a failed task with one line of reason."""
+    try:
+        defaults = typed(by_hand(sys.argv[1:]))
+    except InputError as error:
+        sys.exit(f"error: {error}")
     task = start_task()
-    given = task.connect(dict(PARAMETERS))
+    given = task.connect(defaults)
     try:
         run(task, given)
     except (InputError, CatBoostError) as error:
