@@ -7,8 +7,8 @@ from typing import Any
 
 import optuna
 
+from clearml_hpo.choices import check_options, choose
 from clearml_hpo.errors import InputError
-from clearml_hpo.samplers import check_options, choose
 
 DEFAULT = "none"
 

@@ -5,14 +5,14 @@ All are Optuna's, with defaults for several trials at once (``constant_liar`` ke
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import optuna
 
-from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.choices import check_options, choose
+from clearml_hpo.errors import InputError
 
 DEFAULT = "auto"
 
@@ -55,18 +55,3 @@ def build_sampler(
     except (ImportError, TypeError, ValueError) as error:
         raise InputError(f"sampler {name}: {error}") from error
     return sampler
-
-
-def choose(name: str, allowed: tuple[str, ...], where: str) -> str:
-    """Returns ``name`` if it is one of ``allowed``; else raises InputError with the nearest one."""
-    if name in allowed:
-        return name
-    raise InputError(f"{where}: no such name: {name!r}{nearest(name, allowed)} (one of: {', '.join(allowed)})")
-
-
-def check_options(cls: type, options: Mapping[str, Any], where: str, owned: tuple[str, ...] = ()) -> None:
-    """Raises InputError if ``cls`` does not take one of ``options``; ``owned`` are set elsewhere."""
-    parameters = inspect.signature(cls).parameters
-    allowed = tuple(p for p in parameters if p not in owned)
-    for option in options:
-        choose(option, allowed, where)
