@@ -1,0 +1,105 @@
+"""A server, fleets that end with the test, and tasks for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from clearml_hpo import fleet
+from clearml_hpo.fleet.api import Api
+from clearml_hpo.fleet.logtail import last_lines
+from clearml_hpo.fleet.processes import session_members
+from clearml_hpo.settings import ServerAddress
+
+DEADLINE_S = 180.0
+
+
+def eventually(happened: Callable[[], object], what: str, timeout_s: float = DEADLINE_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not happened():
+        assert time.monotonic() < deadline, f"did not happen in {timeout_s:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+class Tasks:
+    """Makes and looks at tasks, as a person at the web page does."""
+
+    def __init__(self, address: ServerAddress) -> None:
+        self.api = Api(address)
+
+    def make(self, script: str, name: str = "trial") -> str:
+        body = {
+            "name": name,
+            "type": "training",
+            "script": {"entry_point": "trial.py", "working_dir": ".", "diff": script, "binary": "python3"},
+        }
+        return str(self.api.call("tasks.create", **body)["id"])
+
+    def enqueue(self, task: str, queue: str) -> None:
+        self.api.call("tasks.enqueue", task=task, queue_name=queue)
+
+    def look(self, task: str, *fields: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.call("tasks.get_by_id", task=task)["task"]
+        return found
+
+    def status(self, task: str) -> str:
+        return str(self.look(task)["status"])
+
+    def waiting(self, queue: str) -> list[str]:
+        found = self.api.call("queues.get_all", name=f"^{queue}$")["queues"]
+        return [entry["task"] for entry in found[0]["entries"]] if found else []
+
+    def tags(self, queue: str) -> list[str]:
+        return list(self.api.call("queues.get_all", name=f"^{queue}$")["queues"][0]["tags"])
+
+    def workers(self) -> set[str]:
+        return {worker["id"] for worker in self.api.call("workers.get_all")["workers"]}
+
+
+@pytest.fixture
+def address(server: Any) -> ServerAddress:
+    found: ServerAddress = server.address
+    return found
+
+
+@pytest.fixture
+def tasks(address: ServerAddress) -> Tasks:
+    return Tasks(address)
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> str:
+    """A queue of the test's own."""
+    return request.node.name.replace("_", "-")[:40]
+
+
+@pytest.fixture
+def home(tmp_path: Path, server_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where fleets live; all of them end with the test, and nothing of them may be left."""
+    for name, value in server_environ.items():
+        monkeypatch.setenv(name, value)
+    home = tmp_path / "fleets"
+    yield home
+    for name in fleet.fleet_names(home):
+        running = fleet.status(home, name=name)
+        if running is not None:
+            fleet.down(home, name=name, now=True, timeout_s=DEADLINE_S)
+            print("\n".join(last_lines(running.agents[0].log, 60)))
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A fleet's name of the test's own, so that worker ids do not meet."""
+    return request.node.name.replace("[", "-").replace("]", "")[:40]
+
+
+def assert_nothing_left(running: fleet.Fleet) -> None:
+    assert not psutil.pid_exists(running.pid) or psutil.Process(running.pid).status() == psutil.STATUS_ZOMBIE
+    for agent in running.agents:
+        assert agent.pid is None or session_members(agent.pid) == []
+    assert running.tmp is None or not running.tmp.exists()
