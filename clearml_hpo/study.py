@@ -99,8 +99,15 @@ class Study:
 
     def _tell(self, number: int, value: float | None, state: OptunaState) -> None:
         trial = self._asked.pop(number, None)
-        if trial is not None:
+        if trial is None:
+            return
+        try:
             self.optuna_study.tell(trial, value, state=state)
+        except RuntimeError as error:
+            # A sampler that has seen every point calls Study.stop, which Optuna refuses outside of its own loop. The
+            # value has been stored by then, and the loop finds the end itself: all that comes are points it knows.
+            if "Study.stop" not in str(error):
+                raise
 
 
 def as_optuna(distribution: Distribution) -> BaseDistribution:

@@ -1,0 +1,286 @@
+"""The loop, in a simulated world: what it launches, counts, prunes, tells and stops."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+
+from clearml_hpo.budget import Budget, TrialLimits
+from clearml_hpo.objective import Objective
+from clearml_hpo.scheduler import Policy, Scheduler
+from clearml_hpo.search_space import Categorical, Float, SearchSpace
+from clearml_hpo.study import Study
+from clearml_hpo.testing import Simulation
+from clearml_hpo.trial import Trial, TrialState
+
+SPACE = SearchSpace({"General/x": Float(0.0, 1.0)})
+LOSS = Objective("validation", "loss")
+
+
+def quadratic(params):
+    final = (params["General/x"] - 0.3) ** 2
+    return [final + 1 / step for step in range(1, 6)]
+
+
+def make(
+    world, *, trials=10, space=SPACE, pruner=None, sampler=None, objective=LOSS, limits=None, budget=None, **policy
+):
+    study = Study(space, objective.direction, sampler=sampler or optuna.samplers.RandomSampler(seed=0), pruner=pruner)
+    heard: list[Trial] = []
+    scheduler = Scheduler(
+        study,
+        world,
+        world,
+        objective,
+        Policy(budget or Budget(trials=trials), limits or TrialLimits(), **policy),
+        clock=world.clock,
+        on_trial=heard.append,
+    )
+    scheduler.heard = heard
+    scheduler.study = study
+    return scheduler
+
+
+def drive(scheduler, world, steps=500):
+    for _ in range(steps):
+        if not scheduler.step():
+            return
+        world.advance()
+    pytest.fail("the study did not end")
+
+
+def states(scheduler):
+    return [trial.state for trial in scheduler.trials]
+
+
+def test_runs_the_budget_and_tells_every_value():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=12)
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 12
+    assert [trial.number for trial in scheduler.trials] == list(range(12))
+    told = scheduler.study.optuna_study.trials
+    assert [t.value for t in told] == [trial.value for trial in scheduler.trials]
+    assert scheduler.best.value == min(trial.value for trial in scheduler.trials)
+    assert "12 trials" in scheduler.ended
+
+
+def test_one_poll_a_step_however_many_trials_live():
+    world = Simulation(quadratic, workers=50)
+    scheduler = make(world, trials=200)
+    scheduler.step()
+    world.advance()
+    before = world.calls.copy()
+    scheduler.step()
+    assert (world.calls - before) == {"poll": 1}
+
+
+def test_one_create_and_one_submit_per_trial():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=9)
+    drive(scheduler, world)
+    assert world.calls["create"] == world.calls["submit"] == 9
+    assert world.calls["histories"] == 0, "nothing prunes, so no history is read"
+
+
+def test_queue_is_kept_one_ahead_per_worker():
+    world = Simulation(quadratic, workers=3)
+    scheduler = make(world, trials=100)
+    scheduler.step()
+    assert len(world.queue) == 6
+    world.advance()
+    scheduler.step()
+    assert len(world.running) == 3 and len(world.queue) == 3
+
+
+def test_more_workers_than_concurrency_get_no_more_than_that():
+    world = Simulation(quadratic, workers=8)
+    scheduler = make(world, trials=30, concurrency=2)
+    for _ in range(20):
+        scheduler.step()
+        world.advance()
+        assert len(world.running) + len(world.queue) <= 2
+
+
+def test_without_workers_one_trial_waits_and_a_note_is_given():
+    world = Simulation(quadratic, workers=0)
+    notes = []
+    scheduler = make(world, trials=5)
+    scheduler._on_note = notes.append
+    scheduler.step()
+    assert len(world.queue) == 1
+    assert "no worker" in notes[0]
+
+
+def test_failures_are_told_as_failures_and_not_as_pruned():
+    world = Simulation(quadratic, workers=1)
+    scheduler = make(world, trials=2, prefetch=0)
+    scheduler.step()
+    world.advance()
+    world.end("task-0", "failed")
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.FAILED, TrialState.COMPLETED]
+    assert scheduler.study.optuna_study.trials[0].state == optuna.trial.TrialState.FAIL
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [([], "never reported"), ([0.5, math.nan], "is nan"), ([0.5, math.inf], "is inf")],
+)
+def test_no_usable_objective_is_a_class_of_its_own(curve, said):
+    world = Simulation(lambda params: curve)
+    scheduler = make(world, trials=1)
+    drive(scheduler, world)
+    (trial,) = scheduler.trials
+    assert trial.state is TrialState.NO_OBJECTIVE
+    assert said in trial.reason
+    assert scheduler.best is None
+    assert scheduler.study.optuna_study.trials[0].state == optuna.trial.TrialState.FAIL
+
+
+def test_a_person_stops_removes_or_deletes():
+    world = Simulation(quadratic, workers=1)
+    scheduler = make(world, trials=3, prefetch=2)
+    scheduler.step()
+    world.advance()
+    world.end("task-0", "stopped")
+    world.withdraw(["task-1"])
+    del world.tasks["task-2"]
+    world.queue.clear()
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.ABORTED] * 3
+    reasons = [trial.reason for trial in scheduler.trials]
+    assert "stopped by somebody" in reasons[0] and "queue" in reasons[1] and "deleted" in reasons[2]
+
+
+def falling_or_flat(params):
+    return [1.0] * 30 if params["General/x"] > 0.75 else [1.0 / step for step in range(1, 31)]
+
+
+def test_pruning_stops_a_running_trial_and_marks_it():
+    world = Simulation(falling_or_flat)
+    scheduler = make(world, trials=20, pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3))
+    drive(scheduler, world)
+    pruned = [trial for trial in scheduler.trials if trial.state is TrialState.PRUNED]
+    assert pruned
+    for trial in pruned:
+        assert trial.params["General/x"] > 0.75
+        assert world.tasks[trial.task_id].properties == {"state": "pruned"}
+        told = scheduler.study.optuna_study.trials[trial.number]
+        assert told.state == optuna.trial.TrialState.PRUNED
+        assert trial.iteration < 30
+
+
+def test_the_pruner_sees_every_step_although_polls_are_rare():
+    world = Simulation(falling_or_flat, workers=1)
+    scheduler = make(world, trials=2, pruner=optuna.pruners.MedianPruner(n_startup_trials=100))
+    while scheduler.step():
+        for _ in range(17):
+            world.advance()
+    for told in scheduler.study.optuna_study.trials:
+        assert sorted(told.intermediate_values) == list(range(1, 31))
+
+
+def test_a_finished_trial_is_never_pruned_on_its_final_value():
+    world = Simulation(lambda params: [params["General/x"]], workers=1)
+    always = optuna.pruners.ThresholdPruner(upper=-1.0)
+    scheduler = make(world, trials=4, pruner=always, prefetch=0)
+    while scheduler.step():
+        for _ in range(3):  # from start to end between two polls
+            world.advance()
+    assert states(scheduler) == [TrialState.COMPLETED] * 4
+
+
+def test_no_pruning_before_the_grace():
+    world = Simulation(lambda params: [params["General/x"]] * 20, workers=1)
+    always = optuna.pruners.ThresholdPruner(upper=-1.0)
+    scheduler = make(world, trials=1, pruner=always, limits=TrialLimits(min_iterations=8))
+    drive(scheduler, world)
+    (trial,) = scheduler.trials
+    assert trial.state is TrialState.PRUNED
+    assert trial.iteration == 8
+
+
+@pytest.mark.parametrize("limits", [TrialLimits(time_s=4.5), TrialLimits(max_iterations=4)])
+def test_a_trial_at_its_limit_is_stopped_and_keeps_its_value(limits):
+    world = Simulation(lambda params: [1.0 / step for step in range(1, 100)], workers=1)
+    scheduler = make(world, trials=1, limits=limits)
+    drive(scheduler, world)
+    (trial,) = scheduler.trials
+    assert trial.state is TrialState.COMPLETED
+    assert trial.iteration < 8 and trial.value == pytest.approx(1 / trial.iteration)
+    assert "stopped after" in trial.reason
+
+
+@pytest.mark.parametrize("budget", [Budget(wall_s=40), Budget(compute_s=60)])
+def test_time_budgets_stop(budget):
+    world = Simulation(quadratic)
+    scheduler = make(world, budget=budget)
+    drive(scheduler, world)
+    assert "used up" in scheduler.ended
+    assert not world.queue and not world.running
+    assert TrialState.ABORTED in states(scheduler) and TrialState.COMPLETED in states(scheduler)
+
+
+def test_known_points_are_told_not_run():
+    world = Simulation(lambda params: [float(params["General/c"])])
+    space = SearchSpace({"General/c": Categorical((1, 2, 3))})
+    scheduler = make(world, trials=20, space=space)
+    drive(scheduler, world)
+    assert len(scheduler.trials) == 3
+    assert {trial.value for trial in scheduler.trials} == {1.0, 2.0, 3.0}
+    assert "was tried" in scheduler.ended
+
+
+def test_stop_takes_back_what_waits_and_ends_what_runs():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=50)
+    scheduler.step()
+    world.advance()
+    scheduler.step()
+    scheduler.stop("enough")
+    assert not world.queue and not world.running
+    assert scheduler.step() is False
+    assert states(scheduler) == [TrialState.ABORTED] * 4
+    assert len(scheduler.trials) == 4
+
+
+def test_stop_may_leave_what_runs():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=50)
+    scheduler.step()
+    world.advance()
+    scheduler.step()
+    scheduler.stop("enough", abort=False)
+    assert len(world.running) == 2 and not world.queue
+
+
+def test_adopted_and_listed_trials_come_first():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=4)
+    task_id = world.create(0, 1, {"General/x": 0.9})
+    world.submit(task_id)
+    scheduler.adopt(Trial(0, {"General/x": 0.9}, task_id))
+    scheduler.enqueue({"General/x": 0.25})
+    drive(scheduler, world)
+    assert [trial.params["General/x"] for trial in scheduler.trials[:2]] == [0.9, 0.25]
+    assert [t.params["General/x"] for t in scheduler.study.optuna_study.trials[:2]] == [0.9, 0.25]
+    assert len(scheduler.trials) == 4
+
+
+def test_a_listed_point_outside_the_space_runs_but_teaches_nothing():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=3)
+    scheduler.enqueue({"General/x": 7.0})
+    drive(scheduler, world)
+    assert scheduler.trials[0].state is TrialState.COMPLETED
+    assert len(scheduler.study.optuna_study.trials) == 2
+
+
+def test_best_reading_takes_the_extreme_of_the_run():
+    world = Simulation(lambda params: [0.5, 0.2, 0.9])
+    scheduler = make(world, trials=1, objective=Objective("validation", "loss", reading="best"))
+    drive(scheduler, world)
+    assert scheduler.trials[0].value == 0.2

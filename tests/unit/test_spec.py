@@ -1,0 +1,161 @@
+"""The study file: what it gives, and what it says of a fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from clearml_hpo.errors import InputError
+from clearml_hpo.search_space import Categorical, Constant, Float, Int
+from clearml_hpo.spec import load_study
+
+STUDY = """\
+study: demo-study
+template:
+  script: train.py
+search_space: space.yaml
+objective:
+  metric: validation/loss
+  direction: minimize
+sampler: {name: tpe, seed: 7}
+pruner:
+  name: median
+  options: {n_startup_trials: 5}
+budget:
+  trials: 20
+execution:
+  queue: default
+"""
+SPACE = """\
+General/depth: {type: int, low: 4, high: 10}
+learning_rate: {type: float, low: 1e-3, high: 0.3, log: true}
+General/bins: {type: int, low: 32, high: 256, step: 32}
+General/kind: {type: categorical, choices: [a, b, null, 3]}
+General/iterations: 200
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "train.py").write_text("print(1)\n")
+
+    def write(study=STUDY, space=SPACE):
+        (tmp_path / "space.yaml").write_text(space)
+        path = tmp_path / "study.yaml"
+        path.write_text(study)
+        return path
+
+    return write
+
+
+def fault(path, overrides=()):
+    with pytest.raises(InputError) as caught:
+        load_study(path, overrides)
+    return str(caught.value).replace(f"{path.parent}/", "")
+
+
+def test_a_sound_file(write):
+    path = write()
+    file = load_study(path)
+    assert file.space.parameters == {
+        "General/depth": Int(4, 10),
+        "General/learning_rate": Float(0.001, 0.3, log=True),
+        "General/bins": Int(32, 256, step=32),
+        "General/kind": Categorical(("a", "b", None, 3)),
+        "General/iterations": Constant(200),
+    }
+    assert file.objective.metric == "validation/loss"
+    assert file.budget.trials == 20
+    assert file.spec.template.script == path.parent / "train.py"
+    assert file.spec.sampler.seed == 7
+
+
+def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
+    file = load_study(write(), ["budget.trials=5"])
+    (tmp_path / "again.yaml").write_text(file.text)
+    again = load_study(tmp_path / "again.yaml")
+    assert again.space == file.space and again.budget.trials == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("pruner:", "purner:", "study.yaml:9: purner: unknown key; did you mean 'pruner'?; allowed: study, project"),
+        ("name: tpe", "nmae: tpe", "study.yaml:8: sampler.nmae: unknown key; did you mean 'name'?"),
+        ("name: tpe", "name: tpee", "study.yaml:8: sampler.name: found 'tpee'; did you mean 'tpe'?; one of: auto"),
+        ("direction: minimize", "direction: min", "study.yaml:7: objective.direction: found 'min'; one of: minimize"),
+        ("validation/loss", "loss", "study.yaml:6: objective.metric: 'loss' is not of the form title/series"),
+        ("trials: 20", "trials: 0", "study.yaml:13: budget.trials: found 0; input should be greater than or equal"),
+        ("  trials: 20", "  time: 10x", "study.yaml:13: budget.time: '10x' is no duration"),
+        ("  trials: 20", "  time: 0", "study.yaml:13: budget.time: found 0; input should be greater than 0"),
+        ("n_startup_trials", "n_startup", "study.yaml:11: pruner.options: no such name: 'n_startup'; did you mean"),
+        ("train.py", "trian.py", "study.yaml:3: template.script: no such file"),
+        ("script: train.py", "project: p", "study.yaml:2: template: give one of: script; task (an id)"),
+        ("space.yaml", "spaces.yaml", "study.yaml:4: search_space: no such file"),
+        ("study: demo-study\n", "", "study.yaml:1: study is missing"),
+        ("budget:", "study: x\nbudget:", "study.yaml:12: study: given twice"),
+        ("study: demo", "study: [demo", "study.yaml:2: not YAML"),
+    ],
+)
+def test_a_fault_names_line_key_and_what_is_allowed(write, old, new, said):
+    assert old in STUDY
+    assert said in fault(write(STUDY.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("low: 4", "low: 40", "space.yaml:1: search_space.General/depth: low 40 is above high 10: the range is empty"),
+        ("low: 4", "lo: 4", "space.yaml:1: search_space.General/depth.lo: unknown key; did you mean 'low'?"),
+        ("low: 4, ", "", "space.yaml:1: search_space.General/depth: low is missing"),
+        ("type: int, low: 4", "type: itn, low: 4", "type is 'itn'; did you mean 'int'?"),
+        ("low: 4", "low: 4.5", "space.yaml:1: search_space.General/depth.low: expected a whole number, found 4.5"),
+        ("low: 4", "low: four", "expected a number, found 'four'"),
+        ("low: 1e-3", "low: 0", "space.yaml:2: search_space.learning_rate: low is 0.0; with log it must be above 0"),
+        ("log: true", "log: maybe", "space.yaml:2: search_space.learning_rate.log: expected true or false"),
+        ("[a, b, null, 3]", "[]", "space.yaml:4: search_space.General/kind: choices is empty"),
+        ("[a, b, null, 3]", "[[1]]", "a choice is text, a number"),
+    ],
+)
+def test_a_fault_in_the_space_names_its_own_file(write, old, new, said):
+    assert old in SPACE
+    assert said in fault(write(space=SPACE.replace(old, new)))
+
+
+def test_all_faults_are_said_at_once(write):
+    said = fault(write(space=SPACE.replace("low: 4", "low: 40").replace("log: true", "lgo: true")))
+    assert len(said.splitlines()) == 2
+
+
+def test_a_space_where_nothing_varies(write):
+    assert "nothing varies" in fault(write(space="General/a: 1\n"))
+
+
+def test_overrides(write):
+    file = load_study(
+        write(), ["sampler=random", "sampler.seed=3", "search_space.General/depth.high=5", "budget.time=2h"]
+    )
+    assert file.spec.sampler.name == "random" and file.spec.sampler.seed == 3
+    assert file.space.parameters["General/depth"] == Int(4, 5)
+    assert file.budget.wall_s == 7200
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("budget.trials=five", "--set budget.trials=five: budget.trials: found 'five'"),
+        ("budget.trails=5", "--set budget.trails=5: budget.trails: unknown key; did you mean 'trials'?"),
+        ("budget", "--set budget: expected key=value"),
+        ("study.name.x=1", "study holds a value"),
+    ],
+)
+def test_a_wrong_override_is_named(write, override, said):
+    assert said in fault(write(), [override])
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1d", 86400)])
+def test_durations(write, text, seconds):
+    assert load_study(write(), [f"budget.time={text}"]).budget.wall_s == seconds
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert "cannot be read" in fault(tmp_path / "none.yaml")

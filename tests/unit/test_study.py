@@ -1,0 +1,96 @@
+"""Ask and tell, by trial number; samplers and pruners by name."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from clearml_hpo import pruners, samplers
+from clearml_hpo.errors import InputError
+from clearml_hpo.search_space import Categorical, Constant, Float, Int, SearchSpace
+from clearml_hpo.study import Study
+
+SPACE = SearchSpace(
+    {
+        "General/depth": Int(2, 8),
+        "General/bins": Int(32, 128, step=32),
+        "General/lr": Float(1e-4, 1.0, log=True),
+        "General/kind": Categorical(("a", "b")),
+        "General/flag": Categorical((True, False)),
+        "General/fixed": Constant(3),
+    }
+)
+
+
+def space_for(name):
+    """CMA-ES and brute force want spaces that suit them."""
+    if name == "brute_force":
+        return SearchSpace({"General/a": Int(1, 3), "General/b": Categorical(("x", "y"))})
+    return SPACE
+
+
+@pytest.mark.parametrize("name", [name for name in samplers.NAMES if name not in ("cmaes", "gp")])
+def test_every_sampler_draws_points_of_the_space(name):
+    space = space_for(name)
+    study = Study(space, "minimize", sampler=samplers.build_sampler(name, seed=1))
+    for number in range(6):
+        params = study.ask(number)
+        assert space.contains(params)
+        study.complete(number, float(number))
+
+
+def test_a_seed_makes_the_draws_repeatable():
+    draws = [Study(SPACE, "minimize", sampler=samplers.build_sampler(seed=5)).ask(0) for _ in range(2)]
+    assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize("name", pruners.NAMES)
+def test_every_pruner_is_made(name):
+    options = {"upper": 1.0} if name == "threshold" else {}
+    if name == "percentile":
+        options = {"percentile": 25.0}
+    assert isinstance(pruners.build_pruner(name, options=options), optuna.pruners.BasePruner)
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: samplers.build_sampler("tpee"), "did you mean 'tpe'"),
+        (lambda: samplers.build_sampler("tpe", options={"n_startup_trails": 3}), "did you mean 'n_startup_trials'"),
+        (lambda: samplers.build_sampler("tpe", options={"seed": 3}), "no such name: 'seed'"),
+        (lambda: pruners.build_pruner("medain"), "did you mean 'median'"),
+        (lambda: pruners.build_pruner("percentile"), "percentile"),
+        (lambda: pruners.build_pruner("percentile", options={"percentile": 300.0}), "between 0 and 100"),
+    ],
+)
+def test_wrong_names_and_options_are_refused_with_the_nearest(build, said):
+    with pytest.raises(InputError, match=said):
+        build()
+
+
+def test_states_reach_optuna():
+    study = Study(SPACE, "maximize", pruner=optuna.pruners.MedianPruner())
+    for number in range(3):
+        study.ask(number)
+    study.complete(0, 0.5)
+    study.report(1, 1, 0.2)
+    study.prune(1)
+    study.fail(2)
+    states = [trial.state.name for trial in study.optuna_study.trials]
+    assert states == ["COMPLETE", "PRUNED", "FAIL"]
+    assert study.optuna_study.trials[1].value == 0.2
+
+
+def test_known_trials_are_taken_over():
+    first = Study(SPACE, "minimize")
+    first.ask(0)
+    first.complete(0, 1.0)
+    second = Study(SPACE, "minimize", history=first.optuna_study.trials)
+    assert [trial.value for trial in second.optuna_study.trials] == [1.0]
+
+
+def test_a_point_outside_is_not_learnt():
+    study = Study(SPACE, "minimize")
+    assert study.add(0, {"General/depth": 99}) is False
+    study.complete(0, 1.0)
+    assert study.optuna_study.trials == []
