@@ -1,0 +1,22 @@
+"""An embedded server that unmodified ClearML programs and agents use as theirs. It knows nothing of HPO.
+
+::
+
+    process      start, stop, status, run: one process, three ports, one data directory
+    app          the ASGI applications over one store: api, files, web
+    dispatch     path -> endpoint -> checked fields -> ClearML's envelope; counts calls
+    endpoint     what an endpoint is; fields: what a request may hold; errors: codes and subcodes
+    auth         key pair, tokens
+    services/    one module per ClearML service: check, ask the store, shape the answer
+    store/       the only door to SQLite
+    files        the file server
+    pages/       plain pages at the web port
+
+It is written from the SDK's request classes and from recorded exchanges of a real server.
+"""
+
+from __future__ import annotations
+
+from clearml_hpo.server.process import RunningServer, run, start, status, stop
+
+__all__ = ["RunningServer", "run", "start", "status", "stop"]

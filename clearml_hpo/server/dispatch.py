@@ -1,0 +1,152 @@
+"""From an HTTP request to a service's function, and back into ClearML's envelope."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clearml_hpo.server import fields, identity
+from clearml_hpo.server.auth import Authority
+from clearml_hpo.server.endpoint import Call, Data, Endpoint
+from clearml_hpo.server.errors import ApiRefusal, Refusal, unknown_endpoint
+from clearml_hpo.server.store import Store
+
+_log = logging.getLogger(__name__)
+_PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+(?:\.\d+)?)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_UNKNOWN_NAMES = 1000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the dispatcher needs of an HTTP request."""
+
+    path: str
+    body: bytes = b""
+    content_type: str = ""
+    authorization: str | None = None
+    query: Mapping[str, str] | None = None
+    client: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP status and the envelope."""
+
+    status: int
+    body: bytes
+
+
+class Dispatcher:
+    """Answers requests; knows endpoints only as a table."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], store: Store, authority: Authority) -> None:
+        self._endpoints = endpoints
+        self._store = store
+        self._authority = authority
+        self.calls: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request; never raises."""
+        name, version, endpoint = "", identity.API_VERSION, None
+        try:
+            name, version = _parse(request.path)
+            endpoint = self._find(name, version)
+            data = self._run(endpoint, request)
+            return _envelope(name, version, endpoint, data=data)
+        except ApiRefusal as refusal:
+            return _envelope(name, version, endpoint, refusal=refusal)
+        except Exception:
+            # The client learns nothing of the inside; the log has the whole story.
+            _log.exception("%s failed", name)
+            return _envelope(name, version, endpoint, refusal=ApiRefusal(Refusal.INTERNAL))
+
+    def _find(self, name: str, version: str) -> Endpoint:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            if name in self.unknown or len(self.unknown) < _UNKNOWN_NAMES:
+                self.unknown[name] += 1
+            raise unknown_endpoint(name, version)
+        self.calls[name] += 1
+        return endpoint
+
+    def _run(self, endpoint: Endpoint, request: Request) -> Data:
+        if endpoint.name == "auth.login":
+            # The one call whose credentials are not a token.
+            data = _data(request)
+            fields.check(endpoint.fields, data)
+            return {"token": self._authority.login(request.authorization, expiration_s=data.get("expiration_sec"))}
+        if not endpoint.open:
+            self._authority.check_header(request.authorization)
+        if request.content_type.partition(";")[0].strip() == "application/json-lines":
+            call = Call(self._store, self._authority, {}, _lines(request.body), request.client)
+        else:
+            data = _data(request)
+            fields.check(endpoint.fields, data)
+            call = Call(self._store, self._authority, data, client=request.client)
+        return endpoint.handler(call)
+
+
+def _parse(path: str) -> tuple[str, str]:
+    found = _PATH.match(path)
+    if found is None:
+        raise unknown_endpoint(path.strip("/"), identity.API_VERSION)
+    return found["name"], found["version"] or identity.API_VERSION
+
+
+def _data(request: Request) -> Data:
+    if not request.body.strip():
+        return dict(request.query or {})
+    data = _load(request.body)
+    if not isinstance(data, dict):
+        raise ApiRefusal(Refusal.BAD_REQUEST, "the body must be a JSON object")
+    return data
+
+
+def _lines(body: bytes) -> list[Any]:
+    return [_load(line) for line in body.splitlines() if line.strip()]
+
+
+def _load(text: bytes) -> Any:
+    try:
+        if _SURROGATE.search(text):  # half a surrogate pair is valid JSON, but no text that can be stored
+            decoded = json.dumps(json.loads(text), ensure_ascii=False)
+            text = decoded.encode(errors="replace")
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ApiRefusal(Refusal.BAD_REQUEST, f"the body is not JSON: {error}") from None
+
+
+def _envelope(
+    name: str,
+    version: str,
+    endpoint: Endpoint | None,
+    *,
+    data: Data | None = None,
+    refusal: ApiRefusal | None = None,
+) -> Answer:
+    id_ = uuid.uuid4().hex
+    code = refusal.code if refusal else 200
+    meta = {
+        "id": id_,
+        "trx": id_,
+        "endpoint": {
+            "name": name,
+            "requested_version": version,
+            "actual_version": endpoint.version if endpoint else None,
+        },
+        "result_code": code,
+        "result_subcode": refusal.subcode if refusal else 0,
+        "result_msg": str(refusal) if refusal else "OK",
+        "error_stack": None,
+        "error_data": {},
+    }
+    body = json.dumps({"meta": meta, "data": data or {}}, separators=(",", ":"))
+    return Answer(code, body.encode())

@@ -1,0 +1,59 @@
+"""What a ClearML server says when it refuses a call: codes, subcodes and texts in one table."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+
+class Refusal(Enum):
+    """A reason to refuse, as ``(HTTP status and result code, result subcode, text)``."""
+
+    BAD_REQUEST = (400, 0, "Invalid request")
+    VALIDATION = (400, 12, "Validation error")
+    INVALID_TASK_ID = (400, 101, "Invalid task id")
+    INVALID_TASK_STATUS = (400, 110, "Invalid task status")
+    TASK_CANNOT_BE_DELETED = (400, 123, "Task cannot be deleted")
+    EVENTS_NOT_ADDED = (400, 131, "Events not added")
+    INVALID_MODEL_ID = (400, 201, "Invalid model id")
+    MODEL_IS_READY = (400, 202, "Model is published")
+    INVALID_PROJECT_ID = (400, 401, "Invalid project id")
+    PROJECT_HAS_CONTENT = (400, 402, "Project has associated tasks or models")
+    INVALID_QUEUE_ID = (400, 701, "Invalid queue id")
+    QUEUE_NOT_EMPTY = (400, 704, "Queue is not empty")
+    NOT_IN_QUEUE = (400, 705, "Task is not in the queue")
+    ALREADY_QUEUED = (400, 706, "Failed adding task to queue since task is already queued")
+    DATA_VALIDATION = (400, 800, "Data validation error")
+    PROJECT_EXISTS = (400, 801, "Project with the same name already exists")
+    VALUE_EXISTS = (
+        400,
+        801,
+        "Value combination already exists (unique field already contains this value)",
+    )
+    NO_CREDENTIALS = (401, 20, "Unauthorized (missing credentials)")
+    INVALID_CREDENTIALS = (401, 22, "Unauthorized (invalid credentials)")
+    INVALID_TOKEN = (401, 30, "Invalid token")
+    UNKNOWN_ENDPOINT = (404, 0, "Unable to find endpoint")
+    TOO_LARGE = (413, 0, "Request is too large")
+    INTERNAL = (500, 100, "General error")
+
+
+class ApiRefusal(Exception):
+    """A call is refused; the dispatcher turns this into ClearML's envelope."""
+
+    def __init__(self, reason: Refusal, detail: str = "", /, **facts: Any) -> None:
+        code, subcode, text = reason.value
+        message = f"{text} ({detail})" if detail else text
+        if facts:
+            message += ": " + ", ".join(f"{name}={value}" for name, value in facts.items())
+        super().__init__(message)
+        self.reason = reason
+        self.code: int = code
+        self.subcode: int = subcode
+
+
+def unknown_endpoint(name: str, version: str) -> ApiRefusal:
+    """The refusal of a call to an endpoint that is not there, in ClearML's words."""
+    refusal = ApiRefusal(Refusal.UNKNOWN_ENDPOINT)
+    refusal.args = (f"Unable to find endpoint for name {name} and version {version}",)
+    return refusal

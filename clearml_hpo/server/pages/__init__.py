@@ -1,0 +1,55 @@
+"""The pages at the web port: what this server holds, for people. Plain HTML, no build step, nothing from outside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse
+from starlette.types import Receive, Scope, Send
+
+from clearml_hpo.server.dispatch import Dispatcher
+from clearml_hpo.server.errors import ApiRefusal
+from clearml_hpo.server.pages import html, views
+from clearml_hpo.server.store import Store
+
+__all__ = ["Pages"]
+
+View = Callable[..., str]
+
+
+class Pages:
+    """The pages as an ASGI application. They only read."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+        self._routes: list[tuple[re.Pattern[str], View]] = [
+            (re.compile(r"^/$"), lambda: views.index(store, dispatcher)),
+            (re.compile(r"^/projects/?$"), lambda: views.index(store, dispatcher)),
+            # The links that the SDK prints.
+            (
+                re.compile(r"^/projects/[^/]+/(?:tasks|experiments)/(?P<task>[^/]+)(?:/.*)?$"),
+                lambda task: views.task(store, task),
+            ),
+            (re.compile(r"^/tasks/(?P<task>[^/]+)$"), lambda task: views.task(store, task)),
+            (re.compile(r"^/projects/(?P<project>[^/]+)(?:/.*)?$"), lambda project: views.project(store, project)),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            return
+        response = await run_in_threadpool(self._respond, scope["method"], scope["path"])
+        await response(scope, receive, send)
+
+    def _respond(self, method: str, path: str) -> HTMLResponse:
+        if method not in ("GET", "HEAD"):
+            return HTMLResponse(html.page("Not allowed", html.note("These pages only read.")), 405)
+        for pattern, view in self._routes:
+            found = pattern.match(path)
+            if found:
+                try:
+                    return HTMLResponse(view(**found.groupdict()))
+                except ApiRefusal as refusal:
+                    return HTMLResponse(html.page("Not found", html.note(str(refusal))), 404)
+        return HTMLResponse(html.page("Not found", html.note(f"There is no page {path}")), 404)

@@ -1,0 +1,265 @@
+"""The server as a process: run it here, or start, find and stop a detached one."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from clearml_hpo.errors import ServerError
+from clearml_hpo.server.app import build
+from clearml_hpo.server.state import DataDir, Listening
+from clearml_hpo.settings import ServerAddress
+
+# ClearML's own ports for API, files and web.
+PORTS = (8008, 8081, 8080)
+_THREADS = 8
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that answers."""
+
+    address: ServerAddress
+    pid: int
+    data_dir: Path
+
+
+# --- from outside -----------------------------------------------------------------------------------------------------
+
+
+def start(data_dir: Path, *, with_parent: bool = False, timeout_s: float = 30) -> RunningServer:
+    """Starts a detached server on ``data_dir`` and waits until it answers; one that already runs is returned.
+
+    Args:
+        data_dir: where its keys, database, files and log are; made if missing.
+        with_parent: the server ends itself when the process that calls this is gone.
+        timeout_s: how long to wait.
+
+    Raises:
+        ServerError: if it does not come up; the message has the end of its log.
+    """
+    data_dir = data_dir.absolute()
+    running = status(data_dir)
+    if running is not None:
+        return running
+    data = DataDir(data_dir)
+    data.make()
+    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data_dir)]
+    with data.log.open("ab") as log:
+        child = subprocess.Popen(
+            [*command, "--with-parent"] if with_parent else command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        running = status(data_dir)
+        if running is not None:
+            return running
+        # Somebody else may have been faster: then the child gives up, and the other server will answer.
+        if child.poll() is not None and not data.is_locked():
+            raise ServerError(f"the server on {data_dir} ended at once:\n{data.log_tail()}")
+        time.sleep(_POLL_S)
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+    raise ServerError(f"the server on {data_dir} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
+
+
+def status(data_dir: Path) -> RunningServer | None:
+    """The server that runs on ``data_dir``, or None."""
+    data = DataDir(data_dir.absolute())
+    listening = data.listening()
+    if listening is None or not _alive(listening.pid):
+        return None
+    address = listening.address(data.credentials())
+    # A login proves that the process is a server, and this directory's: a number may have come to another process.
+    if not (_logs_in(address) and _answers(address.files) and _answers(address.web)):
+        return None
+    return RunningServer(address, listening.pid, data.path)
+
+
+def stop(data_dir: Path, timeout_s: float = 10) -> bool:
+    """Stops the server on ``data_dir``, by force if it takes too long; returns whether one was running."""
+    running = status(data_dir)
+    if running is None:
+        return False
+    for sign, patience in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running.pid, sign)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if not _alive(running.pid):
+                return True
+            time.sleep(_POLL_S)
+    raise ServerError(f"the server (process {running.pid}) on {data_dir} does not end")
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # if it is a child of ours that has ended, it is gone now
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _logs_in(address: ServerAddress) -> bool:
+    pair = f"{address.access_key}:{address.secret_key}".encode()
+    header = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    return _answers(f"{address.api}/auth.login", header)
+
+
+def _answers(url: str, headers: dict[str, str] | None = None) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(urllib.request.Request(url, headers=headers or {}), timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return headers is None and error.code == 401  # the file server answers, but not without a token
+    except (OSError, ValueError):
+        return False
+
+
+# --- the process itself -----------------------------------------------------------------------------------------------
+
+
+def run(
+    data_dir: Path,
+    *,
+    host: str = "127.0.0.1",
+    with_parent: bool = False,
+    ports: Sequence[int] | None = None,
+) -> None:
+    """Serves in the foreground until SIGINT or SIGTERM.
+
+    Args:
+        data_dir: where keys, database and files are; made if missing.
+        host: the address to listen on.
+        with_parent: end when the process that started this one is gone.
+        ports: of API, files and web; 0 takes a free one. Default: those of the last run, so that links stay valid,
+            else ClearML's own, and a free one for each that is taken.
+
+    Raises:
+        ServerError: if another server runs on ``data_dir``, or the address cannot be used.
+    """
+    data = DataDir(data_dir.absolute())
+    data.make()
+    with data.locked():
+        last = data.listening()
+        sockets = _listen(host, ports or (last.ports if last else PORTS), strict=ports is not None)
+        apps = build(data.path, data.credentials())
+        try:
+            numbers = [each.getsockname()[1] for each in sockets]
+            by_port = _ByPort(dict(zip(numbers, (apps.api, apps.files, apps.web), strict=True)))
+            data.note(Listening(os.getpid(), host, *numbers))
+            _serve(by_port, sockets, with_parent=with_parent)
+        finally:
+            apps.store.close()
+
+
+def _listen(host: str, ports: Sequence[int], *, strict: bool) -> list[socket.socket]:
+    """One socket per wanted port; a port that is taken is replaced by a free one unless ``strict``."""
+    sockets = []
+    for port in ports:
+        try:
+            sockets.append(_bound(host, port))
+        except OSError as error:
+            if strict:
+                raise ServerError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+            try:
+                sockets.append(_bound(host, 0))
+            except OSError:
+                raise ServerError(f"cannot listen on {host}: {error.strerror}") from None
+    return sockets
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(1024)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class _ByPort:
+    """Three applications behind one server process: the port says which."""
+
+    def __init__(self, apps: dict[int, ASGIApp]) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._apps[scope["server"][1]](scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals only end it: uvicorn would raise them again, and nothing would be tidied up."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {each: signal.signal(each, self.handle_exit) for each in signals}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _serve(app: ASGIApp, sockets: list[socket.socket], *, with_parent: bool) -> None:
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    config = uvicorn.Config(
+        limited,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=75,
+    )
+    server = _Server(config)
+    if with_parent:
+        threading.Thread(target=_watch_parent, args=(server, os.getppid()), daemon=True).start()
+
+    async def main() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        await server.serve(sockets)
+
+    anyio.run(main)
+
+
+def _watch_parent(server: uvicorn.Server, parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    server.should_exit = True

@@ -1,0 +1,41 @@
+"""The table of all endpoints."""
+
+from __future__ import annotations
+
+from clearml_hpo.server.endpoint import Endpoint, table
+from clearml_hpo.server.services import (
+    auth,
+    debug,
+    events,
+    models,
+    organization,
+    projects,
+    queues,
+    server,
+    task_edits,
+    task_status,
+    tasks,
+    users,
+    workers,
+)
+
+_MODULES = (
+    auth,
+    debug,
+    events,
+    models,
+    organization,
+    projects,
+    queues,
+    server,
+    tasks,
+    task_edits,
+    task_status,
+    users,
+    workers,
+)
+
+
+def endpoints() -> dict[str, Endpoint]:
+    """All endpoints by name."""
+    return table(module.service for module in _MODULES)

@@ -1,0 +1,1 @@
+"""One module per ClearML service, all of one shape: check the fields, ask the store, shape the answer."""

@@ -1,0 +1,256 @@
+"""``events.*``: reported by tasks, read by people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.fields import BOOL, INT, NUMBER, OBJECTS, STR, STRINGS, required
+from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.events import IMAGE, LOG, PLOT, SCALAR
+
+service = Service("events")
+
+SAMPLES = 6000
+_KEYS = ("iter", "timestamp", "iso_time")
+
+
+# --- written ----------------------------------------------------------------------------------------------------------
+
+
+@service.endpoint("add", type=required(STR))
+def add(call: Call) -> Data:
+    """Takes one event in."""
+    return _added(call, [call.data])
+
+
+@service.endpoint("add_batch")
+def add_batch(call: Call) -> Data:
+    """Takes a batch of events in, one per line."""
+    events = call.batch or call.get("events") or ([call.data] if call.data else [])
+    return _added(call, events if isinstance(events, list) else [])
+
+
+def _added(call: Call, events: Sequence[Any]) -> Data:
+    outcome = call.store.events.add(events)
+    if not outcome.added and outcome.errors:
+        raise ApiRefusal(Refusal.EVENTS_NOT_ADDED, **outcome.errors)
+    return {
+        "added": outcome.added,
+        "errors": sum(outcome.errors.values()),
+        "errors_info": outcome.errors,
+    }
+
+
+@service.endpoint("clear_task_log", task=required(STR), threshold_sec=INT)
+def clear_task_log(call: Call) -> Data:
+    """Removes console events of a task, all or those older than so many seconds."""
+    call.store.tasks.require(call.data["task"], ["id"])
+    return {"deleted": call.store.events.clear_log(call.data["task"], call.get("threshold_sec", 0))}
+
+
+@service.endpoint("delete_for_task", task=required(STR))
+def delete_for_task(call: Call) -> Data:
+    """Removes all events of a task."""
+    call.store.tasks.require(call.data["task"], ["id"])
+    call.store.events.forget(call.data["task"])
+    return {"deleted": True}
+
+
+# --- scalars ----------------------------------------------------------------------------------------------------------
+
+
+def _key(call: Call) -> str:
+    key: str = call.get("key", "iter")
+    if key not in _KEYS:
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'key': one of {', '.join(_KEYS)}, not {key!r}")
+    return key
+
+
+def _samples(call: Call) -> int:
+    samples = int(call.get("samples", SAMPLES))
+    return samples if samples > 0 else 2**62
+
+
+@service.endpoint("scalar_metrics_iter_histogram", task=required(STR), samples=INT, key=STR, metrics=OBJECTS)
+def scalar_metrics_iter_histogram(call: Call) -> Data:
+    """All scalars of a task, thinned."""
+    _require(call, [call.data["task"]])
+    return call.store.scalars.histogram(call.data["task"], _key(call), _samples(call), call.get("metrics"))
+
+
+@service.endpoint(
+    "multi_task_scalar_metrics_iter_histogram", tasks=required(STRINGS), samples=INT, key=STR, metrics=OBJECTS
+)
+def multi_task_scalar_metrics_iter_histogram(call: Call) -> Data:
+    """All scalars of some tasks, thinned, beside one another."""
+    names = _require(call, call.data["tasks"])
+    key, samples = _key(call), _samples(call)
+    found: Document = {}
+    for id_, name in names.items():
+        for metric, variants in call.store.scalars.histogram(id_, key, samples, call.get("metrics")).items():
+            for variant, points in variants.items():
+                each = found.setdefault(metric, {}).setdefault(variant, {})
+                each[id_] = {**points, "name": name}
+    return {"metrics": found}
+
+
+@service.endpoint("get_task_single_value_metrics", tasks=required(STRINGS))
+def get_task_single_value_metrics(call: Call) -> Data:
+    """Values that were reported without an iteration."""
+    names = _require(call, call.data["tasks"])
+    values = call.store.scalars.single_values(list(names))
+    return {
+        "tasks": [
+            {"task": id_, "task_name": name, "values": values[id_]} for id_, name in names.items() if id_ in values
+        ]
+    }
+
+
+@service.endpoint("get_task_latest_scalar_values", task=required(STR))
+def get_task_latest_scalar_values(call: Call) -> Data:
+    """The last value of each metric and variant of a task."""
+    task = call.store.tasks.require(call.data["task"], ["name", "status", "last_iteration"])
+    last = call.store.scalars.last_metrics([task["id"]]).get(task["id"], {})
+    metrics = []
+    for variants in last.values():
+        shown = [{"name": each["variant"], "last_value": each["value"]} for each in variants.values()]
+        metrics.append({"name": next(iter(variants.values()))["metric"], "variants": shown})
+    return {
+        "metrics": metrics,
+        "name": task["name"],
+        "status": task["status"],
+        "last_iteration": task["last_iteration"],
+    }
+
+
+@service.endpoint("get_scalar_metrics_and_variants", task=required(STR))
+def get_scalar_metrics_and_variants(call: Call) -> Data:
+    """Names of a task's metrics and variants."""
+    last = call.store.scalars.last_metrics([call.data["task"]]).get(call.data["task"], {})
+    return {
+        "metrics": {
+            next(iter(variants.values()))["metric"]: [each["variant"] for each in variants.values()]
+            for variants in last.values()
+        }
+    }
+
+
+# --- console, plots, images -------------------------------------------------------------------------------------------
+
+
+@service.endpoint(
+    "get_task_log",
+    "2.9",
+    task=required(STR),
+    batch_size=INT,
+    navigate_earlier=BOOL,
+    from_timestamp=NUMBER,
+    order=STR,
+)
+def get_task_log(call: Call) -> Data:
+    """Console events of a task, from the latest back unless ``navigate_earlier`` is false."""
+    earlier = call.get("navigate_earlier", True)
+    size = _size(call, 100)
+    events, total = call.store.reports.log(
+        call.data["task"], size=size, earlier=earlier, start=call.get("from_timestamp")
+    )
+    shown_backwards = call.get("order", "desc" if earlier else "asc") == "desc"
+    if shown_backwards != earlier:
+        events.reverse()
+    return {"events": events, "returned": len(events), "total": total}
+
+
+@service.endpoint("get_task_events", task=required(STR), event_type=STR, batch_size=INT, scroll_id=STR, order=STR)
+def get_task_events(call: Call) -> Data:
+    """Events of one kind of a task, a part at a time."""
+    task, kind, size = call.data["task"], call.get("event_type", SCALAR), _size(call, 500)
+    _require(call, [task])
+    offset = _offset(call)
+    if kind == SCALAR:
+        events, total = call.store.scalars.events(task, offset, size)
+    elif kind == LOG:
+        every, total = call.store.reports.log(task, size=offset + size, earlier=False)
+        events = every[offset : offset + size]
+    else:
+        events = call.store.reports.events([task], kind, offset=offset, size=size)
+        total = call.store.reports.count([task], kind)
+    scroll_id = f"{offset + len(events):032x}"
+    return {"events": events, "returned": len(events), "total": total, "scroll_id": scroll_id}
+
+
+@service.endpoint("get_task_metrics", tasks=required(STRINGS), event_type=required(STR))
+def get_task_metrics(call: Call) -> Data:
+    """Names of the metrics of which some tasks reported events of one kind."""
+    kind = call.data["event_type"]
+    found = []
+    for task in _require(call, call.data["tasks"]):
+        metrics = call.store.scalars.metrics_of(task) if kind == SCALAR else call.store.reports.metrics_of(task, kind)
+        found.append({"task": task, "metrics": metrics})
+    return {"metrics": found}
+
+
+@service.endpoint("get_task_plots", "1.8", task=required(STR), iters=INT, scroll_id=STR, no_scroll=BOOL)
+def get_task_plots(call: Call) -> Data:
+    """The plots of a task's last iterations."""
+    task = call.data["task"]
+    _require(call, [task])
+    offset = _offset(call)
+    plots = call.store.reports.events([task], PLOT, iterations=max(1, call.get("iters", 1)), offset=offset)
+    scroll_id = None if call.get("no_scroll") else f"{offset + len(plots):032x}"
+    return {"plots": plots, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
+
+
+@service.endpoint("get_multi_task_plots", "1.8", tasks=required(STRINGS), iters=INT)
+def get_multi_task_plots(call: Call) -> Data:
+    """The plots of the last iterations of some tasks, beside one another."""
+    names = _require(call, call.data["tasks"])
+    found: Document = {}
+    plots = call.store.reports.events(list(names), PLOT, iterations=max(1, call.get("iters", 1)))
+    for plot in plots:
+        by_task = found.setdefault(plot["metric"], {}).setdefault(plot["variant"], {})
+        by_iteration = by_task.setdefault(plot["task"], {})
+        each = by_iteration.setdefault(str(plot["iter"]), {"name": names[plot["task"]], "plots": []})
+        each["plots"].append(plot)
+    return {"plots": found, "returned": len(plots), "total": len(plots), "scroll_id": None}
+
+
+@service.endpoint("debug_images", "2.7", metrics=required(OBJECTS), iters=INT, scroll_id=STR)
+def debug_images(call: Call) -> Data:
+    """The images of the last iterations of some tasks."""
+    iters = max(1, call.get("iters", 1))
+    shown = []
+    for wanted in call.data["metrics"]:
+        task = wanted.get("task")
+        if not isinstance(task, str):
+            raise ApiRefusal(Refusal.VALIDATION, "error for field 'metrics.task'. field is required!")
+        metric = wanted.get("metric")
+        images = call.store.reports.events(
+            [task], IMAGE, iterations=iters, metric=metric if isinstance(metric, str) else None
+        )
+        by_iteration: dict[int, list[Document]] = {}
+        for image in images:
+            by_iteration.setdefault(image["iter"], []).append(image)
+        latest = sorted(by_iteration, reverse=True)[:iters]
+        shown.append({"iterations": [{"events": by_iteration[n], "iter": n} for n in latest], "task": task})
+    return {"metrics": shown, "scroll_id": f"{1:032x}"}
+
+
+def _require(call: Call, ids: Sequence[str]) -> dict[str, str]:
+    """Names of the tasks (or, for model events, models) by id; refuses unknown ones."""
+    if call.get("model_events"):
+        return {id_: call.store.models.require(id_, ["name"])["name"] for id_ in ids}
+    return {id_: call.store.tasks.require(id_, ["name"])["name"] for id_ in ids}
+
+
+def _size(call: Call, default: int) -> int:
+    return max(1, min(int(call.get("batch_size", default)), 10_000))
+
+
+def _offset(call: Call) -> int:
+    try:
+        return min(int(call.get("scroll_id", "0"), 16), 2**40)
+    except ValueError:
+        raise ApiRefusal(Refusal.VALIDATION, "unknown scroll_id") from None

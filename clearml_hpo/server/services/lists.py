@@ -1,0 +1,18 @@
+"""The answer of a ``*.get_all``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clearml_hpo.server.endpoint import Data
+from clearml_hpo.server.store.documents import Document, pick
+from clearml_hpo.server.store.query import Page
+
+
+def listed(name: str, found: Sequence[Document], page: Page, fields: Sequence[str] | None) -> Data:
+    """Documents cut to the fields that were asked for, with the id of the next part of a scroll."""
+    shown = [pick(document, fields) for document in found] if fields else list(found)
+    answer: Data = {name: shown}
+    if page.scroll:
+        answer["scroll_id"] = page.next_scroll_id
+    return answer

@@ -1,0 +1,171 @@
+"""``queues.*``: made, listed, popped, reordered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.fields import (
+    BOOL,
+    DICT,
+    INT,
+    NUMBER,
+    ONE_OR_MORE,
+    STR,
+    STRINGS,
+    required,
+)
+from clearml_hpo.server.services.lists import listed
+from clearml_hpo.server.store.documents import Document
+
+service = Service("queues")
+_VERSION = "2.4"
+
+
+@service.endpoint("create", _VERSION, name=required(STR), tags=STRINGS, system_tags=STRINGS, metadata=DICT)
+def create(call: Call) -> Data:
+    """Makes a queue."""
+    return {"id": call.store.queues.create(call.data["name"], call.data)}
+
+
+@service.endpoint("get_by_id", _VERSION, queue=required(STR), max_task_entries=INT)
+def get_by_id(call: Call) -> Data:
+    """One queue with its entries."""
+    return {"queue": call.store.queues.get(call.data["queue"], call.get("max_task_entries"))}
+
+
+@service.endpoint("get_default", _VERSION)
+def get_default(call: Call) -> Data:
+    """The default queue."""
+    queue = call.store.queues.require(call.store.queues.default_id())
+    return {"id": queue["id"], "name": queue["name"]}
+
+
+@service.endpoint("get_all", _VERSION, name=STR, id=ONE_OR_MORE, only_fields=STRINGS)
+def get_all(call: Call) -> Data:
+    """Queues that match."""
+    found, page = call.store.queues.search(call.data)
+    # A list answers [] for the metadata of a queue that has none; a single queue answers {}.
+    queues: list[Document] = [
+        {**queue, "metadata": queue["metadata"] or []} if "metadata" in queue else queue for queue in found
+    ]
+    return listed("queues", queues, page, call.get("only_fields"))
+
+
+@service.endpoint("get_all_ex", _VERSION, name=STR, id=ONE_OR_MORE, only_fields=STRINGS)
+def get_all_ex(call: Call) -> Data:
+    """Queues that match, with the names of their tasks and their workers."""
+    answer = get_all(call)
+    workers = call.store.workers.seen()
+    for queue in answer["queues"]:
+        for entry in queue.get("entries", []):
+            task = call.store.tasks.require(entry["task"], ["name"])
+            entry["task"] = {"id": task["id"], "name": task["name"]}
+        queue["workers"] = [{"name": w["id"], "ip": w.get("ip", "")} for w in workers if queue.get("id") in w["queues"]]
+    return answer
+
+
+@service.endpoint("update", _VERSION, queue=required(STR), name=STR, tags=STRINGS, system_tags=STRINGS, metadata=DICT)
+def update(call: Call) -> Data:
+    """Sets fields of a queue."""
+    updated = call.store.queues.update(call.data["queue"], call.data)
+    changed = {name: call.data[name] for name in ("name", "tags", "system_tags") if call.get(name) is not None}
+    return {"updated": updated, "fields": changed}
+
+
+@service.endpoint("delete", _VERSION, queue=required(STR), force=BOOL)
+def delete(call: Call) -> Data:
+    """Removes a queue; one with tasks in it only with force, which dequeues them."""
+    id_ = call.data["queue"]
+    with call.store.db.transaction():
+        call.store.queues.require(id_)
+        size = call.store.queues.size(id_)
+        if size and not call.get("force"):
+            raise ApiRefusal(Refusal.QUEUE_NOT_EMPTY, "use force=true to delete", id=id_)
+        call.store.lifecycle.empty(id_)
+        return {"deleted": call.store.queues.delete(id_)}
+
+
+@service.endpoint("get_next_task", queue=required(STR), get_task_info=BOOL, task=STR)
+def get_next_task(call: Call) -> Data:
+    """Takes the first task out of a queue; its status stays "queued" until the worker says that it starts."""
+    entry = call.store.queues.pop(call.data["queue"])
+    if entry is None:
+        return {}
+    answer: Data = {"entry": entry}
+    if call.get("get_task_info"):
+        task = call.store.tasks.require(entry["task"], ["company", "user", "project"])
+        answer["task_info"] = {"company": task.get("company"), "owner": task.get("user"), "task": entry["task"]}
+    return answer
+
+
+@service.endpoint("peek_task", _VERSION, queue=required(STR))
+def peek_task(call: Call) -> Data:
+    """The first task of a queue, which stays there."""
+    call.store.queues.require(call.data["queue"])
+    entries = call.store.queues.entries(call.data["queue"], 1)
+    return {"task": entries[0]["task"]} if entries else {}
+
+
+@service.endpoint("get_num_entries", _VERSION, queue=required(STR))
+def get_num_entries(call: Call) -> Data:
+    """How many tasks are in a queue."""
+    call.store.queues.require(call.data["queue"])
+    return {"num": call.store.queues.size(call.data["queue"])}
+
+
+@service.endpoint("add_task", _VERSION, queue=required(STR), task=required(STR))
+def add_task(call: Call) -> Data:
+    """Puts a task into a queue."""
+    call.store.lifecycle.enqueue(call.data["task"], call.data["queue"])
+    return {"added": 1}
+
+
+@service.endpoint("remove_task", _VERSION, queue=required(STR), task=required(STR))
+def remove_task(call: Call) -> Data:
+    """Takes a task out of a queue."""
+    with call.store.db.transaction():
+        call.store.queues.position(call.data["queue"], call.data["task"])
+        call.store.lifecycle.dequeue(call.data["task"])
+    return {"removed": 1}
+
+
+@service.endpoint("clear_queue", _VERSION, queue=required(STR))
+def clear_queue(call: Call) -> Data:
+    """Takes all tasks out of a queue."""
+    call.store.queues.require(call.data["queue"])
+    return {"removed_tasks": call.store.lifecycle.empty(call.data["queue"])}
+
+
+@service.endpoint(
+    "get_queue_metrics", _VERSION, from_date=required(NUMBER), to_date=required(NUMBER), queue_ids=STRINGS
+)
+def get_queue_metrics(call: Call) -> Data:
+    """Lengths and waiting times over time, which are not kept yet."""
+    asked = call.get("queue_ids") or ["total"]
+    return {"queues": [{"avg_waiting_times": [], "dates": [], "queue": queue, "queue_lengths": []} for queue in asked]}
+
+
+# action: the place a task moves to, from its place, the number of places and the number of tasks
+_MOVES: dict[str, Callable[[int, int, int], int]] = {
+    "move_task_forward": lambda place, steps, size: place - steps,
+    "move_task_backward": lambda place, steps, size: place + steps,
+    "move_task_to_front": lambda place, steps, size: 0,
+    "move_task_to_back": lambda place, steps, size: size,
+}
+
+
+def _move(action: str) -> None:
+    @service.endpoint(action, _VERSION, queue=required(STR), task=required(STR), count=INT)
+    def move(call: Call) -> Data:
+        """Moves a task within its queue; answers its new place."""
+        queue, task = call.data["queue"], call.data["task"]
+        with call.store.db.transaction():
+            place = call.store.queues.position(queue, task)
+            target = _MOVES[action](place, call.get("count", 1), call.store.queues.size(queue))
+            return {"position": call.store.queues.move(queue, task, target)}
+
+
+for _action in _MOVES:
+    _move(_action)

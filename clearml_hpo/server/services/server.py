@@ -1,0 +1,25 @@
+"""``server.*``: what this server is."""
+
+from __future__ import annotations
+
+from clearml_hpo.server import identity
+from clearml_hpo.server.endpoint import Call, Data, Service
+
+service = Service("server")
+
+
+@service.endpoint("info", "2.12")
+def info(call: Call) -> Data:
+    """The version clients ask for."""
+    return {
+        "version": identity.SERVER_VERSION,
+        "build": "",
+        "commit": "",
+        "api_version": identity.API_VERSION,
+    }
+
+
+@service.endpoint("config")
+def config(call: Call) -> Data:
+    """Nothing to configure yet."""
+    return {}

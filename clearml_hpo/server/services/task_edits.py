@@ -1,0 +1,254 @@
+"""``tasks.*``: parts of a task that are edited on their own: parameters, configuration, artifacts, models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.fields import BOOL, DICT, OBJECTS, STR, STRINGS, required
+from clearml_hpo.server.services.tasks import require_created
+from clearml_hpo.server.store import documents
+from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.tasks import TASKS
+
+service = Service("tasks")
+
+USER_PROPERTIES = "properties"  # the section that may be edited at any status
+
+
+def _edit(call: Call, column: str, change: Callable[[Any], Any]) -> None:
+    """Replaces one column of the call's task by what ``change`` makes of it."""
+    id_ = call.data["task"]
+    with call.store.db.transaction():
+        task = call.store.tasks.require(id_, [column])
+        call.store.tasks.write(id_, {column: change(task[column])})
+
+
+# --- hyperparameters --------------------------------------------------------------------------------------------------
+
+
+@service.endpoint("get_hyper_params", tasks=required(STRINGS))
+def get_hyper_params(call: Call) -> Data:
+    """The hyperparameters of some tasks as flat lists."""
+    params = []
+    for id_ in call.data["tasks"]:
+        sections = call.store.tasks.require(id_, ["hyperparams"])["hyperparams"]
+        flat = [item for section in sections.values() for item in section.values()]
+        params.append({"task": id_, "hyperparams": flat})
+    return {"params": params}
+
+
+@service.endpoint(
+    "edit_hyper_params",
+    task=required(STR),
+    hyperparams=required(OBJECTS),
+    replace_hyperparams=STR,
+    force=BOOL,
+)
+def edit_hyper_params(call: Call) -> Data:
+    """Sets some hyperparameters; replaces the others too, where ``replace_hyperparams`` says so."""
+    items = [_parameter(item) for item in call.data["hyperparams"]]
+    replace = call.get("replace_hyperparams", "none")
+
+    def merged(sections: Document) -> Document:
+        result: Document = {} if replace == "all" else {name: dict(each) for name, each in sections.items()}
+        if replace == "section":
+            for item in items:
+                result[item["section"]] = {}
+        for item in items:
+            result.setdefault(item["section"], {})[item["name"]] = item
+        return result
+
+    with call.store.db.transaction():
+        _check_editable(call, items)
+        _edit(call, "hyperparams", merged)
+    return {"updated": 1}
+
+
+@service.endpoint("delete_hyper_params", task=required(STR), hyperparams=required(OBJECTS), force=BOOL)
+def delete_hyper_params(call: Call) -> Data:
+    """Removes hyperparameters, or a whole section where no name is given."""
+    items = call.data["hyperparams"]
+
+    def remaining(sections: Document) -> Document:
+        for item in items:
+            section, name = str(item.get("section")), item.get("name")
+            if name is None:
+                sections.pop(section, None)
+            else:
+                sections.get(section, {}).pop(str(name), None)
+        return {name: section for name, section in sections.items() if section}
+
+    with call.store.db.transaction():
+        _check_editable(call, items)
+        _edit(call, "hyperparams", remaining)
+    return {"deleted": 1}
+
+
+def _check_editable(call: Call, items: list[Document]) -> None:
+    if not all(item.get("section") == USER_PROPERTIES for item in items):
+        require_created(call)
+
+
+def _parameter(item: Document) -> Document:
+    """A hyperparameter with the fields that ClearML keeps, as text."""
+    for name in ("section", "name"):
+        if not isinstance(item.get(name), str):
+            raise ApiRefusal(Refusal.VALIDATION, f"error for field '{name}'. field is required!")
+    names = ("section", "name", "value", "type", "description")
+    return {name: str(item[name]) for name in names if item.get(name) is not None}
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+
+@service.endpoint("get_configurations", tasks=required(STRINGS), names=STRINGS)
+def get_configurations(call: Call) -> Data:
+    """The configuration objects of some tasks."""
+    wanted = call.get("names")
+    found = []
+    for id_ in call.data["tasks"]:
+        each = call.store.tasks.require(id_, ["configuration"])["configuration"]
+        found.append(
+            {"task": id_, "configuration": [item for name, item in each.items() if not wanted or name in wanted]}
+        )
+    return {"configurations": found}
+
+
+@service.endpoint("get_configuration_names", tasks=required(STRINGS))
+def get_configuration_names(call: Call) -> Data:
+    """The names of the configuration objects of some tasks."""
+    found = []
+    for id_ in call.data["tasks"]:
+        each = call.store.tasks.require(id_, ["configuration"])["configuration"]
+        found.append({"task": id_, "names": sorted(each)})
+    return {"configurations": found}
+
+
+@service.endpoint(
+    "edit_configuration", task=required(STR), configuration=required(OBJECTS), replace_configuration=BOOL, force=BOOL
+)
+def edit_configuration(call: Call) -> Data:
+    """Sets some configuration objects."""
+    items = {str(item.get("name")): item for item in call.data["configuration"]}
+    with call.store.db.transaction():
+        require_created(call)
+        replace = call.get("replace_configuration")
+        _edit(call, "configuration", lambda old: items if replace else {**old, **items})
+    return {"updated": 1}
+
+
+@service.endpoint("delete_configuration", task=required(STR), configuration=required(STRINGS), force=BOOL)
+def delete_configuration(call: Call) -> Data:
+    """Removes configuration objects."""
+    names = set(call.data["configuration"])
+    with call.store.db.transaction():
+        require_created(call)
+        _edit(call, "configuration", lambda old: {n: item for n, item in old.items() if n not in names})
+    return {"deleted": 1}
+
+
+@service.endpoint("set_requirements", task=required(STR), requirements=required(DICT))
+def set_requirements(call: Call) -> Data:
+    """Notes what a script needs."""
+    _edit(call, "script", lambda script: {**script, "requirements": call.data["requirements"]})
+    return {"fields": {}, "updated": 1}
+
+
+# --- artifacts and models ---------------------------------------------------------------------------------------------
+
+
+def _artifact_key(artifact: Document) -> tuple[str, str]:
+    return str(artifact.get("key")), str(artifact.get("mode") or "output")
+
+
+@service.endpoint("add_or_update_artifacts", "2.10", task=required(STR), artifacts=required(OBJECTS), force=BOOL)
+def add_or_update_artifacts(call: Call) -> Data:
+    """Notes artifacts; one with the same key and mode is replaced."""
+    added = {_artifact_key(a): {**a, "mode": a.get("mode") or "output"} for a in call.data["artifacts"]}
+
+    def merged(execution: Document) -> Document:
+        kept = {_artifact_key(artifact): artifact for artifact in execution.get("artifacts", [])}
+        return {**execution, "artifacts": list({**kept, **added}.values())}
+
+    _edit(call, "execution", merged)
+    return {"updated": 1}
+
+
+@service.endpoint("delete_artifacts", "2.10", task=required(STR), artifacts=required(OBJECTS), force=BOOL)
+def delete_artifacts(call: Call) -> Data:
+    """Removes artifacts by key and mode."""
+    gone = {_artifact_key(artifact) for artifact in call.data["artifacts"]}
+
+    def remaining(execution: Document) -> Document:
+        kept = [a for a in execution.get("artifacts", []) if _artifact_key(a) not in gone]
+        return {**execution, "artifacts": kept}
+
+    _edit(call, "execution", remaining)
+    return {"deleted": 1}
+
+
+@service.endpoint(
+    "add_or_update_model", "2.13", task=required(STR), name=required(STR), model=required(STR), type=required(STR)
+)
+def add_or_update_model(call: Call) -> Data:
+    """Notes an input or output model under a name."""
+    side = _side(call.data["type"])
+    item = {"name": call.data["name"], "model": call.data["model"]}
+
+    def merged(models: Document) -> Document:
+        kept = [each for each in models.get(side, []) if each.get("name") != item["name"]]
+        return {**models, side: [*kept, item]}
+
+    _edit(call, "models", merged)
+    return {"updated": 1}
+
+
+@service.endpoint("delete_models", "2.13", task=required(STR), models=required(OBJECTS))
+def delete_models(call: Call) -> Data:
+    """Removes models from a task's lists."""
+    gone = {(_side(str(item.get("type"))), item.get("name")) for item in call.data["models"]}
+
+    def remaining(models: Document) -> Document:
+        return {
+            side: [each for each in items if (side, each.get("name")) not in gone] for side, items in models.items()
+        }
+
+    _edit(call, "models", remaining)
+    return {"updated": 1}
+
+
+def _side(kind: str) -> str:
+    if kind not in ("input", "output"):
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'type': 'input' or 'output', not {kind!r}")
+    return kind
+
+
+# --- archive ----------------------------------------------------------------------------------------------------------
+
+
+def _set_archived(call: Call, id_: str, archived: bool) -> Document:
+    with call.store.db.transaction():
+        task = documents.fetch(call.store.db, TASKS, id_, ["system_tags"]) or call.store.tasks.require(id_)
+        tags = {tag for tag in task["system_tags"] if tag != "archived"} | ({"archived"} if archived else set())
+        return call.store.tasks.edit(id_, {"system_tags": sorted(tags)})
+
+
+def archive_task(call: Call, id_: str) -> Data:
+    """Hides one task."""
+    _set_archived(call, id_, True)
+    return {"archived": True}
+
+
+def unarchive_task(call: Call, id_: str) -> Data:
+    """Shows one task again."""
+    _set_archived(call, id_, False)
+    return {"unarchived": True}
+
+
+@service.endpoint("archive", tasks=required(STRINGS))
+def archive(call: Call) -> Data:
+    """Hides tasks."""
+    return {"archived": len([archive_task(call, id_) for id_ in call.data["tasks"]])}

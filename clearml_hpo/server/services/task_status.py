@@ -1,0 +1,186 @@
+"""``tasks.*``: what changes a status, for one task or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.errors import ApiRefusal
+from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
+from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
+from clearml_hpo.server.services.tasks import urls
+
+service = Service("tasks")
+
+_CHANGE = {"status_reason": STR, "status_message": STR, "force": BOOL}
+Action = Callable[[Call, str], Data]
+
+
+def _to(call: Call, id_: str, status: str) -> Data:
+    fields = call.store.lifecycle.change(
+        id_,
+        status,
+        reason=call.get("status_reason", ""),
+        message=call.get("status_message", ""),
+        force=bool(call.get("force")),
+    )
+    return {"fields": fields, "updated": 1}
+
+
+def start(call: Call, id_: str) -> Data:
+    """A worker begins to run a task."""
+    return {**_to(call, id_, "in_progress"), "started": 1}
+
+
+def complete(call: Call, id_: str) -> Data:
+    """A task ended well."""
+    answer = {**_to(call, id_, "completed"), "published": 0}
+    if call.get("publish"):
+        publish(call, id_)
+        answer["published"] = 1
+    return answer
+
+
+def stopped(call: Call, id_: str) -> Data:
+    """A task was stopped."""
+    return _to(call, id_, "stopped")
+
+
+def fail(call: Call, id_: str) -> Data:
+    """A task failed."""
+    return _to(call, id_, "failed")
+
+
+def close(call: Call, id_: str) -> Data:
+    """A task is done with."""
+    return _to(call, id_, "closed")
+
+
+def publish(call: Call, id_: str) -> Data:
+    """A task is final, and its output models are ready."""
+    with call.store.db.transaction():
+        answer = _to(call, id_, "published")
+        for item in call.store.tasks.require(id_, ["models"])["models"].get("output", []):
+            call.store.models.edit(item["model"], {"ready": True})
+    return {**answer, "published": 1}
+
+
+def stop(call: Call, id_: str) -> Data:
+    """A person wants a task stopped."""
+    fields = call.store.lifecycle.stop(
+        id_,
+        reason=call.get("status_reason", ""),
+        message=call.get("status_message", ""),
+        force=bool(call.get("force")),
+    )
+    return {"fields": fields, "updated": 1}
+
+
+def reset(call: Call, id_: str) -> Data:
+    """Makes a task as if it had never run."""
+    fields, queued = call.store.lifecycle.reset(
+        id_, force=bool(call.get("force")), clear_all=bool(call.get("clear_all"))
+    )
+    return {
+        "deleted_models": 0,
+        "dequeued": {"removed": 1} if queued else {},
+        "events": {},
+        "fields": fields,
+        "updated": 1,
+        "urls": {},
+    }
+
+
+def enqueue(call: Call, id_: str) -> Data:
+    """Puts a task into a queue."""
+    with call.store.db.transaction():
+        queue, name = call.get("queue"), call.get("queue_name")
+        if not queue and name:
+            queue = call.store.queues.id_of(name) or call.store.queues.create(name, {})
+        fields = call.store.lifecycle.enqueue(
+            id_,
+            queue,
+            reason=call.get("status_reason", ""),
+            message=call.get("status_message", ""),
+            force=bool(call.get("force")),
+        )
+    answer: Data = {"fields": fields, "queued": 1, "updated": 1}
+    if call.get("verify_watched_queue"):
+        watched = {each for worker in call.store.workers.seen() for each in worker["queues"]}
+        answer["queue_watched"] = fields["execution.queue"] in watched
+    return answer
+
+
+def dequeue(call: Call, id_: str) -> Data:
+    """Takes a task out of its queue."""
+    fields = call.store.lifecycle.dequeue(
+        id_,
+        new_status=call.get("new_status"),
+        reason=call.get("status_reason", ""),
+        message=call.get("status_message", ""),
+    )
+    if fields is None:
+        return {"dequeued": 1, "updated": 0}
+    return {"dequeued": 1, "fields": fields, "updated": 1}
+
+
+def delete(call: Call, id_: str) -> Data:
+    """Removes a task."""
+    gone = call.store.lifecycle.delete(id_, force=bool(call.get("force")))
+    return {"deleted": True, "urls": urls(gone) if call.get("return_file_urls") else None}
+
+
+_STATUSES = frozenset(
+    ("created", "queued", "in_progress", "stopped", "published", "closed", "failed", "completed", "unknown")
+)
+
+
+def _one(action: str, version: str, act: Action) -> None:
+    @service.endpoint(action, version, task=required(STR), queue=STR, queue_name=STR, new_status=STR, **_CHANGE)
+    def answer(call: Call) -> Data:
+        """Does it to one task."""
+        return act(call, call.data["task"])
+
+
+def _many(action: str, act: Action) -> None:
+    @service.endpoint(action, ids=required(STRINGS), queue=STR, queue_name=STR, new_status=STR, **_CHANGE)
+    def answer(call: Call) -> Data:
+        """Does it to each of some tasks; one that is refused does not keep the others from it."""
+        succeeded, failed = [], []
+        for id_ in call.data["ids"]:
+            try:
+                succeeded.append({"id": id_, **act(call, id_)})
+            except ApiRefusal as refusal:
+                error = {"codes": [refusal.code, refusal.subcode], "msg": str(refusal), "data": {}}
+                failed.append({"id": id_, "error": error})
+        return {"succeeded": succeeded, "failed": failed}
+
+
+for _action, _version, _act in (
+    ("started", "1.0", start),
+    ("completed", "2.2", complete),
+    ("stopped", "1.0", stopped),
+    ("failed", "1.0", fail),
+    ("close", "1.0", close),
+    ("publish", "1.0", publish),
+    ("stop", "1.0", stop),
+    ("reset", "1.0", reset),
+    ("enqueue", "1.0", enqueue),
+    ("dequeue", "1.0", dequeue),
+):
+    _one(_action, _version, _act)
+
+for _action, _act in (
+    ("stop_many", stop),
+    ("stopped_many", stopped),
+    ("completed_many", complete),
+    ("failed_many", fail),
+    ("publish_many", publish),
+    ("reset_many", reset),
+    ("enqueue_many", enqueue),
+    ("dequeue_many", dequeue),
+    ("delete_many", delete),
+    ("archive_many", archive_task),
+    ("unarchive_many", unarchive_task),
+):
+    _many(_action, _act)

@@ -1,0 +1,215 @@
+"""``tasks.*``: made, read, listed, edited, cloned, deleted."""
+
+from __future__ import annotations
+
+from clearml_hpo.server import clock as time
+from clearml_hpo.server import identity
+from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.fields import (
+    BOOL,
+    DICT,
+    INT,
+    ONE_OR_MORE,
+    SECTIONS,
+    STR,
+    STRINGS,
+    required,
+)
+from clearml_hpo.server.services.lists import listed
+from clearml_hpo.server.services.sections import checked_sections
+from clearml_hpo.server.store.documents import Document, pick
+from clearml_hpo.server.store.tasks import TASKS
+
+service = Service("tasks")
+
+_DOCUMENT = {
+    "name": STR,
+    "type": STR,
+    "comment": STR,
+    "parent": STR,
+    "project": STR,
+    "tags": STRINGS,
+    "system_tags": STRINGS,
+    "script": DICT,
+    "execution": DICT,
+    "hyperparams": SECTIONS,
+    "configuration": SECTIONS,
+    "models": DICT,
+    "container": DICT,
+    "runtime": DICT,
+    "output_dest": STR,
+}
+_LIST = {
+    "name": STR,
+    "id": ONE_OR_MORE,
+    "only_fields": STRINGS,
+    "page": INT,
+    "page_size": INT,
+    "size": INT,
+    "scroll_id": STR,
+    "order_by": ONE_OR_MORE,
+    "include_subprojects": BOOL,
+}
+
+
+@service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "type": required(STR)})
+def create(call: Call) -> Data:
+    """Makes a task."""
+    checked_sections(call.data)
+    return {"id": call.store.tasks.create(call.data)}
+
+
+@service.endpoint("get_by_id", task=required(STR))
+def get_by_id(call: Call) -> Data:
+    """One whole task."""
+    return {"task": call.store.tasks.get(call.data["task"])}
+
+
+@service.endpoint("get_by_id_ex", id=ONE_OR_MORE, only_fields=STRINGS)
+def get_by_id_ex(call: Call) -> Data:
+    """Some tasks with their references filled in."""
+    return get_all_ex(call)
+
+
+@service.endpoint("get_all", **_LIST)
+def get_all(call: Call) -> Data:
+    """Tasks that match."""
+    fields = call.get("only_fields") or None
+    found, page = call.store.tasks.search(call.data, fields)
+    return listed("tasks", found, page, fields)
+
+
+@service.endpoint("get_all_ex", **_LIST)
+def get_all_ex(call: Call) -> Data:
+    """Tasks that match, with their references filled in."""
+    fields = call.get("only_fields") or None
+    found, page = call.store.tasks.search(call.data, fields)
+    call.store.joins.fill(TASKS, found, fields)
+    return listed("tasks", found, page, ["id", *fields] if fields else None)
+
+
+@service.endpoint("get_types", projects=STRINGS)
+def get_types(call: Call) -> Data:
+    """The types of the tasks there are."""
+    rows = call.store.db.rows("SELECT DISTINCT type FROM tasks ORDER BY type")
+    return {"types": [row["type"] for row in rows]}
+
+
+@service.endpoint("edit", **{**_DOCUMENT, "task": required(STR), "force": BOOL})
+def edit(call: Call) -> Data:
+    """Sets fields of a task, which must not have been started unless forced."""
+    checked_sections(call.data)
+    with call.store.db.transaction():
+        require_created(call)
+        done = call.store.tasks.edit(call.data["task"], call.data)
+    return {"fields": {**done, **changed(call, done)}, "updated": 1}
+
+
+@service.endpoint("update", task=required(STR), name=STR, tags=STRINGS, system_tags=STRINGS, comment=STR, project=STR)
+def update(call: Call) -> Data:
+    """Sets what people may change at any status."""
+    names = ("name", "tags", "system_tags", "comment", "project", "parent")
+    done = call.store.tasks.edit(call.data["task"], pick(call.data, names))
+    return {"fields": {**done, **changed(call, done)}, "updated": 1}
+
+
+@service.endpoint(
+    "clone",
+    task=required(STR),
+    new_task_name=STR,
+    new_task_comment=STR,
+    new_task_parent=STR,
+    new_task_project=STR,
+    new_task_tags=STRINGS,
+    new_task_system_tags=STRINGS,
+    new_task_hyperparams=SECTIONS,
+    new_task_configuration=SECTIONS,
+    new_task_container=DICT,
+    new_project_name=STR,
+    execution_overrides=DICT,
+)
+def clone(call: Call) -> Data:
+    """Makes a task with the set-up of another."""
+    checked_sections(call.data, prefix="new_task_")
+    changes = {name: call.get(f"new_task_{name}") for name in _CLONE}
+    with call.store.db.transaction():
+        answer: Data = {}
+        name = call.get("new_project_name")
+        if name and not changes["project"]:
+            changes["project"], made = call.store.projects.ensure(name)
+            if made:
+                answer["new_project"] = {"id": changes["project"], "name": name}
+        return {"id": call.store.tasks.clone(call.data["task"], changes), **answer}
+
+
+_CLONE = (
+    "name",
+    "comment",
+    "parent",
+    "project",
+    "tags",
+    "system_tags",
+    "hyperparams",
+    "configuration",
+    "container",
+)
+
+
+@service.endpoint("ping", task=required(STR))
+def ping(call: Call) -> Data:
+    """A task is alive."""
+    with call.store.db.transaction():
+        call.store.tasks.require(call.data["task"], ["id"])
+        call.store.tasks.write(call.data["task"], {})
+    return {}
+
+
+@service.endpoint("delete", task=required(STR), force=BOOL, return_file_urls=BOOL)
+def delete(call: Call) -> Data:
+    """Removes a task."""
+    gone = call.store.lifecycle.delete(call.data["task"], force=bool(call.get("force")))
+    return {
+        "deleted": True,
+        "updated_children": gone["updated_children"],
+        "updated_models": 0,
+        "deleted_models": 0,
+        "urls": urls(gone) if call.get("return_file_urls") else None,
+    }
+
+
+@service.endpoint("move", ids=required(STRINGS), project=STR, project_name=STR)
+def move(call: Call) -> Data:
+    """Moves tasks to a project, which is made if it is named and missing."""
+    with call.store.db.transaction():
+        project = call.get("project") or call.store.projects.ensure(call.get("project_name", ""))[0]
+        moved = [call.store.tasks.edit(id_, {"project": project}) for id_ in call.data["ids"]]
+    return {"project_id": project, "moved": len(moved)}
+
+
+def require_created(call: Call) -> Document:
+    """The task of a call that only a created task allows, or any with force."""
+    task = call.store.tasks.require(call.data["task"], ["status"])
+    if task["status"] != "created" and not call.get("force"):
+        raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="created", status=task["status"])
+    return task
+
+
+_QUIET = frozenset(("name", "tags", "system_tags", "comment", "project", "parent"))
+
+
+def changed(call: Call, done: Document) -> Document:
+    """Who changed a task and when, as answers to edits show it."""
+    now = time.precise(call.store.clock())
+    shown = {"last_change": now, "last_changed_by": identity.USER_ID}
+    return shown if done and done.keys() <= _QUIET else {**shown, "last_update": now}
+
+
+def urls(task: Document) -> Data:
+    """The files that belong to a task which is gone."""
+    artifacts = task.get("execution", {}).get("artifacts", [])
+    return {
+        "model_urls": [],
+        "event_urls": [],
+        "artifact_urls": [a["uri"] for a in artifacts if a.get("mode") != "input" and a.get("uri")],
+    }

@@ -1,0 +1,129 @@
+"""``workers.*``: agents register, report and are listed."""
+
+from __future__ import annotations
+
+from clearml_hpo.server import clock as time
+from clearml_hpo.server import identity
+from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.errors import ApiRefusal
+from clearml_hpo.server.fields import INT, LIST, NUMBER, STR, STRINGS, required
+from clearml_hpo.server.store import Store
+from clearml_hpo.server.store.documents import Document, pick
+
+service = Service("workers")
+
+
+@service.endpoint(
+    "register", "2.4", worker=required(STR), queues=STRINGS, tags=STRINGS, system_tags=STRINGS, timeout=INT
+)
+def register(call: Call) -> Data:
+    """A worker begins."""
+    call.store.workers.register(call.data["worker"], call.client, call.data)
+    return {}
+
+
+@service.endpoint("unregister", "2.4", worker=required(STR))
+def unregister(call: Call) -> Data:
+    """A worker ends."""
+    call.store.workers.unregister(call.data["worker"])
+    return {}
+
+
+@service.endpoint(
+    "status_report", "2.4", worker=required(STR), task=STR, queue=STR, queues=STRINGS, tags=STRINGS, timestamp=NUMBER
+)
+def status_report(call: Call) -> Data:
+    """A worker is alive, and says what it runs."""
+    call.store.workers.report(call.data["worker"], call.client, call.data)
+    return {}
+
+
+@service.endpoint("get_all", "2.4", last_seen=NUMBER, tags=STRINGS, system_tags=STRINGS)
+def get_all(call: Call) -> Data:
+    """Workers that reported lately."""
+    workers = call.store.workers.seen(call.get("last_seen"))
+    return {"workers": [_shown(call.store, worker) for worker in workers]}
+
+
+@service.endpoint("get_count", "2.4", last_seen=NUMBER)
+def get_count(call: Call) -> Data:
+    """How many workers reported lately."""
+    return {"count": len(call.store.workers.seen(call.get("last_seen")))}
+
+
+@service.endpoint("get_stats", "2.4", from_date=required(NUMBER), to_date=required(NUMBER), items=LIST)
+def get_stats(call: Call) -> Data:
+    """Machine statistics over time, which are not kept yet."""
+    return {"workers": []}
+
+
+@service.endpoint("get_activity_report", "2.4", from_date=required(NUMBER), to_date=required(NUMBER))
+def get_activity_report(call: Call) -> Data:
+    """Numbers of workers over time, which are not kept yet."""
+    return {"active": {"counts": [], "dates": []}, "total": {"counts": [], "dates": []}}
+
+
+@service.endpoint("get_metric_keys", "2.4", worker_ids=STRINGS)
+def get_metric_keys(call: Call) -> Data:
+    """Machine statistics there are, which is none yet."""
+    return {"categories": []}
+
+
+def _shown(store: Store, worker: Document) -> Document:
+    """A worker as ``get_all`` lists it, with its queues and task filled in."""
+    shown: Document = {
+        "company": {"id": identity.COMPANY_ID, "name": identity.COMPANY_NAME},
+        "id": worker["id"],
+        "ip": worker.get("ip", ""),
+        "key": f"worker_{identity.COMPANY_ID}_{identity.USER_ID}_{worker['id']}",
+        "queues": [found for queue in worker["queues"] if (found := _queue(store, queue))],
+        "user": {"id": identity.USER_ID, "name": identity.USER_NAME},
+        **pick(worker, _AS_STORED),
+    }
+    if "queue" in worker and (queue := _queue(store, worker["queue"])):
+        shown["queue"] = queue
+    if "task" in worker:
+        shown.update(_task(store, worker["task"]))
+    return shown
+
+
+_AS_STORED = (
+    "last_activity_time",
+    "last_report_time",
+    "register_time",
+    "register_timeout",
+    "system_tags",
+    "tags",
+)
+
+
+def _queue(store: Store, id_: str) -> Document | None:
+    try:
+        queue = store.queues.require(id_)
+    except ApiRefusal:
+        return None
+    entries = store.queues.entries(id_, 1)
+    shown: Document = {"id": id_, "name": queue["name"]}
+    if entries:
+        task = entries[0]["task"]
+        shown["next_task"] = pick(store.tasks.require(task, ["name"]), ["id", "name"])
+    return {**shown, "num_tasks": store.queues.size(id_)}
+
+
+def _task(store: Store, id_: str) -> Document:
+    try:
+        task = store.tasks.require(id_, ["name", "last_iteration", "started", "project"])
+    except ApiRefusal:
+        return {}
+    ran = (store.clock() - time.parse(task["started"])).total_seconds() * 1000 if "started" in task else 0
+    shown: Document = {
+        "task": {
+            "id": id_,
+            "last_iteration": task["last_iteration"],
+            "name": task["name"],
+            "running_time": max(0, int(ran)),
+        }
+    }
+    if "project" in task:
+        shown["project"] = pick(store.projects.require(task["project"], ["name"]), ["id", "name"])
+    return shown

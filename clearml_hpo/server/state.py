@@ -1,0 +1,107 @@
+"""What a data directory says about the server on it: keys, the lock, where it listens."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clearml_hpo.errors import ServerError
+from clearml_hpo.server.auth import Credentials
+from clearml_hpo.settings import ServerAddress
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens, or listened the last time."""
+
+    pid: int
+    host: str
+    api: int
+    files: int
+    web: int
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """The ports of API, files and web."""
+        return self.api, self.files, self.web
+
+    def address(self, credentials: Credentials) -> ServerAddress:
+        """The URLs and the key pair."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        shown = f"[{host}]" if ":" in host else host
+        return ServerAddress(
+            api=f"http://{shown}:{self.api}",
+            web=f"http://{shown}:{self.web}",
+            files=f"http://{shown}:{self.files}",
+            access_key=credentials.access_key,
+            secret_key=credentials.secret_key,
+        )
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """The files of one server."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """Where a detached server writes what it has to say."""
+        return self.path / "server.log"
+
+    def make(self) -> None:
+        """Makes the directory, for its owner only."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ServerError(f"cannot use {self.path} for the server's data: {error.strerror}") from None
+
+    def credentials(self) -> Credentials:
+        """The keys, made at first start."""
+        return Credentials.load_or_make(self.path / "credentials.json")
+
+    def listening(self) -> Listening | None:
+        """What the last server on this directory noted, whether or not it still runs."""
+        try:
+            return Listening(**json.loads((self.path / "server.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def note(self, listening: Listening) -> None:
+        """Notes where this server listens; the file is whole at any moment."""
+        temporary = self.path / f"server.json.{os.getpid()}"
+        temporary.write_text(json.dumps(asdict(listening)))
+        temporary.replace(self.path / "server.json")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory for one server."""
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ServerError(
+                    f"another server already runs on {self.path}; "
+                    "`clearml-hpo server status` shows it, `clearml-hpo server stop` ends it"
+                ) from None
+            yield
+
+    def is_locked(self) -> bool:
+        """Whether a server holds the directory."""
+        try:
+            with self.locked():
+                return False
+        except ServerError:
+            return True
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The end of the log."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""

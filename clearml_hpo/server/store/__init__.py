@@ -1,0 +1,56 @@
+"""What the server remembers. The only package that knows SQL.
+
+``database``   connections, transactions, migrations (``schema/*.sql``)
+``documents``  rows to JSON documents and back
+``query``      filters, order and pages of ``*.get_all``; ``terms`` is its little language of lists
+``joins``      references of ``*.get_all_ex`` filled in
+``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
+``lifecycle``  a task's status and its place in a queue, changed together
+``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from clearml_hpo.server.clock import Clock, utc_now
+from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.events import Events
+from clearml_hpo.server.store.joins import Joins
+from clearml_hpo.server.store.lifecycle import Lifecycle
+from clearml_hpo.server.store.models import Models
+from clearml_hpo.server.store.projects import Projects
+from clearml_hpo.server.store.queues import Queues
+from clearml_hpo.server.store.reports import Reports
+from clearml_hpo.server.store.scalars import Scalars
+from clearml_hpo.server.store.tasks import Tasks
+from clearml_hpo.server.store.workers import Workers
+
+
+class Store:
+    """All nouns over one database."""
+
+    def __init__(self, path: Path, clock: Clock = utc_now) -> None:
+        self.db = Database(path)
+        self.clock = clock
+        self.projects = Projects(self.db, clock)
+        self.models = Models(self.db, clock)
+        self.workers = Workers(self.db, clock)
+        self.queues = Queues(self.db, clock)
+        self.scalars = Scalars(self.db)
+        self.reports = Reports(self.db)
+        self.tasks = Tasks(self.db, clock, self.projects, self.scalars, self.reports)
+        self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.queues, self.workers)
+        self.events = Events(self.db, clock)
+        self.joins = Joins(self.db)
+
+    def tags_in_use(self, column: Literal["tags", "system_tags"]) -> list[str]:
+        """All tags of all tasks, models, projects and queues."""
+        tables = ("tasks", "models", "projects", "queues")
+        each = (f"SELECT item.value FROM {table}, json_each({table}.{column}) item" for table in tables)
+        return sorted(row[0] for row in self.db.rows(" UNION ".join(each)))
+
+    def close(self) -> None:
+        """Closes the database."""
+        self.db.close()

@@ -1,0 +1,213 @@
+"""The life of a task: its status and its place in a queue, always changed together.
+
+::
+
+    created -> queued -> in_progress -> completed | stopped | failed -> published
+       ^ reset, from any of the others
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clearml_hpo.server import clock as time
+from clearml_hpo.server import identity
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.store import documents
+from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.events import forget
+from clearml_hpo.server.store.queues import Queues
+from clearml_hpo.server.store.tasks import TASKS, Tasks, seconds_between
+from clearml_hpo.server.store.workers import Workers
+
+# new status: the statuses from which it is reached without force; a status may always be set to itself.
+REACHED_FROM: Mapping[str, frozenset[str]] = {
+    "queued": frozenset(("created", "stopped", "failed")),
+    "in_progress": frozenset(("created", "queued", "stopped", "failed")),
+    "completed": frozenset(("in_progress", "stopped")),
+    "stopped": frozenset(("created", "queued", "in_progress")),
+    "failed": frozenset(("created", "queued", "in_progress", "stopped")),
+    "published": frozenset(("completed", "stopped", "failed", "in_progress")),
+    "closed": frozenset(("in_progress", "stopped", "completed", "failed")),
+}
+_FINAL = frozenset(("completed", "stopped", "failed", "published", "closed"))
+
+
+class Lifecycle:
+    """What may happen to a task."""
+
+    def __init__(self, db: Database, clock: time.Clock, tasks: Tasks, queues: Queues, workers: Workers) -> None:
+        self._db = db
+        self._clock = clock
+        self._tasks = tasks
+        self._queues = queues
+        self._workers = workers
+
+    def change(self, id_: str, status: str, *, reason: str = "", message: str = "", force: bool = False) -> Document:
+        """Sets a status; returns the changed fields."""
+        with self._db.transaction():
+            task = self._tasks.require(id_, ["status", "started", "completed", "active_duration"])
+            current = task["status"]
+            if current != status and current not in REACHED_FROM[status] and not force:
+                raise ApiRefusal(
+                    Refusal.INVALID_TASK_STATUS,
+                    "Invalid status change",
+                    current_status=current,
+                    new_status=status,
+                )
+            self._queues.remove(id_)
+            return self._write(id_, status, reason, message, self._times(task, status))
+
+    def _times(self, task: Document, status: str) -> dict[str, str]:
+        """Which moments a change of status sets."""
+        if status == "in_progress" and task["status"] != "in_progress":
+            return {"started": time.precise(self._clock())}
+        if status == "published":
+            return {"published": time.precise(self._clock())}
+        if status in _FINAL and (task["status"] not in _FINAL or "completed" not in task):
+            return {"completed": time.precise(self._clock())}
+        return {}
+
+    def _write(self, id_: str, status: str, reason: str, message: str, extra: Mapping[str, Any]) -> Document:
+        """Stores a status, and keeps how long the task ran; returns the fields as an answer shows them."""
+        now = self._clock()
+        shown: Document = {
+            "status": status,
+            "status_reason": reason,
+            "status_message": message,
+            "status_changed": time.precise(now),
+            "last_update": time.precise(now),
+            "last_change": time.precise(now),
+            "last_changed_by": identity.USER_ID,
+            **extra,
+        }
+        stored = {
+            name: time.stored(time.parse(value)) if name in _TIMES and value else value for name, value in shown.items()
+        }
+        if "completed" in extra:
+            started = self._tasks.require(id_, ["started"]).get("started")
+            stored["active_duration"] = seconds_between(started, stored["completed"]) if started else None
+        documents.update(self._db, TASKS, id_, stored)
+        return shown
+
+    # --- queues -------------------------------------------------------------------------------------------------------
+
+    def enqueue(
+        self, id_: str, queue: str | None, *, reason: str = "", message: str = "", force: bool = False
+    ) -> Document:
+        """Puts a task last in a queue (None: the default one); returns the changed fields."""
+        with self._db.transaction():
+            task = self._tasks.require(id_, ["status", "execution"])
+            queue = queue or self._queues.default_id()
+            self._queues.require(queue)
+            current = task["status"]
+            if current == "queued":
+                raise ApiRefusal(Refusal.ALREADY_QUEUED, task=id_)
+            if current not in REACHED_FROM["queued"] and not force:
+                raise ApiRefusal(
+                    Refusal.INVALID_TASK_STATUS,
+                    "Invalid status change",
+                    current_status=current,
+                    new_status="queued",
+                )
+            self._queues.append(queue, id_)
+            fields = self._write(id_, "queued", reason, message, {"enqueue_status": current})
+            execution = {**task["execution"], "queue": queue}
+            documents.update(self._db, TASKS, id_, {"execution": execution})
+            return {**fields, "execution.queue": queue}
+
+    def dequeue(
+        self, id_: str, *, new_status: str | None = None, reason: str = "", message: str = ""
+    ) -> Document | None:
+        """Takes a task out of its queue and gives it back the status it had, or ``new_status``.
+
+        Returns the changed fields, or None if there was nothing to do.
+        """
+        with self._db.transaction():
+            task = self._tasks.require(id_, ["status", "enqueue_status", "execution"])
+            self._queues.remove(id_)
+            if task["status"] != "queued" and not new_status:
+                return None
+            status = new_status or task.get("enqueue_status") or "created"
+            fields = self._write(id_, status, reason, message, {"enqueue_status": None})
+            if status != "in_progress":
+                execution = {k: v for k, v in task["execution"].items() if k != "queue"}
+                documents.update(self._db, TASKS, id_, {"execution": execution})
+            return fields
+
+    def empty(self, queue: str) -> int:
+        """Dequeues all tasks of a queue; returns how many there were."""
+        with self._db.transaction():
+            entries = self._queues.entries(queue)
+            for entry in entries:
+                self.dequeue(entry["task"])
+            return len(entries)
+
+    # --- stop, reset, delete ------------------------------------------------------------------------------------------
+
+    def stop(self, id_: str, *, reason: str = "", message: str = "", force: bool = False) -> Document:
+        """Asks the worker that runs a task to stop it; a task that no worker runs is stopped at once."""
+        with self._db.transaction():
+            status = self._tasks.require(id_, ["status"])["status"]
+            if status == "in_progress" and not force and self._workers.is_running(id_):
+                return self._write(id_, status, reason, "stopping", {})
+            if status != "stopped" and status not in REACHED_FROM["stopped"] and not force:
+                raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="in_progress", status=status)
+            self._queues.remove(id_)
+            by = message or f"Stopped by {identity.USER_NAME}"
+            extra = {} if status in ("created", "queued") else {"completed": time.precise(self._clock())}
+            return self._write(id_, "stopped", reason, by, extra)
+
+    def reset(self, id_: str, *, force: bool = False, clear_all: bool = False) -> tuple[Document, bool]:
+        """Makes a task as if it had never run; returns the changed fields, and whether it was queued."""
+        with self._db.transaction():
+            task = self._tasks.require(id_)
+            if task["status"] in ("in_progress", "published") and not force:
+                raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="not running", status=task["status"])
+            queued = self._queues.remove(id_) is not None
+            forget(self._db, id_)
+            execution = {k: v for k, v in task["execution"].items() if k != "queue"}
+            execution["artifacts"] = [a for a in execution.get("artifacts", []) if a.get("mode") == "input"]
+            cleared: Document = {
+                **dict.fromkeys(_RESET),
+                "last_iteration": 0,
+                "runtime": {},
+                "execution": execution,
+                "models": {"input": task["models"].get("input", []), "output": []},
+            }
+            if clear_all:
+                cleared |= {"script": {}, "hyperparams": {}, "configuration": {}, "container": {}}
+            documents.update(self._db, TASKS, id_, cleared)
+            return self._write(id_, "created", "reset", "reset", {}), queued
+
+    def delete(self, id_: str, *, force: bool = False) -> Document:
+        """Removes a task with its events; returns what it was."""
+        with self._db.transaction():
+            task = self._tasks.require(id_)
+            if task["status"] != "created" and not force:
+                raise ApiRefusal(
+                    Refusal.TASK_CANNOT_BE_DELETED,
+                    "due to status, use force=True",
+                    task=id_,
+                    expected="created",
+                    current=task["status"],
+                )
+            self._queues.remove(id_)
+            forget(self._db, id_)
+            documents.delete(self._db, TASKS, id_)
+            task["updated_children"] = self._db.execute("UPDATE tasks SET parent = NULL WHERE parent = ?", (id_,))
+            return task
+
+
+_TIMES = frozenset(("status_changed", "last_update", "last_change", "started", "completed", "published"))
+_RESET = (
+    "enqueue_status",
+    "started",
+    "completed",
+    "published",
+    "active_duration",
+    "last_worker",
+    "last_worker_report",
+)

@@ -1,0 +1,143 @@
+"""Models: where their weights are, and which task made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from clearml_hpo.server import clock as time
+from clearml_hpo.server import identity
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.store import documents
+from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.query import Page, page_of, select
+
+MODELS = Collection(
+    "models",
+    {
+        "id": Kind.TEXT,
+        "company": Kind.TEXT,
+        "user": Kind.TEXT,
+        "name": Kind.TEXT,
+        "project": Kind.TEXT,
+        "parent": Kind.TEXT,
+        "created": Kind.TIME,
+        "task": Kind.TEXT,
+        "comment": Kind.TEXT,
+        "tags": Kind.LIST,
+        "system_tags": Kind.LIST,
+        "uri": Kind.TEXT,
+        "framework": Kind.TEXT,
+        "design": Kind.JSON,
+        "labels": Kind.JSON,
+        "ready": Kind.FLAG,
+        "ui_cache": Kind.JSON,
+        "last_update": Kind.TIME,
+        "last_change": Kind.TIME,
+        "last_changed_by": Kind.TEXT,
+        "last_iteration": Kind.INTEGER,
+        "metadata": Kind.JSON,
+    },
+)
+_GIVEN = (
+    "name",
+    "tags",
+    "system_tags",
+    "task",
+    "comment",
+    "uri",
+    "project",
+    "parent",
+    "framework",
+    "design",
+    "labels",
+    "ready",
+)
+
+
+class Models:
+    """The models of the store."""
+
+    def __init__(self, db: Database, clock: time.Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    def create(self, fields: Mapping[str, Any]) -> str:
+        """Makes a model; returns its id."""
+        now = time.stored(self._clock())
+        document: Document = {
+            "id": fields.get("id") or documents.new_id(),
+            "company": identity.COMPANY_ID,
+            "user": identity.USER_ID,
+            "created": now,
+            "last_update": now,
+            "last_change": now,
+            "last_changed_by": identity.USER_ID,
+            "tags": [],
+            "system_tags": [],
+            "ready": True,
+            "last_iteration": fields.get("iteration") or 0,
+            "metadata": fields.get("metadata") or {},
+            **given(fields),
+        }
+        with self._db.transaction():
+            if documents.fetch(self._db, MODELS, document["id"], ["id"]):
+                raise ApiRefusal(Refusal.VALUE_EXISTS, id=document["id"])
+            documents.insert(self._db, MODELS, document)
+        return str(document["id"])
+
+    def require(self, id_: str, fields: Iterable[str] | None = None) -> Document:
+        """One model; refuses unknown ids."""
+        model = documents.fetch(self._db, MODELS, id_, fields)
+        if model is None:
+            raise ApiRefusal(Refusal.INVALID_MODEL_ID, id=id_)
+        return model
+
+    def search(self, request: Mapping[str, Any], columns: list[str]) -> tuple[list[Document], Page]:
+        """Models that match a ``models.get_all`` request."""
+        page = page_of(request)
+        return select(self._db, MODELS, request, columns=columns, page=page), page
+
+    def edit(self, id_: str, fields: Mapping[str, Any]) -> Document:
+        """Sets fields; returns those of the answer."""
+        now = self._clock()
+        with self._db.transaction():
+            self.require(id_, ["id"])
+            changes = given(fields)
+            shown = {**changes, "ui_cache": fields.get("ui_cache") or {}}
+            stored = {**shown, "last_update": time.stored(now), "last_change": time.stored(now)}
+            if fields.get("iteration") is not None:
+                stored["last_iteration"] = fields["iteration"]
+            if fields.get("metadata") is not None:
+                stored["metadata"] = fields["metadata"]
+            documents.update(self._db, MODELS, id_, {**stored, "last_changed_by": identity.USER_ID})
+        return {
+            **shown,
+            "last_change": time.precise(now),
+            "last_changed_by": identity.USER_ID,
+            "last_update": time.precise(now),
+        }
+
+    def set_metadata(self, id_: str, metadata: Mapping[str, Any]) -> None:
+        """Replaces a model's metadata."""
+        with self._db.transaction():
+            documents.update(self._db, MODELS, id_, {"metadata": metadata, "last_change": time.stored(self._clock())})
+
+    def delete(self, id_: str) -> Document:
+        """Removes a model; returns what it was."""
+        with self._db.transaction():
+            model = self.require(id_)
+            documents.delete(self._db, MODELS, id_)
+            return model
+
+
+def given(fields: Mapping[str, Any]) -> Document:
+    """The fields of a model that a request sets."""
+    document = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
+    if len(document.get("name", "long enough")) < MODELS.shortest_name:
+        raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+    for name in ("tags", "system_tags"):
+        if name in document:
+            document[name] = sorted({str(tag) for tag in document[name]})
+    return document

@@ -1,0 +1,181 @@
+"""Projects: names with slashes make a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from clearml_hpo.server import clock as time
+from clearml_hpo.server import identity
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.store import documents
+from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.query import Clause, Page, page_of, select
+
+PROJECTS = Collection(
+    "projects",
+    {
+        "id": Kind.TEXT,
+        "company": Kind.TEXT,
+        "user": Kind.TEXT,
+        "name": Kind.TEXT,
+        "basename": Kind.TEXT,
+        "description": Kind.TEXT,
+        "created": Kind.TIME,
+        "tags": Kind.LIST,
+        "system_tags": Kind.LIST,
+        "last_update": Kind.TIME,
+        "featured": Kind.INTEGER,
+        "default_output_destination": Kind.TEXT,
+        "parent": Kind.TEXT,
+        "metadata": Kind.JSON,
+    },
+)
+
+
+class Projects:
+    """The projects of the store."""
+
+    def __init__(self, db: Database, clock: time.Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    def create(self, name: str, fields: Mapping[str, Any]) -> str:
+        """Makes a project, and those above it that are missing; returns its id."""
+        if len(name) < PROJECTS.shortest_name:
+            raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+        with self._db.transaction():
+            if self.id_of(name) is not None:
+                raise ApiRefusal(Refusal.PROJECT_EXISTS, name=name, company=identity.COMPANY_ID)
+            return self._insert(name, fields)
+
+    def ensure(self, name: str) -> tuple[str, bool]:
+        """The id of the project of that name, and whether it was made now."""
+        with self._db.transaction():
+            found = self.id_of(name)
+            return (found, False) if found else (self.create(name, {}), True)
+
+    def _insert(self, name: str, fields: Mapping[str, Any]) -> str:
+        above, _, basename = name.rpartition("/")
+        parent = (self.id_of(above) or self._insert(above, {})) if above else None
+        now = time.stored(self._clock())
+        document: Document = {
+            "id": documents.new_id(),
+            "company": identity.COMPANY_ID,
+            "user": identity.USER_ID,
+            "name": name,
+            "basename": basename,
+            "description": fields.get("description") or "",
+            "created": now,
+            "last_update": now,
+            "tags": sorted(set(fields.get("tags") or [])),
+            "system_tags": sorted(set(fields.get("system_tags") or [])),
+            "featured": 9999,
+            "default_output_destination": fields.get("default_output_destination"),
+            "parent": parent,
+        }
+        documents.insert(self._db, PROJECTS, document)
+        return str(document["id"])
+
+    def id_of(self, name: str) -> str | None:
+        """The id of the project of exactly that name, or None."""
+        row = self._db.row("SELECT id FROM projects WHERE name = ?", (name,))
+        return row["id"] if row else None
+
+    def get(self, id_: str) -> Document:
+        """One project with the ids of those above it in ``path``."""
+        document = self.require(id_)
+        document["path"] = self.path(document)
+        return document
+
+    def require(self, id_: str, fields: Iterable[str] | None = None) -> Document:
+        """One project; refuses unknown ids."""
+        document = documents.fetch(self._db, PROJECTS, id_, fields)
+        if document is None:
+            raise ApiRefusal(Refusal.INVALID_PROJECT_ID, id=id_)
+        return document
+
+    def path(self, project: Document) -> list[str]:
+        """Ids of the projects above ``project``, topmost first."""
+        names = str(project["name"]).split("/")[:-1]
+        above = ["/".join(names[: depth + 1]) for depth in range(len(names))]
+        return [found for name in above if (found := self.id_of(name)) is not None]
+
+    def search(self, request: Mapping[str, Any]) -> tuple[list[Document], Page]:
+        """Projects that match a ``projects.get_all`` request."""
+        page = page_of(request)
+        fields = request.get("only_fields")
+        columns = PROJECTS.chosen(fields)
+        found = select(self._db, PROJECTS, request, columns=columns, also=_visibility(request), page=page)
+        if fields and "path" in fields:
+            for document in found:
+                document["path"] = self.path(self.require(document["id"], ["name"]))
+        return found, page
+
+    def update(self, id_: str, fields: Mapping[str, Any]) -> int:
+        """Sets fields; a new name renames those below it too."""
+        with self._db.transaction():
+            old = self.require(id_, ["name"])
+            changes: Document = {
+                name: value for name, value in fields.items() if name in PROJECTS.columns and value is not None
+            }
+            if "name" in changes:
+                changes.update(self._renamed(old["name"], changes["name"]))
+            changes["last_update"] = time.stored(self._clock())
+            return documents.update(self._db, PROJECTS, id_, changes)
+
+    def _renamed(self, old: str, new: str) -> Document:
+        if len(new) < PROJECTS.shortest_name:
+            raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+        if new == old:
+            return {}
+        if self.id_of(new) is not None:
+            raise ApiRefusal(Refusal.PROJECT_EXISTS, name=new, company=identity.COMPANY_ID)
+        self._db.execute(
+            "UPDATE projects SET name = ? || substr(name, ?) WHERE substr(name, 1, ?) = ?",
+            (f"{new}/", len(old) + 2, len(old) + 1, f"{old}/"),
+        )
+        above, _, basename = new.rpartition("/")
+        return {"name": new, "basename": basename, "parent": self.ensure(above)[0] if above else None}
+
+    def touch(self, id_: str | None) -> None:
+        """Notes that something in the project changed."""
+        if id_:
+            self._db.execute("UPDATE projects SET last_update = ? WHERE id = ?", (time.stored(self._clock()), id_))
+
+    def with_descendants(self, ids: Iterable[str]) -> list[str]:
+        """``ids`` and the ids of all projects below them."""
+        rows = self._db.rows(
+            "WITH RECURSIVE tree(id) AS (SELECT value FROM json_each(?) "
+            "UNION SELECT projects.id FROM projects JOIN tree ON projects.parent = tree.id) SELECT id FROM tree",
+            (documents.to_json(list(ids)),),
+        )
+        return [row["id"] for row in rows]
+
+    def children(self, id_: str) -> list[Document]:
+        """The projects below one, as ``{id, name}``."""
+        ids = [found for found in self.with_descendants([id_]) if found != id_]
+        return select(self._db, PROJECTS, {"id": ids}, columns=["id", "name"]) if ids else []
+
+    def delete(self, id_: str, *, force: bool) -> int:
+        """Removes a project and those below it; their tasks and models stay, without a project."""
+        with self._db.transaction():
+            self.require(id_, ["id"])
+            ids = documents.to_json(self.with_descendants([id_]))
+            inside = "project IN (SELECT value FROM json_each(?))"
+            used = self._db.row(f"SELECT 1 FROM tasks WHERE {inside} LIMIT 1", (ids,))
+            if used and not force:
+                raise ApiRefusal(Refusal.PROJECT_HAS_CONTENT, "use force=True", id=id_)
+            for table in ("tasks", "models"):
+                self._db.execute(f"UPDATE {table} SET project = NULL WHERE {inside}", (ids,))
+            return self._db.execute("DELETE FROM projects WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+
+
+def _visibility(request: Mapping[str, Any]) -> list[Clause]:
+    clauses = []
+    if request.get("shallow_search") and not request.get("parent"):
+        clauses.append(Clause("projects.parent IS NULL"))
+    if not request.get("search_hidden") and not request.get("id"):
+        clauses.append(Clause("NOT EXISTS (SELECT 1 FROM json_each(projects.system_tags) t WHERE t.value = 'hidden')"))
+    return clauses

@@ -1,0 +1,307 @@
+"""From the filters of a ``*.get_all`` request to SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timezone
+from typing import Any
+
+from clearml_hpo.server import clock
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Collection, Document, Kind, to_json
+from clearml_hpo.server.store.terms import Terms, parse_terms
+
+PAGE_SIZE = 500
+_TIME_COMPARISON = re.compile(r"^(>=|<=|>|<|=)?\s*(.+)$")
+_EXACT_NAME = re.compile(r"^\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$$")
+
+
+@dataclass
+class Clause:
+    """A piece of SQL with its parameters."""
+
+    sql: str
+    parameters: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of the answer is wanted."""
+
+    offset: int
+    size: int
+    scroll: bool
+
+    @property
+    def next_scroll_id(self) -> str:
+        """Where the next call continues; the state of a scroll is in its id, the server keeps none."""
+        return f"{self.offset + self.size:032x}"
+
+
+def page_of(request: Mapping[str, Any]) -> Page:
+    """The page that a request asks for."""
+    if request.get("size") is not None or request.get("scroll_id"):
+        size = _positive(request, "size", PAGE_SIZE)
+        try:
+            offset = int(request.get("scroll_id") or "0", 16)
+        except ValueError:
+            raise ApiRefusal(Refusal.VALIDATION, "unknown scroll_id") from None
+        return Page(min(offset, 2**40), size, scroll=True)
+    size = _positive(request, "page_size", PAGE_SIZE)
+    page = request.get("page") or 0
+    if not isinstance(page, int) or page < 0:
+        raise ApiRefusal(Refusal.VALIDATION, "error for field 'page': must be 0 or more")
+    return Page(min(page, 2**30) * size, size, scroll=False)
+
+
+def _positive(request: Mapping[str, Any], name: str, default: int) -> int:
+    size = request.get(name)
+    if size is None:
+        return default
+    if not isinstance(size, int) or size <= 0:
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field '{name}': must be more than 0")
+    return min(size, 100_000)
+
+
+def select(
+    db: Database,
+    collection: Collection,
+    request: Mapping[str, Any],
+    *,
+    columns: Sequence[str] | None = None,
+    also: Sequence[Clause] = (),
+    page: Page | None = None,
+) -> list[Document]:
+    """The documents that a request asks for, in its order; all of them where ``page`` is None."""
+    clauses = [*filters(collection, request), *also]
+    order, order_parameters = ordering(collection, request.get("order_by"))
+    names = ", ".join(columns if columns is not None else collection.columns)
+    sql = f"SELECT {names} FROM {collection.table}{_where(clauses)} ORDER BY {order}"
+    parameters = [p for clause in clauses for p in clause.parameters] + order_parameters
+    if page is not None:
+        sql += " LIMIT ? OFFSET ?"
+        parameters += [page.size, page.offset]
+    return [collection.decode(row) for row in db.rows(sql, parameters)]
+
+
+def count(db: Database, collection: Collection, request: Mapping[str, Any], also: Sequence[Clause] = ()) -> int:
+    """How many documents match a request."""
+    clauses = [*filters(collection, request), *also]
+    parameters = [p for clause in clauses for p in clause.parameters]
+    row = db.row(f"SELECT count(*) FROM {collection.table}{_where(clauses)}", parameters)
+    return int(row[0]) if row else 0
+
+
+def _where(clauses: Sequence[Clause]) -> str:
+    return " WHERE " + " AND ".join(f"({clause.sql})" for clause in clauses) if clauses else ""
+
+
+def filters(collection: Collection, request: Mapping[str, Any]) -> list[Clause]:
+    """One clause per filter in the request; keys that are no filter are ignored."""
+    clauses = []
+    for key, value in request.items():
+        if value is None or value == []:
+            continue
+        if key in ("_any_", "_all_"):
+            clauses.append(_pattern(collection, value, every=key == "_all_"))
+        elif key in collection.columns:
+            clauses.append(_column_filter(collection, key, value))
+        elif "." in key and (expression := expression_of(collection, key)) is not None:
+            clauses.append(_membership(_Scalar(expression), value))
+    return clauses
+
+
+def _column_filter(collection: Collection, name: str, value: Any) -> Clause:
+    column = f"{collection.table}.{name}"
+    kind = collection.columns[name]
+    if kind is Kind.LIST:
+        return _membership(_Items(column), value)
+    if name in ("name", "basename") and isinstance(value, str):
+        return _name(column, value)
+    if kind is Kind.TIME:
+        return _times(column, value)
+    if kind is Kind.FLAG:
+        return Clause(f"{column} = ?", [int(bool(value))])
+    if kind is Kind.JSON:
+        return Clause("1")
+    return _membership(_Scalar(Clause(column)), value)
+
+
+def _name(column: str, pattern: str) -> Clause:
+    exact = _EXACT_NAME.match(pattern)
+    if exact:  # the SDK looks names up this way; an index answers it
+        return Clause(f"{column} = ?", [re.sub(r"\\(.)", r"\1", exact.group(1))])
+    _check_pattern(pattern)
+    return Clause(f"{column} REGEXP ?", [pattern])
+
+
+def _check_pattern(pattern: Any) -> None:
+    if not isinstance(pattern, str):
+        raise ApiRefusal(Refusal.VALIDATION, "a pattern must be a string")
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ApiRefusal(Refusal.VALIDATION, f"bad regular expression {pattern!r}: {error}") from None
+
+
+def _pattern(collection: Collection, value: Any, *, every: bool) -> Clause:
+    """``{"pattern": regex, "fields": [...]}``: a field, or every field, matches."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("fields"), list):
+        raise ApiRefusal(Refusal.VALIDATION, "_any_ and _all_ need pattern and fields")
+    pattern = value.get("pattern")
+    if pattern is None:
+        return Clause("1")
+    _check_pattern(pattern)
+    parts: list[Clause] = []
+    for name in value["fields"]:
+        expression = expression_of(collection, str(name))
+        if expression is not None:
+            parts.append(Clause(f"{expression.sql} REGEXP ?", [*expression.parameters, f"(?i){pattern}"]))
+    if not parts:
+        return Clause("1")
+    joined = (" AND " if every else " OR ").join(part.sql for part in parts)
+    return Clause(joined, [p for part in parts for p in part.parameters])
+
+
+def _times(column: str, value: Any) -> Clause:
+    """Comparisons such as ``">=2026-01-31"``; several must all hold."""
+    clauses = []
+    for item in value if isinstance(value, list) else [value]:
+        found = _TIME_COMPARISON.match(item) if isinstance(item, str) else None
+        try:
+            moment = clock.precise(clock.parse(found.group(2)).astimezone(timezone.utc)) if found else ""
+        except ValueError:
+            moment = ""
+        if found is None or not moment:
+            raise ApiRefusal(Refusal.VALIDATION, f"not a time comparison: {item!r}")
+        clauses.append(Clause(f"{column} {found.group(1) or '='} ?", [moment]))
+    return Clause(" AND ".join(c.sql for c in clauses), [p for c in clauses for p in c.parameters])
+
+
+# --- Membership: a value among several, with exclusions and operators ------------------------------------------------
+
+
+class _Scalar:
+    """A value is one of ..."""
+
+    def __init__(self, expression: Clause) -> None:
+        self._expression = expression
+
+    def one_of(self, values: list[Any]) -> Clause:
+        sql, parameters = self._expression.sql, self._expression.parameters
+        known = [value for value in values if value is not None]
+        clause = Clause(f"{sql} IN (SELECT value FROM json_each(?))", [*parameters, to_json(known)])
+        if len(known) == len(values):
+            return clause
+        return Clause(f"{clause.sql} OR {sql} IS NULL", [*clause.parameters, *parameters])
+
+    def none_of(self, values: list[Any]) -> Clause:
+        clause = self.one_of(values)
+        return Clause(f"coalesce(NOT ({clause.sql}), 1)", clause.parameters)
+
+
+class _Items:
+    """A list holds ..."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+
+    def one_of(self, values: list[Any]) -> Clause:
+        return Clause(
+            f"EXISTS (SELECT 1 FROM json_each({self._column}) item "
+            "WHERE item.value IN (SELECT value FROM json_each(?)))",
+            [to_json(values)],
+        )
+
+    def none_of(self, values: list[Any]) -> Clause:
+        clause = self.one_of(values)
+        return Clause(f"NOT {clause.sql}", clause.parameters)
+
+
+def _membership(subject: _Scalar | _Items, value: Any) -> Clause:
+    values = value if isinstance(value, list) else [value]
+    if not all(item is None or isinstance(item, (str, int, float)) for item in values):
+        raise ApiRefusal(Refusal.VALIDATION, "a filter must be a value or a list of values")
+    terms: Terms = parse_terms(values)
+    clauses = [subject.one_of([item]) for item in terms.all_of]
+    for group in terms.any_of:
+        either = [subject.one_of(group.values)] if group.values else []
+        either += [subject.none_of([item]) for item in group.negated]
+        clauses.append(
+            Clause("(" + " OR ".join(c.sql for c in either) + ")", [p for c in either for p in c.parameters])
+        )
+    if terms.none_of:
+        clauses.append(subject.none_of(list(terms.none_of)))
+    if not clauses:
+        return Clause("1")
+    return Clause(" AND ".join(f"({c.sql})" for c in clauses), [p for c in clauses for p in c.parameters])
+
+
+# --- Order and dotted names -------------------------------------------------------------------------------------------
+
+
+def ordering(collection: Collection, order_by: Any) -> tuple[str, list[Any]]:
+    """An ORDER BY list; what has no value comes last in both directions, ties in order of creation."""
+    fields = order_by if isinstance(order_by, list) else [order_by] if order_by else []
+    parts, parameters = [], []
+    for item in fields:
+        name = str(item).lstrip("-")
+        expression = expression_of(collection, name)
+        if expression is None:
+            continue
+        collation = " COLLATE NATURAL" if name.startswith("hyperparams.") else ""
+        direction = " DESC" if str(item).startswith("-") else ""
+        parts.append(f"{expression.sql} IS NULL, {expression.sql}{collation}{direction}")
+        parameters += expression.parameters * 2
+    return ", ".join([*parts, f"{collection.table}.rowid"]), parameters
+
+
+def expression_of(collection: Collection, path: str) -> Clause | None:
+    """SQL for a dotted name, or None if the collection has nothing of that name."""
+    top, _, rest = path.partition(".")
+    if not rest:
+        return Clause(f"{collection.table}.{top}") if top in collection.columns else None
+    if top == "last_metrics":
+        return _metric(collection, rest)
+    if top == "hyperparams" and top in collection.columns:
+        return _hyperparameter(collection, rest)
+    if collection.columns.get(top) is not Kind.JSON:
+        return None
+    steps = "".join(f'."{step}"' for step in rest.replace('"', "").split("."))
+    return Clause(f"json_extract({collection.table}.{top}, ?)", [f"${steps}"])
+
+
+_METRIC_FIELDS = frozenset(
+    ("value", "min_value", "max_value", "first_value", "count", "min_value_iteration", "max_value_iteration")
+)
+
+
+def _metric(collection: Collection, rest: str) -> Clause | None:
+    """``<md5 of metric>.<md5 of variant>.value``."""
+    parts = rest.split(".")
+    if len(parts) != 3:
+        return None
+    metric, variant, name = parts
+    expression = "round(total / count, 2)" if name == "mean_value" else name
+    if name != "mean_value" and name not in _METRIC_FIELDS:
+        return None
+    return Clause(
+        f"(SELECT {expression} FROM series WHERE owner = {collection.table}.id "
+        "AND metric_hash = ? AND variant_hash = ?)",
+        [metric, variant],
+    )
+
+
+def _hyperparameter(collection: Collection, rest: str) -> Clause | None:
+    """``<section>.<name>.value``; the name may hold dots."""
+    section, _, name = rest.removesuffix(".value").partition(".")
+    if not name:
+        return None
+    return Clause(
+        f"(SELECT json_extract(p.value, '$.value') FROM json_each({collection.table}.hyperparams) s, "
+        "json_each(s.value) p WHERE s.key = ? AND p.key = ?)",
+        [section, name],
+    )

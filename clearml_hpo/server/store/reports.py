@@ -1,0 +1,105 @@
+"""Console lines, plots and debug images as they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from clearml_hpo.server.store.database import Database, Row
+from clearml_hpo.server.store.documents import to_json
+from clearml_hpo.server.store.events import md5
+
+
+class Reports:
+    """What tasks reported besides scalars."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def log(
+        self, owner: str, *, size: int, earlier: bool, start: float | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Console events going back in time (``earlier``) or forward, and how many there are in all.
+
+        Args:
+            owner: the task.
+            size: about so many; events of one moment are not parted, as the next call starts beyond it.
+            earlier: go back from the end, or forward from the beginning.
+            start: the moment to go from, without it.
+        """
+        total = self._db.row("SELECT count(*) FROM logs WHERE owner = ?", (owner,))
+        sign, order = ("<", "DESC") if earlier else (">", "ASC")
+        sql = f"SELECT * FROM logs WHERE owner = ? AND timestamp {sign} ? ORDER BY timestamp {order}, id {order}"
+        limit = (-1 if not earlier else 2**62) if start is None else start
+        rows = self._db.rows(f"{sql} LIMIT ?", (owner, limit, size))
+        if len(rows) == size:
+            last = rows[-1]
+            rows += self._db.rows(
+                f"SELECT * FROM logs WHERE owner = ? AND timestamp = ? AND id {sign} ? ORDER BY id {order} LIMIT 10000",
+                (owner, last["timestamp"], last["id"]),
+            )
+        return [_log_event(row) for row in rows], int(total[0]) if total else 0
+
+    def events(
+        self,
+        owners: Sequence[str],
+        kind: str,
+        *,
+        iterations: int | None = None,
+        metric: str | None = None,
+        offset: int = 0,
+        size: int = 10_000,
+    ) -> list[dict[str, Any]]:
+        """Plots or images of some tasks, of the last ``iterations`` of each metric and variant."""
+        metric_clause = "AND metric = ?" if metric else ""
+        rank = "row_number() OVER (PARTITION BY owner, metric, variant ORDER BY iter DESC)"
+        rows = self._db.rows(
+            f"SELECT body FROM (SELECT *, {rank} AS age FROM reports WHERE type = ? {metric_clause} "
+            "AND owner IN (SELECT value FROM json_each(?))) WHERE age <= ? "
+            "ORDER BY metric, variant, iter LIMIT ? OFFSET ?",
+            [kind, *([metric] if metric else []), to_json(list(owners)), iterations or 2**31, size, offset],
+        )
+        return [json.loads(row["body"]) for row in rows]
+
+    def count(self, owners: Sequence[str], kind: str) -> int:
+        """How many plots or images some tasks have."""
+        row = self._db.row(
+            "SELECT count(*) FROM reports WHERE type = ? AND owner IN (SELECT value FROM json_each(?))",
+            (kind, to_json(list(owners))),
+        )
+        return int(row[0]) if row else 0
+
+    def metrics_of(self, owner: str, kind: str) -> list[str]:
+        """Names of the metrics of which something of that kind was reported."""
+        rows = self._db.rows(
+            "SELECT DISTINCT metric FROM reports WHERE owner = ? AND type = ? ORDER BY metric", (owner, kind)
+        )
+        return [row["metric"] for row in rows]
+
+    def metric_stats(self, owners: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """``{owner: {md5 of metric: {metric, event_stats_by_type}}}``."""
+        found: dict[str, dict[str, Any]] = {}
+        rows = self._db.rows(
+            "SELECT * FROM metric_stats WHERE owner IN (SELECT value FROM json_each(?))", (to_json(list(owners)),)
+        )
+        for row in rows:
+            stats = found.setdefault(row["owner"], {})
+            each = stats.setdefault(md5(row["metric"]), {"metric": row["metric"], "event_stats_by_type": {}})
+            each["event_stats_by_type"][row["type"]] = {"last_update": row["last_update"]}
+        return found
+
+
+def _log_event(row: Row) -> dict[str, Any]:
+    return {
+        "timestamp": row["timestamp"],
+        "type": "log",
+        "task": row["owner"],
+        "level": row["level"] or "info",
+        "worker": row["worker"] or "",
+        "msg": row["msg"],
+        "model_event": False,
+        "@timestamp": row["received"],
+        "metric": "",
+        "variant": "",
+    }

@@ -1,0 +1,264 @@
+"""Tasks as documents: made, read, edited. What may happen to them when is in ``lifecycle``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clearml_hpo.server import clock as time
+from clearml_hpo.server import identity
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.store import documents
+from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.projects import Projects
+from clearml_hpo.server.store.query import Clause, Page, page_of, select
+from clearml_hpo.server.store.reports import Reports
+from clearml_hpo.server.store.scalars import Scalars
+
+TASKS = Collection(
+    "tasks",
+    {
+        "id": Kind.TEXT,
+        "company": Kind.TEXT,
+        "user": Kind.TEXT,
+        "name": Kind.TEXT,
+        "type": Kind.TEXT,
+        "status": Kind.TEXT,
+        "status_reason": Kind.TEXT,
+        "status_message": Kind.TEXT,
+        "status_changed": Kind.TIME,
+        "enqueue_status": Kind.TEXT,
+        "comment": Kind.TEXT,
+        "report": Kind.TEXT,
+        "report_assets": Kind.LIST,
+        "created": Kind.TIME,
+        "started": Kind.TIME,
+        "completed": Kind.TIME,
+        "published": Kind.TIME,
+        "active_duration": Kind.INTEGER,
+        "parent": Kind.TEXT,
+        "project": Kind.TEXT,
+        "output": Kind.JSON,
+        "execution": Kind.JSON,
+        "tags": Kind.LIST,
+        "system_tags": Kind.LIST,
+        "script": Kind.JSON,
+        "last_worker": Kind.TEXT,
+        "last_worker_report": Kind.TIME,
+        "last_update": Kind.TIME,
+        "last_change": Kind.TIME,
+        "last_iteration": Kind.INTEGER,
+        "hyperparams": Kind.JSON,
+        "configuration": Kind.JSON,
+        "runtime": Kind.JSON,
+        "models": Kind.JSON,
+        "container": Kind.JSON,
+        "last_changed_by": Kind.TEXT,
+    },
+)
+
+_EXECUTION = {"test_split": 0, "parameters": {}, "model_desc": {}, "model_labels": {}, "artifacts": []}
+_SCRIPT = {"binary": "python", "repository": "", "entry_point": "", "requirements": {}}
+_COMPUTED = frozenset(("last_metrics", "unique_metrics", "metric_stats"))
+_GIVEN = (
+    "name",
+    "type",
+    "comment",
+    "parent",
+    "project",
+    "tags",
+    "system_tags",
+    "script",
+    "execution",
+    "hyperparams",
+    "configuration",
+    "models",
+    "container",
+    "runtime",
+)
+# Sections that an edit completes; in all others it replaces the whole value.
+_MERGED = frozenset(("execution", "script", "output", "models"))
+# Fields whose change is no sign of life of the task.
+_QUIET = frozenset(("name", "tags", "system_tags", "comment", "project", "parent"))
+
+
+class Tasks:
+    """The tasks of the store."""
+
+    def __init__(self, db: Database, clock: time.Clock, projects: Projects, scalars: Scalars, reports: Reports) -> None:
+        self._db = db
+        self._clock = clock
+        self._projects = projects
+        self._scalars = scalars
+        self._reports = reports
+
+    def create(self, fields: Mapping[str, Any]) -> str:
+        """Makes a task in status "created"; returns its id."""
+        given = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
+        check_name(given.get("name"))
+        with self._db.transaction():
+            if "project" in given:
+                self._projects.require(given["project"], ["id"])
+            document = _new_task(time.stored(self._clock()))
+            for name, value in given.items():
+                document[name] = _completed(document.get(name), name, value)
+            if fields.get("output_dest"):
+                document["output"] = {"destination": fields["output_dest"]}
+            documents.insert(self._db, TASKS, document)
+            self._projects.touch(given.get("project"))
+        return str(document["id"])
+
+    def get(self, id_: str) -> Document:
+        """One whole task; refuses unknown ids."""
+        task = self.require(id_)
+        self._complete([task], None)
+        return task
+
+    def require(self, id_: str, fields: Iterable[str] | None = None) -> Document:
+        """The stored part of one task; refuses unknown ids."""
+        task = documents.fetch(self._db, TASKS, id_, fields)
+        if task is None:
+            raise ApiRefusal(Refusal.INVALID_TASK_ID, ids=f"({id_})")
+        return task
+
+    def search(
+        self, request: Mapping[str, Any], fields: Sequence[str] | None, also: Sequence[Clause] = ()
+    ) -> tuple[list[Document], Page]:
+        """Tasks that match a ``tasks.get_all`` request, with at least the columns that ``fields`` need."""
+        page = page_of(request)
+        also = [*also, *self._subprojects(request)]
+        asked = {k: v for k, v in request.items() if not (k == "project" and request.get("include_subprojects"))}
+        found = select(self._db, TASKS, asked, columns=_columns(fields), also=also, page=page)
+        self._complete(found, fields)
+        return found, page
+
+    def _subprojects(self, request: Mapping[str, Any]) -> list[Clause]:
+        wanted = request.get("project")
+        if not (request.get("include_subprojects") and wanted):
+            return []
+        ids = self._projects.with_descendants(wanted if isinstance(wanted, list) else [wanted])
+        return [Clause("tasks.project IN (SELECT value FROM json_each(?))", [documents.to_json(ids)])]
+
+    def _complete(self, tasks: Sequence[Document], fields: Sequence[str] | None) -> None:
+        """Adds what is kept outside the tasks' table or follows from the clock."""
+        wanted = _COMPUTED if fields is None else {field.partition(".")[0] for field in fields} & _COMPUTED
+        ids = [task["id"] for task in tasks]
+        metrics = self._scalars.last_metrics(ids) if wanted - {"metric_stats"} else {}
+        stats = self._reports.metric_stats(ids) if "metric_stats" in wanted else {}
+        for task in tasks:
+            found = metrics.get(task["id"], {})
+            values = {
+                "last_metrics": found,
+                "unique_metrics": [
+                    f"{last['metric']}/{last['variant']}" for each in found.values() for last in each.values()
+                ],
+                "metric_stats": stats.get(task["id"], {}),
+            }
+            task.update({name: values[name] for name in wanted})
+            if task.get("status") == "in_progress" and "started" in task:
+                task["active_duration"] = seconds_between(task["started"], time.precise(self._clock()))
+
+    def edit(self, id_: str, fields: Mapping[str, Any]) -> Document:
+        """Sets fields at whatever status; returns them as they are now, with the times of the change."""
+        changes = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
+        if fields.get("output_dest"):
+            changes["output"] = {"destination": fields["output_dest"]}
+        if "name" in changes:
+            check_name(changes["name"])
+        with self._db.transaction():
+            task = self.require(id_, [*(_MERGED & changes.keys()), "project"])
+            if "project" in changes and changes["project"] != task.get("project"):
+                self._projects.require(changes["project"], ["id"])
+            done = {name: _completed(task.get(name), name, value) for name, value in changes.items()}
+            self.write(id_, done, quiet=not (done.keys() - _QUIET))
+        return done
+
+    def write(self, id_: str, fields: Mapping[str, Any], *, quiet: bool = False) -> int:
+        """Stores fields as they are, and when. Inside a transaction."""
+        now = time.stored(self._clock())
+        times = {"last_change": now} if quiet else {"last_change": now, "last_update": now}
+        return documents.update(self._db, TASKS, id_, {**fields, **times, "last_changed_by": identity.USER_ID})
+
+    def clone(self, id_: str, changes: Mapping[str, Any]) -> str:
+        """Makes a task with the source's set-up and without its results; returns its id."""
+        with self._db.transaction():
+            source = self.require(id_)
+            check_name(changes.get("name"))
+            if changes.get("project"):
+                self._projects.require(changes["project"], ["id"])
+            document = _new_task(time.stored(self._clock()))
+            for name in ("name", "type", "project", "tags", "script", "hyperparams", "configuration", "container"):
+                if name in source:
+                    document[name] = source[name]
+            document["execution"] = _set_up(source["execution"])
+            document["models"] = {"input": source["models"].get("input", []), "output": []}
+            document["comment"] = source.get("comment")
+            document["output"] = {k: v for k, v in source["output"].items() if k == "destination"}
+            document["parent"] = source.get("parent") or id_
+            document.update({name: value for name, value in changes.items() if value is not None})
+            documents.insert(self._db, TASKS, document)
+            self._projects.touch(document.get("project"))
+        return str(document["id"])
+
+
+def check_name(name: Any) -> None:
+    """Refuses names that ClearML refuses."""
+    if isinstance(name, str) and len(name) < TASKS.shortest_name:
+        raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+
+
+def seconds_between(start: str, end: str) -> int:
+    """Whole seconds from one stored time to another, never negative."""
+    return max(0, int((time.parse(end) - time.parse(start)).total_seconds()))
+
+
+def _new_task(now: str) -> Document:
+    return {
+        "id": documents.new_id(),
+        "company": identity.COMPANY_ID,
+        "user": identity.USER_ID,
+        "name": "",
+        "type": "training",
+        "status": "created",
+        "status_reason": "",
+        "status_message": "",
+        "status_changed": now,
+        "report_assets": [],
+        "created": now,
+        "output": {},
+        "execution": copy.deepcopy(_EXECUTION),
+        "tags": [],
+        "system_tags": [],
+        "script": copy.deepcopy(_SCRIPT),
+        "last_update": now,
+        "last_change": now,
+        "last_changed_by": identity.USER_ID,
+        "last_iteration": 0,
+        "hyperparams": {},
+        "configuration": {},
+        "runtime": {},
+        "models": {"input": [], "output": []},
+        "container": {},
+    }
+
+
+def _completed(old: Any, name: str, new: Any) -> Any:
+    if name in ("tags", "system_tags"):
+        return sorted({str(tag) for tag in new})
+    return {**(old or {}), **new} if name in _MERGED else new
+
+
+def _set_up(execution: Document) -> Document:
+    """The execution section without where and with what result it ran."""
+    kept = {name: value for name, value in execution.items() if name != "queue"}
+    kept["artifacts"] = [a for a in kept.get("artifacts", []) if a.get("mode") == "input"]
+    return kept
+
+
+def _columns(fields: Sequence[str] | None) -> list[str]:
+    if fields is None:
+        return TASKS.chosen(None)
+    live = ["status", "started"] if "active_duration" in fields else []
+    return TASKS.chosen([*fields, *live])

@@ -1,0 +1,47 @@
+"""Fixtures shared by all tests: an embedded server of their own, and the environment of a process that uses it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clearml_hpo import server as embedded
+from clearml_hpo.server import RunningServer
+from clearml_hpo.server.state import DataDir, Listening
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server on a directory of its own, on free ports."""
+    data_dir = tmp_path_factory.mktemp("server")
+    # A server first tries the ports it had the last time: 0 makes it take free ones and leave ClearML's own alone.
+    DataDir(data_dir).note(Listening(pid=0, host="127.0.0.1", api=0, files=0, web=0))
+    running = embedded.start(data_dir, with_parent=True)
+    yield running
+    embedded.stop(data_dir)
+
+
+@pytest.fixture(scope="session")
+def server_environ(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a child process that uses the server, with an empty home directory."""
+    home = tmp_path_factory.mktemp("home")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
+    return {
+        **kept,
+        **server.address.environ(),
+        **quick_sdk(home),
+    }
+
+
+def quick_sdk(home: Path) -> dict[str, str]:
+    """Variables with which the SDK leaves the user's files alone and ends soon after its script."""
+    return {
+        "HOME": str(home),
+        "CLEARML_CONFIG_FILE": str(home / "clearml.conf"),
+        "CLEARML_CACHE_DIR": str(home / "cache"),
+        "CLEARML__SDK__DEVELOPMENT__REPORT_USE_SUBPROCESS": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
