@@ -38,10 +38,12 @@ def server_environ(server: RunningServer, tmp_path_factory: pytest.TempPathFacto
 
 def quick_sdk(home: Path) -> dict[str, str]:
     """Variables with which the SDK leaves the user's files alone and ends soon after its script."""
+    # The SDK otherwise reports from a process of its own, whose start and end cost a short script some 12 s.
+    conf = home / "clearml.conf"
+    conf.write_text("sdk { development { report_use_subprocess: false } }\n")
     return {
         "HOME": str(home),
-        "CLEARML_CONFIG_FILE": str(home / "clearml.conf"),
+        "CLEARML_CONFIG_FILE": str(conf),
         "CLEARML_CACHE_DIR": str(home / "cache"),
-        "CLEARML__SDK__DEVELOPMENT__REPORT_USE_SUBPROCESS": "false",
         "PYTHONUNBUFFERED": "1",
     }
