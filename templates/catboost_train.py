@@ -33,7 +33,7 @@ import pandas as pd
 from catboost import CatBoost, CatBoostError, Pool
 from catboost.utils import get_gpu_device_count
 from clearml import OutputModel, Task
-from clearml.config import config_obj
+from clearml.config import config
 
 Value = bool | int | float | str
 
@@ -501,7 +501,7 @@ def report_kept_model(model: CatBoost, scalars: Scalars, logger: ScalarLogger) -
 def start_task() -> Task:
     """Open the ClearML task: a new one by hand, the given one under an agent."""
     # By default the SDK reports from a child process, whose start and end cost 11 s: longer than a short trial.
-    config_obj.set_overrides({"sdk": {"development": {"report_use_subprocess": False}}})
+    config.get("development")["report_use_subprocess"] = False
     # Keep this file itself in the task, not a commit, so that an agent needs no access to a repository.
     Task.force_store_standalone_script()
     Task.set_random_seed(None)  # the seeds are parameters here; Task.init would set its own

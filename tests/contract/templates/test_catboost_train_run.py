@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -81,15 +82,15 @@ class Api:
         return self("tasks.get_by_id", task=task_id)["task"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def api(server_environ):
     return Api(server_environ)
 
 
-@pytest.fixture
-def trained(server_environ, api, tmp_path):
+@pytest.fixture(scope="module")
+def trained(server_environ, api, tmp_path_factory):
     """A task that a run by hand left on the server."""
-    done = run(server_environ, *QUICK, cwd=tmp_path)
+    done = run(server_environ, *QUICK, cwd=tmp_path_factory.mktemp("by_hand"))
     assert done.returncode == 0, done.stderr
     (found,) = api("tasks.get_all", name="^catboost$", order_by=["-created"], page=0, page_size=1)["tasks"]
     return api.task(found["id"])
@@ -103,7 +104,7 @@ def series(task):
 
 def run_clone(server_environ, api, task, cwd, **changed):
     """Run a clone of the task with other values, the way an agent does."""
-    hyperparams = task["hyperparams"]
+    hyperparams = deepcopy(task["hyperparams"])
     for name, value in changed.items():
         hyperparams["General"][name]["value"] = value
     clone = api("tasks.clone", task=task["id"], new_task_name="clone", new_task_hyperparams=hyperparams)["id"]
