@@ -16,6 +16,7 @@ from clearml_hpo.server.fields import (
 )
 from clearml_hpo.server.services.lists import listed
 from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.models import MODELS
 
 service = Service("models")
@@ -102,7 +103,7 @@ def get_all_ex(call: Call) -> Data:
     found, page = call.store.models.search(call.data, MODELS.chosen(fields))
     _with_metrics(call, found)
     call.store.joins.fill(MODELS, found, fields)
-    return listed("models", found, page, ["id", *fields] if fields else None)
+    return listed("models", found, page, joined(MODELS, fields))
 
 
 def _with_metrics(call: Call, models: list[Document]) -> list[Document]:

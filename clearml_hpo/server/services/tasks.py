@@ -19,6 +19,7 @@ from clearml_hpo.server.fields import (
 from clearml_hpo.server.services.lists import listed
 from clearml_hpo.server.services.sections import checked_sections
 from clearml_hpo.server.store.documents import Document, pick
+from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.tasks import TASKS
 
 service = Service("tasks")
@@ -86,7 +87,7 @@ def get_all_ex(call: Call) -> Data:
     fields = call.get("only_fields") or None
     found, page = call.store.tasks.search(call.data, fields)
     call.store.joins.fill(TASKS, found, fields)
-    return listed("tasks", found, page, ["id", *fields] if fields else None)
+    return listed("tasks", found, page, joined(TASKS, fields))
 
 
 @service.endpoint("get_types", projects=STRINGS)

@@ -210,6 +210,7 @@ class _Batch:
         body |= {"timestamp": timestamp, "iter": iteration, "metric": metric, "variant": variant}
         body["@timestamp"] = self._received
         body.setdefault("worker", "")
+        body.setdefault("model_event", False)
         if event["type"] == PLOT:
             body["plot_len"] = len(_text(event.get("plot_str")))
         self._reports.append((owner, event["type"], metric, variant, iteration, timestamp, to_json(body)))

@@ -52,6 +52,14 @@ class Joins:
         return {row["id"]: documents.pick(row, ["id", *wanted]) for row in rows}
 
 
+def joined(collection: Collection, fields: Sequence[str] | None) -> list[str] | None:
+    """``fields`` and the ids of the document and of all it refers to, which an answer always has."""
+    if fields is None:
+        return None
+    names = [*REFERENCES[collection.table], *_NAMES]
+    return ["id", *fields, *(f"{name}.id" for name in names if _below(fields, name))]
+
+
 def _below(fields: Sequence[str] | None, name: str) -> list[str]:
     return [field[len(name) + 1 :] for field in fields or () if field.startswith(f"{name}.")]
 

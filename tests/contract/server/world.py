@@ -1,0 +1,156 @@
+"""A small world on a fresh server, arranged so that a recorded request finds what it found when it was recorded."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from clearml_hpo.server.app import build
+from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.dispatch import Request
+
+WORKER = "vm:a1"
+
+
+class World:
+    """A server without sockets, and what it takes to bring a task into a given state."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.credentials = Credentials.generate()
+        self._apps = build(data_dir, self.credentials)
+        self.basic = (
+            "Basic "
+            + base64.b64encode(f"{self.credentials.access_key}:{self.credentials.secret_key}".encode()).decode()
+        )
+        self.token = self.send("auth.login", None, authorization=self.basic)[1]["data"]["token"]
+        self.project = self.call("projects.create", name="smoke/sub")["id"]
+        self.queue = self.call("queues.create", name="the queue")["id"]
+
+    def close(self) -> None:
+        self._apps.store.close()
+
+    def send(
+        self, path: str, body: bytes | None, *, content_type: str = "application/json", authorization: str | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """One request; the status and the envelope."""
+        header = authorization if authorization is not None else f"Bearer {self.token}"
+        answer = self._apps.dispatcher.answer(Request(path, body or b"", content_type, header, client="127.0.0.1"))
+        return answer.status, json.loads(answer.body)
+
+    def call(self, endpoint: str, **data: Any) -> dict[str, Any]:
+        """A call that must succeed; its data."""
+        status, envelope = self.send(f"/v2.23/{endpoint}", json.dumps(data).encode())
+        assert status == 200, (endpoint, envelope["meta"])
+        found: dict[str, Any] = envelope["data"]
+        return found
+
+    def unused(self, name: str) -> bool:
+        """Whether neither a project nor a queue has that name."""
+        known = [self.call(f"{noun}.get_all", name=f"^{name}$")[noun] for noun in ("projects", "queues")]
+        return not any(known)
+
+    # --- tasks in a state ---------------------------------------------------------------------------------------------
+
+    def task(self, state: str) -> str:
+        """A task in one of the states below."""
+        made: str = getattr(self, f"_{state}")()
+        return made
+
+    def _created(self) -> str:
+        parent = self.call("tasks.create", name="parent", type="training")["id"]
+        made = self.call(
+            "tasks.create",
+            name="smoke",
+            type="training",
+            comment="made for a test",
+            project=self.project,
+            parent=parent,
+            system_tags=["development"],
+            script={
+                **{"entry_point": "a.py", "diff": "print(1)", "branch": "", "version_num": "", "working_dir": "."},
+                "requirements": {"pip": "clearml", "conda": ""},
+            },
+            hyperparams={
+                "General": {
+                    "lr": {"section": "General", "name": "lr", "value": "1", "type": "float", "description": ""}
+                },
+                "Args2": {"x": {"section": "Args2", "name": "x", "value": "1", "type": "int", "description": ""}},
+            },
+        )["id"]
+        self.call("tasks.edit", task=made, tags=["a"])
+        return str(made)
+
+    def _queued(self) -> str:
+        made = self._created()
+        self.call("tasks.enqueue", task=made, queue=self.queue)
+        return made
+
+    def _popped(self) -> str:
+        made = self._queued()
+        entry = self.call("queues.get_next_task", queue=self.queue)["entry"]
+        assert entry["task"] == made
+        return made
+
+    def _running(self) -> str:
+        """Run by an agent that is alive, with something of everything reported."""
+        made = self._popped()
+        self.call("workers.register", worker=WORKER, queues=[self.queue])
+        self.call("tasks.started", task=made, force=True, status_message="pulled by agent")
+        self.call("workers.status_report", worker=WORKER, task=made, queue=self.queue, queues=[self.queue])
+        self.call("tasks.edit", task=made, force=True, runtime={"hostname": "vm"})
+        self._report(made)
+        self._make_model(made)
+        return made
+
+    def _completed(self) -> str:
+        made = self._running()
+        self.call("workers.status_report", worker=WORKER, queues=[self.queue])
+        self.call("tasks.completed", task=made, status_reason="worker execution done", status_message="Changed")
+        return made
+
+    def _completed_and_reset(self) -> str:
+        made = self._completed()
+        self.call("tasks.reset", task=made)
+        return made
+
+    def _report(self, task: str) -> None:
+        scalars = [
+            {"type": "training_stats_scalar", "metric": metric, "variant": variant, "iter": i, "value": 1 / (i + 1)}
+            for metric, variant in (("train", "loss"), ("train", "acc"), ("m", "v"), ("validation", "score"))
+            for i in range(50)
+        ]
+        others: list[dict[str, Any]] = [
+            {"type": "training_stats_scalar", "metric": "Summary", "variant": "final", "iter": -(2**31), "value": 3.25},
+            {"type": "log", "msg": "hello", "level": "info", "worker": "vm"},
+            {"type": "log", "msg": "again", "level": "info", "worker": "vm"},
+            {"type": "plot", "metric": "h", "variant": "s", "iter": 0, "plot_str": "{}", "worker": "vm"},
+            {
+                "type": "training_debug_image",
+                "metric": "img",
+                "variant": "s",
+                "iter": 0,
+                "key": "img.jpeg",
+                "url": "http://127.0.0.1:8081/img.jpeg",
+                "worker": "vm",
+            },
+        ]
+        lines = [{"timestamp": 1795232172872 + n, "task": task, **event} for n, event in enumerate(scalars + others)]
+        body = "\n".join(map(json.dumps, lines)).encode()
+        status, envelope = self.send("/events.add_batch", body, content_type="application/json-lines")
+        assert status == 200 and envelope["data"]["added"] == len(lines), envelope
+
+    def _make_model(self, task: str) -> None:
+        self.model = self.call(
+            "models.create",
+            name="mmm",
+            uri="http://127.0.0.1:8081/m.bin",
+            project=self.project,
+            task=task,
+            ready=False,
+            framework="custom",
+            comment="made for a test",
+            labels={},
+            design={"design": ""},
+        )["id"]
