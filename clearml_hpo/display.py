@@ -143,7 +143,7 @@ class LiveView:
 
     def note(self, text: str) -> None:
         """Prints it above the view."""
-        self._console.print(Text(text, style="dim"))
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
 
     def trial(self, trial: Trial) -> None:
         """Remembers in which order trials ended."""

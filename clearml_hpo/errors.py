@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class ClearmlHpoError(Exception):
@@ -52,6 +53,22 @@ class AgentError(ClearmlHpoError):
 
 class StudyError(ClearmlHpoError):
     """The study cannot go on."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a study file that shows only beside the template.
+
+    Attributes:
+        key: where, such as ``("search_space", "General/depth")``.
+        text: what.
+    """
+
+    key: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.key)}: {self.text}"
 
 
 def nearest(found: str, allowed: Iterable[str]) -> str:

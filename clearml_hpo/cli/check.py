@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from clearml_hpo import settings
+from clearml_hpo.errors import InputError
 from clearml_hpo.spec import load_study
 
 
@@ -40,10 +40,8 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
         from clearml_hpo.tasks import Api
 
         findings = check_study(file, Api() if has_server else None)
-    for fault in findings.faults:
-        click.echo(f"error: {study_file}: {fault}", err=True)
     if findings.faults:
-        sys.exit(2)
+        raise InputError(file.explain(findings.faults))
     click.echo(f"{study_file}: sound: {len(file.space.distributions)} parameters, {file.objective.metric}")
     for remark in findings.remarks:
         click.echo(f"  {remark}")

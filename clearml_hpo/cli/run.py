@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 
 from clearml_hpo import display, settings
-from clearml_hpo.display import View, view_for
+from clearml_hpo.display import view_for
 from clearml_hpo.objective import Objective
 from clearml_hpo.spec import StudyFile, dump_params, load_study
 
@@ -30,9 +30,7 @@ _EXIT = {"completed": 0, "failed": 1, "stopped": 130}
 @click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")
 @click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
 @click.option("--local", is_flag=True, help="Use an embedded server and agents on this machine, and stop them after.")
-@click.option(
-    "--agents", type=click.IntRange(min=1), metavar="N", help="Agents for --local (default: GPUs or cores)."
-)
+@click.option("--agents", type=click.IntRange(min=1), metavar="N", help="Agents for --local (default: GPUs or cores).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key: budget.trials=5.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JSON.")
 @click.option("--detach", is_flag=True, help="On Ctrl-C leave running trials alone (not with --local).")
@@ -89,12 +87,12 @@ def _run_study(file: StudyFile, console: Console, detach: bool) -> Outcome:
     from clearml_hpo.tasks import Api
 
     view = view_for(console, file.spec.study, file.objective)
-    with _stop_on_signals(view) as stopped, view:
+    with _stop_on_signals() as stopped, view:
         return StudyRun(file, Api(), view, stopped, abort_on_stop=not detach).run()
 
 
 @contextmanager
-def _stop_on_signals(view: View) -> Iterator[threading.Event]:
+def _stop_on_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets, so that no call to the server is cut in half; a second one interrupts."""
     stopped = threading.Event()
 
@@ -102,7 +100,6 @@ def _stop_on_signals(view: View) -> Iterator[threading.Event]:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
-        view.note("stopping: taking back what waits, ending what runs (once more to leave at once)")
 
     before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

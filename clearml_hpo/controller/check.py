@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 
 from clearml_hpo.controller.registration import find_template
-from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.names import find_project, find_queue
@@ -22,7 +22,7 @@ class Findings:
         remarks: what was checked, and what could not be.
     """
 
-    faults: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
@@ -31,20 +31,17 @@ def check_study(file: StudyFile, api: Api | None) -> Findings:
 
     A script that no study has run yet is on no server; then only its text can be looked at. ``api`` is None if
     there is no server.
+
+    Raises:
+        InputError: the server has no such queue or template.
     """
     findings = Findings()
     template = None
     if api is not None:
-        try:
-            find_queue(api, file.spec.execution.queue)
-            template = find_template(api, file.spec.template, find_project(api, file.spec.project))
-        except InputError as error:
-            findings.faults.append(str(error))
-            return findings
+        find_queue(api, file.spec.execution.queue)
+        template = find_template(api, file.spec.template, find_project(api, file.spec.project))
     if api is None or template is None or not template.is_registered:
-        findings.remarks.append(
-            "the script was not run yet: parameters and metrics are known after its baseline run"
-        )
+        findings.remarks.append("the script was not run yet: parameters and metrics are known after its baseline run")
         findings.faults += faults_of_text(file)
         return findings
     metrics = reported_metrics(api, template)
@@ -56,7 +53,7 @@ def check_study(file: StudyFile, api: Api | None) -> Findings:
     return findings
 
 
-def faults_of_text(file: StudyFile) -> list[str]:
+def faults_of_text(file: StudyFile) -> list[Fault]:
     """Parameters of the space, and the metric, that a script's text has no word for."""
     script = file.spec.template.script
     if script is None:
@@ -66,13 +63,12 @@ def faults_of_text(file: StudyFile) -> list[str]:
     for name in file.space.parameters:
         bare = name.rpartition("/")[2]
         if bare not in words:
-            faults.append(f"search_space.{name}: nothing in {script.name} is called {bare!r}{nearest(bare, words)}")
+            text = f"nothing in {script.name} is called {bare!r}{nearest(bare, words)}"
+            faults.append(Fault(("search_space", name), text))
     for word in (file.objective.title, file.objective.series):
         if word not in words:
-            faults.append(
-                f"objective.metric: nothing in {script.name} is called {word!r}, of {file.objective.metric!r}"
-                f"{nearest(word, words)}"
-            )
+            text = f"{file.objective.metric!r}: nothing in {script.name} is called {word!r}{nearest(word, words)}"
+            faults.append(Fault(("objective", "metric"), text))
     return faults
 
 

@@ -14,7 +14,7 @@ from clearml_hpo.report import Publisher
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.tasks import ControllerTask
-from clearml_hpo.trial import Trial
+from clearml_hpo.trial import Trial, TrialState
 
 JobCompleteCallback = Callable[[str, float, int, dict[str, Any], str], None]
 
@@ -85,6 +85,17 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
                 self.stop(wait_for_reporter=False)
                 break
         self._publish(publisher, final=True)
+        self._archive_all_but_the_best()
+
+    def _archive_all_but_the_best(self) -> None:
+        """``save_top_k_tasks_only``, by ClearML's own code."""
+        trials = self.strategy.scheduler.trials if self.strategy.scheduler else ()
+        completed = {
+            trial.task_id: ([trial.value], [trial.iteration], dict(trial.params))
+            for trial in trials
+            if trial.state is TrialState.COMPLETED
+        }
+        self._auto_archive_low_performance_tasks(completed)
 
     def _publish(self, publisher: Publisher | None, *, final: bool = False) -> None:
         scheduler: Scheduler | None = self.strategy.scheduler

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
-from clearml_hpo.search_space import SearchSpace
-from clearml_hpo.spec.models import TemplateSpec
+from clearml_hpo.spec import StudyFile, TemplateSpec
 from clearml_hpo.tasks import Api, Template, TrialTasks
 from clearml_hpo.tasks.template import (
     create_template,
@@ -56,7 +55,7 @@ class Baseline:
 
     api: Api
     template: Template
-    space: SearchSpace
+    file: StudyFile
     tasks: TrialTasks
     executor: Executor
     on_note: Callable[[str], None] = lambda text: None
@@ -81,14 +80,15 @@ class Baseline:
         """
         while not self._has_connected(trial):
             if stopped.wait(poll_s):
+                self.on_note("stopping: ending the baseline run")
                 self.cancel(trial)
                 return None
         template = register(self.api, self.template, trial.task_id)
-        faults = faults_of_space(template, self.space)
+        faults = faults_of_space(template, self.file.space)
         if faults:
             self.cancel(trial)
-            raise InputError("\n".join(faults))
-        return template, Trial(0, self.space.parse(template.params), trial.task_id, queued_at=trial.queued_at)
+            raise InputError(self.file.explain(faults))
+        return template, Trial(0, self.file.space.parse(template.params), trial.task_id, queued_at=trial.queued_at)
 
     def cancel(self, trial: Trial) -> None:
         """Takes the run back, or stops it."""

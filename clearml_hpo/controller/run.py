@@ -21,7 +21,7 @@ from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.spec import StudyFile, dump_params
 from clearml_hpo.tasks import Api, ControllerTask, Template, TrialTasks
 from clearml_hpo.tasks.names import ensure_project, find_queue
-from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, metrics_of
+from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, metrics_of, reported_metrics
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
 
@@ -63,7 +63,7 @@ class StudyRun:
         self._stopped = stopped
         self._abort_on_stop = abort_on_stop
         self._started_at = time.time()
-        self._new_template = False
+        self._metric_is_known = False
         self._fault: ClearmlHpoError | None = None
 
     def run(self) -> Outcome:
@@ -93,10 +93,12 @@ class StudyRun:
 
     def _check(self, template: Template) -> None:
         faults = faults_of_space(template, self._file.space)
-        if template.metrics:
-            faults += faults_of_objective(template.metrics, self._file.objective)
+        metrics = reported_metrics(self._api, template)
+        if metrics:
+            faults += faults_of_objective(metrics, self._file.objective)
         if faults:
-            raise InputError("\n".join(faults))
+            raise InputError(self._file.explain(faults))
+        self._metric_is_known = bool(metrics)
 
     def _run_as(self, controller: ControllerTask, template: Template, executor: QueueExecutor) -> _Ended:
         baseline: Trial | None = None
@@ -105,7 +107,6 @@ class StudyRun:
             if registered is None:
                 return _Ended("stopped", "interrupted during the baseline run")
             template, baseline = registered
-            self._new_template = True
         strategy = self._strategy(controller, template, baseline)
         optimizer = self._optimizer(strategy)
         publisher = Publisher(controller, self._file.objective, strategy.url_of, clock=time.time)
@@ -135,7 +136,7 @@ class StudyRun:
             constants=self._file.space.constants,
             tags=("optimization", f"opt: {controller.task_id}"),
         )
-        baseline = Baseline(self._api, template, self._file.space, tasks, executor, self._view.note)
+        baseline = Baseline(self._api, template, self._file, tasks, executor, self._view.note)
         trial = baseline.start()
         self._view.progress(Progress([trial], executor.workers(), self._elapsed_s, self._file.budget.trials))
         return baseline.register(trial, self._file.spec.execution.poll_interval, self._stopped)
@@ -186,14 +187,11 @@ class StudyRun:
 
     def _trial_changed(self, trial: Trial) -> None:
         self._view.trial(trial)
-        if self._new_template and trial.number == 0 and not trial.state.is_live:
-            self._baseline_ended(trial)
-
-    def _baseline_ended(self, trial: Trial) -> None:
-        """A study whose baseline has no value would only waste trials."""
-        if trial.state is TrialState.NO_OBJECTIVE:
+        self._metric_is_known |= trial.state is TrialState.COMPLETED
+        if trial.state is TrialState.NO_OBJECTIVE and not self._metric_is_known and self._fault is None:
+            # No run of this template is known to have reported the objective: more trials would only be waste.
             faults = faults_of_objective(metrics_of(self._api, trial.task_id), self._file.objective)
-            self._fault = InputError("\n".join(faults) or f"objective.metric: {trial.reason}")
+            self._fault = InputError(self._file.explain(faults) or f"objective.metric: {trial.reason}")
             self._stopped.set()
 
     def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:

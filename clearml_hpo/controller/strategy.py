@@ -190,12 +190,14 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         return {trial.task_id: self._job(trial) for trial in self._trials}
 
     def _validate_base_task(self) -> None:
-        """Warns, as ClearML does, of parameters and metrics that the template has not."""
+        """Warns, as ClearML does, of parameters and metrics that the template has not; a study file was checked."""
         self._base_task_name = self._context.template.name
+        if self._context.parent_id is not None:
+            return
         for fault in faults_of_space(self._context.template, self._given):
-            _LOG.warning(fault)
+            _LOG.warning(str(fault))
         for fault in faults_of_objective(self._context.template.metrics, self.objective):
-            _LOG.warning(fault)
+            _LOG.warning(str(fault))
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -249,6 +251,8 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
 
     def _halt(self, scheduler: Scheduler) -> None:
         """Stops the trials, tells whoever waits that this is under way, and sees it through."""
+        ending = "ending what runs" if self._context.abort_on_stop else "leaving what runs"
+        self.on_note(f"stopping: taking back what waits, {ending} (Ctrl-C once more to leave at once)")
         scheduler.stop("the study was stopped", abort=self._context.abort_on_stop)
         self._halted.set()
         if not self._context.abort_on_stop:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from clearml_hpo import pruners, samplers
 from clearml_hpo.budget import Budget
-from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.objective import Objective
-from clearml_hpo.search_space import SearchSpace, Value
-from clearml_hpo.spec.marks import KeyPath, Marks, apply_override, dotted, mark_of, read_yaml
+from clearml_hpo.search_space import DEFAULT_SECTION, SearchSpace, Value
+from clearml_hpo.spec.marks import KeyPath, Mark, Marks, apply_override, dotted, mark_of, read_yaml
 from clearml_hpo.spec.models import StudySpec
 from clearml_hpo.spec.space import read_search_space
 
@@ -34,6 +34,16 @@ class StudyFile:
     objective: Objective
     budget: Budget
     text: str
+    marks: Marks = field(repr=False)
+
+    def explain(self, faults: Iterable[Fault]) -> str:
+        """A line for each fault, with the file and line of its key."""
+        return "\n".join(f"{self._mark(fault.key)}: {fault}" for fault in faults)
+
+    def _mark(self, key: tuple[str, ...]) -> Mark:
+        """A parameter may have been written without its section."""
+        short = (*key[:-1], key[-1].removeprefix(f"{DEFAULT_SECTION}/"))
+        return mark_of(self.marks, short if short in self.marks else key)
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
@@ -68,6 +78,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         objective=Objective.parse(spec.objective.metric, spec.objective.direction, spec.objective.value),
         budget=Budget(trials=spec.budget.trials, wall_s=spec.budget.time),
         text=yaml.safe_dump(data, sort_keys=False, allow_unicode=True),
+        marks=marks,
     )
 
 

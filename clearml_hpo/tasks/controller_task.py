@@ -75,7 +75,7 @@ class ControllerTask:
             "tasks.edit_configuration",
             task=self.task_id,
             force=True,
-            replace_configuration="none",
+            replace_configuration=False,
             configuration=[{"name": name, "type": "yaml", "value": text} for name, text in texts.items()],
         )
 

@@ -15,7 +15,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from clearml_hpo.errors import ApiError, InputError, nearest
+from clearml_hpo.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.objective import Objective
 from clearml_hpo.search_space import Float, Int, SearchSpace
 from clearml_hpo.tasks.api import Api
@@ -126,32 +126,34 @@ def register(api: Api, template: Template, baseline_id: str) -> Template:
     )
 
 
-def faults_of_space(template: Template, space: SearchSpace) -> list[str]:
-    """What of the space the template does not have, a line each."""
+def faults_of_space(template: Template, space: SearchSpace) -> list[Fault]:
+    """What of the space the template does not have."""
     types = flatten(template.hyperparams, "type")
     faults = []
     for name, parameter in space.parameters.items():
+        key, kind = ("search_space", name), types.get(name)
         if name not in template.params:
-            faults.append(
-                f"search_space.{name}: the template {template.name!r} has no such parameter"
-                f"{nearest(name, template.params)}; it has: {', '.join(sorted(template.params))}"
-            )
-        elif isinstance(parameter, Float) and types.get(name) == "int":
-            faults.append(f"search_space.{name}: the template's value is an int; found {parameter}")
-        elif isinstance(parameter, (Int, Float)) and types.get(name) in ("str", "bool"):
-            faults.append(f"search_space.{name}: the template's value is a {types[name]}; found {parameter}")
+            hint = _hint(name, template.params, "it has")
+            faults.append(Fault(key, f"the template {template.name!r} has no such parameter{hint}"))
+        elif isinstance(parameter, Float) and kind == "int":
+            faults.append(Fault(key, f"the template's value is an int; found {parameter}"))
+        elif isinstance(parameter, (Int, Float)) and kind in ("str", "bool"):
+            faults.append(Fault(key, f"the template's value is a {kind}; found {parameter}"))
     return faults
 
 
-def faults_of_objective(metrics: Iterable[str], objective: Objective) -> list[str]:
+def faults_of_objective(metrics: Iterable[str], objective: Objective) -> list[Fault]:
     """Says that the objective was never reported, with the nearest scalar that was."""
     reported = sorted(metrics)
     if objective.metric in reported:
         return []
-    return [
-        f"objective.metric: {objective.metric!r} was never reported{nearest(objective.metric, reported)}; "
-        f"reported: {', '.join(reported) or 'nothing'}"
-    ]
+    hint = _hint(objective.metric, reported, "reported")
+    return [Fault(("objective", "metric"), f"{objective.metric!r} was never reported{hint}")]
+
+
+def _hint(found: str, known: Iterable[str], heading: str) -> str:
+    """The nearest name, or all there are if none is near."""
+    return nearest(found, known) or f"; {heading}: {', '.join(sorted(known)) or 'nothing'}"
 
 
 def content_hash(script: Path) -> str:
