@@ -198,7 +198,9 @@ def _listen(host: str, ports: Sequence[int], *, strict: bool) -> list[socket.soc
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named: asyncio sets TCP_NODELAY only on sockets that say they are TCP, and without it the kernel
+    # holds back every answer for some 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
