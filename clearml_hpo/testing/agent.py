@@ -1,0 +1,130 @@
+"""An agent that plays: it takes tasks from a real queue by the agents' own calls, and makes up the training."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.hyperparameters import flatten
+from clearml_hpo.tasks.names import find_queue
+
+Training = Callable[[Mapping[str, str]], Iterable[Mapping[str, float]]]
+
+
+class PlayedAgent:
+    """Serves one queue in a thread, for as long as its ``with`` block lasts.
+
+    Attributes:
+        ran: ids of the tasks that it has taken, in their order.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        *,
+        worker_id: str = "played:0",
+        queue: str = "default",
+        connects: Mapping[str, tuple[str, str]] | None = None,
+        step_s: float = 0.0,
+    ) -> None:
+        """Prepares it.
+
+        Args:
+            training: takes hyperparameters as texts by ``section/name``, yields what each iteration reports by
+                ``title/series``; an exception fails the task.
+            connects: what the script would connect where the task has no value: ``{"section/name": (type, text)}``.
+            step_s: seconds that an iteration takes.
+        """
+        self.ran: list[str] = []
+        self._training = training
+        self._worker_id = worker_id
+        self._queue = queue
+        self._connects = dict(connects or {})
+        self._step_s = step_s
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name=worker_id, daemon=True)
+        self._api = Api()
+        self._queue_id = find_queue(self._api, queue)
+        self._say_hello()
+
+    def __enter__(self) -> PlayedAgent:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join(timeout=30)
+        self._api.call("workers.unregister", worker=self._worker_id)
+
+    def _say_hello(self) -> None:
+        self._api.call("workers.register", worker=self._worker_id, queues=[self._queue_id])
+        self._report_status()
+
+    def _report_status(self, task_id: str | None = None) -> None:
+        body = {"task": task_id, "queue": self._queue_id} if task_id else {}
+        self._api.call(
+            "workers.status_report",
+            worker=self._worker_id,
+            timestamp=int(time.time()),
+            queues=[self._queue_id],
+            **body,
+        )
+
+    def _serve(self) -> None:
+        while not self._ends.is_set():
+            entry = self._api.call("queues.get_next_task", queue=self._queue_id).get("entry")
+            if entry:
+                self._run(entry["task"])
+            else:
+                self._ends.wait(0.02)
+
+    def _run(self, task_id: str) -> None:
+        self.ran.append(task_id)
+        self._api.call("tasks.started", task=task_id, force=True)
+        self._report_status(task_id)
+        params = self._connect(task_id)
+        try:
+            for iteration, scalars in enumerate(self._training(params)):
+                self._api.send_events(
+                    {
+                        "type": "training_stats_scalar",
+                        "task": task_id,
+                        "metric": name.rpartition("/")[0],
+                        "variant": name.rpartition("/")[2],
+                        "value": value,
+                        "iter": iteration,
+                        "timestamp": int(time.time() * 1000),
+                    }
+                    for name, value in scalars.items()
+                )
+                self._ends.wait(self._step_s)
+                if self._ends.is_set() or self._is_to_stop(task_id):
+                    self._api.call("tasks.stopped", task=task_id, force=True)
+                    return
+        except Exception as error:
+            self._api.call("tasks.failed", task=task_id, force=True, status_reason=str(error))
+        else:
+            self._api.call("tasks.completed", task=task_id, force=True)
+
+    def _connect(self, task_id: str) -> Mapping[str, str]:
+        """The task's hyperparameters; what the script connects and the task lacks is added, as the SDK does."""
+        task = self._api.call("tasks.get_by_id", task=task_id)["task"]
+        params = flatten(task.get("hyperparams") or {})
+        missing = {name: entry for name, entry in self._connects.items() if name not in params}
+        if missing:
+            self._api.call(
+                "tasks.edit_hyper_params",
+                task=task_id,
+                force=True,
+                hyperparams=[
+                    {"section": name.partition("/")[0], "name": name.partition("/")[2], "type": kind, "value": text}
+                    for name, (kind, text) in missing.items()
+                ],
+            )
+        return {**{name: text for name, (_, text) in missing.items()}, **params}
+
+    def _is_to_stop(self, task_id: str) -> bool:
+        (task,) = self._api.call("tasks.get_all", id=[task_id], only_fields=["status", "status_message"])["tasks"]
+        return task["status"] == "stopped" or task.get("status_message") == "stopping"

@@ -1,0 +1,240 @@
+"""A study file from start to result, on the embedded server with played agents."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from clearml_hpo.controller.check import check_study
+from clearml_hpo.controller.run import StudyRun
+from clearml_hpo.display import Progress
+from clearml_hpo.errors import InputError, StudyError
+from clearml_hpo.spec import load_study
+from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+from clearml_hpo.testing import PlayedAgent
+from clearml_hpo.trial import TrialState
+
+from .conftest import CONNECTS, quadratic
+
+
+class Listener:
+    """A view that remembers."""
+
+    def __init__(self):
+        self.notes = []
+        self.trials = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def trial(self, trial):
+        self.trials.append(trial)
+
+    def progress(self, progress: Progress):
+        pass
+
+
+def run(path, api, *, view=None, overrides=(), stopped=None, **options):
+    file = load_study(path, overrides)
+    return StudyRun(file, api, view or Listener(), stopped or threading.Event(), **options).run()
+
+
+def tasks_of(api, outcome):
+    ids = [trial.task_id for trial in outcome.trials]
+    tasks = api.call("tasks.get_all", id=ids, page=0, page_size=500)["tasks"]
+    return {task["id"]: task for task in tasks}
+
+
+def test_every_trial_is_a_clone_with_its_parameters_and_identity(study_file, api, agent):
+    outcome = run(study_file, api)
+    assert outcome.status == "completed"
+    assert [trial.number for trial in outcome.trials] == list(range(6))
+    tasks = tasks_of(api, outcome)
+    controller_id = outcome.result["controller_task_id"]
+    for trial in outcome.trials:
+        task = tasks[trial.task_id]
+        assert task["status"] == "completed" and task["parent"] == controller_id
+        properties = user_properties(task["hyperparams"])
+        assert (properties["study"], properties["trial"]) == (controller_id, str(trial.number))
+        assert properties["attempt"] == "1"
+        texts = flatten(task["hyperparams"])
+        for name, value in trial.params.items():
+            assert texts[name] == str(value)
+        assert texts["General/other"] == "True", "what the space does not name stays the template's"
+
+
+def test_trial_0_is_the_baseline_and_the_best_beats_it(study_file, api, agent):
+    outcome = run(study_file, api)
+    assert outcome.trials[0].params == {"General/x": 0.9, "General/depth": 4, "General/kind": "a"}
+    assert outcome.best.value < outcome.trials[0].value
+    best_task = tasks_of(api, outcome)[outcome.best.task_id]
+    (loss,) = [v for m in best_task["last_metrics"].values() for v in m.values() if v["metric"] == "validation"]
+    assert outcome.best.value == loss["value"]
+
+
+def test_each_task_ran_once(study_file, api, agent):
+    outcome = run(study_file, api)
+    assert sorted(agent.ran) == sorted(trial.task_id for trial in outcome.trials)
+
+
+def test_one_clone_and_one_enqueue_per_trial_and_all_calls_are_counted(study_file, api, agent):
+    outcome = run(study_file, api)
+    calls = outcome.result["api_calls"]
+    assert calls["tasks.clone"] == calls["tasks.enqueue"] == 6
+    assert "events.multi_task_scalar_metrics_iter_histogram" not in calls
+    assert sum(calls.values()) == sum(api.calls.values())
+
+
+def test_the_controller_task_has_plots_table_and_best_parameters(study_file, api, agent):
+    outcome = run(study_file, api)
+    task = api.call("tasks.get_by_id", task=outcome.result["controller_task_id"])["task"]
+    assert (task["type"], task["status"]) == ("optimizer", "completed")
+    assert "General/x" in task["configuration"]["best"]["value"]
+    assert "study: quadratic" in task["configuration"]["study"]["value"]
+    plots = api.call("events.get_task_plots", task=task["id"], iters=1, no_scroll=True)["plots"]
+    assert {plot["metric"] for plot in plots} == {"summary", "optimization history", "parallel coordinates"}
+
+
+def test_the_second_study_of_a_script_knows_the_template(study_file, api, agent):
+    first, second = run(study_file, api), run(study_file, api)
+    assert first.trials[0].params == second.trials[0].params
+    templates = {
+        api.call("tasks.get_by_id", task=o.best.task_id)["task"]["hyperparams"] is not None for o in (first, second)
+    }
+    assert templates == {True}
+    assert "tasks.create" in first.result["api_calls"]
+    view = Listener()
+    run(study_file, api, view=view, overrides=["budget.trials=2"])
+    assert not [note for note in view.notes if "is new" in note]
+
+
+def test_a_template_by_id_and_by_name(study_file, api, agent):
+    outcome = run(study_file, api, overrides=["budget.trials=2"])
+    spec = load_study(study_file).spec
+    task_id, text = outcome.best.task_id, study_file.read_text()
+    name = api.call("tasks.get_by_id", task=task_id)["task"]["name"]
+    for way in (f"task: {task_id}", f"project: {spec.project}\n  name: '{name}'"):
+        study_file.write_text(text.replace("script: train.py", way))
+        again = run(study_file, api, overrides=["budget.trials=3"])
+        assert [trial.state for trial in again.trials] == [TrialState.COMPLETED] * 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "  depth:",
+            "  deph:",
+            "study.yaml:7: search_space.General/deph: the template 'train' has no such parameter; did",
+        ),
+        (
+            "depth: {type: int, low: 2, high: 8}",
+            "depth: {type: float, low: 2, high: 8}",
+            "the template's value is an int",
+        ),
+        (
+            "validation/loss",
+            "validation/los",
+            "study.yaml:9: objective.metric: 'validation/los' was never reported; did",
+        ),
+        ("script: train.py", "task: nonsense", "no task nonsense on the server"),
+        ("queue: ", "queue: x", "execution.queue: no queue 'x"),
+    ],
+)
+def test_what_the_server_does_not_have_is_said_and_nothing_goes_on(study_file, api, agent, old, new, said):
+    text = study_file.read_text()
+    assert old in text
+    study_file.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=r"(?s).*") as caught:
+        run(study_file, api)
+    assert said in str(caught.value).replace(f"{study_file.parent}/", "")
+    queued = api.call("queues.get_all", only_fields=["entries"])["queues"]
+    assert not any(queue.get("entries") for queue in queued)
+
+
+def test_check_says_the_same_once_the_template_is_known(study_file, api, agent):
+    run(study_file, api, overrides=["budget.trials=2"])
+    assert check_study(load_study(study_file), api).faults == []
+    study_file.write_text(
+        study_file.read_text().replace("  depth:", "  deph:").replace("validation/loss", "valid/loss")
+    )
+    said = [str(fault) for fault in check_study(load_study(study_file), api).faults]
+    assert "did you mean 'General/depth'" in said[0]
+    assert "did you mean 'validation/loss'" in said[1]
+
+
+def test_check_of_a_script_that_never_ran_looks_at_its_text(study_file, api):
+    (study_file.parent / "train.py").write_text('d = {"x": 1, "depth": 2, "kinds": 3}\nreport("validation", "loss")\n')
+    (fault,) = check_study(load_study(study_file), api).faults
+    assert fault.key == ("search_space", "General/kind")
+
+
+def test_a_baseline_that_fails_fails_the_study_with_its_reason(study_file, api, queue):
+    def broken(params):
+        raise RuntimeError("no such file: data.csv")
+        yield
+
+    with PlayedAgent(broken, queue=queue), pytest.raises(StudyError, match=r"no such file: data\.csv"):
+        run(study_file, api)
+
+
+def test_failed_trials_do_not_end_the_study(study_file, api, queue):
+    def half(params):
+        if float(params["General/x"]) < 0.5:
+            raise RuntimeError("diverged")
+        yield from quadratic(params)
+
+    with PlayedAgent(half, queue=queue, connects=CONNECTS):
+        outcome = run(study_file, api)
+    states = {trial.state for trial in outcome.trials}
+    assert states == {TrialState.COMPLETED, TrialState.FAILED} and len(outcome.trials) == 6
+    assert "diverged" in next(t.reason for t in outcome.trials if t.state is TrialState.FAILED)
+
+
+def test_pruned_trials_are_marked_in_the_table(study_file, api, queue):
+    def slow(params):
+        level = 1.0 if float(params["General/x"]) > 0.6 else 0.1
+        for step in range(1, 21):
+            yield {"validation/loss": level + 1 / step}
+
+    overrides = ["pruner.name=median", "pruner.options={n_startup_trials: 2}", "budget.trials=10", "sampler=random"]
+    with PlayedAgent(slow, queue=queue, connects=CONNECTS, step_s=0.05):
+        outcome = run(study_file, api, overrides=overrides)
+    pruned = [trial for trial in outcome.trials if trial.state is TrialState.PRUNED]
+    assert pruned
+    for task in (tasks_of(api, outcome)[trial.task_id] for trial in pruned):
+        assert task["status"] == "stopped"
+        assert user_properties(task["hyperparams"])["state"] == "pruned"
+
+
+@pytest.mark.parametrize("abort", [True, False])
+def test_a_stop_leaves_nothing_in_the_queue(study_file, api, queue, abort):
+    def endless(params):
+        for step in range(1, 600):
+            yield {"validation/loss": 1 / step}
+
+    stopped = threading.Event()
+    with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.05):
+        threading.Timer(2.0, stopped.set).start()
+        outcome = run(study_file, api, stopped=stopped, abort_on_stop=abort)
+        tasks = tasks_of(api, outcome)
+    assert outcome.status == "stopped"
+    statuses = [tasks[trial.task_id]["status"] for trial in outcome.trials]
+    assert statuses[0] == ("stopped" if abort else "in_progress")
+    assert "queued" not in statuses
+    controller = api.call("tasks.get_by_id", task=outcome.result["controller_task_id"])["task"]
+    assert controller["status"] == "stopped"
+
+
+def test_constants_reach_every_trial(study_file, api, agent):
+    study_file.write_text(study_file.read_text().replace("  kind: {type: categorical, choices: [a, b]}", "  kind: b"))
+    outcome = run(study_file, api, overrides=["budget.trials=3"])
+    for task in tasks_of(api, outcome).values():
+        assert flatten(task["hyperparams"])["General/kind"] == "b"
