@@ -15,6 +15,8 @@ from clearml_hpo import fleet, settings
 from clearml_hpo.errors import AgentError, InputError
 from clearml_hpo.fleet import logtail
 from clearml_hpo.fleet.state import FleetFolder
+from clearml_hpo.server import process as server_process
+from clearml_hpo.settings import ServerAddress
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _NAME = click.option("--name", default="default", show_default=True, help="Which fleet of this machine.")
@@ -70,8 +72,9 @@ def up(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, timeout: f
       clearml-hpo agents up --queue gpu --gpus all --cpu 2
       clearml-hpo agents up --queue gpu --gpus 0,0     two agents that share GPU 0
     """
-    home = settings.load().home
-    started = fleet.up(home, None, _slots(queue, gpus, cpu), timeout_s=timeout, name=name, venv=venv)
+    current = settings.load()
+    slots = _slots(queue, gpus, cpu)
+    started = fleet.up(current.home, _server(current), slots, timeout_s=timeout, name=name, venv=venv)
     _show(started, as_json)
 
 
@@ -85,7 +88,8 @@ def run(queue: str, gpus: str | None, cpu: int, venv: bool, name: str) -> None:
       clearml-hpo agents run --queue gpu --gpus 0,1
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    fleet.run(settings.load().home, None, _slots(queue, gpus, cpu), name=name, venv=venv)
+    current = settings.load()
+    fleet.run(current.home, _server(current), _slots(queue, gpus, cpu), name=name, venv=venv)
 
 
 @agents.command()
@@ -93,9 +97,12 @@ def run(queue: str, gpus: str | None, cpu: int, venv: bool, name: str) -> None:
 @_JSON
 def status(name: str, as_json: bool) -> None:
     """Show what the agents do. Exit code 1 if there are none."""
-    running = fleet.status(settings.load().home, name=name)
+    home = settings.load().home
+    running = fleet.status(home, name=name)
     if running is None:
-        raise AgentError(f"no agents are running (fleet {name})")
+        others = [other for other in fleet.fleet_names(home) if fleet.status(home, name=other)]
+        known = f"; these fleets are: {', '.join(others)} (--name)" if others else ""
+        raise AgentError(f"no agents of fleet {name} are running{known}")
     _show(running, as_json)
 
 
@@ -139,6 +146,19 @@ def logs(worker: str | None, name: str, follow: bool, lines: int) -> None:
         click.echo(line)
     if follow:
         _follow(log)
+
+
+def _server(current: settings.Settings) -> ServerAddress | None:
+    """None for the server that is configured; with none configured, the embedded one if it runs."""
+    if current.clearml_configured:
+        return None
+    running = server_process.status(current.home / "server")
+    if running is None:
+        raise InputError(
+            "no ClearML server is configured, and no embedded one runs: write a clearml.conf (clearml-init), "
+            "set CLEARML_API_HOST and its keys, or: clearml-hpo server start"
+        )
+    return running.address
 
 
 def _slots(queue: str, gpus: str | None, cpu: int) -> tuple[fleet.AgentSlot, ...]:

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -33,6 +34,9 @@ class Api:
     def __init__(self, address: ServerAddress) -> None:
         self._address = address
         self._token = ""
+        # A proxy that the environment names knows nothing of a server on this machine.
+        proxies = urllib.request.ProxyHandler({} if is_local(address.api) else None)
+        self._opener = urllib.request.build_opener(proxies)
 
     def call(self, endpoint: str, **body: Any) -> dict[str, Any]:
         """The ``data`` of the answer to one call.
@@ -66,7 +70,7 @@ class Api:
             headers={"Content-Type": "application/json", **headers},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
                 envelope = json.load(answer)
         except urllib.error.HTTPError as error:
             raise _refusal(endpoint, error) from None
@@ -74,6 +78,11 @@ class Api:
             raise AgentError(f"no ClearML server answers at {self._address.api}: {error}") from None
         data: dict[str, Any] = envelope.get("data") or {}
         return data
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL is of this machine."""
+    return urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _refusal(endpoint: str, error: urllib.error.HTTPError) -> ApiError:

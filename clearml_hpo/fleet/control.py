@@ -69,14 +69,17 @@ def up(
                 f"fleet {name} runs already, with {_listed(running.slots)}; "
                 f"end it first: clearml-hpo agents down --name {name}"
             )
-        fleet = _wait_until_ready(folder, process, timeout_s)
-        if _ready(fleet):
-            return fleet
-        if running is None:
-            send(process, signal.SIGTERM)
-            wait_until_gone(process, 60)
-            _clean(folder)
-        raise AgentError(_why_not(folder, fleet, timeout_s))
+        try:
+            fleet = _wait_until_ready(folder, process, timeout_s)
+            if _ready(fleet):
+                return fleet
+            raise AgentError(_why_not(folder, fleet, timeout_s))
+        except BaseException:  # Ctrl-C too: what was not there before is not left behind
+            if running is None:
+                send(process, signal.SIGTERM)
+                wait_until_gone(process, 60)
+                _clean(folder)
+            raise
 
 
 def run(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearml_hpo.fleet.api import is_local
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.settings import ServerAddress
 
@@ -27,7 +28,8 @@ TUNED: Mapping[str, str] = {
     # The supervisor reads the log as it is written.
     "PYTHONUNBUFFERED": "1",
 }
-"""What every agent of a fleet is started with; agents/README.md has the measured effect of each."""
+"""What every agent of a fleet is started with, unless the environment says otherwise; agents/README.md has the
+measured effect of each."""
 
 NO_VENV: Mapping[str, str] = {
     # Tasks run in the agent's own Python: no virtual environment, no pip, no network.
@@ -112,5 +114,14 @@ def environ(
     if server is not None:
         foreign |= {"CLEARML_AUTH_TOKEN", "TRAINS_AUTH_TOKEN"}
     kept = {name: value for name, value in inherited.items() if name not in foreign}
-    address = server.environ() if server is not None else {}
-    return {**limits, **kept, **TUNED, **({} if venv else NO_VENV), **address, **own}
+    address = _reaching(server, inherited) if server is not None else {}
+    return {**limits, **TUNED, **({} if venv else NO_VENV), **kept, **address, **own}
+
+
+def _reaching(server: ServerAddress, inherited: Mapping[str, str]) -> dict[str, str]:
+    if not is_local(server.api):
+        return server.environ()
+    # A proxy that the environment names knows nothing of a server on this machine.
+    exempt = inherited.get("no_proxy") or inherited.get("NO_PROXY")
+    around = ",".join(filter(None, (exempt, "127.0.0.1,localhost")))
+    return {**server.environ(), "no_proxy": around, "NO_PROXY": around}

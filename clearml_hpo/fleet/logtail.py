@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _IDLE = re.compile(r"^No tasks in Queues, sleeping")
-_PULLED = re.compile(r"^task (?P<task>\S+) pulled from (?P<queue>\S+) by worker ")
+# The agent ends the output of a task without a newline, so that the next task's line goes on where that one ended.
+_PULLED = re.compile(r"task (?P<task>[0-9a-f]+) pulled from (?P<queue>[0-9a-f]+) by worker ")
 _STARTED = re.compile(r"^Running task '(?P<task>[^']+)'")
 _DONE = re.compile(r"^DONE: Running task '(?P<task>[^']+)'")
 ROTATE_BYTES = 16 * 1024 * 1024
@@ -68,7 +69,7 @@ class LogTail:
         if _IDLE.match(line):
             self.idle += 1
             self.task, self.started = None, False
-        elif pulled := _PULLED.match(line):
+        elif pulled := _PULLED.search(line):
             self.task, self.started = pulled["task"], False
         elif (started := _STARTED.match(line)) and started["task"] == self.task:
             self.started = True

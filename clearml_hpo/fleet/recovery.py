@@ -38,6 +38,21 @@ def after_death(api: Api, worker_id: str, queue: str, task: str | None, started:
         _log.warning("%s: the server could not be told about its task: %s", worker_id, error)
 
 
+def after_stop(api: Api, worker_id: str, queue: str, task: str, started: bool) -> None:
+    """Sees to the task with which an agent was stopped: it is shown as aborted, or put back if not yet started.
+
+    The agent itself says that it was aborted. But the task's process, while it starts, says that it is in
+    progress, and has the last word if it is quicker than its end.
+    """
+    try:
+        if started:
+            end_task(api, task, "stopped", f"agent {worker_id} was stopped")
+        else:
+            return_task(api, task, queue)
+    except ClearmlHpoError as error:
+        _log.warning("%s: the server could not be told about task %s: %s", worker_id, task, error)
+
+
 def end_task(api: Api, task: str, action: str, reason: str) -> bool:
     """Ends a task that is still "in progress" as ``failed`` or ``stopped``; whether it was so."""
     found = api.call("tasks.get_all", id=[task], only_fields=["status"])["tasks"]

@@ -78,16 +78,10 @@ class Supervisor:
 
     def _departure(self, agent: Agent) -> Iterator[None]:
         queue = self._queues[agent.launch.slot.queue]
-        task = None
-        for _ in leave(agent, self._gates, queue, at_once=lambda: self.at_once):
-            task = agent.tail.task
-            yield
-        if task:
-            reason = f"agent {agent.launch.worker_id} was stopped"
-            attempt(
-                lambda: recovery.end_task(self._api, task, "stopped", reason),
-                f"task {task} may still be shown as running",
-            )
+        yield from leave(agent, self._gates, queue, at_once=lambda: self.at_once)
+        agent.tail.read()
+        if agent.tail.task:
+            recovery.after_stop(self._api, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
 
     def _recover(self, agent: Agent) -> None:
         queue = self._queues[agent.launch.slot.queue]

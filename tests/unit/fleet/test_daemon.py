@@ -66,6 +66,19 @@ def test_the_server_that_is_given_wins() -> None:
     assert "CLEARML_AUTH_TOKEN" not in environ
 
 
+def test_a_server_of_this_machine_is_reached_around_proxies() -> None:
+    local = ServerAddress("http://127.0.0.1:8008", "", "", "key", "secret")
+    inherited = {"HTTP_PROXY": "http://proxy", "NO_PROXY": "intranet"}
+    environ = daemon.environ(inherited, CPU, PLACE, server=local, threads=1)
+    assert environ["no_proxy"] == environ["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+    assert "no_proxy" not in _environ(CPU, **inherited)
+
+
+def test_what_the_user_has_set_wins_over_the_tuning() -> None:
+    assert _environ(CPU)["CLEARML_AGENT_QUEUE_POLL_FREQ_SEC"] == "0.5"
+    assert _environ(CPU, CLEARML_AGENT_QUEUE_POLL_FREQ_SEC="2")["CLEARML_AGENT_QUEUE_POLL_FREQ_SEC"] == "2"
+
+
 def test_without_a_server_the_configured_one_is_used() -> None:
     inherited = {"CLEARML_API_HOST": "http://other", "CLEARML_AUTH_TOKEN": "t"}
     environ = daemon.environ(inherited, CPU, PLACE, server=None, threads=1)

@@ -38,6 +38,13 @@ def test_a_life(tail: LogTail) -> None:
     assert (tail.task, tail.started) == (None, False)
 
 
+def test_the_next_task_is_pulled_in_the_middle_of_a_line(tail: LogTail) -> None:
+    _write(tail, PULLED + STARTED + DONE + "Process completed successfully" + PULLED.replace("11aa", "22bb"))
+    assert (tail.task, tail.started) == ("22bb", False)
+    _write(tail, STARTED.replace("11aa", "22bb"))
+    assert tail.started
+
+
 def test_a_line_counts_when_it_is_complete(tail: LogTail) -> None:
     _write(tail, PULLED[:10])
     assert tail.task is None
