@@ -1,0 +1,70 @@
+"""A machine of its own for a test: home, state folder, environment; and a look at what is left running in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import quick_sdk
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "clearml_hpo"]
+
+
+class Machine:
+    """Where nothing is configured yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "state"
+        (folder / "home").mkdir()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
+        self.environ = {**kept, "HOME": str(folder / "home"), "CLEARML_HPO_HOME": str(self.home), "COLUMNS": "100"}
+
+    def start(self, *arguments: str, command=COMMAND, **environ: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=ROOT,
+            env={**self.environ, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, timeout: float = 240, **options) -> tuple[int, str]:
+        process = self.start(*arguments, **options)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise AssertionError(f"no end of {arguments}: {process.communicate()[0]}") from None
+        return process.returncode, output
+
+    def left_running(self) -> list[str]:
+        """Processes that belong to this machine."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("CLEARML_HPO_HOME") == str(self.home):
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        return found
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    yield machine
+    assert machine.left_running() == []
+
+
+@pytest.fixture(scope="module")
+def sdk_environ(tmp_path_factory):
+    """For scripts that a person starts by hand."""
+    return quick_sdk(tmp_path_factory.mktemp("sdk"))

@@ -1,0 +1,98 @@
+"""The example, by the command line: embedded server, real agents, CatBoost."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from clearml_hpo.server import process as server_process
+from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+
+pytestmark = pytest.mark.agent
+
+STUDY = "examples/01_catboost_breast_cancer/study.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(machine, tmp_path_factory):
+    """Output and result of the example's run."""
+    out = tmp_path_factory.mktemp("out") / "out.json"
+    code, output = machine.run("run", STUDY, "--local", "--agents", "2", "--json", str(out))
+    assert code == 0, output
+    return output, json.loads(out.read_text())
+
+
+def test_nothing_is_left_running(finished, machine):
+    assert machine.left_running() == []
+
+
+def test_twenty_trials_and_a_best_better_than_the_baseline(finished):
+    output, result = finished
+    trials = result["trials"]
+    assert [trial["number"] for trial in trials] == list(range(20))
+    assert {trial["state"] for trial in trials} <= {"completed", "pruned"}
+    assert result["best"]["value"] < trials[0]["value"]
+    assert result["best"]["value"] == min(t["value"] for t in trials if t["state"] == "completed")
+    assert f"best: trial {result['best']['number']}" in output
+
+
+def test_at_most_ten_calls_per_trial(finished):
+    _, result = finished
+    calls = result["api_calls"]
+    assert calls["tasks.clone"] == calls["tasks.enqueue"] == 20
+    assert sum(calls.values()) <= 10 * 20, calls
+
+
+def test_every_trial_is_a_clone_on_the_server(finished, machine, monkeypatch):
+    _, result = finished
+    running = server_process.start(machine.home / "server", with_parent=True)
+    try:
+        for name, value in running.address.environ().items():
+            monkeypatch.setenv(name, value)
+        from clearml_hpo.tasks import Api
+
+        ids = [trial["task_id"] for trial in result["trials"]]
+        tasks = {t["id"]: t for t in Api().call("tasks.get_all", id=ids, page=0, page_size=100)["tasks"]}
+    finally:
+        server_process.stop(machine.home / "server")
+    for trial in result["trials"]:
+        task = tasks[trial["task_id"]]
+        assert task["parent"] == result["controller_task_id"]
+        assert task["status"] == {"completed": "completed", "pruned": "stopped"}[trial["state"]]
+        assert user_properties(task["hyperparams"])["trial"] == str(trial["number"])
+        texts = flatten(task["hyperparams"])
+        assert {name: texts[name] for name in trial["params"]} == {n: str(v) for n, v in trial["params"].items()}
+
+
+def test_ctrl_c_cleans_up(machine, tmp_path):
+    out = tmp_path / "out.json"
+    process = machine.start("run", STUDY, "--local", "--agents", "1", "--json", str(out))
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if re.search(r"trial \d+ runs on", line):
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    seen += process.stdout
+    assert process.wait(timeout=60) == 130, "".join(seen)
+    assert "interrupted" in "".join(seen)
+    assert json.loads(out.read_text())["trials"]
+    assert machine.left_running() == []
+
+
+def test_a_killed_run_takes_its_server_and_agents_along(machine):
+    process = machine.start("run", STUDY, "--local", "--agents", "1")
+    for line in process.stdout:
+        if "trial 0" in line:
+            break
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while machine.left_running() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert machine.left_running() == []
