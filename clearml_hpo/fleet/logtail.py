@@ -8,7 +8,7 @@ from pathlib import Path
 
 _IDLE = re.compile(r"^No tasks in Queues, sleeping")
 # The agent ends the output of a task without a newline, so that the next task's line goes on where that one ended.
-_PULLED = re.compile(r"task (?P<task>[0-9a-f]+) pulled from (?P<queue>[0-9a-f]+) by worker ")
+_PULLED = re.compile(r"task (?P<task>\S+) pulled from (?P<queue>\S+) by worker ")
 _STARTED = re.compile(r"^Running task '(?P<task>[^']+)'")
 _DONE = re.compile(r"^DONE: Running task '(?P<task>[^']+)'")
 ROTATE_BYTES = 16 * 1024 * 1024
