@@ -105,7 +105,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("REGEXP", 2, _matches, deterministic=True)
-    connection.create_collation("NATURAL", _compare_naturally)
+    connection.create_collation("BY_NUMBER", _compare_naturally)
     return connection
 
 

@@ -252,7 +252,7 @@ def ordering(collection: Collection, order_by: Any) -> tuple[str, list[Any]]:
         expression = expression_of(collection, name)
         if expression is None:
             continue
-        collation = " COLLATE NATURAL" if name.startswith("hyperparams.") else ""
+        collation = " COLLATE BY_NUMBER" if name.startswith("hyperparams.") else ""
         direction = " DESC" if str(item).startswith("-") else ""
         parts.append(f"{expression.sql} IS NULL, {expression.sql}{collation}{direction}")
         parameters += expression.parameters * 2

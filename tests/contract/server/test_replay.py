@@ -143,7 +143,7 @@ def arranged(exchange: dict[str, Any], world: World) -> dict[str, Any]:
         state = "queued"
     if "task" in name or "task" in request or "tasks" in request or name.startswith(("models", "events", "workers")):
         _tasks(name, request, world, world.task(state), answer)
-    if name.startswith("projects.get_") and "name" not in request or "section" in request:
+    if (name.startswith("projects.get_") and "name" not in request) or "section" in request:
         world.task("completed")
     if name == "queues.get_by_id" or (name == "queues.get_all" and "id" in request) or name == "queues.get_next_task":
         world.task("queued")
