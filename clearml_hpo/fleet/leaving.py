@@ -45,26 +45,35 @@ def leave(
     """
     while agent.alive:
         agent.phase = "leaving"
-        task = agent.task_process()
-        while runs(task) and not at_once():
-            agent.look()
-            yield
-        if runs(task):
-            break  # the daemon itself stops the task and says so on it
+        yield from _task_has_ended(agent, at_once)
+        if runs(agent.task_process()):
+            yield from _terminate(agent, clock)  # the daemon itself stops the task and says so on it
+            break
         agent.signal(signal.SIGSTOP)
         with gates.hold(queue):
-            agent.look()
-            seen, since = agent.tail.idle, clock()
-            agent.signal(signal.SIGCONT)
-            while agent.alive and agent.tail.idle == seen and not runs(agent.task_process()):
-                if at_once() and clock() - since > PATIENCE_S:
-                    break
-                yield
-                agent.look()
+            yield from _nothing_was_found(agent, at_once, clock)
             if not runs(agent.task_process()):
                 yield from _terminate(agent, clock)
-    yield from _terminate(agent, clock)
+                break
     agent.ended()
+
+
+def _task_has_ended(agent: Agent, at_once: Callable[[], bool]) -> Iterator[None]:
+    task = agent.task_process()
+    while runs(task) and not at_once():
+        agent.look()
+        yield
+
+
+def _nothing_was_found(agent: Agent, at_once: Callable[[], bool], clock: Callable[[], float]) -> Iterator[None]:
+    agent.look()
+    seen, since = agent.tail.idle, clock()
+    agent.signal(signal.SIGCONT)
+    while agent.alive and agent.tail.idle == seen and not runs(agent.task_process()):
+        if at_once() and clock() - since > PATIENCE_S:
+            return
+        yield
+        agent.look()
 
 
 def _terminate(agent: Agent, clock: Callable[[], float]) -> Iterator[None]:

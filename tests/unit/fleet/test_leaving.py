@@ -94,6 +94,20 @@ def test_at_once_has_limited_patience_with_an_agent_that_says_nothing(
     assert agent.phase == "ended"
 
 
+def test_an_agent_that_does_not_heed_the_signal_is_killed(make_agent: Make, gates: Gates, clock: Clock) -> None:
+    agent = make_agent("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + IDLE)
+    _started(agent, lambda: agent.tail.idle)
+    departure = leave(agent, gates, "q1", at_once=lambda: False, clock=clock)
+
+    def a_second_later() -> bool:
+        clock.now += 1
+        return next(departure, "out") == "out"
+
+    eventually(a_second_later)
+    assert agent.phase == "ended"
+    assert gates.closed == ()
+
+
 def test_a_server_that_refuses_does_not_keep_an_agent(make_agent: Make, gates: Gates, api: FakeApi) -> None:
     api.refuse = {"queues.update"}
     agent = make_agent(IDLE)
