@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -34,16 +34,25 @@ class _LazyGroup(click.Group):
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the command; what goes wrong becomes one message and an exit code."""
         try:
-            return super().main(*args, **kwargs)
+            sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
         except InputError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(2)
+            _show(error, 2)
         except ClearmlHpoError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
+            _show(error, 1)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
             sys.exit(130)
+
+
+def _show(error: ClearmlHpoError, exit_code: int) -> NoReturn:
+    for line in str(error).splitlines():
+        click.echo(f"error: {line}", err=True)
+    sys.exit(exit_code)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -18,6 +18,7 @@ from rich.console import Console
 from clearml_hpo import display, settings
 from clearml_hpo.display import view_for
 from clearml_hpo.objective import Objective
+from clearml_hpo.server import process as server_process
 from clearml_hpo.spec import StudyFile, dump_params, load_study
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def run(
     if json_file is not None:
         json_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
     _say_how_it_ended(console, file.objective, outcome)
+    if local and server_process.status(here.home / "server") is None:
+        console.print("to look at it again: clearml-hpo server start", markup=False, highlight=False)
     sys.exit(_EXIT[outcome.status])
 
 

@@ -127,4 +127,4 @@ class PlayedAgent:
 
     def _is_to_stop(self, task_id: str) -> bool:
         (task,) = self._api.call("tasks.get_all", id=[task_id], only_fields=["status", "status_message"])["tasks"]
-        return task["status"] == "stopped" or task.get("status_message") == "stopping"
+        return bool(task["status"] == "stopped" or task.get("status_message") == "stopping")

@@ -1,0 +1,78 @@
+"""Every command of the README and of the examples is run; those that other tests run are named here."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.agent
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ["README.md", "examples/01_catboost_breast_cancer/README.md", "examples/02_clearml_script/README.md"]
+STUDY = "examples/01_catboost_breast_cancer/study.yaml"
+
+# command → the test that runs it
+ELSEWHERE = {
+    "make demo": "test_example.py runs what it calls, as is held below",
+    "make test": "this suite",
+    "make install": "nothing here would run without it",
+    "source .venv/bin/activate": "the shell's",
+    f"clearml-hpo run {STUDY} --local": "test_example.py",
+    'eval "$(clearml-hpo server env)"': "test_clearml_script.py reads the exports",
+    "python templates/catboost_train.py": "test_clearml_script.py",
+    "python examples/02_clearml_script/optimize.py TEMPLATE_TASK_ID": "test_clearml_script.py",
+    "clearml-hpo agents up --queue gpu --gpus 0,1": "wants two GPUs; tests/integration/fleet has --gpus 0",
+    "clearml-hpo agents logs gpu0": "the same",
+    "clearml-hpo run study.yaml --set execution.queue=gpu": "the same",
+    "clearml-agent daemon --queue gpu --gpus 0": "ClearML's own",
+    f"clearml-hpo run {STUDY} --local --set budget.trials=5 --json out.json": "below, with fewer trials",
+    f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
+}
+
+# in the order in which a person would run them
+HERE = [
+    "clearml-hpo server start",
+    "clearml-hpo server status",
+    "clearml-hpo server env --conf",
+    f"clearml-hpo check {STUDY}",
+    "clearml-hpo agents up --queue default --cpu 2",
+    "clearml-hpo agents status",
+    "clearml-hpo agents down",
+    "clearml-hpo agents up --queue default --cpu 2",
+    "clearml-hpo agents down --now",
+    "clearml-hpo server stop",
+    f"clearml-hpo run {STUDY} --local --set budget.trials=3 --json OUT --set sampler=random --set pruner=none",
+]
+
+
+def commands(path: str) -> set[str]:
+    text = (ROOT / path).read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"^    (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    lines += re.findall(r"`((?:clearml-hpo|clearml-agent|make|source) [^`]*)`", text)
+    return {line.partition("#")[0].strip() for line in lines} - {""}
+
+
+@pytest.mark.parametrize("path", DOCS)
+def test_every_command_is_accounted_for(path):
+    unknown = commands(path) - set(ELSEWHERE) - set(HERE)
+    assert unknown == set()
+
+
+def test_the_commands_work(machine, tmp_path):
+    for command in HERE:
+        arguments = command.replace("OUT", str(tmp_path / "out.json")).split()
+        assert arguments.pop(0) == "clearml-hpo"
+        code, output = machine.run(*arguments)
+        assert code == 0, f"{command}\n{output}"
+    assert (tmp_path / "out.json").is_file()
+
+
+def test_make_demo_is_the_example(machine):
+    code, output = machine.run("--dry-run", "demo", command=["make", f"VENV={Path(sys.prefix)}"])
+    assert code == 0, output
+    assert f"clearml-hpo run {STUDY} --local --agents 2" in output
