@@ -26,6 +26,8 @@ from clearml_hpo.fleet.supervisor import supervise
 from clearml_hpo.settings import ServerAddress, child_environ
 
 READY = frozenset({"idle", "busy"})
+KEEP_LOGS_S = 7 * 24 * 3600.0
+"""How long the logs of a fleet with a passing name stay (each ``run --local`` has a fleet of its own)."""
 _POLL_S = 0.1
 _log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ def up(
             or a fleet of this name runs with other slots.
     """
     folder = FleetFolder(home, name)
+    _forget_old(home, name)
     with folder.locked():
         running = _living(folder)
         if running is None:
@@ -151,6 +154,14 @@ def fleet_names(home: Path) -> tuple[str, ...]:
     """Names of the fleets that have files under ``home``, running or not."""
     agents = home / "agents"
     return tuple(sorted(path.name for path in agents.iterdir() if path.is_dir())) if agents.is_dir() else ()
+
+
+def _forget_old(home: Path, but: str) -> None:
+    for name in fleet_names(home):
+        folder = FleetFolder(home, name)
+        idle_s = time.time() - folder.path.stat().st_mtime
+        if name not in ("default", but) and folder.read_fleet() is None and idle_s > KEEP_LOGS_S:
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _start(folder: FleetFolder, home: Path, parent: int | None) -> int:

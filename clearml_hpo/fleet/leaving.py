@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterator
 from clearml_hpo.fleet.agent import Agent, runs
 from clearml_hpo.fleet.queues import Gates
 
-PATIENCE_S = 20.0
-"""How long a daemon may take to end after SIGTERM (it tells the server about its task), or to show that it is
-idle when it is to leave at once."""
+PATIENCE_S = 10.0
+"""How long a daemon may take to end after SIGTERM: it tells the server about its task first."""
+IDLE_PATIENCE_S = 6.0
+"""How long a daemon that is to leave at once may take to show that it holds no task; longer than a poll period."""
 
 
 def leave(
@@ -70,7 +71,7 @@ def _nothing_was_found(agent: Agent, at_once: Callable[[], bool], clock: Callabl
     seen, since = agent.tail.idle, clock()
     agent.signal(signal.SIGCONT)
     while agent.alive and agent.tail.idle == seen and not runs(agent.task_process()):
-        if at_once() and clock() - since > PATIENCE_S:
+        if at_once() and clock() - since > IDLE_PATIENCE_S:
             return
         yield
         agent.look()

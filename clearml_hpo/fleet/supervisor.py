@@ -1,6 +1,7 @@
 """The process that keeps a fleet's agents running, and ends with all of them.
 
-Signals: SIGUSR1, and the agents leave, each after its current task; SIGTERM or SIGINT, and they leave at once.
+Signals: SIGUSR1, and the agents leave, each after its current task; SIGTERM, SIGINT or SIGHUP (its terminal is
+closed), and they leave at once.
 """
 
 from __future__ import annotations
@@ -114,6 +115,8 @@ class Supervisor:
             agent.ended()
         for queue in self._gates.closed:
             attempt(partial(set_closed, self._api, queue, False), f"queue {queue} stays closed")
+        for queue in self._queues.values():
+            attempt(partial(recovery.return_strays, self._api, queue), f"queue {queue} was not looked through")
         workers = {agent.launch.worker_id for agent in self._agents}
         attempt(lambda: recovery.unregister(self._api, workers), "workers stay on the server's list")
         shutil.rmtree(self._tmp, ignore_errors=True)
@@ -134,7 +137,8 @@ def supervise(folder: FleetFolder, plan: Plan, *, parent: int | None = None) -> 
         ApiError: the server refused to name or make the queue.
     """
     supervisor = Supervisor(folder, plan, Api(plan.server or configured_server()), parent=parent)
-    with _signals({signal.SIGUSR1: False, signal.SIGTERM: True, signal.SIGINT: True}, supervisor.stop):
+    meanings = {signal.SIGUSR1: False, signal.SIGTERM: True, signal.SIGINT: True, signal.SIGHUP: True}
+    with _signals(meanings, supervisor.stop):
         supervisor.run()
 
 
