@@ -86,6 +86,7 @@ class Dispatcher:
         if not endpoint.open:
             self._authority.check_header(request.authorization)
         if request.content_type.partition(";")[0].strip() == "application/json-lines":
+            fields.check(endpoint.fields, {})
             call = Call(self._store, self._authority, {}, _lines(request.body), request.client)
         else:
             data = _data(request)

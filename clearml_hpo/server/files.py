@@ -147,6 +147,7 @@ class _Form:
         self._open = open_file
         self._header, self._value = b"", b""
         self._disposition = b""
+        self._whole = False
         self._parts: list[tuple[str, BinaryIO, Path]] = []
         self.parser = python_multipart.MultipartParser(
             boundary,
@@ -157,6 +158,7 @@ class _Form:
                 "on_header_value": self._header_value,
                 "on_header_end": self._header_end,
                 "on_headers_finished": self._headers_finished,
+                "on_end": self._end,
             },
         )
 
@@ -180,13 +182,16 @@ class _Form:
         file, path = self._open()
         self._parts.append((name.decode(errors="replace"), file, path))
 
+    def _end(self) -> None:
+        self._whole = True
+
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._parts[-1][1].write(data[start:end])
 
     def finish(self, path_of: Callable[[str], Path]) -> list[str]:
         """Puts the files in their places; returns their names."""
-        if not self._parts:
-            raise BadUpload("no file in the form")
+        if not self._parts or not self._whole:
+            raise BadUpload("no file in the form, or the form is cut off")
         targets = [path_of(name) for name, _, _ in self._parts]
         for (_, file, temporary), target in zip(self._parts, targets, strict=True):
             file.close()

@@ -1,12 +1,24 @@
-"""The answer of a ``*.get_all``."""
+"""What every ``*.get_all`` takes and answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from clearml_hpo.server.endpoint import Data
+from clearml_hpo.server.fields import INT, ONE_OR_MORE, STR, STRINGS, Fields
 from clearml_hpo.server.store.documents import Document, pick
 from clearml_hpo.server.store.query import Page
+
+LIST: Fields = {
+    "name": STR,
+    "id": ONE_OR_MORE,
+    "only_fields": STRINGS,
+    "order_by": ONE_OR_MORE,
+    "page": INT,
+    "page_size": INT,
+    "size": INT,
+    "scroll_id": STR,
+}
 
 
 def listed(name: str, found: Sequence[Document], page: Page, fields: Sequence[str] | None) -> Data:

@@ -9,12 +9,11 @@ from clearml_hpo.server.fields import (
     DICT,
     INT,
     OBJECTS,
-    ONE_OR_MORE,
     STR,
     STRINGS,
     required,
 )
-from clearml_hpo.server.services.lists import listed
+from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.models import MODELS
@@ -36,7 +35,7 @@ _DOCUMENT = {
     "task": STR,
     "iteration": INT,
 }
-_LIST = {"name": STR, "id": ONE_OR_MORE, "only_fields": STRINGS, "page": INT, "page_size": INT, "ready": BOOL}
+_LIST = {**LIST, "ready": BOOL}
 
 
 @service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "uri": required(STR), "id": STR})

@@ -7,8 +7,8 @@ from typing import Any
 
 from clearml_hpo.server import clock as time
 from clearml_hpo.server.endpoint import Call, Data, Service
-from clearml_hpo.server.fields import BOOL, INT, ONE_OR_MORE, STR, STRINGS, required
-from clearml_hpo.server.services.lists import listed
+from clearml_hpo.server.fields import BOOL, INT, STR, STRINGS, required
+from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.store.documents import Document, to_json
 from clearml_hpo.server.store.projects import PROJECTS
 
@@ -26,15 +26,7 @@ _STATUSES = (
     "stopped",
     "unknown",
 )
-_LIST = {
-    "name": STR,
-    "id": ONE_OR_MORE,
-    "only_fields": STRINGS,
-    "page": INT,
-    "page_size": INT,
-    "shallow_search": BOOL,
-    "search_hidden": BOOL,
-}
+_LIST = {**LIST, "shallow_search": BOOL, "search_hidden": BOOL}
 
 
 @service.endpoint(

@@ -11,12 +11,11 @@ from clearml_hpo.server.fields import (
     DICT,
     INT,
     NUMBER,
-    ONE_OR_MORE,
     STR,
     STRINGS,
     required,
 )
-from clearml_hpo.server.services.lists import listed
+from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.store.documents import Document
 
 service = Service("queues")
@@ -42,7 +41,7 @@ def get_default(call: Call) -> Data:
     return {"id": queue["id"], "name": queue["name"]}
 
 
-@service.endpoint("get_all", _VERSION, name=STR, id=ONE_OR_MORE, only_fields=STRINGS)
+@service.endpoint("get_all", _VERSION, **LIST)
 def get_all(call: Call) -> Data:
     """Queues that match."""
     found, page = call.store.queues.search(call.data)
@@ -53,7 +52,7 @@ def get_all(call: Call) -> Data:
     return listed("queues", queues, page, call.get("only_fields"))
 
 
-@service.endpoint("get_all_ex", _VERSION, name=STR, id=ONE_OR_MORE, only_fields=STRINGS)
+@service.endpoint("get_all_ex", _VERSION, **LIST)
 def get_all_ex(call: Call) -> Data:
     """Queues that match, with the names of their tasks and their workers."""
     answer = get_all(call)

@@ -9,14 +9,12 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import (
     BOOL,
     DICT,
-    INT,
-    ONE_OR_MORE,
     SECTIONS,
     STR,
     STRINGS,
     required,
 )
-from clearml_hpo.server.services.lists import listed
+from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.services.sections import checked_sections
 from clearml_hpo.server.store.documents import Document, pick
 from clearml_hpo.server.store.joins import joined
@@ -41,17 +39,7 @@ _DOCUMENT = {
     "runtime": DICT,
     "output_dest": STR,
 }
-_LIST = {
-    "name": STR,
-    "id": ONE_OR_MORE,
-    "only_fields": STRINGS,
-    "page": INT,
-    "page_size": INT,
-    "size": INT,
-    "scroll_id": STR,
-    "order_by": ONE_OR_MORE,
-    "include_subprojects": BOOL,
-}
+_LIST = {**LIST, "include_subprojects": BOOL}
 
 
 @service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "type": required(STR)})
@@ -67,7 +55,7 @@ def get_by_id(call: Call) -> Data:
     return {"task": call.store.tasks.get(call.data["task"])}
 
 
-@service.endpoint("get_by_id_ex", id=ONE_OR_MORE, only_fields=STRINGS)
+@service.endpoint("get_by_id_ex", **_LIST)
 def get_by_id_ex(call: Call) -> Data:
     """Some tasks with their references filled in."""
     return get_all_ex(call)

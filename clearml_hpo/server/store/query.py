@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -223,7 +224,7 @@ class _Items:
 
 def _membership(subject: _Scalar | _Items, value: Any) -> Clause:
     values = value if isinstance(value, list) else [value]
-    if not all(item is None or isinstance(item, (str, int, float)) for item in values):
+    if not all(item is None or isinstance(item, (str, int)) or _is_finite(item) for item in values):
         raise ApiRefusal(Refusal.VALIDATION, "a filter must be a value or a list of values")
     terms: Terms = parse_terms(values)
     clauses = [subject.one_of([item]) for item in terms.all_of]
@@ -238,6 +239,10 @@ def _membership(subject: _Scalar | _Items, value: Any) -> Clause:
     if not clauses:
         return Clause("1")
     return Clause(" AND ".join(f"({c.sql})" for c in clauses), [p for c in clauses for p in c.parameters])
+
+
+def _is_finite(item: Any) -> bool:
+    return isinstance(item, float) and math.isfinite(item)
 
 
 # --- Order and dotted names -------------------------------------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""Transactions and migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clearml_hpo.errors import ServerError
+from clearml_hpo.server.store.database import Database
+
+from .server_without_sockets import Api
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    return Database(tmp_path / "x.sqlite3")
+
+
+def add(db: Database, name: str) -> None:
+    db.execute("INSERT INTO metric_stats VALUES (?, 'm', 't', 1)", (name,))
+
+
+def owners(db: Database) -> list[str]:
+    return [row["owner"] for row in db.rows("SELECT owner FROM metric_stats ORDER BY owner")]
+
+
+def test_a_transaction_is_kept_as_a_whole_or_not_at_all(db: Database) -> None:
+    with db.transaction():
+        add(db, "a")
+        assert owners(db) == ["a"]
+    with pytest.raises(ZeroDivisionError), db.transaction():
+        add(db, "b")
+        with db.transaction():
+            add(db, "c")
+        _ = 1 / 0
+    assert owners(db) == ["a"]
+
+
+def test_writing_needs_a_transaction(db: Database) -> None:
+    with pytest.raises(RuntimeError):
+        add(db, "a")
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = Api(tmp_path)
+    task = first.task(name="persistent")
+    first.report(task, (1, 2.0))
+    first.call("tasks.enqueue", task=task)
+    first.store.close()
+    second = Api(tmp_path)
+    assert second.get(task)["name"] == "persistent"
+    assert second.get(task)["last_iteration"] == 1
+    assert len(second.call("queues.get_all", name="^default$")["queues"][0]["entries"]) == 1
+    second.store.close()
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path, db: Database) -> None:
+    db._writer.execute("PRAGMA user_version = 999")
+    db.close()
+    with pytest.raises(ServerError, match="newer version"):
+        Database(tmp_path / "x.sqlite3")
+
+
+def test_filters_and_orders_have_an_index(db: Database) -> None:
+    for where in ("id = 'x'", "project = 'x'", "parent = 'x'", "status = 'x'", "name = 'x'"):
+        [step] = db.rows(f"EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE {where}")
+        assert "USING INDEX" in step["detail"], where

@@ -1,0 +1,111 @@
+"""The file server, without a socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from clearml_hpo.server.auth import Authority
+from clearml_hpo.server.files import BadUpload, FileServer
+
+from .server_without_sockets import Api
+
+
+@pytest.fixture
+def files(tmp_path: Path, api: Api) -> FileServer:
+    return FileServer(tmp_path / "files", Authority(api.credentials, api.tick), max_upload=1000)
+
+
+def send(
+    files: FileServer, method: str, path: str, body: bytes = b"", **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    """One request, in chunks of 7 bytes; status, body and headers of the answer."""
+    chunks = [body[i : i + 7] for i in range(0, len(body), 7)] or [b""]
+    answer: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not chunks:
+            await anyio.sleep_forever()
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
+
+    async def transmit(message: Any) -> None:
+        answer.append(message)
+
+    scope = {
+        **{"type": "http", "method": method, "path": path, "query_string": b"", "scheme": "http"},
+        **{"server": ("127.0.0.1", 80), "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()]},
+    }
+    anyio.run(files, scope, receive, transmit)
+    found = {key.decode(): value.decode() for key, value in answer[0]["headers"]}
+    return answer[0]["status"], b"".join(message.get("body", b"") for message in answer[1:]), found
+
+
+def form(*parts: tuple[str, bytes]) -> tuple[bytes, str]:
+    body = b"".join(
+        f'--xyz\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n\r\n'.encode() + data + b"\r\n"
+        for name, data in parts
+    )
+    return body + b"--xyz--\r\n", "multipart/form-data; boundary=xyz"
+
+
+def upload(files: FileServer, api: Api, name: str, data: bytes) -> int:
+    body, kind = form((name, data))
+    return send(files, "POST", "/", body, **{"content-type": kind, "authorization": api.bearer})[0]
+
+
+def test_upload_as_the_sdk_does_and_download(files: FileServer, api: Api) -> None:
+    data = bytes(range(256)) * 2
+    assert upload(files, api, "a project/sub dir/ü.bin", data) == 200
+    head = {"authorization": api.bearer}
+    assert send(files, "GET", "/a project/sub dir/ü.bin", **head)[:2] == (200, data)
+    assert send(files, "GET", "/a project/sub dir/ü.bin", range="bytes=1-3", **head)[:2] == (206, data[1:4])
+    status, body, headers = send(files, "HEAD", "/a project/sub dir/ü.bin", **head)
+    assert (status, body, headers["content-length"]) == (200, b"", "512")
+    assert send(files, "DELETE", "/a project/sub dir/ü.bin", **head)[0] == 200
+    assert send(files, "GET", "/a project/sub dir/ü.bin", **head)[0] == 404
+
+
+def test_upload_of_a_path(files: FileServer, api: Api) -> None:
+    for method in ("PUT", "POST"):
+        assert send(files, method, "/some/file", method.encode(), authorization=api.bearer)[0] == 200
+        assert send(files, "GET", "/some/file", authorization=api.bearer)[1] == method.encode()
+
+
+def test_nothing_without_a_token(files: FileServer, api: Api) -> None:
+    assert send(files, "GET", "/x")[0] == 401
+    assert send(files, "PUT", "/x", b"data", authorization="Bearer wrong")[0] == 401
+    cookie = f"clearml_token_basic={api.bearer.split()[1]}"
+    assert send(files, "GET", "/x", cookie=cookie)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["../out", "a/../../out", "/..", "..", "", "/", ".", "a\0b", "..\\out", "x" * 300, "/" * 10]
+)
+def test_names_cannot_leave_the_directory(name: str, files: FileServer, api: Api, tmp_path: Path) -> None:
+    before = sorted(path for path in tmp_path.rglob("*") if "incoming" not in path.parts)
+    assert upload(files, api, name, b"data") == 400
+    assert send(files, "PUT", f"/{name}", b"data", authorization=api.bearer)[0] == 400
+    assert sorted(path for path in tmp_path.rglob("*") if "incoming" not in path.parts) == before
+
+
+def test_a_link_out_of_the_directory_is_not_followed(files: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "files" / "link").symlink_to(tmp_path)
+    with pytest.raises(BadUpload):
+        files.path_of("link/x")
+
+
+def test_too_large(files: FileServer, api: Api, tmp_path: Path) -> None:
+    assert upload(files, api, "big", b"x" * 2000) == 400
+    answer = send(files, "PUT", "/big", b"x" * 2000, authorization=api.bearer, **{"content-length": "2000"})
+    assert answer[0] == 413
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b'--xyz\r\nContent-Disposition: form-data; name="a"\r\n\r\ncut'])
+def test_broken_forms(body: bytes, files: FileServer, api: Api, tmp_path: Path) -> None:
+    head = {"content-type": "multipart/form-data; boundary=xyz", "authorization": api.bearer}
+    assert send(files, "POST", "/", body, **head)[0] == 400
+    assert not list((tmp_path / "incoming").iterdir())

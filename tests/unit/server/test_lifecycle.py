@@ -1,0 +1,220 @@
+"""A task's status and its place in a queue."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from .server_without_sockets import Api, Refused
+
+
+def refused(api: Api, endpoint: str, **data: object) -> tuple[int, int]:
+    with pytest.raises(Refused) as error:
+        api.call(endpoint, **data)
+    return error.value.code
+
+
+def entries(api: Api, queue: str) -> list[str]:
+    return [entry["task"] for entry in api.call("queues.get_by_id", queue=queue)["queue"]["entries"]]
+
+
+def test_enqueue_pop_start_complete(api: Api) -> None:
+    queue, task = api.queue(), api.task()
+    assert api.call("tasks.enqueue", task=task, queue=queue)["fields"]["enqueue_status"] == "created"
+    assert entries(api, queue) == [task]
+    assert api.call("queues.get_next_task", queue=queue)["entry"]["task"] == task
+    assert api.get(task)["status"] == "queued"
+    assert api.call("queues.get_next_task", queue=queue) == {}
+    assert "started" in api.call("tasks.started", task=task, force=True)["fields"]
+    assert "started" not in api.call("tasks.started", task=task, force=True)["fields"]
+    api.now += timedelta(seconds=20)
+    assert api.get(task)["active_duration"] == 20
+    api.call("tasks.completed", task=task)
+    api.now += timedelta(seconds=20)
+    assert (api.get(task)["status"], api.get(task)["active_duration"]) == ("completed", 20)
+
+
+def test_without_a_queue_the_default_one_is_used(api: Api) -> None:
+    task = api.task()
+    queue = api.call("tasks.enqueue", task=task)["fields"]["execution.queue"]
+    assert queue == api.call("queues.get_default")["id"]
+    assert api.get(task)["execution"]["queue"] == queue
+
+
+def test_a_task_is_queued_once(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.enqueue", task=task)
+    assert refused(api, "tasks.enqueue", task=task) == (400, 706)
+
+
+def test_dequeue_restores_the_status(api: Api) -> None:
+    queue, task = api.queue(), api.task()
+    api.call("tasks.started", task=task)
+    api.call("tasks.failed", task=task)
+    api.call("tasks.enqueue", task=task, queue=queue)
+    assert api.call("tasks.dequeue", task=task)["fields"]["status"] == "failed"
+    assert entries(api, queue) == []
+    assert api.call("tasks.dequeue", task=task) == {"dequeued": 1, "updated": 0}
+    assert api.call("tasks.dequeue", task=task, new_status="in_progress")["fields"]["status"] == "in_progress"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "code"),
+    [
+        ("completed", "stopped", (400, 110)),
+        ("completed", "failed", (400, 110)),
+        ("completed", "enqueue", (400, 110)),
+        ("failed", "completed", (400, 110)),
+    ],
+)
+def test_refused_changes(first: str, then: str, code: tuple[int, int], api: Api) -> None:
+    task = api.task()
+    api.call("tasks.started", task=task)
+    api.call(f"tasks.{first}", task=task)
+    assert refused(api, f"tasks.{then}", task=task) == code
+    api.call(f"tasks.{then}", task=task, force=True)
+
+
+def test_a_status_may_be_set_to_itself(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.started", task=task)
+    api.call("tasks.completed", task=task)
+    assert api.call("tasks.completed", task=task)["updated"] == 1
+
+
+@pytest.mark.parametrize("change", ["stop", "stopped", "failed", "started", "delete", "reset"])
+def test_no_way_out_of_queued_leaves_an_entry(change: str, api: Api) -> None:
+    queue, task = api.queue(), api.task()
+    api.call("tasks.enqueue", task=task, queue=queue)
+    api.call(f"tasks.{change}", task=task, force=True)
+    assert entries(api, queue) == []
+
+
+def test_stop_of_a_task_that_a_live_worker_runs(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.started", task=task)
+    api.call("workers.register", worker="w:0", queues=[], timeout=60)
+    api.call("workers.status_report", worker="w:0", task=task)
+    fields = api.call("tasks.stop", task=task)["fields"]
+    assert (fields["status"], fields["status_message"]) == ("in_progress", "stopping")
+    api.now += timedelta(seconds=61)
+    assert api.call("tasks.stop", task=task)["fields"]["status"] == "stopped"
+
+
+def test_stop_of_a_task_that_nobody_runs(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.started", task=task)
+    assert api.call("tasks.stop", task=task)["fields"]["status"] == "stopped"
+
+
+def test_reset_clears_the_results(api: Api) -> None:
+    task = api.task(hyperparams={"General": {"lr": {"section": "General", "name": "lr", "value": "1"}}})
+    api.call("tasks.started", task=task)
+    api.report(task, (3, 1.0))
+    api.call("tasks.add_or_update_artifacts", task=task, artifacts=[{"key": "a", "type": "t", "uri": "u"}])
+    api.call("tasks.completed", task=task)
+    api.call("tasks.reset", task=task)
+    found = api.get(task)
+    assert (found["status"], found["last_metrics"], found["last_iteration"]) == ("created", {}, 0)
+    assert found["execution"]["artifacts"] == [] and found["hyperparams"]["General"]["lr"]["value"] == "1"
+    assert not {"started", "completed"} & found.keys()
+    assert api.call("events.scalar_metrics_iter_histogram", task=task) == {}
+
+
+def test_delete_needs_force_unless_created(api: Api) -> None:
+    task = api.task()
+    child = api.task(parent=task)
+    api.call("tasks.enqueue", task=task)
+    assert refused(api, "tasks.delete", task=task) == (400, 123)
+    assert api.call("tasks.delete", task=task, force=True)["deleted"]
+    assert refused(api, "tasks.get_by_id", task=task) == (400, 101)
+    assert "parent" not in api.get(child)
+
+
+def test_many_answers_for_each(api: Api) -> None:
+    tasks = [api.task(), api.task()]
+    answer = api.call("tasks.enqueue_many", ids=[*tasks, "unknown"])
+    assert [each["id"] for each in answer["succeeded"]] == tasks
+    assert [each["error"]["codes"] for each in answer["failed"]] == [[400, 101]]
+    assert len(api.call("tasks.stop_many", ids=tasks)["succeeded"]) == 2
+    assert len(api.call("tasks.delete_many", ids=tasks, force=True)["succeeded"]) == 2
+
+
+def test_a_queue_with_tasks_is_deleted_by_force_only(api: Api) -> None:
+    queue, task = api.queue(), api.task()
+    api.call("tasks.enqueue", task=task, queue=queue)
+    assert refused(api, "queues.delete", queue=queue)[0] == 400
+    api.call("queues.delete", queue=queue, force=True)
+    assert api.get(task)["status"] == "created"
+
+
+def test_moves_within_a_queue(api: Api) -> None:
+    queue, tasks = api.queue(), [api.task() for _ in range(4)]
+    for task in tasks:
+        api.call("tasks.enqueue", task=task, queue=queue)
+    assert api.call("queues.move_task_to_front", queue=queue, task=tasks[3]) == {"position": 0}
+    assert api.call("queues.move_task_backward", queue=queue, task=tasks[3], count=2) == {"position": 2}
+    assert entries(api, queue) == [tasks[0], tasks[1], tasks[3], tasks[2]]
+    assert api.call("queues.move_task_to_back", queue=queue, task=tasks[0]) == {"position": 3}
+    assert api.call("queues.move_task_forward", queue=queue, task=tasks[0], count=9) == {"position": 0}
+
+
+def test_two_agents_never_get_the_same_task(api: Api) -> None:
+    queue = api.queue()
+    tasks = [api.task() for _ in range(60)]
+    for task in tasks:
+        api.call("tasks.enqueue", task=task, queue=queue)
+    taken: list[str] = []
+
+    def agent() -> None:
+        while entry := api.call("queues.get_next_task", queue=queue).get("entry"):
+            taken.append(entry["task"])
+
+    agents = [threading.Thread(target=agent) for _ in range(4)]
+    for each in agents:
+        each.start()
+    for each in agents:
+        each.join()
+    assert sorted(taken) == sorted(tasks)
+
+
+def test_clone_takes_the_set_up_and_leaves_the_results(api: Api) -> None:
+    source = api.task(script={"diff": "print(1)"}, tags=["a"], system_tags=["development"], comment="c")
+    api.call("tasks.started", task=source)
+    api.call("tasks.edit", task=source, force=True, runtime={"x": 1}, configuration={"c": {"name": "c", "value": "1"}})
+    api.report(source, (1, 1.0))
+    found = api.get(api.call("tasks.clone", task=source, new_task_name="the clone")["id"])
+    assert (found["name"], found["status"], found["parent"]) == ("the clone", "created", source)
+    assert (found["tags"], found["system_tags"], found["runtime"], found["last_metrics"]) == (["a"], [], {}, {})
+    assert found["script"]["diff"] == "print(1)" and found["configuration"]["c"]["value"] == "1"
+    again = api.get(api.call("tasks.clone", task=found["id"])["id"])
+    assert (again["parent"], again["name"]) == (source, "the clone")
+
+
+def test_clone_with_hyperparameters_and_a_new_project(api: Api) -> None:
+    section = {"lr": {"section": "General", "name": "lr", "value": "9"}}
+    answer = api.call(
+        "tasks.clone",
+        task=api.task(hyperparams={"Old": {"x": {"section": "Old", "name": "x", "value": "1"}}}),
+        new_task_hyperparams={"General": section},
+        new_project_name="made/for it",
+        new_task_parent=None,
+    )
+    assert answer["new_project"]["name"] == "made/for it"
+    assert api.get(answer["id"])["hyperparams"] == {"General": section}
+    assert refused(api, "tasks.clone", task=answer["id"], new_task_name="c0") == (400, 800)
+
+
+def test_edit_replaces_and_edit_hyper_params_merges(api: Api) -> None:
+    task = api.task(hyperparams={"General": {"lr": {"section": "General", "name": "lr", "value": "1"}}})
+    api.call("tasks.edit_hyper_params", task=task, hyperparams=[{"section": "General", "name": "z.$/", "value": "2"}])
+    assert list(api.get(task)["hyperparams"]["General"]) == ["lr", "z.$/"]
+    api.call("tasks.edit", task=task, hyperparams={"Other": {}})
+    assert api.get(task)["hyperparams"] == {"Other": {}}
+    api.call("tasks.enqueue", task=task)
+    assert refused(api, "tasks.edit", task=task, hyperparams={}) == (400, 110)
+    properties = [{"section": "properties", "name": "trial", "value": "3"}]
+    api.call("tasks.edit_hyper_params", task=task, hyperparams=properties)
+    assert api.get(task)["hyperparams"]["properties"]["trial"]["value"] == "3"
