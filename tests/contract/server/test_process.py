@@ -1,0 +1,131 @@
+"""The server as a process, and its commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from clearml_hpo import server as embedded
+from clearml_hpo.cli.server import server as command
+from clearml_hpo.errors import ServerError
+from clearml_hpo.server.state import DataDir, Listening
+
+DEADLINE_S = 60
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    """A directory whose server takes free ports and is stopped in the end."""
+    path = tmp_path / "data"
+    path.mkdir()
+    DataDir(path).note(Listening(pid=0, host="127.0.0.1", api=0, files=0, web=0))
+    yield path
+    embedded.stop(path)
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+
+
+def eventually_gone(pid: int) -> bool:
+    deadline = time.monotonic() + DEADLINE_S
+    while not gone(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return gone(pid)
+
+
+def test_start_status_stop(data_dir: Path) -> None:
+    assert embedded.status(data_dir) is None
+    assert embedded.stop(data_dir) is False
+    running = embedded.start(data_dir)
+    assert embedded.status(data_dir) == running == embedded.start(data_dir)
+    assert embedded.stop(data_dir) is True
+    assert gone(running.pid) and embedded.status(data_dir) is None
+    again = embedded.start(data_dir)
+    # Links and keys stay valid.
+    assert again.address == running.address
+
+
+def test_a_killed_server_is_not_taken_for_running(data_dir: Path) -> None:
+    running = embedded.start(data_dir)
+    os.kill(running.pid, signal.SIGKILL)
+    assert eventually_gone(running.pid)
+    assert embedded.status(data_dir) is None
+    assert embedded.start(data_dir).pid != running.pid
+
+
+def test_a_second_server_on_the_same_data_is_refused(data_dir: Path) -> None:
+    embedded.start(data_dir)
+    with pytest.raises(ServerError, match="already runs"):
+        embedded.run(data_dir)
+
+
+def test_a_process_that_came_to_the_same_number_is_not_the_server(data_dir: Path) -> None:
+    DataDir(data_dir).note(Listening(os.getpid(), "127.0.0.1", 9, 9, 9))
+    assert embedded.status(data_dir) is None
+    assert embedded.stop(data_dir) is False
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "credentials.json").write_text("{}")
+    with pytest.raises(ServerError, match=r"credentials\.json does not hold"):
+        embedded.start(path)
+
+
+def test_with_parent_it_ends_with_the_process_that_started_it(data_dir: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from clearml_hpo import server;"
+        "print(server.start(Path(sys.argv[1]), with_parent=True).pid)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(data_dir)], capture_output=True, text=True, check=True)
+    assert eventually_gone(int(done.stdout))
+
+
+def test_an_interrupt_ends_it_in_good_order(data_dir: Path) -> None:
+    running = embedded.start(data_dir)
+    os.kill(running.pid, signal.SIGINT)
+    assert eventually_gone(running.pid)
+    assert DataDir(data_dir).log_tail() == ""
+
+
+def test_the_commands(data_dir: Path) -> None:
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(command, [*arguments, "--data", str(data_dir)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "server start" in call("status")
+    assert json.loads(call("status", "--json")) == {"running": False}
+    with pytest.raises(ServerError, match="server start"):
+        call("env")
+    assert "running (process" in call("start")
+    assert call("start") == call("start")
+    facts = json.loads(call("status", "--json"))
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in call("env").splitlines())
+    assert exports["CLEARML_API_HOST"] == facts["api"]
+    assert set(exports) == {
+        *("CLEARML_API_HOST", "CLEARML_WEB_HOST", "CLEARML_FILES_HOST"),
+        *("CLEARML_API_ACCESS_KEY", "CLEARML_API_SECRET_KEY"),
+    }
+    conf = call("env", "--conf")
+    assert all(value in conf for value in exports.values())
+    with urllib.request.urlopen(facts["web"], timeout=30) as page:
+        assert b"ClearML-compatible server" in page.read()
+    assert call("stop") == "stopped\n"
+    assert "no server was running" in call("stop")
