@@ -10,7 +10,9 @@ from clearml_hpo import fleet
 from clearml_hpo.errors import AgentError
 from clearml_hpo.fleet import control
 from clearml_hpo.fleet.processes import ProcessId, identify
+from clearml_hpo.fleet.queues import CLOSED
 from clearml_hpo.fleet.state import FleetFolder
+from tests.unit.fleet.conftest import FakeApi
 
 SLOTS = fleet.plan_slots(queue="trials", cpu=1)
 
@@ -55,6 +57,23 @@ def test_a_recycled_pid_is_not_a_supervisor(tmp_path: Path, monkeypatch: pytest.
     _running(tmp_path, ProcessId(os.getpid(), 1.0))
     assert fleet.status(tmp_path) is None
     assert FleetFolder(tmp_path, "default").read_fleet() is None
+
+
+def test_what_a_killed_supervisor_left_on_the_server_is_put_right(
+    tmp_path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "configured_server", lambda: None)
+    monkeypatch.setattr(control, "Api", lambda address: api)
+    agent = fleet.AgentState(SLOTS[0], "host:cpu0", "busy", None, 0, "t", tmp_path / "cpu0.log")
+    folder = FleetFolder(tmp_path, "default")
+    folder.write_fleet(fleet.Fleet("default", ProcessId(os.getpid(), 1.0), (agent,), gates=("q1",)))
+    api.queue["tags"] = ["mine", CLOSED]
+    api.tasks = {"t": "in_progress"}
+    api.workers = ["host:cpu0", "other:cpu0"]
+    assert fleet.status(tmp_path) is None
+    assert api.queue["tags"] == ["mine"]
+    assert [body["task"] for body in api.named("tasks.failed")] == ["t"]
+    assert api.named("workers.unregister") == [{"worker": "host:cpu0"}]
 
 
 def test_old_logs_of_passing_fleets_are_forgotten(tmp_path: Path) -> None:
