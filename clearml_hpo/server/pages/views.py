@@ -17,10 +17,7 @@ _COLUMNS = ("id", "name", "status", "project", "last_update", "last_iteration")
 
 def index(store: Store, dispatcher: Dispatcher) -> str:
     """What this server is and what it holds."""
-    counts = {
-        table: store.db.rows(f"SELECT count(*) FROM {table}")[0][0]
-        for table in ("projects", "tasks", "models", "queues")
-    }
+    counts = store.statistics.counts()
     queues, _ = store.queues.search({})
     workers = store.workers.seen()
     projects, _ = store.projects.search({"order_by": ["name"], "only_fields": ["id", "name", "last_update"]})

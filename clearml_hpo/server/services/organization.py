@@ -11,7 +11,7 @@ service = Service("organization")
 @service.endpoint("get_tags", include_system=BOOL)
 def get_tags(call: Call) -> Data:
     """All tags in use."""
-    answer: Data = {"tags": call.store.tags_in_use("tags")}
+    answer: Data = {"tags": call.store.statistics.tags("tags")}
     if call.get("include_system"):
-        answer["system_tags"] = call.store.tags_in_use("system_tags")
+        answer["system_tags"] = call.store.statistics.tags("system_tags")
     return answer

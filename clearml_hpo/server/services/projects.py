@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
-
-from clearml_hpo.server import clock as time
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.fields import BOOL, INT, STR, STRINGS, required
 from clearml_hpo.server.services.lists import LIST, listed
-from clearml_hpo.server.store.documents import Document, to_json
 from clearml_hpo.server.store.projects import PROJECTS
 
 service = Service("projects")
 
-_STATUSES = (
-    "closed",
-    "completed",
-    "created",
-    "failed",
-    "in_progress",
-    "published",
-    "publishing",
-    "queued",
-    "stopped",
-    "unknown",
-)
 _LIST = {**LIST, "shallow_search": BOOL, "search_hidden": BOOL}
 
 
@@ -63,30 +46,9 @@ def get_all_ex(call: Call) -> Data:
     for project in found:
         project["sub_projects"] = call.store.projects.children(project["id"])
         if call.get("include_stats"):
-            project["stats"] = {"active": _statistics(call, project["id"])}
+            project["stats"] = {"active": call.store.statistics.of_project(project["id"])}
     call.store.joins.fill(PROJECTS, found, fields)
     return listed("projects", found, page, [*fields, "stats", "sub_projects"] if fields else None)
-
-
-def _statistics(call: Call, project: str) -> Document:
-    """Numbers of the tasks in a project and below that are not archived."""
-    ids = call.store.projects.with_descendants([project])
-    rows = call.store.db.rows(
-        "SELECT status, count(*) AS number, coalesce(sum(active_duration), 0) AS runtime, max(started) AS last, "
-        "sum(status = 'completed' AND completed > ?) AS today FROM tasks "
-        "WHERE project IN (SELECT value FROM json_each(?)) AND NOT EXISTS "
-        "(SELECT 1 FROM json_each(tasks.system_tags) t WHERE t.value = 'archived') GROUP BY status",
-        (time.stored(call.store.clock() - timedelta(days=1)), to_json(ids)),
-    )
-    counts = dict.fromkeys(_STATUSES, 0) | {row["status"]: row["number"] for row in rows}
-    shown: Document = {
-        "status_count": counts,
-        "total_tasks": sum(counts.values()),
-        "total_runtime": sum(row["runtime"] for row in rows),
-        "completed_tasks_24h": sum(row["today"] or 0 for row in rows),
-    }
-    started = [row["last"] for row in rows if row["last"]]
-    return {**shown, "last_task_run": max(started)} if started else shown
 
 
 @service.endpoint(
@@ -112,11 +74,9 @@ def delete(call: Call) -> Data:
     with call.store.db.transaction():
         if call.get("delete_contents"):
             ids = call.store.projects.with_descendants([call.data["project"]])
-            tasks = call.store.db.rows(
-                "SELECT id FROM tasks WHERE project IN (SELECT value FROM json_each(?))", (to_json(ids),)
-            )
+            tasks = call.store.statistics.tasks_in(ids)
             for task in tasks:
-                call.store.lifecycle.delete(task["id"], force=True)
+                call.store.lifecycle.delete(task, force=True)
             deleted_tasks = len(tasks)
         deleted = call.store.projects.delete(call.data["project"], force=bool(call.get("force")))
     return {
@@ -131,23 +91,17 @@ def delete(call: Call) -> Data:
 # --- what is true of all tasks in a project ---------------------------------------------------------------------------
 
 
-def _parameters(call: Call, where: str = "1", parameters: tuple[Any, ...] = ()) -> list[Any]:
-    """Distinct section, name and value of the hyperparameters of the tasks in the call's project(s)."""
-    wanted = call.get("projects") or ([call.get("project")] if call.get("project") else [])
-    inside = "tasks.project IN (SELECT value FROM json_each(?))" if wanted else "1"
-    ids = (to_json(call.store.projects.with_descendants(wanted)),) if wanted else ()
-    return call.store.db.rows(
-        "SELECT DISTINCT s.key AS section, p.key AS name, json_extract(p.value, '$.value') AS value "
-        "FROM tasks, json_each(tasks.hyperparams) s, json_each(s.value) p "
-        f"WHERE {inside} AND {where} ORDER BY section, name, value",
-        [*ids, *parameters],
-    )
+def _wanted(call: Call) -> list[str]:
+    """The projects that a call is about; none: all."""
+    return list(call.get("projects") or ([call.data["project"]] if call.get("project") else []))
 
 
 @service.endpoint("get_hyper_parameters", "2.9", project=STR, page=INT, page_size=INT)
 def get_hyper_parameters(call: Call) -> Data:
     """Sections and names of all hyperparameters."""
-    names = list(dict.fromkeys((row["section"], row["name"]) for row in _parameters(call)))
+    names = list(
+        dict.fromkeys((row["section"], row["name"]) for row in call.store.statistics.parameters(_wanted(call)))
+    )
     start, size = max(0, call.get("page", 0)), max(1, call.get("page_size", 500))
     part = names[start * size : (start + 1) * size]
     return {
@@ -160,8 +114,9 @@ def get_hyper_parameters(call: Call) -> Data:
 @service.endpoint("get_hyperparam_values", "2.13", projects=STRINGS, section=required(STR), name=required(STR))
 def get_hyperparam_values(call: Call) -> Data:
     """All values of one hyperparameter."""
-    rows = _parameters(call, "s.key = ? AND p.key = ?", (call.data["section"], call.data["name"]))
-    values = [row["value"] for row in rows if row["value"] is not None]
+    asked = (call.data["section"], call.data["name"])
+    rows = call.store.statistics.parameters(_wanted(call))
+    values = [row["value"] for row in rows if (row["section"], row["name"]) == asked and row["value"] is not None]
     return {"total": len(values), "values": values}
 
 
@@ -176,10 +131,10 @@ def get_unique_metric_variants(call: Call) -> Data:
 @service.endpoint("get_task_tags", projects=STRINGS)
 def get_task_tags(call: Call) -> Data:
     """All tags in use."""
-    return {"tags": call.store.tags_in_use("tags")}
+    return {"tags": call.store.statistics.tags("tags")}
 
 
 @service.endpoint("get_model_tags", projects=STRINGS)
 def get_model_tags(call: Call) -> Data:
     """All tags in use."""
-    return {"tags": call.store.tags_in_use("tags")}
+    return {"tags": call.store.statistics.tags("tags")}

@@ -81,8 +81,7 @@ def get_all_ex(call: Call) -> Data:
 @service.endpoint("get_types", projects=STRINGS)
 def get_types(call: Call) -> Data:
     """The types of the tasks there are."""
-    rows = call.store.db.rows("SELECT DISTINCT type FROM tasks ORDER BY type")
-    return {"types": [row["type"] for row in rows]}
+    return {"types": call.store.statistics.types()}
 
 
 @service.endpoint("edit", **{**_DOCUMENT, "task": required(STR), "force": BOOL})

@@ -2,17 +2,17 @@
 
 ``database``   connections, transactions, migrations (``schema/*.sql``)
 ``documents``  rows to JSON documents and back
-``query``      filters, order and pages of ``*.get_all``; ``terms`` is its little language of lists
+``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters
 ``joins``      references of ``*.get_all_ex`` filled in
 ``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
+``statistics`` numbers and names over many tasks
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.store.database import Database
@@ -24,6 +24,7 @@ from clearml_hpo.server.store.projects import Projects
 from clearml_hpo.server.store.queues import Queues
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.scalars import Scalars
+from clearml_hpo.server.store.statistics import Statistics
 from clearml_hpo.server.store.tasks import Tasks
 from clearml_hpo.server.store.workers import Workers
 
@@ -44,12 +45,7 @@ class Store:
         self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.queues, self.workers)
         self.events = Events(self.db, clock)
         self.joins = Joins(self.db)
-
-    def tags_in_use(self, column: Literal["tags", "system_tags"]) -> list[str]:
-        """All tags of all tasks, models, projects and queues."""
-        tables = ("tasks", "models", "projects", "queues")
-        each = (f"SELECT item.value FROM {table}, json_each({table}.{column}) item" for table in tables)
-        return sorted(row[0] for row in self.db.rows(" UNION ".join(each)))
+        self.statistics = Statistics(self.db, clock, self.projects)
 
     def close(self) -> None:
         """Closes the database."""

@@ -11,7 +11,8 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
-from clearml_hpo.server.store.query import Clause, Page, page_of, select
+from clearml_hpo.server.store.membership import Clause
+from clearml_hpo.server.store.query import Page, page_of, select
 
 PROJECTS = Collection(
     "projects",

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timezone
 from typing import Any
 
 from clearml_hpo.server import clock
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.database import Database
-from clearml_hpo.server.store.documents import Collection, Document, Kind, to_json
-from clearml_hpo.server.store.terms import Terms, parse_terms
+from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.membership import Clause, Items, Scalar, membership
 
 PAGE_SIZE = 500
 _TIME_COMPARISON = re.compile(r"^(>=|<=|>|<|=)?\s*(.+)$")
 _EXACT_NAME = re.compile(r"^\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$$")
-
-
-@dataclass
-class Clause:
-    """A piece of SQL with its parameters."""
-
-    sql: str
-    parameters: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -111,7 +102,7 @@ def filters(collection: Collection, request: Mapping[str, Any]) -> list[Clause]:
         elif key in collection.columns:
             clauses.append(_column_filter(collection, key, value))
         elif "." in key and (expression := expression_of(collection, key)) is not None:
-            clauses.append(_membership(_Scalar(expression), value))
+            clauses.append(membership(Scalar(expression), value))
     return clauses
 
 
@@ -119,7 +110,7 @@ def _column_filter(collection: Collection, name: str, value: Any) -> Clause:
     column = f"{collection.table}.{name}"
     kind = collection.columns[name]
     if kind is Kind.LIST:
-        return _membership(_Items(column), value)
+        return membership(Items(column), value)
     if name in ("name", "basename") and isinstance(value, str):
         return _name(column, value)
     if kind is Kind.TIME:
@@ -128,7 +119,7 @@ def _column_filter(collection: Collection, name: str, value: Any) -> Clause:
         return Clause(f"{column} = ?", [int(bool(value))])
     if kind is Kind.JSON:
         return Clause("1")
-    return _membership(_Scalar(Clause(column)), value)
+    return membership(Scalar(Clause(column)), value)
 
 
 def _name(column: str, pattern: str) -> Clause:
@@ -180,69 +171,6 @@ def _times(column: str, value: Any) -> Clause:
             raise ApiRefusal(Refusal.VALIDATION, f"not a time comparison: {item!r}")
         clauses.append(Clause(f"{column} {found.group(1) or '='} ?", [moment]))
     return Clause(" AND ".join(c.sql for c in clauses), [p for c in clauses for p in c.parameters])
-
-
-# --- Membership: a value among several, with exclusions and operators ------------------------------------------------
-
-
-class _Scalar:
-    """A value is one of ..."""
-
-    def __init__(self, expression: Clause) -> None:
-        self._expression = expression
-
-    def one_of(self, values: list[Any]) -> Clause:
-        sql, parameters = self._expression.sql, self._expression.parameters
-        known = [value for value in values if value is not None]
-        clause = Clause(f"{sql} IN (SELECT value FROM json_each(?))", [*parameters, to_json(known)])
-        if len(known) == len(values):
-            return clause
-        return Clause(f"{clause.sql} OR {sql} IS NULL", [*clause.parameters, *parameters])
-
-    def none_of(self, values: list[Any]) -> Clause:
-        clause = self.one_of(values)
-        return Clause(f"coalesce(NOT ({clause.sql}), 1)", clause.parameters)
-
-
-class _Items:
-    """A list holds ..."""
-
-    def __init__(self, column: str) -> None:
-        self._column = column
-
-    def one_of(self, values: list[Any]) -> Clause:
-        return Clause(
-            f"EXISTS (SELECT 1 FROM json_each({self._column}) item "
-            "WHERE item.value IN (SELECT value FROM json_each(?)))",
-            [to_json(values)],
-        )
-
-    def none_of(self, values: list[Any]) -> Clause:
-        clause = self.one_of(values)
-        return Clause(f"NOT {clause.sql}", clause.parameters)
-
-
-def _membership(subject: _Scalar | _Items, value: Any) -> Clause:
-    values = value if isinstance(value, list) else [value]
-    if not all(item is None or isinstance(item, (str, int)) or _is_finite(item) for item in values):
-        raise ApiRefusal(Refusal.VALIDATION, "a filter must be a value or a list of values")
-    terms: Terms = parse_terms(values)
-    clauses = [subject.one_of([item]) for item in terms.all_of]
-    for group in terms.any_of:
-        either = [subject.one_of(group.values)] if group.values else []
-        either += [subject.none_of([item]) for item in group.negated]
-        clauses.append(
-            Clause("(" + " OR ".join(c.sql for c in either) + ")", [p for c in either for p in c.parameters])
-        )
-    if terms.none_of:
-        clauses.append(subject.none_of(list(terms.none_of)))
-    if not clauses:
-        return Clause("1")
-    return Clause(" AND ".join(f"({c.sql})" for c in clauses), [p for c in clauses for p in c.parameters])
-
-
-def _is_finite(item: Any) -> bool:
-    return isinstance(item, float) and math.isfinite(item)
 
 
 # --- Order and dotted names -------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.membership import Clause
 from clearml_hpo.server.store.projects import Projects
-from clearml_hpo.server.store.query import Clause, Page, page_of, select
+from clearml_hpo.server.store.query import Page, page_of, select
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.scalars import Scalars
 

@@ -1,0 +1,87 @@
+"""Numbers and names over many tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from clearml_hpo.server import clock as time
+from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Document, to_json
+from clearml_hpo.server.store.projects import Projects
+
+STATUSES = (
+    "closed",
+    "completed",
+    "created",
+    "failed",
+    "in_progress",
+    "published",
+    "publishing",
+    "queued",
+    "stopped",
+    "unknown",
+)
+_INSIDE = "tasks.project IN (SELECT value FROM json_each(?))"
+_NOT_ARCHIVED = "NOT EXISTS (SELECT 1 FROM json_each(tasks.system_tags) t WHERE t.value = 'archived')"
+
+
+class Statistics:
+    """What can be said of all tasks, or of all in some projects."""
+
+    def __init__(self, db: Database, clock: time.Clock, projects: Projects) -> None:
+        self._db = db
+        self._clock = clock
+        self._projects = projects
+
+    def counts(self) -> dict[str, int]:
+        """How many documents of each noun there are."""
+        nouns = ("projects", "tasks", "models", "queues")
+        return {noun: self._db.rows(f"SELECT count(*) FROM {noun}")[0][0] for noun in nouns}
+
+    def types(self) -> list[str]:
+        """The types of the tasks there are."""
+        return [row["type"] for row in self._db.rows("SELECT DISTINCT type FROM tasks ORDER BY type")]
+
+    def tasks_in(self, projects: Sequence[str]) -> list[str]:
+        """Ids of the tasks of some projects."""
+        rows = self._db.rows(f"SELECT id FROM tasks WHERE {_INSIDE}", (to_json(list(projects)),))
+        return [row["id"] for row in rows]
+
+    def tags(self, column: str) -> list[str]:
+        """All tags (or system tags) of all documents."""
+        tables = ("tasks", "models", "projects", "queues")
+        each = (f"SELECT item.value FROM {table}, json_each({table}.{column}) item" for table in tables)
+        return sorted(row[0] for row in self._db.rows(" UNION ".join(each)))
+
+    def of_project(self, project: str) -> Document:
+        """Numbers of the tasks in a project and below that are not archived."""
+        ids = self._projects.with_descendants([project])
+        yesterday = time.stored(self._clock() - timedelta(days=1))
+        rows = self._db.rows(
+            "SELECT status, count(*) AS number, coalesce(sum(active_duration), 0) AS runtime, max(started) AS last, "
+            "sum(status = 'completed' AND completed > ?) AS today FROM tasks "
+            f"WHERE {_INSIDE} AND {_NOT_ARCHIVED} GROUP BY status",
+            (yesterday, to_json(ids)),
+        )
+        counts = dict.fromkeys(STATUSES, 0) | {row["status"]: row["number"] for row in rows}
+        shown: Document = {
+            "status_count": counts,
+            "total_tasks": sum(counts.values()),
+            "total_runtime": sum(row["runtime"] for row in rows),
+            "completed_tasks_24h": sum(row["today"] or 0 for row in rows),
+        }
+        started = [row["last"] for row in rows if row["last"]]
+        return {**shown, "last_task_run": max(started)} if started else shown
+
+    def parameters(self, projects: Sequence[str]) -> list[dict[str, Any]]:
+        """Distinct section, name and value of the hyperparameters of the tasks in some projects; none: in all."""
+        columns = "s.key AS section, p.key AS name, json_extract(p.value, '$.value') AS value"
+        tables = "tasks, json_each(tasks.hyperparams) s, json_each(s.value) p"
+        ids = [to_json(self._projects.with_descendants(projects))] if projects else []
+        where = _INSIDE if projects else "1"
+        rows = self._db.rows(
+            f"SELECT DISTINCT {columns} FROM {tables} WHERE {where} ORDER BY section, name, value", ids
+        )
+        return [dict(row) for row in rows]
