@@ -14,6 +14,8 @@ from clearml_hpo.server.store.documents import to_json
 SINGLE_VALUE_ITERATION = -(2**31)
 _IN = "IN (SELECT value FROM json_each(?))"
 _LAST = (
+    "metric",
+    "variant",
     "value",
     "min_value",
     "min_value_iteration",
@@ -23,7 +25,9 @@ _LAST = (
     "first_value_iteration",
     "count",
 )
-_NUMBERS = frozenset(("value", "min_value", "max_value", "first_value"))
+_SELECT_LAST = f"SELECT owner, metric_hash, variant_hash, total, {', '.join(_LAST)} FROM series"
+# SQLite keeps NaN as NULL.
+_NUMBERS = ("value", "min_value", "max_value", "first_value")
 
 
 class Scalars:
@@ -37,9 +41,14 @@ class Scalars:
         found: dict[str, dict[str, Any]] = {}
         if not owners:
             return found
-        for row in self._db.rows(f"SELECT * FROM series WHERE owner {_IN} ORDER BY id", (to_json(list(owners)),)):
-            variants = found.setdefault(row["owner"], {}).setdefault(row["metric_hash"], {})
-            variants[row["variant_hash"]] = _last(row)
+        for row in self._db.rows(f"{_SELECT_LAST} WHERE owner {_IN} ORDER BY id", (to_json(list(owners)),)):
+            owner, metric_hash, variant_hash, total, *values = row
+            last = dict(zip(_LAST, values, strict=True))
+            for name in _NUMBERS:
+                if last[name] is None:
+                    last[name] = math.nan
+            last["mean_value"] = round(_number(total) / last["count"], 2)
+            found.setdefault(owner, {}).setdefault(metric_hash, {})[variant_hash] = last
         return found
 
     def histogram(
@@ -142,15 +151,6 @@ class Scalars:
             sql = f"{columns} JOIN tasks ON tasks.id = owner WHERE project {_IN} ORDER BY metric, variant"
             rows = self._db.rows(sql, (to_json(list(projects)),))
         return [dict(row) for row in rows]
-
-
-def _last(row: Row) -> dict[str, Any]:
-    shown: dict[str, Any] = {"metric": row["metric"], "variant": row["variant"]}
-    for name in _LAST:
-        shown[name] = _number(row[name]) if name in _NUMBERS else row[name]
-    mean = _number(row["total"]) / row["count"]
-    shown["mean_value"] = round(mean, 2)
-    return shown
 
 
 def _number(value: float | None) -> float:
