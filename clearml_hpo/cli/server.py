@@ -21,6 +21,9 @@ _data = click.option(
 )
 
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 def _data_dir(data: Path | None) -> Path:
     return data if data is not None else settings.load().home / "server"
 
@@ -144,6 +147,12 @@ def run(data: Path | None, host: str, with_parent: bool) -> None:
     """
     from clearml_hpo.server import process
 
+    if host not in _LOOPBACK:
+        click.echo(
+            f"warning: listening on {host}: whoever reaches this address can read the pages, "
+            "and keys and data travel unencrypted",
+            err=True,
+        )
     process.run(_data_dir(data), host=host, with_parent=with_parent)
 
 
