@@ -22,6 +22,7 @@ from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
 _LOOK_AT_WORKERS_S = 60.0
+_LOOK_FOR_FIRST_WORKER_S = 10.0
 _DUPLICATES_IN_A_ROW = 20
 _COMPLETED = ("completed", "published", "closed")
 
@@ -159,12 +160,12 @@ class Scheduler:
 
     def _look_at_workers(self) -> None:
         now = self._clock()
-        if now - self._looked_at_workers < _LOOK_AT_WORKERS_S:
+        if now - self._looked_at_workers < (_LOOK_AT_WORKERS_S if self.workers else _LOOK_FOR_FIRST_WORKER_S):
             return
-        self._looked_at_workers = now
-        self.workers = self._executor.workers()
-        if self.workers == 0:
+        before, self.workers = self.workers, self._executor.workers()
+        if self.workers == 0 and (before or self._looked_at_workers == -math.inf):
             self._on_note("no worker serves the queue: trials wait (start one with `clearml-hpo agents up`)")
+        self._looked_at_workers = now
 
     def _observe(self) -> None:
         live = self.live

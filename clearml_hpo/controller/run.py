@@ -24,6 +24,8 @@ from clearml_hpo.tasks.names import ensure_project, find_queue
 from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, metrics_of, reported_metrics
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
+_PING_S = 600.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -62,7 +64,7 @@ class StudyRun:
         self._view = view
         self._stopped = stopped
         self._abort_on_stop = abort_on_stop
-        self._started_at = time.time()
+        self._started_at = self._pinged_at = time.time()
         self._metric_is_known = False
         self._fault: ClearmlHpoError | None = None
 
@@ -112,7 +114,7 @@ class StudyRun:
         publisher = Publisher(controller, self._file.objective, strategy.url_of, clock=time.time)
         strategy.on_trial = self._trial_changed
         strategy.on_note = self._view.note
-        strategy.on_step = lambda scheduler: self._step_done(scheduler, publisher)
+        strategy.on_step = lambda scheduler: self._step_done(scheduler, publisher, controller)
         optimizer.run()
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
@@ -194,9 +196,12 @@ class StudyRun:
             self._fault = InputError(self._file.explain(faults) or f"objective.metric: {trial.reason}")
             self._stopped.set()
 
-    def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
+    def _step_done(self, scheduler: Scheduler, publisher: Publisher, controller: ControllerTask) -> None:
         self._view.progress(Progress(scheduler.trials, scheduler.workers, self._elapsed_s, self._file.budget.trials))
         publisher.publish(scheduler.trials)
+        if time.time() - self._pinged_at > _PING_S:
+            self._pinged_at = time.time()
+            controller.ping()
 
     def _conclude(self, controller: ControllerTask, scheduler: Scheduler) -> _Ended:
         best = scheduler.best

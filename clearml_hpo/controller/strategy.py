@@ -177,6 +177,14 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         if self.scheduler is not None:
             self._halted.wait(_HALT_S)
 
+    def set_job_class(self, job_class: type[ClearmlJob]) -> None:
+        """Trials are run by agents only; raises InputError for another way, such as ``start_locally`` asks for."""
+        if job_class is not ClearmlJob:
+            raise InputError(
+                f"{job_class.__name__} (start_locally) is not supported yet: start agents on this machine, "
+                "`clearml-hpo agents up --queue default --cpu 2`, and call start()"
+            )
+
     def get_running_jobs(self) -> Sequence[ClearmlJob]:
         """Jobs of the trials that wait or run."""
         return [self._job(trial) for trial in self._trials if trial.state.is_live]

@@ -1,0 +1,77 @@
+"""The command line: help, exit codes, messages."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from clearml_hpo.cli import main
+
+COMMANDS = ["run", "check", "server", "agents"]
+
+
+def invoke(*arguments, **environ):
+    return CliRunner().invoke(main, list(arguments), env={"CLEARML_HPO_HOME": "/nonexistent", **environ})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command):
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"clearml-hpo {command}" in result.output
+    assert "Example" in result.output
+
+
+def test_help_lists_every_command():
+    output = invoke("--help").output
+    assert all(f"\n  {command}" in output for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope"], "No such command 'nope'"),
+        (["run"], "Missing argument 'STUDY.yaml'"),
+        (["run", "none.yaml"], "error: none.yaml: cannot be read"),
+        (["check", "none.yaml"], "error: none.yaml: cannot be read"),
+        (["run", "x.yaml", "--agents", "0"], "0 is not in the range"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_one_message(arguments, said):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_several_faults_are_an_error_each(tmp_path):
+    (tmp_path / "study.yaml").write_text("study: abc\nnope: 1\nbudget: {trials: 0}\n")
+    result = invoke("check", str(tmp_path / "study.yaml"))
+    lines = result.output.splitlines()
+    assert result.exit_code == 2
+    assert len(lines) == 5 and all(line.startswith("error: ") for line in lines)
+
+
+def write_study(folder):
+    (folder / "train.py").write_text('report("validation", "loss", x)\n')
+    (folder / "study.yaml").write_text(
+        "study: abc\ntemplate: {script: train.py}\nsearch_space: {x: {type: float, low: 0, high: 1}}\n"
+        "objective: {metric: validation/loss, direction: minimize}\nbudget: {trials: 2}\n"
+    )
+    return folder / "study.yaml"
+
+
+def test_detach_makes_no_sense_with_local_agents(tmp_path):
+    result = invoke("run", str(write_study(tmp_path)), "--local", "--detach")
+    assert result.exit_code == 2 and "--detach" in result.output
+
+
+def test_a_folder_for_the_result_must_exist_before_anything_starts(tmp_path):
+    result = invoke("run", str(write_study(tmp_path)), "--local", "--json", str(tmp_path / "none" / "out.json"))
+    assert result.exit_code == 2 and "no such folder" in result.output
+
+
+def test_a_server_that_does_not_answer_is_said_at_once(tmp_path):
+    result = invoke("run", str(write_study(tmp_path)), CLEARML_API_HOST="http://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert "no ClearML server answers at http://127.0.0.1:9" in result.output

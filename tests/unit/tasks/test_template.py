@@ -1,0 +1,65 @@
+"""What can be said of a template without a server."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pytest
+
+from clearml_hpo.errors import InputError
+from clearml_hpo.objective import Objective
+from clearml_hpo.search_space import Categorical, Constant, Float, Int, SearchSpace
+from clearml_hpo.tasks.template import Template, content_hash, faults_of_objective, faults_of_space, requirements_of
+
+
+def template():
+    types = {"depth": "int", "lr": "float", "kind": "str", "flag": "bool"}
+    entries = {n: {"section": "General", "name": n, "value": "1", "type": kind} for n, kind in types.items()}
+    return Template("id", "train", "project", {"General": entries})
+
+
+def faults(**parameters):
+    space = SearchSpace({f"General/{name}": p for name, p in parameters.items()})
+    return [fault.text for fault in faults_of_space(template(), space)]
+
+
+def test_a_space_that_fits():
+    assert faults(depth=Int(1, 3), lr=Float(0, 1), kind=Categorical(("a", "b")), flag=Constant(True)) == []
+    assert faults(lr=Int(1, 3)) == [], "whole numbers are floats too"
+
+
+def test_what_does_not_fit_is_said_with_the_nearest_name():
+    assert "did you mean 'General/depth'" in faults(deph=Int(1, 3))[0]
+    assert "it has: General/depth, General/flag" in faults(momentum=Int(1, 3))[0]
+    assert "value is an int; found float 0 .. 1" in faults(depth=Float(0, 1))[0]
+    assert "value is a str" in faults(kind=Int(0, 1))[0]
+
+
+def test_an_objective_that_was_never_reported():
+    reported = {"validation/loss", "train/loss"}
+    assert faults_of_objective(reported, Objective("validation", "loss")) == []
+    (fault,) = faults_of_objective(reported, Objective("validation", "los"))
+    assert str(fault) == "objective.metric: 'validation/los' was never reported; did you mean 'validation/loss'?"
+    assert "reported: nothing" in str(faults_of_objective([], Objective("a", "b"))[0])
+
+
+def test_requirements_are_what_the_script_imports_as_installed_here():
+    source = "import os, yaml\nfrom sklearn.metrics import log_loss\nimport not_installed_here.x\nfrom . import y\n"
+    assert requirements_of(source) == [
+        "not_installed_here",
+        f"scikit-learn=={version('scikit-learn')}",
+        f"PyYAML=={version('PyYAML')}",
+    ]
+
+
+def test_a_script_that_is_not_python():
+    with pytest.raises(InputError, match="line 2"):
+        requirements_of("a = 1\nb = = 2\n")
+
+
+def test_the_hash_follows_the_content(tmp_path):
+    one, same, other = (tmp_path / name for name in ("a.py", "b.py", "c.py"))
+    one.write_text("x")
+    same.write_text("x")
+    other.write_text("y")
+    assert content_hash(one) == content_hash(same) != content_hash(other)
