@@ -7,6 +7,7 @@ clone, the baseline, fills in the hyperparameters that the script connects.
 from __future__ import annotations
 
 import ast
+import difflib
 import hashlib
 import sys
 from collections.abc import Iterable, Mapping
@@ -133,7 +134,7 @@ def faults_of_space(template: Template, space: SearchSpace) -> list[Fault]:
     for name, parameter in space.parameters.items():
         key, kind = ("search_space", name), types.get(name)
         if name not in template.params:
-            hint = _hint(name, template.params, "it has")
+            hint = _near_parameter(name, template.params) or f"; it has: {', '.join(sorted(template.params))}"
             faults.append(Fault(key, f"the template {template.name!r} has no such parameter{hint}"))
         elif isinstance(parameter, Float) and kind == "int":
             faults.append(Fault(key, f"the template's value is an int; found {parameter}"))
@@ -147,13 +148,15 @@ def faults_of_objective(metrics: Iterable[str], objective: Objective) -> list[Fa
     reported = sorted(metrics)
     if objective.metric in reported:
         return []
-    hint = _hint(objective.metric, reported, "reported")
+    hint = nearest(objective.metric, reported) or f"; reported: {', '.join(reported) or 'nothing'}"
     return [Fault(("objective", "metric"), f"{objective.metric!r} was never reported{hint}")]
 
 
-def _hint(found: str, known: Iterable[str], heading: str) -> str:
-    """The nearest name, or all there are if none is near."""
-    return nearest(found, known) or f"; {heading}: {', '.join(sorted(known)) or 'nothing'}"
+def _near_parameter(found: str, known: Iterable[str]) -> str:
+    """The nearest name by its last part: sections are long and alike, and a wrong one is a common mistake."""
+    by_last_part = {name.rpartition("/")[2]: name for name in known}
+    near = difflib.get_close_matches(found.rpartition("/")[2], by_last_part, n=1)
+    return f"; did you mean {by_last_part[near[0]]!r}?" if near else ""
 
 
 def content_hash(script: Path) -> str:
