@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from clearml_hpo.budget import Budget, TrialLimits
+from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.objective import Objective
 from clearml_hpo.search_space import Params, Value
@@ -23,6 +24,7 @@ from clearml_hpo.trial import Trial, TrialState, best_trial
 
 _LOOK_AT_WORKERS_S = 60.0
 _LOOK_FOR_FIRST_WORKER_S = 10.0
+_LONGEST_WAIT_S = 60.0
 _DUPLICATES_IN_A_ROW = 20
 _COMPLETED = ("completed", "published", "closed")
 
@@ -75,10 +77,14 @@ class Scheduler:
         policy: Policy,
         *,
         clock: Callable[[], float] = time.time,
+        started_at: float | None = None,
         on_trial: Callable[[Trial], None] = lambda trial: None,
         on_note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``on_trial`` hears of every change of a trial's state, ``on_note`` what a person should know."""
+        """``on_trial`` hears of every change of a trial's state, ``on_note`` what a person should know.
+
+        The time budget counts from ``started_at`` (default: now).
+        """
         self.objective = objective
         self.policy = policy
         self.workers = 0
@@ -89,7 +95,7 @@ class Scheduler:
         self._clock = clock
         self._on_trial = on_trial
         self._on_note = on_note
-        self._started_at = clock()
+        self._started_at = clock() if started_at is None else started_at
         self._looked_at_workers = -math.inf
         self._trials: dict[int, Trial] = {}
         self._first: deque[Params] = deque()
@@ -131,11 +137,27 @@ class Scheduler:
         stopped: threading.Event,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
-        """Steps every ``poll_s`` seconds until all is done or ``stopped`` is set."""
-        while self.step() and not stopped.is_set():
+        """Steps every ``poll_s`` seconds until all is done or ``stopped`` is set.
+
+        A server that is in trouble (5xx, 429) is asked again, less and less often.
+
+        Raises:
+            ApiError: the server refused a call for good.
+        """
+        wait_s = poll_s
+        goes_on = True
+        while goes_on and not stopped.is_set():
+            try:
+                goes_on = self.step()
+                wait_s = poll_s
+            except ApiError as error:
+                if error.code < 500 and error.code != 429:
+                    raise
+                wait_s = min(2 * wait_s, max(poll_s, _LONGEST_WAIT_S))
+                self._on_note(f"{error}; asking again in {wait_s:.0f} s")
             on_step()
-            stopped.wait(poll_s)
-        on_step()
+            if goes_on:
+                stopped.wait(wait_s)
 
     def step(self) -> bool:
         """One round; False once nothing is live and nothing more will be launched."""
@@ -304,7 +326,11 @@ class Scheduler:
                 if not self.live:
                     self.ended = "every point that the sampler proposes was tried"
                 return
-            self._start(number, params)
+            try:
+                self._start(number, params)
+            except BaseException:
+                self._study.fail(number)
+                raise
 
     def _free_slots(self) -> int:
         at_once = self.policy.concurrency or max(1, self.workers)

@@ -162,6 +162,7 @@ class StudyRun:
                 parent_id=controller.task_id,
                 project_id=controller.project_id,
                 wall_s=file.budget.wall_s,
+                started_at=self._started_at,
                 prefetch=spec.execution.prefetch,
                 baseline=baseline,
                 first=() if baseline is not None else (own_values,),

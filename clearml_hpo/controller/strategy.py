@@ -42,7 +42,7 @@ class StudyContext:
     Attributes:
         parent_id: parent of the trial tasks; default: the optimizer task, else the template.
         project_id: project of the trial tasks; default: the optimizer task's, else the template's.
-        wall_s: seconds after which the study stops.
+        wall_s: seconds after which the study stops, counted from ``started_at`` (default: the start of the loop).
         prefetch: trials that wait in the queue, per worker.
         baseline: trial 0, if it runs already.
         first: parameters to try before the sampler's.
@@ -55,6 +55,7 @@ class StudyContext:
     parent_id: str | None = None
     project_id: str | None = None
     wall_s: float | None = None
+    started_at: float | None = None
     prefetch: int = 1
     baseline: Trial | None = None
     first: Sequence[Params] = ()
@@ -253,6 +254,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             QueueExecutor(self.api, find_queue(self.api, self._execution_queue)),
             self.objective,
             self._policy,
+            started_at=self._context.started_at,
             on_trial=self._trial_changed,
             on_note=self._note,
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import optuna
 import pytest
 
 from clearml_hpo.budget import Budget, TrialLimits
+from clearml_hpo.errors import ApiError
 from clearml_hpo.objective import Objective
 from clearml_hpo.scheduler import Policy, Scheduler
 from clearml_hpo.search_space import Categorical, Float, SearchSpace
@@ -284,3 +286,54 @@ def test_best_reading_takes_the_extreme_of_the_run():
     scheduler = make(world, trials=1, objective=Objective("validation", "loss", reading="best"))
     drive(scheduler, world)
     assert scheduler.trials[0].value == 0.2
+
+
+def test_a_server_in_trouble_is_asked_again_and_nothing_is_lost():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=5)
+    notes = []
+    scheduler._on_note = notes.append
+    poll, failures = world.poll, iter([503, 500, 429])
+
+    def troubled(task_ids):
+        world.advance()
+        code = next(failures, None)
+        if code:
+            raise ApiError("tasks.get_all", code, 0, "in trouble")
+        return poll(task_ids)
+
+    world.poll = troubled
+    scheduler.run(0.001, threading.Event())
+    assert states(scheduler) == [TrialState.COMPLETED] * 5
+    assert len(notes) == 3 and "asking again" in notes[0]
+
+
+def test_a_refusal_ends_the_run():
+    world = Simulation(quadratic)
+    scheduler = make(world, trials=5)
+
+    def refuses(number, attempt, params):
+        raise ApiError("tasks.clone", 400, 101, "Invalid task id")
+
+    world.create = refuses
+    with pytest.raises(ApiError, match="Invalid task id"):
+        scheduler.run(0.001, threading.Event())
+    assert [t.state.name for t in scheduler.study.optuna_study.trials] == ["FAIL"]
+
+
+def test_the_time_budget_counts_from_the_start_that_is_given():
+    world = Simulation(quadratic)
+    scheduler = Scheduler(
+        Study(SPACE, "minimize"),
+        world,
+        world,
+        LOSS,
+        Policy(Budget(wall_s=100)),
+        clock=world.clock,
+        started_at=world.clock() - 99,
+    )
+    scheduler.step()
+    assert not scheduler.ended
+    world.advance(2)
+    scheduler.step()
+    assert "used up" in scheduler.ended
