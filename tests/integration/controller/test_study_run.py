@@ -199,16 +199,16 @@ def test_failed_trials_do_not_end_the_study(study_file, api, queue):
 
 
 def test_pruned_trials_are_marked_in_the_table(study_file, api, queue):
-    def slow(params):
-        level = 1.0 if float(params["General/x"]) > 0.6 else 0.1
-        for step in range(1, 21):
-            yield {"validation/loss": level + 1 / step}
+    def good_or_endless(params):
+        good = float(params["General/x"]) < 0.6
+        for step in range(1, 4 if good else 2000):
+            yield {"validation/loss": 0.1 / step if good else 1.0}
 
-    overrides = ["pruner.name=median", "pruner.options={n_startup_trials: 2}", "budget.trials=10", "sampler=random"]
-    with PlayedAgent(slow, queue=queue, connects=CONNECTS, step_s=0.05):
+    overrides = ["pruner.name=threshold", "pruner.options={upper: 0.9}", "sampler=random"]
+    with PlayedAgent(good_or_endless, queue=queue, connects=CONNECTS, step_s=0.05):
         outcome = run(study_file, api, overrides=overrides)
+    assert {trial.state for trial in outcome.trials} == {TrialState.PRUNED, TrialState.COMPLETED}
     pruned = [trial for trial in outcome.trials if trial.state is TrialState.PRUNED]
-    assert pruned
     for task in (tasks_of(api, outcome)[trial.task_id] for trial in pruned):
         assert task["status"] == "stopped"
         assert user_properties(task["hyperparams"])["state"] == "pruned"
