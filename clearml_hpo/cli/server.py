@@ -137,7 +137,7 @@ def _conf(address: settings.ServerAddress) -> str:
 @server.command()
 @_data
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--with-parent", is_flag=True, help="End when the process that started this one is gone.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when no process holds this server.")
 def run(data: Path | None, host: str, with_parent: bool) -> None:
     """Serve in the foreground until Ctrl-C.
 
@@ -153,7 +153,7 @@ def run(data: Path | None, host: str, with_parent: bool) -> None:
             "and keys and data travel unencrypted",
             err=True,
         )
-    process.run(_data_dir(data), host=host, with_parent=with_parent)
+    process.run(_data_dir(data), host=host, held=with_parent)
 
 
 def _option(data: Path | None) -> str:

@@ -2,7 +2,8 @@
 
 ::
 
-    process      start, stop, status, run: one process, three ports, one data directory
+    process      start, stop, status, release, run: one process, three ports, one data directory
+    state        what a data directory says of its server; holds: who still needs it
     app          the ASGI applications over one store: api, files, web
     dispatch     path -> endpoint -> checked fields -> ClearML's envelope; counts calls
     endpoint     what an endpoint is; fields: what a request may hold; errors: codes and subcodes
@@ -17,6 +18,6 @@ It is written from the SDK's request classes and from recorded exchanges of a re
 
 from __future__ import annotations
 
-from clearml_hpo.server.process import RunningServer, run, start, status, stop
+from clearml_hpo.server.process import RunningServer, release, run, start, status, stop
 
-__all__ = ["RunningServer", "run", "start", "status", "stop"]
+__all__ = ["RunningServer", "release", "run", "start", "status", "stop"]

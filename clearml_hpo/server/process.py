@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
+import psutil
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,6 +31,7 @@ from clearml_hpo.settings import ServerAddress
 PORTS = (8008, 8081, 8080)
 _THREADS = 8
 _POLL_S = 0.05
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,40 +51,70 @@ def start(data_dir: Path, *, with_parent: bool = False, timeout_s: float = 30) -
 
     Args:
         data_dir: where its keys, database, files and log are; made if missing.
-        with_parent: the server ends itself when the process that calls this is gone.
+        with_parent: the calling process holds the server, which ends itself when none of its holders is left: all
+            have ended, or called :func:`release`. A server that was once started without this stays.
         timeout_s: how long to wait.
 
     Raises:
         ServerError: if it does not come up; the message has the end of its log.
     """
-    data_dir = data_dir.absolute()
-    running = status(data_dir)
-    if running is not None:
-        return running
-    data = DataDir(data_dir)
+    data = DataDir(data_dir.absolute())
     data.make()
-    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data_dir)]
+    if with_parent:
+        with data.holds.agreed():
+            data.holds.take()
+    try:
+        return _started(data, with_parent, timeout_s)
+    except BaseException:
+        data.holds.drop()
+        raise
+
+
+def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServer:
+    child: subprocess.Popen[bytes] | None = None
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        running = status(data.path)
+        if running is not None and (with_parent or data.keep()):
+            return running
+        # Where the directory is locked, another server comes up, and will answer, or is about to end.
+        if (child is None or child.poll() is not None) and not data.is_locked():
+            if child is not None:
+                raise ServerError(f"the server on {data.path} ended at once:\n{data.log_tail()}")
+            child = _launch(data, with_parent)
+        time.sleep(_POLL_S)
+    if child is not None and child.poll() is None:
+        child.kill()
+        child.wait()
+    raise ServerError(f"the server on {data.path} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
+
+
+def _launch(data: DataDir, with_parent: bool) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data.path)]
     with data.log.open("ab") as log:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             [*command, "--with-parent"] if with_parent else command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        running = status(data_dir)
-        if running is not None:
-            return running
-        # Somebody else may have been faster: then the child gives up, and the other server will answer.
-        if child.poll() is not None and not data.is_locked():
-            raise ServerError(f"the server on {data_dir} ended at once:\n{data.log_tail()}")
-        time.sleep(_POLL_S)
-    if child.poll() is None:
-        child.kill()
-        child.wait()
-    raise ServerError(f"the server on {data_dir} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
+
+
+def release(data_dir: Path) -> bool:
+    """Gives up what :func:`start` with ``with_parent`` took: the caller's hold on the server of ``data_dir``.
+
+    Stops the server if nobody else holds it, and returns whether it did; one that was started to stay is left alone.
+    """
+    data = DataDir(data_dir.absolute())
+    if not data.path.is_dir():
+        return False
+    with data.holds.agreed():
+        data.holds.drop()
+        listening = data.listening()
+        if listening is None or not listening.held or data.holds.any():
+            return False
+        return stop(data.path)
 
 
 def status(data_dir: Path) -> RunningServer | None:
@@ -99,7 +131,11 @@ def status(data_dir: Path) -> RunningServer | None:
 
 
 def stop(data_dir: Path, timeout_s: float = 10) -> bool:
-    """Stops the server on ``data_dir``, by force if it takes too long; returns whether one was running."""
+    """Stops the server on ``data_dir``, by force if it takes too long; returns whether one was running.
+
+    Whoever else uses it loses it; :func:`release` asks them first.
+    """
+    DataDir(data_dir.absolute()).holds.drop()
     running = status(data_dir)
     if running is None:
         return False
@@ -115,15 +151,14 @@ def stop(data_dir: Path, timeout_s: float = 10) -> bool:
 
 
 def _alive(pid: int) -> bool:
+    if pid <= 0:  # to the kernel, these are groups of processes
+        return False
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # if it is a child of ours that has ended, it is gone now
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # of another process that does not look after it
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _logs_in(address: ServerAddress) -> bool:
@@ -150,7 +185,7 @@ def run(
     data_dir: Path,
     *,
     host: str = "127.0.0.1",
-    with_parent: bool = False,
+    held: bool = False,
     ports: Sequence[int] | None = None,
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM.
@@ -158,7 +193,7 @@ def run(
     Args:
         data_dir: where keys, database and files are; made if missing.
         host: the address to listen on.
-        with_parent: end when the process that started this one is gone.
+        held: end when no process holds this server, as those do that called :func:`start` with ``with_parent``.
         ports: of API, files and web; 0 takes a free one. Default: those of the last run, so that links stay valid,
             else ClearML's own, and a free one for each that is taken.
 
@@ -172,10 +207,10 @@ def run(
         sockets = _listen(host, ports or (last.ports if last else PORTS), strict=ports is not None)
         apps = build(data.path, data.credentials())
         try:
-            numbers = [each.getsockname()[1] for each in sockets]
-            by_port = _ByPort(dict(zip(numbers, (apps.api, apps.files, apps.web), strict=True)))
-            data.note(Listening(os.getpid(), host, *numbers))
-            _serve(by_port, sockets, with_parent=with_parent)
+            api, files, web = (each.getsockname()[1] for each in sockets)
+            by_port = _ByPort({api: apps.api, files: apps.files, web: apps.web})
+            data.note(Listening(os.getpid(), host, api, files, web, held))
+            _serve(by_port, sockets, data if held else None)
         finally:
             apps.store.close()
 
@@ -236,7 +271,7 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
 
-def _serve(app: ASGIApp, sockets: list[socket.socket], *, with_parent: bool) -> None:
+def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> None:
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
@@ -251,8 +286,8 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], *, with_parent: bool) -> 
         timeout_keep_alive=75,
     )
     server = _Server(config)
-    if with_parent:
-        threading.Thread(target=_watch_parent, args=(server, os.getppid()), daemon=True).start()
+    if held is not None:
+        threading.Thread(target=_end_unless_held, args=(server, held), daemon=True).start()
 
     async def main() -> None:
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
@@ -261,7 +296,8 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], *, with_parent: bool) -> 
     anyio.run(main)
 
 
-def _watch_parent(server: uvicorn.Server, parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
+def _end_unless_held(server: uvicorn.Server, data: DataDir) -> None:
+    with contextlib.suppress(OSError):  # the directory is gone: there is nothing left to serve
+        while not data.end_unless_held():
+            time.sleep(_LOOK_S)
     server.should_exit = True

@@ -1,4 +1,4 @@
-"""What a data directory says about the server on it: keys, the lock, where it listens."""
+"""What a data directory says about the server on it: keys, the lock, where it listens, who holds it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.holds import Holds
 from clearml_hpo.settings import ServerAddress
 
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server listens, or listened the last time."""
+    """Where a server listens, or listened the last time.
+
+    Attributes:
+        pid: its process; 0 where it is known to be ending or gone.
+        held: it ends when nobody holds it any more.
+    """
 
     pid: int
     host: str
     api: int
     files: int
     web: int
+    held: bool = False
 
     @property
     def ports(self) -> tuple[int, int, int]:
@@ -43,6 +52,10 @@ class Listening:
         )
 
 
+# A second server is refused after so long, as whoever asks whether there is one has the lock for a moment.
+_PATIENCE_S = 0.5
+
+
 @dataclass(frozen=True)
 class DataDir:
     """The files of one server."""
@@ -53,6 +66,11 @@ class DataDir:
     def log(self) -> Path:
         """Where a detached server writes what it has to say."""
         return self.path / "server.log"
+
+    @property
+    def holds(self) -> Holds:
+        """Who needs the server, if it was started to end with those who do."""
+        return Holds(self.path / "holds")
 
     def make(self) -> None:
         """Makes the directory, for its owner only."""
@@ -78,26 +96,43 @@ class DataDir:
         temporary.write_text(json.dumps(asdict(listening)))
         temporary.replace(self.path / "server.json")
 
+    def end_unless_held(self) -> bool:
+        """Notes that the server ends now if it is one that is held, and nobody does; returns whether it ends.
+
+        Whoever takes a hold takes it before this, or finds no server afterwards.
+        """
+        with self.holds.agreed():
+            listening = self.listening()
+            if listening is None or not listening.held or self.holds.any():
+                return False
+            self.note(replace(listening, pid=0))
+            return True
+
+    def keep(self) -> bool:
+        """Makes a server that is held one that stays; returns False if it is ending already."""
+        with self.holds.agreed():
+            listening = self.listening()
+            if listening is None or not listening.pid:
+                return False
+            if listening.held:
+                self.note(replace(listening, held=False))
+            return True
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the directory for one server."""
         with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            if not _lock(file, _PATIENCE_S):
                 raise ServerError(
                     f"another server already runs on {self.path}; "
                     "`clearml-hpo server status` shows it, `clearml-hpo server stop` ends it"
-                ) from None
+                )
             yield
 
     def is_locked(self) -> bool:
         """Whether a server holds the directory."""
-        try:
-            with self.locked():
-                return False
-        except ServerError:
-            return True
+        with (self.path / "lock").open("w") as file:
+            return not _lock(file, 0)
 
     def log_tail(self, lines: int = 15) -> str:
         """The end of the log."""
@@ -105,3 +140,16 @@ class DataDir:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+
+def _lock(file: IO[str], patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True

@@ -88,13 +88,115 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
         embedded.start(path)
 
 
-def test_with_parent_it_ends_with_the_process_that_started_it(data_dir: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from clearml_hpo import server;"
-        "print(server.start(Path(sys.argv[1]), with_parent=True).pid)"
-    )
-    done = subprocess.run([sys.executable, "-c", script, str(data_dir)], capture_output=True, text=True, check=True)
-    assert eventually_gone(int(done.stdout))
+class Holder:
+    """A process that starts a server which is to end with it, and releases it when told to."""
+
+    _SCRIPT = """
+import sys; from pathlib import Path; from clearml_hpo import server
+print(server.start(Path(sys.argv[1]), with_parent=True).pid, flush=True)
+sys.stdin.readline()
+print(server.release(Path(sys.argv[1])), flush=True)
+sys.stdin.readline()
+"""
+
+    def __init__(self, data_dir: Path) -> None:
+        command = [sys.executable, "-c", self._SCRIPT, str(data_dir)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def server(self) -> int:
+        return int(self._read())
+
+    def release(self) -> bool:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._read() == "True"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def holders(data_dir: Path) -> Iterator[tuple[Holder, Holder]]:
+    """Two processes that asked for the server at the same time."""
+    both = Holder(data_dir), Holder(data_dir)
+    yield both
+    for each in both:
+        each.kill()
+
+
+def test_a_held_server_ends_when_its_last_holder_is_killed(holders: tuple[Holder, Holder], data_dir: Path) -> None:
+    first, second = holders
+    pid = first.server()
+    assert second.server() == pid
+    first.kill()
+    assert not DataDir(data_dir).end_unless_held()  # what the server asks itself from time to time
+    second.kill()
+    assert eventually_gone(pid)
+    assert embedded.status(data_dir) is None
+    assert not list((data_dir / "holds").glob("*.hold"))
+
+
+def test_a_held_server_is_stopped_by_the_last_release(holders: tuple[Holder, Holder], data_dir: Path) -> None:
+    first, second = holders
+    pid = first.server()
+    second.server()
+    assert first.release() is False
+    assert embedded.status(data_dir) is not None
+    assert second.release() is True
+    assert gone(pid)
+
+
+def test_a_holder_that_comes_later_keeps_the_server(data_dir: Path) -> None:
+    first = Holder(data_dir)
+    pid = first.server()
+    assert embedded.start(data_dir, with_parent=True).pid == pid
+    first.kill()
+    assert not DataDir(data_dir).end_unless_held()
+    assert embedded.release(data_dir) is True
+    assert embedded.release(data_dir) is False
+    assert gone(pid)
+
+
+def test_a_server_that_was_started_to_stay_stays(holders: tuple[Holder, Holder], data_dir: Path) -> None:
+    first, second = holders
+    pid = first.server()
+    second.server()
+    assert embedded.start(data_dir).pid == pid
+    assert (first.release(), second.release()) == (False, False)
+    assert not DataDir(data_dir).end_unless_held()
+    assert embedded.start(data_dir, with_parent=True).pid == pid
+    assert embedded.release(data_dir) is False
+    assert embedded.status(data_dir) is not None
+
+
+def test_who_comes_while_the_server_ends_gets_a_new_one(data_dir: Path) -> None:
+    first = Holder(data_dir)
+    pid = first.server()
+    first.kill()
+    running = embedded.start(data_dir, with_parent=True)
+    # Either this process was in time, or the server had decided to end, and another one took its place.
+    assert embedded.status(data_dir) == running
+    assert not DataDir(data_dir).end_unless_held()
+    assert running.pid == pid or eventually_gone(pid)
+
+
+def test_a_hold_does_not_pass_to_children(data_dir: Path) -> None:
+    holds = DataDir(data_dir).holds
+    with holds.agreed():
+        holds.take()
+    child = os.fork()
+    if child == 0:
+        holds.drop()  # not its own, so nothing happens
+        os._exit(0 if holds.any() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    holds.drop()
+    assert not holds.any()
 
 
 def test_an_interrupt_ends_it_in_good_order(data_dir: Path) -> None:
