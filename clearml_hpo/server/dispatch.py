@@ -92,7 +92,8 @@ class Dispatcher:
             data = _data(request)
             fields.check(endpoint.fields, data)
             call = Call(self._store, self._authority, data, client=request.client)
-        return endpoint.handler(call)
+        with self._store.db.snapshot():
+            return endpoint.handler(call)
 
 
 def _parse(path: str) -> tuple[str, str]:

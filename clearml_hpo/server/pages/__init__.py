@@ -23,6 +23,7 @@ class Pages:
     """The pages as an ASGI application. They only read."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+        self._store = store
         self._routes: list[tuple[re.Pattern[str], View]] = [
             (re.compile(r"^/$"), lambda: views.index(store, dispatcher)),
             (re.compile(r"^/projects/?$"), lambda: views.index(store, dispatcher)),
@@ -49,7 +50,8 @@ class Pages:
             found = pattern.match(path)
             if found:
                 try:
-                    return HTMLResponse(view(**found.groupdict()))
+                    with self._store.db.snapshot():
+                        return HTMLResponse(view(**found.groupdict()))
                 except ApiRefusal as refusal:
                     return HTMLResponse(html.page("Not found", html.note(str(refusal))), 404)
         return HTMLResponse(html.page("Not found", html.note(f"There is no page {path}")), 404)

@@ -1,4 +1,4 @@
-"""The only door to SQLite: one writer, a reader per thread, numbered migrations."""
+"""The only door to SQLite: one writer, readers that see one state, numbered migrations."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Row = sqlite3.Row
 class Database:
     """One SQLite file in WAL mode.
 
-    Reads see the last commit. Writes happen inside :meth:`transaction`, which only one thread holds at a
-    time; a transaction inside a transaction is part of the outer one.
+    Reads see the last commit, those inside one :meth:`snapshot` the same one. Writes happen inside
+    :meth:`transaction`, which only one thread holds at a time; a transaction inside a transaction is part of the
+    outer one, and what fails inside must fail the outer one too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +31,7 @@ class Database:
         self._depth = 0
         self._writing_thread = 0
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []  # readers in nobody's hands
         self._writer = _connect(path)
         _migrate(self._writer)
 
@@ -44,16 +45,48 @@ class Database:
             self._depth += 1
             try:
                 yield
+                if self._depth == 1:
+                    self._writer.execute("COMMIT")
+                    self._look_again()
             except BaseException:
-                self._leave("ROLLBACK")
+                # Also where the commit failed, for want of space: the next transaction must find none open.
+                if self._depth == 1 and self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
                 raise
-            self._leave("COMMIT")
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._writing_thread = 0
 
-    def _leave(self, how: str) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._writing_thread = 0
-            self._writer.execute(how)
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Reads inside see one state of the database: that of the first of them, or of the thread's last commit."""
+        if self._writing_thread == threading.get_ident():
+            yield self._writer
+            return
+        known: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        if known is not None:
+            yield known
+            return
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _connect(self.path)
+        connection.execute("BEGIN")
+        self._local.reader = connection
+        try:
+            yield connection
+        finally:
+            self._local.reader = None
+            connection.execute("COMMIT")
+            self._idle.append(connection)
+
+    def _look_again(self) -> None:
+        """Lets the snapshot that surrounds a transaction see what the transaction has written."""
+        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        if reader is not None:
+            reader.execute("COMMIT")
+            reader.execute("BEGIN")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Writes; returns the number of changed rows. Only inside a transaction."""
@@ -67,30 +100,25 @@ class Database:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Reads all rows of the answer; inside a transaction, with what it has written so far."""
-        return self._reader().execute(sql, parameters).fetchall()
+        with self.snapshot() as connection:
+            return connection.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Reads the first row of the answer, or None."""
-        found: Row | None = self._reader().execute(sql, parameters).fetchone()
-        return found
+        with self.snapshot() as connection:
+            cursor = connection.execute(sql, parameters)
+            found: Row | None = cursor.fetchone()
+            cursor.close()
+            return found
 
     def close(self) -> None:
         """Closes all connections."""
-        for connection in (*self._readers, self._writer):
+        for connection in (*self._idle, self._writer):
             connection.close()
 
     def _check_writing(self) -> None:
         if self._writing_thread != threading.get_ident():
             raise RuntimeError("writing needs a transaction")
-
-    def _reader(self) -> sqlite3.Connection:
-        if self._writing_thread == threading.get_ident():
-            return self._writer
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = _connect(self.path)
-            self._readers.append(connection)
-        return connection
 
 
 def _connect(path: Path) -> sqlite3.Connection:

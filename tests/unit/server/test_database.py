@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,49 @@ def test_a_transaction_is_kept_as_a_whole_or_not_at_all(db: Database) -> None:
 def test_writing_needs_a_transaction(db: Database) -> None:
     with pytest.raises(RuntimeError):
         add(db, "a")
+
+
+def test_reads_of_one_snapshot_see_one_state(db: Database) -> None:
+    def add_elsewhere(name: str) -> None:
+        def write() -> None:
+            with db.transaction():
+                add(db, name)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+
+    with db.snapshot():
+        assert owners(db) == []
+        add_elsewhere("a")
+        assert owners(db) == []
+        with db.transaction():
+            assert owners(db) == ["a"]
+            add(db, "b")
+        # What the thread itself has written it sees.
+        assert owners(db) == ["a", "b"]
+    add_elsewhere("c")
+    assert owners(db) == ["a", "b", "c"]
+
+
+def test_a_thread_that_ends_leaves_no_connection_behind(db: Database) -> None:
+    for _ in range(20):
+        thread = threading.Thread(target=owners, args=(db,))
+        thread.start()
+        thread.join()
+    assert len(db._idle) == 1
+
+
+def test_after_a_commit_that_failed_writing_goes_on(db: Database) -> None:
+    db._writer.execute("PRAGMA foreign_keys = ON")
+    with db.transaction():
+        db.execute("CREATE TABLE above (id INTEGER PRIMARY KEY)")
+        db.execute("CREATE TABLE below (id INTEGER REFERENCES above DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(sqlite3.IntegrityError), db.transaction():
+        db.execute("INSERT INTO below VALUES (1)")  # is refused no sooner than at the commit
+    with db.transaction():
+        add(db, "a")
+    assert owners(db) == ["a"]
 
 
 def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
