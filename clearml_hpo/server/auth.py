@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hmac
 import json
 import os
@@ -45,11 +46,14 @@ class Credentials:
     def load_or_make(cls, path: Path) -> Credentials:
         """Reads the file of keys, which is made at first start, for its owner only."""
         if not path.exists():
-            made = cls.generate()
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            # Of two that start at once, the keys of one count; nobody reads half a file.
+            temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                json.dump(asdict(made), file, indent=2)
-            return made
+                json.dump(asdict(cls.generate()), file, indent=2)
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+            temporary.unlink()
         try:
             return cls(**json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
@@ -85,10 +89,11 @@ class Authority:
     def issue(self, expiration_s: int | None = None) -> str:
         """A token that says what clients read in it."""
         now = self._clock()
-        asked = timedelta(seconds=expiration_s) if expiration_s and expiration_s > 0 else TOKEN_LIFE
+        longest = int(TOKEN_LIFE.total_seconds())
+        life = min(expiration_s, longest) if expiration_s and expiration_s > 0 else longest
         payload = {
             "iat": now,
-            "exp": now + min(asked, TOKEN_LIFE),
+            "exp": now + timedelta(seconds=life),
             "auth_type": "Bearer",
             "identity": {
                 "user": identity.USER_ID,

@@ -19,7 +19,9 @@ from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+(?:\.\d+)?)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
+_DEEPEST = 100
 _UNKNOWN_NAMES = 1000
 
 
@@ -116,14 +118,33 @@ def _lines(body: bytes) -> list[Any]:
     return [_load(line) for line in body.splitlines() if line.strip()]
 
 
-def _load(text: bytes) -> Any:
+def _load(body: bytes) -> Any:
     try:
+        text = body.decode("utf-8-sig")
+        data = json.loads(text)
         if _SURROGATE.search(text):  # half a surrogate pair is valid JSON, but no text that can be stored
-            decoded = json.dumps(json.loads(text), ensure_ascii=False)
-            text = decoded.encode(errors="replace")
-        return json.loads(text)
+            data = json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise ApiRefusal(Refusal.BAD_REQUEST, f"the body is not JSON: {error}") from None
+    if text.count("[") + text.count("{") > _DEEPEST and _is_deeper(data, _DEEPEST):
+        raise ApiRefusal(Refusal.BAD_REQUEST, f"the body is nested more than {_DEEPEST} deep")
+    return data
+
+
+def _is_deeper(data: Any, depth: int) -> bool:
+    """Whether ``data`` has containers in more than so many containers."""
+    level = [data]
+    for _ in range(depth + 1):
+        level = [
+            item
+            for each in level
+            if isinstance(each, (dict, list))
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _envelope(

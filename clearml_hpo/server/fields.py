@@ -25,7 +25,7 @@ class Field:
         wrong_flag = isinstance(value, bool) and self.types is not bool
         if wrong_flag or not isinstance(value, self.types):
             raise _wrong(name, self.shown, value)
-        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        if isinstance(value, (int, float)) and not -_LARGEST <= value < _LARGEST:  # also refuses NaN
             raise _wrong(name, self.shown, value)
         if self.items is not None:
             items: Any = value.values() if isinstance(value, dict) else value

@@ -164,8 +164,9 @@ def _archive(action: str, archived: bool) -> None:
         succeeded, failed = [], []
         for id_ in call.data["ids"]:
             try:
-                tags = set(call.store.models.require(id_, ["system_tags"])["system_tags"]) - {"archived"}
-                call.store.models.edit(id_, {"system_tags": sorted(tags | ({"archived"} if archived else set()))})
+                with call.store.db.transaction():
+                    tags = set(call.store.models.require(id_, ["system_tags"])["system_tags"]) - {"archived"}
+                    call.store.models.edit(id_, {"system_tags": sorted(tags | ({"archived"} if archived else set()))})
                 succeeded.append({"id": id_})
             except ApiRefusal as refusal:
                 error = {"codes": [refusal.code, refusal.subcode], "msg": str(refusal), "data": {}}

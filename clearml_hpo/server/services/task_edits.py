@@ -9,9 +9,7 @@ from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, DICT, OBJECTS, STR, STRINGS, required
 from clearml_hpo.server.services.tasks import require_created
-from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.documents import Document
-from clearml_hpo.server.store.tasks import TASKS
 
 service = Service("tasks")
 
@@ -231,7 +229,7 @@ def _side(kind: str) -> str:
 
 def _set_archived(call: Call, id_: str, archived: bool) -> Document:
     with call.store.db.transaction():
-        task = documents.fetch(call.store.db, TASKS, id_, ["system_tags"]) or call.store.tasks.require(id_)
+        task = call.store.tasks.require(id_, ["system_tags"])
         tags = {tag for tag in task["system_tags"] if tag != "archived"} | ({"archived"} if archived else set())
         return call.store.tasks.edit(id_, {"system_tags": sorted(tags)})
 

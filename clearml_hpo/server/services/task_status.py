@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from clearml_hpo.server.endpoint import Call, Data, Service
-from clearml_hpo.server.errors import ApiRefusal
+from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
 from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
 from clearml_hpo.server.services.tasks import urls
+from clearml_hpo.server.store.lifecycle import STATUSES
 
 service = Service("tasks")
 
@@ -34,10 +36,11 @@ def start(call: Call, id_: str) -> Data:
 
 def complete(call: Call, id_: str) -> Data:
     """A task ended well."""
-    answer = {**_to(call, id_, "completed"), "published": 0}
-    if call.get("publish"):
-        publish(call, id_)
-        answer["published"] = 1
+    with call.store.db.transaction():
+        answer = {**_to(call, id_, "completed"), "published": 0}
+        if call.get("publish"):
+            publish(call, id_)
+            answer["published"] = 1
     return answer
 
 
@@ -61,7 +64,8 @@ def publish(call: Call, id_: str) -> Data:
     with call.store.db.transaction():
         answer = _to(call, id_, "published")
         for item in call.store.tasks.require(id_, ["models"])["models"].get("output", []):
-            call.store.models.edit(item["model"], {"ready": True})
+            with contextlib.suppress(ApiRefusal):  # a model may have been deleted since
+                call.store.models.edit(item["model"], {"ready": True})
     return {**answer, "published": 1}
 
 
@@ -113,9 +117,12 @@ def enqueue(call: Call, id_: str) -> Data:
 
 def dequeue(call: Call, id_: str) -> Data:
     """Takes a task out of its queue."""
+    new_status = call.get("new_status")
+    if new_status not in (None, *STATUSES):
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'new_status': no status {new_status!r:.100}")
     fields = call.store.lifecycle.dequeue(
         id_,
-        new_status=call.get("new_status"),
+        new_status=new_status,
         reason=call.get("status_reason", ""),
         message=call.get("status_message", ""),
     )
@@ -128,11 +135,6 @@ def delete(call: Call, id_: str) -> Data:
     """Removes a task."""
     gone = call.store.lifecycle.delete(id_, force=bool(call.get("force")))
     return {"deleted": True, "urls": urls(gone) if call.get("return_file_urls") else None}
-
-
-_STATUSES = frozenset(
-    ("created", "queued", "in_progress", "stopped", "published", "closed", "failed", "completed", "unknown")
-)
 
 
 def _one(action: str, version: str, act: Action) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.database import Database, Row
 
 Document = dict[str, Any]
@@ -31,8 +32,12 @@ def new_id() -> str:
 
 
 def to_json(value: Any) -> str:
-    """JSON text as Python writes it: NaN stays NaN."""
-    return json.dumps(value, separators=(",", ":"))
+    """JSON text as SQLite reads it too: it has no NaN and no infinity, which become null."""
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        finite = json.loads(json.dumps(value), parse_constant=lambda name: None)
+        return json.dumps(finite, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,11 @@ class Collection:
     table: str
     columns: Mapping[str, Kind]
     shortest_name: int = 3
+
+    def check_name(self, name: str | None) -> None:
+        """Refuses names that ClearML refuses; None is no name."""
+        if name is not None and len(name) < self.shortest_name:
+            raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
 
     def chosen(self, fields: Iterable[str] | None) -> list[str]:
         """The columns that ``fields`` (dotted paths; None: all) need."""

@@ -17,6 +17,7 @@ from clearml_hpo.server.store.documents import to_json
 SCALAR, LOG, PLOT, IMAGE = "training_stats_scalar", "log", "plot", "training_debug_image"
 _IGNORED = frozenset(("allow_locked", "method"))  # of the transport, not of the event
 _INTEGERS = range(-(2**63), 2**63)
+_MOMENTS = range(253_402_300_800_000)  # milliseconds up to the year 9999, the last that a date can name
 
 
 @lru_cache(maxsize=4096)
@@ -88,7 +89,8 @@ class Events:
 
     def clear_log(self, owner: str, threshold_s: float) -> int:
         """Removes console events, all or those older than ``threshold_s`` seconds; returns how many."""
-        before = time.milliseconds(self._clock()) - threshold_s * 1000 if threshold_s else 2**62
+        now = time.milliseconds(self._clock())
+        before = max(now - threshold_s * 1000, 0) if threshold_s else 2**62
         with self._db.transaction():
             return self._db.execute("DELETE FROM logs WHERE owner = ? AND timestamp < ?", (owner, before))
 
@@ -139,7 +141,8 @@ class _Batch:
             self._outcome.refuse("Event without a type")
             return
         timestamp = _integer(event.get("timestamp"))
-        timestamp = time.milliseconds(self._now) if timestamp is None else timestamp
+        if timestamp is None or timestamp not in _MOMENTS:
+            timestamp = time.milliseconds(self._now)
         taker = self._takers.get(kind, self._take_report)
         if not taker(owner, event, timestamp):
             self._outcome.refuse(f"Malformed {kind} event")

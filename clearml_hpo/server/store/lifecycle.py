@@ -32,7 +32,12 @@ REACHED_FROM: Mapping[str, frozenset[str]] = {
     "published": frozenset(("completed", "stopped", "failed", "in_progress")),
     "closed": frozenset(("in_progress", "stopped", "completed", "failed")),
 }
+STATUSES = frozenset(("created", *REACHED_FROM))
 _FINAL = frozenset(("completed", "stopped", "failed", "published", "closed"))
+
+
+def _may_become(current: str, status: str) -> bool:
+    return current == status or current in REACHED_FROM.get(status, ())
 
 
 class Lifecycle:
@@ -50,7 +55,7 @@ class Lifecycle:
         with self._db.transaction():
             task = self._tasks.require(id_, ["status", "started", "completed", "active_duration"])
             current = task["status"]
-            if current != status and current not in REACHED_FROM[status] and not force:
+            if not _may_become(current, status) and not force:
                 raise ApiRefusal(
                     Refusal.INVALID_TASK_STATUS,
                     "Invalid status change",
@@ -126,12 +131,13 @@ class Lifecycle:
         Returns the changed fields, or None if there was nothing to do.
         """
         with self._db.transaction():
-            task = self._tasks.require(id_, ["status", "enqueue_status", "execution"])
+            task = self._tasks.require(id_, ["status", "enqueue_status", "execution", "started", "completed"])
+            current = task["status"]
             self._queues.remove(id_)
-            if task["status"] != "queued" and not new_status:
-                return None
             status = new_status or task.get("enqueue_status") or "created"
-            fields = self._write(id_, status, reason, message, {"enqueue_status": None})
+            if current != "queued" and (new_status is None or not _may_become(current, status)):
+                return None
+            fields = self._write(id_, status, reason, message, {"enqueue_status": None, **self._times(task, status)})
             if status != "in_progress":
                 execution = {k: v for k, v in task["execution"].items() if k != "queue"}
                 documents.update(self._db, TASKS, id_, {"execution": execution})
@@ -150,14 +156,15 @@ class Lifecycle:
     def stop(self, id_: str, *, reason: str = "", message: str = "", force: bool = False) -> Document:
         """Asks the worker that runs a task to stop it; a task that no worker runs is stopped at once."""
         with self._db.transaction():
-            status = self._tasks.require(id_, ["status"])["status"]
+            task = self._tasks.require(id_, ["status", "completed"])
+            status = task["status"]
             if status == "in_progress" and not force and self._workers.is_running(id_):
                 return self._write(id_, status, reason, "stopping", {})
-            if status != "stopped" and status not in REACHED_FROM["stopped"] and not force:
+            if not _may_become(status, "stopped") and not force:
                 raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="in_progress", status=status)
             self._queues.remove(id_)
             by = message or f"Stopped by {identity.USER_NAME}"
-            extra = {} if status in ("created", "queued") else {"completed": time.precise(self._clock())}
+            extra = {} if status in ("created", "queued") else self._times(task, "stopped")
             return self._write(id_, "stopped", reason, by, extra)
 
     def reset(self, id_: str, *, force: bool = False, clear_all: bool = False) -> tuple[Document, bool]:

@@ -135,8 +135,7 @@ class Models:
 def given(fields: Mapping[str, Any]) -> Document:
     """The fields of a model that a request sets."""
     document = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
-    if len(document.get("name", "long enough")) < MODELS.shortest_name:
-        raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+    MODELS.check_name(document.get("name"))
     for name in ("tags", "system_tags"):
         if name in document:
             document[name] = sorted({str(tag) for tag in document[name]})

@@ -35,6 +35,9 @@ PROJECTS = Collection(
 )
 
 
+_DEEPEST = 100  # levels of the tree
+
+
 class Projects:
     """The projects of the store."""
 
@@ -44,8 +47,7 @@ class Projects:
 
     def create(self, name: str, fields: Mapping[str, Any]) -> str:
         """Makes a project, and those above it that are missing; returns its id."""
-        if len(name) < PROJECTS.shortest_name:
-            raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+        _check_name(name)
         with self._db.transaction():
             if self.id_of(name) is not None:
                 raise ApiRefusal(Refusal.PROJECT_EXISTS, name=name, company=identity.COMPANY_ID)
@@ -127,10 +129,11 @@ class Projects:
             return documents.update(self._db, PROJECTS, id_, changes)
 
     def _renamed(self, old: str, new: str) -> Document:
-        if len(new) < PROJECTS.shortest_name:
-            raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+        _check_name(new)
         if new == old:
             return {}
+        if new.startswith(f"{old}/"):
+            raise ApiRefusal(Refusal.DATA_VALIDATION, name="a project cannot be below itself")
         if self.id_of(new) is not None:
             raise ApiRefusal(Refusal.PROJECT_EXISTS, name=new, company=identity.COMPANY_ID)
         self._db.execute(
@@ -171,6 +174,12 @@ class Projects:
             for table in ("tasks", "models"):
                 self._db.execute(f"UPDATE {table} SET project = NULL WHERE {inside}", (ids,))
             return self._db.execute("DELETE FROM projects WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+
+
+def _check_name(name: str) -> None:
+    PROJECTS.check_name(name)
+    if name.count("/") > _DEEPEST:
+        raise ApiRefusal(Refusal.DATA_VALIDATION, name="too many levels")
 
 
 def _visibility(request: Mapping[str, Any]) -> list[Clause]:

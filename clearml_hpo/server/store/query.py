@@ -165,7 +165,7 @@ def _times(column: str, value: Any) -> Clause:
         found = _TIME_COMPARISON.match(item) if isinstance(item, str) else None
         try:
             moment = clock.precise(clock.parse(found.group(2)).astimezone(timezone.utc)) if found else ""
-        except ValueError:
+        except (ValueError, OverflowError):
             moment = ""
         if found is None or not moment:
             raise ApiRefusal(Refusal.VALIDATION, f"not a time comparison: {item!r}")

@@ -43,8 +43,7 @@ class Queues:
 
     def create(self, name: str, fields: Mapping[str, Any]) -> str:
         """Makes a queue; returns its id."""
-        if len(name) < QUEUES.shortest_name:
-            raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+        QUEUES.check_name(name)
         now = time.stored(self._clock())
         document: Document = {
             "id": documents.new_id(),
@@ -98,6 +97,7 @@ class Queues:
         changes = {name: fields[name] for name in names if fields.get(name) is not None}
         with self._db.transaction():
             self.require(id_)
+            QUEUES.check_name(changes.get("name"))
             if "name" in changes and self.id_of(changes["name"]) not in (None, id_):
                 raise ApiRefusal(Refusal.VALUE_EXISTS, name=changes["name"])
             changes["last_update"] = time.stored(self._clock())

@@ -98,7 +98,7 @@ class Tasks:
     def create(self, fields: Mapping[str, Any]) -> str:
         """Makes a task in status "created"; returns its id."""
         given = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
-        check_name(given.get("name"))
+        TASKS.check_name(given.get("name"))
         with self._db.transaction():
             if "project" in given:
                 self._projects.require(given["project"], ["id"])
@@ -166,8 +166,7 @@ class Tasks:
         changes = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
         if fields.get("output_dest"):
             changes["output"] = {"destination": fields["output_dest"]}
-        if "name" in changes:
-            check_name(changes["name"])
+        TASKS.check_name(changes.get("name"))
         with self._db.transaction():
             task = self.require(id_, [*(_MERGED & changes.keys()), "project"])
             if "project" in changes and changes["project"] != task.get("project"):
@@ -186,7 +185,7 @@ class Tasks:
         """Makes a task with the source's set-up and without its results; returns its id."""
         with self._db.transaction():
             source = self.require(id_)
-            check_name(changes.get("name"))
+            TASKS.check_name(changes.get("name"))
             if changes.get("project"):
                 self._projects.require(changes["project"], ["id"])
             document = _new_task(time.stored(self._clock()))
@@ -202,12 +201,6 @@ class Tasks:
             documents.insert(self._db, TASKS, document)
             self._projects.touch(document.get("project"))
         return str(document["id"])
-
-
-def check_name(name: Any) -> None:
-    """Refuses names that ClearML refuses."""
-    if isinstance(name, str) and len(name) < TASKS.shortest_name:
-        raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
 
 
 def seconds_between(start: str, end: str) -> int:

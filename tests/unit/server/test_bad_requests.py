@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from typing import Any
 
 import pytest
@@ -92,3 +93,55 @@ def test_odd_bodies(body: bytes, content_type: str, api: Api) -> None:
 )
 def test_odd_paths(path: str, api: Api) -> None:
     assert api.dispatcher.answer(Request(path, b"{}", "", api.bearer)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields"),
+    [
+        ("tasks.create", {"execution": {"artifacts": 5}}),
+        ("tasks.create", {"execution": {"artifacts": [1]}}),
+        ("tasks.create", {"models": {"output": 3}}),
+        ("tasks.create", {"models": {"output": [{"name": "no model"}]}}),
+        ("tasks.create", {"runtime": json.loads('{"a":' * 120 + "1" + "}" * 120)}),
+        ("tasks.create", {"name": "\xed\xa0\x80"}),
+        ("projects.create", {"name": "a/" * 3000}),
+        ("tasks.dequeue", {"new_status": "no status"}),
+        ("tasks.get_all", {"created": ">0001-01-01T00:00:00+23:59"}),
+        ("workers.get_all", {"last_seen": math.nan}),
+        ("workers.get_all", {"last_seen": -math.inf}),
+    ],
+)
+def test_what_would_do_harm_later_is_refused(endpoint: str, fields: dict[str, Any], api: Api) -> None:
+    api.call("workers.register", worker="w")
+    body = json.dumps({"name": "long enough", "type": "training", "task": api.task(), **fields}, ensure_ascii=False)
+    # Latin-1 turns the odd name into bytes that no text has in UTF-8.
+    answer = api.dispatcher.answer(Request(f"/{endpoint}", body.encode("latin-1"), "application/json", api.bearer))
+    assert answer.status == 400
+
+
+def test_very_long_times(api: Api) -> None:
+    task = api.task()
+    api.send("auth.login", b'{"expiration_sec": 4611686018427387904}', authorization=api.basic)
+    api.call("events.clear_task_log", task=task, threshold_sec=2**62)
+    event = {"type": "training_stats_scalar", "task": task, "metric": "m", "variant": "v", "value": 1}
+    api.call("events.add", **event, timestamp=2**62)
+    assert api.call("events.get_task_events", task=task)["total"] == 1
+    x = api.call("events.scalar_metrics_iter_histogram", task=task, key="iso_time")["m"]["v"]["x"]
+    assert x[0].startswith("2026-01-01")
+
+
+def test_what_is_no_number_does_not_keep_others_from_reading(api: Api) -> None:
+    parameter = {"section": "s", "name": "n", "value": "1", "description": math.nan}
+    task = api.task(hyperparams={"s": {"n": parameter}}, runtime={"x": math.inf})
+    assert api.call("projects.get_hyper_parameters")["total"] == 1
+    assert len(api.names(order_by=["runtime.x"])) == 1
+    assert api.get(task)["runtime"] == {"x": None}
+
+
+def test_text_of_any_script(api: Api) -> None:
+    for name in ("Aufgabe ü", "задача", "任务一二三", "🙂🙂🙂", "a\u202eb\0c", "x" * 1_000_000):
+        task = api.task(name=name, tags=[name])
+        assert api.get(task)["name"] == name
+        assert api.call("tasks.get_all", id=[task], tags=[name])["tasks"] or "\0" in name
+    body = b'{"name": "\\ud83d\\ude42 and half \\ud83d", "type": "training"}'
+    assert api.get(api.send("tasks.create", body)["id"])["name"] == "🙂 and half ?"

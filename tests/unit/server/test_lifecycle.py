@@ -218,3 +218,50 @@ def test_edit_replaces_and_edit_hyper_params_merges(api: Api) -> None:
     properties = [{"section": "properties", "name": "trial", "value": "3"}]
     api.call("tasks.edit_hyper_params", task=task, hyperparams=properties)
     assert api.get(task)["hyperparams"]["properties"]["trial"]["value"] == "3"
+
+
+def test_a_dequeue_that_starts_a_task_notes_when(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.enqueue", task=task)
+    assert "started" in api.call("tasks.dequeue", task=task, new_status="in_progress")["fields"]
+    assert "started" in api.get(task)
+
+
+def test_a_dequeue_does_not_bring_a_finished_task_back(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.started", task=task)
+    api.call("tasks.completed", task=task)
+    assert api.call("tasks.dequeue", task=task, new_status="in_progress") == {"dequeued": 1, "updated": 0}
+    assert api.get(task)["status"] == "completed"
+
+
+def test_stopping_twice_keeps_the_end(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.started", task=task)
+    api.call("tasks.stopped", task=task)
+    ended = api.get(task)["completed"]
+    api.call("tasks.stop", task=task)
+    assert api.get(task)["completed"] == ended
+
+
+def test_publish_makes_the_models_ready_that_are_still_there(api: Api) -> None:
+    task, kept, gone = api.task(), api.model(ready=False), api.model()
+    for model in (kept, gone):
+        api.call("tasks.add_or_update_model", task=task, name=model, model=model, type="output")
+    api.call("models.delete", model=gone, force=True)
+    api.call("tasks.started", task=task)
+    assert api.call("tasks.completed", task=task, publish=True)["published"] == 1
+    assert api.get(task)["status"] == "published"
+    assert api.call("models.get_by_id", model=kept)["model"]["ready"] is True
+
+
+def test_completed_and_published_or_neither(api: Api) -> None:
+    task = api.task()
+    assert refused(api, "tasks.completed", task=task, publish=True) == (400, 110)
+    assert api.get(task)["status"] == "created"
+
+
+def test_names_of_queues_and_projects_keep_their_rules_when_changed(api: Api) -> None:
+    project = api.call("projects.create", name="above")["id"]
+    assert refused(api, "projects.update", project=project, name="above/below") == (400, 800)
+    assert refused(api, "queues.update", queue=api.queue(), name="q") == (400, 800)
