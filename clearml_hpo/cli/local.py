@@ -13,19 +13,17 @@ from clearml_hpo.settings import ServerAddress, Settings
 
 @contextmanager
 def embedded_server(settings: Settings, say: Callable[[str], None]) -> Iterator[ServerAddress]:
-    """The embedded server: the one that runs already, or one for as long as the block lasts."""
+    """The embedded server, for at least as long as the block lasts.
+
+    One that runs already is used. It ends with the last run that uses it, unless it was started to stay.
+    """
     data_dir = settings.home / "server"
-    running = server_process.status(data_dir)
-    if running is not None:
-        say(f"embedded server: {running.address.web} (runs already)")
-        yield running.address
-        return
-    started = server_process.start(data_dir, with_parent=True)
-    say(f"embedded server: {started.address.web} (data in {data_dir})")
+    server = server_process.start(data_dir, with_parent=True)
+    say(f"embedded server: {server.address.web} (data in {data_dir})")
     try:
-        yield started.address
+        yield server.address
     finally:
-        server_process.stop(data_dir)
+        server_process.release(data_dir)
 
 
 @contextmanager

@@ -96,3 +96,16 @@ def test_a_killed_run_takes_its_server_and_agents_along(machine):
     while machine.left_running() and time.monotonic() < deadline:
         time.sleep(0.5)
     assert machine.left_running() == []
+
+
+def test_two_runs_share_a_server_and_the_first_to_end_does_not_take_it_along(machine, tmp_path):
+    outs = [tmp_path / "a.json", tmp_path / "b.json"]
+    runs = [
+        machine.start("run", STUDY, "--local", "--agents", "1", "--set", f"budget.trials={trials}", "--json", str(out))
+        for out, trials in zip(outs, (1, 3), strict=True)
+    ]
+    for process in runs:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    assert [len(json.loads(out.read_text())["trials"]) for out in outs] == [1, 3]
+    assert machine.left_running() == []
