@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from clearml_hpo.errors import ServerError
+from clearml_hpo.server.store.patterns import compiled
 
 Row = sqlite3.Row
 
@@ -132,7 +131,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         "cache_size = -16000",
     ):
         connection.execute(f"PRAGMA {pragma}")
-    connection.create_function("REGEXP", 2, _matches, deterministic=True)
+    connection.create_function("FITS", 3, _fits, deterministic=True)
     connection.create_collation("BY_NUMBER", _compare_naturally)
     return connection
 
@@ -156,13 +155,9 @@ def _migrations() -> list[str]:
     return [entry.read_text(encoding="utf-8") for entry in files]
 
 
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
-
-
-def _matches(pattern: str, text: str | None) -> bool:
-    return text is not None and _compiled(pattern).search(str(text)) is not None
+def _fits(pattern: str, ignore_case: int, text: str | None) -> bool:
+    """Whether a pattern, which must have been checked, fits somewhere in a text."""
+    return text is not None and compiled(pattern, bool(ignore_case)).is_in(str(text))
 
 
 def _natural_key(text: str) -> tuple[int, float, str]:

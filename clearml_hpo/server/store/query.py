@@ -13,6 +13,7 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.membership import Clause, Items, Scalar, membership
+from clearml_hpo.server.store.patterns import compiled
 
 PAGE_SIZE = 500
 _TIME_COMPARISON = re.compile(r"^(>=|<=|>|<|=)?\s*(.+)$")
@@ -126,17 +127,8 @@ def _name(column: str, pattern: str) -> Clause:
     exact = _EXACT_NAME.match(pattern)
     if exact:  # the SDK looks names up this way; an index answers it
         return Clause(f"{column} = ?", [re.sub(r"\\(.)", r"\1", exact.group(1))])
-    _check_pattern(pattern)
-    return Clause(f"{column} REGEXP ?", [pattern])
-
-
-def _check_pattern(pattern: Any) -> None:
-    if not isinstance(pattern, str):
-        raise ApiRefusal(Refusal.VALIDATION, "a pattern must be a string")
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ApiRefusal(Refusal.VALIDATION, f"bad regular expression {pattern!r}: {error}") from None
+    compiled(pattern)
+    return Clause(f"FITS(?, 0, {column})", [pattern])
 
 
 def _pattern(collection: Collection, value: Any, *, every: bool) -> Clause:
@@ -146,12 +138,14 @@ def _pattern(collection: Collection, value: Any, *, every: bool) -> Clause:
     pattern = value.get("pattern")
     if pattern is None:
         return Clause("1")
-    _check_pattern(pattern)
+    if not isinstance(pattern, str):
+        raise ApiRefusal(Refusal.VALIDATION, "a pattern must be a string")
+    compiled(pattern, True)
     parts: list[Clause] = []
     for name in value["fields"]:
         expression = expression_of(collection, str(name))
         if expression is not None:
-            parts.append(Clause(f"{expression.sql} REGEXP ?", [*expression.parameters, f"(?i){pattern}"]))
+            parts.append(Clause(f"FITS(?, 1, {expression.sql})", [pattern, *expression.parameters]))
     if not parts:
         return Clause("1")
     joined = (" AND " if every else " OR ").join(part.sql for part in parts)
