@@ -19,6 +19,8 @@ from clearml_hpo.server.errors import ApiRefusal
 
 MAX_UPLOAD = 64 * 2**30
 COOKIE = "clearml_token_basic"
+# What somebody uploaded is shown by a browser as what it says it is, and has no part in this server's pages.
+_AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox allow-scripts"}
 
 
 class BadUpload(Exception):
@@ -33,6 +35,8 @@ class FileServer:
         self._root = root.resolve()
         self._incoming = root.parent / "incoming"
         self._incoming.mkdir(exist_ok=True, mode=0o700)
+        for path in self._incoming.iterdir():  # of uploads that were under way when the server was killed
+            path.unlink()
         self._authority = authority
         self._max_upload = max_upload
         self._methods: dict[str, Callable[[Request], Awaitable[Response]]] = {
@@ -86,13 +90,12 @@ class FileServer:
         return path
 
     async def _download(self, request: Request) -> Response:
-        name = request.url.path if request.url.path == "/" else request.scope["path"]
-        if name == "/":
+        if request.scope["path"] == "/":
             return PlainTextResponse("ClearML files server")
-        path = self.path_of(name)
+        path = self.path_of(request.scope["path"])
         if not path.is_file():
             return PlainTextResponse("no such file", 404)
-        return FileResponse(path)
+        return FileResponse(path, headers=_AS_DATA)
 
     async def _delete(self, request: Request) -> Response:
         path = self.path_of(request.scope["path"])
@@ -158,6 +161,7 @@ class _Form:
                 "on_header_value": self._header_value,
                 "on_header_end": self._header_end,
                 "on_headers_finished": self._headers_finished,
+                "on_part_end": self._part_end,
                 "on_end": self._end,
             },
         )
@@ -181,6 +185,9 @@ class _Form:
         name = options.get(b"name") or options.get(b"filename") or b""
         file, path = self._open()
         self._parts.append((name.decode(errors="replace"), file, path))
+
+    def _part_end(self) -> None:
+        self._parts[-1][1].close()  # a form may have more parts than a process may have open files
 
     def _end(self) -> None:
         self._whole = True

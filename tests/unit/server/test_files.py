@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,32 @@ def test_too_large(files: FileServer, api: Api, tmp_path: Path) -> None:
     answer = send(files, "PUT", "/big", b"x" * 2000, authorization=api.bearer, **{"content-length": "2000"})
     assert answer[0] == 413
     assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_form_may_have_more_parts_than_there_may_be_open_files(api: Api, tmp_path: Path) -> None:
+    files = FileServer(tmp_path / "files", Authority(api.credentials, api.tick))
+    body, kind = form(*((f"many/{number}", b"x") for number in range(100)))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, hard))
+    try:
+        status = send(files, "POST", "/", body, **{"content-type": kind, "authorization": api.bearer})[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert status == 200
+    assert len(list((tmp_path / "files" / "many").iterdir())) == 100
+
+
+def test_uploads_that_were_cut_off_are_forgotten_at_the_next_start(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "incoming" / "part").write_bytes(b"x")
+    FileServer(tmp_path / "files", Authority(api.credentials, api.tick))
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_what_was_uploaded_is_no_page_of_this_server(files: FileServer, api: Api) -> None:
+    upload(files, api, "x.html", b"<script>")
+    headers = send(files, "GET", "/x.html", authorization=api.bearer)[2]
+    assert headers["x-content-type-options"] == "nosniff" and "sandbox" in headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b'--xyz\r\nContent-Disposition: form-data; name="a"\r\n\r\ncut'])
