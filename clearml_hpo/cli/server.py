@@ -48,7 +48,10 @@ def _command(function: Callable[..., Any]) -> click.Command:
 
 @_command
 def start(data: Path | None) -> None:
-    """Start the server in the background; one that already runs is left as it is.
+    """Start the server in the background; one that already runs is left as it is, and stays after `run --local`.
+
+    It listens on this machine only. Its API and files need its keys; its pages, which only read, do not: every user
+    of this machine can open them.
 
     \b
     Example:

@@ -22,6 +22,7 @@ _PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+(?:\.\d+)?)/)?(?P<name>[A-Za
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
 _DEEPEST = 100
+_LARGEST_OPEN = 2**16
 _UNKNOWN_NAMES = 1000
 
 
@@ -80,6 +81,8 @@ class Dispatcher:
         return endpoint
 
     def _run(self, endpoint: Endpoint, request: Request) -> Data:
+        if endpoint.open and len(request.body) > _LARGEST_OPEN:  # nobody has said yet who sent it
+            raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
             # The one call whose credentials are not a token.
             data = _data(request)

@@ -280,6 +280,7 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> 
         log_level="warning",
         access_log=False,
         lifespan="off",
+        ws="none",
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=3,

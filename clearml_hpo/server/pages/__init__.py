@@ -1,11 +1,18 @@
-"""The pages at the web port: what this server holds, for people. Plain HTML, no build step, nothing from outside."""
+"""The pages at the web port: what this server holds, for people. Plain HTML, no build step, nothing from outside.
+
+They only read, and ask for no log-in: whoever can reach the port sees them. On loopback, where the server listens
+unless told otherwise, these are the users of this machine; the web sites they visit are kept out. On a machine that is
+shared with people who may not see names, parameters and consoles of tasks, that is too many: a log-in is to come.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse
 from starlette.types import Receive, Scope, Send
 
@@ -40,7 +47,12 @@ class Pages:
         """Answers one request."""
         if scope["type"] != "http":
             return
-        response = await run_in_threadpool(self._respond, scope["method"], scope["path"])
+        if _is_from_elsewhere(scope):
+            text = "This server is asked for by its name or address on this machine only, such as localhost."
+            response = HTMLResponse(html.page("Not here", html.note(text)), 403)
+        else:
+            response = await run_in_threadpool(self._respond, scope["method"], scope["path"])
+        response.headers["content-security-policy"] = "default-src 'none'; style-src 'unsafe-inline'"
         await response(scope, receive, send)
 
     def _respond(self, method: str, path: str) -> HTMLResponse:
@@ -55,3 +67,19 @@ class Pages:
                 except ApiRefusal as refusal:
                     return HTMLResponse(html.page("Not found", html.note(str(refusal))), 404)
         return HTMLResponse(html.page("Not found", html.note(f"There is no page {path}")), 404)
+
+
+def _is_from_elsewhere(scope: Scope) -> bool:
+    """Whether a page that is open in a browser tries to read this one, under a name that it made point here."""
+    if not _is_loopback(scope["server"][0]):
+        return False
+    host = Headers(scope=scope).get("host", "").strip()
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return not (name == "localhost" or name.endswith(".localhost") or _is_loopback(name))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

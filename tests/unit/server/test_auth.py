@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -74,3 +75,18 @@ def test_a_broken_file_of_keys_is_said(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(ServerError, match=r"keys\.json"):
         Credentials.load_or_make(path)
+
+
+def test_who_has_not_logged_in_cannot_send_much(api: Api) -> None:
+    for name in ("auth.login", "debug.ping"):
+        with pytest.raises(Refused) as error:
+            api.send(name, b"[" + b"[]," * 100_000 + b"[]]", authorization=api.basic)
+        assert error.value.code == (413, 0)
+
+
+def test_of_two_servers_that_start_at_once_the_keys_of_one_count(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: Credentials.load_or_make(path), range(32)))
+    assert len(set(made)) == 1
+    assert list(tmp_path.iterdir()) == [path]
