@@ -10,6 +10,7 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, INT, NUMBER, OBJECTS, STR, STRINGS, required
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.events import IMAGE, LOG, PLOT, SCALAR
+from clearml_hpo.server.store.query import offset_of, scroll_id_of
 
 service = Service("events")
 
@@ -168,7 +169,7 @@ def get_task_events(call: Call) -> Data:
     """Events of one kind of a task, a part at a time."""
     task, kind, size = call.data["task"], call.get("event_type", SCALAR), _size(call, 500)
     _require(call, [task])
-    offset = _offset(call)
+    offset = offset_of(call.data)
     if kind == SCALAR:
         events, total = call.store.scalars.events(task, offset, size)
     elif kind == LOG:
@@ -177,7 +178,7 @@ def get_task_events(call: Call) -> Data:
     else:
         events = call.store.reports.events([task], kind, offset=offset, size=size)
         total = call.store.reports.count([task], kind)
-    scroll_id = f"{offset + len(events):032x}"
+    scroll_id = scroll_id_of(offset + len(events))
     return {"events": events, "returned": len(events), "total": total, "scroll_id": scroll_id}
 
 
@@ -197,9 +198,9 @@ def get_task_plots(call: Call) -> Data:
     """The plots of a task's last iterations."""
     task = call.data["task"]
     _require(call, [task])
-    offset = _offset(call)
+    offset = offset_of(call.data)
     plots = call.store.reports.events([task], PLOT, iterations=max(1, call.get("iters", 1)), offset=offset)
-    scroll_id = None if call.get("no_scroll") else f"{offset + len(plots):032x}"
+    scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(plots))
     return {"plots": plots, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
 
 
@@ -235,7 +236,7 @@ def debug_images(call: Call) -> Data:
             by_iteration.setdefault(image["iter"], []).append(image)
         latest = sorted(by_iteration, reverse=True)[:iters]
         shown.append({"iterations": [{"events": by_iteration[n], "iter": n} for n in latest], "task": task})
-    return {"metrics": shown, "scroll_id": f"{1:032x}"}
+    return {"metrics": shown, "scroll_id": scroll_id_of(1)}
 
 
 def _require(call: Call, ids: Sequence[str]) -> dict[str, str]:
@@ -247,10 +248,3 @@ def _require(call: Call, ids: Sequence[str]) -> dict[str, str]:
 
 def _size(call: Call, default: int) -> int:
     return max(1, min(int(call.get("batch_size", default)), 10_000))
-
-
-def _offset(call: Call) -> int:
-    try:
-        return min(int(call.get("scroll_id", "0"), 16), 2**40)
-    except ValueError:
-        raise ApiRefusal(Refusal.VALIDATION, "unknown scroll_id") from None

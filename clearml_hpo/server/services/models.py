@@ -14,6 +14,7 @@ from clearml_hpo.server.fields import (
     required,
 )
 from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.models import MODELS
@@ -161,17 +162,14 @@ def _archive(action: str, archived: bool) -> None:
     @service.endpoint(action, ids=required(STRINGS))
     def answer(call: Call) -> Data:
         """Hides models, or shows them again."""
-        succeeded, failed = [], []
-        for id_ in call.data["ids"]:
-            try:
-                with call.store.db.transaction():
-                    tags = set(call.store.models.require(id_, ["system_tags"])["system_tags"]) - {"archived"}
-                    call.store.models.edit(id_, {"system_tags": sorted(tags | ({"archived"} if archived else set()))})
-                succeeded.append({"id": id_})
-            except ApiRefusal as refusal:
-                error = {"codes": [refusal.code, refusal.subcode], "msg": str(refusal), "data": {}}
-                failed.append({"id": id_, "error": error})
-        return {"succeeded": succeeded, "failed": failed}
+
+        def one(id_: str) -> Data:
+            with call.store.db.transaction():
+                tags = set(call.store.models.require(id_, ["system_tags"])["system_tags"]) - {"archived"}
+                call.store.models.edit(id_, {"system_tags": sorted(tags | ({"archived"} if archived else set()))})
+            return {}
+
+        return each_of(call.data["ids"], one)
 
 
 _archive("archive_many", True)

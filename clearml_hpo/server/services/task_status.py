@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
+from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
 from clearml_hpo.server.services.tasks import urls
 from clearml_hpo.server.store.lifecycle import STATUSES
@@ -19,14 +21,15 @@ Action = Callable[[Call, str], Data]
 
 
 def _to(call: Call, id_: str, status: str) -> Data:
-    fields = call.store.lifecycle.change(
-        id_,
-        status,
-        reason=call.get("status_reason", ""),
-        message=call.get("status_message", ""),
-        force=bool(call.get("force")),
-    )
-    return {"fields": fields, "updated": 1}
+    return {"fields": call.store.lifecycle.change(id_, status, **_why(call), force=_force(call)), "updated": 1}
+
+
+def _why(call: Call) -> dict[str, Any]:
+    return {"reason": call.get("status_reason", ""), "message": call.get("status_message", "")}
+
+
+def _force(call: Call) -> bool:
+    return bool(call.get("force"))
 
 
 def start(call: Call, id_: str) -> Data:
@@ -71,20 +74,12 @@ def publish(call: Call, id_: str) -> Data:
 
 def stop(call: Call, id_: str) -> Data:
     """A person wants a task stopped."""
-    fields = call.store.lifecycle.stop(
-        id_,
-        reason=call.get("status_reason", ""),
-        message=call.get("status_message", ""),
-        force=bool(call.get("force")),
-    )
-    return {"fields": fields, "updated": 1}
+    return {"fields": call.store.lifecycle.stop(id_, **_why(call), force=_force(call)), "updated": 1}
 
 
 def reset(call: Call, id_: str) -> Data:
     """Makes a task as if it had never run."""
-    fields, queued = call.store.lifecycle.reset(
-        id_, force=bool(call.get("force")), clear_all=bool(call.get("clear_all"))
-    )
+    fields, queued = call.store.lifecycle.reset(id_, force=_force(call), clear_all=bool(call.get("clear_all")))
     return {
         "deleted_models": 0,
         "dequeued": {"removed": 1} if queued else {},
@@ -101,13 +96,7 @@ def enqueue(call: Call, id_: str) -> Data:
         queue, name = call.get("queue"), call.get("queue_name")
         if not queue and name:
             queue = call.store.queues.id_of(name) or call.store.queues.create(name, {})
-        fields = call.store.lifecycle.enqueue(
-            id_,
-            queue,
-            reason=call.get("status_reason", ""),
-            message=call.get("status_message", ""),
-            force=bool(call.get("force")),
-        )
+        fields = call.store.lifecycle.enqueue(id_, queue, **_why(call), force=_force(call))
     answer: Data = {"fields": fields, "queued": 1, "updated": 1}
     if call.get("verify_watched_queue"):
         watched = {each for worker in call.store.workers.seen() for each in worker["queues"]}
@@ -120,12 +109,7 @@ def dequeue(call: Call, id_: str) -> Data:
     new_status = call.get("new_status")
     if new_status not in (None, *STATUSES):
         raise ApiRefusal(Refusal.VALIDATION, f"error for field 'new_status': no status {new_status!r:.100}")
-    fields = call.store.lifecycle.dequeue(
-        id_,
-        new_status=new_status,
-        reason=call.get("status_reason", ""),
-        message=call.get("status_message", ""),
-    )
+    fields = call.store.lifecycle.dequeue(id_, new_status=new_status, **_why(call))
     if fields is None:
         return {"dequeued": 1, "updated": 0}
     return {"dequeued": 1, "fields": fields, "updated": 1}
@@ -133,7 +117,7 @@ def dequeue(call: Call, id_: str) -> Data:
 
 def delete(call: Call, id_: str) -> Data:
     """Removes a task."""
-    gone = call.store.lifecycle.delete(id_, force=bool(call.get("force")))
+    gone = call.store.lifecycle.delete(id_, force=_force(call))
     return {"deleted": True, "urls": urls(gone) if call.get("return_file_urls") else None}
 
 
@@ -147,15 +131,8 @@ def _one(action: str, version: str, act: Action) -> None:
 def _many(action: str, act: Action) -> None:
     @service.endpoint(action, ids=required(STRINGS), queue=STR, queue_name=STR, new_status=STR, **_CHANGE)
     def answer(call: Call) -> Data:
-        """Does it to each of some tasks; one that is refused does not keep the others from it."""
-        succeeded, failed = [], []
-        for id_ in call.data["ids"]:
-            try:
-                succeeded.append({"id": id_, **act(call, id_)})
-            except ApiRefusal as refusal:
-                error = {"codes": [refusal.code, refusal.subcode], "msg": str(refusal), "data": {}}
-                failed.append({"id": id_, "error": error})
-        return {"succeeded": succeeded, "failed": failed}
+        """Does it to each of some tasks."""
+        return each_of(call.data["ids"], lambda id_: act(call, id_))
 
 
 for _action, _version, _act in (

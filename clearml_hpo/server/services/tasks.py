@@ -18,7 +18,7 @@ from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.services.sections import checked_sections
 from clearml_hpo.server.store.documents import Document, pick
 from clearml_hpo.server.store.joins import joined
-from clearml_hpo.server.store.tasks import TASKS
+from clearml_hpo.server.store.tasks import QUIET, TASKS
 
 service = Service("tasks")
 
@@ -183,14 +183,11 @@ def require_created(call: Call) -> Document:
     return task
 
 
-_QUIET = frozenset(("name", "tags", "system_tags", "comment", "project", "parent"))
-
-
 def changed(call: Call, done: Document) -> Document:
     """Who changed a task and when, as answers to edits show it."""
     now = time.precise(call.store.clock())
     shown = {"last_change": now, "last_changed_by": identity.USER_ID}
-    return shown if done and done.keys() <= _QUIET else {**shown, "last_update": now}
+    return shown if done and done.keys() <= QUIET else {**shown, "last_update": now}
 
 
 def urls(task: Document) -> Data:

@@ -30,19 +30,28 @@ class Page:
 
     @property
     def next_scroll_id(self) -> str:
-        """Where the next call continues; the state of a scroll is in its id, the server keeps none."""
-        return f"{self.offset + self.size:032x}"
+        """Where the next call continues."""
+        return scroll_id_of(self.offset + self.size)
+
+
+def scroll_id_of(offset: int) -> str:
+    """The state of a scroll, which is in its id; the server keeps none."""
+    return f"{offset:032x}"
+
+
+def offset_of(request: Mapping[str, Any]) -> int:
+    """Where the scroll of a request continues, or 0 where it begins."""
+    try:
+        return max(0, min(int(request.get("scroll_id") or "0", 16), 2**40))
+    except ValueError:
+        raise ApiRefusal(Refusal.VALIDATION, "unknown scroll_id") from None
 
 
 def page_of(request: Mapping[str, Any]) -> Page:
     """The page that a request asks for."""
     if request.get("size") is not None or request.get("scroll_id"):
         size = _positive(request, "size", PAGE_SIZE)
-        try:
-            offset = int(request.get("scroll_id") or "0", 16)
-        except ValueError:
-            raise ApiRefusal(Refusal.VALIDATION, "unknown scroll_id") from None
-        return Page(min(offset, 2**40), size, scroll=True)
+        return Page(offset_of(request), size, scroll=True)
     size = _positive(request, "page_size", PAGE_SIZE)
     page = request.get("page") or 0
     if not isinstance(page, int) or page < 0:

@@ -82,7 +82,7 @@ _GIVEN = (
 # Sections that an edit completes; in all others it replaces the whole value.
 _MERGED = frozenset(("execution", "script", "output", "models"))
 # Fields whose change is no sign of life of the task.
-_QUIET = frozenset(("name", "tags", "system_tags", "comment", "project", "parent"))
+QUIET = frozenset(("name", "tags", "system_tags", "comment", "project", "parent"))
 
 
 class Tasks:
@@ -172,7 +172,7 @@ class Tasks:
             if "project" in changes and changes["project"] != task.get("project"):
                 self._projects.require(changes["project"], ["id"])
             done = {name: _completed(task.get(name), name, value) for name, value in changes.items()}
-            self.write(id_, done, quiet=not (done.keys() - _QUIET))
+            self.write(id_, done, quiet=not (done.keys() - QUIET))
         return done
 
     def write(self, id_: str, fields: Mapping[str, Any], *, quiet: bool = False) -> int:
