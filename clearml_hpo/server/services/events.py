@@ -173,8 +173,7 @@ def get_task_events(call: Call) -> Data:
     if kind == SCALAR:
         events, total = call.store.scalars.events(task, offset, size)
     elif kind == LOG:
-        every, total = call.store.reports.log(task, size=offset + size, earlier=False)
-        events = every[offset : offset + size]
+        events, total = call.store.reports.log_part(task, offset, size)
     else:
         events = call.store.reports.events([task], kind, offset=offset, size=size)
         total = call.store.reports.count([task], kind)

@@ -28,7 +28,6 @@ class Reports:
             earlier: go back from the end, or forward from the beginning.
             start: the moment to go from, without it.
         """
-        total = self._db.row("SELECT count(*) FROM logs WHERE owner = ?", (owner,))
         sign, order = ("<", "DESC") if earlier else (">", "ASC")
         sql = f"SELECT * FROM logs WHERE owner = ? AND timestamp {sign} ? ORDER BY timestamp {order}, id {order}"
         limit = (-1 if not earlier else 2**62) if start is None else start
@@ -39,7 +38,18 @@ class Reports:
                 f"SELECT * FROM logs WHERE owner = ? AND timestamp = ? AND id {sign} ? ORDER BY id {order} LIMIT 10000",
                 (owner, last["timestamp"], last["id"]),
             )
-        return [_log_event(row) for row in rows], int(total[0]) if total else 0
+        return [_log_event(row) for row in rows], self._log_size(owner)
+
+    def log_part(self, owner: str, offset: int, size: int) -> tuple[list[dict[str, Any]], int]:
+        """A part of the console events, earliest first, and how many there are in all."""
+        rows = self._db.rows(
+            "SELECT * FROM logs WHERE owner = ? ORDER BY timestamp, id LIMIT ? OFFSET ?", (owner, size, offset)
+        )
+        return [_log_event(row) for row in rows], self._log_size(owner)
+
+    def _log_size(self, owner: str) -> int:
+        row = self._db.row("SELECT count(*) FROM logs WHERE owner = ?", (owner,))
+        return int(row[0]) if row else 0
 
     def events(
         self,

@@ -145,3 +145,17 @@ def test_all_scalar_events_part_by_part(api: Api) -> None:
         found += [event["value"] for event in answer["events"]]
         scroll = answer["scroll_id"]
     assert found == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_console_is_read_in_parts(api: Api) -> None:
+    task = api.task()
+    for number in range(5):
+        api.call("events.add", type="log", task=task, msg=str(number), timestamp=number // 2)
+    parts, scroll = [], None
+    while True:
+        answer = api.call("events.get_task_events", task=task, event_type="log", batch_size=2, scroll_id=scroll)
+        if not answer["events"]:
+            break
+        parts.append("".join(event["msg"] for event in answer["events"]))
+        scroll = answer["scroll_id"]
+    assert (parts, answer["total"]) == (["01", "23", "4"], 5)
