@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check format bench-calls bench-trial clean
 
 help:      ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## set up .venv (Python, libraries, this package)
 
@@ -35,6 +35,12 @@ check: $(READY)  ## format, lint, types, the import contract
 format: $(READY)  ## write the format that `make check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-calls: $(READY)  ## API calls per trial, ours and ClearML's optimizer side by side (JSON, minutes)
+	@$(BIN)/python -m benchmarks.calls_per_trial
+
+bench-trial: $(READY)  ## seconds from enqueued to completed, by the agent's settings (JSON, minutes)
+	@$(BIN)/python -m benchmarks.trial_overhead
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""Benchmarks: each a command that prints JSON, side by side with what ClearML does by itself."""
