@@ -16,7 +16,7 @@ $(READY): setup.cfg pyproject.toml
 		{ echo "clearml-hpo needs Python 3.10 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "could not make $(VENV); on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
-	@echo "installing into $(VENV) (about a minute the first time)"
+	@echo "installing into $(VENV) (about a minute the first time)" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[catboost,dev]'
 	@touch $@
 

@@ -22,7 +22,8 @@ TUNED: Mapping[str, str] = {
     "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC": "0.5",
     # The SDK otherwise reports from a process of its own, whose end costs a short task some 12 s.
     "CLEARML_AGENT__SDK__DEVELOPMENT__REPORT_USE_SUBPROCESS": "false",
-    # Neither the daemon nor each task asks a package index whether there is a newer version.
+    # The daemon does not ask for a newer version of itself. A task's SDK still asks ClearML, in the background, and
+    # only the message is left out.
     "CLEARML_AGENT__AGENT__DISABLE_AGENT_UPDATE_CHECK": "true",
     "CLEARML_SUPPRESS_UPDATE_MESSAGE": "1",
     # The supervisor reads the log as it is written.

@@ -58,7 +58,7 @@ class Fleet:
     """A supervisor and its agents.
 
     Attributes:
-        gates: ids of the queues that it holds closed at this moment (see ``gate.py``).
+        gates: ids of the queues that it holds closed at this moment (see ``queues.py`` and ``leaving.py``).
         tmp: temporary folder of all its agents.
     """
 
