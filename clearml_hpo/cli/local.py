@@ -29,13 +29,22 @@ def embedded_server(settings: Settings, say: Callable[[str], None]) -> Iterator[
 @contextmanager
 def local_agents(
     settings: Settings, server: ServerAddress, queue: str, count: int | None, say: Callable[[str], None]
-) -> Iterator[None]:
-    """Agents that serve ``queue`` for as long as the block lasts: ``count``, or one per GPU, else per core."""
-    slots = fleet.default_slots(queue, count)
+) -> Iterator[str]:
+    """Agents that serve a queue of their own for as long as the block lasts: ``count``, or one per GPU, else per core.
+
+    Runs at the same time share the server; on a shared queue their agents would take each other's trials, and abort
+    them at their end. Yields the name of the queue, which is made from ``queue`` and is removed at the end.
+    """
+    own = f"{queue}-local-{os.getpid()}"
+    slots = fleet.default_slots(own, count)
     name = f"run-{os.getpid()}"
-    say(f"starting {len(slots)} agent{'' if len(slots) == 1 else 's'} for queue {queue!r}")
+    say(f"starting {len(slots)} agent{'' if len(slots) == 1 else 's'} for queue {own!r}")
+    fleet.forget_queue(server, own)  # one that a killed run of the same pid has left
     try:
         fleet.up(settings.home, server, slots, name=name, with_parent=True)
-        yield
+        yield own
     finally:
-        fleet.down(settings.home, name=name, now=True)
+        try:
+            fleet.down(settings.home, name=name, now=True)
+        finally:
+            fleet.forget_queue(server, own)

@@ -6,7 +6,7 @@ when it is told to or ends itself. See ``state.py`` for the files, ``leaving.py`
 
 from __future__ import annotations
 
-from clearml_hpo.fleet.control import down, fleet_names, run, status, up
+from clearml_hpo.fleet.control import down, fleet_names, forget_queue, run, status, up
 from clearml_hpo.fleet.gpus import detect_gpus
 from clearml_hpo.fleet.slots import AgentSlot, default_slots, plan_slots
 from clearml_hpo.fleet.state import AgentState, Fleet
@@ -19,6 +19,7 @@ __all__ = [
     "detect_gpus",
     "down",
     "fleet_names",
+    "forget_queue",
     "plan_slots",
     "run",
     "status",

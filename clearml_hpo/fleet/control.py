@@ -19,7 +19,7 @@ from clearml_hpo.fleet import recovery
 from clearml_hpo.fleet.api import Api, configured_server
 from clearml_hpo.fleet.logtail import last_lines
 from clearml_hpo.fleet.processes import ProcessId, end_session, identify, is_alive, send, wait_until_gone
-from clearml_hpo.fleet.queues import attempt, queue_id, set_closed
+from clearml_hpo.fleet.queues import attempt, queue_id, remove_queue, set_closed
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.fleet.state import AgentState, Fleet, FleetFolder, Plan
 from clearml_hpo.fleet.supervisor import supervise
@@ -154,6 +154,14 @@ def fleet_names(home: Path) -> tuple[str, ...]:
     """Names of the fleets that have files under ``home``, running or not."""
     agents = home / "agents"
     return tuple(sorted(path.name for path in agents.iterdir() if path.is_dir())) if agents.is_dir() else ()
+
+
+def forget_queue(server: ServerAddress, queue: str) -> None:
+    """Removes a queue that only a passing fleet served; tasks that still wait in it become drafts.
+
+    A server that refuses, or is gone, is a warning in the log.
+    """
+    attempt(lambda: remove_queue(Api(server), queue), f"queue {queue} stays on the server")
 
 
 def _forget_old(home: Path, but: str) -> None:

@@ -1,4 +1,4 @@
-"""What supervision needs of the server's queues: that they exist, and that they pause."""
+"""What a fleet needs of the server's queues: that they exist, pause, and go."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def queue_id(api: Api, name: str) -> str:
         if error.subcode != _NAME_TAKEN:
             raise
     return _queues_named(api, name)  # another was quicker
+
+
+def remove_queue(api: Api, name: str) -> None:
+    """Removes a queue, if there is one of that name; tasks that wait in it become drafts."""
+    if found := _queues_named(api, name):
+        api.call("queues.delete", queue=found, force=True)
 
 
 def _queues_named(api: Api, name: str) -> str:
