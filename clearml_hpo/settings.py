@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -64,7 +65,25 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 def use_server(server: ServerAddress) -> None:
     """Makes this process, and those it starts, talk to ``server``; call before ``clearml`` is imported."""
-    os.environ.update(server.environ())
+    os.environ.update({**server.environ(), **around_proxies(server.api, os.environ)})
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL is of this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def around_proxies(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables to add to ``environ`` so that no proxy is asked for ``url``; none for another machine's.
+
+    A proxy that the environment names knows nothing of a server on this machine.
+    """
+    if not is_local(url):
+        return {}
+    given = [entry.strip() for name in ("no_proxy", "NO_PROXY") for entry in environ.get(name, "").split(",")]
+    # "*" exempts everything only if it stands alone.
+    exempt = ["*"] if "*" in given else [*filter(None, given), "127.0.0.1", "localhost", "::1"]
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(exempt)))
 
 
 def child_environ(**changes: str) -> dict[str, str]:

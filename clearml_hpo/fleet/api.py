@@ -10,12 +10,11 @@ import json
 import subprocess
 import sys
 import urllib.error
-import urllib.parse
 import urllib.request
 from typing import Any
 
 from clearml_hpo.errors import AgentError, ApiError
-from clearml_hpo.settings import ServerAddress, child_environ
+from clearml_hpo.settings import ServerAddress, child_environ, is_local
 
 _TIMEOUT_S = 15.0
 _ASK_THE_AGENT = """
@@ -78,11 +77,6 @@ class Api:
             raise AgentError(f"no ClearML server answers at {self._address.api}: {error}") from None
         data: dict[str, Any] = envelope.get("data") or {}
         return data
-
-
-def is_local(url: str) -> bool:
-    """Whether a URL is of this machine."""
-    return urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _refusal(endpoint: str, error: urllib.error.HTTPError) -> ApiError:

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearml_hpo.fleet.api import is_local
 from clearml_hpo.fleet.slots import AgentSlot
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.settings import ServerAddress, around_proxies
 
 TUNED: Mapping[str, str] = {
     # How often the daemon looks into an empty queue and after its task's process (default 5 s).
@@ -115,14 +114,5 @@ def environ(
     if server is not None:
         foreign |= {"CLEARML_AUTH_TOKEN", "TRAINS_AUTH_TOKEN"}
     kept = {name: value for name, value in inherited.items() if name not in foreign}
-    address = _reaching(server, inherited) if server is not None else {}
+    address = {**server.environ(), **around_proxies(server.api, inherited)} if server is not None else {}
     return {**limits, **TUNED, **({} if venv else NO_VENV), **kept, **address, **own}
-
-
-def _reaching(server: ServerAddress, inherited: Mapping[str, str]) -> dict[str, str]:
-    if not is_local(server.api):
-        return server.environ()
-    # A proxy that the environment names knows nothing of a server on this machine.
-    exempt = inherited.get("no_proxy") or inherited.get("NO_PROXY")
-    around = ",".join(filter(None, (exempt, "127.0.0.1,localhost")))
-    return {**server.environ(), "no_proxy": around, "NO_PROXY": around}

@@ -70,7 +70,7 @@ def test_a_server_of_this_machine_is_reached_around_proxies() -> None:
     local = ServerAddress("http://127.0.0.1:8008", "", "", "key", "secret")
     inherited = {"HTTP_PROXY": "http://proxy", "NO_PROXY": "intranet"}
     environ = daemon.environ(inherited, CPU, PLACE, server=local, threads=1)
-    assert environ["no_proxy"] == environ["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+    assert environ["no_proxy"] == environ["NO_PROXY"] == "intranet,127.0.0.1,localhost,::1"
     assert "no_proxy" not in _environ(CPU, **inherited)
 
 
