@@ -34,10 +34,6 @@ class ServerAddress:
             "CLEARML_API_SECRET_KEY": self.secret_key,
         }
 
-    def task_url(self, project_id: str, task_id: str) -> str:
-        """The web page of a task, as the SDK prints it."""
-        return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/log"
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -26,7 +26,7 @@ class AgentSlot:
     gpus: tuple[str, ...] | None = None
 
 
-def plan_slots(*, queue: str, gpus: Sequence[str] = (), cpu: int = 0, prefix: str = "") -> tuple[AgentSlot, ...]:
+def plan_slots(*, queue: str, gpus: Sequence[str] = (), cpu: int = 0) -> tuple[AgentSlot, ...]:
     """One slot per entry of ``gpus``, then ``cpu`` slots without a GPU.
 
     A GPU that is named twice gets two slots, ``gpu0`` and ``gpu0-1``.
@@ -38,11 +38,9 @@ def plan_slots(*, queue: str, gpus: Sequence[str] = (), cpu: int = 0, prefix: st
         raise InputError(f"queue {queue!r}: a ClearML queue's name has three characters or more")
     if cpu < 0 or not (gpus or cpu):
         raise InputError("no agents to plan: name GPUs (--gpus 0,1) or a number of CPU agents (--cpu 2)")
-    on_gpu = [
-        AgentSlot(prefix + name, queue, (gpu,))
-        for gpu, name in zip(gpus, _unique(f"gpu{g}" for g in gpus), strict=True)
-    ]
-    return (*on_gpu, *(AgentSlot(f"{prefix}cpu{i}", queue) for i in range(cpu)))
+    names = _unique(f"gpu{gpu}" for gpu in gpus)
+    on_gpu = [AgentSlot(name, queue, (gpu,)) for gpu, name in zip(gpus, names, strict=True)]
+    return (*on_gpu, *(AgentSlot(f"cpu{i}", queue) for i in range(cpu)))
 
 
 def default_slots(queue: str, count: int | None) -> tuple[AgentSlot, ...]:

@@ -23,10 +23,6 @@ def test_a_gpu_twice_has_two_names() -> None:
     ]
 
 
-def test_prefix() -> None:
-    assert [slot.name for slot in plan_slots(queue="gpu", cpu=1, prefix="a-")] == ["a-cpu0"]
-
-
 @pytest.mark.parametrize("wrong", [{"queue": "gpu"}, {"queue": "gpu", "cpu": -1}, {"queue": "g", "cpu": 1}])
 def test_nothing_to_plan(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
