@@ -16,7 +16,7 @@ from typing import TypeGuard
 
 from clearml_hpo.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import recovery
-from clearml_hpo.fleet.api import Api, configured_server
+from clearml_hpo.fleet.client import Client, configured_server
 from clearml_hpo.fleet.logtail import last_lines
 from clearml_hpo.fleet.processes import ProcessId, end_session, identify, is_alive, send, wait_until_gone
 from clearml_hpo.fleet.queues import attempt, queue_id, remove_queue, set_closed
@@ -161,7 +161,7 @@ def forget_queue(server: ServerAddress, queue: str) -> None:
 
     A server that refuses, or is gone, is a warning in the log.
     """
-    attempt(lambda: remove_queue(Api(server), queue), f"queue {queue} stays on the server")
+    attempt(lambda: remove_queue(Client(server), queue), f"queue {queue} stays on the server")
 
 
 def _forget_old(home: Path, but: str) -> None:
@@ -220,7 +220,7 @@ def _clean(folder: FleetFolder) -> None:
                 _log.warning("%s had lost its supervisor and is ended", agent.worker_id)
                 end_session(agent.process, grace_s=0)
         try:
-            _tell_server(fleet, Api((plan and plan.server) or configured_server()))
+            _tell_server(fleet, Client((plan and plan.server) or configured_server()))
         except ClearmlHpoError as error:
             _log.warning("the server could not be told about the agents' end: %s", error)
         if fleet.tmp is not None:
@@ -228,13 +228,13 @@ def _clean(folder: FleetFolder) -> None:
     folder.clear()
 
 
-def _tell_server(fleet: Fleet, api: Api) -> None:
+def _tell_server(fleet: Fleet, client: Client) -> None:
     for queue in fleet.gates:
-        attempt(partial(set_closed, api, queue, False), f"queue {queue} stays closed")
+        attempt(partial(set_closed, client, queue, False), f"queue {queue} stays closed")
     for agent in fleet.agents:
-        queue = queue_id(api, agent.slot.queue)
-        recovery.after_death(api, agent.worker_id, queue, agent.task, started=True)
-    recovery.unregister(api, {agent.worker_id for agent in fleet.agents})
+        queue = queue_id(client, agent.slot.queue)
+        recovery.after_death(client, agent.worker_id, queue, agent.task, started=True)
+    recovery.unregister(client, {agent.worker_id for agent in fleet.agents})
 
 
 def _why_not(folder: FleetFolder, fleet: Fleet | None, timeout_s: float) -> str:

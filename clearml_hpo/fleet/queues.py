@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from clearml_hpo.errors import ApiError, ClearmlHpoError
-from clearml_hpo.fleet.api import Api
+from clearml_hpo.fleet.client import Client
 
 CLOSED = "force_workers:off"
 """ClearML's own tag: while a queue has it, an agent that looks into that queue takes nothing."""
@@ -18,26 +18,26 @@ _NAME_TAKEN = 801
 _log = logging.getLogger(__name__)
 
 
-def queue_id(api: Api, name: str) -> str:
+def queue_id(client: Client, name: str) -> str:
     """The id of a queue, which is made if there is none."""
-    if found := _queues_named(api, name):
+    if found := _queues_named(client, name):
         return found
     try:
-        return str(api.call("queues.create", name=name)["id"])
+        return str(client.call("queues.create", name=name)["id"])
     except ApiError as error:
         if error.subcode != _NAME_TAKEN:
             raise
-    return _queues_named(api, name)  # another was quicker
+    return _queues_named(client, name)  # another was quicker
 
 
-def remove_queue(api: Api, name: str) -> None:
+def remove_queue(client: Client, name: str) -> None:
     """Removes a queue, if there is one of that name; tasks that wait in it become drafts."""
-    if found := _queues_named(api, name):
-        api.call("queues.delete", queue=found, force=True)
+    if found := _queues_named(client, name):
+        client.call("queues.delete", queue=found, force=True)
 
 
-def _queues_named(api: Api, name: str) -> str:
-    queues = api.call("queues.get_all", name=f"^{re.escape(name)}$", only_fields=["id"])["queues"]
+def _queues_named(client: Client, name: str) -> str:
+    queues = client.call("queues.get_all", name=f"^{re.escape(name)}$", only_fields=["id"])["queues"]
     return str(queues[0]["id"]) if queues else ""
 
 
@@ -52,8 +52,8 @@ class Gates:
     process was killed.
     """
 
-    def __init__(self, api: Api, record: Callable[[], None]) -> None:
-        self._api = api
+    def __init__(self, client: Client, record: Callable[[], None]) -> None:
+        self._client = client
         self._record = record
         self._holders: dict[str, int] = {}
 
@@ -68,23 +68,23 @@ class Gates:
         self._holders[queue] = self._holders.get(queue, 0) + 1
         if self._holders[queue] == 1:
             self._record()
-            attempt(lambda: set_closed(self._api, queue, True), f"queue {queue} could not be closed")
+            attempt(lambda: set_closed(self._client, queue, True), f"queue {queue} could not be closed")
         try:
             yield
         finally:
             self._holders[queue] -= 1
             if not self._holders[queue]:
-                attempt(lambda: set_closed(self._api, queue, False), f"queue {queue} could not be opened")
+                attempt(lambda: set_closed(self._client, queue, False), f"queue {queue} could not be opened")
                 del self._holders[queue]
                 self._record()
 
 
-def set_closed(api: Api, queue: str, closed: bool) -> None:
+def set_closed(client: Client, queue: str, closed: bool) -> None:
     """Closes a queue for all agents, or opens it."""
-    tags = list(api.call("queues.get_by_id", queue=queue)["queue"].get("tags") or [])
+    tags = list(client.call("queues.get_by_id", queue=queue)["queue"].get("tags") or [])
     wanted = [*(tag for tag in tags if tag != CLOSED), *([CLOSED] if closed else [])]
     if wanted != tags:
-        api.call("queues.update", queue=queue, tags=wanted)
+        client.call("queues.update", queue=queue, tags=wanted)
 
 
 def attempt(call: Callable[[], Any], otherwise: str) -> None:

@@ -6,7 +6,7 @@ import logging
 import time
 
 from clearml_hpo.errors import ClearmlHpoError
-from clearml_hpo.fleet.api import Api
+from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.queues import attempt
 
 SETTLE_S = 1.0
@@ -15,11 +15,11 @@ SETTLE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-def after_death(api: Api, worker_id: str, queue: str, task: str | None, started: bool) -> None:
+def after_death(client: Client, worker_id: str, queue: str, task: str | None, started: bool) -> None:
     """Sees to the task of an agent that died: a started one is marked lost, any other one is put back.
 
     Args:
-        api: the server.
+        client: the server.
         worker_id: the agent.
         queue: id of its queue.
         task: the task that it said it had taken; it may have died before it could say so.
@@ -27,18 +27,18 @@ def after_death(api: Api, worker_id: str, queue: str, task: str | None, started:
     """
     try:
         if task and started:
-            if end_task(api, task, "failed", f"lost: agent {worker_id} died"):
+            if end_task(client, task, "failed", f"lost: agent {worker_id} died"):
                 _log.warning("%s: its task %s is lost", worker_id, task)
         elif task:
-            return_task(api, task, queue)
+            return_task(client, task, queue)
             _log.warning("%s: its task %s, not yet started, is back in its queue", worker_id, task)
-        for stray in return_strays(api, queue):
+        for stray in return_strays(client, queue):
             _log.warning("task %s was in no queue and is back in %s", stray, queue)
     except ClearmlHpoError as error:
         _log.warning("%s: the server could not be told about its task: %s", worker_id, error)
 
 
-def after_stop(api: Api, worker_id: str, queue: str, task: str, started: bool) -> None:
+def after_stop(client: Client, worker_id: str, queue: str, task: str, started: bool) -> None:
     """Sees to the task with which an agent was stopped: it is shown as aborted, or put back if not yet started.
 
     The agent itself says that it was aborted. But the task's process, while it starts, says that it is in
@@ -46,54 +46,54 @@ def after_stop(api: Api, worker_id: str, queue: str, task: str, started: bool) -
     """
     try:
         if started:
-            end_task(api, task, "stopped", f"agent {worker_id} was stopped")
+            end_task(client, task, "stopped", f"agent {worker_id} was stopped")
         else:
-            return_task(api, task, queue)
+            return_task(client, task, queue)
     except ClearmlHpoError as error:
         _log.warning("%s: the server could not be told about task %s: %s", worker_id, task, error)
 
 
-def end_task(api: Api, task: str, action: str, reason: str) -> bool:
+def end_task(client: Client, task: str, action: str, reason: str) -> bool:
     """Ends a task that is still "in progress" as ``failed`` or ``stopped``; whether it was so."""
-    found = api.call("tasks.get_all", id=[task], only_fields=["status"])["tasks"]
+    found = client.call("tasks.get_all", id=[task], only_fields=["status"])["tasks"]
     if not found or found[0]["status"] != "in_progress":
         return False
-    api.call(f"tasks.{action}", task=task, force=True, status_reason=reason, status_message=reason)
+    client.call(f"tasks.{action}", task=task, force=True, status_reason=reason, status_message=reason)
     return True
 
 
-def return_task(api: Api, task: str, queue: str) -> None:
+def return_task(client: Client, task: str, queue: str) -> None:
     """Puts a task that an agent had taken but not started back to the front of its queue."""
-    api.call("tasks.reset", task=task, force=True)
-    api.call("tasks.enqueue", task=task, queue=queue)
+    client.call("tasks.reset", task=task, force=True)
+    client.call("tasks.enqueue", task=task, queue=queue)
     attempt(
-        lambda: api.call("queues.move_task_to_front", queue=queue, task=task),
+        lambda: client.call("queues.move_task_to_front", queue=queue, task=task),
         f"task {task} is last in its queue, not first",
     )
 
 
-def return_strays(api: Api, queue: str, settle_s: float = SETTLE_S) -> list[str]:
+def return_strays(client: Client, queue: str, settle_s: float = SETTLE_S) -> list[str]:
     """Puts back the tasks that an agent took from a queue and died before it told the server; their ids."""
-    strays = _strays(api, queue)
+    strays = _strays(client, queue)
     if strays:
         time.sleep(settle_s)
-        strays &= _strays(api, queue)
+        strays &= _strays(client, queue)
     for task in strays:
-        api.call("tasks.dequeue", task=task)
-        api.call("tasks.enqueue", task=task, queue=queue)
+        client.call("tasks.dequeue", task=task)
+        client.call("tasks.enqueue", task=task, queue=queue)
     return sorted(strays)
 
 
-def unregister(api: Api, worker_ids: set[str]) -> None:
+def unregister(client: Client, worker_ids: set[str]) -> None:
     """Takes workers that could not do so themselves off the server's list."""
-    for worker in api.call("workers.get_all")["workers"]:
+    for worker in client.call("workers.get_all")["workers"]:
         if worker["id"] in worker_ids:
-            api.call("workers.unregister", worker=worker["id"])
+            client.call("workers.unregister", worker=worker["id"])
 
 
-def _strays(api: Api, queue: str) -> set[str]:
+def _strays(client: Client, queue: str) -> set[str]:
     fields = ["id", "execution.queue"]
-    queued = api.call("tasks.get_all", status=["queued"], only_fields=fields)["tasks"]
+    queued = client.call("tasks.get_all", status=["queued"], only_fields=fields)["tasks"]
     mine = {str(task["id"]) for task in queued if (task.get("execution") or {}).get("queue") == queue}
-    entries = api.call("queues.get_by_id", queue=queue)["queue"].get("entries") or []
+    entries = client.call("queues.get_by_id", queue=queue)["queue"].get("entries") or []
     return mine - {str(entry["task"]) for entry in entries}

@@ -22,7 +22,7 @@ from types import FrameType
 from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.fleet import daemon, recovery
 from clearml_hpo.fleet.agent import Agent, Launch
-from clearml_hpo.fleet.api import Api, configured_server
+from clearml_hpo.fleet.client import Client, configured_server
 from clearml_hpo.fleet.leaving import leave
 from clearml_hpo.fleet.processes import identify
 from clearml_hpo.fleet.queues import Gates, attempt, queue_id, set_closed
@@ -39,13 +39,13 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """Runs the agents of one plan until it is told to stop."""
 
-    def __init__(self, folder: FleetFolder, plan: Plan, api: Api, *, parent: int | None = None) -> None:
+    def __init__(self, folder: FleetFolder, plan: Plan, client: Client, *, parent: int | None = None) -> None:
         self._folder = folder
         self._plan = plan
-        self._api = api
+        self._client = client
         self._parent = parent
-        self._queues = {name: queue_id(api, name) for name in {slot.queue for slot in plan.slots}}
-        self._gates = Gates(api, self._record)
+        self._queues = {name: queue_id(client, name) for name in {slot.queue for slot in plan.slots}}
+        self._gates = Gates(client, self._record)
         self._tmp = Path(tempfile.mkdtemp(prefix="clearml-hpo-"))
         self._agents = [Agent(launch, on_death=self._recover) for launch in launches(folder, plan, self._tmp)]
         self._recorded: Fleet | None = None
@@ -82,11 +82,11 @@ class Supervisor:
         yield from leave(agent, self._gates, queue, at_once=lambda: self.at_once)
         agent.tail.read()
         if agent.tail.task:
-            recovery.after_stop(self._api, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
+            recovery.after_stop(self._client, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
 
     def _recover(self, agent: Agent) -> None:
         queue = self._queues[agent.launch.slot.queue]
-        recovery.after_death(self._api, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
+        recovery.after_death(self._client, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
 
     def _watch_parent(self) -> None:
         now = time.monotonic()
@@ -114,11 +114,11 @@ class Supervisor:
         for agent in self._agents:
             agent.ended()
         for queue in self._gates.closed:
-            attempt(partial(set_closed, self._api, queue, False), f"queue {queue} stays closed")
+            attempt(partial(set_closed, self._client, queue, False), f"queue {queue} stays closed")
         for queue in self._queues.values():
-            attempt(partial(recovery.return_strays, self._api, queue), f"queue {queue} was not looked through")
+            attempt(partial(recovery.return_strays, self._client, queue), f"queue {queue} was not looked through")
         workers = {agent.launch.worker_id for agent in self._agents}
-        attempt(lambda: recovery.unregister(self._api, workers), "workers stay on the server's list")
+        attempt(lambda: recovery.unregister(self._client, workers), "workers stay on the server's list")
         shutil.rmtree(self._tmp, ignore_errors=True)
         self._folder.clear()
         _log.info("fleet %s has ended", self._plan.name)
@@ -136,7 +136,7 @@ def supervise(folder: FleetFolder, plan: Plan, *, parent: int | None = None) -> 
         AgentError: there is no server to work for.
         ApiError: the server refused to name or make the queue.
     """
-    supervisor = Supervisor(folder, plan, Api(plan.server or configured_server()), parent=parent)
+    supervisor = Supervisor(folder, plan, Client(plan.server or configured_server()), parent=parent)
     meanings = {signal.SIGUSR1: False, signal.SIGTERM: True, signal.SIGINT: True, signal.SIGHUP: True}
     with _signals(meanings, supervisor.stop):
         supervisor.run()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from clearml_hpo import fleet
-from clearml_hpo.fleet.api import Api
+from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.logtail import last_lines
 from clearml_hpo.fleet.processes import session_members
 from clearml_hpo.settings import ServerAddress
@@ -30,7 +30,7 @@ class Tasks:
     """Makes and looks at tasks, as a person at the web page does."""
 
     def __init__(self, address: ServerAddress) -> None:
-        self.api = Api(address)
+        self.client = Client(address)
 
     def make(self, script: str, name: str = "trial") -> str:
         body = {
@@ -38,27 +38,27 @@ class Tasks:
             "type": "training",
             "script": {"entry_point": "trial.py", "working_dir": ".", "diff": script, "binary": "python3"},
         }
-        return str(self.api.call("tasks.create", **body)["id"])
+        return str(self.client.call("tasks.create", **body)["id"])
 
     def enqueue(self, task: str, queue: str) -> None:
-        self.api.call("tasks.enqueue", task=task, queue_name=queue)
+        self.client.call("tasks.enqueue", task=task, queue_name=queue)
 
     def look(self, task: str, *fields: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.call("tasks.get_by_id", task=task)["task"]
+        found: dict[str, Any] = self.client.call("tasks.get_by_id", task=task)["task"]
         return found
 
     def status(self, task: str) -> str:
         return str(self.look(task)["status"])
 
     def waiting(self, queue: str) -> list[str]:
-        found = self.api.call("queues.get_all", name=f"^{queue}$")["queues"]
+        found = self.client.call("queues.get_all", name=f"^{queue}$")["queues"]
         return [entry["task"] for entry in found[0]["entries"]] if found else []
 
     def tags(self, queue: str) -> list[str]:
-        return list(self.api.call("queues.get_all", name=f"^{queue}$")["queues"][0]["tags"])
+        return list(self.client.call("queues.get_all", name=f"^{queue}$")["queues"][0]["tags"])
 
     def workers(self) -> set[str]:
-        return {worker["id"] for worker in self.api.call("workers.get_all")["workers"]}
+        return {worker["id"] for worker in self.client.call("workers.get_all")["workers"]}
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_a_clone_completes_and_the_fleet_says_so(
         _up(home, address, fleet.plan_slots(queue=queue, cpu=2), name)
 
     template = tasks.make(LOGGING)
-    clone = tasks.api.call("tasks.clone", task=template, new_task_name="clone")["id"]
+    clone = tasks.client.call("tasks.clone", task=template, new_task_name="clone")["id"]
     tasks.enqueue(clone, queue)
     eventually(lambda: tasks.status(clone) in ("completed", "failed"), "the clone ends")
     done = tasks.look(clone)

@@ -37,7 +37,7 @@ def settings(home: Path) -> Settings:
 
 
 def _names(tasks: Tasks) -> set[str]:
-    return {queue["name"] for queue in tasks.api.call("queues.get_all", only_fields=["name"])["queues"]}
+    return {queue["name"] for queue in tasks.client.call("queues.get_all", only_fields=["name"])["queues"]}
 
 
 def test_each_run_has_a_queue_of_its_own_until_its_end(
@@ -80,7 +80,7 @@ def test_what_a_killed_run_left_in_its_queue_is_not_run(
     settings: Settings, address: ServerAddress, tasks: Tasks, queue: str
 ) -> None:
     left = f"{queue}-local-{os.getpid()}"  # a pid comes round again
-    tasks.api.call("queues.create", name=left)
+    tasks.client.call("queues.create", name=left)
     task = tasks.make(LONG)
     tasks.enqueue(task, left)
     with local_agents(settings, address, queue, 1, lambda text: None) as own:

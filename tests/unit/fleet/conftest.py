@@ -35,7 +35,7 @@ class Clock:
         return self.now
 
 
-class FakeApi:
+class FakeClient:
     """A server of one queue, as far as the fleet asks it."""
 
     def __init__(self) -> None:
@@ -95,8 +95,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def api() -> FakeApi:
-    return FakeApi()
+def client() -> FakeClient:
+    return FakeClient()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from clearml_hpo.fleet import control
 from clearml_hpo.fleet.processes import ProcessId, identify
 from clearml_hpo.fleet.queues import CLOSED
 from clearml_hpo.fleet.state import FleetFolder
-from tests.unit.fleet.conftest import FakeApi
+from tests.unit.fleet.conftest import FakeClient
 
 SLOTS = fleet.plan_slots(queue="trials", cpu=1)
 
@@ -51,29 +51,29 @@ def test_a_running_fleet_whose_agent_was_given_up_is_said_and_left(tmp_path: Pat
 
 
 def test_a_recycled_pid_is_not_a_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "_tell_server", lambda fleet, api: None)
+    monkeypatch.setattr(control, "_tell_server", lambda fleet, client: None)
     monkeypatch.setattr(control, "configured_server", lambda: None)
-    monkeypatch.setattr(control, "Api", lambda address: None)
+    monkeypatch.setattr(control, "Client", lambda address: None)
     _running(tmp_path, ProcessId(os.getpid(), 1.0))
     assert fleet.status(tmp_path) is None
     assert FleetFolder(tmp_path, "default").read_fleet() is None
 
 
 def test_what_a_killed_supervisor_left_on_the_server_is_put_right(
-    tmp_path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, client: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "configured_server", lambda: None)
-    monkeypatch.setattr(control, "Api", lambda address: api)
+    monkeypatch.setattr(control, "Client", lambda address: client)
     agent = fleet.AgentState(SLOTS[0], "host:cpu0", "busy", None, 0, "t", tmp_path / "cpu0.log")
     folder = FleetFolder(tmp_path, "default")
     folder.write_fleet(fleet.Fleet("default", ProcessId(os.getpid(), 1.0), (agent,), gates=("q1",)))
-    api.queue["tags"] = ["mine", CLOSED]
-    api.tasks = {"t": "in_progress"}
-    api.workers = ["host:cpu0", "other:cpu0"]
+    client.queue["tags"] = ["mine", CLOSED]
+    client.tasks = {"t": "in_progress"}
+    client.workers = ["host:cpu0", "other:cpu0"]
     assert fleet.status(tmp_path) is None
-    assert api.queue["tags"] == ["mine"]
-    assert [body["task"] for body in api.named("tasks.failed")] == ["t"]
-    assert api.named("workers.unregister") == [{"worker": "host:cpu0"}]
+    assert client.queue["tags"] == ["mine"]
+    assert [body["task"] for body in client.named("tasks.failed")] == ["t"]
+    assert client.named("workers.unregister") == [{"worker": "host:cpu0"}]
 
 
 def test_old_logs_of_passing_fleets_are_forgotten(tmp_path: Path) -> None:

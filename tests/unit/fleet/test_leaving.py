@@ -9,7 +9,7 @@ import pytest
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.leaving import PATIENCE_S, leave
 from clearml_hpo.fleet.queues import CLOSED, Gates
-from tests.unit.fleet.conftest import Clock, FakeApi, eventually
+from tests.unit.fleet.conftest import Clock, FakeClient, eventually
 
 Make = Callable[..., Agent]
 IDLE = "while True: idle(); time.sleep(0.05)"
@@ -26,8 +26,8 @@ DEAF = "say('task 11aa pulled from q1 by worker host:cpu0'); time.sleep(600)"
 
 
 @pytest.fixture
-def gates(api: FakeApi) -> Gates:
-    return Gates(api, lambda: None)  # type: ignore[arg-type]
+def gates(client: FakeClient) -> Gates:
+    return Gates(client, lambda: None)  # type: ignore[arg-type]
 
 
 def _started(agent: Agent, ready: Callable[[], object]) -> None:
@@ -42,32 +42,32 @@ def _run_out(departure: Iterator[None]) -> None:
     eventually(lambda: next(departure, "out") == "out")
 
 
-def test_an_idle_agent_is_terminated_behind_a_closed_gate(make_agent: Make, gates: Gates, api: FakeApi) -> None:
+def test_an_idle_agent_is_terminated_behind_a_closed_gate(make_agent: Make, gates: Gates, client: FakeClient) -> None:
     agent = make_agent(IDLE)
     _started(agent, lambda: agent.tail.idle)
     _run_out(leave(agent, gates, "q1", at_once=lambda: False))
     assert agent.phase == "ended"
-    assert [body["tags"] for body in api.named("queues.update")] == [["mine", CLOSED], ["mine"]]
+    assert [body["tags"] for body in client.named("queues.update")] == [["mine", CLOSED], ["mine"]]
     assert agent.launch.log.read_text().endswith("terminated\n")
 
 
-def test_a_busy_agent_ends_its_task_first(make_agent: Make, gates: Gates, api: FakeApi) -> None:
+def test_a_busy_agent_ends_its_task_first(make_agent: Make, gates: Gates, client: FakeClient) -> None:
     agent = make_agent(BUSY)
     _started(agent, lambda: agent.task_process())
     departure = leave(agent, gates, "q1", at_once=lambda: False)
     for _ in range(10):
         next(departure)
     assert (agent.phase, agent.state.task) == ("leaving", "11aa")
-    assert not api.named("queues.update")  # others work on while the task runs
+    assert not client.named("queues.update")  # others work on while the task runs
     task = agent.task_process()
     assert task is not None
     task.terminate()
     _run_out(departure)
     assert "DONE: Running task '11aa'" in agent.launch.log.read_text()
-    assert api.queue["tags"] == ["mine"]
+    assert client.queue["tags"] == ["mine"]
 
 
-def test_at_once_terminates_a_busy_agent(make_agent: Make, gates: Gates, api: FakeApi) -> None:
+def test_at_once_terminates_a_busy_agent(make_agent: Make, gates: Gates, client: FakeClient) -> None:
     agent = make_agent(BUSY)
     _started(agent, lambda: agent.task_process())
     impatient = False
@@ -77,7 +77,7 @@ def test_at_once_terminates_a_busy_agent(make_agent: Make, gates: Gates, api: Fa
     _run_out(departure)
     assert agent.phase == "ended"
     assert "DONE" not in agent.launch.log.read_text()
-    assert not api.named("queues.update")
+    assert not client.named("queues.update")
 
 
 def test_at_once_has_limited_patience_with_an_agent_that_says_nothing(
@@ -108,25 +108,25 @@ def test_an_agent_that_does_not_heed_the_signal_is_killed(make_agent: Make, gate
     assert gates.closed == ()
 
 
-def test_a_server_that_refuses_does_not_keep_an_agent(make_agent: Make, gates: Gates, api: FakeApi) -> None:
-    api.refuse = {"queues.update"}
+def test_a_server_that_refuses_does_not_keep_an_agent(make_agent: Make, gates: Gates, client: FakeClient) -> None:
+    client.refuse = {"queues.update"}
     agent = make_agent(IDLE)
     _started(agent, lambda: agent.tail.idle)
     _run_out(leave(agent, gates, "q1", at_once=lambda: False))
     assert agent.phase == "ended"
 
 
-def test_two_holders_share_a_gate(gates: Gates, api: FakeApi) -> None:
+def test_two_holders_share_a_gate(gates: Gates, client: FakeClient) -> None:
     with gates.hold("q1"):
         with gates.hold("q1"):
             assert gates.closed == ("q1",)
-        assert api.queue["tags"] == ["mine", CLOSED]
+        assert client.queue["tags"] == ["mine", CLOSED]
     assert gates.closed == ()
-    assert api.queue["tags"] == ["mine"]
+    assert client.queue["tags"] == ["mine"]
 
 
-def test_a_gate_is_recorded_before_it_is_closed(api: FakeApi) -> None:
+def test_a_gate_is_recorded_before_it_is_closed(client: FakeClient) -> None:
     recorded: list[tuple[tuple[str, ...], int]] = []
-    gates = Gates(api, lambda: recorded.append((gates.closed, len(api.calls))))  # type: ignore[arg-type]
+    gates = Gates(client, lambda: recorded.append((gates.closed, len(client.calls))))  # type: ignore[arg-type]
     with gates.hold("q1"):
         assert recorded == [(("q1",), 0)]

@@ -14,7 +14,7 @@ import pytest
 from clearml_hpo.fleet import AgentSlot, daemon, supervisor
 from clearml_hpo.fleet.state import AgentState, FleetFolder, Plan
 from clearml_hpo.fleet.supervisor import Supervisor, worker_id
-from tests.unit.fleet.conftest import FakeApi, command, eventually
+from tests.unit.fleet.conftest import FakeClient, command, eventually
 
 PLAN = Plan("default", (AgentSlot("cpu0", "trials"), AgentSlot("cpu1", "trials")))
 Running = Callable[..., Supervisor]
@@ -31,12 +31,14 @@ def folder(tmp_path: Path) -> FleetFolder:
 
 
 @pytest.fixture
-def running(folder: FleetFolder, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Supervisor]]:
+def running(
+    folder: FleetFolder, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Supervisor]]:
     threads = []
 
     def run(body: str, parent: int | None = None) -> Supervisor:
         monkeypatch.setattr(daemon, "command", lambda slot: command(body))
-        subject = Supervisor(folder, PLAN, api, parent=parent)  # type: ignore[arg-type]
+        subject = Supervisor(folder, PLAN, client, parent=parent)  # type: ignore[arg-type]
         thread = threading.Thread(target=subject.run)
         thread.start()
         threads.append((subject, thread))
@@ -59,19 +61,19 @@ def _all(folder: FleetFolder, phase: str) -> bool:
     return bool(agents) and all(agent.phase == phase for agent in agents)
 
 
-def test_it_runs_and_ends_without_a_trace(running: Running, folder: FleetFolder, api: FakeApi) -> None:
+def test_it_runs_and_ends_without_a_trace(running: Running, folder: FleetFolder, client: FakeClient) -> None:
     subject = running(IDLE)
     eventually(lambda: _all(folder, "idle"))
     fleet = folder.read_fleet()
     assert fleet is not None and fleet.pid == os.getpid()
     assert fleet.tmp is not None and fleet.tmp.is_dir()
-    api.workers = [agent.worker_id for agent in fleet.agents]
+    client.workers = [agent.worker_id for agent in fleet.agents]
     subject.stop(at_once=False)
     eventually(lambda: folder.read_fleet() is None)
     assert not any(psutil.pid_exists(agent.pid) for agent in fleet.agents if agent.pid)
     assert not fleet.tmp.exists()
-    assert api.queue["tags"] == ["mine"]
-    assert len(api.named("workers.unregister")) == 2
+    assert client.queue["tags"] == ["mine"]
+    assert len(client.named("workers.unregister")) == 2
 
 
 def test_a_killed_daemon_is_replaced_and_said_so(
@@ -88,13 +90,15 @@ def test_a_killed_daemon_is_replaced_and_said_so(
     assert "exit status -9" in _agents(folder)[1].note
 
 
-def test_a_task_aborted_with_its_agent_is_not_left_running(running: Running, folder: FleetFolder, api: FakeApi) -> None:
+def test_a_task_aborted_with_its_agent_is_not_left_running(
+    running: Running, folder: FleetFolder, client: FakeClient
+) -> None:
     subject = running(BUSY)
     eventually(lambda: _all(folder, "busy"))
-    api.tasks = {"11aa": "in_progress"}
+    client.tasks = {"11aa": "in_progress"}
     subject.stop(at_once=True)
     eventually(lambda: folder.read_fleet() is None)
-    assert {body["task"] for body in api.named("tasks.stopped")} == {"11aa"}
+    assert {body["task"] for body in client.named("tasks.stopped")} == {"11aa"}
 
 
 def test_it_ends_with_its_parent(running: Running, folder: FleetFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ print(json.dumps([env["api." + n].get() or config.get("api." + n, "") for n in n
 """
 
 
-class Api:
+class Client:
     """One server, logged in to at the first call."""
 
     def __init__(self, address: ServerAddress) -> None:
