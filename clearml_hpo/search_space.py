@@ -34,7 +34,7 @@ class Int:
     def parse(self, text: str) -> Value:
         """The value that ``text`` stands for; raises ValueError."""
         number = float(text)
-        if number != int(number):
+        if not number.is_integer():
             raise ValueError(f"{text!r} is not a whole number")
         return int(number)
 

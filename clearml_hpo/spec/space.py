@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,13 +46,13 @@ def _parameter(definition: Any) -> Parameter:
             return Constant(definition)
         raise _FieldError(f"expected a value, or keys such as {{type: float, low: 0, high: 1}}; found {definition!r}")
     kind = definition.get("type")
-    if kind not in _KEYS:
+    if not isinstance(kind, str) or kind not in _KEYS:
         raise _FieldError(f"type is {kind!r}{nearest(str(kind), _KEYS)}; one of: {', '.join(_KEYS)}")
     for key in definition:
         if key not in _KEYS[kind]:
             raise _FieldError(f"unknown key{nearest(str(key), _KEYS[kind])}; allowed: {', '.join(_KEYS[kind])}", key)
     for key in _REQUIRED[kind]:
-        if key not in definition:
+        if definition.get(key) is None:
             raise _FieldError(f"{key} is missing")
     try:
         return _build_parameter(kind, definition)
@@ -70,7 +71,8 @@ def _build_parameter(kind: str, definition: Mapping[str, Any]) -> Parameter:
             if not isinstance(choice, (int, float, str, bool, type(None))):
                 raise _FieldError(f"a choice is text, a number, true, false or null; found {choice!r}", "choices")
         return Categorical(tuple(choices))
-    log = definition.get("log", False)
+    log = definition.get("log")
+    log = False if log is None else log
     if not isinstance(log, bool):
         raise _FieldError(f"expected true or false, found {log!r}", "log")
     whole = kind == "int"
@@ -83,13 +85,18 @@ def _build_parameter(kind: str, definition: Mapping[str, Any]) -> Parameter:
 
 
 def _number(given: Any, key: str, *, whole: bool) -> int | float:
-    if isinstance(given, str):  # YAML 1.1 reads 1e-3 as text
-        try:
-            given = float(given)
-        except ValueError:
-            raise _FieldError(f"expected a number, found {given!r}", key) from None
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
+    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
         raise _FieldError(f"expected a number, found {given!r}", key)
-    if whole and given != int(given):
-        raise _FieldError(f"expected a whole number, found {given!r}", key)
-    return int(given) if whole else float(given)
+    try:
+        number = float(given)  # of a text too: YAML 1.1 reads 1e-3 as one
+    except ValueError:
+        raise _FieldError(f"expected a number, found {given!r}", key) from None
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _FieldError(f"expected a finite number, found {number}", key)
+    if not whole:
+        return number
+    if not number.is_integer():
+        raise _FieldError(f"expected a whole number, found {number!r}", key)
+    return given if isinstance(given, int) else int(number)

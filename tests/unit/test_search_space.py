@@ -47,6 +47,12 @@ def test_a_value_survives_the_way_through_text_with_its_type(distribution, value
     assert distribution.contains(back)
 
 
+@pytest.mark.parametrize("text", ["inf", "nan", "1.5", "one", ""])
+def test_what_is_no_whole_number_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        Int(1, 9).parse(text)
+
+
 @pytest.mark.parametrize(
     ("distribution", "value"),
     [
