@@ -1,4 +1,4 @@
-"""A server, fleets that end with the test, and tasks for them."""
+"""A server, fleets that end with the test, and tasks for them; a fake server, and agents whose daemons are fake."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ import psutil
 import pytest
 
 from clearml_hpo import fleet
+from clearml_hpo.fleet.agent import Agent, Launch
 from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.logtail import last_lines
-from clearml_hpo.fleet.processes import session_members
+from clearml_hpo.fleet.processes import end_session, session_members
 from clearml_hpo.settings import ServerAddress
+from tests.unit.fleet.fake_client import FakeClient
+
+from .fake_daemons import SLOT, Clock, command
 
 DEADLINE_S = 180.0
 
 
-def eventually(happened: Callable[[], object], what: str, timeout_s: float = DEADLINE_S) -> None:
+def eventually(
+    happened: Callable[[], object], what: str = "what the test waits for", timeout_s: float = DEADLINE_S
+) -> None:
     deadline = time.monotonic() + timeout_s
     while not happened():
         assert time.monotonic() < deadline, f"did not happen in {timeout_s:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 class Tasks:
@@ -103,3 +109,30 @@ def assert_nothing_left(running: fleet.Fleet) -> None:
     for agent in running.agents:
         assert agent.pid is None or session_members(agent.pid) == []
     assert running.tmp is None or not running.tmp.exists()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def make_agent(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Agent]]:
+    agents: list[Agent] = []
+
+    def make(body: str, **options: Any) -> Agent:
+        launch = Launch(SLOT, "host:cpu0", command(body), {}, tmp_path / "agent.log")
+        agents.append(Agent(launch, clock=clock, **options))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        process = agent.state.process
+        if process is not None:
+            end_session(process, grace_s=0)
+        agent.ended()

@@ -12,7 +12,8 @@ from clearml_hpo.fleet import control
 from clearml_hpo.fleet.processes import ProcessId, identify
 from clearml_hpo.fleet.queues import CLOSED
 from clearml_hpo.fleet.state import FleetFolder
-from tests.unit.fleet.conftest import FakeClient
+
+from .fake_client import FakeClient
 
 SLOTS = fleet.plan_slots(queue="trials", cpu=1)
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from clearml_hpo.fleet import recovery
-from tests.unit.fleet.conftest import FakeClient
+
+from .fake_client import FakeClient
 
 
 def _after_death(client: FakeClient, task: str | None, started: bool) -> None:

@@ -13,8 +13,11 @@ import pytest
 
 from clearml_hpo.fleet import AgentSlot, daemon, supervisor
 from clearml_hpo.fleet.state import AgentState, FleetFolder, Plan
-from clearml_hpo.fleet.supervisor import Supervisor, worker_id
-from tests.unit.fleet.conftest import FakeClient, command, eventually
+from clearml_hpo.fleet.supervisor import Supervisor
+from tests.unit.fleet.fake_client import FakeClient
+
+from .conftest import eventually
+from .fake_daemons import command
 
 PLAN = Plan("default", (AgentSlot("cpu0", "trials"), AgentSlot("cpu1", "trials")))
 Running = Callable[..., Supervisor]
@@ -106,9 +109,3 @@ def test_it_ends_with_its_parent(running: Running, folder: FleetFolder, monkeypa
     running(IDLE, parent=os.getppid() + 1)
     eventually(lambda: folder.read_fleet() is not None)
     eventually(lambda: folder.read_fleet() is None)
-
-
-def test_worker_ids_of_fleets_differ() -> None:
-    slot = PLAN.slots[0]
-    assert worker_id("default", slot).endswith(":cpu0")
-    assert worker_id("demo", slot).endswith(":demo-cpu0")

@@ -8,7 +8,9 @@ import psutil
 
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.restarts import GIVE_UP_AFTER, QUICK_S
-from tests.unit.fleet.conftest import Clock, eventually
+
+from .conftest import eventually
+from .fake_daemons import Clock
 
 Make = Callable[..., Agent]
 ENDLESS = "idle()\nwhile True: time.sleep(0.02); idle()"

@@ -9,7 +9,10 @@ import pytest
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.leaving import PATIENCE_S, leave
 from clearml_hpo.fleet.queues import CLOSED, Gates
-from tests.unit.fleet.conftest import Clock, FakeClient, eventually
+from tests.unit.fleet.fake_client import FakeClient
+
+from .conftest import eventually
+from .fake_daemons import Clock
 
 Make = Callable[..., Agent]
 IDLE = "while True: idle(); time.sleep(0.05)"
@@ -114,19 +117,3 @@ def test_a_server_that_refuses_does_not_keep_an_agent(make_agent: Make, gates: G
     _started(agent, lambda: agent.tail.idle)
     _run_out(leave(agent, gates, "q1", at_once=lambda: False))
     assert agent.phase == "ended"
-
-
-def test_two_holders_share_a_gate(gates: Gates, client: FakeClient) -> None:
-    with gates.hold("q1"):
-        with gates.hold("q1"):
-            assert gates.closed == ("q1",)
-        assert client.queue["tags"] == ["mine", CLOSED]
-    assert gates.closed == ()
-    assert client.queue["tags"] == ["mine"]
-
-
-def test_a_gate_is_recorded_before_it_is_closed(client: FakeClient) -> None:
-    recorded: list[tuple[tuple[str, ...], int]] = []
-    gates = Gates(client, lambda: recorded.append((gates.closed, len(client.calls))))  # type: ignore[arg-type]
-    with gates.hold("q1"):
-        assert recorded == [(("q1",), 0)]

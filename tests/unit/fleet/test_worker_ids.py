@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from clearml_hpo.fleet import AgentSlot
+from clearml_hpo.fleet.supervisor import worker_id
+
+
+def test_worker_ids_of_fleets_differ() -> None:
+    slot = AgentSlot("cpu0", "trials")
+    assert worker_id("default", slot).endswith(":cpu0")
+    assert worker_id("demo", slot).endswith(":demo-cpu0")
