@@ -79,9 +79,11 @@ def apply_override(data: dict[Any, Any], marks: Marks, override: str) -> None:
     for depth, parent in enumerate(parents):
         if isinstance(target.get(parent), str) and depth == 0 and parent in ("sampler", "pruner"):
             target[parent] = name_alone(target[parent])
-        target = target.setdefault(parent, {})
-        if not isinstance(target, dict):
+        child = target.get(parent)
+        if not isinstance(child, (dict, type(None))):
             raise InputError(f"{where}: {parent} holds a value, not keys")
+        target[parent] = dict(child or {})  # a copy: YAML may have put it in a second place too, by an alias
+        target = target[parent]
     target[last] = value
     path = (*parents, last)
     for known in [p for p in marks if p[: len(path)] == path]:

@@ -29,6 +29,14 @@ Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, given: Any) -> Any:
+        """A block whose lines are all commented out is null in YAML."""
+        if not isinstance(given, dict):
+            return given
+        return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
+
 
 class TemplateSpec(_Strict):
     """What is trained: a script, a task by id, or a task by project and name."""
