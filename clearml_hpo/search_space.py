@@ -90,8 +90,13 @@ class Categorical:
     def __post_init__(self) -> None:
         if not self.choices:
             raise ValueError("choices is empty")
-        if len({(type(choice), choice) for choice in self.choices}) < len(self.choices):
-            raise ValueError("choices has the same value twice")
+        texts: dict[str, Value] = {}
+        for choice in self.choices:
+            text = as_text(choice)
+            if text in texts:
+                pair = f"{texts[text]!r} and {choice!r}"
+                raise ValueError(f"choices has {pair}: both are {text!r} on the server and cannot be told apart")
+            texts[text] = choice
 
     def parse(self, text: str) -> Value:
         """The choice that is written as ``text``; raises ValueError."""

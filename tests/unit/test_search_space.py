@@ -20,7 +20,10 @@ from clearml_hpo.search_space import Categorical, Constant, Float, Int, SearchSp
         (lambda: Int(1, 8, step=0), "above 0"),
         (lambda: Float(0.0, math.inf), "finite"),
         (lambda: Categorical(()), "empty"),
-        (lambda: Categorical(("a", "a")), "twice"),
+        (lambda: Categorical(("a", "a")), "'a' and 'a': both are 'a' on the server"),
+        (lambda: Categorical((1, "1")), "1 and '1': both are '1' on the server"),
+        (lambda: Categorical((None, "")), "None and '': both are '' on the server"),
+        (lambda: Categorical((True, "True")), "True and 'True': both are 'True' on the server"),
     ],
 )
 def test_impossible_ranges_are_refused(make, said):
