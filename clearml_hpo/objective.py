@@ -18,11 +18,13 @@ class MetricSummary:
         last: the value reported last.
         min: the smallest value so far.
         max: the largest value so far.
+        count: how often it was reported; older servers do not say, then 0.
     """
 
     last: float
     min: float
     max: float
+    count: int = 0
 
 
 @dataclass(frozen=True)

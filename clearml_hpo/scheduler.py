@@ -17,6 +17,7 @@ from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.objective import Objective
+from clearml_hpo.patience import Patience
 from clearml_hpo.search_space import Params, Value
 from clearml_hpo.study import Study
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
@@ -24,7 +25,6 @@ from clearml_hpo.trial import Trial, TrialState, best_trial
 
 _LOOK_AT_WORKERS_S = 60.0
 _LOOK_FOR_FIRST_WORKER_S = 10.0
-_LONGEST_WAIT_S = 60.0
 _DUPLICATES_IN_A_ROW = 20
 _COMPLETED = ("completed", "published", "closed")
 
@@ -100,7 +100,12 @@ class Scheduler:
         self._trials: dict[int, Trial] = {}
         self._first: deque[Params] = deque()
         self._stopping: dict[int, tuple[TrialState, str]] = {}
+        self._asked_to_stop: set[int] = set()
+        self._is_stopped = self._takes_back = False
+        self._unsubmitted: deque[Trial] = deque()
+        self._progress: dict[int, object] = {}
         self._reported: dict[int, int] = {}
+        self._running_since: dict[int, float] = {}
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -144,39 +149,40 @@ class Scheduler:
         Raises:
             ApiError: the server refused a call for good.
         """
-        wait_s = poll_s
+        patience = Patience(poll_s, self._on_note)
         goes_on = True
         while goes_on and not stopped.is_set():
             try:
                 goes_on = self.step()
-                wait_s = poll_s
+                patience.succeeded()
             except ApiError as error:
-                if error.code < 500 and error.code != 429:
-                    raise
-                wait_s = min(2 * wait_s, max(poll_s, _LONGEST_WAIT_S))
-                self._on_note(f"{error}; asking again in {wait_s:.0f} s")
+                patience.failed(error)
             on_step()
             if goes_on:
-                stopped.wait(wait_s)
+                stopped.wait(patience.wait_s)
 
     def step(self) -> bool:
-        """One round; False once nothing is live and nothing more will be launched."""
+        """One round; False once nothing is live and nothing more will be launched.
+
+        A call that fails leaves everything as it was before it: the next step takes it up again.
+        """
         self._look_at_workers()
         self._observe()
-        if not self.ended:
+        if not self._is_stopped:
             self._spend()
+        self._act()
         if not self.ended:
             self._launch()
         return bool(self.live) or not self.ended
 
     def stop(self, reason: str, *, abort: bool = True) -> None:
-        """Launches no more; takes back what waits and, if ``abort``, ends what runs. Steps on to see it happen."""
+        """Has the next step launch no more, take back what waits and, if ``abort``, end what runs."""
         self.ended = self.ended or reason
-        waiting = [trial for trial in self.live if trial.state is TrialState.QUEUED]
-        self._executor.withdraw([trial.task_id for trial in waiting])
+        self._is_stopped = self._takes_back = True
         if abort:
             # A trial that waited a moment ago may have been taken by an agent since; stopping it is right either way.
-            self._end_early(self.live, TrialState.ABORTED, reason)
+            for trial in self.live:
+                self._end_early(trial, TrialState.ABORTED, reason)
 
     # --- observing ---------------------------------------------------------------------------------------------------
 
@@ -211,17 +217,14 @@ class Scheduler:
     def _histories(
         self, live: Sequence[Trial], snapshots: Mapping[str, TaskSnapshot]
     ) -> Mapping[str, Sequence[tuple[int, float]]]:
-        """Histories of the trials that moved, if the pruner has a use for them."""
-        if not self._study.prunes:
+        """Histories of the trials whose objective moved, if anybody has a use for them."""
+        if not self._study.prunes and self.policy.limits.max_iterations is None:
             return {}
-        moved = [
-            trial.task_id
-            for trial in live
-            if (seen := snapshots.get(trial.task_id)) is not None
-            and seen.summary is not None
-            and (seen.iteration != trial.iteration or seen.status != "in_progress")
-        ]
-        return self._tasks.histories(moved) if moved else {}
+        seen = {t.number: _progress(s) for t in live if (s := snapshots.get(t.task_id)) is not None and s.summary}
+        moved = [t for t in live if t.number in seen and seen[t.number] != self._progress.get(t.number)]
+        histories = self._tasks.histories([trial.task_id for trial in moved]) if moved else {}
+        self._progress.update(seen)
+        return histories
 
     def _report(self, trial: Trial, history: Sequence[tuple[int, float]]) -> bool:
         """Shows the pruner every step that it has not seen; True if it would have pruned at one of them."""
@@ -245,6 +248,8 @@ class Scheduler:
             ended_at=snapshot.ended_at,
         )
         self._trials[trial.number] = seen
+        if seen.state is TrialState.RUNNING:
+            self._running_since.setdefault(trial.number, self._clock())
         if seen.state is not trial.state:
             self._on_trial(seen)
         return seen
@@ -277,18 +282,30 @@ class Scheduler:
         if trial.number in self._stopping or trial.state is not TrialState.RUNNING:
             return
         if wants_pruning:
-            self._tasks.mark(trial.task_id, state="pruned")
-            self._end_early([trial], TrialState.PRUNED, f"pruned at iteration {self._reported[trial.number]}")
+            self._end_early(trial, TrialState.PRUNED, f"pruned at iteration {self._reported[trial.number]}")
         elif limits.time_s is not None and running_s > limits.time_s:
-            self._end_early([trial], TrialState.COMPLETED, f"stopped after {limits.time_s:g} s")
-        elif limits.max_iterations is not None and trial.iteration > limits.max_iterations:
-            self._end_early([trial], TrialState.COMPLETED, f"stopped after {limits.max_iterations} iterations")
+            self._end_early(trial, TrialState.COMPLETED, f"stopped after {limits.time_s:g} s")
+        elif limits.max_iterations is not None and self._reported.get(trial.number, 0) > limits.max_iterations:
+            self._end_early(trial, TrialState.COMPLETED, f"stopped after {limits.max_iterations} iterations")
 
-    def _end_early(self, trials: Sequence[Trial], state: TrialState, reason: str) -> None:
-        self._stopping.update({trial.number: (state, reason) for trial in trials})
-        self._executor.abort([trial.task_id for trial in trials], reason)
+    def _end_early(self, trial: Trial, state: TrialState, reason: str) -> None:
+        """Notes the wish; :meth:`_act` makes the call. The first reason counts."""
+        self._stopping.setdefault(trial.number, (state, reason))
+
+    def _act(self) -> None:
+        """Makes the calls that :meth:`stop` and the limits wish for, until each has succeeded."""
+        if self._takes_back:
+            self._executor.withdraw([trial.task_id for trial in self.live if trial.state is TrialState.QUEUED])
+            self._takes_back = False
+        wanted = [t for t in self.live if t.number in self._stopping and t.number not in self._asked_to_stop]
+        for reason in dict.fromkeys(self._stopping[trial.number][1] for trial in wanted):
+            trials = [trial for trial in wanted if self._stopping[trial.number][1] == reason]
+            self._executor.abort([trial.task_id for trial in trials], reason)
+            self._asked_to_stop |= {trial.number for trial in trials}
 
     def _end(self, trial: Trial, state: TrialState, reason: str) -> None:
+        if state is TrialState.PRUNED:
+            self._tasks.mark(trial.task_id, state=state.value)
         ended = replace(trial, state=state, reason=reason, ended_at=trial.ended_at or self._clock())
         self._trials[trial.number] = ended
         self._tell(trial.number, ended)
@@ -305,9 +322,11 @@ class Scheduler:
     # --- spending and launching --------------------------------------------------------------------------------------
 
     def _running_s(self, trial: Trial) -> float:
-        if trial.started_at is None:
-            return 0.0
-        return (trial.ended_at or self._clock()) - trial.started_at
+        """By the server's clock if the trial has ended, else by our own: the two may differ."""
+        if trial.duration is not None:
+            return trial.duration
+        since = self._running_since.get(trial.number)
+        return 0.0 if since is None else self._clock() - since
 
     def _spend(self) -> None:
         compute_s = sum(self._running_s(trial) for trial in self.trials)
@@ -316,6 +335,8 @@ class Scheduler:
             self.stop(spent)
 
     def _launch(self) -> None:
+        while self._unsubmitted:
+            self._submit(self._unsubmitted[0])
         while self._free_slots() > 0:
             if self.policy.budget.trials is not None and len(self._trials) >= self.policy.budget.trials:
                 self.ended = f"the budget of {self.policy.budget.trials} trials is used up"
@@ -324,13 +345,24 @@ class Scheduler:
             params = self._next_params(number)
             if params is None:
                 if not self.live:
-                    self.ended = "every point that the sampler proposes was tried"
+                    self.ended = "every point of the search space was tried"
                 return
             try:
-                self._start(number, params)
+                task_id = self._tasks.create(number, 1, params)
             except BaseException:
                 self._study.fail(number)
                 raise
+            if self._first:
+                self._first.popleft()
+            self._unsubmitted.append(Trial(number, dict(params), task_id))
+            self._submit(self._unsubmitted[0])
+
+    def _submit(self, trial: Trial) -> None:
+        """Has a trial run whose task exists."""
+        self._executor.submit(trial.task_id)
+        self._unsubmitted.popleft()
+        queued = self._trials[trial.number] = replace(trial, queued_at=self._clock())
+        self._on_trial(queued)
 
     def _free_slots(self) -> int:
         at_once = self.policy.concurrency or max(1, self.workers)
@@ -339,26 +371,27 @@ class Scheduler:
         return at_once + waiting - len(self.live)
 
     def _next_params(self, number: int) -> Mapping[str, Value] | None:
-        """A point that was not tried yet; None if the sampler keeps repeating itself."""
+        """A point that was not tried yet; None if there is none left."""
         if self._first:
-            params = dict(self._first.popleft())
+            params = dict(self._first[0])
             self._study.add(number, params)
             return params
         tried = {_key(trial.params): trial for trial in self.trials}
+        if len(tried) >= self._study.points:
+            return None
         for _ in range(_DUPLICATES_IN_A_ROW):
             params = self._study.ask(number)
             known = tried.get(_key(params))
             if known is None:
                 return params
             self._tell(number, known)
-        return None
+        return self._study.ask_at_random(number, lambda params: _key(params) not in tried)
 
-    def _start(self, number: int, params: Params) -> None:
-        task_id = self._tasks.create(number, 1, params)
-        self._executor.submit(task_id)
-        trial = Trial(number, dict(params), task_id, queued_at=self._clock())
-        self._trials[number] = trial
-        self._on_trial(trial)
+
+def _progress(snapshot: TaskSnapshot) -> object:
+    """Changes with every report of the objective; the iteration alone may be that of another scalar."""
+    counts = snapshot.summary is not None and snapshot.summary.count > 0
+    return snapshot.summary, None if counts else snapshot.iteration
 
 
 def _key(params: Params) -> frozenset[tuple[str, type, Value]]:

@@ -5,9 +5,12 @@ It lives in memory and can be rebuilt at any time from the trial tasks, which ar
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
+import random
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -20,7 +23,9 @@ from optuna.distributions import (
 from optuna.trial import TrialState as OptunaState
 
 from clearml_hpo.objective import Direction
-from clearml_hpo.search_space import Categorical, Distribution, Int, SearchSpace, Value
+from clearml_hpo.search_space import Categorical, Distribution, Float, Int, Params, SearchSpace, Value
+
+_FEW_POINTS = 10_000
 
 
 class Study:
@@ -51,6 +56,8 @@ class Study:
             )
         self.optuna_study.add_trials(list(history))
         self._asked: dict[int, optuna.Trial] = {}
+        self._ranges = list(space.distributions.values())
+        self._random = random.Random(0)
 
     @property
     def prunes(self) -> bool:
@@ -64,6 +71,40 @@ class Study:
             trial = self.optuna_study.ask(self._distributions)
         self._asked[number] = trial
         return dict(trial.params)
+
+    @property
+    def points(self) -> float:
+        """How many points the space has; infinity if a parameter is continuous."""
+        return math.prod(len(values) if (values := _values(d)) is not None else math.inf for d in self._ranges)
+
+    def ask_at_random(self, number: int, is_new: Callable[[Params], bool]) -> dict[str, Value] | None:
+        """A point that ``is_new``, drawn evenly, for trial ``number``; None if a long search finds none.
+
+        For a sampler that keeps to points it knows: those of small spaces do.
+        """
+        if self.points <= _FEW_POINTS:
+            new = [point for point in self._all_points() if is_new(point)]
+            params = self._random.choice(new) if new else None
+        else:
+            draws = ({name: self._draw(d) for name, d in self.space.distributions.items()} for _ in range(_FEW_POINTS))
+            params = next((point for point in draws if is_new(point)), None)
+        if params is not None:
+            self.add(number, params)
+        return params
+
+    def _all_points(self) -> Iterable[dict[str, Value]]:
+        names = list(self.space.distributions)
+        for values in itertools.product(*(_values(d) or () for d in self._ranges)):
+            yield dict(zip(names, values, strict=True))
+
+    def _draw(self, distribution: Distribution) -> Value:
+        values = _values(distribution)
+        if values is not None:
+            return self._random.choice(values)
+        assert isinstance(distribution, Float)  # all others have values to choose from
+        if distribution.log:
+            return math.exp(self._random.uniform(math.log(distribution.low), math.log(distribution.high)))
+        return self._random.uniform(distribution.low, distribution.high)
 
     def add(self, number: int, params: Mapping[str, Value]) -> bool:
         """Lets trial ``number`` run at ``params``, chosen by somebody else.
@@ -117,3 +158,17 @@ def as_optuna(distribution: Distribution) -> BaseDistribution:
     if isinstance(distribution, Int):
         return IntDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
     return FloatDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+
+
+def _values(distribution: Distribution) -> Sequence[Value] | None:
+    """All values of a distribution in their order; None if it is continuous."""
+    if isinstance(distribution, Categorical):
+        return distribution.choices
+    if isinstance(distribution, Int):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    if distribution.low == distribution.high:
+        return (distribution.low,)
+    if distribution.step is None:
+        return None
+    steps = int((distribution.high - distribution.low) / distribution.step + 1e-8)
+    return [distribution.low + index * distribution.step for index in range(steps + 1)]

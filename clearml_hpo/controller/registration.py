@@ -1,16 +1,13 @@
-"""The template of a study, and the baseline run by which a script's hyperparameters become known."""
+"""The template of a study, and the first run by which a script's hyperparameters become known."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
 from clearml_hpo.spec import StudyFile, TemplateSpec
-from clearml_hpo.tasks import Api, Template, TrialTasks
+from clearml_hpo.tasks import Api, TaskSnapshot, Template, TrialTasks
 from clearml_hpo.tasks.template import (
     create_template,
     faults_of_space,
@@ -19,7 +16,6 @@ from clearml_hpo.tasks.template import (
     template_by_id,
     template_by_name,
 )
-from clearml_hpo.trial import Trial
 
 _ENDED = ("completed", "published", "closed", "failed", "stopped", "created")
 
@@ -47,10 +43,11 @@ def find_or_create_template(api: Api, spec: TemplateSpec, project_id: str) -> Te
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """The first run of a new template: it becomes trial 0.
+class FirstRun:
+    """The first run of a new template: a clone that says nothing, so that what the script itself connects shows.
 
-    It uses the values that the script itself has, which reach the server when the script connects them.
+    It is trial 0, unless the search space has constants: they would be mistaken for the script's own values, so the
+    run is then only looked at, and trial 0 is a run of its own.
     """
 
     api: Api
@@ -58,56 +55,49 @@ class Baseline:
     file: StudyFile
     tasks: TrialTasks
     executor: Executor
-    on_note: Callable[[str], None] = lambda text: None
 
-    def start(self) -> Trial:
-        """Clones the template and has the clone run."""
+    @property
+    def is_trial(self) -> bool:
+        """Whether the run is trial 0."""
+        return not self.file.space.constants
+
+    def start(self) -> str:
+        """Clones the template and has the clone run; returns the clone's id."""
         task_id = self.tasks.create(0, 1, {})
         self.executor.submit(task_id)
-        if self.executor.workers() == 0:
-            self.on_note("no worker serves the queue yet: the baseline run waits")
-        return Trial(0, {}, task_id, queued_at=time.time())
+        return task_id
 
-    def register(self, trial: Trial, poll_s: float, stopped: threading.Event) -> tuple[Template, Trial] | None:
-        """Waits until the run has connected its hyperparameters, and gives them to the template.
+    def look(self, task_id: str) -> Template | None:
+        """The template with its hyperparameters, or None while the run may still connect some.
 
-        They are complete once it reports its first scalar, or ends. Returns None if ``stopped`` came first; the run
-        is then stopped too.
+        They are complete once it reports the objective, or ends; if the search space needs no others, once it reports
+        anything.
 
         Raises:
             StudyError: the run ended before it connected anything.
-            InputError: the template lacks parameters of the search space; the run is stopped.
+            InputError: the template lacks parameters of the search space.
         """
-        while not self._has_connected(trial):
-            if stopped.wait(poll_s):
-                self.on_note("stopping: ending the baseline run")
-                self.cancel(trial)
-                return None
-        template = register(self.api, self.template, trial.task_id)
-        faults = faults_of_space(template, self.file.space)
-        if faults:
-            self.cancel(trial)
-            raise InputError(self.file.explain(faults))
-        return template, Trial(0, self.file.space.parse(template.params), trial.task_id, queued_at=trial.queued_at)
-
-    def cancel(self, trial: Trial) -> None:
-        """Takes the run back, or stops it."""
-        self.executor.withdraw([trial.task_id])
-        self.executor.abort([trial.task_id], "the study was stopped")
-
-    def _has_connected(self, trial: Trial) -> bool:
-        snapshot = self.tasks.poll([trial.task_id]).get(trial.task_id)
+        snapshot = self.tasks.poll([task_id]).get(task_id)
         if snapshot is None:
-            raise StudyError(
-                f"the baseline run {trial.task_id} was deleted before it had connected its hyperparameters"
-            )
-        if snapshot.iteration > 0 or snapshot.summary is not None:
-            return True
-        if snapshot.status not in _ENDED:
-            return False
-        if snapshot.status in ("failed", "stopped", "created"):
-            said = (
-                f"the baseline run of {self.template.name} is {snapshot.status}: {snapshot.reason or 'no reason given'}"
-            )
-            raise StudyError(f"{said}\n{self.tasks.log_tail(trial.task_id)}")
-        return True
+            raise StudyError(f"the first run of {self.template.name}, {task_id}, was deleted while it was looked at")
+        if snapshot.status not in _ENDED and snapshot.iteration == 0 and snapshot.summary is None:
+            return None
+        template = register(self.api, self.template, task_id)
+        faults = faults_of_space(template, self.file.space)
+        if not template.is_registered or (faults and snapshot.status in ("failed", "stopped", "created")):
+            raise StudyError(self._why(task_id, snapshot))
+        if faults and snapshot.status not in _ENDED and snapshot.summary is None:
+            return None
+        if faults:
+            raise InputError(self.file.explain(faults))
+        return template
+
+    def cancel(self, task_id: str) -> None:
+        """Takes the run back, or stops it."""
+        self.executor.withdraw([task_id])
+        self.executor.abort([task_id], "the study was stopped")
+
+    def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:
+        reason = snapshot.reason or "it connected no hyperparameters"
+        said = f"the first run of {self.template.name} is {snapshot.status}: {reason}"
+        return f"{said}\n{self.tasks.log_tail(task_id)}"

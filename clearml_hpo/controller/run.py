@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clearml_hpo.controller.objectives import clearml_objective, sign_of
 from clearml_hpo.controller.optimizer import StudyOptimizer
-from clearml_hpo.controller.registration import Baseline, find_or_create_template
+from clearml_hpo.controller.registration import FirstRun, find_or_create_template
 from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
 from clearml_hpo.display import Progress, View
-from clearml_hpo.errors import ClearmlHpoError, InputError
+from clearml_hpo.errors import ApiError, ClearmlHpoError, InputError
 from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.patience import Patience
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, study_result
 from clearml_hpo.samplers import build_sampler
@@ -21,7 +24,7 @@ from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.spec import StudyFile, dump_params
 from clearml_hpo.tasks import Api, ControllerTask, Template, TrialTasks
 from clearml_hpo.tasks.names import ensure_project, find_queue
-from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, metrics_of, reported_metrics
+from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, metrics_of, register, reported_metrics
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
 _PING_S = 600.0
@@ -66,6 +69,7 @@ class StudyRun:
         self._abort_on_stop = abort_on_stop
         self._started_at = self._pinged_at = time.time()
         self._metric_is_known = False
+        self._first_run: FirstRun | None = None
         self._fault: ClearmlHpoError | None = None
 
     def run(self) -> Outcome:
@@ -87,8 +91,11 @@ class StudyRun:
         self._view.note(f"study {spec.study}: {controller.url}")
         try:
             ended = self._run_as(controller, template, QueueExecutor(self._api, queue_id))
+        except KeyboardInterrupt:
+            raise  # somebody is in a hurry: no more calls
         except BaseException as error:
-            controller.finish("failed", str(error).partition("\n")[0] or type(error).__name__)
+            with suppress(ClearmlHpoError):
+                controller.finish("failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
         controller.finish(ended.status, ended.reason)
         return self._outcome(controller, ended)
@@ -105,9 +112,9 @@ class StudyRun:
     def _run_as(self, controller: ControllerTask, template: Template, executor: QueueExecutor) -> _Ended:
         baseline: Trial | None = None
         if not template.is_registered:
-            registered = self._baseline(controller, template, executor)
-            if registered is None:
-                return _Ended("stopped", "interrupted during the baseline run")
+            registered = self._register(controller, template, executor)
+            if isinstance(registered, _Ended):
+                return registered
             template, baseline = registered
         strategy = self._strategy(controller, template, baseline)
         optimizer = self._optimizer(strategy)
@@ -123,11 +130,47 @@ class StudyRun:
             raise self._fault
         return self._conclude(controller, scheduler)
 
-    def _baseline(
+    def _register(
         self, controller: ControllerTask, template: Template, executor: QueueExecutor
-    ) -> tuple[Template, Trial] | None:
-        self._view.note(f"{template.name} is new: its first run (trial 0) makes its hyperparameters known")
-        tasks = TrialTasks(
+    ) -> tuple[Template, Trial | None] | _Ended:
+        """Waits until the first run of the template has shown its hyperparameters; with it trial 0, if it is that."""
+        self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
+        first = FirstRun(self._api, template, self._file, self._trial_tasks(controller, template), executor)
+        trial = Trial(0, {}, first.start(), queued_at=time.time())
+        workers = executor.workers()
+        if workers == 0:
+            self._view.note("no worker serves the queue yet: the first run waits")
+        patience = Patience(self._file.spec.execution.poll_interval, self._view.note)
+        while True:
+            try:
+                registered = first.look(trial.task_id)
+                patience.succeeded()
+            except ApiError as error:
+                patience.failed(error)
+                registered = None
+            except BaseException:
+                with suppress(ClearmlHpoError):
+                    first.cancel(trial.task_id)
+                raise
+            if registered is not None:
+                break
+            self._show_progress([trial], workers)
+            self._keep_alive(controller)
+            spent = self._file.budget.spent(wall_s=self._elapsed_s, compute_s=0.0)
+            if spent or self._stopped.wait(patience.wait_s):
+                self._view.note("stopping: ending the first run")
+                first.cancel(trial.task_id)
+                reason = spent or "interrupted"
+                ended = replace(trial, state=TrialState.ABORTED, reason=reason, ended_at=time.time())
+                return _Ended("stopped", reason, (ended,))
+        if not first.is_trial:
+            first.cancel(trial.task_id)
+            return registered, None
+        self._first_run = first
+        return registered, replace(trial, params=self._file.space.parse(registered.params))
+
+    def _trial_tasks(self, controller: ControllerTask, template: Template) -> TrialTasks:
+        return TrialTasks(
             self._api,
             template,
             self._file.objective,
@@ -135,13 +178,8 @@ class StudyRun:
             parent_id=controller.task_id,
             project_id=controller.project_id,
             name_of=lambda number, params: f"{template.name}: baseline",
-            constants=self._file.space.constants,
             tags=("optimization", f"opt: {controller.task_id}"),
         )
-        baseline = Baseline(self._api, template, self._file, tasks, executor, self._view.note)
-        trial = baseline.start()
-        self._view.progress(Progress([trial], executor.workers(), self._elapsed_s, self._file.budget.trials))
-        return baseline.register(trial, self._file.spec.execution.poll_interval, self._stopped)
 
     def _strategy(self, controller: ControllerTask, template: Template, baseline: Trial | None) -> OptunaStrategy:
         file, spec = self._file, self._file.spec
@@ -168,6 +206,7 @@ class StudyRun:
                 first=() if baseline is not None else (own_values,),
                 stopped=self._stopped,
                 abort_on_stop=self._abort_on_stop,
+                is_checked=True,
             ),
         )
 
@@ -190,16 +229,28 @@ class StudyRun:
 
     def _trial_changed(self, trial: Trial) -> None:
         self._view.trial(trial)
+        if trial.state.is_live:
+            return
+        if self._first_run is not None and trial.number == 0:
+            # What the script connected after its first report belongs to the template too.
+            register(self._api, self._first_run.template, trial.task_id)
         self._metric_is_known |= trial.state is TrialState.COMPLETED
         if trial.state is TrialState.NO_OBJECTIVE and not self._metric_is_known and self._fault is None:
             # No run of this template is known to have reported the objective: more trials would only be waste.
             faults = faults_of_objective(metrics_of(self._api, trial.task_id), self._file.objective)
-            self._fault = InputError(self._file.explain(faults) or f"objective.metric: {trial.reason}")
-            self._stopped.set()
+            if faults:
+                self._fault = InputError(self._file.explain(faults))
+                self._stopped.set()
 
     def _step_done(self, scheduler: Scheduler, publisher: Publisher, controller: ControllerTask) -> None:
-        self._view.progress(Progress(scheduler.trials, scheduler.workers, self._elapsed_s, self._file.budget.trials))
+        self._show_progress(scheduler.trials, scheduler.workers)
         publisher.publish(scheduler.trials)
+        self._keep_alive(controller)
+
+    def _show_progress(self, trials: Sequence[Trial], workers: int) -> None:
+        self._view.progress(Progress(trials, workers, self._elapsed_s, self._file.budget.trials))
+
+    def _keep_alive(self, controller: ControllerTask) -> None:
         if time.time() - self._pinged_at > _PING_S:
             self._pinged_at = time.time()
             controller.ping()

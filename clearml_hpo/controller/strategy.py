@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +21,9 @@ from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.controller.jobs import TrialJob
 from clearml_hpo.controller.objectives import objective_of
 from clearml_hpo.controller.parameters import space_of
-from clearml_hpo.errors import InputError
+from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.patience import Patience
 from clearml_hpo.samplers import build_sampler
 from clearml_hpo.scheduler import Policy, Scheduler
 from clearml_hpo.search_space import Params, SearchSpace, as_text
@@ -33,6 +36,7 @@ from clearml_hpo.trial import Trial, TrialState
 _LOG = logging.getLogger(__name__)
 _HALT_S = 15.0
 _SEE_THE_END_S = 30.0
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class StudyContext:
         first: parameters to try before the sampler's.
         stopped: set by whoever wants the study to stop.
         abort_on_stop: whether that ends trials that run.
+        is_checked: whether space and objective were held against the template already.
     """
 
     api: Api
@@ -61,6 +66,7 @@ class StudyContext:
     first: Sequence[Params] = ()
     stopped: threading.Event | None = None
     abort_on_stop: bool = True
+    is_checked: bool = False
 
 
 class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
@@ -114,7 +120,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             optuna_kwargs: passed on to ``optuna.create_study``.
 
         Raises:
-            InputError: several objectives, or a parameter class without counterpart.
+            InputError: several objectives, a parameter class without counterpart, or no such queue.
             ValueError: the base task does not exist.
         """
         self._context = context or _context_of(base_task_id)
@@ -142,6 +148,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             concurrency=num_concurrent_workers,
             prefetch=self._context.prefetch,
         )
+        self._executor = QueueExecutor(self.api, find_queue(self.api, execution_queue))
         self._sampler = optuna_sampler or build_sampler(seed=seed)
         self._pruner = optuna_pruner or optuna.pruners.MedianPruner()
         self._history = continue_previous_study.trials if continue_previous_study else []
@@ -169,6 +176,12 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             scheduler.run(self.pool_period_minutes * 60, self._stop_event, lambda: self.on_step(scheduler))
             if self._stop_event.is_set() and scheduler.live:
                 self._halt(scheduler)
+        except Exception:
+            # Nobody would look after the trials any more.
+            scheduler.stop("the controller failed", abort=self._context.abort_on_stop)
+            with suppress(Exception):
+                scheduler.step()
+            raise
         finally:
             self._halted.set()
 
@@ -201,7 +214,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
     def _validate_base_task(self) -> None:
         """Warns, as ClearML does, of parameters and metrics that the template has not; a study file was checked."""
         self._base_task_name = self._context.template.name
-        if self._context.parent_id is not None:
+        if self._context.is_checked:
             return
         for fault in faults_of_space(self._context.template, self._given):
             _LOG.warning(str(fault))
@@ -237,7 +250,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
 
     def url_of(self, trial: Trial) -> str:
         """The page of a trial task."""
-        return f"{self.api.web}/projects/{self._project_id()}/tasks/{trial.task_id}/output/log"
+        return self.api.task_url(self._project_id(), trial.task_id)
 
     def _build(self) -> Scheduler:
         study = Study(
@@ -251,7 +264,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         return Scheduler(
             study,
             self.trial_tasks(),
-            QueueExecutor(self.api, find_queue(self.api, self._execution_queue)),
+            self._executor,
             self.objective,
             self._policy,
             started_at=self._context.started_at,
@@ -264,15 +277,21 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         ending = "ending what runs" if self._context.abort_on_stop else "leaving what runs"
         self.on_note(f"stopping: taking back what waits, {ending} (Ctrl-C once more to leave at once)")
         scheduler.stop("the study was stopped", abort=self._context.abort_on_stop)
-        self._halted.set()
-        if not self._context.abort_on_stop:
-            return
-        waited = threading.Event()
-        for _ in range(int(_SEE_THE_END_S)):
-            if not scheduler.step():
-                break
-            self.on_step(scheduler)
-            waited.wait(1.0)
+        patience = Patience(_LOOK_S, self.on_note)
+        until = time.monotonic() + _SEE_THE_END_S
+        while time.monotonic() < until:
+            try:
+                goes_on = scheduler.step()
+                patience.succeeded()
+            except ApiError as error:
+                patience.failed(error)
+                goes_on = True
+            else:
+                self._halted.set()
+                self.on_step(scheduler)
+                if not (goes_on and self._context.abort_on_stop):
+                    return
+            threading.Event().wait(patience.wait_s)
 
     @property
     def _trials(self) -> Sequence[Trial]:

@@ -49,6 +49,10 @@ class Api:
         """Address of the web pages."""
         return str(Session.get_app_server_host())
 
+    def task_url(self, project_id: str, task_id: str) -> str:
+        """The page of a task, as the SDK prints it."""
+        return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/log"
+
     def call(self, endpoint: str, **body: Any) -> dict[str, Any]:
         """Calls ``service.action`` and returns the answer's ``data``.
 

@@ -41,7 +41,7 @@ class ControllerTask:
     @property
     def url(self) -> str:
         """Its page."""
-        return f"{self._api.web}/projects/{self.project_id}/tasks/{self.task_id}/output/log"
+        return self._api.task_url(self.project_id, self.task_id)
 
     def report(
         self,

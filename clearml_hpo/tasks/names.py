@@ -27,7 +27,7 @@ def ensure_project(api: Api, name: str) -> str:
 
 def find_project(api: Api, name: str) -> str | None:
     """Id of the project called ``name``, or None."""
-    projects = api.call("projects.get_all", name=_exactly(name), only_fields=["id", "name"])["projects"]
+    projects = api.call("projects.get_all", name=exactly(name), only_fields=["id", "name"])["projects"]
     return next((str(project["id"]) for project in projects if project["name"] == name), None)
 
 
@@ -48,24 +48,12 @@ def find_queue(api: Api, name: str) -> str:
     )
 
 
-def ensure_queue(api: Api, name: str) -> str:
-    """Id of the queue called ``name``, which is created if there is none."""
-    try:
-        return find_queue(api, name)
-    except InputError:
-        try:
-            return str(api.call("queues.create", name=name)["id"])
-        except ApiError as error:
-            if error.subcode != NAME_EXISTS:
-                raise
-            return find_queue(api, name)
-
-
 def workers_of(api: Api, queue_id: str) -> list[str]:
     """Ids of the workers that serve a queue and were heard of lately."""
     workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=WORKER_SEEN_WITHIN_S)["workers"]
     return [w["id"] for w in workers if any(queue.get("id") == queue_id for queue in w.get("queues") or ())]
 
 
-def _exactly(name: str) -> str:
+def exactly(name: str) -> str:
+    """The regular expression that matches ``name`` alone: names are patterns in ClearML's lists."""
     return f"^{re.escape(name)}$"

@@ -21,7 +21,7 @@ from clearml_hpo.objective import Objective
 from clearml_hpo.search_space import Float, Int, SearchSpace
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import flatten, with_user_properties
-from clearml_hpo.tasks.names import find_project
+from clearml_hpo.tasks.names import exactly, find_project
 
 UNKNOWN_TASK = 101
 _FIELDS = ["id", "name", "project", "hyperparams", "last_metrics"]
@@ -68,10 +68,18 @@ def template_by_name(api: Api, project: str, name: str) -> Template:
     project_id = find_project(api, project)
     if project_id is None:
         raise InputError(f"template.project: no project {project!r} on the server")
-    tasks = api.call("tasks.get_all", project=[project_id], only_fields=_FIELDS, order_by=["-last_update"])["tasks"]
-    for task in tasks:
-        if task["name"] == name:
-            return _template(task)
+    found = api.call(
+        "tasks.get_all",
+        project=[project_id],
+        name=exactly(name),
+        order_by=["-last_update"],
+        page=0,
+        page_size=1,
+        only_fields=_FIELDS,
+    )["tasks"]
+    if found:
+        return _template(found[0])
+    tasks = api.call("tasks.get_all", project=[project_id], order_by=["-last_update"], only_fields=["name"])["tasks"]
     names = {task["name"] for task in tasks}
     raise InputError(f"template.name: no task {name!r} in project {project!r}{nearest(name, names)}")
 
@@ -113,11 +121,15 @@ def create_template(api: Api, script: Path, project_id: str) -> Template:
 
 
 def register(api: Api, template: Template, baseline_id: str) -> Template:
-    """Gives the template the hyperparameters that its baseline run connected."""
+    """The template with the hyperparameters that a run of it has connected.
+
+    A template made from a script is given them on the server too; a person's own task is left as it is.
+    """
     baseline = api.call("tasks.get_by_id", task=baseline_id)["task"]
     hyperparams = {s: e for s, e in (baseline.get("hyperparams") or {}).items() if s != "properties"}
     own = {s: e for s, e in template.hyperparams.items() if s == "properties"}
-    api.call("tasks.edit", task=template.task_id, force=True, hyperparams={**hyperparams, **own})
+    if "template" in own.get("properties", {}):
+        api.call("tasks.edit", task=template.task_id, force=True, hyperparams={**hyperparams, **own})
     return Template(
         template.task_id,
         template.name,

@@ -15,6 +15,7 @@ from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
 from clearml_hpo.tasks.template import Template
 
 _POLL_CHUNK = 500
+_HISTORY_CHUNK = 100  # the most that the SDK's request class allows
 _HISTORY_SAMPLES = 10_000
 _FIELDS = [
     "id",
@@ -121,20 +122,19 @@ class TrialTasks:
         return found
 
     def histories(self, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-        """All reported ``(iteration, value)`` of the objective by task, in one call."""
-        if not task_ids:
-            return {}
-        metrics = self._api.call(
-            "events.multi_task_scalar_metrics_iter_histogram",
-            tasks=list(task_ids),
-            key="iter",
-            samples=_HISTORY_SAMPLES,
-        )["metrics"]
-        by_task: Mapping[str, Any] = metrics.get(self._objective.title, {}).get(self._objective.series, {})
-        return {
-            task_id: list(zip((int(x) for x in curve["x"]), (float(y) for y in curve["y"]), strict=True))
-            for task_id, curve in by_task.items()
-        }
+        """All reported ``(iteration, value)`` of the objective by task, in one call (one for each 100)."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        for start in range(0, len(task_ids), _HISTORY_CHUNK):
+            metrics = self._api.call(
+                "events.multi_task_scalar_metrics_iter_histogram",
+                tasks=list(task_ids[start : start + _HISTORY_CHUNK]),
+                key="iter",
+                samples=_HISTORY_SAMPLES,
+            )["metrics"]
+            curves: Mapping[str, Any] = metrics.get(self._objective.title, {}).get(self._objective.series, {})
+            for task_id, curve in curves.items():
+                found[task_id] = [(int(x), float(y)) for x, y in zip(curve["x"], curve["y"], strict=True)]
+        return found
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""
@@ -162,7 +162,8 @@ def _snapshot(task: Mapping[str, Any], metric: str, variant: str) -> TaskSnapsho
     return TaskSnapshot(
         task_id=task["id"],
         status=task.get("status", ""),
-        summary=summary and MetricSummary(summary["value"], summary["min_value"], summary["max_value"]),
+        summary=summary
+        and MetricSummary(summary["value"], summary["min_value"], summary["max_value"], summary.get("count", 0)),
         iteration=max(0, task.get("last_iteration") or 0),
         worker=task.get("last_worker") or "",
         reason="; ".join(text for text in said if text),

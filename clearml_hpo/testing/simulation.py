@@ -147,7 +147,7 @@ def _snapshot(task: SimulatedTask) -> TaskSnapshot:
     return TaskSnapshot(
         task.task_id,
         task.status,
-        summary=MetricSummary(values[-1], min(values), max(values)) if values else None,
+        summary=MetricSummary(values[-1], min(values), max(values), len(values)) if values else None,
         iteration=task.iteration,
         worker="simulated",
         started_at=task.started_at,

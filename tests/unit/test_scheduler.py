@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -12,7 +13,7 @@ from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import ApiError
 from clearml_hpo.objective import Objective
 from clearml_hpo.scheduler import Policy, Scheduler
-from clearml_hpo.search_space import Categorical, Float, SearchSpace
+from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
 from clearml_hpo.study import Study
 from clearml_hpo.testing import Simulation
 from clearml_hpo.trial import Trial, TrialState
@@ -243,6 +244,7 @@ def test_stop_takes_back_what_waits_and_ends_what_runs():
     world.advance()
     scheduler.step()
     scheduler.stop("enough")
+    scheduler.step()
     assert not world.queue and not world.running
     assert scheduler.step() is False
     assert states(scheduler) == [TrialState.ABORTED] * 4
@@ -256,6 +258,7 @@ def test_stop_may_leave_what_runs():
     world.advance()
     scheduler.step()
     scheduler.stop("enough", abort=False)
+    scheduler.step()
     assert len(world.running) == 2 and not world.queue
 
 
@@ -337,3 +340,95 @@ def test_the_time_budget_counts_from_the_start_that_is_given():
     world.advance(2)
     scheduler.step()
     assert "used up" in scheduler.ended
+
+
+def test_time_budgets_stop_also_after_the_last_launch():
+    world = Simulation(lambda params: [1.0] * 10_000)
+    scheduler = make(world, budget=Budget(trials=3, wall_s=50), concurrency=4)
+    drive(scheduler, world)
+    assert set(states(scheduler)) == {TrialState.ABORTED} and len(scheduler.trials) == 3
+
+
+def test_a_small_space_is_tried_to_its_last_point():
+    world = Simulation(lambda params: [abs(params["General/n"] - 13.0)])
+    sampler = optuna.samplers.TPESampler(seed=0, multivariate=True, constant_liar=True)
+    scheduler = make(world, trials=60, space=SearchSpace({"General/n": Int(1, 30)}), sampler=sampler)
+    drive(scheduler, world)
+    assert sorted(trial.params["General/n"] for trial in scheduler.trials) == list(range(1, 31))
+    failed = [t for t in scheduler.study.optuna_study.trials if t.state == optuna.trial.TrialState.FAIL]
+    assert len(failed) < 30
+
+
+def test_another_scalar_with_higher_iterations_does_not_hide_the_objective():
+    world = Simulation(falling_or_flat, workers=1)
+    poll = world.poll
+    world.poll = lambda ids: {i: replace(s, iteration=500) for i, s in poll(ids).items()}
+    always = optuna.pruners.ThresholdPruner(upper=0.5, n_warmup_steps=5)
+    scheduler = make(world, trials=8, pruner=always, limits=TrialLimits(max_iterations=25))
+    drive(scheduler, world)
+    assert TrialState.PRUNED in states(scheduler)
+    for trial in scheduler.trials:
+        if trial.state is TrialState.COMPLETED:
+            assert "stopped after 25 iterations" in trial.reason
+            assert len(world.tasks[trial.task_id].values) == 26
+
+
+class Troubled:
+    """Lets the n-th call of one method fail once with a 503."""
+
+    def __init__(self, world, method, nth=1):
+        call, self.left = getattr(world, method), nth
+
+        def troubled(*arguments, **named):
+            self.left -= 1
+            if self.left == 0:
+                raise ApiError(method, 503, 0, "in trouble")
+            return call(*arguments, **named)
+
+        setattr(world, method, troubled)
+
+
+@pytest.mark.parametrize("method", ["create", "submit", "poll", "histories", "mark", "abort", "withdraw", "workers"])
+def test_one_failed_call_of_any_kind_changes_nothing_in_the_end(method):
+    world = Simulation(falling_or_flat)
+    Troubled(world, method)
+    scheduler = make(
+        world, budget=Budget(trials=9, wall_s=150), pruner=optuna.pruners.ThresholdPruner(upper=0.9, n_warmup_steps=4)
+    )
+    scheduler.enqueue({"General/x": 0.875})
+    for _ in range(500):
+        try:
+            if not scheduler.step():
+                break
+        except ApiError:
+            continue
+        world.advance()
+    assert scheduler.trials[0].params == {"General/x": 0.875}
+    assert scheduler.trials[0].state is TrialState.PRUNED
+    assert len(world.tasks) == len(scheduler.trials), "no task without a trial"
+    assert not world.running and not world.queue
+    for trial in scheduler.trials:
+        pruned = trial.state is TrialState.PRUNED
+        assert world.tasks[trial.task_id].properties == ({"state": "pruned"} if pruned else {})
+
+
+def test_the_first_reason_to_end_a_trial_counts():
+    world = Simulation(lambda params: [1.0] * 100, workers=1)
+    Troubled(world, "abort")
+    scheduler = make(world, trials=1, limits=TrialLimits(time_s=3))
+    for _ in range(20):
+        try:
+            scheduler.step()
+        except ApiError:
+            scheduler.stop("enough")
+        world.advance()
+    assert scheduler.trials[0].state is TrialState.COMPLETED
+
+
+def test_a_trial_that_ends_before_it_is_pruned_keeps_no_mark():
+    world = Simulation(falling_or_flat)
+    world.abort = lambda task_ids, reason: [world.end(task_id, "completed") for task_id in task_ids]
+    scheduler = make(world, trials=6, pruner=optuna.pruners.ThresholdPruner(upper=-1.0))
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 6
+    assert not any(task.properties for task in world.tasks.values())
