@@ -1,6 +1,7 @@
 """Samplers by name: what proposes the next point of the search space.
 
-All are Optuna's, with defaults for several trials at once (``constant_liar`` keeps parallel TPE trials apart).
+All are Optuna's, with defaults for several trials at once (``constant_liar`` keeps parallel TPE trials apart). ``auto``
+is what is best in general; today it makes the same sampler as ``tpe``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _CLASSES: dict[str, str] = {
 }
 
 _DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
-    "TPESampler": {"multivariate": True, "group": True, "constant_liar": True},
+    "TPESampler": {"multivariate": True, "constant_liar": True},
     "QMCSampler": {"scramble": True},
 }
 
@@ -46,12 +47,13 @@ def build_sampler(
     sampler_class = getattr(optuna.samplers, class_name)
     given = dict(options or {})
     check_options(sampler_class, given, "sampler.options", owned=("seed",))
+    used = {**_DEFAULT_OPTIONS.get(class_name, {}), **given, "seed": seed}
+    if class_name == "TPESampler":
+        used.setdefault("group", bool(used["multivariate"]))  # Optuna refuses it without multivariate
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler: optuna.samplers.BaseSampler = sampler_class(
-                **{**_DEFAULT_OPTIONS.get(class_name, {}), **given, "seed": seed}
-            )
+            sampler: optuna.samplers.BaseSampler = sampler_class(**used)
     except (ImportError, TypeError, ValueError) as error:
         raise InputError(f"sampler {name}: {error}") from error
     return sampler

@@ -44,6 +44,12 @@ def test_a_seed_makes_the_draws_repeatable():
     assert draws[0] == draws[1]
 
 
+@pytest.mark.parametrize("name", ["auto", "tpe"])
+def test_tpe_takes_parameters_one_by_one_if_asked(name):
+    study = Study(SPACE, "minimize", sampler=samplers.build_sampler(name, options={"multivariate": False}))
+    assert SPACE.contains(study.ask(0))
+
+
 @pytest.mark.parametrize("name", pruners.NAMES)
 def test_every_pruner_is_made(name):
     options = {"upper": 1.0} if name == "threshold" else {}
