@@ -29,7 +29,7 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
     file = load_study(study_file, overrides)
     here = settings.load()
     with ExitStack() as stack:
-        has_server = here.clearml_configured and not local
+        has_server = is_configured = here.clearml_configured and not local
         if not has_server and (here.home / "server").is_dir():
             from clearml_hpo.cli.local import embedded_server
 
@@ -39,7 +39,7 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
         from clearml_hpo.controller.check import check_study
         from clearml_hpo.tasks import Api
 
-        findings = check_study(file, Api() if has_server else None)
+        findings = check_study(file, Api() if has_server else None, check_queue=is_configured)
     if findings.faults:
         raise InputError(file.explain(findings.faults))
     click.echo(f"{study_file}: sound: {len(file.space.distributions)} parameters, {file.objective.metric}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -33,7 +34,13 @@ _EXIT = {"completed": 0, "failed": 1, "stopped": 130}
 @click.option("--local", is_flag=True, help="Use an embedded server and agents on this machine, and stop them after.")
 @click.option("--agents", type=click.IntRange(min=1), metavar="N", help="Agents for --local (default: GPUs or cores).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key: budget.trials=5.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JSON.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write the result as JSON.",
+)
 @click.option("--detach", is_flag=True, help="On Ctrl-C leave running trials alone (not with --local).")
 def run(
     study_file: Path,
@@ -54,8 +61,9 @@ def run(
     file = load_study(study_file, overrides)
     here = settings.load()
     local = local or not here.clearml_configured
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise click.BadParameter(f"no such folder: {json_file.absolute().parent}", param_hint="--json")
+    if agents is not None and not local:
+        raise click.UsageError("--agents is for --local; with your own server: clearml-hpo agents up")
+    _check_writable(json_file)
     if detach and local:
         raise click.UsageError("--detach leaves trials to agents that stay; with --local none do")
     console = Console()
@@ -63,12 +71,21 @@ def run(
         if local:
             _start_locally(stack, console, here, file, agents)
         outcome = _run_study(file, console, detach)
-    if json_file is not None:
-        json_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
+        if json_file is not None:
+            json_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
     _say_how_it_ended(console, file.objective, outcome)
     if local and server_process.status(here.home / "server") is None:
         console.print("to look at it again: clearml-hpo server start", markup=False, highlight=False)
     sys.exit(_EXIT[outcome.status])
+
+
+def _check_writable(json_file: Path | None) -> None:
+    """Said before anything starts, not after a week."""
+    folder = json_file.absolute().parent if json_file else Path()
+    if not folder.is_dir():
+        raise click.BadParameter(f"no such folder: {folder}", param_hint="--json")
+    if not os.access(folder, os.W_OK):
+        raise click.BadParameter(f"cannot write to {folder}", param_hint="--json")
 
 
 def _start_locally(

@@ -26,11 +26,11 @@ class Findings:
     remarks: list[str] = field(default_factory=list)
 
 
-def check_study(file: StudyFile, api: Api | None) -> Findings:
+def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -> Findings:
     """Checks parameters and metric against the template on the server.
 
     A script that no study has run yet is on no server; then only its text can be looked at. ``api`` is None if
-    there is no server.
+    there is no server; ``check_queue`` is False where a run makes its queue itself.
 
     Raises:
         InputError: the server has no such queue or template.
@@ -38,18 +38,24 @@ def check_study(file: StudyFile, api: Api | None) -> Findings:
     findings = Findings()
     template = None
     if api is not None:
-        find_queue(api, file.spec.execution.queue)
+        if check_queue:
+            find_queue(api, file.spec.execution.queue)
         template = find_template(api, file.spec.template, find_project(api, file.spec.project))
-    if api is None or template is None or not template.is_registered:
-        findings.remarks.append("the script was not run yet: parameters and metrics are known after its baseline run")
+    if template is not None and template.is_registered:
+        metrics = reported_metrics(api, template) if api else frozenset()
+        findings.faults += faults_of_space(template, file.space)
+        findings.faults += faults_of_objective(metrics, file.objective) if metrics else []
+        known = f"{len(metrics)} metrics" if metrics else "whether it reports the objective is not known yet"
+        findings.remarks.append(
+            f"template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
+        )
+    elif file.spec.template.script is not None:
+        findings.remarks.append("the script was not run yet: parameters and metrics are known after its first run")
         findings.faults += faults_of_text(file)
-        return findings
-    metrics = reported_metrics(api, template)
-    findings.faults += faults_of_space(template, file.space)
-    findings.faults += faults_of_objective(metrics, file.objective) if metrics else []
-    findings.remarks.append(
-        f"template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {len(metrics)} metrics"
-    )
+    elif template is None:
+        findings.remarks.append("no server: the template was not looked up")
+    else:
+        findings.remarks.append(f"the template {template.name!r} has no hyperparameters yet: its first run shows them")
     return findings
 
 
@@ -65,7 +71,8 @@ def faults_of_text(file: StudyFile) -> list[Fault]:
         if bare not in words:
             text = f"nothing in {script.name} is called {bare!r}{nearest(bare, words)}"
             faults.append(Fault(("search_space", name), text))
-    for word in (file.objective.title, file.objective.series):
+    # Where the script does not report scalars itself, a framework does it for it, under names of its own.
+    for word in (file.objective.title, file.objective.series) if "report_scalar" in words else ():
         if word not in words:
             text = f"{file.objective.metric!r}: nothing in {script.name} is called {word!r}{nearest(word, words)}"
             faults.append(Fault(("objective", "metric"), text))
@@ -84,6 +91,8 @@ def _words(source: str) -> set[str]:
             words |= {node.value, node.value.lstrip("-").replace("-", "_")}
         elif isinstance(node, ast.Name):
             words.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            words.add(node.attr)
         elif isinstance(node, (ast.keyword, ast.arg)) and node.arg:
             words.add(node.arg)
     return words

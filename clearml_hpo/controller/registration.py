@@ -47,7 +47,7 @@ class FirstRun:
     """The first run of a new template: a clone that says nothing, so that what the script itself connects shows.
 
     It is trial 0, unless the search space has constants: they would be mistaken for the script's own values, so the
-    run is then only looked at, and trial 0 is a run of its own.
+    run is then only looked at (attempt 0), and trial 0 is a run of its own.
     """
 
     api: Api
@@ -63,7 +63,7 @@ class FirstRun:
 
     def start(self) -> str:
         """Clones the template and has the clone run; returns the clone's id."""
-        task_id = self.tasks.create(0, 1, {})
+        task_id = self.tasks.create(0, 1 if self.is_trial else 0, {})
         self.executor.submit(task_id)
         return task_id
 

@@ -148,7 +148,7 @@ class StudyRun:
             except ApiError as error:
                 patience.failed(error)
                 registered = None
-            except BaseException:
+            except Exception:
                 with suppress(ClearmlHpoError):
                     first.cancel(trial.task_id)
                 raise
@@ -162,7 +162,7 @@ class StudyRun:
                 first.cancel(trial.task_id)
                 reason = spent or "interrupted"
                 ended = replace(trial, state=TrialState.ABORTED, reason=reason, ended_at=time.time())
-                return _Ended("stopped", reason, (ended,))
+                return _Ended("failed" if spent else "stopped", reason, (ended,))
         if not first.is_trial:
             first.cancel(trial.task_id)
             return registered, None

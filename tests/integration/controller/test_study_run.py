@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from clearml_hpo.display import Progress
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.spec import load_study
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+from clearml_hpo.tasks.names import find_project
 from clearml_hpo.testing import PlayedAgent
 from clearml_hpo.trial import TrialState
 
@@ -84,12 +86,12 @@ def test_each_task_ran_once(study_file, api, agent):
     assert sorted(agent.ran) == sorted(trial.task_id for trial in outcome.trials)
 
 
-def test_one_clone_and_one_enqueue_per_trial_and_all_calls_are_counted(study_file, api, agent):
+def test_one_clone_and_one_enqueue_per_trial(study_file, api, agent):
     outcome = run(study_file, api)
     calls = outcome.result["api_calls"]
     assert calls["tasks.clone"] == calls["tasks.enqueue"] == 6
     assert "events.multi_task_scalar_metrics_iter_histogram" not in calls
-    assert sum(calls.values()) == sum(api.calls.values())
+    assert calls["tasks.get_all"] < 6 * 10
 
 
 def test_the_controller_task_has_plots_table_and_best_parameters(study_file, api, agent):
@@ -102,17 +104,20 @@ def test_the_controller_task_has_plots_table_and_best_parameters(study_file, api
     assert {plot["metric"] for plot in plots} == {"summary", "optimization history", "parallel coordinates"}
 
 
+def templates(api, path):
+    spec = load_study(path).spec
+    project_id = find_project(api, spec.project)
+    tasks = api.call("tasks.get_all", project=[project_id], tags=["template"])["tasks"]
+    return [task for task in tasks if task["status"] == "created"]
+
+
 def test_the_second_study_of_a_script_knows_the_template(study_file, api, agent):
-    first, second = run(study_file, api), run(study_file, api)
+    first, view = run(study_file, api), Listener()
+    second = run(study_file, api, view=view, overrides=["budget.trials=2"])
     assert first.trials[0].params == second.trials[0].params
-    templates = {
-        api.call("tasks.get_by_id", task=o.best.task_id)["task"]["hyperparams"] is not None for o in (first, second)
-    }
-    assert templates == {True}
-    assert "tasks.create" in first.result["api_calls"]
-    view = Listener()
-    run(study_file, api, view=view, overrides=["budget.trials=2"])
     assert not [note for note in view.notes if "is new" in note]
+    (template,) = templates(api, study_file)
+    assert flatten(template["hyperparams"]) == {name: text for name, (_, text) in CONNECTS.items()}
 
 
 def test_a_template_by_id_and_by_name(study_file, api, agent):
@@ -152,7 +157,7 @@ def test_what_the_server_does_not_have_is_said_and_nothing_goes_on(study_file, a
     text = study_file.read_text()
     assert old in text
     study_file.write_text(text.replace(old, new))
-    with pytest.raises(InputError, match=r"(?s).*") as caught:
+    with pytest.raises(InputError) as caught:
         run(study_file, api)
     assert said in str(caught.value).replace(f"{study_file.parent}/", "")
     queued = api.call("queues.get_all", only_fields=["entries"])["queues"]
@@ -229,6 +234,8 @@ def test_a_stop_leaves_nothing_in_the_queue(study_file, api, queue, abort):
     statuses = [tasks[trial.task_id]["status"] for trial in outcome.trials]
     assert statuses[0] == ("stopped" if abort else "in_progress")
     assert "queued" not in statuses
+    if not abort:
+        assert {trial.state for trial in outcome.trials[2:]} <= {TrialState.ABORTED}, "taken back, and said so"
     controller = api.call("tasks.get_by_id", task=outcome.result["controller_task_id"])["task"]
     assert controller["status"] == "stopped"
 
@@ -238,3 +245,89 @@ def test_constants_reach_every_trial(study_file, api, agent):
     outcome = run(study_file, api, overrides=["budget.trials=3"])
     for task in tasks_of(api, outcome).values():
         assert flatten(task["hyperparams"])["General/kind"] == "b"
+
+
+def test_constants_stay_out_of_the_template(study_file, api, agent):
+    text = study_file.read_text()
+    study_file.write_text(text.replace("  kind: {type: categorical, choices: [a, b]}", "  kind: b"))
+    outcome = run(study_file, api, overrides=["budget.trials=3"])
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 3
+    assert outcome.trials[0].params == {"General/x": 0.9, "General/depth": 4}
+    (template,) = templates(api, study_file)
+    assert flatten(template["hyperparams"])["General/kind"] == "a"
+
+
+def test_a_misspelt_constant_is_found_too(study_file, api, agent):
+    study_file.write_text(study_file.read_text().replace("  kind: {type: categorical, choices: [a, b]}", "  kidn: b"))
+    with pytest.raises(InputError, match=r"General/kidn: .* did you mean 'General/kind'"):
+        run(study_file, api)
+
+
+def test_what_a_script_connects_after_its_first_report_belongs_to_the_template(study_file, api, queue):
+    def late(params):
+        yield {"validation/loss": 1.0}
+        api.call(
+            "tasks.edit_hyper_params",
+            task=agent.ran[-1],
+            force=True,
+            hyperparams=[{"section": "General", "name": "late", "type": "int", "value": "3"}],
+        )
+        yield {"validation/loss": 0.5}
+
+    with PlayedAgent(late, queue=queue, connects=CONNECTS, step_s=0.3) as agent:
+        run(study_file, api, overrides=["budget.trials=2"])
+    (template,) = templates(api, study_file)
+    assert flatten(template["hyperparams"])["General/late"] == "3"
+
+
+def test_a_baseline_whose_objective_is_nan_is_no_fault_of_the_file(study_file, api, queue):
+    def diverges(params):
+        good = float(params["General/x"]) < 0.5
+        yield {"validation/loss": 0.1 if good else float("nan")}
+
+    with PlayedAgent(diverges, queue=queue, connects=CONNECTS):
+        outcome = run(study_file, api)
+    assert outcome.trials[0].state is TrialState.NO_OBJECTIVE
+    assert outcome.status == "completed" and len(outcome.trials) == 6
+
+
+def test_the_time_budget_counts_while_the_first_run_waits(study_file, api, queue):
+    outcome = run(study_file, api, overrides=["budget.time=1"])
+    assert outcome.status == "failed" and "time budget" in outcome.reason
+    (trial,) = outcome.trials
+    assert trial.state is TrialState.ABORTED
+    entries = [q["entries"] for q in api.call("queues.get_all", name=f"^{queue}$")["queues"]]
+    assert entries == [[]]
+
+
+def test_an_unexpected_error_leaves_nothing_running_or_waiting(study_file, api, queue):
+    def endless(params):
+        for step in range(1, 600):
+            yield {"validation/loss": 1 / step}
+
+    class Broken(Listener):
+        def progress(self, progress):
+            if len(progress.trials) > 1 and progress.trials[0].state is TrialState.RUNNING:
+                raise ZeroDivisionError("a bug")
+
+    with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.05) as agent:
+        with pytest.raises(ZeroDivisionError):
+            run(study_file, api, view=Broken())
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            statuses = {t["status"] for t in api.call("tasks.get_all", id=agent.ran)["tasks"]}
+            if "in_progress" not in statuses:
+                break
+            time.sleep(0.1)
+    assert statuses == {"stopped"}
+    assert api.call("queues.get_all", name=f"^{queue}$")["queues"][0]["entries"] == []
+
+
+def test_a_task_of_a_persons_own_is_not_edited(study_file, api, agent):
+    project_id = api.call("projects.create", name=f"own/{study_file.parent.name}")["id"]
+    script = {"entry_point": "a.py", "diff": "print(1)", "repository": "", "working_dir": "."}
+    task_id = api.call("tasks.create", name="mine", type="training", project=project_id, script=script)["id"]
+    study_file.write_text(study_file.read_text().replace("script: train.py", f"task: {task_id}"))
+    outcome = run(study_file, api, overrides=["budget.trials=3"])
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 3
+    assert not api.call("tasks.get_by_id", task=task_id)["task"].get("hyperparams")

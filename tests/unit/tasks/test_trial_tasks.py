@@ -1,0 +1,40 @@
+"""How trial tasks are read, without a server."""
+
+from __future__ import annotations
+
+from clearml_hpo.objective import Objective
+from clearml_hpo.tasks import Template, TrialTasks
+
+
+class Recorder:
+    """Stands in for the connection: answers with nothing, remembers the calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def call(self, endpoint, **body):
+        self.calls.append((endpoint, body))
+        return {"metrics": {}, "tasks": []}
+
+
+def tasks(api):
+    template = Template("t", "train", "p")
+    return TrialTasks(
+        api, template, Objective("a", "b"), study="s", parent_id="c", project_id="p", name_of=lambda n, p: f"trial {n}"
+    )
+
+
+def test_many_tasks_are_read_in_chunks_that_servers_take():
+    api = Recorder()
+    ids = [str(number) for number in range(1001)]
+    tasks(api).poll(ids)
+    assert [len(body["id"]) for _, body in api.calls] == [500, 500, 1]
+    api.calls.clear()
+    tasks(api).histories(ids[:250])
+    assert [len(body["tasks"]) for _, body in api.calls] == [100, 100, 50]
+
+
+def test_no_tasks_no_calls():
+    api = Recorder()
+    assert tasks(api).poll([]) == {} and tasks(api).histories([]) == {}
+    assert api.calls == []
