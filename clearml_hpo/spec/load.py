@@ -15,10 +15,11 @@ from clearml_hpo import pruners, samplers
 from clearml_hpo.budget import Budget
 from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.objective import Objective
-from clearml_hpo.search_space import DEFAULT_SECTION, SearchSpace, Value
-from clearml_hpo.spec.marks import KeyPath, Mark, Marks, apply_override, dotted, mark_of, read_yaml
+from clearml_hpo.search_space import SearchSpace, Value
+from clearml_hpo.spec.marks import KeyPath, Marks, dotted, mark_of, read_yaml
 from clearml_hpo.spec.models import StudySpec
-from clearml_hpo.spec.space import read_search_space
+from clearml_hpo.spec.overrides import apply_override
+from clearml_hpo.spec.space import read_search_space, use_full_names
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,7 @@ class StudyFile:
 
     def explain(self, faults: Iterable[Fault]) -> str:
         """A line for each fault, with the file and line of its key."""
-        return "\n".join(f"{self._mark(fault.key)}: {fault}" for fault in faults)
-
-    def _mark(self, key: tuple[str, ...]) -> Mark:
-        """A parameter may have been written without its section."""
-        short = (*key[:-1], key[-1].removeprefix(f"{DEFAULT_SECTION}/"))
-        return mark_of(self.marks, short if short in self.marks else key)
+        return "\n".join(f"{mark_of(self.marks, fault.key)}: {fault}" for fault in faults)
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
@@ -103,16 +99,16 @@ def _faults_of_names(spec: StudySpec, marks: Marks) -> Iterable[str]:
 
 
 def _include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> None:
-    """Puts the file that ``search_space`` names in its place, with the lines of that file."""
+    """Puts the file that ``search_space`` names in its place, with the lines of that file; names become full names."""
     given = data.get("search_space")
-    if not isinstance(given, str):
-        return
-    path = folder / given
-    if not path.is_file():
-        raise InputError(f"{marks[('search_space',)]}: search_space: no such file: {path}")
-    space, space_marks = read_yaml(path)
-    data["search_space"] = space
-    marks.update({("search_space", *loc): mark for loc, mark in space_marks.items() if loc})
+    if isinstance(given, str):
+        path = folder / given
+        if not path.is_file():
+            raise InputError(f"{marks[('search_space',)]}: search_space: no such file: {path}")
+        space, space_marks = read_yaml(path)
+        data["search_space"] = space
+        marks.update({("search_space", *loc): mark for loc, mark in space_marks.items() if loc})
+    use_full_names(data, marks)
 
 
 def _with_script(spec: StudySpec, folder: Path, marks: Marks, faults: list[str]) -> StudySpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -9,7 +10,6 @@ from typing import Any, TypeAlias
 import yaml
 
 from clearml_hpo.errors import InputError
-from clearml_hpo.spec.models import name_alone
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,23 @@ class Mark:
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 Marks: TypeAlias = dict[KeyPath, Mark]
+MarkAt: TypeAlias = Callable[[int | None], Mark]
+
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes ``1:30`` for text, as YAML 1.2 does, where YAML 1.1 counts to base 60 and reads 90."""
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> object:
+    if ":" in node.value:
+        return node.value
+    return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
 
 
 def read_yaml(path: Path) -> tuple[dict[Any, Any], Marks]:
@@ -33,64 +50,54 @@ def read_yaml(path: Path) -> tuple[dict[Any, Any], Marks]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = Mark(str(path), mark.line + 1 if mark else None)
-        raise InputError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    data, marks = parse_yaml(text, lambda line: Mark(str(path), line))
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected keys and values, found {type(data).__name__}")
-    assert node is not None  # it was composed to a dict
-    marks: Marks = {}
-    _mark_nodes(node, (), str(path), marks)
     return data, marks
 
 
-def _mark_nodes(node: yaml.Node, path: KeyPath, file: str, marks: Marks) -> None:
-    marks.setdefault(path, Mark(file, node.start_mark.line + 1))
+def parse_yaml(text: str, mark_at: MarkAt, path: KeyPath = ()) -> tuple[Any, Marks]:
+    """The value that ``text`` holds, and the marks of all that is in it.
+
+    Args:
+        mark_at: the mark of a line, counted from 1; of None if the line is not known.
+        path: the key of the value itself.
+
+    Raises:
+        InputError: it is not YAML, a key is given twice, or is no text.
+    """
+    marks: Marks = {}
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        if node is not None:
+            _mark_nodes(node, path, mark_at, marks)
+        return yaml.load(text, Loader=_Loader), marks
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2000-13-01
+        mark = getattr(error, "problem_mark", None)
+        where = mark_at(mark.line + 1 if mark else None)
+        raise InputError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _mark_nodes(node: yaml.Node, path: KeyPath, mark_at: MarkAt, marks: Marks) -> None:
+    marks.setdefault(path, mark_at(node.start_mark.line + 1))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            at = (*path, key.value)
-            marks[at] = Mark(file, key.start_mark.line + 1)
+            where, at = mark_at(key.start_mark.line + 1), (*path, str(key.value))
+            if not isinstance(key, yaml.ScalarNode):
+                raise InputError(f"{where}: a key is text")
+            if key.tag not in _KEY_TAGS:
+                raise InputError(
+                    f"{where}: {dotted(at)}: this name is no text to YAML; put it in quotes: '{key.value}'"
+                )
             if key.value in seen:
-                raise InputError(f"{marks[at]}: {dotted(at)}: given twice")
+                raise InputError(f"{where}: {dotted(at)}: given twice")
             seen.add(key.value)
-            _mark_nodes(value, at, file, marks)
+            marks[at] = where
+            _mark_nodes(value, at, mark_at, marks)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _mark_nodes(value, (*path, index), file, marks)
-
-
-def apply_override(data: dict[Any, Any], marks: Marks, override: str) -> None:
-    """Sets ``key.key=value`` (the value in YAML) in ``data``; raises InputError."""
-    key, equals, text = override.partition("=")
-    where = f"--set {override}"
-    if not equals or not key:
-        raise InputError(f"{where}: expected key=value, such as budget.trials=5")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"{where}: the value is not YAML") from None
-    *parents, last = key.split(".")
-    target = data
-    for depth, parent in enumerate(parents):
-        if isinstance(target.get(parent), str) and depth == 0 and parent in ("sampler", "pruner"):
-            target[parent] = name_alone(target[parent])
-        child = target.get(parent)
-        if not isinstance(child, (dict, type(None))):
-            raise InputError(f"{where}: {parent} holds a value, not keys")
-        target[parent] = dict(child or {})  # a copy: YAML may have put it in a second place too, by an alias
-        target = target[parent]
-    target[last] = value
-    path = (*parents, last)
-    for known in [p for p in marks if p[: len(path)] == path]:
-        del marks[known]
-    for depth in range(1, len(path)):
-        marks.setdefault(path[:depth], Mark(where))
-    marks[path] = Mark(where)
+            _mark_nodes(value, (*path, index), mark_at, marks)
 
 
 def mark_of(marks: Marks, path: KeyPath) -> Mark:

@@ -6,8 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from clearml_hpo.errors import nearest
-from clearml_hpo.search_space import Categorical, Constant, Float, Int, Parameter, SearchSpace, full_name
+from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.search_space import (
+    DEFAULT_SECTION,
+    Categorical,
+    Constant,
+    Float,
+    Int,
+    Parameter,
+    SearchSpace,
+    full_name,
+)
 from clearml_hpo.spec.marks import KeyPath, Marks, dotted, mark_of
 
 _RANGE_KEYS = ("type", "low", "high", "log", "step")
@@ -16,16 +25,36 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "float": _RANGE_KEYS,
     "categorical": ("type", "choices"),
 }
+PARAMETER_KEYS = frozenset(key for keys in _KEYS.values() for key in keys)
 _REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("choices",)}
 
 
+def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
+    """Gives the search space in ``data``, and its marks, the full names of its parameters; raises InputError."""
+    given = data.get("search_space")
+    if not isinstance(given, dict):
+        return
+    space: dict[str, Any] = {}
+    for name, definition in given.items():
+        full = full_name(name)
+        if full in space:
+            where = mark_of(marks, ("search_space", name))
+            short = full.removeprefix(f"{DEFAULT_SECTION}/")
+            raise InputError(f"{where}: search_space.{name}: given twice: {short} is short for {full}")
+        space[full] = definition
+    data["search_space"] = space
+    for path in [path for path in marks if path[0:1] == ("search_space",) and len(path) > 1]:
+        full_path = ("search_space", full_name(str(path[1])), *path[2:])
+        marks[full_path] = marks.pop(path)
+
+
 def read_search_space(given: Mapping[str, Any], marks: Marks, faults: list[str]) -> SearchSpace:
-    """The space that ``given`` describes; what is wrong with it is added to ``faults``, a line each."""
+    """The space that ``given``, by full names, describes; what is wrong with it is added to ``faults``, a line each."""
     parameters: dict[str, Parameter] = {}
     for name, definition in given.items():
         path: KeyPath = ("search_space", name)
         try:
-            parameters[full_name(str(name))] = _parameter(definition)
+            parameters[name] = _parameter(definition)
         except _FieldError as error:
             faults.append(f"{mark_of(marks, (*path, *error.field))}: {dotted((*path, *error.field))}: {error}")
     if not faults and not any(not isinstance(p, Constant) for p in parameters.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.errors import Fault, InputError
 from clearml_hpo.search_space import Categorical, Constant, Float, Int
 from clearml_hpo.spec import load_study
 
@@ -110,11 +110,15 @@ def test_a_fault_names_line_key_and_what_is_allowed(write, old, new, said):
         ("type: int, low: 4", "type: itn, low: 4", "type is 'itn'; did you mean 'int'?"),
         ("low: 4", "low: 4.5", "space.yaml:1: search_space.General/depth.low: expected a whole number, found 4.5"),
         ("low: 4", "low: four", "expected a number, found 'four'"),
-        ("low: 1e-3", "low: 0", "space.yaml:2: search_space.learning_rate: low is 0.0; with log it must be above 0"),
-        ("log: true", "log: maybe", "space.yaml:2: search_space.learning_rate.log: expected true or false"),
+        (
+            "low: 1e-3",
+            "low: 0",
+            "space.yaml:2: search_space.General/learning_rate: low is 0.0; with log it must be above 0",
+        ),
+        ("log: true", "log: maybe", "space.yaml:2: search_space.General/learning_rate.log: expected true or false"),
         ("low: 4", "low:", "space.yaml:1: search_space.General/depth: low is missing"),
         ("choices: [a, b, null, 3]", "choices:", "space.yaml:4: search_space.General/kind: choices is missing"),
-        ("type: float", "type: [float]", "space.yaml:2: search_space.learning_rate: type is ['float']"),
+        ("type: float", "type: [float]", "space.yaml:2: search_space.General/learning_rate: type is ['float']"),
         (
             "high: 10}",
             "high: .inf}",
@@ -172,6 +176,77 @@ def test_a_block_left_empty_is_a_block_not_given(write):
 def test_what_cannot_be_left_empty(write, old, new, said):
     assert old in STUDY
     assert said in fault(write(STUDY.replace(old, new)))
+
+
+DOTS = """\
+x: {type: int, low: 1, high: 3}
+General/model.lr: {type: float, low: 0, high: 1}
+schedule.step: 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "parameter"),
+    [
+        ("General/x.high=5", "General/x", Int(1, 5)),
+        ("x.high=5", "General/x", Int(1, 5)),
+        ("x=5", "General/x", Constant(5)),
+        ("x={type: int, low: 7, high: 9}", "General/x", Int(7, 9)),
+        ("model.lr.high=2", "General/model.lr", Float(0.0, 2.0)),
+        ("General/model.lr=0.5", "General/model.lr", Constant(0.5)),
+        ("schedule.step=4", "General/schedule.step", Constant(4)),
+        ("low=4", "General/low", Constant(4)),
+        ("Args/a.b={type: categorical, choices: [p, q]}", "Args/a.b", Categorical(("p", "q"))),
+    ],
+)
+def test_an_override_finds_a_parameter_by_any_of_its_names(write, override, name, parameter):
+    file = load_study(write(space=DOTS), [f"search_space.{override}"])
+    assert file.space.parameters[name] == parameter
+    assert set(file.space.parameters) == {"General/x", "General/model.lr", "General/schedule.step", name}
+
+
+def test_the_whole_space_may_be_an_override(write):
+    file = load_study(write(), ["search_space={x: {type: int, low: 1, high: 3}}", "search_space.x.high=2"])
+    assert file.space.parameters == {"General/x": Int(1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("x.hihg=5", "--set search_space.x.hihg=5: search_space.General/x.hihg: unknown key; did you mean 'high'?"),
+        ("schedule.step.low=5", "--set search_space.schedule.step.low=5: General/schedule.step holds a value, not"),
+        ("x={type: int, low: 1}", "--set search_space.x={type: int, low: 1}: search_space.General/x: high is missing"),
+        ("x={1: 2}", "--set search_space.x={1: 2}: search_space.General/x.1: this name is no text to YAML"),
+        ("x..high=5", "expected key=value"),
+        ("x=[", "--set search_space.x=[: not YAML"),
+    ],
+)
+def test_a_wrong_override_of_a_parameter_is_named(write, override, said):
+    assert said in fault(write(space=DOTS), [f"search_space.{override}"])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("General/x: 1", "space.yaml:4: search_space.General/x: given twice: x is short for General/x"),
+        ("model.lr: 1", "space.yaml:4: search_space.model.lr: given twice: model.lr is short for General/model.lr"),
+        ("x: 1", "space.yaml:4: x: given twice"),
+        ("3: 1", "space.yaml:4: 3: this name is no text to YAML; put it in quotes: '3'"),
+        ("on: 1", "space.yaml:4: on: this name is no text to YAML; put it in quotes: 'on'"),
+        ("~: 1", "space.yaml:4: ~: this name is no text to YAML"),
+        ("? [a]\n: 1", "space.yaml:4: a key is text"),
+        ("y: 2000-13-01", "space.yaml: not YAML: month must be in 1..12"),
+    ],
+)
+def test_names_that_the_space_cannot_have(write, line, said):
+    assert said in fault(write(space=f"{DOTS}{line}\n"))
+
+
+def test_a_fault_found_later_names_the_line_of_a_short_name(write):
+    file = load_study(write(space=DOTS))
+    assert "space.yaml:2: search_space.General/model.lr: no" in file.explain(
+        [Fault(("search_space", "General/model.lr"), "no")]
+    )
 
 
 def test_an_override_reaches_only_what_it_names(write):
