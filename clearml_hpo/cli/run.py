@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -63,13 +64,14 @@ def run(
     local = local or not here.clearml_configured
     if agents is not None and not local:
         raise click.UsageError("--agents is for --local; with your own server: clearml-hpo agents up")
-    _check_writable(json_file)
+    if json_file is not None:
+        _check_writable(json_file)
     if detach and local:
         raise click.UsageError("--detach leaves trials to agents that stay; with --local none do")
     console = Console()
     with ExitStack() as stack:
         if local:
-            _start_locally(stack, console, here, file, agents)
+            file = _start_locally(stack, console, here, file, agents)
         outcome = _run_study(file, console, detach)
         if json_file is not None:
             json_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
@@ -79,9 +81,9 @@ def run(
     sys.exit(_EXIT[outcome.status])
 
 
-def _check_writable(json_file: Path | None) -> None:
+def _check_writable(json_file: Path) -> None:
     """Said before anything starts, not after a week."""
-    folder = json_file.absolute().parent if json_file else Path()
+    folder = json_file.absolute().parent
     if not folder.is_dir():
         raise click.BadParameter(f"no such folder: {folder}", param_hint="--json")
     if not os.access(folder, os.W_OK):
@@ -90,7 +92,8 @@ def _check_writable(json_file: Path | None) -> None:
 
 def _start_locally(
     stack: ExitStack, console: Console, here: settings.Settings, file: StudyFile, agents: int | None
-) -> None:
+) -> StudyFile:
+    """Starts server and agents, for as long as ``stack`` lasts; returns the study on the queue that they serve."""
     from clearml_hpo.cli.local import embedded_server, local_agents
 
     def say(text: str) -> None:
@@ -98,7 +101,9 @@ def _start_locally(
 
     server = stack.enter_context(embedded_server(here, say))
     settings.use_server(server)
-    stack.enter_context(local_agents(here, server, file.spec.execution.queue, agents, say))
+    queue = stack.enter_context(local_agents(here, server, file.spec.execution.queue, agents, say))
+    execution = file.spec.execution.model_copy(update={"queue": queue})
+    return replace(file, spec=file.spec.model_copy(update={"execution": execution}))
 
 
 def _run_study(file: StudyFile, console: Console, detach: bool) -> Outcome:
