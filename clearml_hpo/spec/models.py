@@ -16,14 +16,15 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def _seconds(given: object) -> object:
     """``90``, ``90s``, ``10m``, ``2h``, ``1d``, ``1h30m`` → seconds."""
-    if not isinstance(given, str):
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
         return given
-    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", given):
+    if not isinstance(given, str) or not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", given):
         raise ValueError(f"{given!r} is no duration; write seconds, or 90s, 10m, 2h, 1d, 1h30m")
     return sum(float(n) * _UNITS[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", given))
 
 
-Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Whole: TypeAlias = Annotated[int, Field(strict=True)]
 
 
 class _Strict(BaseModel):
@@ -72,7 +73,7 @@ class SamplerSpec(_Strict):
     """The sampler by name, its seed, and options of Optuna's class."""
 
     name: Literal[samplers.NAMES] = samplers.DEFAULT  # type: ignore[valid-type]
-    seed: int | None = None
+    seed: Whole | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -86,7 +87,7 @@ class PrunerSpec(_Strict):
 class BudgetSpec(_Strict):
     """When the study ends: after so many trials, or so much time."""
 
-    trials: Annotated[int, Field(ge=1)] | None = None
+    trials: Annotated[Whole, Field(ge=1)] | None = None
     time: Seconds | None = None
 
     @model_validator(mode="after")
@@ -100,8 +101,8 @@ class ExecutionSpec(_Strict):
     """Where trials run: a ClearML queue, and how many at once (default: one per worker of the queue)."""
 
     queue: Annotated[str, Field(min_length=3)] = "default"
-    concurrency: Annotated[int, Field(ge=1)] | None = None
-    prefetch: Annotated[int, Field(ge=0)] = 1
+    concurrency: Annotated[Whole, Field(ge=1)] | None = None
+    prefetch: Annotated[Whole, Field(ge=0)] = 1
     poll_interval: Seconds = 2.0
 
 
