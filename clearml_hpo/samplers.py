@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -32,6 +33,13 @@ _DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
     "QMCSampler": {"scramble": True},
 }
 
+# What Optuna imports only at the first draw; the extra of setup.cfg has the name of the sampler.
+_PACKAGES: dict[str, tuple[str, ...]] = {
+    "qmc": ("scipy",),
+    "cmaes": ("cmaes",),
+    "gp": ("scipy", "torch"),
+}
+
 NAMES = tuple(_CLASSES)
 
 
@@ -45,6 +53,11 @@ def build_sampler(
     """
     class_name = _CLASSES[choose(name, NAMES, "sampler.name")]
     sampler_class = getattr(optuna.samplers, class_name)
+    missing = [package for package in _PACKAGES.get(name, ()) if find_spec(package) is None]
+    if missing:
+        raise InputError(
+            f"sampler {name}: the package {' and '.join(missing)} is missing: pip install 'clearml-hpo[{name}]'"
+        )
     given = dict(options or {})
     check_options(sampler_class, given, "sampler.options", owned=("seed",))
     used = {**_DEFAULT_OPTIONS.get(class_name, {}), **given, "seed": seed}

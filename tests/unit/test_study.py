@@ -29,14 +29,26 @@ def space_for(name):
     return SPACE
 
 
-@pytest.mark.parametrize("name", [name for name in samplers.NAMES if name not in ("cmaes", "gp")])
+@pytest.mark.parametrize("name", samplers.NAMES)
 def test_every_sampler_draws_points_of_the_space(name):
+    for package in {"cmaes": ["cmaes"], "gp": ["scipy", "torch"], "qmc": ["scipy"]}.get(name, ()):
+        pytest.importorskip(package)
     space = space_for(name)
     study = Study(space, "minimize", sampler=samplers.build_sampler(name, seed=1))
     for number in range(6):
         params = study.ask(number)
         assert space.contains(params)
         study.complete(number, float(number))
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("cmaes", "cmaes"), ("gp", "torch"), ("gp", "scipy and torch"), ("qmc", "scipy")]
+)
+def test_a_sampler_names_the_package_that_it_lacks(name, missing, monkeypatch):
+    monkeypatch.setattr(samplers, "find_spec", lambda package: None if package in missing.split() else object())
+    with pytest.raises(InputError) as caught:
+        samplers.build_sampler(name)
+    assert f"sampler {name}: the package {missing} is missing: pip install 'clearml-hpo[{name}]'" in str(caught.value)
 
 
 def test_a_seed_makes_the_draws_repeatable():
