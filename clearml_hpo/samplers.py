@@ -30,7 +30,7 @@ _CLASSES: dict[str, str] = {
 
 _DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
     "TPESampler": {"multivariate": True, "constant_liar": True},
-    "QMCSampler": {"scramble": True},
+    "QMCSampler": {"scramble": True, "warn_asynchronous_seeding": False},  # one process draws all points
 }
 
 # What Optuna imports only at the first draw; the extra of setup.cfg has the name of the sampler.

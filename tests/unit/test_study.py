@@ -6,8 +6,10 @@ import optuna
 import pytest
 
 from clearml_hpo import pruners, samplers
+from clearml_hpo.controller.rehearsal import rehearse
 from clearml_hpo.errors import InputError
 from clearml_hpo.search_space import Categorical, Constant, Float, Int, SearchSpace
+from clearml_hpo.spec import load_study
 from clearml_hpo.study import Study
 
 SPACE = SearchSpace(
@@ -56,6 +58,12 @@ def test_a_seed_makes_the_draws_repeatable():
     assert draws[0] == draws[1]
 
 
+def test_drawing_without_a_seed_is_no_matter_for_a_warning(capfd):
+    pytest.importorskip("scipy")
+    samplers.build_sampler("qmc")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("name", ["auto", "tpe"])
 def test_tpe_takes_parameters_one_by_one_if_asked(name):
     study = Study(SPACE, "minimize", sampler=samplers.build_sampler(name, options={"multivariate": False}))
@@ -84,6 +92,80 @@ def test_every_pruner_is_made(name):
 def test_wrong_names_and_options_are_refused_with_the_nearest(build, said):
     with pytest.raises(InputError, match=said):
         build()
+
+
+STUDY = """\
+study: demo-study
+template:
+  task: "1234"
+search_space:
+  depth: {type: int, low: 4, high: 10}
+  lr: {type: float, low: 1e-3, high: 0.3, log: true}
+  kind: {type: categorical, choices: [a, b, null, 3]}
+objective:
+  metric: validation/loss
+  direction: minimize
+sampler:
+  name: auto
+pruner:
+  name: none
+budget:
+  trials: 20
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    def study_file(*overrides):
+        path = tmp_path / "study.yaml"
+        path.write_text(STUDY)
+        return load_study(path, overrides)
+
+    return study_file
+
+
+GRID = "search_space={a: {type: int, low: 1, high: 3}, b: {type: float, low: 0, high: 1, step: 0.5}}"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *([f"sampler={name}"] for name in samplers.NAMES if name != "brute_force"),
+        ["sampler=brute_force", GRID],
+        ["sampler.options.n_startup_trials=3"],
+        ["sampler.options.multivariate=false"],
+        *([f"pruner={name}"] for name in ("median", "successive_halving", "hyperband")),
+        ["pruner={name: percentile, options: {percentile: 25.0, n_startup_trials: 20}}"],
+        ["pruner={name: threshold, options: {upper: 0.5}}"],
+    ],
+    ids=str,
+)
+def test_a_sound_study_is_rehearsed_without_a_word(study_file, overrides, capfd, recwarn):
+    verbosity = optuna.logging.get_verbosity()
+    try:
+        file = study_file(*overrides)
+    except InputError as error:
+        assert "is missing: pip install" in str(error)
+        pytest.skip(str(error))
+    assert rehearse(file) == []
+    assert capfd.readouterr() == ("", "") and not recwarn.list
+    assert optuna.logging.get_verbosity() == verbosity
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["sampler.name=brute_force"], "sampler: brute_force fails on this study: ValueError: FloatDistribution.step"),
+        (["sampler.options.n_startup_trials=ten"], "sampler: auto with options {'n_startup_trials': 'ten'} fails on"),
+        (["sampler={name: tpe, options: {gamma: 0.2}}"], "tpe with options {'gamma': 0.2} fails on this study: Type"),
+        (["sampler={name: tpe, options: {gamma: 0.2, n_startup_trials: 40}}"], "'float' object is not callable"),
+        (["pruner={name: hyperband, options: {reduction_factor: x}}"], "pruner: hyperband with options {'reduction"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # Optuna 5 has taken gamma out of favour
+def test_a_rehearsal_finds_what_would_break_a_study(study_file, overrides, said):
+    (line,) = rehearse(study_file(*overrides))
+    assert said in line and ("study.yaml:" in line or "--set " in line)
 
 
 def test_states_reach_optuna():

@@ -1,0 +1,86 @@
+"""The sampler and the pruner of a study file at work on made-up values, before trials depend on them.
+
+Optuna looks at most options, and at the search space, only while it draws and judges.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+
+from clearml_hpo.errors import Fault
+from clearml_hpo.pruners import build_pruner
+from clearml_hpo.samplers import build_sampler
+from clearml_hpo.spec import StudyFile
+from clearml_hpo.study import Study
+
+# Enough for the defaults: TPE and GP draw the first 10 points at random, the median pruner spares the first 5 trials.
+_TRIALS = 15
+_MOST_STARTUP_TRIALS = 200
+_STEPS = (1, 10, 100, 1000)
+_ENOUGH_S = 0.5
+
+
+def rehearse(file: StudyFile) -> list[str]:
+    """Lets instances of their own draw some points and judge some runs, within about a second and without a word.
+
+    Returns:
+        A line, with file and line of the key, for the sampler and for the pruner if that raised an error.
+    """
+    faults = []
+    for key, rehearsal in (("sampler", _rehearse_sampler), ("pruner", _rehearse_pruner)):
+        given = getattr(file.spec, key)
+        try:
+            with _quiet():
+                rehearsal(file)
+        except Exception as error:  # whatever Optuna, or what it calls, makes of options that nobody has looked at
+            options = f" with options {given.options}" if given.options else ""
+            faults.append(Fault((key,), f"{given.name}{options} fails on this study: {type(error).__name__}: {error}"))
+    return [file.explain([fault]) for fault in faults]
+
+
+def _rehearse_sampler(file: StudyFile) -> None:
+    given = file.spec.sampler
+    sampler = build_sampler(given.name, seed=given.seed, options=given.options)
+    _play(Study(file.space, file.objective.direction, sampler=sampler), given.options, steps=())
+
+
+def _rehearse_pruner(file: StudyFile) -> None:
+    given = file.spec.pruner
+    pruner = build_pruner(given.name, options=given.options)
+    study = Study(file.space, file.objective.direction, sampler=build_sampler("random", seed=0), pruner=pruner)
+    _play(study, given.options, _STEPS if study.prunes else ())
+
+
+def _play(study: Study, options: Mapping[str, Any], steps: tuple[int, ...]) -> None:
+    """Asks and tells until the options' first random phase is over, or time is up."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # again: Study has set its own
+    startup = options.get("n_startup_trials")
+    trials = _TRIALS + (min(startup, _MOST_STARTUP_TRIALS) if isinstance(startup, int) else 0)
+    ends_at = time.monotonic() + _ENOUGH_S
+    for number in range(trials):
+        study.ask(number)
+        if any(study.report(number, step, math.sin(number * step)) for step in steps):
+            study.prune(number)
+        else:
+            study.complete(number, math.sin(number))
+        if time.monotonic() > ends_at:
+            return
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(verbosity)
