@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import optuna
 import pytest
 
@@ -58,10 +60,19 @@ def test_a_seed_makes_the_draws_repeatable():
     assert draws[0] == draws[1]
 
 
-def test_drawing_without_a_seed_is_no_matter_for_a_warning(capfd):
+@pytest.fixture
+def optuna_logger(caplog):
+    """Optuna's log, which does not reach the root logger, in ``caplog``."""
+    logger = logging.getLogger("optuna")
+    logger.addHandler(caplog.handler)
+    yield
+    logger.removeHandler(caplog.handler)
+
+
+def test_drawing_without_a_seed_is_no_matter_for_a_warning(optuna_logger, caplog):
     pytest.importorskip("scipy")
     samplers.build_sampler("qmc")
-    assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("name", ["auto", "tpe"])
@@ -140,7 +151,7 @@ GRID = "search_space={a: {type: int, low: 1, high: 3}, b: {type: float, low: 0, 
     ],
     ids=str,
 )
-def test_a_sound_study_is_rehearsed_without_a_word(study_file, overrides, capfd, recwarn):
+def test_a_sound_study_is_rehearsed_without_a_word(study_file, overrides, optuna_logger, caplog, capfd, recwarn):
     verbosity = optuna.logging.get_verbosity()
     try:
         file = study_file(*overrides)
@@ -148,7 +159,7 @@ def test_a_sound_study_is_rehearsed_without_a_word(study_file, overrides, capfd,
         assert "is missing: pip install" in str(error)
         pytest.skip(str(error))
     assert rehearse(file) == []
-    assert capfd.readouterr() == ("", "") and not recwarn.list
+    assert caplog.messages == [] and not recwarn.list and capfd.readouterr() == ("", "")
     assert optuna.logging.get_verbosity() == verbosity
 
 
