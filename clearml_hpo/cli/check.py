@@ -9,6 +9,7 @@ import click
 
 from clearml_hpo import settings
 from clearml_hpo.errors import InputError
+from clearml_hpo.rehearsal import rehearse
 from clearml_hpo.spec import load_study
 
 
@@ -27,6 +28,7 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
       clearml-hpo check study.yaml --set sampler.name=random
     """
     file = load_study(study_file, overrides)
+    rehearse(file)
     here = settings.load()
     with ExitStack() as stack:
         has_server = is_configured = here.clearml_configured and not local

@@ -20,6 +20,7 @@ from rich.console import Console
 from clearml_hpo import display, settings
 from clearml_hpo.display import view_for
 from clearml_hpo.objective import Objective
+from clearml_hpo.rehearsal import rehearse
 from clearml_hpo.server import process as server_process
 from clearml_hpo.spec import StudyFile, dump_params, load_study
 
@@ -60,6 +61,7 @@ def run(
       clearml-hpo run study.yaml --json out.json
     """
     file = load_study(study_file, overrides)
+    rehearse(file)
     here = settings.load()
     local = local or not here.clearml_configured
     if agents is not None and not local:

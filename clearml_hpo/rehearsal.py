@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 
-from clearml_hpo.errors import Fault
+from clearml_hpo.errors import Fault, InputError
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.samplers import build_sampler
 from clearml_hpo.spec import StudyFile
@@ -27,11 +27,11 @@ _STEPS = (1, 10, 100, 1000)
 _ENOUGH_S = 0.5
 
 
-def rehearse(file: StudyFile) -> list[str]:
+def rehearse(file: StudyFile) -> None:
     """Lets instances of their own draw some points and judge some runs, within about a second and without a word.
 
-    Returns:
-        A line, with file and line of the key, for the sampler and for the pruner if that raised an error.
+    Raises:
+        InputError: a line, with file and line of the key, for each of the two that raised an error.
     """
     faults = []
     for key, rehearsal in (("sampler", _rehearse_sampler), ("pruner", _rehearse_pruner)):
@@ -42,7 +42,8 @@ def rehearse(file: StudyFile) -> list[str]:
         except Exception as error:  # whatever Optuna, or what it calls, makes of options that nobody has looked at
             options = f" with options {given.options}" if given.options else ""
             faults.append(Fault((key,), f"{given.name}{options} fails on this study: {type(error).__name__}: {error}"))
-    return [file.explain([fault]) for fault in faults]
+    if faults:
+        raise InputError(file.explain(faults))
 
 
 def _rehearse_sampler(file: StudyFile) -> None:
