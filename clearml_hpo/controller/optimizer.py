@@ -62,7 +62,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
     def run(self) -> None:
         """Runs the study in this thread; returns when it has ended."""
         self.optimization_start_time = time.time()
-        self.strategy.start()
+        self.strategy.run()
 
     def _notifier(self, callback: JobCompleteCallback) -> Callable[[Trial], None]:
         def notify(trial: Trial) -> None:

@@ -165,7 +165,21 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
     # --- what ClearML's optimizer calls ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Runs the study; returns when it has ended or :meth:`stop` was called."""
+        """Runs the study; returns when it has ended or :meth:`stop` was called.
+
+        ClearML calls it in a thread and takes the study for running until it returns: an error is logged, not raised.
+        """
+        try:
+            self.run()
+        except Exception as error:
+            _LOG.error("the study has ended early: %s", error)
+
+    def run(self) -> None:
+        """Runs the study; returns when it has ended or :meth:`stop` was called.
+
+        Raises:
+            ApiError: the server refused a call for good; the trials were stopped.
+        """
         scheduler = self.scheduler = self._build()
         self._halted.clear()
         if self._context.baseline is not None:
@@ -177,10 +191,8 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             if self._stop_event.is_set() and scheduler.live:
                 self._halt(scheduler)
         except Exception:
-            # Nobody would look after the trials any more.
-            scheduler.stop("the controller failed", abort=self._context.abort_on_stop)
-            with suppress(Exception):
-                scheduler.step()
+            with suppress(Exception):  # nobody would look after the trials any more
+                self._halt(scheduler)
             raise
         finally:
             self._halted.set()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hyperparameters import flatten
 from clearml_hpo.tasks.names import find_queue
@@ -74,7 +75,10 @@ class PlayedAgent:
 
     def _serve(self) -> None:
         while not self._ends.is_set():
-            entry = self._api.call("queues.get_next_task", queue=self._queue_id).get("entry")
+            try:
+                entry = self._api.call("queues.get_next_task", queue=self._queue_id).get("entry")
+            except ApiError:
+                return  # the queue was deleted
             if entry:
                 self._run(entry["task"])
             else:

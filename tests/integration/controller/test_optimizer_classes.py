@@ -431,3 +431,17 @@ def test_stop_while_a_trial_waits_ends_the_thread(make, either, trials):
     for thread in started:
         thread.join(_GO_ON_S)
         assert not thread.is_alive()
+
+
+def test_a_server_that_refuses_for_good_ends_the_study_and_leaves_nothing_running(either, make, api, queue):
+    with PlayedAgent(endless, queue=queue, step_s=0.05) as agent:
+        optimizer = make(either, total_max_jobs=50, max_number_of_concurrent_tasks=3)
+        optimizer.start()
+        eventually(lambda: agent.ran, "a trial runs")
+        queue_id = api.call("queues.get_all", name=f"^{queue}$")["queues"][0]["id"]
+        api.call("queues.delete", queue=queue_id, force=True)
+        api.call("tasks.stopped", task=agent.ran[0], force=True)  # the next launch is refused
+        ended(optimizer)
+        assert optimizer.get_num_active_experiments() == 0
+    statuses = {task["status"] for task in api.call("tasks.get_all", id=agent.ran)["tasks"]}
+    assert statuses == {"stopped"}
