@@ -177,7 +177,7 @@ class Scheduler:
 
     def stop(self, reason: str, *, abort: bool = True) -> None:
         """Has the next step launch no more, take back what waits and, if ``abort``, end what runs."""
-        self.ended = self.ended or reason
+        self.ended = reason
         self._is_stopped = self._takes_back = True
         if abort:
             # A trial that waited a moment ago may have been taken by an agent since; stopping it is right either way.
@@ -207,6 +207,8 @@ class Scheduler:
                 self._end(trial, TrialState.ABORTED, "its task was deleted")
                 continue
             wants_pruning = self._report(trial, histories.get(trial.task_id, ()))
+            # Noted trial by trial: a call that fails for one of them must not make the next step pass over the others.
+            self._progress[trial.number] = _progress(snapshot)
             trial = self._see(trial, snapshot)
             end = self._end_of(trial, snapshot)
             if end is not None:
@@ -222,9 +224,7 @@ class Scheduler:
             return {}
         seen = {t.number: _progress(s) for t in live if (s := snapshots.get(t.task_id)) is not None and s.summary}
         moved = [t for t in live if t.number in seen and seen[t.number] != self._progress.get(t.number)]
-        histories = self._tasks.histories([trial.task_id for trial in moved]) if moved else {}
-        self._progress.update(seen)
-        return histories
+        return self._tasks.histories([trial.task_id for trial in moved]) if moved else {}
 
     def _report(self, trial: Trial, history: Sequence[tuple[int, float]]) -> bool:
         """Shows the pruner every step that it has not seen; True if it would have pruned at one of them."""

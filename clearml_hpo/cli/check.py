@@ -37,7 +37,7 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
 
             settings.use_server(stack.enter_context(embedded_server(here, lambda text: None)))
             has_server = True
-        # Imported late: ClearML's SDK reads the server's address when it is imported.
+        # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
         from clearml_hpo.controller.check import check_study
         from clearml_hpo.tasks import Api
 

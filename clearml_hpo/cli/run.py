@@ -109,7 +109,7 @@ def _start_locally(
 
 
 def _run_study(file: StudyFile, console: Console, detach: bool) -> Outcome:
-    # Importing ClearML's SDK takes a second, and it reads the server's address when it is imported.
+    # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
     from clearml_hpo.controller.run import StudyRun
     from clearml_hpo.tasks import Api
 

@@ -4,7 +4,7 @@ parameters.py     ClearML's parameter classes as a search space
 jobs.py           a trial as a ClearML job
 strategy.py       OptunaStrategy, a ClearML SearchStrategy
 optimizer.py      StudyOptimizer, a ClearML HyperParameterOptimizer
-registration.py   the template of a study, and its baseline run
+registration.py   the template of a study, and its first run
 run.py            a study file, from start to result
 """
 

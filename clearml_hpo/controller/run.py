@@ -77,7 +77,7 @@ class StudyRun:
 
         Raises:
             InputError: the server lacks the queue, the template, a parameter or the metric; nothing goes on running.
-            StudyError: the baseline run failed.
+            StudyError: the first run of a new template failed.
         """
         spec = self._file.spec
         queue_id = find_queue(self._api, spec.execution.queue)
@@ -137,37 +137,43 @@ class StudyRun:
         self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
         first = FirstRun(self._api, template, self._file, self._trial_tasks(controller, template), executor)
         trial = Trial(0, {}, first.start(), queued_at=time.time())
-        workers = executor.workers()
+        try:
+            registered = self._wait_for(first, trial, controller)
+        except Exception:
+            with suppress(ClearmlHpoError):
+                first.cancel(trial.task_id)
+            raise
+        if isinstance(registered, _Ended):
+            self._view.note("stopping: ending the first run")
+            first.cancel(trial.task_id)
+            return registered
+        if not first.is_trial:
+            first.cancel(trial.task_id)
+            return registered, None
+        self._first_run = first
+        return registered, replace(trial, params=self._file.space.parse(registered.params))
+
+    def _wait_for(self, first: FirstRun, trial: Trial, controller: ControllerTask) -> Template | _Ended:
+        """The template once it is complete, or how the study has ended before that."""
+        workers = first.executor.workers()
         if workers == 0:
             self._view.note("no worker serves the queue yet: the first run waits")
         patience = Patience(self._file.spec.execution.poll_interval, self._view.note)
         while True:
             try:
                 registered = first.look(trial.task_id)
+                if registered is not None:
+                    return registered
                 patience.succeeded()
             except ApiError as error:
                 patience.failed(error)
-                registered = None
-            except Exception:
-                with suppress(ClearmlHpoError):
-                    first.cancel(trial.task_id)
-                raise
-            if registered is not None:
-                break
             self._show_progress([trial], workers)
             self._keep_alive(controller)
             spent = self._file.budget.spent(wall_s=self._elapsed_s, compute_s=0.0)
             if spent or self._stopped.wait(patience.wait_s):
-                self._view.note("stopping: ending the first run")
-                first.cancel(trial.task_id)
                 reason = spent or "interrupted"
                 ended = replace(trial, state=TrialState.ABORTED, reason=reason, ended_at=time.time())
                 return _Ended("failed" if spent else "stopped", reason, (ended,))
-        if not first.is_trial:
-            first.cancel(trial.task_id)
-            return registered, None
-        self._first_run = first
-        return registered, replace(trial, params=self._file.space.parse(registered.params))
 
     def _trial_tasks(self, controller: ControllerTask, template: Template) -> TrialTasks:
         return TrialTasks(

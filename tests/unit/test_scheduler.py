@@ -432,3 +432,29 @@ def test_a_trial_that_ends_before_it_is_pruned_keeps_no_mark():
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED] * 6
     assert not any(task.properties for task in world.tasks.values())
+
+
+def test_a_failed_call_for_one_trial_does_not_hide_what_another_has_reported():
+    world = Simulation(lambda params: [0.1] * 5 if params["General/x"] < 0.5 else [1.0] * 50)
+    scheduler = make(world, trials=2, concurrency=2, pruner=optuna.pruners.ThresholdPruner(upper=0.9))
+    scheduler.enqueue({"General/x": 0.75})
+    scheduler.enqueue({"General/x": 0.25})
+    Troubled(world, "mark")
+    scheduler.step()
+    world.advance()
+    scheduler.step()  # the first one is pruned: its end has to be marked
+    for _ in range(6):
+        world.advance()  # by then the second one has ended
+    with pytest.raises(ApiError):
+        scheduler.step()
+    while scheduler.step():
+        world.advance()
+    assert states(scheduler) == [TrialState.PRUNED, TrialState.COMPLETED]
+    assert sorted(scheduler.study.optuna_study.trials[1].intermediate_values) == [1, 2, 3, 4, 5]
+
+
+def test_the_reason_is_the_limit_that_stopped_the_study():
+    world = Simulation(lambda params: [1.0] * 10_000)
+    scheduler = make(world, budget=Budget(trials=2, wall_s=50), concurrency=4)
+    drive(scheduler, world)
+    assert "time budget" in scheduler.ended
