@@ -3,6 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+StopMode: TypeAlias = Literal["abort", "drain"]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a study has used so far.
+
+    Attributes:
+        wall_s: seconds that it was driven by a controller.
+        compute_s: seconds that its trials ran, added up; every attempt counts.
+        gpu_s: the same, each times the number of its GPUs.
+        iterations: of all trials, added up.
+        best_value: the best value of its only objective.
+        trials_since_best: trials that ended since the best one did.
+        s_since_best: seconds since then, or since the start.
+    """
+
+    wall_s: float = 0.0
+    compute_s: float = 0.0
+    gpu_s: float = 0.0
+    iterations: int = 0
+    best_value: float | None = None
+    trials_since_best: int = 0
+    s_since_best: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -10,22 +36,47 @@ class Budget:
     """What a study may use; None is without limit.
 
     Attributes:
-        trials: trials launched, the baseline included.
-        wall_s: seconds from the start of the study.
-        compute_s: seconds that its trials ran, added up.
+        trials: trials in all, the baseline included; the attempts of one count once, duplicates not at all.
+        wall_s: seconds that a controller drives it.
+        compute_s: seconds that its trials run, added up.
+        gpu_s: GPU-seconds that its trials run, added up.
+        iterations: iterations that its trials report, added up.
+        target: a value of its only objective at which it is content; ``maximize`` says which way.
+        stale_trials: trials in a row that are no improvement.
+        stale_s: seconds without improvement.
+        then: what happens to trials that run when a limit is reached: ``abort`` ends them, ``drain`` waits for them.
     """
 
     trials: int | None = None
     wall_s: float | None = None
     compute_s: float | None = None
+    gpu_s: float | None = None
+    iterations: int | None = None
+    target: float | None = None
+    maximize: bool = False
+    stale_trials: int | None = None
+    stale_s: float | None = None
+    then: StopMode = "abort"
 
-    def spent(self, *, wall_s: float, compute_s: float) -> str | None:
-        """Says which time limit is reached, or None. (The number of trials limits launches, it stops nothing.)"""
-        if self.wall_s is not None and wall_s >= self.wall_s:
-            return f"the time budget of {self.wall_s:g} s is used up"
-        if self.compute_s is not None and compute_s >= self.compute_s:
-            return f"the compute budget of {self.compute_s:g} s is used up"
-        return None
+    def reached(self, spent: Spent) -> str | None:
+        """Says which limit is reached, or None. (The number of trials limits launches, it stops nothing.)"""
+        for limit, used, name in (
+            (self.wall_s, spent.wall_s, "the time budget of {:g} s is used up"),
+            (self.compute_s, spent.compute_s, "the compute budget of {:g} s is used up"),
+            (self.gpu_s, spent.gpu_s, "the GPU budget of {:g} s is used up"),
+            (self.iterations, spent.iterations, "the budget of {} iterations is used up"),
+            (self.stale_trials, spent.trials_since_best, "no improvement in {} trials"),
+            (self.stale_s, spent.s_since_best, "no improvement in {:g} s"),
+        ):
+            if limit is not None and used >= limit:
+                return name.format(limit)
+        return self._target_reached(spent.best_value)
+
+    def _target_reached(self, best: float | None) -> str | None:
+        if self.target is None or best is None:
+            return None
+        reached = best >= self.target if self.maximize else best <= self.target
+        return f"the target of {self.target:g} is reached" if reached else None
 
 
 @dataclass(frozen=True)
@@ -36,8 +87,10 @@ class TrialLimits:
         time_s: seconds of running after which it is stopped, its value kept.
         max_iterations: iterations of the objective after which it is stopped, its value kept.
         min_iterations: iterations before which it is not pruned.
+        min_time_s: seconds of running before which it is not pruned.
     """
 
     time_s: float | None = None
     max_iterations: int | None = None
     min_iterations: int = 0
+    min_time_s: float = 0.0

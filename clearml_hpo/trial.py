@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import Value
 
 
@@ -14,6 +14,10 @@ class TrialState(str, Enum):
     """Where a trial stands.
 
     Only ``PRUNED`` is told to the sampler as pruned; every other end without a value is a failure.
+
+    ``LOST`` is the machine's fault (no sign of life), ``FAILED`` the code's, ``ABORTED`` a person's wish; ``STOPPED``
+    ended with its study, and is run again if that goes on. ``NO_OBJECTIVE`` completed without reporting the objective,
+    ``NOT_FINITE`` reported NaN or infinity.
     """
 
     QUEUED = "queued"
@@ -21,8 +25,11 @@ class TrialState(str, Enum):
     COMPLETED = "completed"
     PRUNED = "pruned"
     FAILED = "failed"
+    LOST = "lost"
     NO_OBJECTIVE = "no_objective"
+    NOT_FINITE = "not_finite"
     ABORTED = "aborted"
+    STOPPED = "stopped"
 
     @property
     def is_live(self) -> bool:
@@ -37,10 +44,12 @@ class Trial:
     Attributes:
         number: from 0; with a script as template, 0 is the baseline.
         attempt: from 1; a trial that is run again keeps its number.
-        params: the values of the varying parameters.
+        params: the values of the varying parameters; of conditional ones those that are active.
         task_id: the trial task.
-        value: the objective as reported so far; final once the trial has ended.
+        values: the objectives as reported so far, one each; final once the trial has ended; empty before any was seen.
+        violations: by how much each constraint on a metric is broken, 0 or less if it is kept.
         iteration: the last iteration that the task reported.
+        queue: name of the queue that it was put in.
         worker: the agent that runs or ran it.
         reason: why it ended as it did, if there is something to say.
         queued_at: seconds since the epoch, as are ``started_at`` and ``ended_at``.
@@ -51,13 +60,31 @@ class Trial:
     task_id: str
     attempt: int = 1
     state: TrialState = TrialState.QUEUED
-    value: float | None = None
+    values: tuple[float | None, ...] = ()
+    violations: tuple[float, ...] = ()
     iteration: int = 0
+    queue: str = ""
     worker: str = ""
     reason: str = ""
     queued_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = field(default=None)
+
+    @property
+    def value(self) -> float | None:
+        """The value of the first objective, often the only one."""
+        return self.values[0] if self.values else None
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it keeps all constraints on metrics."""
+        return all(violation <= 0 for violation in self.violations)
+
+    @property
+    def final_values(self) -> tuple[float, ...] | None:
+        """All values of a completed trial; None of any other."""
+        values = tuple(value for value in self.values if value is not None)
+        return values if self.state is TrialState.COMPLETED and values and len(values) == len(self.values) else None
 
     @property
     def duration(self) -> float | None:
@@ -67,12 +94,41 @@ class Trial:
         return self.ended_at - self.started_at
 
 
-def best_trial(trials: Iterable[Trial], objective: Objective) -> Trial | None:
-    """The completed trial with the best value; of equal ones the first."""
+def best_trial(trials: Iterable[Trial], goal: Goal) -> Trial | None:
+    """The completed, feasible trial with the best value; of equal ones the first.
+
+    With several objectives the one of the Pareto front that is best in the first of them.
+    """
     best: Trial | None = None
-    for trial in trials:
-        if trial.state is not TrialState.COMPLETED or trial.value is None:
-            continue
-        if best is None or best.value is None or objective.better(trial.value, best.value):
+    for trial in pareto_front(trials, goal):
+        if best is None or goal.objectives[0].better(_first(trial), _first(best)):
             best = trial
     return best
+
+
+def pareto_front(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
+    """The completed, feasible trials that no other one beats in all objectives, in the order given.
+
+    Of equal ones the first; with one objective this is the best trial alone.
+    """
+    front: list[Trial] = []
+    for trial in trials:
+        if trial.final_values is None or not trial.is_feasible:
+            continue
+        if any(_covers(other, trial, goal) for other in front):
+            continue
+        front = [other for other in front if not _covers(trial, other, goal)]
+        front.append(trial)
+    return front
+
+
+def _covers(one: Trial, other: Trial, goal: Goal) -> bool:
+    """Whether ``one`` is nowhere worse than ``other``."""
+    pairs = zip(goal.objectives, one.final_values or (), other.final_values or (), strict=True)
+    return all(a == b or objective.better(a, b) for objective, a, b in pairs)
+
+
+def _first(trial: Trial) -> float:
+    values = trial.final_values
+    assert values is not None  # of the front
+    return values[0]

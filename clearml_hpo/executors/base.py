@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 
 class Executor(Protocol):
     """Runs trial tasks; knows nothing of studies, parameters or metrics.
 
-    Implemented by ``QueueExecutor``. What must hold: a submitted task is run once, in the order of submission as far as
-    slots allow; after ``withdraw`` it will not start; after ``abort`` its status becomes stopped in bounded time. All
-    three may be called for tasks that are no longer there or have ended.
+    Implemented by ``QueueExecutor`` and ``LocalExecutor``. What must hold: a submitted task is run once, in the order
+    of submission as far as slots allow; a task that waits or runs already may be submitted again, and nothing happens;
+    after ``withdraw`` it will not start, and may be submitted anew; after ``abort`` its status becomes stopped in
+    bounded time. All three may be called for tasks that are no longer there or have ended.
     """
 
-    def submit(self, task_id: str) -> None:
-        """Has a created task run as soon as there is a free slot."""
+    def submit(self, task_id: str, queue: str) -> None:
+        """Has a created task run as soon as there is a free slot of ``queue``, one of those that ``workers`` lists."""
 
     def withdraw(self, task_ids: Sequence[str]) -> None:
         """Takes back tasks that wait."""
@@ -23,5 +24,11 @@ class Executor(Protocol):
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
         """Ends tasks that run."""
 
-    def workers(self) -> int:
-        """How many tasks can run at once, as far as is known now."""
+    def workers(self) -> Mapping[str, int]:
+        """By queue: how many tasks can run at once, as far as is known now."""
+
+    def waiting(self) -> Collection[str]:
+        """Ids of the tasks that wait in line, of whatever study."""
+
+    def close(self) -> None:
+        """Lets go of what the executor itself holds; tasks that run in processes of its own are ended."""

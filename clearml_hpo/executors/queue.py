@@ -1,26 +1,35 @@
-"""Runs trial tasks through a ClearML queue that clearml-agent daemons serve."""
+"""Runs trial tasks through ClearML queues that clearml-agent daemons serve."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.names import workers_of
+from clearml_hpo.tasks.names import workers_by_queue
+
+_UNDER_WAY = ("queued", "in_progress")
 
 
 class QueueExecutor:
-    """One queue."""
+    """One or several queues, by name."""
 
-    def __init__(self, api: Api, queue_id: str) -> None:
+    def __init__(self, api: Api, queues: Mapping[str, str]) -> None:
+        """``queues`` has ids by name."""
         self._api = api
-        self._queue_id = queue_id
+        self._queues = dict(queues)
 
-    def submit(self, task_id: str) -> None:
+    def submit(self, task_id: str, queue: str) -> None:
         """Enqueues the task, in one call."""
-        self._api.call("tasks.enqueue", task=task_id, queue=self._queue_id)
+        try:
+            self._api.call("tasks.enqueue", task=task_id, queue=self._queues[queue])
+        except ApiError as error:
+            # Perhaps an earlier call was heard, and only its answer was lost.
+            if error.code != 400 or not self._is_under_way(task_id):
+                raise
 
     def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Takes tasks out of the queue, in one call."""
+        """Takes tasks out of their queues, in one call."""
         if task_ids:
             self._api.call("tasks.dequeue_many", ids=list(task_ids))
 
@@ -29,6 +38,19 @@ class QueueExecutor:
         if task_ids:
             self._api.call("tasks.stop_many", ids=list(task_ids), status_reason=reason)
 
-    def workers(self) -> int:
-        """Agents that serve the queue and were heard of lately."""
-        return len(workers_of(self._api, self._queue_id))
+    def workers(self) -> dict[str, int]:
+        """Agents that serve each queue and were heard of lately, in one call; one of several queues counts in each."""
+        serving = workers_by_queue(self._api)
+        return {name: len(serving.get(queue_id, ())) for name, queue_id in self._queues.items()}
+
+    def waiting(self) -> set[str]:
+        """Ids of the tasks in the queues, in one call."""
+        queues = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id", "entries.task"])
+        return {entry["task"] for queue in queues["queues"] for entry in queue.get("entries") or ()}
+
+    def close(self) -> None:
+        """Nothing: the agents are not ours."""
+
+    def _is_under_way(self, task_id: str) -> bool:
+        tasks = self._api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]
+        return bool(tasks) and tasks[0].get("status") in _UNDER_WAY

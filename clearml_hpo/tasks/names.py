@@ -48,10 +48,14 @@ def find_queue(api: Api, name: str) -> str:
     )
 
 
-def workers_of(api: Api, queue_id: str) -> list[str]:
-    """Ids of the workers that serve a queue and were heard of lately."""
+def workers_by_queue(api: Api) -> dict[str, list[str]]:
+    """Ids of the workers that were heard of lately, by the id of the queue that they serve."""
     workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=WORKER_SEEN_WITHIN_S)["workers"]
-    return [w["id"] for w in workers if any(queue.get("id") == queue_id for queue in w.get("queues") or ())]
+    serving: dict[str, list[str]] = {}
+    for worker in workers:
+        for queue in worker.get("queues") or ():
+            serving.setdefault(str(queue.get("id")), []).append(worker["id"])
+    return serving
 
 
 def exactly(name: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from clearml_hpo.objective import MetricSummary, Objective
+from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.search_space import Params
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
@@ -17,7 +17,7 @@ from clearml_hpo.tasks.template import Template
 _POLL_CHUNK = 500
 _HISTORY_CHUNK = 100  # the most that the SDK's request class allows
 _HISTORY_SAMPLES = 10_000
-_FIELDS = [
+SNAPSHOT_FIELDS = (
     "id",
     "status",
     "status_reason",
@@ -26,7 +26,8 @@ _FIELDS = [
     "completed",
     "last_iteration",
     "last_worker",
-]
+    "last_update",
+)
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,20 @@ class TaskSnapshot:
 
     Attributes:
         status: ClearML's word: created, queued, in_progress, stopped, completed, failed, published, closed.
-        summary: the objective's scalar, None if it was not reported yet.
+        summaries: the scalars of the goal, ``title/series``, that were reported so far.
         iteration: the last iteration of any scalar.
-        started_at: seconds since the epoch, as ``ended_at``.
+        started_at: seconds since the epoch, as ``ended_at`` and ``updated_at``, the last sign of life.
     """
 
     task_id: str
     status: str
-    summary: MetricSummary | None = None
+    summaries: Mapping[str, MetricSummary] = field(default_factory=dict)
     iteration: int = 0
     worker: str = ""
     reason: str = ""
     started_at: float | None = None
     ended_at: float | None = None
+    updated_at: float | None = None
 
 
 class TrialTasks:
@@ -60,7 +62,7 @@ class TrialTasks:
         self,
         api: Api,
         template: Template,
-        objective: Objective,
+        goal: Goal,
         *,
         study: str,
         parent_id: str,
@@ -72,7 +74,7 @@ class TrialTasks:
         """Clones become children of ``parent_id`` in ``project_id``; every one gets ``constants``."""
         self._api = api
         self._template = template
-        self._objective = objective
+        self._goal = goal
         self._study = study
         self._parent_id = parent_id
         self._project_id = project_id
@@ -106,24 +108,22 @@ class TrialTasks:
 
     def poll(self, task_ids: Sequence[str]) -> dict[str, TaskSnapshot]:
         """Where these tasks stand, in one call (one for each 500); a task that was deleted is missing."""
-        metric, variant = (_md5(text) for text in (self._objective.title, self._objective.series))
         found: dict[str, TaskSnapshot] = {}
+        fields = [*SNAPSHOT_FIELDS, *metric_fields(self._goal.metrics)]
         for start in range(0, len(task_ids), _POLL_CHUNK):
             chunk = list(task_ids[start : start + _POLL_CHUNK])
             tasks = self._api.call(
-                "tasks.get_all",
-                id=chunk,
-                page=0,
-                page_size=_POLL_CHUNK,
-                only_fields=[*_FIELDS, f"last_metrics.{metric}.{variant}"],
-                search_hidden=True,
+                "tasks.get_all", id=chunk, page=0, page_size=_POLL_CHUNK, only_fields=fields, search_hidden=True
             )["tasks"]
-            found.update({task["id"]: _snapshot(task, metric, variant) for task in tasks})
+            found.update({task["id"]: snapshot_of(task) for task in tasks})
         return found
 
     def histories(self, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-        """All reported ``(iteration, value)`` of the objective by task, in one call (one for each 100)."""
+        """All reported ``(iteration, value)`` of what the pruner looks at, by task, in one call (one for each 100)."""
         found: dict[str, list[tuple[int, float]]] = {}
+        looked_at = self._goal.pruning_objective
+        if looked_at is None:
+            return found
         for start in range(0, len(task_ids), _HISTORY_CHUNK):
             metrics = self._api.call(
                 "events.multi_task_scalar_metrics_iter_histogram",
@@ -131,7 +131,7 @@ class TrialTasks:
                 key="iter",
                 samples=_HISTORY_SAMPLES,
             )["metrics"]
-            curves: Mapping[str, Any] = metrics.get(self._objective.title, {}).get(self._objective.series, {})
+            curves: Mapping[str, Any] = metrics.get(looked_at.title, {}).get(looked_at.series, {})
             for task_id, curve in curves.items():
                 found[task_id] = [(int(x), float(y)) for x, y in zip(curve["x"], curve["y"], strict=True)]
         return found
@@ -148,6 +148,10 @@ class TrialTasks:
             ],
         )
 
+    def give_up(self, task_id: str, reason: str) -> None:
+        """Ends a task that nobody runs any more, as failed; an agent that comes back to it stops it."""
+        self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason, status_message=reason)
+
     def log_tail(self, task_id: str, lines: int = 20) -> str:
         """The last lines of a task's console."""
         events = self._api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
@@ -156,19 +160,34 @@ class TrialTasks:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _snapshot(task: Mapping[str, Any], metric: str, variant: str) -> TaskSnapshot:
-    summary = ((task.get("last_metrics") or {}).get(metric) or {}).get(variant)
+def metric_fields(metrics: Iterable[str]) -> list[str]:
+    """``only_fields`` that fetch these scalars, ``title/series``, and no others."""
+    fields = []
+    for metric in metrics:
+        title, _, series = metric.rpartition("/")
+        fields.append(f"last_metrics.{_md5(title)}.{_md5(series)}")
+    return fields
+
+
+def snapshot_of(task: Mapping[str, Any]) -> TaskSnapshot:
+    """From a task as ``tasks.get_all`` gives it."""
     said = (task.get("status_reason"), task.get("status_message"))
     return TaskSnapshot(
         task_id=task["id"],
         status=task.get("status", ""),
-        summary=summary
-        and MetricSummary(summary["value"], summary["min_value"], summary["max_value"], summary.get("count", 0)),
+        summaries={
+            f"{variant['metric']}/{variant['variant']}": MetricSummary(
+                variant["value"], variant["min_value"], variant["max_value"], variant.get("count", 0)
+            )
+            for variants in (task.get("last_metrics") or {}).values()
+            for variant in variants.values()
+        },
         iteration=max(0, task.get("last_iteration") or 0),
         worker=task.get("last_worker") or "",
-        reason="; ".join(text for text in said if text),
+        reason="; ".join(dict.fromkeys(text for text in said if text)),
         started_at=_epoch(task.get("started")),
         ended_at=_epoch(task.get("completed")),
+        updated_at=_epoch(task.get("last_update")),
     )
 
 

@@ -10,7 +10,10 @@ from clearml_hpo.objective import MetricSummary
 from clearml_hpo.search_space import Params
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 
-Curve = Callable[[Params], Sequence[float]]
+METRIC = "validation/loss"
+
+Report = float | Mapping[str, float]
+Curve = Callable[[Params], Sequence[Report]]
 
 
 class ManualClock:
@@ -30,22 +33,34 @@ class ManualClock:
 
 @dataclass
 class SimulatedTask:
-    """A task and its training; ``curve`` holds the objective by iteration, from 1."""
+    """A task and its training; ``curve`` holds what it reports by iteration, from 1: ``METRIC``, or several."""
 
     task_id: str
     number: int
+    attempt: int
     params: Params
-    curve: Sequence[float]
+    curve: Sequence[Report]
     status: str = "created"
+    reason: str = ""
+    queue: str = ""
+    worker: str = ""
     iteration: int = 0
     started_at: float | None = None
     ended_at: float | None = None
+    updated_at: float | None = None
     properties: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def values(self) -> Sequence[float]:
-        """What was reported so far."""
-        return self.curve[: self.iteration]
+    def values(self, metric: str = METRIC) -> list[tuple[int, float]]:
+        """What was reported so far of a scalar, by iteration."""
+        reports = [report if isinstance(report, Mapping) else {METRIC: report} for report in self.curve]
+        seen = enumerate(reports[: self.iteration], start=1)
+        return [(step, report[metric]) for step, report in seen if metric in report]
+
+    def summaries(self) -> dict[str, MetricSummary]:
+        """As a server keeps them."""
+        metrics = {name for report in self.curve if isinstance(report, Mapping) for name in report} | {METRIC}
+        curves = {metric: [value for _, value in self.values(metric)] for metric in metrics}
+        return {m: MetricSummary(c[-1], min(c), max(c), len(c)) for m, c in curves.items() if c}
 
 
 class Simulation:
@@ -54,15 +69,21 @@ class Simulation:
     Attributes:
         calls: how often each method was called, which is how many calls a server would have seen.
         tasks: all tasks by id, for a test to look at and to meddle with.
-        queue: ids of tasks that wait, first in first out.
+        queue: ids of tasks that wait, first in first out, in whichever queue.
+        slots: workers by queue.
+        silent: ids of running tasks of which nothing is heard: their machine is gone.
+        looked_at: the scalar whose history is asked for.
     """
 
-    def __init__(self, curve: Curve, *, workers: int = 2, clock: ManualClock | None = None) -> None:
+    def __init__(self, curve: Curve, *, workers: int | Mapping[str, int] = 2, clock: ManualClock | None = None) -> None:
+        """``workers`` serve the queue ``default``, or those named."""
         self.clock = clock or ManualClock()
         self.calls: Counter[str] = Counter()
         self.tasks: dict[str, SimulatedTask] = {}
         self.queue: list[str] = []
-        self.slots = workers
+        self.slots = dict(workers) if isinstance(workers, Mapping) else {"default": workers}
+        self.silent: set[str] = set()
+        self.looked_at = METRIC
         self._curve = curve
 
     # --- scheduler.Tasks -------------------------------------------------------------------------------------------
@@ -71,7 +92,7 @@ class Simulation:
         """Makes a task."""
         self.calls["create"] += 1
         task_id = f"task-{len(self.tasks)}"
-        self.tasks[task_id] = SimulatedTask(task_id, number, dict(params), self._curve(params))
+        self.tasks[task_id] = SimulatedTask(task_id, number, attempt, dict(params), self._curve(params))
         return task_id
 
     def poll(self, task_ids: Sequence[str]) -> Mapping[str, TaskSnapshot]:
@@ -82,19 +103,34 @@ class Simulation:
     def histories(self, task_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, float]]]:
         """What the tasks reported."""
         self.calls["histories"] += 1
-        return {task_id: list(enumerate(self.tasks[task_id].values, start=1)) for task_id in task_ids}
+        return {task_id: self.tasks[task_id].values(self.looked_at) for task_id in task_ids}
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties."""
         self.calls["mark"] += 1
         self.tasks[task_id].properties.update({name: str(value) for name, value in properties.items()})
 
+    def give_up(self, task_id: str, reason: str) -> None:
+        """Fails a task that nobody runs any more."""
+        self.calls["give_up"] += 1
+        if task_id in self.queue:
+            self.queue.remove(task_id)
+        self.end(task_id, "failed", reason)
+
+    def log_tail(self, task_id: str, lines: int) -> str:
+        """Its console."""
+        self.calls["log_tail"] += 1
+        return f"log of {task_id}"
+
     # --- executors.Executor ----------------------------------------------------------------------------------------
 
-    def submit(self, task_id: str) -> None:
+    def submit(self, task_id: str, queue: str = "default") -> None:
         """Puts a task in line."""
         self.calls["submit"] += 1
-        self.tasks[task_id].status = "queued"
+        task = self.tasks[task_id]
+        if task.status in ("queued", "in_progress"):
+            return
+        task.status, task.queue, task.updated_at = "queued", queue, self.clock()
         self.queue.append(task_id)
 
     def withdraw(self, task_ids: Sequence[str]) -> None:
@@ -109,13 +145,21 @@ class Simulation:
         """Stops tasks that run."""
         self.calls["abort"] += 1
         for task_id in task_ids:
-            if self.tasks[task_id].status == "in_progress":
-                self.end(task_id, "stopped")
+            if task_id not in self.silent and self.tasks[task_id].status == "in_progress":
+                self.end(task_id, "stopped", reason)
 
-    def workers(self) -> int:
+    def workers(self) -> Mapping[str, int]:
         """How many slots there are."""
         self.calls["workers"] += 1
-        return self.slots
+        return dict(self.slots)
+
+    def waiting(self) -> Sequence[str]:
+        """What is in line."""
+        self.calls["waiting"] += 1
+        return list(self.queue)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     # --- the world ---------------------------------------------------------------------------------------------------
 
@@ -127,29 +171,38 @@ class Simulation:
     def advance(self, seconds: float = 1.0) -> None:
         """Fills the slots, and lets every running task report one iteration, or end."""
         self.clock.advance(seconds)
-        while self.queue and len(self.running) < self.slots:
-            task = self.tasks[self.queue.pop(0)]
-            task.status, task.started_at = "in_progress", self.clock()
+        for task_id in list(self.queue):
+            task = self.tasks[task_id]
+            busy = {t.worker for t in self.running}
+            free = [w for i in range(self.slots.get(task.queue, 0)) if (w := f"{task.queue}:{i}") not in busy]
+            if free:
+                self.queue.remove(task_id)
+                task.status, task.started_at, task.worker = "in_progress", self.clock(), free[0]
         for task in self.running:
+            if task.task_id in self.silent:
+                continue
+            task.updated_at = self.clock()
             if task.iteration < len(task.curve):
                 task.iteration += 1
             else:
                 self.end(task.task_id, "completed")
 
-    def end(self, task_id: str, status: str) -> None:
+    def end(self, task_id: str, status: str, reason: str = "") -> None:
         """Ends a task: completed, failed or stopped."""
         task = self.tasks[task_id]
-        task.status, task.ended_at = status, self.clock()
+        task.status, task.reason = status, reason
+        task.ended_at = task.updated_at = self.clock()
 
 
 def _snapshot(task: SimulatedTask) -> TaskSnapshot:
-    values = task.values
     return TaskSnapshot(
         task.task_id,
         task.status,
-        summary=MetricSummary(values[-1], min(values), max(values), len(values)) if values else None,
+        summaries=task.summaries(),
         iteration=task.iteration,
-        worker="simulated",
+        worker=task.worker,
+        reason=task.reason,
         started_at=task.started_at,
         ended_at=task.ended_at,
+        updated_at=task.updated_at,
     )

@@ -1,0 +1,15 @@
+"""The loop that drives the trials of a study.
+
+policy.py      how much, how long, how many at once, where, and what to do about failures
+placement.py   which queue a trial goes to, and how much room there is
+points.py      which point of the search space is tried next
+endings.py     how a trial has ended, from what the server says of its task
+ledger.py      what the study has used so far
+loop.py        one step after the other
+"""
+
+from clearml_hpo.scheduler.loop import Hooks, Scheduler, Tasks
+from clearml_hpo.scheduler.placement import Placement, Rule
+from clearml_hpo.scheduler.policy import Failures, Policy, Retry
+
+__all__ = ["Failures", "Hooks", "Placement", "Policy", "Retry", "Rule", "Scheduler", "Tasks"]

@@ -1,0 +1,45 @@
+"""How a trial has ended, from what the server says of its task."""
+
+from __future__ import annotations
+
+import math
+
+from clearml_hpo.objective import Goal
+from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.trial import Trial, TrialState
+
+LIVE = ("queued", "in_progress")
+_COMPLETED = ("completed", "published", "closed")
+_LOST = "lost:"  # how the agents' supervisor begins the reason when an agent has died
+
+Ending = tuple[TrialState, str]
+
+
+def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | None) -> Ending | None:
+    """How the trial has ended, and why; None while it lives.
+
+    Args:
+        trial: with the values of ``snapshot``.
+        wish: how this side has wished it to end.
+    """
+    if snapshot.status in LIVE:
+        return None
+    if snapshot.status in _COMPLETED:
+        return _with_values(trial, goal)
+    if wish is not None:
+        state, reason = wish
+        return (_with_values(trial, goal)[0], reason) if state is TrialState.COMPLETED else wish
+    if snapshot.status == "failed":
+        return (TrialState.LOST if snapshot.reason.startswith(_LOST) else TrialState.FAILED), snapshot.reason
+    if snapshot.status == "created":
+        return TrialState.ABORTED, "it was taken out of its queue"
+    return TrialState.ABORTED, snapshot.reason or "it was stopped by somebody"
+
+
+def _with_values(trial: Trial, goal: Goal) -> Ending:
+    for objective, value in zip(goal.objectives, trial.values, strict=True):
+        if value is None:
+            return TrialState.NO_OBJECTIVE, f"{objective.metric} was never reported"
+        if not math.isfinite(value):
+            return TrialState.NOT_FINITE, f"{objective.metric} is {value}"
+    return TrialState.COMPLETED, ""

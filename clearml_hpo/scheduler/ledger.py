@@ -1,0 +1,63 @@
+"""What a study has used so far."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from clearml_hpo.budget import Spent
+from clearml_hpo.objective import Goal
+from clearml_hpo.trial import Trial, TrialState
+
+_GPUS = re.compile(r":d?gpu(\w+(?:,\w+)*)$")
+
+
+def gpus_of(worker: str) -> int:
+    """How many GPUs a worker has, by its name: ``host:gpu0,1`` 2, ``host:cpu:0`` none; ``host:gpuall`` counts as 1."""
+    found = _GPUS.search(worker)
+    return len(found[1].split(",")) if found else 0
+
+
+class Ledger:
+    """Adds up as trials end."""
+
+    def __init__(self, goal: Goal, started_at: float) -> None:
+        self._goal = goal
+        self._compute_s = self._gpu_s = 0.0
+        self._iterations = 0
+        self._best: float | None = None
+        self._ended_since_best = 0
+        self._best_at = started_at
+
+    def ended(self, trial: Trial, running_s: float) -> None:
+        """An attempt has ended, after so many seconds of running."""
+        self._compute_s += running_s
+        self._gpu_s += running_s * gpus_of(trial.worker)
+        self._iterations += trial.iteration
+
+    def decided(self, trial: Trial, at: float) -> None:
+        """A trial has ended for good; no attempt of it follows."""
+        self._ended_since_best += 1
+        values = trial.final_values
+        if not self._goal.is_single or values is None or not trial.is_feasible:
+            return
+        if self._best is None or self._goal.objectives[0].better(values[0], self._best):
+            self._best, self._ended_since_best, self._best_at = values[0], 0, at
+
+    def spent(self, now: float, driven_since: float, running: Callable[[], list[tuple[Trial, float]]]) -> Spent:
+        """What is used up now; ``running`` has the trials that run and the seconds since they started."""
+        live = running()
+        return Spent(
+            wall_s=now - driven_since,
+            compute_s=self._compute_s + sum(seconds for _, seconds in live),
+            gpu_s=self._gpu_s + sum(seconds * gpus_of(trial.worker) for trial, seconds in live),
+            iterations=self._iterations + sum(trial.iteration for trial, _ in live),
+            best_value=self._best,
+            trials_since_best=self._ended_since_best if self._goal.is_single else 0,
+            s_since_best=now - self._best_at if self._goal.is_single else 0.0,
+        )
+
+
+def without_value(state: TrialState) -> bool:
+    """Whether a trial that ended so is a failure of some class."""
+    return not state.is_live and state not in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED)

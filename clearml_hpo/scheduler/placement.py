@@ -1,0 +1,97 @@
+"""Which queue a trial goes to, and how much room there is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from clearml_hpo.search_space import Params, Value
+from clearml_hpo.trial import Trial
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Queues, in order of preference, for trials whose parameters have one of the given values each."""
+
+    when: Mapping[str, tuple[Value, ...]]
+    queues: tuple[str, ...]
+
+    def fits(self, params: Params) -> bool:
+        """Whether it is a rule for these parameters."""
+        return all(params.get(name) in values for name, values in self.when.items())
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where trials go, and how many at once.
+
+    Attributes:
+        queues: in order of preference, for trials that no rule is for.
+        rules: the first that fits counts.
+        concurrency: trials that may run at once, in all; None is one per worker.
+        per_queue: the same for single queues.
+        prefetch: trials that wait in line, per worker, beyond those that run.
+        retry_queues: queues that only trials which are run again go to.
+    """
+
+    queues: tuple[str, ...] = ("default",)
+    rules: tuple[Rule, ...] = ()
+    concurrency: int | None = None
+    per_queue: Mapping[str, int] = field(default_factory=dict)
+    prefetch: int = 1
+    retry_queues: tuple[str, ...] = ()
+
+    @property
+    def all_queues(self) -> tuple[str, ...]:
+        """All that are named, each once."""
+        of_rules = [queue for rule in self.rules for queue in rule.queues]
+        return tuple(dict.fromkeys([*self.queues, *of_rules, *self.retry_queues]))
+
+    def queues_for(self, params: Params) -> tuple[str, ...]:
+        """The queues for a trial, in order of preference."""
+        return next((rule.queues for rule in self.rules if rule.fits(params)), self.queues)
+
+
+class Room:
+    """How many more trials each queue takes, beside those that live."""
+
+    def __init__(self, placement: Placement, workers: Mapping[str, int], live: Iterable[Trial]) -> None:
+        self._placement = placement
+        self._workers = workers
+        taken = Counter(trial.queue for trial in live)
+        self._free = {queue: self._size(queue) - taken[queue] for queue in placement.all_queues}
+        self._in_all = self._size_in_all() - sum(taken.values())
+
+    @property
+    def is_left(self) -> bool:
+        """Whether any queue takes another trial."""
+        return self._in_all > 0 and any(free > 0 for free in self._free.values())
+
+    def take(self, queues: Iterable[str]) -> str | None:
+        """A place in one of ``queues``: the first that is served and has room, else the first that has room."""
+        if self._in_all <= 0:
+            return None
+        roomy = [queue for queue in queues if self._free.get(queue, 0) > 0]
+        served = [queue for queue in roomy if self._workers.get(queue)]
+        chosen = next(iter(served or roomy), None)
+        if chosen is not None:
+            self._free[chosen] -= 1
+            self._in_all -= 1
+        return chosen
+
+    def _size(self, queue: str) -> int:
+        workers = self._workers.get(queue, 0)
+        at_once = self._placement.per_queue.get(queue) or max(1, workers)
+        return at_once + self._waiting(workers, at_once)
+
+    def _size_in_all(self) -> int:
+        workers = sum(self._workers.values())
+        at_once = self._placement.concurrency
+        if at_once is None:
+            return sum(self._size(queue) for queue in self._placement.all_queues)
+        return at_once + self._waiting(workers, at_once)
+
+    def _waiting(self, workers: int, at_once: int) -> int:
+        # More workers than trials allowed at once: what waits would run beyond that number, so nothing may wait.
+        return self._placement.prefetch * workers if workers <= at_once else 0

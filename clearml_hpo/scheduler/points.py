@@ -1,0 +1,54 @@
+"""Which point of the search space is tried next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from clearml_hpo.search_space import Params, Value
+from clearml_hpo.study import OptunaStudy
+
+_DUPLICATES_IN_A_ROW = 20
+
+
+class Points:
+    """First what a person wants tried, then what the sampler proposes; a point that was tried is not run again."""
+
+    def __init__(self, study: OptunaStudy, tell_known: Callable[[int, int], None], *, rerun_duplicates: bool) -> None:
+        """``tell_known(number, known)`` tells the study that ``number`` is as trial ``known``."""
+        self._study = study
+        self._tell_known = tell_known
+        self._rerun_duplicates = rerun_duplicates
+        self._first: deque[Params] = deque()
+        self._tried: dict[object, int] = {}
+
+    def enqueue(self, params: Params) -> None:
+        """Has ``params`` tried before anything that the sampler proposes."""
+        self._first.append(params)
+
+    def tried(self, number: int, params: Params) -> None:
+        """Trial ``number`` has these parameters."""
+        self._tried.setdefault(_key(params), number)
+
+    def next(self, number: int) -> Mapping[str, Value] | None:
+        """A point for trial ``number`` that was not tried yet; None if there is none left."""
+        while self._first:
+            params = dict(self._first.popleft())
+            if self._is_new(params):
+                self._study.add(number, params)
+                return params
+        if not self._rerun_duplicates and len(self._tried) >= self._study.points:
+            return None
+        for _ in range(_DUPLICATES_IN_A_ROW):
+            asked = self._study.ask(number)
+            if asked is None or self._is_new(asked):
+                return asked
+            self._tell_known(number, self._tried[_key(asked)])
+        return self._study.ask_at_random(number, self._is_new)
+
+    def _is_new(self, params: Params) -> bool:
+        return self._rerun_duplicates or _key(params) not in self._tried
+
+
+def _key(params: Params) -> frozenset[tuple[str, type, Value]]:
+    return frozenset((name, type(value), value) for name, value in params.items())

@@ -1,0 +1,60 @@
+"""How much, how long, how many at once, where, and what to do about failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clearml_hpo.budget import Budget, TrialLimits
+from clearml_hpo.scheduler.placement import Placement
+from clearml_hpo.trial import TrialState
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What happens after an end of one class.
+
+    Attributes:
+        times: how often a trial that ends so is run again, as a new attempt.
+        queue: where the new attempt goes; empty: where any trial of its parameters goes.
+    """
+
+    times: int = 0
+    queue: str = ""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What to do about trials that end without a value.
+
+    Attributes:
+        retries: by the class of the end; a class that is missing is not run again.
+        stop_after: so many ends of the same class in a row stop the study; 0 is never.
+        lost_after_s: seconds without a sign of life after which a running trial is taken for lost.
+    """
+
+    retries: Mapping[TrialState, Retry] = field(default_factory=lambda: {TrialState.LOST: Retry(3)})
+    stop_after: int = 0
+    lost_after_s: float | None = None
+
+    def retry(self, state: TrialState, ends: int) -> Retry | None:
+        """The retry for a trial of which ``ends`` attempts have ended so, this one included; None to give it up."""
+        if state is TrialState.STOPPED:
+            return Retry()
+        retry = self.retries.get(state)
+        return retry if retry is not None and ends <= retry.times else None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a study may do.
+
+    Attributes:
+        rerun_duplicates: whether a point that was tried may be run again.
+    """
+
+    budget: Budget
+    limits: TrialLimits = field(default_factory=TrialLimits)
+    placement: Placement = field(default_factory=Placement)
+    failures: Failures = field(default_factory=Failures)
+    rerun_duplicates: bool = False
