@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import Value, as_text
-from clearml_hpo.trial import Trial, TrialState, best_trial
+from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
 
 _RECENT = 6
 _RUNNING = 8
@@ -24,8 +24,11 @@ _STYLE = {
     TrialState.COMPLETED: "green",
     TrialState.PRUNED: "magenta",
     TrialState.FAILED: "red",
+    TrialState.LOST: "red",
     TrialState.NO_OBJECTIVE: "red",
+    TrialState.NOT_FINITE: "red",
     TrialState.ABORTED: "yellow",
+    TrialState.STOPPED: "yellow",
 }
 
 
@@ -66,18 +69,18 @@ class View(Protocol):
         """Where the study stands."""
 
 
-def view_for(console: Console, study: str, objective: Objective) -> View:
+def view_for(console: Console, study: str, goal: Goal) -> View:
     """A live view if the console is a terminal, else lines."""
-    return LiveView(console, study, objective) if console.is_terminal else LineView(console, objective)
+    return LiveView(console, study, goal) if console.is_terminal else LineView(console, goal)
 
 
 class LineView:
     """One line for each thing that happens; for logs and pipes."""
 
-    def __init__(self, console: Console, objective: Objective) -> None:
+    def __init__(self, console: Console, goal: Goal) -> None:
         self._console = console
-        self._objective = objective
-        self._best: float | None = None
+        self._goal = goal
+        self._front: list[Trial] = []
 
     def __enter__(self) -> LineView:
         return self
@@ -97,8 +100,13 @@ class LineView:
             self._line(f"trial {trial.number} runs on {trial.worker or '?'}: {short_params(trial.params)}")
         elif not trial.state.is_live:
             parts = [f"trial {trial.number} {trial.state.value}"]
-            if trial.value is not None:
-                parts.append(f"{self._objective.metric} {trial.value:.6g}{self._is_best(trial)}")
+            parts += [
+                f"{objective.metric} {value:.6g}"
+                for objective, value in zip(self._goal.objectives, trial.values, strict=False)
+                if value is not None
+            ]
+            if self._is_best(trial):
+                parts[-1] += " (best so far)"
             if trial.duration is not None:
                 parts.append(f"{trial.duration:.1f} s")
             if trial.reason:
@@ -108,13 +116,12 @@ class LineView:
     def progress(self, progress: Progress) -> None:
         """Nothing: the trials' own lines say it."""
 
-    def _is_best(self, trial: Trial) -> str:
-        if trial.state is not TrialState.COMPLETED or trial.value is None:
-            return ""
-        if self._best is not None and not self._objective.better(trial.value, self._best):
-            return ""
-        self._best = trial.value
-        return " (best so far)"
+    def _is_best(self, trial: Trial) -> bool:
+        """Whether it is the best so far, or of the Pareto front."""
+        front = pareto_front([*self._front, trial], self._goal)
+        is_new = trial in front
+        self._front = front
+        return is_new
 
     def _line(self, text: str) -> None:
         self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", markup=False, highlight=False, soft_wrap=True)
@@ -123,10 +130,10 @@ class LineView:
 class LiveView:
     """Progress, running trials, the best and the recent ones, redrawn in place."""
 
-    def __init__(self, console: Console, study: str, objective: Objective) -> None:
+    def __init__(self, console: Console, study: str, goal: Goal) -> None:
         self._console = console
         self._study = study
-        self._objective = objective
+        self._goal = goal
         self._progress = Progress((), 0, 0.0)
         self._drawn_at = time.monotonic()
         self._recent: list[int] = []
@@ -161,7 +168,7 @@ class LiveView:
         by_number = {trial.number: trial for trial in progress.trials}
         running = [t for t in progress.trials if t.state is TrialState.RUNNING]
         parts: list[RenderableType] = [
-            Text.assemble((self._study, "bold"), f"  {self._objective.metric}, {self._objective.direction}"),
+            Text.assemble((self._study, "bold"), f"  {_aims(self._goal)}"),
             _bar(progress, elapsed_s),
             self._best_line(progress),
         ]
@@ -169,11 +176,11 @@ class LiveView:
             parts.append(self._running_table(running))
         recent = [by_number[number] for number in self._recent if number in by_number]
         if recent:
-            parts.append(trial_table(recent, self._objective, title="recent"))
+            parts.append(trial_table(recent, self._goal, title="recent"))
         return Group(*parts)
 
     def _best_line(self, progress: Progress) -> Text:
-        best = best_trial(progress.trials, self._objective)
+        best = best_trial(progress.trials, self._goal)
         if best is None or best.value is None:
             return Text("best  none yet", style="dim")
         line = Text.assemble("best  ", (f"{best.value:.6g}", "bold green"), f"  trial {best.number}")
@@ -190,28 +197,33 @@ class LiveView:
         table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
         for trial in running[:_RUNNING]:
             since = max(0.0, time.time() - trial.started_at) if trial.started_at else 0.0
-            value = "" if trial.value is None else f"{trial.value:.5g}"
             table.add_row(
-                str(trial.number), clock(since), str(trial.iteration), value, trial.worker, short_params(trial.params)
+                str(trial.number),
+                clock(since),
+                str(trial.iteration),
+                _number(trial),
+                trial.worker,
+                short_params(trial.params),
             )
         return table
 
 
-def trial_table(trials: Sequence[Trial], objective: Objective, *, title: str = "") -> Table:
+def trial_table(trials: Sequence[Trial], goal: Goal, *, title: str = "") -> Table:
     """Trials, one a row, in the order given."""
     table = _table(title)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column(objective.series, justify="right", no_wrap=True)
+    for objective in goal.objectives:
+        table.add_column(objective.series, justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
     for trial in trials:
         table.add_row(
             str(trial.number),
             Text(trial.state.value, style=_STYLE.get(trial.state, "")),
-            "" if trial.value is None else f"{trial.value:.5g}",
+            *(_number(trial, index) for index in range(len(goal.objectives))),
             "" if trial.duration is None else f"{trial.duration:.1f} s",
-            trial.reason if trial.state in (TrialState.FAILED, TrialState.NO_OBJECTIVE) else short_params(trial.params),
+            trial.reason if _STYLE.get(trial.state) == "red" else short_params(trial.params),
         )
     return table
 
@@ -243,6 +255,16 @@ def _bar(progress: Progress, elapsed_s: float) -> Table:
     cells.append(f"{progress.workers} worker{'' if progress.workers == 1 else 's'}, {waiting} waiting")
     row.add_row(*cells)
     return row
+
+
+def _aims(goal: Goal) -> str:
+    return "; ".join(f"{objective.metric}, {objective.direction}" for objective in goal.objectives)
+
+
+def _number(trial: Trial, index: int = 0) -> str:
+    """Its value of that objective, if there is one yet."""
+    value = trial.values[index] if index < len(trial.values) else None
+    return "" if value is None else f"{value:.5g}"
 
 
 def _table(title: str) -> Table:

@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import as_text
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.trial import Trial, pareto_front
 
 
-def history_figure(trials: Sequence[Trial], objective: Objective) -> str:
+def history_figure(trials: Sequence[Trial], goal: Goal) -> str:
     """Value by trial number, and the best so far as a line."""
-    done = [t for t in trials if t.state is TrialState.COMPLETED and t.value is not None]
+    objective = goal.objectives[0]
+    done = [t for t in trials if t.final_values is not None]
     best: list[float] = []
     for trial in done:
         value = float(trial.value or 0.0)
@@ -37,13 +38,13 @@ def history_figure(trials: Sequence[Trial], objective: Objective) -> str:
     )
 
 
-def table_figure(trials: Sequence[Trial], objective: Objective, url_of: Callable[[Trial], str]) -> str:
+def table_figure(trials: Sequence[Trial], goal: Goal, url_of: Callable[[Trial], str]) -> str:
     """All trials, the best first, each linked to its task."""
-    ranked = ranking(trials, objective)
+    ranked = ranking(trials, goal)
     names = sorted({name for trial in trials for name in trial.params})
     columns: list[tuple[str, list[str]]] = [
         ("trial", [f'<a href="{url_of(trial)}">{trial.number}</a>' for trial in ranked]),
-        (objective.metric, ["" if t.value is None else f"{t.value:.6g}" for t in ranked]),
+        *((o.metric, [_number(t.values[i : i + 1]) for t in ranked]) for i, o in enumerate(goal.objectives)),
         ("state", [trial.state.value for trial in ranked]),
         *((name, [as_text(t.params.get(name)) for t in ranked]) for name in names),
     ]
@@ -52,12 +53,13 @@ def table_figure(trials: Sequence[Trial], objective: Objective, url_of: Callable
         "header": {"values": [name for name, _ in columns]},
         "cells": {"values": [cells for _, cells in columns]},
     }
-    return _figure([table], title=f"{objective.metric} ({objective.direction})")
+    return _figure([table], title=", ".join(f"{o.metric} ({o.direction})" for o in goal.objectives))
 
 
-def parallel_figure(trials: Sequence[Trial], objective: Objective) -> str:
+def parallel_figure(trials: Sequence[Trial], goal: Goal) -> str:
     """Parallel coordinates of the completed trials, coloured by value."""
-    done = [t for t in trials if t.state is TrialState.COMPLETED and t.value is not None]
+    objective = goal.objectives[0]
+    done = [t for t in trials if t.final_values is not None]
     names = sorted({name for trial in done for name in trial.params})
     values = [trial.value for trial in done]
     dimensions = [_dimension(name, [trial.params.get(name) for trial in done]) for name in names]
@@ -73,13 +75,19 @@ def parallel_figure(trials: Sequence[Trial], objective: Objective) -> str:
     )
 
 
-def ranking(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
-    """Completed trials from best to worst, then the others by number."""
-    sign = 1 if objective.direction == "minimize" else -1
+def ranking(trials: Sequence[Trial], goal: Goal) -> list[Trial]:
+    """Completed trials from best to worst, then the others by number.
 
-    def key(trial: Trial) -> tuple[bool, float, int]:
-        counts = trial.state is TrialState.COMPLETED and trial.value is not None
-        return (not counts, sign * (trial.value or 0.0) if counts else 0.0, trial.number)
+    With several objectives the Pareto front comes first; beyond that the first objective counts. Trials that break a
+    constraint come after those that keep all.
+    """
+    sign = 1 if goal.objectives[0].direction == "minimize" else -1
+    front = {trial.number for trial in pareto_front(trials, goal)}
+
+    def key(trial: Trial) -> tuple[bool, bool, bool, float, int]:
+        values = trial.final_values
+        first = sign * values[0] if values else 0.0
+        return (values is None, not trial.is_feasible, trial.number not in front, first, trial.number)
 
     return sorted(trials, key=key)
 
@@ -95,6 +103,11 @@ def _dimension(name: str, values: list[Any]) -> dict[str, Any]:
         "tickvals": list(range(len(texts))),
         "ticktext": texts,
     }
+
+
+def _number(values: Sequence[float | None]) -> str:
+    """The first of them, if there is one."""
+    return "" if not values or values[0] is None else f"{values[0]:.6g}"
 
 
 def _describe(trial: Trial) -> str:

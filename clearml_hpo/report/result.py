@@ -7,46 +7,80 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from clearml_hpo.objective import Objective
-from clearml_hpo.trial import Trial, best_trial
+from clearml_hpo.objective import Goal
+from clearml_hpo.trial import Trial, best_trial, pareto_front
 
 
 def study_result(
     *,
     study: str,
-    controller_task_id: str,
-    objective: Objective,
+    study_id: str,
+    goal: Goal,
     trials: Sequence[Trial],
+    earlier: Sequence[Trial] = (),
+    status: str,
+    reason: str,
     api_calls: Mapping[str, int],
     wall_s: float,
 ) -> dict[str, Any]:
-    """Everything about a run; times are ISO 8601 in UTC, values that are not finite are null."""
-    best = best_trial(trials, objective)
+    """Everything about a run; times are ISO 8601 in UTC, values that are not finite are null.
+
+    Args:
+        study_id: id of the controller task, which is the study's.
+        earlier: attempts that were followed by another one.
+    """
+    best = best_trial(trials, goal)
     return {
         "study": study,
-        "controller_task_id": controller_task_id,
-        "best": best
-        and {"number": best.number, "task_id": best.task_id, "value": best.value, "params": dict(best.params)},
-        "trials": [_trial(trial) for trial in trials],
+        "study_id": study_id,
+        "controller_task_id": study_id,
+        "status": status,
+        "reason": reason,
+        "best": best and _point(best, goal),
+        "pareto_front": [_point(trial, goal) for trial in pareto_front(trials, goal)],
+        "trials": [_trial(trial, goal) for trial in trials],
+        "attempts": [_trial(trial, goal) for trial in earlier],
         "api_calls": dict(sorted(api_calls.items())),
         "wall_s": round(wall_s, 3),
     }
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def _point(trial: Trial, goal: Goal) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "task_id": trial.task_id,
+        "value": trial.value,
+        "values": _values(trial, goal),
+        "params": dict(trial.params),
+    }
+
+
+def _trial(trial: Trial, goal: Goal) -> dict[str, Any]:
     return {
         "number": trial.number,
         "attempt": trial.attempt,
         "task_id": trial.task_id,
         "state": trial.state.value,
-        "value": trial.value if trial.value is not None and math.isfinite(trial.value) else None,
+        "value": _finite(trial.value),
+        "values": _values(trial, goal),
+        "is_feasible": trial.is_feasible,
         "params": dict(trial.params),
         "queued_at": _iso(trial.queued_at),
         "started_at": _iso(trial.started_at),
         "ended_at": _iso(trial.ended_at),
+        "queue": trial.queue,
         "worker": trial.worker,
         "reason": trial.reason,
     }
+
+
+def _values(trial: Trial, goal: Goal) -> dict[str, float | None]:
+    """By metric; nothing for a trial that never reported any."""
+    return {o.metric: _finite(value) for o, value in zip(goal.objectives, trial.values, strict=False)}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _iso(epoch: float | None) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES
 
 _SCRIPT = """\
 import sys
@@ -81,6 +82,16 @@ class ControllerTask:
             force=True,
             replace_configuration=False,
             configuration=[{"name": name, "type": "yaml", "value": text} for name, text in texts.items()],
+        )
+
+    def set_properties(self, **texts: object) -> None:
+        """Sets user properties, which the experiment table can show as columns; the others stay."""
+        self._api.call(
+            "tasks.edit_hyper_params",
+            task=self.task_id,
+            force=True,
+            replace_hyperparams="none",
+            hyperparams=[{"section": USER_PROPERTIES, "name": n, "value": str(v)} for n, v in texts.items()],
         )
 
     def finish(self, status: str, reason: str = "") -> None:

@@ -7,15 +7,15 @@ import io
 from rich.console import Console
 
 from clearml_hpo.display import LineView, LiveView, Progress, clock, short_params, trial_table, view_for
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.trial import Trial, TrialState
 
-LOSS = Objective("validation", "loss")
+LOSS = Goal((Objective("validation", "loss"),))
 PARAMS = {"General/learning_rate": 0.123456, "General/depth": 6, "General/kind": "a", "General/none": None}
 
 
 def trial(number, state=TrialState.COMPLETED, value=None, **fields):
-    return Trial(number, PARAMS, f"task-{number}", state=state, value=value, **fields)
+    return Trial(number, PARAMS, f"task-{number}", state=state, values=() if value is None else (value,), **fields)
 
 
 def console(width=80, terminal=False):
