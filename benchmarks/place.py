@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from clearml_hpo.fleet.processes import end_session, identify
-from clearml_hpo.fleet.slots import usable_cores
+from clearml_hpo.environ import usable_cores
+from clearml_hpo.processes import end_session, identify
 from clearml_hpo.server import process as server_process
 from clearml_hpo.server.state import DataDir, Listening
 from clearml_hpo.settings import ServerAddress

@@ -29,7 +29,7 @@ from benchmarks.place import Place, make_template, say, surroundings, temporary_
 from clearml_hpo import fleet
 from clearml_hpo.fleet.daemon import NO_VENV, TUNED
 from clearml_hpo.fleet.logtail import LogTail
-from clearml_hpo.fleet.processes import end_session, identify
+from clearml_hpo.processes import end_session, identify
 
 if TYPE_CHECKING:
     from clearml_hpo.tasks import Api

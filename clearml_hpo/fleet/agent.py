@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 
 from clearml_hpo.fleet.logtail import LogTail
-from clearml_hpo.fleet.processes import ProcessId, end_session, identify
 from clearml_hpo.fleet.restarts import Restarts
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.fleet.state import AgentState
+from clearml_hpo.processes import ProcessId, end_session, identify
 
 _log = logging.getLogger(__name__)
 

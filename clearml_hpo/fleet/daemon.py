@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearml_hpo.environ import FOREIGN, thread_limits
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.settings import ServerAddress, around_proxies
 
@@ -35,28 +36,6 @@ NO_VENV: Mapping[str, str] = {
     # Tasks run in the agent's own Python: no virtual environment, no pip, no network.
     "CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL": "1",
 }
-
-FOREIGN = (
-    "CLEARML_TASK_ID",
-    "CLEARML_PROC_MASTER_ID",
-    "CLEARML_LOG_TASK_TO_BACKEND",
-    "CLEARML_NODE_ID",
-    "CLEARML_WORKER_ID",
-    "CLEARML_WORKER_NAME",
-    "CLEARML_SIMULATE_REMOTE_TASK",
-    "RANK",
-    "SLURM_PROCID",
-)
-"""Variables of a task that may surround the supervisor. Left in, an agent's tasks would take themselves for
-sub-processes of that task, or for a node of a distributed training that must not set its own status."""
-
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -101,7 +80,7 @@ def environ(
         venv: whether each task gets a virtual environment with the packages it asks for.
     """
     devices = ",".join(slot.gpus) if slot.gpus else "none"
-    limits = dict.fromkeys(THREADS, str(threads)) if slot.gpus is None else {}
+    limits = thread_limits(threads) if slot.gpus is None else {}
     own = {
         "CLEARML_WORKER_ID": place.worker_id,
         "CLEARML_AGENT__AGENT__VENVS_DIR": json.dumps(str(place.folder)),
@@ -110,9 +89,7 @@ def environ(
         "CUDA_VISIBLE_DEVICES": devices,
         "NVIDIA_VISIBLE_DEVICES": devices,
     }
-    foreign = {*FOREIGN, *(name.replace("CLEARML_", "TRAINS_") for name in FOREIGN)}
-    if server is not None:
-        foreign |= {"CLEARML_AUTH_TOKEN", "TRAINS_AUTH_TOKEN"}
+    foreign = FOREIGN if server is None else FOREIGN | {"CLEARML_AUTH_TOKEN", "TRAINS_AUTH_TOKEN"}
     kept = {name: value for name, value in inherited.items() if name not in foreign}
     address = {**server.environ(), **around_proxies(server.api, inherited)} if server is not None else {}
     return {**limits, **TUNED, **({} if venv else NO_VENV), **kept, **address, **own}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from clearml_hpo.environ import usable_cores
 from clearml_hpo.errors import InputError
-from clearml_hpo.fleet.gpus import detect_gpus
+from clearml_hpo.gpus import detect_gpus
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,6 @@ def default_slots(queue: str, count: int | None) -> tuple[AgentSlot, ...]:
     if not gpus:
         return plan_slots(queue=queue, cpu=count or usable_cores())
     return plan_slots(queue=queue, gpus=[gpus[i % len(gpus)] for i in range(count or len(gpus))])
-
-
-def usable_cores() -> int:
-    """The cores that this process may use, which in a container can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from clearml_hpo.errors import InputError
-from clearml_hpo.fleet.processes import ProcessId
 from clearml_hpo.fleet.slots import AgentSlot
+from clearml_hpo.processes import ProcessId
 from clearml_hpo.settings import ServerAddress
 
 

@@ -19,15 +19,16 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from clearml_hpo.environ import usable_cores
 from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.fleet import daemon, recovery
 from clearml_hpo.fleet.agent import Agent, Launch
 from clearml_hpo.fleet.client import Client, configured_server
 from clearml_hpo.fleet.leaving import leave
-from clearml_hpo.fleet.processes import identify
 from clearml_hpo.fleet.queues import Gates, attempt, queue_id, set_closed
-from clearml_hpo.fleet.slots import AgentSlot, usable_cores
+from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.fleet.state import Fleet, FleetFolder, Plan
+from clearml_hpo.processes import identify
 from clearml_hpo.settings import child_environ
 
 TICK_S = 0.2

@@ -12,7 +12,7 @@ import pytest
 
 from clearml_hpo import fleet
 from clearml_hpo.errors import AgentError
-from clearml_hpo.fleet.processes import is_alive
+from clearml_hpo.processes import is_alive
 from clearml_hpo.settings import ServerAddress
 from tests.integration.fleet.conftest import DEADLINE_S, Tasks, assert_nothing_left, eventually
 

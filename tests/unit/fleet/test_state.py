@@ -6,8 +6,8 @@ import pytest
 
 from clearml_hpo.errors import InputError
 from clearml_hpo.fleet import AgentSlot, AgentState, Fleet, fleet_names
-from clearml_hpo.fleet.processes import ProcessId
 from clearml_hpo.fleet.state import FleetFolder, Plan
+from clearml_hpo.processes import ProcessId
 from clearml_hpo.settings import ServerAddress
 
 GPU = AgentSlot("gpu0", "trials", ("0",))

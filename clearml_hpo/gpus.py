@@ -1,4 +1,4 @@
-"""Which GPUs this machine has, as ``nvidia-smi`` tells, and of those the ones this process may use."""
+"""Which GPUs this machine has, as ``nvidia-smi`` tells; which of them this process may use; what memory is free."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MIG = re.compile(r"^\s+MIG .*\(UUID: (?P<uuid>[^)]+)\)")
 
 def detect_gpus() -> tuple[str, ...]:
     """Indices (of a GPU split by MIG: the UUIDs of its parts) that an agent can be given; () if none."""
-    return visible(parse(_nvidia_smi()), child_environ().get("CUDA_VISIBLE_DEVICES"))
+    return visible(parse(_nvidia_smi("-L")), child_environ().get("CUDA_VISIBLE_DEVICES"))
 
 
 def parse(listing: str) -> dict[str, tuple[str, ...]]:
@@ -51,9 +51,24 @@ def _names(word: str, names: tuple[str, ...]) -> bool:
     return any(name == word or (by_prefix and name.startswith(word)) for name in names)
 
 
-def _nvidia_smi() -> str:
+def free_memory() -> dict[str, int]:
+    """Free memory in MiB of each GPU, by its index and by its UUID; of a part of a GPU (MIG) nothing is known."""
+    return parse_memory(_nvidia_smi("--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"))
+
+
+def parse_memory(listing: str) -> dict[str, int]:
+    """``index, uuid, MiB`` lines as MiB by index and by UUID; a GPU that does not tell is left out."""
+    free: dict[str, int] = {}
+    for line in listing.splitlines():
+        words = [word.strip() for word in line.split(",")]
+        if len(words) == 3 and words[2].isdigit():
+            free |= dict.fromkeys(words[:2], int(words[2]))
+    return free
+
+
+def _nvidia_smi(*arguments: str) -> str:
     try:
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""

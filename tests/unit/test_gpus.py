@@ -1,10 +1,12 @@
-"""Recorded listings of ``nvidia-smi -L``."""
+"""Recorded answers of ``nvidia-smi``."""
 
 from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.fleet import gpus, slots
+from clearml_hpo import gpus
+from clearml_hpo.environ import usable_cores
+from clearml_hpo.fleet import slots
 
 NONE = ""
 NO_DRIVER = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"
@@ -57,18 +59,18 @@ def test_cuda_visible_devices(wanted: str, left: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("listing", [NONE, ONE, FOUR])
 def test_default_slots(listing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "_nvidia_smi", lambda: listing)
+    monkeypatch.setattr(gpus, "_nvidia_smi", lambda *_: listing)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     number = len(gpus.parse(listing))
     default = slots.default_slots("trials", None)
     if number:
         assert [slot.gpus for slot in default] == [(str(i),) for i in range(number)]
     else:
-        assert [slot.gpus for slot in default] == [None] * slots.usable_cores()
+        assert [slot.gpus for slot in default] == [None] * usable_cores()
 
 
 def test_agents_are_spread_over_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "_nvidia_smi", lambda: FOUR)
+    monkeypatch.setattr(gpus, "_nvidia_smi", lambda *_: FOUR)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     spread = slots.default_slots("trials", 3)
     assert [(slot.name, slot.gpus) for slot in spread] == [
@@ -78,6 +80,23 @@ def test_agents_are_spread_over_the_gpus(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("listing", "free"),
+    [
+        (NONE, {}),
+        (NO_DRIVER, {}),
+        (
+            "0, GPU-7e3c9f5a, 143225\n1, GPU-5d5ba0d6, 812\n",
+            {"0": 143225, "GPU-7e3c9f5a": 143225, "1": 812, "GPU-5d5ba0d6": 812},
+        ),
+        ("0, GPU-7e3c9f5a, [N/A]\n1, GPU-5d5ba0d6, 40000\n", {"1": 40000, "GPU-5d5ba0d6": 40000}),
+    ],
+)
+def test_free_memory(listing: str, free: dict[str, int]) -> None:
+    assert gpus.parse_memory(listing) == free
+
+
 def test_no_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert gpus.detect_gpus() == ()
+    assert gpus.free_memory() == {}
