@@ -12,7 +12,7 @@ from clearml_hpo.errors import InputError
 from clearml_hpo.rehearsal import rehearse
 from clearml_hpo.search_space import Categorical, Constant, Float, Int, SearchSpace
 from clearml_hpo.spec import load_study
-from clearml_hpo.study import Study
+from clearml_hpo.study import OptunaStudy
 
 SPACE = SearchSpace(
     {
@@ -38,11 +38,11 @@ def test_every_sampler_draws_points_of_the_space(name):
     for package in {"cmaes": ["cmaes"], "gp": ["scipy", "torch"], "qmc": ["scipy"]}.get(name, ()):
         pytest.importorskip(package)
     space = space_for(name)
-    study = Study(space, "minimize", sampler=samplers.build_sampler(name, seed=1))
+    study = OptunaStudy(space, ["minimize"], sampler=samplers.build_sampler(name, seed=1))
     for number in range(6):
         params = study.ask(number)
         assert space.contains(params)
-        study.complete(number, float(number))
+        study.complete(number, [float(number)])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_sampler_names_the_package_that_it_lacks(name, missing, monkeypatch):
 
 
 def test_a_seed_makes_the_draws_repeatable():
-    draws = [Study(SPACE, "minimize", sampler=samplers.build_sampler(seed=5)).ask(0) for _ in range(2)]
+    draws = [OptunaStudy(SPACE, ["minimize"], sampler=samplers.build_sampler(seed=5)).ask(0) for _ in range(2)]
     assert draws[0] == draws[1]
 
 
@@ -77,7 +77,7 @@ def test_drawing_without_a_seed_is_no_matter_for_a_warning(optuna_logger, caplog
 
 @pytest.mark.parametrize("name", ["auto", "tpe"])
 def test_tpe_takes_parameters_one_by_one_if_asked(name):
-    study = Study(SPACE, "minimize", sampler=samplers.build_sampler(name, options={"multivariate": False}))
+    study = OptunaStudy(SPACE, ["minimize"], sampler=samplers.build_sampler(name, options={"multivariate": False}))
     assert SPACE.contains(study.ask(0))
 
 
@@ -182,10 +182,10 @@ def test_a_rehearsal_finds_what_would_break_a_study(study_file, overrides, said)
 
 
 def test_states_reach_optuna():
-    study = Study(SPACE, "maximize", pruner=optuna.pruners.MedianPruner())
+    study = OptunaStudy(SPACE, ["maximize"], pruner=optuna.pruners.MedianPruner())
     for number in range(3):
         study.ask(number)
-    study.complete(0, 0.5)
+    study.complete(0, [0.5])
     study.report(1, 1, 0.2)
     study.prune(1)
     study.fail(2)
@@ -195,15 +195,15 @@ def test_states_reach_optuna():
 
 
 def test_known_trials_are_taken_over():
-    first = Study(SPACE, "minimize")
+    first = OptunaStudy(SPACE, ["minimize"])
     first.ask(0)
-    first.complete(0, 1.0)
-    second = Study(SPACE, "minimize", history=first.optuna_study.trials)
+    first.complete(0, [1.0])
+    second = OptunaStudy(SPACE, ["minimize"], history=first.optuna_study.trials)
     assert [trial.value for trial in second.optuna_study.trials] == [1.0]
 
 
 def test_a_point_outside_is_not_learnt():
-    study = Study(SPACE, "minimize")
+    study = OptunaStudy(SPACE, ["minimize"])
     assert study.add(0, {"General/depth": 99}) is False
-    study.complete(0, 1.0)
+    study.complete(0, [1.0])
     assert study.optuna_study.trials == []
