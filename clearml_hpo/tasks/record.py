@@ -1,0 +1,388 @@
+"""The record of a study as the server keeps it: its controller task, and its trial tasks read back as trials.
+
+Nothing else is needed to go on with a study after its controller has died, or to look at one from anywhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.objective import Goal
+from clearml_hpo.search_space import SearchSpace
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+from clearml_hpo.tasks.names import exactly, find_project
+from clearml_hpo.tasks.trial_tasks import SNAPSHOT_FIELDS, TaskSnapshot, epoch, metric_fields, snapshot_of
+from clearml_hpo.trial import Trial, TrialState
+
+STUDY_TAG = "clearml-hpo"
+_PAGE = 500
+_LIVE = ("queued", "in_progress")
+_SHORTEST_PREFIX = 6
+_FULL_ID = 32
+_STUDY_FIELDS = (
+    "id",
+    "name",
+    "type",
+    "tags",
+    "project",
+    "status",
+    "status_reason",
+    "status_message",
+    "created",
+    "started",
+    "completed",
+    "last_update",
+    "hyperparams.properties",
+    "configuration.study",
+    "configuration.best",
+)
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as its controller task tells it.
+
+    Attributes:
+        study_id: the controller task's id.
+        project: the project's name; empty if the server no longer has it.
+        status: ClearML's word for the controller task: created, queued, in_progress, completed, stopped, failed.
+        reason: why it ended, if it has.
+        study_yaml: the study file, as the controller keeps it.
+        best_yaml: the best parameters as YAML; empty as long as there are none.
+        properties: the controller task's user properties.
+        created_at: seconds since the epoch, as are the other times; ``updated_at`` is the last sign of life.
+    """
+
+    study_id: str
+    name: str
+    project: str
+    project_id: str
+    status: str
+    url: str
+    reason: str = ""
+    study_yaml: str = ""
+    best_yaml: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    created_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    updated_at: float | None = None
+
+    @property
+    def holder(self) -> str:
+        """Who drives it; empty if nobody does."""
+        return self.properties.get("holder", "")
+
+    @property
+    def driven_s(self) -> float:
+        """Seconds that it was driven before the present holder."""
+        return _number(self.properties.get("driven_s")) or 0.0
+
+    @property
+    def best_value(self) -> float | None:
+        """The best value as the controller last published it."""
+        return _number(self.properties.get("best_value"))
+
+
+@dataclass(frozen=True)
+class TrialRecords:
+    """The trial tasks of a study, sorted by what a controller that takes over has to do with them.
+
+    Attributes:
+        settled: trials that ended as a controller saw it.
+        unsettled: trials that wait or run, or whose end no controller saw: the next poll settles them.
+        drafts: trials whose task was made, and never submitted.
+        earlier: attempts that were followed by another one.
+        orphans: ids of drafts that are the same attempt of the same trial as another task.
+        wishes: how a controller that has died wished some of the unsettled to end, by task id.
+    """
+
+    settled: tuple[Trial, ...] = ()
+    unsettled: tuple[Trial, ...] = ()
+    drafts: tuple[Trial, ...] = ()
+    earlier: tuple[Trial, ...] = ()
+    orphans: tuple[str, ...] = ()
+    wishes: Mapping[str, TrialState] = field(default_factory=dict)
+
+    @property
+    def latest(self) -> tuple[Trial, ...]:
+        """Every trial by number, with its latest attempt."""
+        return tuple(sorted((*self.settled, *self.unsettled, *self.drafts), key=lambda trial: trial.number))
+
+
+def find_studies(
+    api: Api, *, name: str | None = None, project: str | None = None, limit: int | None = None
+) -> list[StudyRecord]:
+    """Studies, newest first, in two calls (more for every 500 of them).
+
+    Args:
+        name: only those called so.
+        project: only those of the project of this name.
+        limit: no more than so many.
+
+    Raises:
+        InputError: there is no such project; the message names the nearest one.
+    """
+    tasks = _studies(api, _STUDY_FIELDS, name=name, project=project, limit=limit)
+    projects = _project_names(api, {task.get("project") or "" for task in tasks})
+    return [_study(api, task, projects) for task in tasks]
+
+
+def read_study(api: Api, study: str, *, project: str | None = None) -> StudyRecord:
+    """The study that ``study`` stands for: an id, at least six characters that an id begins with, or a name.
+
+    Args:
+        project: where a name is looked for; None is everywhere.
+
+    Raises:
+        InputError: there is none, or several; the message names the nearest, or all of them.
+    """
+    if re.fullmatch(rf"[0-9a-f]{{{_FULL_ID}}}", study):
+        tasks = api.call("tasks.get_all", id=[study], only_fields=list(_STUDY_FIELDS), search_hidden=True)["tasks"]
+        if not tasks:
+            raise InputError(f"no study {study} on the server (`clearml-hpo study list` shows them)")
+        if tasks[0].get("type") != "optimizer" or STUDY_TAG not in tasks[0].get("tags", ()):
+            raise InputError(
+                f"task {study} ({tasks[0].get('name')!r}) is no study (`clearml-hpo study list` shows them)"
+            )
+        return _study(api, tasks[0], _project_names(api, {tasks[0].get("project") or ""}))
+    known = {task["id"]: task["name"] for task in _studies(api, ("id", "name"), project=project)}
+    ids = [id_ for id_, name in known.items() if name == study]
+    if not ids and len(study) >= _SHORTEST_PREFIX:
+        ids = [id_ for id_ in known if id_.startswith(study)]
+    if not ids:
+        where = f" in project {project!r}" if project else ""
+        raise InputError(f"no study {study!r} on the server{where}{nearest(study, {*known, *known.values()})}")
+    if len(ids) > 1:
+        raise InputError(f"{study!r} stands for {len(ids)} studies; give the id of one of them: {', '.join(ids)}")
+    return read_study(api, ids[0])
+
+
+def read_trials(
+    api: Api, study_id: str, space: SearchSpace, goal: Goal, *, stopping: float | None = None
+) -> TrialRecords:
+    """Reads the trial tasks of a study, in one call for every 500 and one for the names of their queues.
+
+    A look at a new script's parameters (attempt 0) is no trial, and neither is a person's own copy of a trial task.
+
+    Args:
+        stopping: when the last controller began to end its trials, in seconds since the epoch; what was stopped from
+            then on ended with the study.
+    """
+    sections = {name.partition("/")[0] for name in space.distributions}
+    # A dot in a dotted name would be taken for a step: the whole is fetched where a section has one.
+    wanted = [f"hyperparams.{section}" for section in sorted({*sections, "properties"})]
+    fields = [
+        *SNAPSHOT_FIELDS,
+        *metric_fields(goal.metrics),
+        *(["hyperparams"] if any("." in section for section in sections) else wanted),
+        "created",
+        "execution.queue",
+    ]
+    filters = {
+        "hyperparams.properties.study.value": [study_id],
+        "only_fields": fields,
+        "order_by": ["created"],
+        "search_hidden": True,
+    }
+    tasks = list(_pages(api, filters))
+    queues = _queue_names(api, {queue for task in tasks if (queue := _queue(task))})
+    entries = [entry for task in tasks if (entry := _entry(task, queues, space, goal)) is not None]
+    return _sorted(entries, stopping)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A trial task: the trial, what the server says of the task, and how a controller has marked its end."""
+
+    trial: Trial
+    status: str
+    marked: TrialState | None
+
+    @property
+    def is_draft(self) -> bool:
+        return self.status == "created" and self.marked is None
+
+
+def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:
+    by_attempt: dict[tuple[int, int], list[_Entry]] = {}
+    for entry in entries:
+        by_attempt.setdefault((entry.trial.number, entry.trial.attempt), []).append(entry)
+    latest: dict[int, _Entry] = {}
+    earlier: list[Trial] = []
+    orphans: list[str] = []
+    for _, same in sorted(by_attempt.items()):
+        # A clone whose answer was lost was made once more. What runs counts; among equals the first.
+        chosen = min(same, key=lambda entry: entry.is_draft)
+        orphans += [entry.trial.task_id for entry in same if entry.is_draft and entry is not chosen]
+        before = latest.get(chosen.trial.number)
+        if before is not None:
+            # Nobody saw how it ended, or it would be marked.
+            earlier.append(replace(before.trial, state=before.marked or TrialState.LOST))
+        latest[chosen.trial.number] = chosen
+    found: dict[str, list[Trial]] = {"settled": [], "unsettled": [], "drafts": []}
+    for entry in latest.values():
+        kind, trial = _settled(entry, stopping)
+        found[kind].append(trial)
+    wishes = {
+        entry.trial.task_id: entry.marked
+        for entry in latest.values()
+        if entry.status == "in_progress" and entry.marked in (TrialState.COMPLETED, TrialState.PRUNED)
+    }
+    return TrialRecords(
+        **{kind: tuple(trials) for kind, trials in found.items()},
+        earlier=tuple(earlier),
+        orphans=tuple(orphans),
+        wishes=wishes,
+    )
+
+
+def _settled(entry: _Entry, stopping: float | None) -> tuple[str, Trial]:
+    """Which list of ``TrialRecords`` a latest attempt belongs to, and the trial as it is there."""
+    trial = entry.trial
+    if entry.status in _LIVE:
+        # One with a mark is still ending, or a person has it run once more.
+        queued = entry.status == "queued"
+        return "unsettled", replace(trial, state=TrialState.QUEUED if queued else TrialState.RUNNING)
+    if entry.marked is not None:
+        return "settled", replace(trial, state=entry.marked)
+    if entry.is_draft:
+        return "drafts", trial
+    if entry.status == "stopped" and stopping is not None and (trial.ended_at or 0.0) >= stopping:
+        return "settled", replace(trial, state=TrialState.STOPPED)
+    return "unsettled", replace(trial, state=TrialState.RUNNING)
+
+
+def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpace, goal: Goal) -> _Entry | None:
+    """A task as trial; None if it is no trial."""
+    hyperparams = task.get("hyperparams") or {}
+    properties = user_properties(hyperparams)
+    number, attempt = properties.get("trial", ""), properties.get("attempt", "")
+    if not (number.isdecimal() and attempt.isdecimal() and int(attempt)):
+        return None
+    snapshot = snapshot_of(task)
+    marked = _state(properties.get("state", ""))
+    trial = Trial(
+        int(number),
+        space.parse(flatten(hyperparams)),
+        snapshot.task_id,
+        int(attempt),
+        values=_values(snapshot, properties, goal),
+        violations=goal.violations(snapshot.summaries),
+        iteration=snapshot.iteration,
+        queue=queues.get(_queue(task), ""),
+        worker=snapshot.worker,
+        reason=snapshot.reason,
+        # The server does not keep when a task was enqueued: it is so as soon as it is made.
+        queued_at=epoch(task.get("created")),
+        started_at=snapshot.started_at,
+        ended_at=snapshot.ended_at,
+    )
+    return _Entry(trial, snapshot.status, marked)
+
+
+def _values(snapshot: TaskSnapshot, properties: Mapping[str, str], goal: Goal) -> tuple[float | None, ...]:
+    """As reported; where a person has reset the task since, as a controller has noted them at its end."""
+    if snapshot.summaries or not properties.get("value"):
+        return goal.values(snapshot.summaries)
+    noted = tuple(_number(text) for text in properties["value"].split(","))
+    return noted if len(noted) == len(goal.objectives) else goal.values({})
+
+
+def _state(text: str) -> TrialState | None:
+    try:
+        state = TrialState(text)
+    except ValueError:
+        return None
+    return None if state.is_live else state
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _queue(task: Mapping[str, Any]) -> str:
+    return str((task.get("execution") or {}).get("queue") or "")
+
+
+def _queue_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
+    wanted = sorted(ids)
+    if not wanted:
+        return {}
+    queues = api.call("queues.get_all", id=wanted, only_fields=["id", "name"])["queues"]
+    return {queue["id"]: queue["name"] for queue in queues}
+
+
+def _studies(
+    api: Api, fields: Sequence[str], *, name: str | None = None, project: str | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    filters: dict[str, Any] = {
+        "type": ["optimizer"],
+        "tags": [STUDY_TAG],
+        "only_fields": list(fields),
+        "order_by": ["-created"],
+        "search_hidden": True,
+    }
+    if name is not None:
+        filters["name"] = exactly(name)
+    if project is not None:
+        filters["project"] = [_project_id(api, project)]
+    return list(_pages(api, filters, limit=limit))
+
+
+def _project_id(api: Api, name: str) -> str:
+    found = find_project(api, name)
+    if found is None:
+        projects = api.call("projects.get_all", only_fields=["name"])["projects"]
+        raise InputError(f"no project {name!r} on the server{nearest(name, [p['name'] for p in projects])}")
+    return found
+
+
+def _project_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
+    wanted = sorted(filter(None, ids))
+    if not wanted:
+        return {}
+    projects = api.call("projects.get_all", id=wanted, only_fields=["id", "name"], search_hidden=True)["projects"]
+    return {project["id"]: project["name"] for project in projects}
+
+
+def _pages(api: Api, filters: Mapping[str, Any], *, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """All tasks that match, or the first ``limit``, page by page."""
+    size = min(_PAGE, limit or _PAGE)
+    for page in itertools.count():
+        tasks = api.call("tasks.get_all", page=page, page_size=size, **filters)["tasks"]
+        left = None if limit is None else limit - page * size
+        yield from tasks[:left]
+        if len(tasks) < size or (left is not None and left <= size):
+            return
+
+
+def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> StudyRecord:
+    configuration = task.get("configuration") or {}
+    project_id = task.get("project") or ""
+    said = (task.get("status_reason"), task.get("status_message"))
+    return StudyRecord(
+        study_id=task["id"],
+        name=task.get("name", ""),
+        project=projects.get(project_id, ""),
+        project_id=project_id,
+        status=task.get("status", ""),
+        url=api.task_url(project_id, task["id"]),
+        reason="; ".join(dict.fromkeys(text for text in said if text)),
+        study_yaml=(configuration.get("study") or {}).get("value") or "",
+        best_yaml=(configuration.get("best") or {}).get("value") or "",
+        properties=user_properties(task.get("hyperparams") or {}),
+        created_at=epoch(task.get("created")),
+        started_at=epoch(task.get("started")),
+        ended_at=epoch(task.get("completed")),
+        updated_at=epoch(task.get("last_update")),
+    )
