@@ -15,10 +15,11 @@ from typing import Any
 import optuna
 
 from clearml_hpo.errors import Fault, InputError
+from clearml_hpo.objective import Goal
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.samplers import build_sampler
 from clearml_hpo.spec import StudyFile
-from clearml_hpo.study import Study
+from clearml_hpo.study import OptunaStudy
 
 # Enough for the defaults: TPE and GP draw the first 10 points at random, the median pruner spares the first 5 trials.
 _TRIALS = 15
@@ -47,21 +48,32 @@ def rehearse(file: StudyFile) -> None:
 
 
 def _rehearse_sampler(file: StudyFile) -> None:
-    given = file.spec.sampler
-    sampler = build_sampler(given.name, seed=given.seed, options=given.options)
-    _play(Study(file.space, file.objective.direction, sampler=sampler), given.options, steps=())
+    _play(_study(file, _sampler(file)), file.goal, file.spec.sampler.options, steps=())
 
 
 def _rehearse_pruner(file: StudyFile) -> None:
     given = file.spec.pruner
-    pruner = build_pruner(given.name, options=given.options)
-    study = Study(file.space, file.objective.direction, sampler=build_sampler("random", seed=0), pruner=pruner)
-    _play(study, given.options, _STEPS if study.prunes else ())
+    study = _study(file, optuna.samplers.RandomSampler(seed=0), build_pruner(given.name, options=given.options))
+    _play(study, file.goal, given.options, _STEPS if study.prunes else ())
 
 
-def _play(study: Study, options: Mapping[str, Any], steps: tuple[int, ...]) -> None:
+def _sampler(file: StudyFile) -> optuna.samplers.BaseSampler:
+    given, trials = file.spec.sampler, file.spec.budget.trials
+    return build_sampler(
+        given.name, seed=given.seed, options=given.options, space=file.space, goal=file.goal, trials=trials
+    )
+
+
+def _study(
+    file: StudyFile, sampler: optuna.samplers.BaseSampler, pruner: optuna.pruners.BasePruner | None = None
+) -> OptunaStudy:
+    directions = [objective.direction for objective in file.goal.objectives]
+    return OptunaStudy(file.space, directions, sampler=sampler, pruner=pruner)
+
+
+def _play(study: OptunaStudy, goal: Goal, options: Mapping[str, Any], steps: tuple[int, ...]) -> None:
     """Asks and tells until the options' first random phase is over, or time is up."""
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # again: Study has set its own
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # again: OptunaStudy has set its own
     startup = options.get("n_startup_trials")
     trials = _TRIALS + (min(startup, _MOST_STARTUP_TRIALS) if isinstance(startup, int) else 0)
     ends_at = time.monotonic() + _ENOUGH_S
@@ -70,7 +82,8 @@ def _play(study: Study, options: Mapping[str, Any], steps: tuple[int, ...]) -> N
         if any(study.report(number, step, math.sin(number * step)) for step in steps):
             study.prune(number)
         else:
-            study.complete(number, math.sin(number))
+            values = [math.sin(number + index) for index in range(len(goal.objectives))]
+            study.complete(number, values, [math.cos(number)] * len(goal.constraints))
         if time.monotonic() > ends_at:
             return
 
