@@ -22,6 +22,7 @@ from optuna.trial import TrialState as OptunaState
 from clearml_hpo.errors import StudyError
 from clearml_hpo.objective import Direction
 from clearml_hpo.search_space import Categorical, Distribution, Int, Params, SearchSpace, Value
+from clearml_hpo.traces import generation, keeps_notes, rungs
 
 CONSTRAINTS = "constraints"
 """The attribute of an Optuna trial that holds its violations; Optuna's samplers read the system attribute."""
@@ -35,15 +36,6 @@ _STATES: Mapping[Ended, OptunaState] = {
 }
 _FEW_POINTS = 10_000
 _BROKEN_IN_A_ROW = 20
-
-# These judge by intermediate values alone. Others note in a running trial what they have seen of it.
-_WITHOUT_NOTES = (
-    optuna.pruners.MedianPruner,
-    optuna.pruners.NopPruner,
-    optuna.pruners.PercentilePruner,
-    optuna.pruners.ThresholdPruner,
-    optuna.pruners.WilcoxonPruner,
-)
 
 
 class OptunaStudy:
@@ -88,6 +80,7 @@ class OptunaStudy:
         self._lock = threading.Lock()
         self._trials: dict[int, int] = {}
         self._judged: dict[int, int] = {}
+        self._restored = 0
         self._random = random.Random(0)
 
     @property
@@ -223,15 +216,12 @@ class OptunaStudy:
         violations: Sequence[float],
         reported: Mapping[int, float],
     ) -> None:
-        if reported and self.prunes and not isinstance(self.pruner, _WITHOUT_NOTES):
-            trial_id = table.create(self._record(params, OptunaState.RUNNING))
-            for step, value in reported.items():
-                table.report(trial_id, step, value)
-            table.tell(trial_id, state, values, violations)
-        else:
-            if state is OptunaState.PRUNED and reported:
-                values = [reported[max(reported)]]
-            table.create(self._record(params, state, values, violations, reported))
+        if reported and self.prunes and keeps_notes(self.pruner):
+            table.replay(self._record(params, OptunaState.RUNNING), reported, state, values, violations)
+            return
+        if state is OptunaState.PRUNED and reported:
+            values = [reported[max(reported)]]
+        table.create(self._record(params, state, values, violations, reported))
 
     def _record(
         self,
@@ -243,6 +233,10 @@ class OptunaStudy:
     ) -> FrozenTrial:
         """A trial in Optuna's words."""
         drawn = self.space.along_axes(params) if params else {}
+        system_attrs: dict[str, Any] = {CONSTRAINTS: list(violations)} if violations else {}
+        if state is OptunaState.COMPLETE and params:
+            system_attrs.update(generation(self.optuna_study.sampler, self._restored))
+            self._restored += 1
         return create_trial(
             state=state,
             params=drawn,
@@ -250,7 +244,7 @@ class OptunaStudy:
             values=list(values) or None,
             intermediate_values=dict(reported or {}),
             user_attrs={CONSTRAINTS: list(violations)} if violations else {},
-            system_attrs={CONSTRAINTS: list(violations)} if violations else {},
+            system_attrs=system_attrs,
         )
 
     def _begin(self, number: int, trial_id: int) -> None:
@@ -284,6 +278,8 @@ class _Table:
     ) -> None:
         self._storage = optuna.storages.get_storage(create_options.get("storage"))
         options = {**create_options, "storage": self._storage}
+        if create_options.get("storage") is None:
+            options.setdefault("study_name", "study")  # Hyperband draws from the name: the same in each process
         with _without_warnings():
             self.study = optuna.create_study(directions=list(directions), sampler=sampler, pruner=pruner, **options)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
@@ -302,6 +298,27 @@ class _Table:
     def report(self, trial_id: int, step: int, value: float) -> bool:
         self._storage.set_trial_intermediate_value(trial_id, step, float(value))
         return self.study.pruner.prune(self.study, self._storage.get_trial(trial_id))
+
+    def replay(
+        self,
+        trial: FrozenTrial,
+        reported: Mapping[int, float],
+        state: OptunaState,
+        values: Sequence[float],
+        violations: Sequence[float],
+    ) -> None:
+        """Has the pruner look at ``trial`` as it ran."""
+        trial_id = self.create(trial)
+        number = self._storage.get_trial_number_from_id(trial_id)
+        notes = rungs(self.study.pruner, self.study, number, reported, was_pruned=state is OptunaState.PRUNED)
+        for step, value in reported.items():
+            if notes is None:
+                self.report(trial_id, step, value)
+            else:
+                self._storage.set_trial_intermediate_value(trial_id, step, value)
+        for key, value in (notes or {}).items():
+            self._storage.set_trial_system_attr(trial_id, key, value)
+        self.tell(trial_id, state, values, violations)
 
     def tell(
         self, trial_id: int, state: OptunaState, values: Sequence[float] = (), violations: Sequence[float] = ()
