@@ -1,8 +1,8 @@
 """Expressions over named values, such as ``min_child < max_depth * 2``, written by a person and evaluated safely.
 
 The syntax is Python's, and only a small part of it: numbers, text, True, False, None, lists; ``+ - * / // % **``;
-comparisons and ``in``; ``and``, ``or``, ``not``; and the functions of ``FUNCTIONS``. A name is written as it is if it is
-a plain word, else in braces: ``{Args/learning-rate} <= 1``.
+comparisons and ``in``; ``and``, ``or``, ``not``; and the functions of ``FUNCTIONS``. A name is written as it is if
+it is a plain word, else in braces: ``{Args/learning-rate} <= 1``.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def parse_expression(text: str, known: Collection[str], full_name_of: Callable[[
         tree = ast.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{text!r} is no expression: {getattr(error, 'msg', error)}") from None
-    for word in sorted(_check(tree, _MOST_LEVELS)):
-        words.setdefault(word, name_of(word) if word not in words else words[word])
+    for word in sorted(_check(tree, _MOST_LEVELS) - words.keys()):
+        words[word] = name_of(word)
     return Expression(text, frozenset(words.values()), tree, words)
 
 

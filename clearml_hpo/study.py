@@ -21,11 +21,9 @@ from optuna.trial import TrialState as OptunaState
 
 from clearml_hpo.errors import StudyError
 from clearml_hpo.objective import Direction
+from clearml_hpo.samplers import VIOLATIONS
 from clearml_hpo.search_space import Categorical, Distribution, Int, Params, SearchSpace, Value
 from clearml_hpo.traces import generation, keeps_notes, rungs
-
-CONSTRAINTS = "constraints"
-"""The attribute of an Optuna trial that holds its violations; Optuna's samplers read the system attribute."""
 
 Ended: TypeAlias = Literal["completed", "pruned", "failed"]
 
@@ -233,7 +231,8 @@ class OptunaStudy:
     ) -> FrozenTrial:
         """A trial in Optuna's words."""
         drawn = self.space.along_axes(params) if params else {}
-        system_attrs: dict[str, Any] = {CONSTRAINTS: list(violations)} if violations else {}
+        # Optuna's samplers read the system attribute of what they have not seen end.
+        system_attrs: dict[str, Any] = {VIOLATIONS: list(violations)} if violations else {}
         if state is OptunaState.COMPLETE and params:
             system_attrs.update(generation(self.optuna_study.sampler, self._restored))
             self._restored += 1
@@ -243,7 +242,7 @@ class OptunaStudy:
             distributions={name: self._distributions[name] for name in drawn},
             values=list(values) or None,
             intermediate_values=dict(reported or {}),
-            user_attrs={CONSTRAINTS: list(violations)} if violations else {},
+            user_attrs={VIOLATIONS: list(violations)} if violations else {},
             system_attrs=system_attrs,
         )
 
@@ -324,8 +323,7 @@ class _Table:
         self, trial_id: int, state: OptunaState, values: Sequence[float] = (), violations: Sequence[float] = ()
     ) -> None:
         if violations:
-            self._storage.set_trial_user_attr(trial_id, CONSTRAINTS, list(violations))
-            self._storage.set_trial_system_attr(trial_id, CONSTRAINTS, list(violations))
+            self._storage.set_trial_user_attr(trial_id, VIOLATIONS, list(violations))
         try:
             number = self._storage.get_trial_number_from_id(trial_id)
             self.study.tell(number, list(values) or None, state=state)

@@ -1,65 +1,237 @@
-"""The search space of a study file: ``name: {type: int|float|categorical, ...}`` or ``name: constant``."""
+"""The search space of a study file: ``name: {type: int|float|categorical, ...}`` or ``name: constant``.
+
+``when: {other: [values]}`` makes a parameter conditional. Choices that are a mapping open parameters::
+
+    booster:
+      type: categorical
+      choices:
+        gblinear: {}
+        dart: {rate_drop: {type: float, low: 0, high: 0.5}}
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.expressions import Expression, parse_expression
 from clearml_hpo.search_space import (
     DEFAULT_SECTION,
     Categorical,
+    Condition,
     Constant,
     Float,
     Int,
     Parameter,
     SearchSpace,
+    Value,
+    faults_of_conditions,
     full_name,
+    resolve_name,
 )
 from clearml_hpo.spec.marks import KeyPath, Marks, dotted, mark_of
 
-_RANGE_KEYS = ("type", "low", "high", "log", "step")
+_DRAWS = 1_000
+
+_RANGE_KEYS = ("type", "low", "high", "log", "step", "when")
 _KEYS: dict[str, tuple[str, ...]] = {
     "int": _RANGE_KEYS,
     "float": _RANGE_KEYS,
-    "categorical": ("type", "choices"),
+    "categorical": ("type", "choices", "when"),
+    "constant": ("type", "value", "when"),
 }
 PARAMETER_KEYS = frozenset(key for keys in _KEYS.values() for key in keys)
-_REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("choices",)}
+_REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("choices",), "constant": ()}
 
 
 def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
-    """Gives the search space in ``data``, and its marks, the full names of its parameters; raises InputError."""
+    """Writes the search space in ``data``, and its marks, out: a flat mapping by full names; raises InputError.
+
+    Choices that open parameters become a list, and those parameters their own, with a ``when``.
+    """
     given = data.get("search_space")
     if not isinstance(given, dict):
         return
-    space: dict[str, Any] = {}
-    for name, definition in given.items():
-        full = full_name(name)
-        if full in space:
-            where = mark_of(marks, ("search_space", name))
-            short = full.removeprefix(f"{DEFAULT_SECTION}/")
-            raise InputError(f"{where}: search_space.{name}: given twice: {short} is short for {full}")
-        space[full] = definition
-    data["search_space"] = space
+    opened: dict[str, _Opened] = {}
+    _open(given, ("search_space",), None, opened, marks)
+    written = {name: _written(name, entry, opened) for name, entry in opened.items()}
+    moved: Marks = {}
+    for name, entry in opened.items():
+        for path in (path for path in marks if path[: len(entry.path)] == entry.path):
+            moved.setdefault(_moved(("search_space", name, *path[len(entry.path) :]), entry, opened), marks[path])
     for path in [path for path in marks if path[0:1] == ("search_space",) and len(path) > 1]:
-        full_path = ("search_space", full_name(str(path[1])), *path[2:])
-        marks[full_path] = marks.pop(path)
+        del marks[path]
+    marks.update(moved)
+    data["search_space"] = written
 
 
-def read_search_space(given: Mapping[str, Any], marks: Marks, faults: list[str]) -> SearchSpace:
-    """The space that ``given``, by full names, describes; what is wrong with it is added to ``faults``, a line each."""
+@dataclass(frozen=True)
+class _Opened:
+    """A parameter as it was written: where, and under which choices of which other parameter."""
+
+    definition: Any
+    path: KeyPath
+    parent: str | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def opens(self) -> Mapping[str, Any] | None:
+        """Its choices, if each has parameters of its own."""
+        choices = self.definition.get("choices") if isinstance(self.definition, dict) else None
+        return choices if isinstance(choices, dict) else None
+
+
+def _open(
+    given: Mapping[str, Any], path: KeyPath, under: tuple[str, str] | None, opened: dict[str, _Opened], marks: Marks
+) -> None:
+    """Adds the parameters of ``given``, and those that their choices open, to ``opened``."""
+    parent, choice = under or (None, "")
+    for short, definition in given.items():
+        name, at = full_name(short), (*path, short)
+        entry = _Opened(definition, at, parent, (choice,) if parent else ())
+        known = opened.get(name)
+        if known is not None and parent is not None and known.parent == parent and choice not in known.choices:
+            if known.definition != definition:
+                first = known.choices[0]
+                raise _refusal(marks, at, f"not as under {first}; a parameter has one range wherever it is active")
+            opened[name] = replace(known, choices=(*known.choices, choice))
+            continue
+        if known is not None:
+            bare = name.removeprefix(f"{DEFAULT_SECTION}/")
+            short_for = (
+                f": {bare} is short for {name}" if known.path[:-1] == path else f"; {mark_of(marks, known.path)} too"
+            )
+            raise _refusal(marks, at, f"given twice{short_for}")
+        opened[name] = entry
+        for value, inner in (entry.opens or {}).items():
+            if not isinstance(inner, (dict, type(None))):
+                raise _refusal(
+                    marks, (*at, "choices", value), f"expected parameters, or {{}} for none; found {inner!r}"
+                )
+            _open(inner or {}, (*at, "choices", value), (name, value), opened, marks)
+
+
+def _refusal(marks: Marks, path: KeyPath, text: str) -> InputError:
+    return InputError(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
+
+
+def _written(name: str, entry: _Opened, opened: Mapping[str, _Opened]) -> Any:
+    """The definition of a parameter with its choices as a list and its whole condition, by full names."""
+    definition = entry.definition
+    if not isinstance(definition, dict):
+        if entry.parent is None:
+            return definition
+        definition = {"type": "constant", "value": definition}
+    written = dict(definition)
+    if entry.opens is not None:
+        written["choices"] = list(entry.opens)
+    condition: Any = written.get("when")
+    if isinstance(condition, dict):
+        condition = {resolve_name(parent, opened) or full_name(parent): values for parent, values in condition.items()}
+    if entry.parent is not None and isinstance(condition, (dict, type(None))):
+        condition = {**(condition or {}), entry.parent: list(entry.choices)}
+    if condition is not None:
+        written["when"] = condition
+    return written
+
+
+def _moved(path: KeyPath, entry: _Opened, opened: Mapping[str, _Opened]) -> KeyPath:
+    """The place that ``path`` of a parameter has once the space is written out."""
+    if path[2:3] == ("when",) and len(path) > 3:
+        parent = str(path[3])
+        return (*path[:3], resolve_name(parent, opened) or full_name(parent), *path[4:])
+    if path[2:3] == ("choices",) and len(path) > 3 and entry.opens is not None:
+        return (*path[:3], list(entry.opens).index(str(path[3])), *path[4:])
+    return path
+
+
+def read_search_space(
+    given: Mapping[str, Any], constraints: Sequence[str], marks: Marks, faults: list[str]
+) -> SearchSpace:
+    """The space that ``given``, written out, describes; what is wrong with it is added to ``faults``, a line each.
+
+    Args:
+        constraints: expressions that hold between parameters.
+    """
+    before = len(faults)
+
+    def note(path: KeyPath, text: str) -> None:
+        faults.append(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
+
     parameters: dict[str, Parameter] = {}
+    conditions: dict[str, Condition] = {}
     for name, definition in given.items():
         path: KeyPath = ("search_space", name)
         try:
             parameters[name] = _parameter(definition)
+            condition = _condition(definition)
         except _FieldError as error:
-            faults.append(f"{mark_of(marks, (*path, *error.field))}: {dotted((*path, *error.field))}: {error}")
-    if not faults and not any(not isinstance(p, Constant) for p in parameters.values()):
-        faults.append(f"{mark_of(marks, ('search_space',))}: search_space: nothing varies; give at least one range")
-    return SearchSpace(parameters)
+            note((*path, *error.field), str(error))
+        else:
+            conditions.update({name: condition} if condition else {})
+    if len(faults) > before:
+        return SearchSpace()
+    for name, parent, text in faults_of_conditions(parameters, conditions):
+        note(("search_space", name, "when", parent), text)
+    if not any(not isinstance(p, Constant) for p in parameters.values()):
+        note(("search_space",), "nothing varies; give at least one range")
+    expressions = [_expression(text, index, parameters, note) for index, text in enumerate(constraints)]
+    if len(faults) > before:
+        return SearchSpace()
+    space = SearchSpace(parameters, conditions, tuple(e for e in expressions if e is not None))
+    _try(space, note)
+    return space
+
+
+def _condition(definition: Any) -> Condition:
+    """``when: {name: value or values}``."""
+    given = definition.get("when") if isinstance(definition, dict) else None
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise _FieldError(f"expected names and values, such as {{booster: [gbtree, dart]}}; found {given!r}", "when")
+    condition: dict[str, tuple[Value, ...]] = {}
+    for parent, found in given.items():
+        values = found if isinstance(found, list) else [found]
+        if not all(isinstance(value, (int, float, str, bool, type(None))) for value in values):
+            raise _FieldError(f"expected a value or a list of values, found {found!r}", "when", parent)
+        condition[parent] = tuple(values)
+    return condition
+
+
+def _expression(
+    text: str, index: int, parameters: Mapping[str, Parameter], note: Callable[[KeyPath, str], None]
+) -> Expression | None:
+    try:
+        return parse_expression(text, parameters, lambda name: resolve_name(name, parameters))
+    except ValueError as error:
+        note(("parameter_constraints", index), str(error))
+        return None
+
+
+def _try(space: SearchSpace, note: Callable[[KeyPath, str], None]) -> None:
+    """Draws points: a constraint that cannot be evaluated, or constraints that no point keeps, are faults."""
+    rng = random.Random(0)
+    feasible = not space.constraints
+    broken: set[int] = set()
+    for _ in range(_DRAWS if space.constraints else 0):
+        values = space.hyperparameters(space.draw(rng))
+        kept = True
+        for index, constraint in enumerate(space.constraints):
+            try:
+                kept &= not constraint.names <= values.keys() or constraint.holds(values)
+            except TypeError as error:
+                if index not in broken:
+                    shown = ", ".join(f"{name} = {values[name]!r}" for name in sorted(constraint.names))
+                    note(("parameter_constraints", index), f"{constraint}: {error} (at {shown})")
+                broken.add(index)
+        feasible |= kept
+    if not feasible and not broken and not any(True for _ in space.points(_DRAWS)):
+        note(("parameter_constraints",), f"none of {_DRAWS} points drawn at random keeps them")
 
 
 class _FieldError(ValueError):
@@ -92,6 +264,11 @@ def _parameter(definition: Any) -> Parameter:
 
 
 def _build_parameter(kind: str, definition: Mapping[str, Any]) -> Parameter:
+    if kind == "constant":
+        value = definition.get("value")
+        if "value" not in definition or not isinstance(value, (int, float, str, bool, type(None))):
+            raise _FieldError(f"expected text, a number, true, false or null, found {value!r}", "value")
+        return Constant(value)
     if kind == "categorical":
         choices = definition["choices"]
         if not isinstance(choices, list):
