@@ -8,6 +8,7 @@
     ├── ServerError          the embedded server cannot start, or none answers at its address
     ├── AgentError           agents cannot be started or stopped
     └── StudyError           the study cannot go on (exit code 1)
+        └── HeldError        another controller drives it
 
 Each message says what was wrong, where, and what to do.
 """
@@ -53,6 +54,10 @@ class AgentError(ClearmlHpoError):
 
 class StudyError(ClearmlHpoError):
     """The study cannot go on."""
+
+
+class HeldError(StudyError):
+    """Another controller drives the study."""
 
 
 @dataclass(frozen=True)

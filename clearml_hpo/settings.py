@@ -42,10 +42,12 @@ class Settings:
     Attributes:
         home: where the embedded server and the agents keep their state (``CLEARML_HPO_HOME``).
         clearml_configured: whether a ClearML server is configured, by variables or by a clearml.conf.
+        task_id: the ClearML task inside of which this process runs; empty if there is none.
     """
 
     home: Path
     clearml_configured: bool
+    task_id: str = ""
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -56,6 +58,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=Path(home).expanduser() if home else Path(platformdirs.user_state_dir("clearml-hpo")),
         clearml_configured=bool(env.get("CLEARML_API_HOST")) or config_file.is_file(),
+        task_id=env.get("CLEARML_TASK_ID", ""),
     )
 
 

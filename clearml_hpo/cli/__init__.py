@@ -15,6 +15,7 @@ from clearml_hpo.errors import ClearmlHpoError, InputError
 
 _COMMANDS = {
     "run": "clearml_hpo.cli.run",
+    "resume": "clearml_hpo.cli.resume",
     "check": "clearml_hpo.cli.check",
     "server": "clearml_hpo.cli.server",
     "agents": "clearml_hpo.cli.agents",

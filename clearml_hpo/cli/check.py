@@ -44,6 +44,6 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
         findings = check_study(file, Api() if has_server else None, check_queue=is_configured)
     if findings.faults:
         raise InputError(file.explain(findings.faults))
-    click.echo(f"{study_file}: sound: {len(file.space.distributions)} parameters, {file.objective.metric}")
+    click.echo(f"{study_file}: sound: {len(file.space.distributions)} parameters, {file.goal}")
     for remark in findings.remarks:
         click.echo(f"  {remark}")

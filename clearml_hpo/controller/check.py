@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.names import find_project, find_queue
-from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, reported_metrics
+from clearml_hpo.tasks.names import find_project, find_queues
+from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics
 
 
 @dataclass
@@ -39,12 +40,12 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     template = None
     if api is not None:
         if check_queue:
-            find_queue(api, file.spec.execution.queue)
+            find_queues(api, placement_of(file.spec).all_queues)
         template = find_template(api, file.spec.template, find_project(api, file.spec.project))
     if template is not None and template.is_registered:
         metrics = reported_metrics(api, template) if api else frozenset()
         findings.faults += faults_of_space(template, file.space)
-        findings.faults += faults_of_objective(metrics, file.objective) if metrics else []
+        findings.faults += faults_of_objectives(metrics, file.goal) if metrics else []
         known = f"{len(metrics)} metrics" if metrics else "whether it reports the objective is not known yet"
         findings.remarks.append(
             f"template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
@@ -72,10 +73,11 @@ def faults_of_text(file: StudyFile) -> list[Fault]:
             text = f"nothing in {script.name} is called {bare!r}{nearest(bare, words)}"
             faults.append(Fault(("search_space", name), text))
     # Where the script does not report scalars itself, a framework does it for it, under names of its own.
-    for word in (file.objective.title, file.objective.series) if "report_scalar" in words else ():
-        if word not in words:
-            text = f"{file.objective.metric!r}: nothing in {script.name} is called {word!r}{nearest(word, words)}"
-            faults.append(Fault(("objective", "metric"), text))
+    for objective in file.goal.objectives if "report_scalar" in words else ():
+        for word in (objective.title, objective.series):
+            if word not in words:
+                text = f"{objective.metric!r}: nothing in {script.name} is called {word!r}{nearest(word, words)}"
+                faults.append(Fault(("objective", "metric"), text))
     return faults
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from clearml.automation.optimization import MultiObjective
 from clearml.automation.optimization import Objective as ClearmlObjective
 
-from clearml_hpo.errors import InputError
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal, Objective
 
 
-def objective_of(metric: ClearmlObjective | MultiObjective) -> Objective:
-    """The same objective as a value of ours; raises InputError for several."""
+def goal_of(metric: ClearmlObjective | MultiObjective) -> Goal:
+    """The same objectives as values of ours."""
     objectives = getattr(metric, "objectives", [metric])
-    if len(objectives) != 1:
-        raise InputError("several objectives are not supported yet; give one title, series and sign")
-    only = objectives[0]
-    return Objective(
-        only.title,
-        only.series,
-        direction="minimize" if only.sign < 0 else "maximize",
-        reading="best" if only.extremum else "last",
+    return Goal(
+        tuple(
+            Objective(
+                given.title,
+                given.series,
+                direction="minimize" if given.sign < 0 else "maximize",
+                reading="best" if given.extremum else "last",
+            )
+            for given in objectives
+        )
     )
 
 
@@ -29,11 +30,11 @@ def sign_of(objective: Objective) -> str:
     return f"{order}_global" if objective.reading == "best" else order
 
 
-def clearml_objective(objective: Objective) -> MultiObjective:
-    """As ``HyperParameterOptimizer`` makes it from title, series and sign."""
+def clearml_objective(goal: Goal) -> MultiObjective:
+    """As ``HyperParameterOptimizer`` makes it from titles, series and signs."""
     return MultiObjective(
-        title=[objective.title],
-        series=[objective.series],
-        order=["min" if objective.direction == "minimize" else "max"],
-        extremum=[objective.reading == "best"],
+        title=[objective.title for objective in goal.objectives],
+        series=[objective.series for objective in goal.objectives],
+        order=["min" if objective.direction == "minimize" else "max" for objective in goal.objectives],
+        extremum=[objective.reading == "best" for objective in goal.objectives],
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from clearml.automation import HyperParameterOptimizer
+from clearml.automation.optimization import MultiObjective
 from clearml.automation.parameters import Parameter as ClearmlParameter
 
 from clearml_hpo.controller.strategy import OptunaStrategy
@@ -15,6 +17,8 @@ from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.tasks import ControllerTask
 from clearml_hpo.trial import Trial, TrialState
+
+_OPTIMIZER_OPTIONS = frozenset(inspect.signature(HyperParameterOptimizer.__init__).parameters)
 
 JobCompleteCallback = Callable[[str, float, int, dict[str, Any], str], None]
 
@@ -30,22 +34,48 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
         self,
         base_task_id: str,
         hyper_parameters: Sequence[ClearmlParameter] | SearchSpace,
-        objective_metric_title: str,
-        objective_metric_series: str,
-        objective_metric_sign: str = "min",
+        objective_metric_title: str | Sequence[str],
+        objective_metric_series: str | Sequence[str],
+        objective_metric_sign: str | Sequence[str] = "min",
         optimizer_class: Any = OptunaStrategy,
         **options: Any,
     ) -> None:
-        """As ``HyperParameterOptimizer``; ``options`` are its other arguments, and those of the strategy."""
+        """As ``HyperParameterOptimizer``; ``options`` are its other arguments, and those of the strategy.
+
+        Several objectives are given as lists of titles, series and signs, for any strategy that takes them.
+        """
+        titles, series, signs = (
+            [given] if isinstance(given, str) else list(given)
+            for given in (objective_metric_title, objective_metric_series, objective_metric_sign)
+        )
+        metric = MultiObjective(
+            title=titles,
+            series=series,
+            order=["min" if sign in ("min", "min_global") else "max" for sign in signs],
+            extremum=[sign.endswith("_global") for sign in signs],
+        )
+        parameters = [] if isinstance(hyper_parameters, SearchSpace) else hyper_parameters
+        if len(titles) > 1 and isinstance(optimizer_class, type):
+            # ClearML's class makes a strategy for several objectives only if it is its own one.
+            optimizer_class = optimizer_class(
+                base_task_id=base_task_id,
+                hyper_parameters=hyper_parameters,
+                objective_metric=metric,
+                execution_queue=options.get("execution_queue", "default"),
+                num_concurrent_workers=options.get("max_number_of_concurrent_tasks", 10),
+                compute_time_limit=options.get("compute_time_limit"),
+                **{name: options.pop(name) for name in list(options) if name not in _OPTIMIZER_OPTIONS},
+            )
         super().__init__(
             base_task_id=base_task_id,
-            hyper_parameters=[] if isinstance(hyper_parameters, SearchSpace) else hyper_parameters,
-            objective_metric_title=objective_metric_title,
-            objective_metric_series=objective_metric_series,
-            objective_metric_sign=objective_metric_sign,
+            hyper_parameters=parameters,
+            objective_metric_title=titles[0],
+            objective_metric_series=series[0],
+            objective_metric_sign=signs[0],
             optimizer_class=optimizer_class,
             **options,
         )
+        self._objective_metric = metric
 
     @property
     def strategy(self) -> OptunaStrategy:
@@ -67,7 +97,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
     def _notifier(self, callback: JobCompleteCallback) -> Callable[[Trial], None]:
         def notify(trial: Trial) -> None:
             best = self.strategy.scheduler.best if self.strategy.scheduler else None
-            if trial.state == "completed" and trial.value is not None and best is not None:
+            if trial.state is TrialState.COMPLETED and trial.value is not None and best is not None:
                 callback(trial.task_id, trial.value, trial.iteration, dict(trial.params), best.task_id)
 
         return notify
@@ -91,7 +121,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
         """``save_top_k_tasks_only``, by ClearML's own code."""
         trials = self.strategy.scheduler.trials if self.strategy.scheduler else ()
         completed = {
-            trial.task_id: ([trial.value], [trial.iteration], dict(trial.params))
+            trial.task_id: (list(trial.values), [trial.iteration] * len(trial.values), dict(trial.params))
             for trial in trials
             if trial.state is TrialState.COMPLETED
         }
@@ -100,7 +130,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
     def _publish(self, publisher: Publisher | None, *, final: bool = False) -> None:
         scheduler: Scheduler | None = self.strategy.scheduler
         if publisher is not None and scheduler is not None:
-            publisher.publish(scheduler.trials, final=final)
+            publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=final)
 
     def _publisher(self) -> Publisher | None:
         """Reports on the optimizer task, if there is one that may be written to."""
@@ -109,7 +139,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
         task = ControllerTask(self.strategy.api, self._task.id, self._task.project)
         return Publisher(
             task,
-            self.strategy.objective,
+            self.strategy.goal,
             self.strategy.url_of,
             clock=time.time,
             period_s=self._report_period_min * 60.0,

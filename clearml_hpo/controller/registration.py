@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
 from clearml_hpo.spec import StudyFile, TemplateSpec
 from clearml_hpo.tasks import Api, TaskSnapshot, Template, TrialTasks
+from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import (
     create_template,
     faults_of_space,
@@ -16,6 +17,7 @@ from clearml_hpo.tasks.template import (
     template_by_id,
     template_by_name,
 )
+from clearml_hpo.trial import Trial
 
 _ENDED = ("completed", "published", "closed", "failed", "stopped", "created")
 
@@ -55,6 +57,7 @@ class FirstRun:
     file: StudyFile
     tasks: TrialTasks
     executor: Executor
+    queue: str
 
     @property
     def is_trial(self) -> bool:
@@ -64,8 +67,18 @@ class FirstRun:
     def start(self) -> str:
         """Clones the template and has the clone run; returns the clone's id."""
         task_id = self.tasks.create(0, 1 if self.is_trial else 0, {})
-        self.executor.submit(task_id)
+        self.executor.submit(task_id, self.queue)
         return task_id
+
+    def take_up(self, records: TrialRecords | None) -> Trial | None:
+        """The first run that an earlier controller has begun, or None."""
+        if records is None or not self.is_trial:
+            return None
+        for trial in records.drafts:
+            if trial.number == 0:
+                self.executor.submit(trial.task_id, self.queue)
+                return replace(trial, queue=self.queue)
+        return next((trial for trial in records.unsettled if trial.number == 0), None)
 
     def look(self, task_id: str) -> Template | None:
         """The template with its hyperparameters, or None while the run may still connect some.
@@ -80,13 +93,13 @@ class FirstRun:
         snapshot = self.tasks.poll([task_id]).get(task_id)
         if snapshot is None:
             raise StudyError(f"the first run of {self.template.name}, {task_id}, was deleted while it was looked at")
-        if snapshot.status not in _ENDED and snapshot.iteration == 0 and snapshot.summary is None:
+        if snapshot.status not in _ENDED and snapshot.iteration == 0 and not snapshot.summaries:
             return None
         template = register(self.api, self.template, task_id)
         faults = faults_of_space(template, self.file.space)
         if not template.is_registered or (faults and snapshot.status in ("failed", "stopped", "created")):
             raise StudyError(self._why(task_id, snapshot))
-        if faults and snapshot.status not in _ENDED and snapshot.summary is None:
+        if faults and snapshot.status not in _ENDED and not snapshot.summaries:
             return None
         if faults:
             raise InputError(self.file.explain(faults))

@@ -1,33 +1,36 @@
-"""A study file, from start to result."""
+"""A study, from start or from where it was left, to its result."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clearml_hpo.budget import Spent
 from clearml_hpo.controller.objectives import clearml_objective, sign_of
+from clearml_hpo.controller.opening import Opened
 from clearml_hpo.controller.optimizer import StudyOptimizer
-from clearml_hpo.controller.registration import FirstRun, find_or_create_template
+from clearml_hpo.controller.policy import policy_of
+from clearml_hpo.controller.registration import FirstRun
 from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
 from clearml_hpo.display import Progress, View
-from clearml_hpo.errors import ApiError, ClearmlHpoError, InputError
-from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.errors import ApiError, ClearmlHpoError, Fault, HeldError, InputError
+from clearml_hpo.executors import Executor
 from clearml_hpo.patience import Patience
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, study_result
-from clearml_hpo.samplers import build_sampler
+from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import Scheduler
+from clearml_hpo.search_space import Params, as_text
 from clearml_hpo.spec import StudyFile, dump_params
-from clearml_hpo.tasks import Api, ControllerTask, Template, TrialTasks
-from clearml_hpo.tasks.names import ensure_project, find_queue
-from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, metrics_of, register, reported_metrics
+from clearml_hpo.tasks import Api, Template, TrialTasks
+from clearml_hpo.tasks.hold import Hold
+from clearml_hpo.tasks.record import TrialRecords
+from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
 from clearml_hpo.trial import Trial, TrialState, best_trial
-
-_PING_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Outcome:
 
     Attributes:
         status: completed, stopped (by a person) or failed (no trial completed).
-        reason: in one line.
+        reason: in a line, or with the tail of a log.
         result: as ``report.study_result`` makes it.
     """
 
@@ -53,92 +56,106 @@ class _Ended:
     status: str
     reason: str
     trials: tuple[Trial, ...] = ()
+    earlier: tuple[Trial, ...] = ()
 
 
 class StudyRun:
-    """One run of a study file on the ClearML server that is configured."""
+    """Drives one opened study to its end."""
 
     def __init__(
-        self, file: StudyFile, api: Api, view: View, stopped: threading.Event, *, abort_on_stop: bool = True
+        self,
+        opened: Opened,
+        api: Api,
+        view: View,
+        stopped: threading.Event,
+        *,
+        abort_on_stop: bool = True,
     ) -> None:
         """``stopped`` ends the run early; trials that run then are aborted, or left if not ``abort_on_stop``."""
-        self._file = file
+        self._opened = opened
+        self._file: StudyFile = opened.file
+        self._controller = opened.controller
         self._api = api
         self._view = view
         self._stopped = stopped
         self._abort_on_stop = abort_on_stop
-        self._started_at = self._pinged_at = time.time()
-        self._metric_is_known = False
+        self._policy = policy_of(opened.file)
+        self._started_at = time.time()
+        self._metric_is_known = opened.metric_is_known
         self._first_run: FirstRun | None = None
+        self._unregistered: str = ""
         self._fault: ClearmlHpoError | None = None
 
     def run(self) -> Outcome:
-        """Runs it.
+        """Drives it.
 
         Raises:
-            InputError: the server lacks the queue, the template, a parameter or the metric; nothing goes on running.
+            InputError: the template lacks a parameter or the metric; nothing goes on running.
             StudyError: the first run of a new template failed.
+            HeldError: another controller has taken over; the trials go on under it.
         """
-        spec = self._file.spec
-        queue_id = find_queue(self._api, spec.execution.queue)
-        project_id = ensure_project(self._api, spec.project)
-        template = find_or_create_template(self._api, spec.template, project_id)
-        if template.is_registered:
-            self._check(template)
-        controller = ControllerTask.create(
-            self._api, name=spec.study, project_id=project_id, study_yaml=self._file.text
-        )
-        self._view.note(f"study {spec.study}: {controller.url}")
+        hold, executor = self._opened.hold, self._opened.executor
+        if hold is None or executor is None:
+            return self._finished_earlier()
+        self._executor: Executor = executor
+        self._view.note(f"study {self._file.spec.study}: {self._controller.url}")
         try:
-            ended = self._run_as(controller, template, QueueExecutor(self._api, queue_id))
-        except KeyboardInterrupt:
-            raise  # somebody is in a hurry: no more calls
+            ended = self._drive(hold)
+        except (KeyboardInterrupt, HeldError):
+            raise  # somebody is in a hurry, or the study is another controller's: no more calls
         except BaseException as error:
             with suppress(ClearmlHpoError):
-                controller.finish("failed", str(error).partition("\n")[0] or type(error).__name__)
+                self._finish(hold, "failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
-        controller.finish(ended.status, ended.reason)
-        return self._outcome(controller, ended)
+        self._finish(hold, ended.status, ended.reason.partition("\n")[0])
+        return self._outcome(ended)
 
-    def _check(self, template: Template) -> None:
-        faults = faults_of_space(template, self._file.space)
-        metrics = reported_metrics(self._api, template)
-        if metrics:
-            faults += faults_of_objective(metrics, self._file.objective)
-        if faults:
-            raise InputError(self._file.explain(faults))
-        self._metric_is_known = bool(metrics)
+    def _finish(self, hold: Hold, status: str, reason: str) -> None:
+        """Asks a server in trouble again for a while: the end of a week's study must not be lost."""
+        self._patiently(hold.release)
+        self._patiently(lambda: self._controller.finish(status, reason))
 
-    def _run_as(self, controller: ControllerTask, template: Template, executor: QueueExecutor) -> _Ended:
-        baseline: Trial | None = None
+    def _finished_earlier(self) -> Outcome:
+        records = self._opened.records
+        trials = sorted(records.settled, key=lambda trial: trial.number) if records else ()
+        self._view.note(
+            f"study {self._file.spec.study} is finished ({self._opened.finished}); a larger budget continues it, "
+            "--new starts another"
+        )
+        earlier = records.earlier if records else ()
+        return self._outcome(_Ended("completed", self._opened.finished, tuple(trials), tuple(earlier)))
+
+    def _drive(self, hold: Hold) -> _Ended:
+        template, baseline = self._opened.template, None
         if not template.is_registered:
-            registered = self._register(controller, template, executor)
+            registered = self._register(template)
             if isinstance(registered, _Ended):
                 return registered
             template, baseline = registered
-        strategy = self._strategy(controller, template, baseline)
+        strategy = self._strategy(template, baseline, hold)
         optimizer = self._optimizer(strategy)
-        publisher = Publisher(controller, self._file.objective, strategy.url_of, clock=time.time)
+        publisher = Publisher(self._controller, self._file.goal, strategy.url_of, clock=time.time)
         strategy.on_trial = self._trial_changed
         strategy.on_note = self._view.note
-        strategy.on_step = lambda scheduler: self._step_done(scheduler, publisher, controller)
+        strategy.on_step = lambda scheduler: self._step_done(scheduler, publisher)
         optimizer.run()
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
-        publisher.publish(scheduler.trials, final=True)
+        self._patiently(lambda: publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=True))
         if self._fault is not None:
             raise self._fault
-        return self._conclude(controller, scheduler)
+        return self._conclude(scheduler, strategy)
 
-    def _register(
-        self, controller: ControllerTask, template: Template, executor: QueueExecutor
-    ) -> tuple[Template, Trial | None] | _Ended:
+    # --- the first run of a new template -----------------------------------------------------------------------------
+
+    def _register(self, template: Template) -> tuple[Template, Trial | None] | _Ended:
         """Waits until the first run of the template has shown its hyperparameters; with it trial 0, if it is that."""
         self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
-        first = FirstRun(self._api, template, self._file, self._trial_tasks(controller, template), executor)
-        trial = Trial(0, {}, first.start(), queued_at=time.time())
+        queue = self._policy.placement.queues[0]
+        first = FirstRun(self._api, template, self._file, self._trial_tasks(template), self._executor, queue)
+        trial = first.take_up(self._opened.records) or Trial(0, {}, first.start(), queue=queue, queued_at=time.time())
         try:
-            registered = self._wait_for(first, trial, controller)
+            registered = self._wait_for(first, trial)
         except Exception:
             with suppress(ClearmlHpoError):
                 first.cancel(trial.task_id)
@@ -153,133 +170,201 @@ class StudyRun:
         self._first_run = first
         return registered, replace(trial, params=self._file.space.parse(registered.params))
 
-    def _wait_for(self, first: FirstRun, trial: Trial, controller: ControllerTask) -> Template | _Ended:
+    def _wait_for(self, first: FirstRun, trial: Trial) -> Template | _Ended:
         """The template once it is complete, or how the study has ended before that."""
-        workers = first.executor.workers()
-        if workers == 0:
-            self._view.note("no worker serves the queue yet: the first run waits")
+        hold = self._opened.hold
+        assert hold is not None  # nothing is waited for in a finished study
+        workers = self._executor.workers()
+        if not workers.get(trial.queue):
+            self._view.note(f"no worker serves the queue {trial.queue!r} yet: the first run waits")
         patience = Patience(self._file.spec.execution.poll_interval, self._view.note)
         while True:
             try:
+                asked = hold.renew()
                 registered = first.look(trial.task_id)
                 if registered is not None:
                     return registered
                 patience.succeeded()
+                if asked.stop:
+                    self._stopped.set()
             except ApiError as error:
                 patience.failed(error)
-            self._show_progress([trial], workers)
-            self._keep_alive(controller)
-            spent = self._file.budget.spent(wall_s=self._elapsed_s, compute_s=0.0)
+            self._show_progress([trial], sum(workers.values()))
+            spent = self._file.budget.reached(Spent(wall_s=hold.driven_s))
             if spent or self._stopped.wait(patience.wait_s):
                 reason = spent or "interrupted"
-                ended = replace(trial, state=TrialState.ABORTED, reason=reason, ended_at=time.time())
+                ended = replace(trial, state=TrialState.STOPPED, reason=reason, ended_at=time.time())
                 return _Ended("failed" if spent else "stopped", reason, (ended,))
 
-    def _trial_tasks(self, controller: ControllerTask, template: Template) -> TrialTasks:
+    def _trial_tasks(self, template: Template) -> TrialTasks:
         return TrialTasks(
             self._api,
             template,
-            self._file.objective,
-            study=controller.task_id,
-            parent_id=controller.task_id,
-            project_id=controller.project_id,
+            self._file.goal,
+            study=self._controller.task_id,
+            parent_id=self._controller.task_id,
+            project_id=self._controller.project_id,
             name_of=lambda number, params: f"{template.name}: baseline",
-            tags=("optimization", f"opt: {controller.task_id}"),
+            tags=("optimization", f"opt: {self._controller.task_id}"),
         )
 
-    def _strategy(self, controller: ControllerTask, template: Template, baseline: Trial | None) -> OptunaStrategy:
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def _strategy(self, template: Template, baseline: Trial | None, hold: Hold) -> OptunaStrategy:
         file, spec = self._file, self._file.spec
-        own_values = file.space.parse(template.params)
+        problem = {"space": file.space, "goal": file.goal, "trials": file.budget.trials}
+        concurrency = self._policy.placement.concurrency
+        self._view.note(str(choose_sampler(spec.sampler.name, **problem, workers=concurrency)))  # type: ignore[arg-type]
+        sampler = build_sampler(
+            spec.sampler.name,
+            seed=spec.sampler.seed,
+            options=spec.sampler.options,
+            **problem,  # type: ignore[arg-type]
+            workers=concurrency,
+        )
         return OptunaStrategy(
             base_task_id=template.task_id,
             hyper_parameters=file.space,
-            objective_metric=clearml_objective(file.objective),
-            execution_queue=spec.execution.queue,
-            num_concurrent_workers=spec.execution.concurrency,
+            objective_metric=clearml_objective(file.goal),
+            execution_queue=self._policy.placement.queues[0],
+            num_concurrent_workers=concurrency,
             total_max_jobs=file.budget.trials,
             pool_period_min=spec.execution.poll_interval / 60,
-            optuna_sampler=build_sampler(spec.sampler.name, seed=spec.sampler.seed, options=spec.sampler.options),
+            optuna_sampler=sampler,
             optuna_pruner=build_pruner(spec.pruner.name, options=spec.pruner.options),
             context=StudyContext(
                 self._api,
                 template,
-                parent_id=controller.task_id,
-                project_id=controller.project_id,
-                wall_s=file.budget.wall_s,
-                started_at=self._started_at,
-                prefetch=spec.execution.prefetch,
+                parent_id=self._controller.task_id,
+                project_id=self._controller.project_id,
+                goal=file.goal,
+                policy=self._policy,
+                executor=self._executor,
                 baseline=baseline,
-                first=() if baseline is not None else (own_values,),
+                first=self._first_points(template, baseline),
+                records=self._without(baseline),
+                hold=hold,
                 stopped=self._stopped,
                 abort_on_stop=self._abort_on_stop,
                 is_checked=True,
             ),
         )
 
+    def _first_points(self, template: Template, baseline: Trial | None) -> Sequence[Params]:
+        """The template's own values, unless they run already, and what the file lists."""
+        space = self._file.space
+        own = space.parse(template.params)
+        points: list[Params] = [] if baseline is not None or self._opened.records is not None else [own]
+        for index, given in enumerate(self._file.first):
+            point = space.parse({**template.params, **{name: as_text(value) for name, value in given.items()}})
+            if not space.contains(point):
+                text = f"{dict(given)}, with the template's own values {point}, is no point of the search space"
+                raise InputError(self._file.explain([Fault(("enqueue", str(index)), text)]))
+            points.append(point)
+        return points
+
+    def _without(self, baseline: Trial | None) -> TrialRecords | None:
+        """The records, without the trial that the first run of the template has taken up."""
+        records = self._opened.records
+        if records is None or baseline is None:
+            return records
+        return replace(
+            records,
+            unsettled=tuple(trial for trial in records.unsettled if trial.task_id != baseline.task_id),
+            drafts=tuple(trial for trial in records.drafts if trial.task_id != baseline.task_id),
+        )
+
     def _optimizer(self, strategy: OptunaStrategy) -> StudyOptimizer:
-        objective = self._file.objective
+        objectives = self._file.goal.objectives
         return StudyOptimizer(
             base_task_id=strategy.base_task_id,
             hyper_parameters=self._file.space,
-            objective_metric_title=objective.title,
-            objective_metric_series=objective.series,
-            objective_metric_sign=sign_of(objective),
+            objective_metric_title=[objective.title for objective in objectives],
+            objective_metric_series=[objective.series for objective in objectives],
+            objective_metric_sign=[sign_of(objective) for objective in objectives],
             optimizer_class=strategy,
-            execution_queue=self._file.spec.execution.queue,
+            execution_queue=self._policy.placement.queues[0],
             auto_connect_task=False,
         )
-
-    @property
-    def _elapsed_s(self) -> float:
-        return time.time() - self._started_at
 
     def _trial_changed(self, trial: Trial) -> None:
         self._view.trial(trial)
         if trial.state.is_live:
             return
         if self._first_run is not None and trial.number == 0:
-            # What the script connected after its first report belongs to the template too.
-            register(self._api, self._first_run.template, trial.task_id)
+            self._unregistered = trial.task_id
         self._metric_is_known |= trial.state is TrialState.COMPLETED
         if trial.state is TrialState.NO_OBJECTIVE and not self._metric_is_known and self._fault is None:
             # No run of this template is known to have reported the objective: more trials would only be waste.
-            faults = faults_of_objective(metrics_of(self._api, trial.task_id), self._file.objective)
+            faults = faults_of_objectives(metrics_of(self._api, trial.task_id), self._file.goal)
             if faults:
                 self._fault = InputError(self._file.explain(faults))
                 self._stopped.set()
 
-    def _step_done(self, scheduler: Scheduler, publisher: Publisher, controller: ControllerTask) -> None:
-        self._show_progress(scheduler.trials, scheduler.workers)
-        publisher.publish(scheduler.trials)
-        self._keep_alive(controller)
+    def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
+        self._show_progress(scheduler.trials, sum(scheduler.workers.values()))
+        if self._unregistered and self._first_run is not None:
+            # What the script connected after its first report belongs to the template too.
+            register(self._api, self._first_run.template, self._unregistered)
+            self._unregistered = ""
+        publisher.publish(scheduler.trials, scheduler.earlier_attempts)
 
     def _show_progress(self, trials: Sequence[Trial], workers: int) -> None:
-        self._view.progress(Progress(trials, workers, self._elapsed_s, self._file.budget.trials))
+        hold = self._opened.hold
+        elapsed_s = hold.driven_s if hold else 0.0
+        self._view.progress(Progress(trials, workers, elapsed_s, self._file.budget.trials))
 
-    def _keep_alive(self, controller: ControllerTask) -> None:
-        if time.time() - self._pinged_at > _PING_S:
-            self._pinged_at = time.time()
-            controller.ping()
+    # --- the end -----------------------------------------------------------------------------------------------------
 
-    def _conclude(self, controller: ControllerTask, scheduler: Scheduler) -> _Ended:
+    def _conclude(self, scheduler: Scheduler, strategy: OptunaStrategy) -> _Ended:
         best = scheduler.best
         if best is not None:
-            heading = f"# trial {best.number}: {self._file.objective.metric} = {best.value!r}"
-            controller.set_configuration(best=f"{heading}\n{dump_params(best.params)}")
-        if self._stopped.is_set():
-            return _Ended("stopped", "interrupted", scheduler.trials)
+            heading = f"# trial {best.number}: " + ", ".join(
+                f"{objective.metric} = {value!r}"
+                for objective, value in zip(self._file.goal.objectives, best.values, strict=True)
+            )
+            text = f"{heading}\n{dump_params(best.params)}"
+            self._patiently(lambda: self._controller.set_configuration(best=text))
+        trials, earlier = scheduler.trials, scheduler.earlier_attempts
+        if self._stopped.is_set() or strategy.stop_asked:
+            return _Ended("stopped", "interrupted" if not strategy.stop_asked else scheduler.ended, trials, earlier)
+        self._patiently(lambda: self._delete_orphans(strategy))
+        if scheduler.failure:
+            return _Ended("failed", scheduler.failure, trials, earlier)
         if best is None:
-            return _Ended("failed", "no trial completed with a value", scheduler.trials)
-        return _Ended("completed", scheduler.ended, scheduler.trials)
+            return _Ended("failed", "no trial completed with a value", trials, earlier)
+        return _Ended("completed", scheduler.ended, trials, earlier)
 
-    def _outcome(self, controller: ControllerTask, ended: _Ended) -> Outcome:
+    def _delete_orphans(self, strategy: OptunaStrategy) -> None:
+        """Clones that a server made twice, because its first answer was lost."""
+        scheduler = strategy.scheduler
+        assert scheduler is not None  # the study has run
+        known = {trial.task_id for trial in (*scheduler.trials, *scheduler.earlier_attempts)}
+        tasks = strategy.trial_tasks()
+        tasks.delete(sorted(tasks.drafts() - known))
+
+    def _patiently(self, call: Callable[[], object]) -> None:
+        """Makes a call, again and again while the server is in trouble; Ctrl-C gives up the waiting."""
+        patience = Patience(1.0, self._view.note)
+        while True:
+            try:
+                call()
+                return
+            except ApiError as error:
+                patience.failed(error)
+            time.sleep(patience.wait_s)
+
+    def _outcome(self, ended: _Ended) -> Outcome:
         result = study_result(
             study=self._file.spec.study,
-            controller_task_id=controller.task_id,
-            objective=self._file.objective,
+            study_id=self._controller.task_id,
+            goal=self._file.goal,
             trials=ended.trials,
+            earlier=ended.earlier,
+            status=ended.status,
+            reason=ended.reason,
             api_calls=self._api.calls,
-            wall_s=self._elapsed_s,
+            wall_s=time.time() - self._started_at,
         )
-        best = best_trial(ended.trials, self._file.objective)
-        return Outcome(ended.status, ended.reason, ended.trials, best, controller.url, result)
+        best = best_trial(ended.trials, self._file.goal)
+        return Outcome(ended.status, ended.reason, ended.trials, best, self._controller.url, result)

@@ -19,24 +19,29 @@ from clearml.automation.parameters import Parameter as ClearmlParameter
 
 from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.controller.jobs import TrialJob
-from clearml_hpo.controller.objectives import objective_of
+from clearml_hpo.controller.objectives import goal_of
 from clearml_hpo.controller.parameters import space_of
-from clearml_hpo.errors import ApiError, InputError
-from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.errors import ApiError, HeldError, InputError
+from clearml_hpo.executors import Executor, QueueExecutor
+from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience
 from clearml_hpo.samplers import build_sampler
-from clearml_hpo.scheduler import Policy, Scheduler
+from clearml_hpo.scheduler import Failures, Hooks, Placement, Policy, Scheduler
 from clearml_hpo.search_space import Params, SearchSpace, as_text
-from clearml_hpo.study import Study
+from clearml_hpo.study import OptunaStudy
 from clearml_hpo.tasks import Api, Template, TrialTasks
-from clearml_hpo.tasks.names import find_queue
-from clearml_hpo.tasks.template import faults_of_objective, faults_of_space, template_by_id
+from clearml_hpo.tasks.hold import Hold
+from clearml_hpo.tasks.names import find_queues
+from clearml_hpo.tasks.record import TrialRecords
+from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, template_by_id
 from clearml_hpo.trial import Trial, TrialState
 
 _LOG = logging.getLogger(__name__)
 _HALT_S = 15.0
 _SEE_THE_END_S = 30.0
 _LOOK_S = 1.0
+_LOST_AFTER_S = 600.0
+STOP_ASKED = "somebody asked for the study to stop"
 
 
 @dataclass(frozen=True)
@@ -46,24 +51,29 @@ class StudyContext:
     Attributes:
         parent_id: parent of the trial tasks; default: the optimizer task, else the template.
         project_id: project of the trial tasks; default: the optimizer task's, else the template's.
-        wall_s: seconds after which the study stops, counted from ``started_at`` (default: the start of the loop).
-        prefetch: trials that wait in the queue, per worker.
+        goal: in place of ``objective_metric``, with what ClearML's classes have no words for.
+        policy: in place of the limits among the arguments.
+        executor: in place of one for ``execution_queue``.
         baseline: trial 0, if it runs already.
         first: parameters to try before the sampler's.
+        records: the trials of a study that goes on.
+        hold: shows that the study is driven, and says what people ask for.
         stopped: set by whoever wants the study to stop.
         abort_on_stop: whether that ends trials that run.
-        is_checked: whether space and objective were held against the template already.
+        is_checked: whether space and objectives were held against the template already.
     """
 
     api: Api
     template: Template
     parent_id: str | None = None
     project_id: str | None = None
-    wall_s: float | None = None
-    started_at: float | None = None
-    prefetch: int = 1
+    goal: Goal | None = None
+    policy: Policy | None = None
+    executor: Executor | None = None
     baseline: Trial | None = None
     first: Sequence[Params] = ()
+    records: TrialRecords | None = None
+    hold: Hold | None = None
     stopped: threading.Event | None = None
     abort_on_stop: bool = True
     is_checked: bool = False
@@ -120,13 +130,13 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             optuna_kwargs: passed on to ``optuna.create_study``.
 
         Raises:
-            InputError: several objectives, a parameter class without counterpart, or no such queue.
+            InputError: a parameter class without counterpart, or no such queue.
             ValueError: the base task does not exist.
         """
         self._context = context or _context_of(base_task_id)
         self.api = self._context.api
         self._given = hyper_parameters if isinstance(hyper_parameters, SearchSpace) else space_of(hyper_parameters)
-        self.objective = objective_of(objective_metric)
+        self.goal = self._context.goal or goal_of(objective_metric)
         super().__init__(
             base_task_id=base_task_id,
             hyper_parameters=[] if isinstance(hyper_parameters, SearchSpace) else hyper_parameters,
@@ -142,14 +152,18 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         )
         # The loop enforces the compute budget. ClearML's reporter would compare it in the wrong unit, and fail.
         self.budget.compute_time = ClearmlBudget.Field(None)
-        self._policy = Policy(
-            budget=Budget(total_max_jobs, self._context.wall_s, _seconds(compute_time_limit)),
+        self._policy = self._context.policy or Policy(
+            budget=Budget(total_max_jobs, compute_s=_seconds(compute_time_limit)),
             limits=TrialLimits(_seconds(time_limit_per_job), max_iteration_per_job, min_iteration_per_job or 0),
-            concurrency=num_concurrent_workers,
-            prefetch=self._context.prefetch,
+            placement=Placement((execution_queue,), concurrency=num_concurrent_workers),
+            failures=Failures(lost_after_s=_LOST_AFTER_S),
         )
-        self._executor = QueueExecutor(self.api, find_queue(self.api, execution_queue))
-        self._sampler = optuna_sampler or build_sampler(seed=seed)
+        self._executor: Executor = self._context.executor or QueueExecutor(
+            self.api, find_queues(self.api, [execution_queue])
+        )
+        self._sampler = optuna_sampler or build_sampler(
+            seed=seed, space=self._given, goal=self.goal, trials=total_max_jobs, workers=num_concurrent_workers
+        )
         self._pruner = optuna_pruner or optuna.pruners.MedianPruner()
         self._history = continue_previous_study.trials if continue_previous_study else []
         self._create_options = optuna_kwargs
@@ -158,6 +172,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         self._halted = threading.Event()
         self._jobs: dict[int, TrialJob] = {}
         self.scheduler: Scheduler | None = None
+        self.stop_asked = False
         self.on_trial: Callable[[Trial], None] = lambda trial: None
         self.on_note: Callable[[str], None] = lambda text: None
         self.on_step: Callable[[Scheduler], None] = lambda scheduler: None
@@ -179,17 +194,22 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
 
         Raises:
             ApiError: the server refused a call for good; the trials were stopped.
+            HeldError: another controller has taken over; the trials were left to it.
         """
         scheduler = self.scheduler = self._build()
         self._halted.clear()
-        if self._context.baseline is not None:
-            scheduler.adopt(self._context.baseline)
-        for params in self._context.first:
-            scheduler.enqueue(params)
         try:
-            scheduler.run(self.pool_period_minutes * 60, self._stop_event, lambda: self.on_step(scheduler))
-            if self._stop_event.is_set() and scheduler.live:
+            self._take_up(scheduler)
+            scheduler.run(
+                self.pool_period_minutes * 60,
+                self._stop_event,
+                before_step=lambda: self._heed(scheduler),
+                on_step=lambda: self.on_step(scheduler),
+            )
+            if self._stop_event.is_set() and not scheduler.is_done:
                 self._halt(scheduler)
+        except HeldError:
+            raise  # the trials are another controller's now
         except Exception:
             with suppress(Exception):  # nobody would look after the trials any more
                 self._halt(scheduler)
@@ -230,7 +250,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             return
         for fault in faults_of_space(self._context.template, self._given):
             _LOG.warning(str(fault))
-        for fault in faults_of_objective(self._context.template.metrics, self.objective):
+        for fault in faults_of_objectives(self._context.template.metrics, self.goal):
             _LOG.warning(str(fault))
 
     # --- the parts ---------------------------------------------------------------------------------------------------
@@ -241,12 +261,12 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         return TrialTasks(
             self.api,
             self._context.template,
-            self.objective,
+            self.goal,
             study=parent_id,
             parent_id=parent_id,
             project_id=self._project_id(),
             name_of=self._name_of,
-            constants=self._given.constants,
+            space=self._given,
             tags=(self._tag, f"opt: {parent_id}"),
         )
 
@@ -265,9 +285,10 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         return self.api.task_url(self._project_id(), trial.task_id)
 
     def _build(self) -> Scheduler:
-        study = Study(
+        study = OptunaStudy(
             self._given,
-            self.objective.direction,
+            [objective.direction for objective in self.goal.objectives],
+            pruned_by=self.goal.pruned_by.direction if self.goal.pruned_by else None,
             sampler=self._sampler,
             pruner=self._pruner,
             history=self._history,
@@ -277,12 +298,48 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             study,
             self.trial_tasks(),
             self._executor,
-            self.objective,
+            self.goal,
             self._policy,
-            started_at=self._context.started_at,
-            on_trial=self._trial_changed,
-            on_note=self._note,
+            hooks=Hooks(on_trial=self._trial_changed, on_note=self._note, on_stopping=self._stopping),
+            driven_since=time.time() - (hold.driven_s if (hold := self._context.hold) else 0.0),
         )
+
+    def _take_up(self, scheduler: Scheduler) -> None:
+        """Puts the trials that exist already before the loop, and the points that people want tried."""
+        context = self._context
+        records = context.records
+        if records is not None:
+            tasks = self.trial_tasks()
+            told = [t.task_id for t in records.settled if t.state in (TrialState.COMPLETED, TrialState.PRUNED)]
+            histories = tasks.histories(told) if scheduler.prunes else {}
+            scheduler.restore(records.settled, records.earlier, histories)
+            for trial in records.drafts:
+                scheduler.adopt_draft(trial)
+            for trial in records.unsettled:
+                scheduler.adopt(trial, records.wishes.get(trial.task_id))
+            tasks.delete(records.orphans)
+        if context.baseline is not None:
+            scheduler.adopt(context.baseline)
+        for params in context.first:
+            scheduler.enqueue(params)
+
+    def _heed(self, scheduler: Scheduler) -> None:
+        """Shows that the study is driven, and does what people ask for; raises HeldError."""
+        if self._context.hold is None:
+            return
+        asked = self._context.hold.renew()
+        for number in asked.retry:
+            scheduler.retry(number)
+        if asked.stop and not self.stop_asked:
+            self.stop_asked = True
+            if asked.stop == "drain":
+                scheduler.stop(STOP_ASKED, abort=False)
+            else:
+                self._stop_event.set()
+
+    def _stopping(self, reason: str) -> None:
+        if self._context.hold is not None:
+            self._context.hold.stopping()
 
     def _halt(self, scheduler: Scheduler) -> None:
         """Stops the trials, tells whoever waits that this is under way, and sees it through."""

@@ -8,8 +8,6 @@ from clearml_hpo.errors import ApiError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.names import workers_by_queue
 
-_UNDER_WAY = ("queued", "in_progress")
-
 
 class QueueExecutor:
     """One or several queues, by name."""
@@ -24,8 +22,8 @@ class QueueExecutor:
         try:
             self._api.call("tasks.enqueue", task=task_id, queue=self._queues[queue])
         except ApiError as error:
-            # Perhaps an earlier call was heard, and only its answer was lost.
-            if error.code != 400 or not self._is_under_way(task_id):
+            # Perhaps an earlier call was heard, and only its answer was lost; or there is no such task any more.
+            if error.code != 400 or self._could_wait(task_id):
                 raise
 
     def withdraw(self, task_ids: Sequence[str]) -> None:
@@ -51,6 +49,6 @@ class QueueExecutor:
     def close(self) -> None:
         """Nothing: the agents are not ours."""
 
-    def _is_under_way(self, task_id: str) -> bool:
+    def _could_wait(self, task_id: str) -> bool:
         tasks = self._api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]
-        return bool(tasks) and tasks[0].get("status") in _UNDER_WAY
+        return bool(tasks) and tasks[0].get("status") == "created"

@@ -23,7 +23,7 @@ from clearml_hpo.scheduler.placement import Room
 from clearml_hpo.scheduler.points import Points
 from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.search_space import Params
-from clearml_hpo.study import OptunaStudy
+from clearml_hpo.study import Ended, OptunaStudy
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
@@ -192,11 +192,17 @@ class Scheduler:
         """Has ``params`` tried before anything that the sampler proposes."""
         self._points.enqueue(params)
 
-    def adopt(self, trial: Trial) -> None:
-        """Takes over a trial that lives, or may have ended unseen: the next step looks."""
+    def adopt(self, trial: Trial, wish: TrialState | None = None) -> None:
+        """Takes over a trial that lives, or may have ended unseen: the next step looks.
+
+        ``wish`` is how an earlier controller wished it to end.
+        """
         if not self._study.add(trial.number, trial.params):
             self._note(f"trial {trial.number} lies outside the search space: the sampler does not learn from it")
         self._keep(trial)
+        if wish is not None:
+            self._watch(trial).wish = (wish, "as an earlier controller wished")
+            self._watch(trial).marked = wish.value
         if trial.state is TrialState.QUEUED and trial.queue not in self.policy.placement.all_queues:
             self._unsubmitted[trial.number] = trial
             self._executor.withdraw([trial.task_id])
@@ -237,11 +243,14 @@ class Scheduler:
         self,
         poll_s: float,
         stopped: threading.Event,
+        *,
+        before_step: Callable[[], None] = lambda: None,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Steps every ``poll_s`` seconds until all is done or ``stopped`` is set.
 
-        A server that is in trouble (5xx, 429) is asked again, less and less often.
+        A server that is in trouble (5xx, 429) is asked again, less and less often. What ``before_step`` raises ends
+        the loop, unless it is such a trouble.
 
         Raises:
             ApiError: the server refused a call for good.
@@ -250,6 +259,9 @@ class Scheduler:
         goes_on = True
         while goes_on and not stopped.is_set():
             try:
+                before_step()
+                if stopped.is_set():
+                    return
                 goes_on = self.step()
                 on_step()
                 patience.succeeded()
@@ -271,7 +283,27 @@ class Scheduler:
         self._act()
         if not self._is_stopped:
             self._launch()
-        return bool(self._live) or not self.ended or (bool(self._planned) and not self._is_stopped)
+        return not self.is_done
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is live and nothing more will be launched."""
+        return bool(self.ended) and not self._live and (not self._planned or self._is_stopped)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether histories are of any use."""
+        return self._study.prunes and self.goal.pruning_objective is not None
+
+    def retry(self, number: int) -> None:
+        """Has a trial that ended without a value run once more, as a person wishes; others are left as they are."""
+        trial = self._trials.get(number)
+        if trial is None or not without_value(trial.state) or any(p.number == number for p in self._planned):
+            self._note(f"trial {number} cannot be run again: it is {trial.state.value if trial else 'not known'}")
+            return
+        self._planned.append(_Launch(number, trial.attempt + 1, trial.params))
+        self._study.add(number, trial.params)
+        self._note(f"trial {number} is run again, as attempt {trial.attempt + 1}")
 
     def stop(self, reason: str, *, abort: bool = True) -> None:
         """Has the next step launch no more, take back what waits and, if ``abort``, end what runs."""
@@ -355,7 +387,7 @@ class Scheduler:
     ) -> Mapping[str, Sequence[tuple[int, float]]]:
         """Histories of the trials in which something moved, if anybody has a use for them."""
         looked_at = self.goal.pruning_objective
-        if looked_at is None or not (self._study.prunes or self.policy.limits.max_iterations is not None):
+        if looked_at is None or not (self.prunes or self.policy.limits.max_iterations is not None):
             return {}
         seen = {t.task_id: s for t in trials if (s := snapshots.get(t.task_id)) and looked_at.metric in s.summaries}
         moved = [id_ for id_, snapshot in seen.items() if self._progress(snapshot) != self._watches[id_].progress]
@@ -513,18 +545,17 @@ class Scheduler:
             self._tell(number, trial)
 
     def _restore(self, trial: Trial, history: Mapping[int, float]) -> None:
-        values, state = trial.final_values, "failed"
+        values = trial.final_values
+        state: Ended = "failed" if values is None else "completed"
         if trial.state is TrialState.PRUNED:
             state = "pruned"
-        elif values is not None:
-            state = "completed"
         self._study.restore(
             trial.number,
             trial.params,
             state,
             values or (),
             trial.violations,
-            history,  # type: ignore[arg-type]
+            history,
         )
 
     def _look_back(self) -> None:

@@ -41,7 +41,7 @@ class Points:
             return None
         for _ in range(_DUPLICATES_IN_A_ROW):
             asked = self._study.ask(number)
-            if asked is None or self._is_new(asked):
+            if self._is_new(asked):
                 return asked
             self._tell_known(number, self._tried[_key(asked)])
         return self._study.ask_at_random(number, self._is_new)

@@ -6,17 +6,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from clearml_hpo import pruners, samplers
-from clearml_hpo.budget import Budget
+from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import Fault, InputError, nearest
-from clearml_hpo.objective import Objective
-from clearml_hpo.search_space import SearchSpace, Value
-from clearml_hpo.spec.marks import KeyPath, Marks, dotted, mark_of, read_yaml
+from clearml_hpo.objective import Goal, MetricConstraint, Objective
+from clearml_hpo.search_space import SearchSpace, Value, full_name
+from clearml_hpo.spec.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
 from clearml_hpo.spec.models import StudySpec
 from clearml_hpo.spec.overrides import apply_override
 from clearml_hpo.spec.space import read_search_space, use_full_names
@@ -27,19 +27,27 @@ class StudyFile:
     """A checked study file: the spec, and the values that the stages take.
 
     Attributes:
-        text: the spec as YAML, overrides applied, the search space written out; what the controller task keeps.
+        first: points to try first; values that a point lacks are the template's own.
+        data: the spec as plain data, overrides applied, the search space written out.
     """
 
     spec: StudySpec
     space: SearchSpace
-    objective: Objective
+    goal: Goal
     budget: Budget
-    text: str
+    limits: TrialLimits
+    first: tuple[Mapping[str, Value], ...]
+    data: Mapping[str, Any] = field(repr=False)
     marks: Marks = field(repr=False)
 
     def explain(self, faults: Iterable[Fault]) -> str:
         """A line for each fault, with the file and line of its key."""
         return "\n".join(f"{mark_of(self.marks, fault.key)}: {fault}" for fault in faults)
+
+    def text(self, template_task: str) -> str:
+        """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads."""
+        data = {**self.data, "template": {"task": template_task}}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
@@ -53,29 +61,135 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         InputError: with one line per fault, each naming file, line, key, what was found and what is allowed.
     """
     data, marks = read_yaml(path)
-    _include_search_space(data, marks, path.parent)
+    return _check(data, marks, path.parent, overrides)
+
+
+def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:
+    """Checks a study that a controller task keeps; ``name`` stands for the file in messages. Raises InputError."""
+    data, marks = parse_yaml(text, lambda line: Mark(name, line))
+    if not isinstance(data, dict):
+        raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
+    return _check(data, marks, Path(), overrides)
+
+
+def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str]) -> StudyFile:
+    _include_search_space(data, marks, folder)
     for override in overrides:
         apply_override(data, marks, override)
-        _include_search_space(data, marks, path.parent)
+        _include_search_space(data, marks, folder)
     try:
         spec = StudySpec.model_validate(data)
     except ValidationError as error:
         raise InputError("\n".join(_explain(error, data, marks))) from None
     faults: list[str] = []
-    space = read_search_space(spec.search_space, marks, faults)
+    space = read_search_space(spec.search_space, spec.parameter_constraints, marks, faults)
     if spec.template.script is not None:
-        spec = _with_script(spec, path.parent, marks, faults)
-    faults += _faults_of_names(spec, marks)
+        spec = _with_script(spec, folder, marks, faults)
+    goal = _goal(spec, marks, faults)
+    if not faults:
+        faults += [f"{mark_of(marks, fault.key)}: {fault}" for fault in _faults_of_names(spec, space, goal)]
+    first = tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(spec.enqueue))
     if faults:
         raise InputError("\n".join(faults))
     return StudyFile(
         spec=spec,
         space=space,
-        objective=Objective.parse(spec.objective.metric, spec.objective.direction, spec.objective.value),
-        budget=Budget(trials=spec.budget.trials, wall_s=spec.budget.time),
-        text=yaml.safe_dump(data, sort_keys=False, allow_unicode=True),
+        goal=goal,
+        budget=_budget(spec, goal),
+        limits=_limits(spec),
+        first=first,
+        data=data,
         marks=marks,
     )
+
+
+def _goal(spec: StudySpec, marks: Marks, faults: list[str]) -> Goal:
+    objectives = tuple(Objective.parse(given.metric, given.direction, given.value) for given in spec.objective)
+    by_metric = {objective.metric: objective for objective in objectives}
+    if len(by_metric) < len(objectives):
+        faults.append(f"{mark_of(marks, ('objective',))}: objective: a metric is given twice")
+        objectives = tuple(by_metric.values())
+    if len(objectives) > 1 and (spec.budget.target is not None or spec.budget.no_improvement is not None):
+        key = "target" if spec.budget.target is not None else "no_improvement"
+        faults.append(
+            f"{mark_of(marks, ('budget', key))}: budget.{key}: only with one objective, found {len(objectives)}"
+        )
+    return Goal(
+        objectives,
+        tuple(
+            MetricConstraint(*_title_and_series(given.metric), low=given.low, high=given.high)
+            for given in spec.metric_constraints
+        ),
+        _pruned_by(spec, by_metric, marks, faults),
+    )
+
+
+def _pruned_by(
+    spec: StudySpec, objectives: Mapping[str, Objective], marks: Marks, faults: list[str]
+) -> Objective | None:
+    """The scalar that the pruner looks at, if the file names one or the only objective does not settle it."""
+    given, where = spec.pruner, mark_of(marks, ("pruner",))
+    if given.metric is None:
+        if len(objectives) > 1 and given.name != "none":
+            faults.append(f"{where}: pruner.metric is missing: with several objectives it says which one is looked at")
+        return None
+    known = objectives.get(given.metric)
+    if known is not None and len(objectives) == 1:
+        return None  # as without it
+    direction = given.direction or (known.direction if known else None)
+    if direction is None:
+        faults.append(f"{where}: pruner.direction is missing: {given.metric} is no objective; minimize or maximize")
+        return None
+    return Objective.parse(given.metric, direction)
+
+
+def _title_and_series(metric: str) -> tuple[str, str]:
+    parsed = Objective.parse(metric)
+    return parsed.title, parsed.series
+
+
+def _budget(spec: StudySpec, goal: Goal) -> Budget:
+    given = spec.budget
+    stale = given.no_improvement
+    return Budget(
+        trials=given.trials,
+        wall_s=given.time,
+        compute_s=given.compute_time,
+        gpu_s=given.gpu_time,
+        iterations=given.iterations,
+        target=given.target,
+        maximize=goal.objectives[0].direction == "maximize",
+        stale_trials=stale.trials if stale else None,
+        stale_s=stale.time if stale else None,
+        then=given.then,
+    )
+
+
+def _limits(spec: StudySpec) -> TrialLimits:
+    return TrialLimits(
+        time_s=spec.budget.trial_time,
+        max_iterations=spec.budget.trial_iterations,
+        min_iterations=spec.pruner.min_iterations,
+        min_time_s=spec.pruner.min_time or 0.0,
+    )
+
+
+def _first_point(
+    given: Mapping[str, Any], index: int, space: SearchSpace, marks: Marks, faults: list[str]
+) -> dict[str, Value]:
+    """A point of ``enqueue``, by full names."""
+    point: dict[str, Value] = {}
+    varying = space.distributions
+    for name, value in given.items():
+        key, full = ("enqueue", index, name), full_name(str(name))
+        where = f"{mark_of(marks, key)}: {dotted(key)}"
+        if full not in varying:
+            faults.append(f"{where}: no parameter that varies{nearest(full, varying)}; there are: {', '.join(varying)}")
+        elif not varying[full].contains(value):
+            faults.append(f"{where}: found {value!r}; allowed: {varying[full]}")
+        else:
+            point[full] = value
+    return point
 
 
 def dump_params(params: Mapping[str, Value]) -> str:
@@ -83,11 +197,16 @@ def dump_params(params: Mapping[str, Value]) -> str:
     return yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)
 
 
-def _faults_of_names(spec: StudySpec, marks: Marks) -> Iterable[str]:
+def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal) -> Iterable[Fault]:
     """Options that the sampler or the pruner does not take."""
     builds: dict[str, Callable[[], object]] = {
         "sampler": lambda: samplers.build_sampler(
-            spec.sampler.name, seed=spec.sampler.seed, options=spec.sampler.options
+            spec.sampler.name,
+            seed=spec.sampler.seed,
+            options=spec.sampler.options,
+            space=space,
+            goal=goal,
+            trials=spec.budget.trials,
         ),
         "pruner": lambda: pruners.build_pruner(spec.pruner.name, options=spec.pruner.options),
     }
@@ -95,7 +214,7 @@ def _faults_of_names(spec: StudySpec, marks: Marks) -> Iterable[str]:
         try:
             build()
         except InputError as error:
-            yield f"{mark_of(marks, (key, 'options'))}: {error}"
+            yield Fault((key, "options"), str(error))
 
 
 def _include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> None:
@@ -120,7 +239,9 @@ def _with_script(spec: StudySpec, folder: Path, marks: Marks, faults: list[str])
 
 def _explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks) -> Iterable[str]:
     for fault in error.errors():
-        path = tuple(fault["loc"])
+        path = _written(fault["loc"], data)
+        if fault["type"] == "missing":
+            path = (*path, fault["loc"][-1])
         where, key = mark_of(marks, path), dotted(path)
         kind, message = fault["type"], fault["msg"].removeprefix("Value error, ")
         if kind == "extra_forbidden":
@@ -138,11 +259,33 @@ def _explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks) -> I
             yield f"{where}: {key}: found {fault['input']!r}; {message[0].lower()}{message[1:]}"
 
 
+def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
+    """The part of ``loc`` that a person wrote: short forms lack an index, alternatives of a type are no keys."""
+    path: KeyPath = ()
+    node = data
+    for part in loc:
+        is_index = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if not (is_index or (isinstance(node, dict) and part in node)):
+            continue
+        node = node[part]
+        path = (*path, part)
+    return path
+
+
 def _allowed_keys(path: KeyPath) -> list[str]:
     model: type[BaseModel] = StudySpec
     for part in path:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if isinstance(part, int):
+            continue
+        inner = _model_in(model.model_fields[part].annotation)
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a type holds: itself, of a list, or the one beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner)) is not None), None)

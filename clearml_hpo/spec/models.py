@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from clearml_hpo import pruners, samplers
+from clearml_hpo.errors import nearest
 from clearml_hpo.objective import Objective
+from clearml_hpo.search_space import full_name
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -55,60 +58,219 @@ class TemplateSpec(_Strict):
         return self
 
 
+def _is_metric(metric: str) -> str:
+    Objective.parse(metric)
+    return metric
+
+
+def _is_sampler(name: str) -> str:
+    if not samplers.is_known_name(name):
+        raise ValueError(_unknown(name, samplers.NAMES))
+    return name
+
+
+def _is_pruner(name: str) -> str:
+    if not pruners.is_known_name(name):
+        raise ValueError(_unknown(name, pruners.NAMES))
+    return name
+
+
+def _unknown(name: str, names: Iterable[str]) -> str:
+    return f"found {name!r}{nearest(name, names)}; one of: {', '.join(names)}; or the dotted path of a class"
+
+
+Metric: TypeAlias = Annotated[str, AfterValidator(_is_metric)]
+
+
 class ObjectiveSpec(_Strict):
     """Which scalar counts: ``metric`` is ``title/series``."""
 
-    metric: str
+    metric: Metric
     direction: Literal["minimize", "maximize"]
     value: Literal["last", "best"] = "last"
 
-    @field_validator("metric")
-    @classmethod
-    def _title_and_series(cls, metric: str) -> str:
-        Objective.parse(metric)
-        return metric
+
+class MetricConstraintSpec(_Strict):
+    """Bounds that a scalar must keep."""
+
+    metric: Metric
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> MetricConstraintSpec:
+        if self.low is None and self.high is None:
+            raise ValueError("give low, high, or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}: no value keeps both")
+        return self
 
 
 class SamplerSpec(_Strict):
-    """The sampler by name, its seed, and options of Optuna's class."""
+    """The sampler by name or dotted path, its seed, and options of its class."""
 
-    name: Literal[samplers.NAMES] = samplers.DEFAULT  # type: ignore[valid-type]
+    name: Annotated[str, AfterValidator(_is_sampler)] = samplers.DEFAULT
     seed: Whole | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class PrunerSpec(_Strict):
-    """The pruner by name, and options of Optuna's class."""
+    """The pruner by name or dotted path, options of its class, what it looks at, and when it may begin."""
 
-    name: Literal[pruners.NAMES] = pruners.DEFAULT  # type: ignore[valid-type]
+    name: Annotated[str, AfterValidator(_is_pruner)] = pruners.DEFAULT
     options: dict[str, Any] = Field(default_factory=dict)
+    metric: Metric | None = None
+    direction: Literal["minimize", "maximize"] | None = None
+    min_iterations: Annotated[Whole, Field(ge=0)] = 0
+    min_time: Seconds | None = None
 
 
-class BudgetSpec(_Strict):
-    """When the study ends: after so many trials, or so much time."""
+class StaleSpec(_Strict):
+    """How long a study may go on without improvement."""
 
     trials: Annotated[Whole, Field(ge=1)] | None = None
     time: Seconds | None = None
 
     @model_validator(mode="after")
-    def _some_limit(self) -> BudgetSpec:
+    def _some_limit(self) -> StaleSpec:
         if self.trials is None and self.time is None:
             raise ValueError("give trials, time, or both")
         return self
 
 
-class ExecutionSpec(_Strict):
-    """Where trials run: a ClearML queue, and how many at once (default: one per worker of the queue)."""
+class BudgetSpec(_Strict):
+    """When the study ends, and when a trial does; the first limit that is reached counts."""
 
-    queue: Annotated[str, Field(min_length=3)] = "default"
-    concurrency: Annotated[Whole, Field(ge=1)] | None = None
+    trials: Annotated[Whole, Field(ge=1)] | None = None
+    time: Seconds | None = None
+    compute_time: Seconds | None = None
+    gpu_time: Seconds | None = None
+    iterations: Annotated[Whole, Field(ge=1)] | None = None
+    target: float | None = None
+    no_improvement: StaleSpec | None = None
+    then: Literal["abort", "drain"] = "abort"
+    trial_time: Seconds | None = None
+    trial_iterations: Annotated[Whole, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> BudgetSpec:
+        limits = (self.trials, self.time, self.compute_time, self.gpu_time, self.iterations, self.no_improvement)
+        if all(limit is None for limit in limits):
+            raise ValueError(
+                "give at least one of: trials, time, compute_time, gpu_time, iterations, no_improvement "
+                "(a target alone may never be reached)"
+            )
+        return self
+
+
+class RetrySpec(_Strict):
+    """How often a trial that ends so is run again, and in which queue."""
+
+    retries: Annotated[Whole, Field(ge=0)] = 0
+    queue: Annotated[str, Field(min_length=3)] | None = None
+
+
+def number_alone(given: object) -> object:
+    """``lost: 3`` stands for ``lost: {retries: 3}``."""
+    return {"retries": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+Retries: TypeAlias = Annotated[RetrySpec, BeforeValidator(number_alone)]
+
+
+class FailuresSpec(_Strict):
+    """What is done about trials that end without a value, by the class of the end."""
+
+    failed: Retries = RetrySpec()
+    lost: Retries = RetrySpec(retries=3)
+    no_objective: Retries = RetrySpec()
+    not_finite: Retries = RetrySpec()
+    aborted: Retries = RetrySpec()
+    lost_after: Seconds = 600.0
+    stop_after: Annotated[Whole, Field(ge=0)] = 5
+
+
+def list_of_names(given: object) -> object:
+    """``queue: gpu`` stands for ``queue: [gpu]``."""
+    return [given] if isinstance(given, str) else given
+
+
+Queues: TypeAlias = Annotated[
+    list[Annotated[str, Field(min_length=3)]], Field(min_length=1), BeforeValidator(list_of_names)
+]
+
+
+def lists_of_values(given: object) -> object:
+    """``{General/model: catboost}`` stands for ``{General/model: [catboost]}``; names become full names."""
+    if not isinstance(given, dict):
+        return given
+    return {full_name(str(name)): v if isinstance(v, list) else [v] for name, v in given.items()}
+
+
+class PlacementSpec(_Strict):
+    """Queues, in order of preference, for trials whose parameters have one of the given values each."""
+
+    when: Annotated[dict[str, list[Any]], Field(min_length=1), BeforeValidator(lists_of_values)]
+    queue: Queues
+
+
+class LocalSpec(_Strict):
+    """Slots of this machine, for ``executor: local``."""
+
+    gpus: list[Annotated[Whole, Field(ge=0)] | str] = Field(default_factory=list)
+    per_gpu: Annotated[Whole, Field(ge=1)] = 1
+    cpu: Annotated[Whole, Field(ge=0)] | None = None
+    threads: Annotated[Whole, Field(ge=1)] | None = None
+    min_free_mb: Annotated[Whole, Field(ge=0)] = 0
+
+
+class ExecutionSpec(_Strict):
+    """Where trials run, and how many at once.
+
+    ``queue``: one ClearML queue, or several in order of preference; ``placement``: rules for some of the trials.
+    ``concurrency``: in all, or by queue (default: one per worker of the queue).
+    """
+
+    executor: Literal["queue", "local"] = "queue"
+    queue: Queues = ["default"]
+    placement: list[PlacementSpec] = Field(default_factory=list)
+    concurrency: Annotated[Whole, Field(ge=1)] | dict[str, Annotated[Whole, Field(ge=1)]] | None = None
     prefetch: Annotated[Whole, Field(ge=0)] = 1
     poll_interval: Seconds = 2.0
+    local: LocalSpec = LocalSpec()
+
+
+class KeepSpec(_Strict):
+    """Of which trials models and artifacts are kept when the study has ended, and what becomes of the others'."""
+
+    top: Annotated[Whole, Field(ge=1)]
+    others: Literal["delete", "archive"] = "delete"
+
+
+class WarmStartSpec(_Strict):
+    """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage."""
+
+    study: str | None = None
+    tasks: list[str] = Field(default_factory=list)
+    storage: str | None = None
+
+    @model_validator(mode="after")
+    def _some_source(self) -> WarmStartSpec:
+        if self.storage is not None and self.study is None:
+            raise ValueError("storage: give study too, the name of the study in it")
+        if self.study is None and not self.tasks:
+            raise ValueError("give study (an id), tasks (a list of ids), or storage and study")
+        return self
 
 
 def name_alone(given: object) -> object:
     """``sampler: tpe`` stands for ``sampler: {name: tpe}``."""
     return {"name": given} if isinstance(given, str) else given
+
+
+def one_or_several(given: object) -> object:
+    """One block stands for a list of one."""
+    return [given] if isinstance(given, dict) else given
 
 
 class StudySpec(_Strict):
@@ -118,8 +280,16 @@ class StudySpec(_Strict):
     project: Annotated[str, Field(min_length=3)] = "clearml-hpo"
     template: TemplateSpec
     search_space: dict[str, Any]
-    objective: ObjectiveSpec
+    parameter_constraints: list[str] = Field(default_factory=list)
+    objective: Annotated[list[ObjectiveSpec], Field(min_length=1), BeforeValidator(one_or_several)]
+    metric_constraints: list[MetricConstraintSpec] = Field(default_factory=list)
     sampler: Annotated[SamplerSpec, BeforeValidator(name_alone)] = SamplerSpec()
     pruner: Annotated[PrunerSpec, BeforeValidator(name_alone)] = PrunerSpec()
+    duplicates: Literal["skip", "rerun"] = "skip"
+    enqueue: list[dict[str, Any]] = Field(default_factory=list)
+    warm_start: Annotated[list[WarmStartSpec], BeforeValidator(one_or_several)] = Field(default_factory=list)
     budget: BudgetSpec
+    failures: FailuresSpec = FailuresSpec()
     execution: ExecutionSpec = ExecutionSpec()
+    keep: KeepSpec | None = None
+    storage: str | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -20,6 +22,7 @@ class Api:
 
     Attributes:
         calls: how often each endpoint was called, the login included.
+        server_ahead_s: by how much the server's clock is ahead of this machine's, to a second or so.
     """
 
     def __init__(self) -> None:
@@ -32,12 +35,13 @@ class Api:
         host = Session.get_api_server_host()
         try:
             # The session itself would go on trying for hours; a wrong address should be said at once.
-            requests.get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
+            answer = requests.get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise ServerError(
                 f"no ClearML server answers at {host} ({type(error).__name__}); "
                 "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
             ) from None
+        self.server_ahead_s = _ahead(answer.headers.get("Date"))
         try:
             self._session = Session()
         except Exception as error:  # the SDK raises several unrelated types here
@@ -78,6 +82,10 @@ class Api:
             data=lines.encode(),
         )
         _data(endpoint, response)
+
+
+def _ahead(date: str | None) -> float:
+    return parsedate_to_datetime(date).timestamp() - time.time() if date else 0.0
 
 
 def _data(endpoint: str, response: requests.Response) -> dict[str, Any]:

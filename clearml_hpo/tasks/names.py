@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from clearml_hpo.errors import ApiError, InputError, nearest
@@ -31,21 +32,24 @@ def find_project(api: Api, name: str) -> str | None:
     return next((str(project["id"]) for project in projects if project["name"] == name), None)
 
 
-def find_queue(api: Api, name: str) -> str:
-    """Id of the queue called ``name``.
+def find_queues(api: Api, names: Iterable[str]) -> dict[str, str]:
+    """Ids of the queues of these names, in one call.
 
     Raises:
-        InputError: there is none; the message names the nearest one.
+        InputError: there is none of some name; the message gives the nearest one.
     """
     queues = api.call("queues.get_all", only_fields=["id", "name"])["queues"]
-    for queue in queues:
-        if name in (queue["name"], queue["id"]):
-            return str(queue["id"])
-    names = sorted(queue["name"] for queue in queues)
-    raise InputError(
-        f"execution.queue: no queue {name!r} on the server{nearest(name, names)} (there are: {', '.join(names)}; "
-        f"`clearml-hpo agents up --queue {name}` makes it)"
-    )
+    known = {queue["name"]: str(queue["id"]) for queue in queues}
+    ids = set(known.values())
+    found = {}
+    for name in names:
+        if name not in known and name not in ids:
+            raise InputError(
+                f"execution.queue: no queue {name!r} on the server{nearest(name, known)} (there are: "
+                f"{', '.join(sorted(known))}; `clearml-hpo agents up --queue {name}` makes it)"
+            )
+        found[name] = known.get(name, name)
+    return found
 
 
 def workers_by_queue(api: Api) -> dict[str, list[str]]:

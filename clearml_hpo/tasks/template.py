@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from clearml_hpo.errors import ApiError, Fault, InputError, nearest
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import Float, Int, SearchSpace
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import flatten, with_user_properties
@@ -155,13 +155,18 @@ def faults_of_space(template: Template, space: SearchSpace) -> list[Fault]:
     return faults
 
 
-def faults_of_objective(metrics: Iterable[str], objective: Objective) -> list[Fault]:
-    """Says that the objective was never reported, with the nearest scalar that was."""
+def faults_of_objectives(metrics: Iterable[str], goal: Goal) -> list[Fault]:
+    """Says which scalars of the goal were never reported, with the nearest one that was."""
     reported = sorted(metrics)
-    if objective.metric in reported:
-        return []
-    hint = nearest(objective.metric, reported) or f"; reported: {', '.join(reported) or 'nothing'}"
-    return [Fault(("objective", "metric"), f"{objective.metric!r} was never reported{hint}")]
+    keys: dict[str, tuple[str, ...]] = {c.metric: ("metric_constraints",) for c in goal.constraints}
+    keys |= {goal.pruned_by.metric: ("pruner", "metric")} if goal.pruned_by else {}
+    keys |= {objective.metric: ("objective", "metric")[: 2 if goal.is_single else 1] for objective in goal.objectives}
+    faults = []
+    for metric, key in keys.items():
+        if metric not in reported:
+            hint = nearest(metric, reported) or f"; reported: {', '.join(reported) or 'nothing'}"
+            faults.append(Fault(key, f"{metric!r} was never reported{hint}"))
+    return faults
 
 
 def _near_parameter(found: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from clearml_hpo.objective import Goal, MetricSummary
-from clearml_hpo.search_space import Params
+from clearml_hpo.search_space import Params, SearchSpace
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
 from clearml_hpo.tasks.template import Template
@@ -68,10 +68,10 @@ class TrialTasks:
         parent_id: str,
         project_id: str,
         name_of: Callable[[int, Params], str],
-        constants: Params | None = None,
+        space: SearchSpace | None = None,
         tags: Sequence[str] = ("optimization",),
     ) -> None:
-        """Clones become children of ``parent_id`` in ``project_id``; every one gets ``constants``."""
+        """Clones become children of ``parent_id`` in ``project_id``; with the constants of ``space``."""
         self._api = api
         self._template = template
         self._goal = goal
@@ -79,12 +79,12 @@ class TrialTasks:
         self._parent_id = parent_id
         self._project_id = project_id
         self._name_of = name_of
-        self._constants = dict(constants or {})
+        self._space = space or SearchSpace()
         self._tags = list(tags)
 
     def create(self, number: int, attempt: int, params: Params) -> str:
         """Clones the template with ``params``, in one call; returns the new task's id."""
-        values = {**self._constants, **params}
+        values = self._space.hyperparameters(params)
         hyperparams = with_user_properties(
             with_values(self._template.hyperparams, values),
             {
@@ -152,6 +152,22 @@ class TrialTasks:
         """Ends a task that nobody runs any more, as failed; an agent that comes back to it stops it."""
         self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason, status_message=reason)
 
+    def drafts(self) -> set[str]:
+        """Ids of the study's tasks that were made and never submitted."""
+        tasks = self._api.call(
+            "tasks.get_all",
+            status=["created"],
+            only_fields=["id"],
+            search_hidden=True,
+            **{"hyperparams.properties.study.value": [self._study]},
+        )["tasks"]
+        return {task["id"] for task in tasks}
+
+    def delete(self, task_ids: Sequence[str]) -> None:
+        """Deletes drafts that nobody will submit."""
+        if task_ids:
+            self._api.call("tasks.delete_many", ids=list(task_ids), force=True)
+
     def log_tail(self, task_id: str, lines: int = 20) -> str:
         """The last lines of a task's console."""
         events = self._api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
@@ -185,13 +201,14 @@ def snapshot_of(task: Mapping[str, Any]) -> TaskSnapshot:
         iteration=max(0, task.get("last_iteration") or 0),
         worker=task.get("last_worker") or "",
         reason="; ".join(dict.fromkeys(text for text in said if text)),
-        started_at=_epoch(task.get("started")),
-        ended_at=_epoch(task.get("completed")),
-        updated_at=_epoch(task.get("last_update")),
+        started_at=epoch(task.get("started")),
+        ended_at=epoch(task.get("completed")),
+        updated_at=epoch(task.get("last_update")),
     )
 
 
-def _epoch(text: str | None) -> float | None:
+def epoch(text: str | None) -> float | None:
+    """ClearML's time stamp as seconds since the epoch."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from clearml_hpo.errors import ApiError
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hyperparameters import flatten
-from clearml_hpo.tasks.names import find_queue
+from clearml_hpo.tasks.names import find_queues
 
 Training = Callable[[Mapping[str, str]], Iterable[Mapping[str, float]]]
 
@@ -47,7 +47,7 @@ class PlayedAgent:
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=worker_id, daemon=True)
         self._api = Api()
-        self._queue_id = find_queue(self._api, queue)
+        self._queue_id = find_queues(self._api, [queue])[queue]
         self._say_hello()
 
     def __enter__(self) -> PlayedAgent:

@@ -11,10 +11,10 @@ import pytest
 
 from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import ApiError
-from clearml_hpo.objective import Objective
-from clearml_hpo.scheduler import Policy, Scheduler
+from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.scheduler import Failures, Hooks, Placement, Policy, Scheduler
 from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
-from clearml_hpo.study import Study
+from clearml_hpo.study import OptunaStudy
 from clearml_hpo.testing import Simulation
 from clearml_hpo.trial import Trial, TrialState
 
@@ -28,21 +28,47 @@ def quadratic(params):
 
 
 def make(
-    world, *, trials=10, space=SPACE, pruner=None, sampler=None, objective=LOSS, limits=None, budget=None, **policy
+    world,
+    *,
+    trials=10,
+    space=SPACE,
+    pruner=None,
+    sampler=None,
+    objective=LOSS,
+    goal=None,
+    limits=None,
+    budget=None,
+    failures=None,
+    placement=None,
+    rerun_duplicates=False,
+    **options,
 ):
-    study = Study(space, objective.direction, sampler=sampler or optuna.samplers.RandomSampler(seed=0), pruner=pruner)
+    goal = goal or Goal((objective,))
+    study = OptunaStudy(
+        space,
+        [one.direction for one in goal.objectives],
+        sampler=sampler or optuna.samplers.RandomSampler(seed=0),
+        pruner=pruner,
+        pruned_by=goal.pruned_by and goal.pruned_by.direction,
+    )
     heard: list[Trial] = []
+    notes: list[str] = []
     scheduler = Scheduler(
         study,
         world,
         world,
-        objective,
-        Policy(budget or Budget(trials=trials), limits or TrialLimits(), **policy),
+        goal,
+        Policy(
+            budget or Budget(trials=trials),
+            limits or TrialLimits(),
+            placement or Placement(**options),
+            failures or Failures(),
+            rerun_duplicates,
+        ),
+        hooks=Hooks(on_trial=heard.append, on_note=notes.append),
         clock=world.clock,
-        on_trial=heard.append,
     )
-    scheduler.heard = heard
-    scheduler.study = study
+    scheduler.heard, scheduler.notes, scheduler.study = heard, notes, study
     return scheduler
 
 
@@ -109,12 +135,10 @@ def test_more_workers_than_concurrency_get_no_more_than_that():
 
 def test_without_workers_one_trial_waits_and_a_note_is_given():
     world = Simulation(quadratic, workers=0)
-    notes = []
     scheduler = make(world, trials=5)
-    scheduler._on_note = notes.append
     scheduler.step()
     assert len(world.queue) == 1
-    assert "no worker" in notes[0]
+    assert "no worker" in scheduler.notes[0]
 
 
 def test_failures_are_told_as_failures_and_not_as_pruned():
@@ -129,15 +153,19 @@ def test_failures_are_told_as_failures_and_not_as_pruned():
 
 
 @pytest.mark.parametrize(
-    ("curve", "said"),
-    [([], "never reported"), ([0.5, math.nan], "is nan"), ([0.5, math.inf], "is inf")],
+    ("curve", "state", "said"),
+    [
+        ([], TrialState.NO_OBJECTIVE, "never reported"),
+        ([0.5, math.nan], TrialState.NOT_FINITE, "is nan"),
+        ([0.5, math.inf], TrialState.NOT_FINITE, "is inf"),
+    ],
 )
-def test_no_usable_objective_is_a_class_of_its_own(curve, said):
+def test_no_usable_objective_is_a_class_of_its_own(curve, state, said):
     world = Simulation(lambda params: curve)
     scheduler = make(world, trials=1)
     drive(scheduler, world)
     (trial,) = scheduler.trials
-    assert trial.state is TrialState.NO_OBJECTIVE
+    assert trial.state is state
     assert said in trial.reason
     assert scheduler.best is None
     assert scheduler.study.optuna_study.trials[0].state == optuna.trial.TrialState.FAIL
@@ -170,7 +198,7 @@ def test_pruning_stops_a_running_trial_and_marks_it():
     assert pruned
     for trial in pruned:
         assert trial.params["General/x"] > 0.75
-        assert world.tasks[trial.task_id].properties == {"state": "pruned"}
+        assert world.tasks[trial.task_id].properties == {"state": "pruned", "value": "1"}
         told = scheduler.study.optuna_study.trials[trial.number]
         assert told.state == optuna.trial.TrialState.PRUNED
         assert trial.iteration < 30
@@ -224,7 +252,7 @@ def test_time_budgets_stop(budget):
     drive(scheduler, world)
     assert "used up" in scheduler.ended
     assert not world.queue and not world.running
-    assert TrialState.ABORTED in states(scheduler) and TrialState.COMPLETED in states(scheduler)
+    assert TrialState.STOPPED in states(scheduler) and TrialState.COMPLETED in states(scheduler)
 
 
 def test_known_points_are_told_not_run():
@@ -247,7 +275,7 @@ def test_stop_takes_back_what_waits_and_ends_what_runs():
     scheduler.step()
     assert not world.queue and not world.running
     assert scheduler.step() is False
-    assert states(scheduler) == [TrialState.ABORTED] * 4
+    assert states(scheduler) == [TrialState.STOPPED] * 4
     assert len(scheduler.trials) == 4
 
 
@@ -294,8 +322,6 @@ def test_best_reading_takes_the_extreme_of_the_run():
 def test_a_server_in_trouble_is_asked_again_and_nothing_is_lost():
     world = Simulation(quadratic)
     scheduler = make(world, trials=5)
-    notes = []
-    scheduler._on_note = notes.append
     poll, failures = world.poll, iter([503, 500, 429])
 
     def troubled(task_ids):
@@ -308,7 +334,7 @@ def test_a_server_in_trouble_is_asked_again_and_nothing_is_lost():
     world.poll = troubled
     scheduler.run(0.001, threading.Event())
     assert states(scheduler) == [TrialState.COMPLETED] * 5
-    assert len(notes) == 3 and "asking again" in notes[0]
+    assert len(scheduler.notes) == 3 and "asking again" in scheduler.notes[0]
 
 
 def test_a_refusal_ends_the_run():
@@ -321,19 +347,19 @@ def test_a_refusal_ends_the_run():
     world.create = refuses
     with pytest.raises(ApiError, match="Invalid task id"):
         scheduler.run(0.001, threading.Event())
-    assert [t.state.name for t in scheduler.study.optuna_study.trials] == ["FAIL"]
+    assert not scheduler.trials
 
 
 def test_the_time_budget_counts_from_the_start_that_is_given():
     world = Simulation(quadratic)
     scheduler = Scheduler(
-        Study(SPACE, "minimize"),
+        OptunaStudy(SPACE, ["minimize"]),
         world,
         world,
-        LOSS,
+        Goal((LOSS,)),
         Policy(Budget(wall_s=100)),
         clock=world.clock,
-        started_at=world.clock() - 99,
+        driven_since=world.clock() - 99,
     )
     scheduler.step()
     assert not scheduler.ended
@@ -346,7 +372,7 @@ def test_time_budgets_stop_also_after_the_last_launch():
     world = Simulation(lambda params: [1.0] * 10_000)
     scheduler = make(world, budget=Budget(trials=3, wall_s=50), concurrency=4)
     drive(scheduler, world)
-    assert set(states(scheduler)) == {TrialState.ABORTED} and len(scheduler.trials) == 3
+    assert set(states(scheduler)) == {TrialState.STOPPED} and len(scheduler.trials) == 3
 
 
 def test_a_small_space_is_tried_to_its_last_point():
@@ -370,7 +396,7 @@ def test_another_scalar_with_higher_iterations_does_not_hide_the_objective():
     for trial in scheduler.trials:
         if trial.state is TrialState.COMPLETED:
             assert "stopped after 25 iterations" in trial.reason
-            assert len(world.tasks[trial.task_id].values) == 26
+            assert len(world.tasks[trial.task_id].values()) == 26
 
 
 class Troubled:
@@ -408,8 +434,10 @@ def test_one_failed_call_of_any_kind_changes_nothing_in_the_end(method):
     assert len(world.tasks) == len(scheduler.trials), "no task without a trial"
     assert not world.running and not world.queue
     for trial in scheduler.trials:
-        pruned = trial.state is TrialState.PRUNED
-        assert world.tasks[trial.task_id].properties == ({"state": "pruned"} if pruned else {})
+        if trial.state is TrialState.STOPPED and trial.started_at is None:
+            assert not world.tasks[trial.task_id].properties
+        else:
+            assert world.tasks[trial.task_id].properties["state"] == trial.state.value
 
 
 def test_the_first_reason_to_end_a_trial_counts():
@@ -425,13 +453,13 @@ def test_the_first_reason_to_end_a_trial_counts():
     assert scheduler.trials[0].state is TrialState.COMPLETED
 
 
-def test_a_trial_that_ends_before_it_is_pruned_keeps_no_mark():
+def test_a_trial_that_ends_before_it_is_pruned_is_marked_as_completed():
     world = Simulation(falling_or_flat)
     world.abort = lambda task_ids, reason: [world.end(task_id, "completed") for task_id in task_ids]
     scheduler = make(world, trials=6, pruner=optuna.pruners.ThresholdPruner(upper=-1.0))
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED] * 6
-    assert not any(task.properties for task in world.tasks.values())
+    assert {task.properties["state"] for task in world.tasks.values()} == {"completed"}
 
 
 def test_a_failed_call_for_one_trial_does_not_hide_what_another_has_reported():
@@ -441,10 +469,8 @@ def test_a_failed_call_for_one_trial_does_not_hide_what_another_has_reported():
     scheduler.enqueue({"General/x": 0.25})
     Troubled(world, "mark")
     scheduler.step()
-    world.advance()
-    scheduler.step()  # the first one is pruned: its end has to be marked
-    for _ in range(6):
-        world.advance()  # by then the second one has ended
+    for _ in range(7):
+        world.advance()  # by now the first one is to be pruned, and the second one has ended
     with pytest.raises(ApiError):
         scheduler.step()
     while scheduler.step():

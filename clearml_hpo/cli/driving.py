@@ -1,0 +1,207 @@
+"""What ``run`` and ``resume`` have in common: a study is driven here, and shown, until it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.console import Console
+
+from clearml_hpo import display, settings
+from clearml_hpo.display import view_for
+from clearml_hpo.objective import Goal
+from clearml_hpo.server import process as server_process
+from clearml_hpo.spec import StudyFile, dump_params
+
+if TYPE_CHECKING:
+    from clearml_hpo.controller.opening import Opened, Opening
+    from clearml_hpo.controller.run import Outcome
+    from clearml_hpo.executors import Executor
+    from clearml_hpo.tasks import Api
+
+_TOP = 5
+_EXIT = {"completed": 0, "failed": 1, "stopped": 130}
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that ``run`` and ``resume`` share."""
+
+    local: bool
+    agents: int | None
+    overrides: tuple[str, ...]
+    json_file: Path | None
+    detach: bool
+    take_over: bool
+    storage: str | None
+
+    @property
+    def all_overrides(self) -> tuple[str, ...]:
+        """Of ``--set`` and of ``--storage``."""
+        return (*self.overrides, f"storage={json.dumps(self.storage)}") if self.storage else self.overrides
+
+
+def driving_options(command: _Command) -> _Command:
+    """The options that ``run`` and ``resume`` share, as click takes them."""
+    for option in reversed(
+        (
+            click.option("--local", is_flag=True, help="Embedded server and agents on this machine, stopped after."),
+            click.option(
+                "--agents", type=click.IntRange(min=1), metavar="N", help="Agents for --local (default: GPUs or cores)."
+            ),
+            click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5."),
+            click.option(
+                "--json",
+                "json_file",
+                type=click.Path(path_type=Path, dir_okay=False, writable=True),
+                metavar="FILE",
+                help="Write the result as JSON.",
+            ),
+            click.option("--detach", is_flag=True, help="On Ctrl-C leave running trials alone (not with --local)."),
+            click.option("--take-over", is_flag=True, help="Displace a controller that drives the study elsewhere."),
+            click.option("--storage", metavar="URL", help="Mirror to an Optuna storage: sqlite:///study.db."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
+    """Drives the study that ``find`` opens, and exits with what became of it."""
+    here = settings.load()
+    local = options.local or not here.clearml_configured
+    if options.agents is not None and not local:
+        raise click.UsageError("--agents is for --local; with your own server: clearml-hpo agents up")
+    if options.detach and local:
+        raise click.UsageError("--detach leaves trials to agents that stay; with --local none do")
+    if options.json_file is not None:
+        _check_writable(options.json_file)
+    console = Console()
+    with ExitStack() as stack:
+        server = _embedded_server(stack, console, here) if local else None
+        stopped = stack.enter_context(_stop_on_signals())
+        place = _Place(stack, console, here, server, options.agents)
+        goal, outcome = _open_and_run(find, options, place, console, stopped)
+        if options.json_file is not None:
+            options.json_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
+    _say_how_it_ended(console, goal, outcome)
+    if local and server_process.status(here.home / "server") is None:
+        console.print("to look at it again: clearml-hpo server start", markup=False, highlight=False)
+    sys.exit(_EXIT[outcome.status])
+
+
+def _check_writable(json_file: Path) -> None:
+    """Said before anything starts, not after a week."""
+    folder = json_file.absolute().parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"no such folder: {folder}", param_hint="--json")
+    if not os.access(folder, os.W_OK):
+        raise click.BadParameter(f"cannot write to {folder}", param_hint="--json")
+
+
+def _embedded_server(stack: ExitStack, console: Console, here: settings.Settings) -> settings.ServerAddress:
+    from clearml_hpo.cli.local import embedded_server
+
+    server = stack.enter_context(embedded_server(here, _sayer(console)))
+    settings.use_server(server)
+    return server
+
+
+def _sayer(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+class _Place:
+    """Where trials run: what a study needs is started when it is known that the study needs it."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        console: Console,
+        here: settings.Settings,
+        server: settings.ServerAddress | None,
+        agents: int | None,
+    ) -> None:
+        """``server`` is the embedded one of ``--local``, else None."""
+        self._stack = stack
+        self._console = console
+        self._here = here
+        self._server = server
+        self._agents = agents
+
+    def prepare(self, api: Api, file: StudyFile) -> tuple[StudyFile, Executor]:
+        """Starts agents, if they are to run here; returns the study on their queue, and its executor."""
+        from clearml_hpo.controller.executors import executor_of, on_one_queue
+
+        if self._server is not None and file.spec.execution.executor == "queue":
+            from clearml_hpo.cli.local import local_agents
+
+            queue = file.spec.execution.queue[0]
+            own = local_agents(self._here, self._server, queue, self._agents, _sayer(self._console))
+            file = on_one_queue(file, self._stack.enter_context(own))
+        executor = executor_of(file, api)
+        self._stack.callback(executor.close)
+        return file, executor
+
+
+def _open_and_run(
+    find: Callable[[Opening], Opened], options: Options, place: _Place, console: Console, stopped: threading.Event
+) -> tuple[Goal, Outcome]:
+    # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+    from clearml_hpo.controller.opening import Opening
+    from clearml_hpo.controller.run import StudyRun
+    from clearml_hpo.tasks import Api
+
+    api = Api()
+    opening = Opening(api, place.prepare, stopped, _sayer(console), take_over=options.take_over)
+    opened = find(opening)
+    goal = opened.file.goal
+    with view_for(console, opened.file.spec.study, goal) as view:
+        return goal, StudyRun(opened, api, view, stopped, abort_on_stop=not options.detach).run()
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that no call to the server is cut in half; a second one interrupts."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_how_it_ended(console: Console, goal: Goal, outcome: Outcome) -> None:
+    from clearml_hpo.report.figures import ranking
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    ranked = ranking(outcome.trials, goal)
+    if ranked:
+        console.print(display.trial_table(ranked[:_TOP], goal, title=f"best of {len(ranked)} trials"))
+    say(f"\n{outcome.status}: {outcome.reason} ({display.clock(outcome.result['wall_s'])})")
+    if outcome.best is not None:
+        values = zip(goal.objectives, outcome.best.values, strict=True)
+        said = ", ".join(f"{objective.metric} = {value:.6g}" for objective, value in values)
+        say(f"best: trial {outcome.best.number}, {said}")
+        say("".join(f"  {line}\n" for line in dump_params(outcome.best.params).splitlines()))
+    say(outcome.url)

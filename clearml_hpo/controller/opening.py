@@ -1,0 +1,153 @@
+"""How a study begins: as a new one, or where another controller has left it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from clearml_hpo.controller.registration import find_or_create_template
+from clearml_hpo.errors import InputError
+from clearml_hpo.executors import Executor
+from clearml_hpo.rehearsal import rehearse
+from clearml_hpo.spec import StudyFile, parse_study
+from clearml_hpo.tasks import Api, ControllerTask, Template
+from clearml_hpo.tasks.hold import Hold, stopping_since
+from clearml_hpo.tasks.names import ensure_project
+from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
+from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics, template_by_id
+
+_FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study that is about to be driven.
+
+    Attributes:
+        executor: runs its trials; None if the study is finished.
+        hold: None if the study is finished and nothing is to be driven.
+        records: the trials that it has already; None for a new study.
+        metric_is_known: whether some run of the template has reported the objectives.
+        finished: how it ended, if it did and its budget is still the same.
+    """
+
+    file: StudyFile
+    controller: ControllerTask
+    template: Template
+    executor: Executor | None
+    hold: Hold | None
+    records: TrialRecords | None = None
+    metric_is_known: bool = False
+    finished: str = ""
+
+
+class Opening:
+    """Finds a study on the server, or makes it."""
+
+    def __init__(
+        self,
+        api: Api,
+        prepare: Callable[[Api, StudyFile], tuple[StudyFile, Executor]],
+        stopped: threading.Event,
+        on_note: Callable[[str], None],
+        *,
+        take_over: bool = False,
+    ) -> None:
+        """Nothing is called yet.
+
+        Args:
+            prepare: starts what trials need, once it is known that some will run; may change where they run.
+            stopped: set if somebody does not want to wait.
+            take_over: tells a controller that drives the study to leave it.
+        """
+        self._api = api
+        self._prepare_place = prepare
+        self._stopped = stopped
+        self._note = on_note
+        self._take_over = take_over
+
+    def from_file(self, file: StudyFile, *, new: bool = False) -> Opened:
+        """The study of this name in its project; one that exists goes on, unless ``new``.
+
+        Raises:
+            InputError: the server lacks a parameter, the metric or the template, or the study has another space.
+            HeldError: another controller drives it.
+        """
+        spec = file.spec
+        project_id = ensure_project(self._api, spec.project)
+        template = find_or_create_template(self._api, spec.template, project_id)
+        known = self._check(file, template)
+        found = [] if new else find_studies(self._api, name=spec.study, project=spec.project, limit=1)
+        if found:
+            stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
+            self._refuse_differences(found[0], stored, file, template)
+            return self._go_on(found[0], file, template, known, is_same=stored.data["budget"] == file.data["budget"])
+        file, executor = self._prepare(file)
+        hold = Hold(self._api, "", wait=self._stopped.wait)
+        controller = ControllerTask.create(
+            self._api,
+            name=spec.study,
+            project_id=project_id,
+            study_yaml=file.text(template.task_id),
+            properties=hold.properties(),
+        )
+        return Opened(file, controller, template, executor, hold.on(controller.task_id), metric_is_known=known)
+
+    def by_id(self, study: str, overrides: Sequence[str] = ()) -> Opened:
+        """The study of this id or name, as its controller task keeps it.
+
+        ``overrides`` are ``key.key=value`` texts for the study file.
+
+        Raises:
+            InputError: there is no such study, or it is not sound any more.
+            HeldError: another controller drives it.
+        """
+        record = read_study(self._api, study)
+        stored = parse_study(record.study_yaml, f"study {record.study_id}", overrides)
+        rehearse(stored)
+        template = template_by_id(self._api, str(stored.spec.template.task))
+        known = self._check(stored, template)
+        return self._go_on(record, stored, template, known, is_same=not overrides)
+
+    def _go_on(self, record: StudyRecord, file: StudyFile, template: Template, known: bool, *, is_same: bool) -> Opened:
+        controller = ControllerTask(self._api, record.study_id, record.project_id)
+        stopping = stopping_since(record.properties)
+        if record.status == "completed" and is_same:
+            records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
+            return Opened(file, controller, template, None, None, records, known, record.reason or "completed")
+        file, executor = self._prepare(file)
+        hold = Hold(self._api, record.study_id, wait=self._stopped.wait)
+        hold.acquire(take_over=self._take_over, on_note=self._note)
+        controller.go_on(file.text(template.task_id))
+        records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
+        return Opened(file, controller, template, executor, hold, records, known)
+
+    def _prepare(self, file: StudyFile) -> tuple[StudyFile, Executor]:
+        prepared = self._prepare_place(self._api, file)
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+        return prepared
+
+    def _check(self, file: StudyFile, template: Template) -> bool:
+        """Holds the file against the template; True if the template is known to report the objectives."""
+        if not template.is_registered:
+            return False
+        faults = faults_of_space(template, file.space)
+        metrics = reported_metrics(self._api, template)
+        if metrics:
+            faults += faults_of_objectives(metrics, file.goal)
+        if faults:
+            raise InputError(file.explain(faults))
+        return bool(metrics)
+
+    def _refuse_differences(self, record: StudyRecord, stored: StudyFile, file: StudyFile, template: Template) -> None:
+        different = [key for key in _FIXED if stored.data.get(key) != file.data.get(key)]
+        if stored.spec.template.task != template.task_id:
+            different.append("template")
+        if different:
+            raise InputError(
+                f"study {file.spec.study!r} exists already ({record.study_id}), with another "
+                f"{' and '.join(different)}; to start another study of this name: --new; to go on with that one: "
+                f"clearml-hpo resume {record.study_id}"
+            )

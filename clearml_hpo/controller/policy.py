@@ -1,0 +1,54 @@
+"""What a study file says about how, where and how long trials run, as the loop's policy."""
+
+from __future__ import annotations
+
+from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
+from clearml_hpo.spec import StudyFile
+from clearml_hpo.spec.models import FailuresSpec, StudySpec
+from clearml_hpo.trial import TrialState
+
+LOCAL_QUEUE = "local"
+
+_CLASSES = ("failed", "lost", "no_objective", "not_finite", "aborted")
+
+
+def policy_of(file: StudyFile) -> Policy:
+    """The policy of a study file."""
+    return Policy(
+        budget=file.budget,
+        limits=file.limits,
+        placement=placement_of(file.spec),
+        failures=_failures(file.spec.failures),
+        rerun_duplicates=file.spec.duplicates == "rerun",
+    )
+
+
+def placement_of(spec: StudySpec) -> Placement:
+    """Where trials go; with the local executor to one queue, whatever the rules."""
+    execution = spec.execution
+    concurrency = execution.concurrency
+    per_queue = concurrency if isinstance(concurrency, dict) else {}
+    in_all = None if isinstance(concurrency, dict) else concurrency
+    if execution.executor == "local":
+        return Placement((LOCAL_QUEUE,), concurrency=in_all, prefetch=execution.prefetch)
+    return Placement(
+        queues=tuple(execution.queue),
+        rules=tuple(
+            Rule({name: tuple(values) for name, values in rule.when.items()}, tuple(rule.queue))
+            for rule in execution.placement
+        ),
+        concurrency=in_all,
+        per_queue=per_queue,
+        prefetch=execution.prefetch,
+        retry_queues=tuple(queue for name in _CLASSES if (queue := getattr(spec.failures, name).queue)),
+    )
+
+
+def _failures(given: FailuresSpec) -> Failures:
+    return Failures(
+        retries={
+            TrialState(name): Retry(one.retries, one.queue or "") for name in _CLASSES if (one := getattr(given, name))
+        },
+        stop_after=given.stop_after,
+        lost_after_s=given.lost_after,
+    )
