@@ -63,7 +63,7 @@ def test_a_sound_file(write):
         "General/kind": Categorical(("a", "b", None, 3)),
         "General/iterations": Constant(200),
     }
-    assert file.objective.metric == "validation/loss"
+    assert file.goal.objectives[0].metric == "validation/loss"
     assert file.budget.trials == 20
     assert file.spec.template.script == path.parent / "train.py"
     assert file.spec.sampler.seed == 7
@@ -71,7 +71,7 @@ def test_a_sound_file(write):
 
 def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
     file = load_study(write(), ["budget.trials=5"])
-    (tmp_path / "again.yaml").write_text(file.text)
+    (tmp_path / "again.yaml").write_text(file.text("template-id"))
     again = load_study(tmp_path / "again.yaml")
     assert again.space == file.space and again.budget.trials == 5
 

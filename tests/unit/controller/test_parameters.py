@@ -11,10 +11,10 @@ from clearml.automation import (
     UniformParameterRange,
 )
 
-from clearml_hpo.controller.objectives import clearml_objective, objective_of, sign_of
+from clearml_hpo.controller.objectives import clearml_objective, goal_of, sign_of
 from clearml_hpo.controller.parameters import space_of
 from clearml_hpo.errors import InputError
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.search_space import Categorical, Float, Int
 
 
@@ -50,7 +50,7 @@ def test_an_empty_range_is_refused():
 @pytest.mark.parametrize("reading", ["last", "best"])
 def test_an_objective_survives_the_way_through_clearml(direction, reading):
     objective = Objective("validation", "loss", direction, reading)
-    assert objective_of(clearml_objective(objective)) == objective
+    assert goal_of(clearml_objective(Goal((objective,)))) == Goal((objective,))
     assert sign_of(objective).startswith(direction[:3]) and sign_of(objective).endswith("_global") == (
         reading == "best"
     )

@@ -7,9 +7,9 @@ from importlib.metadata import version
 import pytest
 
 from clearml_hpo.errors import InputError
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal, MetricConstraint, Objective
 from clearml_hpo.search_space import Categorical, Constant, Float, Int, SearchSpace
-from clearml_hpo.tasks.template import Template, content_hash, faults_of_objective, faults_of_space, requirements_of
+from clearml_hpo.tasks.template import Template, content_hash, faults_of_objectives, faults_of_space, requirements_of
 
 
 def template():
@@ -36,11 +36,17 @@ def test_what_does_not_fit_is_said_with_the_nearest_name():
 
 
 def test_an_objective_that_was_never_reported():
+    def faults_of(reported, *metrics, constraints=()):
+        return faults_of_objectives(reported, Goal(tuple(Objective(*metric) for metric in metrics), constraints))
+
     reported = {"validation/loss", "train/loss"}
-    assert faults_of_objective(reported, Objective("validation", "loss")) == []
-    (fault,) = faults_of_objective(reported, Objective("validation", "los"))
+    assert faults_of(reported, ("validation", "loss")) == []
+    (fault,) = faults_of(reported, ("validation", "los"))
     assert str(fault) == "objective.metric: 'validation/los' was never reported; did you mean 'validation/loss'?"
-    assert "reported: nothing" in str(faults_of_objective([], Objective("a", "b"))[0])
+    assert "reported: nothing" in str(faults_of([], ("a", "b"))[0])
+    bounds = (MetricConstraint("perf", "latency", high=20.0),)
+    second, third = faults_of(reported, ("validation", "loss"), ("a", "b"), constraints=bounds)[::-1]
+    assert (second.key, third.key) == (("objective",), ("metric_constraints",))
 
 
 def test_requirements_are_what_the_script_imports_as_installed_here():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clearml_hpo.objective import Objective
+from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.tasks import Template, TrialTasks
 
 
@@ -20,7 +20,13 @@ class Recorder:
 def tasks(api):
     template = Template("t", "train", "p")
     return TrialTasks(
-        api, template, Objective("a", "b"), study="s", parent_id="c", project_id="p", name_of=lambda n, p: f"trial {n}"
+        api,
+        template,
+        Goal((Objective("a", "b"),)),
+        study="s",
+        parent_id="c",
+        project_id="p",
+        name_of=lambda n, p: f"trial {n}",
     )
 
 
