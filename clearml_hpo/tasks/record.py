@@ -21,6 +21,9 @@ from clearml_hpo.tasks.trial_tasks import SNAPSHOT_FIELDS, TaskSnapshot, epoch, 
 from clearml_hpo.trial import Trial, TrialState
 
 STUDY_TAG = "clearml-hpo"
+OWNER = "controller"
+"""The user property of a controller task that has its own id, by which copies of it are known."""
+
 _PAGE = 500
 _LIVE = ("queued", "in_progress")
 _SHORTEST_PREFIX = 6
@@ -101,6 +104,7 @@ class TrialRecords:
         earlier: attempts that were followed by another one.
         orphans: ids of drafts that are the same attempt of the same trial as another task.
         wishes: how a controller that has died wished some of the unsettled to end, by task id.
+        unseen: those of the unsettled that have ended, as the server says it, by task id.
     """
 
     settled: tuple[Trial, ...] = ()
@@ -109,6 +113,7 @@ class TrialRecords:
     earlier: tuple[Trial, ...] = ()
     orphans: tuple[str, ...] = ()
     wishes: Mapping[str, TrialState] = field(default_factory=dict)
+    unseen: Mapping[str, TaskSnapshot] = field(default_factory=dict)
 
     @property
     def latest(self) -> tuple[Trial, ...]:
@@ -202,12 +207,12 @@ class _Entry:
     """A trial task: the trial, what the server says of the task, and how a controller has marked its end."""
 
     trial: Trial
-    status: str
+    snapshot: TaskSnapshot
     marked: TrialState | None
 
     @property
     def is_draft(self) -> bool:
-        return self.status == "created" and self.marked is None
+        return self.snapshot.status == "created" and self.marked is None
 
 
 def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:
@@ -227,34 +232,39 @@ def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:
             earlier.append(replace(before.trial, state=before.marked or TrialState.LOST))
         latest[chosen.trial.number] = chosen
     found: dict[str, list[Trial]] = {"settled": [], "unsettled": [], "drafts": []}
+    wishes: dict[str, TrialState] = {}
+    unseen: dict[str, TaskSnapshot] = {}
     for entry in latest.values():
         kind, trial = _settled(entry, stopping)
         found[kind].append(trial)
-    wishes = {
-        entry.trial.task_id: entry.marked
-        for entry in latest.values()
-        if entry.status == "in_progress" and entry.marked in (TrialState.COMPLETED, TrialState.PRUNED)
-    }
+        if entry.snapshot.status == "in_progress" and entry.marked in (TrialState.COMPLETED, TrialState.PRUNED):
+            wishes[trial.task_id] = entry.marked
+        if kind == "unsettled" and entry.snapshot.status not in _LIVE:
+            unseen[trial.task_id] = entry.snapshot
     return TrialRecords(
-        **{kind: tuple(trials) for kind, trials in found.items()},
+        settled=tuple(found["settled"]),
+        unsettled=tuple(found["unsettled"]),
+        drafts=tuple(found["drafts"]),
         earlier=tuple(earlier),
         orphans=tuple(orphans),
         wishes=wishes,
+        unseen=unseen,
     )
 
 
 def _settled(entry: _Entry, stopping: float | None) -> tuple[str, Trial]:
     """Which list of ``TrialRecords`` a latest attempt belongs to, and the trial as it is there."""
     trial = entry.trial
-    if entry.status in _LIVE:
+    status = entry.snapshot.status
+    if status in _LIVE:
         # One with a mark is still ending, or a person has it run once more.
-        queued = entry.status == "queued"
+        queued = status == "queued"
         return "unsettled", replace(trial, state=TrialState.QUEUED if queued else TrialState.RUNNING)
     if entry.marked is not None:
         return "settled", replace(trial, state=entry.marked)
     if entry.is_draft:
         return "drafts", trial
-    if entry.status == "stopped" and stopping is not None and (trial.ended_at or 0.0) >= stopping:
+    if status == "stopped" and stopping is not None and (trial.ended_at or 0.0) >= stopping:
         return "settled", replace(trial, state=TrialState.STOPPED)
     return "unsettled", replace(trial, state=TrialState.RUNNING)
 
@@ -284,7 +294,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         started_at=snapshot.started_at,
         ended_at=snapshot.ended_at,
     )
-    return _Entry(trial, snapshot.status, marked)
+    return _Entry(trial, snapshot, marked)
 
 
 def _values(snapshot: TaskSnapshot, properties: Mapping[str, str], goal: Goal) -> tuple[float | None, ...]:
@@ -366,8 +376,22 @@ def _pages(api: Api, filters: Mapping[str, Any], *, limit: int | None = None) ->
             return
 
 
+def own_properties(task: Mapping[str, Any]) -> dict[str, str]:
+    """The user properties of a controller task.
+
+    A copy that a person makes of it, to run as another study, has those of the source: they are none of its own.
+    """
+    return user_properties(task.get("hyperparams") or {}) if _is_original(task) else {}
+
+
+def _is_original(task: Mapping[str, Any]) -> bool:
+    owner = user_properties(task.get("hyperparams") or {}).get(OWNER)
+    return owner is None or owner == task["id"]
+
+
 def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> StudyRecord:
     configuration = task.get("configuration") or {}
+    best = configuration.get("best") if _is_original(task) else None
     project_id = task.get("project") or ""
     said = (task.get("status_reason"), task.get("status_message"))
     return StudyRecord(
@@ -379,8 +403,8 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
         url=api.task_url(project_id, task["id"]),
         reason="; ".join(dict.fromkeys(text for text in said if text)),
         study_yaml=(configuration.get("study") or {}).get("value") or "",
-        best_yaml=(configuration.get("best") or {}).get("value") or "",
-        properties=user_properties(task.get("hyperparams") or {}),
+        best_yaml=(best or {}).get("value") or "",
+        properties=own_properties(task),
         created_at=epoch(task.get("created")),
         started_at=epoch(task.get("started")),
         ended_at=epoch(task.get("completed")),

@@ -48,6 +48,8 @@ def test_what_waits_or_runs_and_what_ended_unseen_is_unsettled(study):
     assert numbers(records.unsettled) == [0, 1, 2, 3] and not records.settled
     assert [trial.state.value for trial in records.unsettled] == ["queued", "running", "running", "running"]
     assert records.unsettled[3].reason == "CUDA out of memory"
+    ended = {records.unsettled[2].task_id: "completed", records.unsettled[3].task_id: "failed"}
+    assert {task_id: snapshot.status for task_id, snapshot in records.unseen.items()} == ended
 
 
 def test_a_marked_trial_that_waits_again_was_requeued_by_a_person(study):
@@ -153,6 +155,15 @@ def test_who_drives_a_study_and_for_how_long(study):
     study.tasks.mark(study.study_id, driven_s="12.5", best_value="0.25")
     record = read_study(study.api, study.study_id)
     assert (record.holder, record.driven_s, record.best_value) == ("gpu-1 pid 12", 12.5, 0.25)
+
+
+def test_a_copy_of_a_controller_has_nothing_of_its_sources_history(study):
+    study.held()
+    study.tasks.mark(study.study_id, controller=study.study_id, driven_s="12.5", best_value="0.25")
+    copy = study.api.call("tasks.clone", task=study.study_id, new_task_name="another one")["id"]
+    record = read_study(study.api, copy)
+    assert (record.holder, record.driven_s, record.best_value) == ("", 0.0, None)
+    assert read_study(study.api, study.study_id).driven_s == 12.5
 
 
 def test_two_studies_of_one_name_are_told_apart(api, queue):
