@@ -1,10 +1,17 @@
 """Executors: ways to "run task <id>". Metrics always come from the server, never from here.
 
-base.py    the interface
-queue.py   a ClearML queue, served by clearml-agent daemons
+base.py        the interface
+queue.py       ClearML queues, served by clearml-agent daemons
+local.py       processes on this machine, no agents
+slots.py       what each of these processes has for itself
+workers.py     the thread that takes tasks, runs them and says how they ended
+programs.py    what of a task is run
+processes.py   the process of one task
 """
 
 from clearml_hpo.executors.base import Executor
+from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.executors.queue import QueueExecutor
+from clearml_hpo.executors.slots import Slot, default_slots, plan_slots
 
-__all__ = ["Executor", "QueueExecutor"]
+__all__ = ["Executor", "LocalExecutor", "QueueExecutor", "Slot", "default_slots", "plan_slots"]

@@ -43,7 +43,7 @@ class QueueExecutor:
 
     def waiting(self) -> set[str]:
         """Ids of the tasks in the queues, in one call."""
-        queues = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id", "entries.task"])
+        queues = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id", "entries"])
         return {entry["task"] for queue in queues["queues"] for entry in queue.get("entries") or ()}
 
     def close(self) -> None:

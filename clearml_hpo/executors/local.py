@@ -1,0 +1,131 @@
+"""Runs trial tasks as processes of this machine, without agents."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from clearml_hpo.errors import ApiError, InputError
+from clearml_hpo.executors.queue import QueueExecutor
+from clearml_hpo.executors.slots import SharedMemory, Slot
+from clearml_hpo.executors.workers import LocalWorkers
+from clearml_hpo.gpus import free_memory
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.names import NAME_EXISTS, exactly
+
+LOCAL = "local"
+"""The queue that :meth:`LocalExecutor.workers` lists."""
+_TAG = "clearml-hpo-local"  # on queues that are of no use to anybody else
+_SHORTEST_NAME = 3
+
+_log = logging.getLogger(__name__)
+
+
+class LocalExecutor:
+    """Processes on this machine that serve a ClearML queue by the agents' own calls.
+
+    What waits is in that queue: it can be dequeued or reordered in the web page, and survives this process. What runs
+    does not: it ends with this process, kill -9 included, and the next executor on the same queue marks it lost.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        slots: Sequence[Slot],
+        *,
+        queue: str,
+        min_free_mb: int | None = None,
+        on_note: Callable[[str], None] = _log.warning,
+    ) -> None:
+        """Begins to serve.
+
+        Args:
+            api: of the caller; the executor's own thread logs in by itself.
+            slots: see ``slots.plan_slots``.
+            queue: name of the ClearML queue, which is made if there is none; of one study alone, so that resuming the
+                study finds what waits.
+            min_free_mb: MiB of GPU memory that a task needs; a second one shares a GPU only if there is so much.
+                None does not ask.
+            on_note: hears what a person should know.
+
+        Raises:
+            InputError: no slots, two of one name, too short a queue's name, or memory that nvidia-smi does not tell.
+        """
+        _check(slots, queue, min_free_mb)
+        self._api = api
+        self._slots = tuple(slots)
+        self._queue_id = _ensure_queue(api, queue)
+        self._queue = QueueExecutor(api, {LOCAL: self._queue_id})
+        self._workers = LocalWorkers(
+            slots,
+            self._queue_id,
+            queue,
+            Path(tempfile.mkdtemp(prefix="clearml-hpo-local-")),
+            memory=None if min_free_mb is None else SharedMemory(min_free_mb),
+            on_note=on_note,
+        )
+
+    def submit(self, task_id: str, queue: str = LOCAL) -> None:
+        """Puts the task last in line, in one call."""
+        self._queue.submit(task_id, queue)
+        self._workers.look_now()
+
+    def withdraw(self, task_ids: Sequence[str]) -> None:
+        """Takes tasks out of the line, in one call."""
+        with self._workers.between_tasks():
+            self._queue.withdraw(task_ids)
+
+    def abort(self, task_ids: Sequence[str], reason: str) -> None:
+        """Ends tasks, in one call: SIGTERM, and SIGKILL some seconds later."""
+        with self._workers.between_tasks():
+            self._queue.abort(task_ids, reason)
+
+    def workers(self) -> dict[str, int]:
+        """The number of slots; no call."""
+        return {LOCAL: len(self._slots)}
+
+    def waiting(self) -> set[str]:
+        """Ids of the tasks in line, in one call."""
+        return self._queue.waiting()
+
+    def close(self) -> None:
+        """Ends what runs, which becomes stopped; what waits stays. A queue that was made for this is removed if empty."""
+        self._workers.close()
+        with contextlib.suppress(ApiError):  # it is gone already, or something waits
+            found = self._api.call("queues.get_by_id", queue=self._queue_id)["queue"]
+            if _TAG in (found.get("tags") or ()) and not found.get("entries"):
+                self._api.call("queues.delete", queue=self._queue_id)
+
+
+def _check(slots: Sequence[Slot], queue: str, min_free_mb: int | None) -> None:
+    names = [slot.name for slot in slots]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"slots: one or more with a name of its own each; found {names}")
+    if len(queue) < _SHORTEST_NAME:
+        raise InputError(f"queue {queue!r}: a ClearML queue's name has three characters or more")
+    if min_free_mb is None:
+        return
+    if min_free_mb < 1:
+        raise InputError(f"min_free_mb: {min_free_mb} is too little, 1 is the least")
+    known = free_memory()
+    if unknown := sorted({slot.gpu for slot in slots if slot.gpu} - set(known)):
+        raise InputError(f"min_free_mb: nvidia-smi tells no free memory of GPU {unknown[0]!r}; leave it out")
+
+
+def _ensure_queue(api: Api, name: str) -> str:
+    def found() -> list[dict[str, Any]]:
+        queues: list[dict[str, Any]] = api.call("queues.get_all", name=exactly(name), only_fields=["id"])["queues"]
+        return queues
+
+    if queues := found():
+        return str(queues[0]["id"])
+    try:
+        return str(api.call("queues.create", name=name, tags=[_TAG])["id"])
+    except ApiError as error:
+        if error.subcode != NAME_EXISTS:  # somebody made it in between
+            raise
+    return str(found()[0]["id"])

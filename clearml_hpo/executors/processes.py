@@ -1,0 +1,119 @@
+"""The process of one task: started in a session of its own, read, stopped; never outliving its starter."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from clearml_hpo.executors.programs import Program
+from clearml_hpo.processes import session_members
+from clearml_hpo.watchdog import Watchdog
+
+GRACE_S = 5.0
+"""How long a process may take to end after SIGTERM."""
+_READ_BYTES = 1024 * 1024
+# The shell waits for a word before it becomes the program: should this process die before the watchdog knows of it,
+# the pipe ends, and nothing is started.
+_GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+
+
+class TaskProcess:
+    """A program at work.
+
+    Attributes:
+        code: its exit code, negative for a signal; None while it runs.
+    """
+
+    def __init__(self, program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> None:
+        """Starts it, its output going to ``log``."""
+        self.code: int | None = None
+        self._log = log
+        self._watchdog = watchdog
+        self._kill_at: float | None = None
+        self._offset = self._next_offset = 0
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*_GATE, *program.command],
+                cwd=program.folder,
+                env=dict(environ),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        watchdog.watch(self._process.pid)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as gate:
+            gate.write(b"go\n")
+
+    def step(self, now: float | None = None) -> None:
+        """Notices its end; kills it when its time to end is over. What it has left running ends with it."""
+        if self.code is not None:
+            return
+        now = time.monotonic() if now is None else now
+        if self._process.poll() is None:
+            if self._kill_at is not None and now >= self._kill_at:
+                self._signal(signal.SIGKILL)
+            return
+        self._signal(signal.SIGKILL)
+        self._watchdog.forget(self._process.pid)
+        self.code = self._process.returncode
+
+    def terminate(self) -> None:
+        """Has it end, within :data:`GRACE_S`."""
+        if self.code is None and self._kill_at is None:
+            self._kill_at = time.monotonic() + GRACE_S
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self.code is None:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+            self.step()
+
+    def new_output(self) -> str:
+        """What was written since the last :meth:`output_taken`: whole lines, at most a mebibyte (after its end, the last)."""
+        with self._log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = self._offset if self.code is None else max(self._offset, size - _READ_BYTES)
+            file.seek(start)
+            text = file.read(_READ_BYTES)
+        if self.code is None and len(text) < _READ_BYTES:
+            text = text[: text.rfind(b"\n") + 1]
+        self._next_offset = start + len(text)
+        left_out = f"... {start - self._offset} bytes left out ...\n" if start > self._offset else ""
+        return left_out + text.decode(errors="replace")
+
+    def output_taken(self) -> None:
+        """What :meth:`new_output` gave last has arrived."""
+        self._offset = self._next_offset
+
+    def last_output(self, bytes_: int = 64 * 1024) -> str:
+        """The end of all that was written."""
+        with self._log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - bytes_))
+            return file.read().decode(errors="replace")
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To its whole session, whatever process groups were made in it."""
+        for pid in session_members(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def reason_of(output: str, code: int) -> str:
+    """Why a program has failed: its signal, else the exception of its last traceback, else its last line."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"ended by {name}" + (" (was there memory left?)" if name == "SIGKILL" else "")
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+    after = lines[starts[-1] + 1 :] if starts else []
+    said = next((line for line in after if not line.startswith((" ", "\t"))), lines[-1] if lines else "no output")
+    return f"{said} (exit code {code})"

@@ -1,0 +1,380 @@
+"""The slots of this machine as workers of one ClearML queue: one thread takes tasks, runs them and says how they ended.
+
+It makes an agent's calls, so that everything in ClearML's web page works on its tasks as on an agent's: abort, dequeue,
+requeue, reorder. The scripts run as under an agent, too: they set neither their status nor their console themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from clearml_hpo.environ import without_foreign
+from clearml_hpo.errors import ApiError, InputError
+from clearml_hpo.executors import programs
+from clearml_hpo.executors.processes import GRACE_S, TaskProcess, reason_of
+from clearml_hpo.executors.slots import SharedMemory, Slot
+from clearml_hpo.settings import child_environ
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.watchdog import Watchdog
+
+_TICK_S = 0.05
+_POP_S = 0.5
+_LOOK_S = 1.0
+_REPORT_S = 30.0
+_LONGEST_WAIT_S = 30.0
+_FOREVER = float("inf")
+_UNKNOWN = (101, 131)
+CLOSED_REASON = "its controller ended"
+
+
+@dataclass
+class _Run:
+    """A task in a slot.
+
+    Attributes:
+        reason: why it is stopped, if it is.
+        is_foreign: somebody else has given the task another status, which is left as it is.
+    """
+
+    task_id: str
+    slot: Slot
+    process: TaskProcess
+    reason: str = ""
+    is_foreign: bool = False
+
+
+@dataclass
+class _Rounds:
+    """When each round is due next, in seconds of the monotonic clock."""
+
+    pop: float = 0.0
+    look: float = 0.0
+    report: float = 0.0
+    wait_s: float = field(default=_TICK_S)
+
+
+class LocalWorkers:
+    """Serves a queue with the slots of this machine until it is closed."""
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        queue_id: str,
+        name: str,
+        folder: Path,
+        *,
+        memory: SharedMemory | None = None,
+        on_note: Callable[[str], None],
+    ) -> None:
+        """Starts.
+
+        Args:
+            slots: what may run at once.
+            queue_id: where the tasks come from.
+            name: the middle part of the workers' ids, after the host's name.
+            folder: for the code and the logs; removed at the end, also after this process was killed.
+            memory: whether a GPU has memory for one more task; None does not ask.
+            on_note: hears what a person should know.
+        """
+        self._slots = tuple(slots)
+        self._queue = queue_id
+        self._worker_ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
+        self._folder = folder
+        self._memory = memory
+        self._on_note = on_note
+        self._api = Api()  # of the thread alone
+        self._environ = {**without_foreign(child_environ()), **_quick_reports(folder)}
+        self._watchdog = Watchdog(folder)
+        self._runs: dict[str, _Run] = {}
+        self._taken: str | None = None  # out of the queue, and its process not yet started
+        self._due = _Rounds()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._between_tasks = threading.RLock()
+        self._thread = threading.Thread(target=self._serve, name=f"local executor {name}", daemon=True)
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def between_tasks(self) -> Iterator[None]:
+        """No task is on its way from the queue to its process within the block; after it, all is looked at anew."""
+        with self._between_tasks:
+            yield
+        self.look_now()
+
+    def look_now(self) -> None:
+        """Looks at the queue and at the tasks at once."""
+        self._due.pop = self._due.look = 0.0
+        self._wake.set()
+
+    def close(self) -> None:
+        """Ends all tasks that run; they become stopped. Returns within some seconds, also without a server."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(timeout=2 * GRACE_S)
+        for run in list(self._runs.values()):  # the server does not answer
+            run.process.kill()
+        self._watchdog.close()
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        step = self._begin
+        while not self._closing.is_set():
+            if self._try(step):
+                step = self._step
+            self._wake.wait(self._due.wait_s)
+            self._wake.clear()
+        self._try(self._end)
+
+    def _try(self, step: Callable[[], None]) -> bool:
+        """Whether a step succeeded; one that fails is taken again, less and less often, and what runs goes on."""
+        try:
+            step()
+        except Exception as error:  # whatever it is, the tasks that run are to be looked after
+            self._due.wait_s = min(max(2 * self._due.wait_s, 1.0), _LONGEST_WAIT_S)
+            self._on_note(f"local executor: {type(error).__name__}: {error}; again in {self._due.wait_s:.0f} s")
+            return False
+        return True
+
+    def _begin(self) -> None:
+        for worker in self._worker_ids.values():
+            self._api.call("workers.register", worker=worker, queues=[self._queue])
+        self._recover()
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        for run in self._runs.values():
+            run.process.step(now)
+        self._see(now)
+        if now >= self._due.pop:
+            self._fill()
+            self._due.pop = now + _POP_S
+        if now >= self._due.report:
+            for slot in self._slots:
+                self._report(slot)
+            self._due.report = now + _REPORT_S
+        # While tasks run their ends are looked for; a queue that is empty is asked less often.
+        self._due.wait_s = _TICK_S if self._runs else _POP_S
+
+    def _end(self) -> None:
+        for run in self._runs.values():
+            run.reason = run.reason or CLOSED_REASON
+            run.process.terminate()
+        while any(run.process.code is None for run in self._runs.values()):
+            for run in self._runs.values():
+                run.process.step()
+            time.sleep(_TICK_S)
+        self._see(_FOREVER)
+        for worker in self._worker_ids.values():
+            self._api.call("workers.unregister", worker=worker)
+
+    # --- tasks that run ----------------------------------------------------------------------------------------------
+
+    def _see(self, now: float) -> None:
+        """Looks at the tasks, stops those that are to stop, says of the others how they ended."""
+        ended = [run for run in self._runs.values() if run.process.code is not None]
+        is_due = now >= self._due.look
+        seen = list(self._runs.values()) if is_due else ended
+        if not seen:
+            return
+        tasks = self._tasks([run.task_id for run in seen])
+        self._send_output(seen)
+        for run in seen:
+            self._heed(run, tasks.get(run.task_id))
+        for run in ended:
+            self._tell(run)
+        if is_due:
+            self._due.look = time.monotonic() + _LOOK_S
+        if ended:
+            self._due.pop = 0.0
+
+    def _tasks(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        fields = ["status", "status_message", "status_reason"]
+        found = self._api.call("tasks.get_all", id=ids, only_fields=["id", *fields], search_hidden=True)["tasks"]
+        return {task["id"]: task for task in found}
+
+    def _heed(self, run: _Run, task: Mapping[str, Any] | None) -> None:
+        """What the server says of a task: a person, or the controller, may have other plans with it."""
+        if task is None or task["status"] != "in_progress":
+            run.is_foreign = True
+        elif task.get("status_message") == "stopping":
+            run.reason = run.reason or task.get("status_reason") or "stopped by a person"
+        if run.is_foreign or run.reason:
+            run.process.terminate()
+
+    def _tell(self, run: _Run) -> None:
+        """Says how a task has ended, and frees its slot."""
+        code = run.process.code
+        assert code is not None
+        if not run.is_foreign:
+            action, reason = "completed", "its process ended"
+            if run.reason:
+                action, reason = "stopped", run.reason
+            elif code != 0:
+                action, reason = "failed", reason_of(run.process.last_output(), code)
+            with _unless_gone():
+                self._api.call(f"tasks.{action}", task=run.task_id, force=True, status_reason=reason)
+        del self._runs[run.slot.name]
+        self._report(run.slot)
+
+    def _send_output(self, runs: Sequence[_Run]) -> None:
+        texts = {run.slot.name: run.process.new_output() for run in runs}
+        events = [
+            {
+                "type": "log",
+                "task": run.task_id,
+                "worker": self._worker_ids[run.slot.name],
+                "level": "INFO",
+                "timestamp": int(time.time() * 1000),
+                "msg": _as_shown(texts[run.slot.name]),
+            }
+            for run in runs
+            if texts[run.slot.name]
+        ]
+        with _unless_gone():
+            self._api.send_events(events)
+        for run in runs:
+            run.process.output_taken()
+
+    def _report(self, slot: Slot) -> None:
+        """A sign of life of one worker, and what it runs."""
+        run = self._runs.get(slot.name)
+        about = {"task": run.task_id, "queue": self._queue} if run else {}
+        self._api.call(
+            "workers.status_report",
+            worker=self._worker_ids[slot.name],
+            timestamp=int(time.time()),
+            queues=[self._queue],
+            **about,
+        )
+
+    # --- tasks that wait ---------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Takes tasks from the queue as long as there are tasks and slots."""
+        while not self._closing.is_set() and (slot := self._free_slot()) is not None:
+            with self._between_tasks:
+                if self._taken is None:
+                    entry = self._api.call("queues.get_next_task", queue=self._queue).get("entry")
+                    self._taken = entry and entry["task"]
+                if not self._taken:
+                    return
+                with _unless_gone():
+                    self._start(slot, self._taken)
+                self._taken = None
+
+    def _free_slot(self) -> Slot | None:
+        """The slot whose GPU has the fewest tasks of ours; None if all are taken, or no memory is left."""
+        on_gpu = Counter(run.slot.gpu for run in self._runs.values())
+        free = [slot for slot in self._slots if slot.name not in self._runs]
+        for slot in sorted(free, key=lambda slot: on_gpu[slot.gpu] if slot.gpu else 0):
+            if slot.gpu is None or self._memory is None or self._memory.allows(slot.gpu, on_gpu[slot.gpu]):
+                return slot
+        return None
+
+    def _start(self, slot: Slot, task_id: str) -> None:
+        fields = ["id", "status", *programs.FIELDS]
+        found = self._api.call("tasks.get_all", id=[task_id], only_fields=fields, search_hidden=True)["tasks"]
+        earlier = [run for run in self._runs.values() if run.task_id == task_id]
+        # "in progress" without a process: an earlier try to start it was heard, and only the answer was lost.
+        may_start = ("queued",) if earlier else ("queued", "in_progress")
+        if not found or found[0]["status"] not in may_start:
+            return  # deleted, stopped or withdrawn while on its way
+        for run in earlier:  # it was put back into the queue while it ran
+            run.is_foreign = True
+            run.process.kill()
+        place = self._folder / slot.name
+        try:
+            program = programs.prepare(found[0], place, self._folder / "kept")
+        except (InputError, OSError) as error:
+            self._api.call("tasks.failed", task=task_id, force=True, status_reason=str(error))
+            return
+        worker = self._worker_ids[slot.name]
+        self._api.call("tasks.started", task=task_id, status_reason=f"pulled by {worker}")
+        environ = {
+            **self._environ,
+            **slot.environ(),
+            "CLEARML_TASK_ID": task_id,
+            "CLEARML_LOG_TASK_TO_BACKEND": "1",
+            "CLEARML_WORKER_ID": worker,
+        }
+        process = TaskProcess(program, environ, place / "console.log", self._watchdog)
+        self._runs[slot.name] = _Run(task_id, slot, process)
+        self._report(slot)
+
+    def _recover(self) -> None:
+        """Sees to the tasks of workers of this queue and machine whose process died."""
+        tasks = self._api.call(
+            "tasks.get_all",
+            status=["queued", "in_progress"],
+            only_fields=["id", "status", "execution.queue", "last_worker"],
+        )["tasks"]
+        of_queue = [task for task in tasks if (task.get("execution") or {}).get("queue") == self._queue]
+        entries = self._api.call("queues.get_by_id", queue=self._queue)["queue"].get("entries") or ()
+        waiting = {entry["task"] for entry in entries}
+        for task in of_queue:
+            worker = str(task.get("last_worker") or "")
+            with _unless_gone():
+                if task["status"] == "in_progress" and _is_dead(worker):
+                    self._api.call(
+                        "tasks.failed", task=task["id"], force=True, status_reason=f"lost: worker {worker} died"
+                    )
+                elif task["status"] == "queued" and task["id"] not in waiting:  # taken, and never started
+                    self._api.call("tasks.dequeue", task=task["id"])
+                    self._api.call("tasks.enqueue", task=task["id"], queue=self._queue)
+
+
+def worker_id(name: str, pid: int, slot: Slot) -> str:
+    """``host:name-pid:slot``: unique among the processes of all hosts, and it tells whether its own is alive."""
+    return f"{socket.gethostname()}:{name}-{pid}:{slot.name}"
+
+
+def _is_dead(worker: str) -> bool:
+    """Whether a worker was one of this machine, and its process is gone (this one has no tasks when it asks)."""
+    match = re.fullmatch(re.escape(socket.gethostname()) + r":.+-(\d+):[^:]+", worker)
+    if match is None:
+        return False
+    pid = int(match[1])
+    return pid == os.getpid() or not psutil.pid_exists(pid)
+
+
+def _as_shown(text: str) -> str:
+    """Of a line that was written over again and again, such as a progress bar, the last state."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """A task that was deleted meanwhile needs nothing more."""
+    try:
+        yield
+    except ApiError as error:
+        if error.subcode not in _UNKNOWN:
+            raise
+
+
+def _quick_reports(folder: Path) -> dict[str, str]:
+    """Has the SDK report from the script's own process: another one costs a short script some 12 s at its end.
+
+    The person's own configuration is read after ours, and counts.
+    """
+    environ = child_environ()
+    named = environ.get("CLEARML_CONFIG_FILE") or environ.get("TRAINS_CONFIG_FILE")
+    files = [named] if named else ["~/trains.conf", "~/clearml.conf"]
+    own = folder / "clearml.conf"
+    lines = ["sdk { development { report_use_subprocess: false } }"]
+    lines += [f'include file("{path}")' for file in files if (path := Path(file).expanduser().absolute()).is_file()]
+    own.write_text("\n".join(lines) + "\n")
+    return {"CLEARML_CONFIG_FILE": str(own), "CLEARML_SUPPRESS_UPDATE_MESSAGE": "1"}

@@ -1,0 +1,41 @@
+"""The contract on ClearML queues: with agents that play, and with real ones."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from clearml_hpo import fleet
+from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.tasks.names import find_queues
+from clearml_hpo.testing import PlayedAgent
+from clearml_hpo.testing.executor_contract import ExecutorContract, ProcessContract
+
+
+class TestPlayedAgents(ExecutorContract):
+    @pytest.fixture
+    def executor(self, stage):
+        stage.api.call("queues.create", name=stage.queue)
+        with ExitStack() as agents:
+            for i in range(stage.slots):
+                agents.enter_context(
+                    PlayedAgent(stage.training, queue=stage.queue, worker_id=f"played:{stage.queue}-{i}")
+                )
+            yield QueueExecutor(stage.api, find_queues(stage.api, [stage.queue]))
+
+
+@pytest.mark.agent
+class TestRealAgents(ProcessContract):
+    @pytest.fixture
+    def executor(self, stage, server, tmp_path):
+        home = tmp_path / "fleets"
+        fleet.up(
+            home,
+            server.address,
+            fleet.plan_slots(queue=stage.queue, cpu=stage.slots),
+            name=stage.queue,
+            with_parent=True,
+        )
+        yield QueueExecutor(stage.api, find_queues(stage.api, [stage.queue]))
+        fleet.down(home, name=stage.queue, now=True, timeout_s=60)
