@@ -68,7 +68,8 @@ def _study(
     file: StudyFile, sampler: optuna.samplers.BaseSampler, pruner: optuna.pruners.BasePruner | None = None
 ) -> OptunaStudy:
     directions = [objective.direction for objective in file.goal.objectives]
-    return OptunaStudy(file.space, directions, sampler=sampler, pruner=pruner)
+    pruned_by = file.goal.pruned_by.direction if file.goal.pruned_by else None
+    return OptunaStudy(file.space, directions, sampler=sampler, pruner=pruner, pruned_by=pruned_by)
 
 
 def _play(study: OptunaStudy, goal: Goal, options: Mapping[str, Any], steps: tuple[int, ...]) -> None:

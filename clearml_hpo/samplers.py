@@ -146,6 +146,11 @@ def _cmaes_refuses(problem: Problem) -> str | None:
     return None
 
 
+def _qmc_refuses(problem: Problem) -> str | None:
+    space = problem.space
+    return f"{next(iter(space.conditions))} is conditional; random takes any space" if space.is_conditional else None
+
+
 def _exhaustive_refuses(problem: Problem) -> str | None:
     continuous = [name for name, axis in problem.space.axes.items() if axis.values is None]
     return f"{continuous[0]} is continuous; give it a step" if continuous else None
@@ -159,7 +164,7 @@ _KINDS: dict[str, _Kind] = {
     "tpe": _Kind(optuna.samplers.TPESampler, defaults=_tpe_defaults),
     "gp": _Kind(optuna.samplers.GPSampler, ("scipy", "torch"), _gp_defaults, _gp_refuses),
     "cmaes": _Kind(optuna.samplers.CmaEsSampler, ("cmaes",), _cmaes_defaults, _cmaes_refuses),
-    "qmc": _Kind(optuna.samplers.QMCSampler, ("scipy",), _qmc_defaults),
+    "qmc": _Kind(optuna.samplers.QMCSampler, ("scipy",), _qmc_defaults, _qmc_refuses),
     "random": _Kind(optuna.samplers.RandomSampler),
     # Not Optuna's GridSampler, which goes over points again that somebody enqueued or that a restart brought back.
     "grid": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
