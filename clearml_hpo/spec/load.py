@@ -87,7 +87,7 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
         spec = _with_script(spec, folder, marks, faults)
     goal = _goal(spec, marks, faults)
     if not faults:
-        faults += [f"{mark_of(marks, fault.key)}: {fault}" for fault in _faults_of_names(spec, space, goal)]
+        faults += _faults_of_names(spec, space, goal, marks)
     first = tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(spec.enqueue))
     if faults:
         raise InputError("\n".join(faults))
@@ -197,7 +197,7 @@ def dump_params(params: Mapping[str, Value]) -> str:
     return yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)
 
 
-def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal) -> Iterable[Fault]:
+def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, marks: Marks) -> Iterable[str]:
     """Options that the sampler or the pruner does not take."""
     builds: dict[str, Callable[[], object]] = {
         "sampler": lambda: samplers.build_sampler(
@@ -214,7 +214,7 @@ def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal) -> Iterabl
         try:
             build()
         except InputError as error:
-            yield Fault((key, "options"), str(error))
+            yield f"{mark_of(marks, (key, 'options'))}: {error}"
 
 
 def _include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> None:
@@ -239,9 +239,10 @@ def _with_script(spec: StudySpec, folder: Path, marks: Marks, faults: list[str])
 
 def _explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks) -> Iterable[str]:
     for fault in error.errors():
-        path = _written(fault["loc"], data)
-        if fault["type"] == "missing":
-            path = (*path, fault["loc"][-1])
+        *above, last = fault["loc"] or ("",)
+        path = _written(above, data)
+        is_written = fault["type"] != "missing" and _written(fault["loc"], data) != path
+        path = (*path, last) if last != "" and (is_written or fault["type"] == "missing") else path
         where, key = mark_of(marks, path), dotted(path)
         kind, message = fault["type"], fault["msg"].removeprefix("Value error, ")
         if kind == "extra_forbidden":

@@ -170,16 +170,16 @@ def test_a_block_left_empty_is_a_block_not_given(write):
     empty = STUDY.replace("  queue: default\n", "  # queue: default\n").replace("{name: tpe, seed: 7}", "")
     empty = empty.replace("  name: median\n", "  name:\n").replace("{n_startup_trials: 5}", "")
     file = load_study(write(empty))
-    assert (file.spec.execution.queue, file.spec.sampler.name, file.spec.pruner.name) == ("default", "auto", "none")
+    assert (file.spec.execution.queue, file.spec.sampler.name, file.spec.pruner.name) == (["default"], "auto", "none")
     file = load_study(write(empty), ["execution.queue=gpu", "sampler.seed=3"])
-    assert (file.spec.execution.queue, file.spec.sampler.seed) == ("gpu", 3)
+    assert (file.spec.execution.queue, file.spec.sampler.seed) == (["gpu"], 3)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("  trials: 20", "  # trials: 20", "study.yaml:12: budget is missing"),
-        ("  trials: 20", "  trials:", "study.yaml:12: budget: give trials, time, or both"),
+        ("  trials: 20", "  trials:", "study.yaml:12: budget: give at least one of: trials, time, compute_time"),
         ("search_space: space.yaml", "search_space:", "study.yaml:4: search_space is missing"),
         ("  queue: default", "  qeueu:", "study.yaml:15: execution.qeueu: unknown key; did you mean 'queue'?"),
     ],

@@ -8,8 +8,6 @@ import time
 import pytest
 
 from clearml_hpo.controller.check import check_study
-from clearml_hpo.controller.run import StudyRun
-from clearml_hpo.display import Progress
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.spec import load_study
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
@@ -18,34 +16,7 @@ from clearml_hpo.testing import PlayedAgent
 from clearml_hpo.trial import TrialState
 
 from .conftest import CONNECTS, quadratic
-
-
-class Listener:
-    """A view that remembers."""
-
-    def __init__(self):
-        self.notes = []
-        self.trials = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def trial(self, trial):
-        self.trials.append(trial)
-
-    def progress(self, progress: Progress):
-        pass
-
-
-def run(path, api, *, view=None, overrides=(), stopped=None, **options):
-    file = load_study(path, overrides)
-    return StudyRun(file, api, view or Listener(), stopped or threading.Event(), **options).run()
+from .driving import Listener, run
 
 
 def tasks_of(api, outcome):
