@@ -1,18 +1,34 @@
-"""Puts a study's reports on its controller task: one call now and then, two at the end."""
+"""Puts a study's reports on its controller task: two calls now and then, a few more when the best has changed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from clearml_hpo.errors import ServerError
+from clearml_hpo.importances import importances
 from clearml_hpo.objective import Goal
-from clearml_hpo.report.figures import history_figure, parallel_figure, table_figure
+from clearml_hpo.report import figures
+from clearml_hpo.report.best import best_yaml
+from clearml_hpo.report.figures.plot import thinned
+from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.tasks import ControllerTask
-from clearml_hpo.trial import Trial, best_trial
+from clearml_hpo.trial import Trial, best_trial, pareto_front
+
+_TRIALS_PER_PERIOD = 100
+_LONGEST_PERIODS = 10
+_MOST_CURVES = 100  # as many as one call gives
+
+Plots = dict[tuple[str, str], str]
+Histories = Callable[[Sequence[str]], Mapping[str, Sequence[tuple[int, float]]]]
 
 
 class Publisher:
-    """Reports a study, at most every ``period_s`` seconds and only if a trial ended since."""
+    """Reports a study now and then, if a trial ended since; the more trials there are, the less often.
+
+    Besides the plots these are kept fresh: the user properties ``trials``, ``best_value`` and ``best_trial`` of the
+    controller task, its configuration ``best``, and the tag ``best`` of the trial tasks that deserve it.
+    """
 
     def __init__(
         self,
@@ -22,14 +38,31 @@ class Publisher:
         *,
         clock: Callable[[], float],
         period_s: float = 30.0,
+        space: SearchSpace | None = None,
+        budget: int | None = None,
+        histories: Histories | None = None,
     ) -> None:
+        """Reports at most every ``period_s`` seconds, with 1,000 trials every ten times that.
+
+        Args:
+            space: for axes and importances.
+            budget: trials in all, if that is limited.
+            histories: gives the reported ``(iteration, value)`` of what the pruner looks at, by task; asked once, at
+                the end.
+        """
         self._task = task
         self._goal = goal
         self._url_of = url_of
         self._clock = clock
         self._period_s = period_s
+        self._space = space or SearchSpace()
+        self._budget = budget
+        self._histories = histories
         self._last = -math.inf
         self._reported: set[int] = set()
+        self._sent: dict[tuple[str, str], int] = {}
+        self._properties: dict[str, object] = {}
+        self._best: tuple[str, ...] = ()
 
     def publish(
         self,
@@ -39,28 +72,97 @@ class Publisher:
         final: bool = False,
         remaining: Mapping[str, str] | None = None,
     ) -> None:
-        """Sends what is new; ``final`` sends everything, whatever the time.
+        """Sends what is new; ``final`` does so whatever the time, and adds what is known at the end only.
 
-        ``earlier`` are attempts that were followed by another; ``remaining`` says what is left of each budget.
+        ``earlier`` are attempts that were followed by another; ``remaining`` says what is left of each budget. A call
+        that fails is made again the next time.
+
+        Raises:
+            ApiError: the server refused a call.
         """
         ended = [trial for trial in trials if not trial.state.is_live]
         new = [trial for trial in ended if trial.number not in self._reported]
-        due = bool(new) and self._clock() - self._last >= self._period_s
+        periods = min(max(1.0, len(ended) / _TRIALS_PER_PERIOD), _LONGEST_PERIODS)
+        due = bool(new) and self._clock() - self._last >= periods * self._period_s
         if not (due or final):
             return
+        plots = {key: plot for key, plot in self._plots(trials, ended, earlier, remaining or {}, final) if plot}
+        changed = {key: plot for key, plot in plots.items() if self._sent.get(key) != hash(plot)}
+        self._task.report(scalars=self._scalars(ended, new), plots=changed)
         self._last = self._clock()
         self._reported |= {trial.number for trial in new}
-        best = best_trial(trials, self._goal)
-        first = self._goal.objectives[0]
+        self._sent |= {key: hash(plot) for key, plot in changed.items()}
+        self._point_out_best(ended, final)
+
+    def _scalars(self, ended: Sequence[Trial], new: Sequence[Trial]) -> list[tuple[str, str, int, float]]:
+        """The new values by trial number, and the best so far."""
         scalars = [
             (objective.title, objective.series, trial.number, value)
             for trial in new
             for objective, value in zip(self._goal.objectives, trial.final_values or (), strict=False)
         ]
-        if best is not None and best.value is not None and scalars and self._goal.is_single:
-            scalars.append(("best so far", first.metric, max(t.number for t in ended), best.value))
-        plots = {("summary", "trials"): table_figure(ended, self._goal, self._url_of)}
+        best = best_trial(ended, self._goal)
+        if scalars and best is not None and best.value is not None and self._goal.is_single:
+            last = max(trial.number for trial in ended)
+            scalars.append(("best so far", self._goal.objectives[0].metric, last, best.value))
+        return scalars
+
+    def _plots(
+        self,
+        trials: Sequence[Trial],
+        ended: Sequence[Trial],
+        earlier: Sequence[Trial],
+        remaining: Mapping[str, str],
+        final: bool,
+    ) -> Iterable[tuple[tuple[str, str], str]]:
+        """All figures by title and series; empty ones where there is nothing to show."""
+        goal, first = self._goal, self._goal.objectives[0]
+        distributions = self._space.distributions
+        shares = [importances(ended, self._space, goal, index) for index in range(len(goal.objectives))]
+        yield ("summary", "trials"), figures.table_figure(ended, goal, self._url_of)
+        yield ("summary", "budget"), figures.budget_figure(remaining)
+        for index, objective in enumerate(goal.objectives):
+            yield ("optimization history", objective.metric), figures.history_figure(ended, goal, index)
+        yield ("Pareto front", "all objectives"), figures.front_figure(ended, goal)
+        yield ("Pareto front", "hypervolume"), figures.hypervolume_figure(ended, goal)
+        yield ("parallel coordinates", first.metric), figures.parallel_figure(ended, goal, distributions)
+        yield ("slices", first.metric), figures.slice_figure(ended, goal, distributions, shares[0])
+        yield ("importances", "parameters"), figures.importance_figure(shares, goal)
+        yield ("timeline", "slots"), figures.timeline_figure([*earlier, *trials], self._clock())
+        if final:
+            yield ("intermediate values", "trials"), self._intermediate(trials)
+
+    def _intermediate(self, trials: Sequence[Trial]) -> str:
+        looked_at = self._goal.pruning_objective
+        if self._histories is None or looked_at is None:
+            return ""
+        ran = [trial for trial in trials if trial.started_at is not None and trial.iteration]
+        shown = thinned(ran, figures.ranking(ran, self._goal), _MOST_CURVES)
+        return figures.intermediate_figure(shown, looked_at, self._histories([trial.task_id for trial in shown]))
+
+    def _point_out_best(self, ended: Sequence[Trial], final: bool) -> None:
+        """Properties, tag, configuration and, at the end, the artifact."""
+        best = best_trial(ended, self._goal)
+        total = "" if self._budget is None else f"/{self._budget}"
+        properties: dict[str, object] = {"trials": f"{len(ended)}{total}"}
         if best is not None:
-            plots[("optimization history", first.metric)] = history_figure(ended, self._goal)
-            plots[("parallel coordinates", first.metric)] = parallel_figure(ended, self._goal)
-        self._task.report(scalars=scalars, plots=plots)
+            properties |= {"best_value": best.value, "best_trial": best.number}
+        if properties != self._properties:
+            self._task.set_properties(**properties)
+            self._properties = properties
+        if best is None:
+            return
+        front = tuple(trial.task_id for trial in pareto_front(ended, self._goal))
+        if (best.task_id, *front) != self._best:
+            self._task.tag_best(front)
+            self._task.set_configuration(best=best_yaml(best, self._goal))
+            self._best = (best.task_id, *front)
+        if final:
+            self._upload(best)
+
+    def _upload(self, best: Trial) -> None:
+        """The file server is no reason to fail: the same text is the task's configuration ``best``."""
+        try:
+            self._task.upload_artifact("best", best_yaml(best, self._goal), "best.yaml")
+        except ServerError as error:
+            self._task.report(log=str(error))

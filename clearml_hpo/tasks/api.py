@@ -53,6 +53,11 @@ class Api:
         """Address of the web pages."""
         return str(Session.get_app_server_host())
 
+    @property
+    def files(self) -> str:
+        """Address of the file server."""
+        return str(Session.get_files_server_host())
+
     def task_url(self, project_id: str, task_id: str) -> str:
         """The page of a task, as the SDK prints it."""
         return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/log"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES
+from clearml import StorageManager
 
+from clearml_hpo.errors import ServerError
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, with_user_properties
+
+BEST_TAG = "best"
 _SCRIPT = """\
 import sys
 from clearml_hpo.cli import main
@@ -25,7 +32,9 @@ class ControllerTask:
         self.project_id = project_id
 
     @classmethod
-    def create(cls, api: Api, *, name: str, project_id: str, study_yaml: str) -> ControllerTask:
+    def create(
+        cls, api: Api, *, name: str, project_id: str, study_yaml: str, properties: Mapping[str, str]
+    ) -> ControllerTask:
         """Creates and starts the task; ``study_yaml`` becomes its configuration ``study``."""
         task_id = api.call(
             "tasks.create",
@@ -35,9 +44,15 @@ class ControllerTask:
             tags=["clearml-hpo"],
             script={"repository": "", "entry_point": "controller.py", "working_dir": ".", "diff": _SCRIPT},
             configuration={"study": {"name": "study", "type": "yaml", "value": study_yaml}},
+            hyperparams=with_user_properties({}, properties),
         )["id"]
         api.call("tasks.started", task=task_id)
         return cls(api, str(task_id), project_id)
+
+    def go_on(self, study_yaml: str) -> None:
+        """Starts an existing task again, with the study as it is now."""
+        self.set_configuration(study=study_yaml)
+        self._api.call("tasks.started", task=self.task_id, force=True)
 
     @property
     def url(self) -> str:
@@ -93,6 +108,45 @@ class ControllerTask:
             replace_hyperparams="none",
             hyperparams=[{"section": USER_PROPERTIES, "name": n, "value": str(v)} for n, v in texts.items()],
         )
+
+    def tag_best(self, task_ids: Iterable[str]) -> None:
+        """Has these trial tasks of the study bear the tag ``best``, and no others: two calls, one for each change."""
+        best = set(task_ids)
+        tagged = {"tags": [BEST_TAG], "hyperparams.properties.study.value": [self.task_id]}
+        found: dict[str, list[str]] = {}
+        for which in (tagged, {"id": sorted(best)}) if best else (tagged,):
+            query = {"only_fields": ["id", "tags"], "search_hidden": True, **which}
+            found |= {task["id"]: task.get("tags") or [] for task in self._api.call("tasks.get_all", **query)["tasks"]}
+        for task_id, tags in found.items():
+            if (task_id in best) != (BEST_TAG in tags):
+                others = [tag for tag in tags if tag != BEST_TAG]
+                self._api.call("tasks.update", task=task_id, tags=others + [BEST_TAG] * (task_id in best))
+
+    def upload_artifact(self, name: str, text: str, file_name: str) -> str:
+        """Puts a small text on the file server as an artifact of the task; returns its address.
+
+        Raises:
+            ServerError: the file server did not take it.
+        """
+        uri = f"{self._api.files}/{self.task_id}/artifacts/{name}/{file_name}"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / file_name
+            path.write_text(text, encoding="utf-8")
+            if not StorageManager.upload_file(str(path), uri):
+                raise ServerError(f"cannot upload {file_name} to {uri}")
+        content = text.encode()
+        artifact = {
+            "key": name,
+            "type": "custom",
+            "mode": "output",
+            "uri": uri,
+            "content_size": len(content),
+            "hash": hashlib.sha256(content).hexdigest(),
+            "timestamp": int(time.time()),
+            "type_data": {"preview": text, "content_type": "text/yaml"},
+        }
+        self._api.call("tasks.add_or_update_artifacts", task=self.task_id, artifacts=[artifact], force=True)
+        return uri
 
     def finish(self, status: str, reason: str = "") -> None:
         """Ends the task: ``status`` is completed, stopped or failed."""

@@ -1,0 +1,13 @@
+"""The best parameters as YAML, for a search space as constants, or for a person."""
+
+from __future__ import annotations
+
+from clearml_hpo.objective import Goal
+from clearml_hpo.spec import dump_params
+from clearml_hpo.trial import Trial
+
+
+def best_yaml(trial: Trial, goal: Goal) -> str:
+    """The parameters under a comment that names the trial and its values."""
+    values = [f"{o.metric} = {value!r}" for o, value in zip(goal.objectives, trial.values, strict=True)]
+    return f"# trial {trial.number} (task {trial.task_id}): {', '.join(values)}\n{dump_params(trial.params)}"

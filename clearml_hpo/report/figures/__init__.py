@@ -1,0 +1,32 @@
+"""Plotly figures of a study, as the JSON that ClearML stores.
+
+Each function returns the JSON text of one figure, or nothing if there is nothing to show. Plotly itself is not needed:
+a figure is plain data.
+
+plot.py         what the figures share: colours, axes, thinning
+history.py      values by trial, intermediate values, hypervolume
+parameters.py   parallel coordinates, slices, importances
+front.py        the Pareto front
+timeline.py     which worker ran what, and when
+tables.py       all trials with links, what is left of the budgets
+"""
+
+from clearml_hpo.report.figures.front import front_figure
+from clearml_hpo.report.figures.history import history_figure, hypervolume_figure, intermediate_figure
+from clearml_hpo.report.figures.parameters import importance_figure, parallel_figure, slice_figure
+from clearml_hpo.report.figures.tables import budget_figure, ranking, table_figure
+from clearml_hpo.report.figures.timeline import timeline_figure
+
+__all__ = [
+    "budget_figure",
+    "front_figure",
+    "history_figure",
+    "hypervolume_figure",
+    "importance_figure",
+    "intermediate_figure",
+    "parallel_figure",
+    "ranking",
+    "slice_figure",
+    "table_figure",
+    "timeline_figure",
+]

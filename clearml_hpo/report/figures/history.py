@@ -1,0 +1,156 @@
+"""Values over the course of a study, and over the course of its trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.report.figures.plot import BEST, COLOURS, MOST_POINTS, completed, describe, evenly, figure, thinned
+from clearml_hpo.report.hypervolume import hypervolume_history
+from clearml_hpo.trial import Trial, TrialState
+
+_MOST_STEPS = 100
+_MOST_OBJECTIVES = 4  # the hypervolume of more takes too long
+
+
+def history_figure(trials: Sequence[Trial], goal: Goal, index: int = 0) -> str:
+    """Values of one objective by trial number, and the best so far; below them the trials without a value."""
+    objective = goal.objectives[index]
+    done = completed(trials)
+    if not done:
+        return ""
+    feasible = [trial for trial in done if trial.is_feasible]
+    broken = [trial for trial in done if not trial.is_feasible]
+    best = sorted(feasible, key=lambda t: _value(t, index), reverse=objective.direction == "maximize")
+    traces = [
+        _points("trial", thinned(feasible, best), index, {"color": COLOURS[TrialState.COMPLETED]}),
+        _best_so_far(feasible, objective, index, last=max(trial.number for trial in trials)),
+    ]
+    if broken:
+        marker = {"symbol": "x-open", "color": COLOURS[TrialState.COMPLETED]}
+        traces.append(_points("breaks a constraint", evenly(broken), index, marker))
+    return figure(
+        [*traces, *_without_value(trials)],
+        title=f"{objective.metric} ({objective.direction})",
+        xaxis={"title": "trial"},
+        yaxis={"title": objective.metric, "domain": [0.14, 1]},
+        yaxis2={"domain": [0, 0.08], "range": [-1, 1], "showticklabels": False, "showgrid": False, "zeroline": False},
+    )
+
+
+def _value(trial: Trial, index: int) -> float:
+    return (trial.final_values or ())[index]
+
+
+def _points(name: str, trials: Sequence[Trial], index: int, marker: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [trial.number for trial in trials],
+        "y": [_value(trial, index) for trial in trials],
+        "text": [describe(trial) for trial in trials],
+        "marker": marker,
+    }
+
+
+def _best_so_far(trials: Sequence[Trial], objective: Objective, index: int, last: int) -> dict[str, Any]:
+    """A step at each trial that was better than all before it."""
+    numbers: list[int] = []
+    values: list[float] = []
+    for trial in trials:
+        if not values or objective.better(_value(trial, index), values[-1]):
+            numbers.append(trial.number)
+            values.append(_value(trial, index))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "best so far",
+        "x": [*numbers, *([last] if numbers else [])],
+        "y": [*values, *values[-1:]],
+        "line": {"shape": "hv", "color": BEST},
+    }
+
+
+def _without_value(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """A row of marks for each end without a value."""
+    without = [trial for trial in trials if trial.final_values is None and not trial.state.is_live]
+    states = [state for state in TrialState if any(trial.state is state for trial in without)]
+    share = max(1, MOST_POINTS // max(1, len(states)))
+    traces = []
+    for state in states:
+        those = evenly([trial for trial in without if trial.state is state], share)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": state.value,
+                "x": [trial.number for trial in those],
+                "y": [0] * len(those),
+                "text": [f"trial {trial.number}: {trial.reason or state.value}"[:200] for trial in those],
+                "yaxis": "y2",
+                "marker": {"symbol": "line-ns-open", "size": 10, "color": COLOURS[state]},
+            }
+        )
+    return traces
+
+
+def hypervolume_figure(trials: Sequence[Trial], goal: Goal) -> str:
+    """The hypervolume that the Pareto front covers, by trial; for two to four objectives."""
+    feasible = [trial for trial in completed(trials) if trial.is_feasible]
+    if not feasible or not 1 < len(goal.objectives) <= _MOST_OBJECTIVES:
+        return ""
+    volumes = hypervolume_history(feasible, goal)
+    rises = [i for i, volume in enumerate(volumes) if i in (0, len(volumes) - 1) or volume > volumes[i - 1]]
+    shown = evenly(rises)
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "hypervolume",
+        "x": [feasible[i].number for i in shown],
+        "y": [volumes[i] for i in shown],
+        "line": {"shape": "hv", "color": BEST},
+    }
+    return figure(
+        [line],
+        title="hypervolume of the Pareto front (1: the best seen of every objective at once)",
+        xaxis={"title": "trial"},
+        yaxis={"title": "hypervolume", "rangemode": "tozero"},
+    )
+
+
+def intermediate_figure(
+    trials: Sequence[Trial], objective: Objective, histories: Mapping[str, Sequence[tuple[int, float]]]
+) -> str:
+    """One line per trial over its iterations, coloured by how it ended; ``histories`` by task."""
+    lines = []
+    named: set[TrialState] = set()
+    for trial in trials:
+        points = [(step, value) for step, value in histories.get(trial.task_id, ()) if math.isfinite(value)]
+        if not points:
+            continue
+        points = evenly(points, _MOST_STEPS)
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers" if len(points) == 1 else "lines",
+                "name": trial.state.value,
+                "legendgroup": trial.state.value,
+                "showlegend": trial.state not in named,
+                "x": [step for step, _ in points],
+                "y": [value for _, value in points],
+                "text": f"trial {trial.number}",
+                "line": {"color": COLOURS[trial.state], "width": 1},
+            }
+        )
+        named.add(trial.state)
+    if not lines:
+        return ""
+    return figure(
+        lines,
+        title=f"{objective.metric} of {len(lines)} trials by iteration",
+        xaxis={"title": "iteration"},
+        yaxis={"title": objective.metric},
+    )

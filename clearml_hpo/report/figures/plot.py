@@ -1,0 +1,79 @@
+"""What the figures share: colours, axes, thinning, a trial in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from clearml_hpo.objective import Goal
+from clearml_hpo.search_space import Distribution, Float, Int, Value, as_text
+from clearml_hpo.trial import Trial, TrialState
+
+Item = TypeVar("Item")
+
+BEST = "#d62728"
+COLOURS = {
+    TrialState.QUEUED: "#d0d0d0",
+    TrialState.RUNNING: "#17becf",
+    TrialState.COMPLETED: "#1f77b4",
+    TrialState.PRUNED: "#9467bd",
+    TrialState.FAILED: "#d62728",
+    TrialState.LOST: "#8c564b",
+    TrialState.NO_OBJECTIVE: "#e377c2",
+    TrialState.NOT_FINITE: "#bcbd22",
+    TrialState.ABORTED: "#ff7f0e",
+    TrialState.STOPPED: "#7f7f7f",
+}
+INACTIVE = "inactive"
+MOST_POINTS = 1_000
+_MOST_PARAMS = 12
+
+
+def figure(data: Sequence[dict[str, Any]], **layout: Any) -> str:
+    """The JSON text of a figure; values that are not finite may not be in it."""
+    return json.dumps({"data": list(data), "layout": layout}, allow_nan=False, separators=(",", ":"))
+
+
+def completed(trials: Sequence[Trial]) -> list[Trial]:
+    """Those with all values."""
+    return [trial for trial in trials if trial.final_values is not None]
+
+
+def evenly(items: Sequence[Item], most: int = MOST_POINTS) -> list[Item]:
+    """At most ``most`` of the items, spread evenly, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    last = len(items) - 1
+    return [items[round(index * last / (most - 1))] for index in range(most)]
+
+
+def thinned(trials: Sequence[Trial], best: Sequence[Trial], most: int = MOST_POINTS) -> list[Trial]:
+    """At most ``most`` trials in their order: a quarter are the first of ``best``, the others spread evenly."""
+    if len(trials) <= most:
+        return list(trials)
+    top = {trial.number for trial in best[: most // 4]}
+    spread = {t.number for t in evenly([trial for trial in trials if trial.number not in top], most - len(top))}
+    return [trial for trial in trials if trial.number in top or trial.number in spread]
+
+
+def aims(goal: Goal) -> str:
+    """``validation/loss (minimize), latency/p95 (minimize)``."""
+    return ", ".join(f"{objective.metric} ({objective.direction})" for objective in goal.objectives)
+
+
+def describe(trial: Trial) -> str:
+    """A trial's number and parameters, for whoever points at it."""
+    lines = [f"{name}={as_text(value)}" for name, value in sorted(trial.params.items())]
+    more = [f"and {len(lines) - _MOST_PARAMS} more"] if len(lines) > _MOST_PARAMS else []
+    return "<br>".join([f"trial {trial.number}", *lines[:_MOST_PARAMS], *more])
+
+
+def is_number(value: Value) -> bool:
+    """Whether it is one for an axis: True is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_log(distribution: Distribution | None) -> bool:
+    """Whether the parameter is drawn by its logarithm."""
+    return isinstance(distribution, (Int, Float)) and distribution.log

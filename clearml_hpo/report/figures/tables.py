@@ -1,0 +1,69 @@
+"""Tables: all trials with links, and what is left of the budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from clearml_hpo.objective import Goal
+from clearml_hpo.report.figures.plot import aims, figure
+from clearml_hpo.search_space import as_text
+from clearml_hpo.trial import Trial, pareto_front
+
+_MOST_ROWS = 500
+
+
+def table_figure(trials: Sequence[Trial], goal: Goal, url_of: Callable[[Trial], str]) -> str:
+    """All trials, the best first, each linked to its task; of very many the best."""
+    if not trials:
+        return ""
+    ranked = ranking(trials, goal)[:_MOST_ROWS]
+    names = sorted({name for trial in ranked for name in trial.params})
+    columns: list[tuple[str, list[str]]] = [
+        ("trial", [f'<a href="{url_of(trial)}">{trial.number}</a>' for trial in ranked]),
+        *((o.metric, [_number(t.values[i : i + 1]) for t in ranked]) for i, o in enumerate(goal.objectives)),
+        ("state", [trial.state.value for trial in ranked]),
+    ]
+    if goal.constraints:
+        columns.append(("constraints", ["kept" if trial.is_feasible else "broken" for trial in ranked]))
+    if any(trial.attempt > 1 for trial in ranked):
+        columns.append(("attempt", [str(trial.attempt) for trial in ranked]))
+    columns.append(("time", ["" if t.duration is None else f"{t.duration:.1f} s" for t in ranked]))
+    columns += [(name, [as_text(t.params.get(name)) for t in ranked]) for name in names]
+    some = f"the first {len(ranked)} of {len(trials)} trials, " if len(ranked) < len(trials) else ""
+    return _table(columns, f"{some}{aims(goal)}")
+
+
+def budget_figure(remaining: Mapping[str, str]) -> str:
+    """What is left of each budget, as it is worded."""
+    return _table([("budget", list(remaining)), ("left", list(remaining.values()))], "budget") if remaining else ""
+
+
+def ranking(trials: Sequence[Trial], goal: Goal) -> list[Trial]:
+    """Completed trials from best to worst, then the others by number.
+
+    With several objectives the Pareto front comes first; beyond that the first objective counts. Trials that break a
+    constraint come after those that keep all.
+    """
+    sign = 1 if goal.objectives[0].direction == "minimize" else -1
+    front = {trial.task_id for trial in pareto_front(trials, goal)}
+
+    def key(trial: Trial) -> tuple[bool, bool, bool, float, int]:
+        values = trial.final_values
+        first = sign * values[0] if values else 0.0
+        return (values is None, not trial.is_feasible, trial.task_id not in front, first, trial.number)
+
+    return sorted(trials, key=key)
+
+
+def _table(columns: Sequence[tuple[str, list[str]]], title: str) -> str:
+    table = {
+        "type": "table",
+        "header": {"values": [name for name, _ in columns]},
+        "cells": {"values": [cells for _, cells in columns]},
+    }
+    return figure([table], title=title)
+
+
+def _number(values: Sequence[float | None]) -> str:
+    """The first of them, if there is one."""
+    return "" if not values or values[0] is None else f"{values[0]:.6g}"

@@ -1,0 +1,79 @@
+"""Which worker ran what, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clearml_hpo.report.figures.plot import COLOURS, figure
+from clearml_hpo.trial import Trial, TrialState
+
+_MOST_BARS = 1_000
+_ROW_PX = 22
+
+
+def timeline_figure(trials: Sequence[Trial], now: float) -> str:
+    """One row for each worker, one bar for each attempt; and how long attempts waited, one row for each queue.
+
+    ``now`` (seconds since the epoch) ends the bars of what still waits or runs. Of a long study the newest attempts.
+    """
+    newest = sorted((t for t in trials if t.started_at or t.queued_at), key=lambda t: t.started_at or t.queued_at or 0)
+    newest = newest[-_MOST_BARS:]
+    ran = [trial for trial in newest if trial.started_at is not None]
+    waited = [trial for trial in newest if trial.queued_at is not None]
+    traces = [_bars("waited", waited, _waiting_row, _wait, now, COLOURS[TrialState.QUEUED], opacity=0.5)]
+    for state in TrialState:
+        those = [trial for trial in ran if trial.state is state]
+        traces.append(_bars(state.value, those, _row, _run, now, COLOURS[state]))
+    traces = [trace for trace in traces if trace["y"]]
+    if not traces:
+        return ""
+    rows = sorted({_row(trial) for trial in ran}, reverse=True) + sorted({_waiting_row(trial) for trial in waited})
+    return figure(
+        traces,
+        title="slots: what ran where, and when",
+        barmode="overlay",
+        xaxis={"type": "date", "title": "UTC"},
+        yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows, "automargin": True},
+        height=160 + _ROW_PX * len(rows),
+    )
+
+
+def _row(trial: Trial) -> str:
+    return trial.worker or "?"
+
+
+def _waiting_row(trial: Trial) -> str:
+    return f"in queue {trial.queue}" if trial.queue else "in the queue"
+
+
+def _run(trial: Trial, now: float) -> tuple[float, float]:
+    return trial.started_at or now, trial.ended_at or now
+
+
+def _wait(trial: Trial, now: float) -> tuple[float, float]:
+    return trial.queued_at or now, trial.started_at or trial.ended_at or now
+
+
+def _bars(
+    name: str,
+    trials: Sequence[Trial],
+    row: Callable[[Trial], str],
+    span: Callable[[Trial, float], tuple[float, float]],
+    now: float,
+    colour: str,
+    opacity: float = 1.0,
+) -> dict[str, Any]:
+    spans = [span(trial, now) for trial in trials]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "y": [row(trial) for trial in trials],
+        "base": [round(start * 1000) for start, _ in spans],
+        "x": [max(0, round((end - start) * 1000)) for start, end in spans],
+        "text": [f"trial {trial.number}" + f", attempt {trial.attempt}" * (trial.attempt > 1) for trial in trials],
+        "textposition": "none",
+        "hovertemplate": "%{text}<br>%{base|%H:%M:%S} to %{x|%H:%M:%S}",
+        "marker": {"color": colour, "opacity": opacity, "line": {"color": "white", "width": 1}},
+    }
