@@ -22,6 +22,7 @@ import psutil
 from clearml_hpo.errors import HeldError, StudyError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import user_properties
+from clearml_hpo.tasks.record import OWNER, own_properties
 from clearml_hpo.tasks.trial_tasks import epoch
 
 LEASE_S = 90.0
@@ -47,9 +48,12 @@ class Requests:
 
 @dataclass(frozen=True)
 class _State:
+    """The controller task; ``foreign`` are names of properties that it has from the task that it is a copy of."""
+
     status: str
     updated_at: float
     properties: Mapping[str, str]
+    foreign: frozenset[str] = frozenset()
 
     @property
     def holder(self) -> str:
@@ -102,6 +106,7 @@ class Hold:
     def on(self, study_id: str) -> Hold:
         """The same hold, now that the study that was created with :meth:`properties` has an id."""
         self._study_id = study_id
+        self._set(**{OWNER: study_id})
         return self
 
     def acquire(self, *, take_over: bool = False, on_note: Callable[[str], None] = lambda text: None) -> None:
@@ -121,7 +126,8 @@ class Hold:
             state = self._read()
         self._since = self._renewed_at = self._clock()
         self._driven_before_s = state.driven_s if state.holder != self.me else self._driven_before_s
-        self._set(holder=self.me, driven_s=f"{self._driven_before_s:.3f}", left_by="", stop="")
+        held = {"holder": self.me, "driven_s": f"{self._driven_before_s:.3f}", "left_by": "", "stop": ""}
+        self._set(**{**dict.fromkeys(state.foreign, ""), **held, OWNER: self._study_id})
         self._wait(_SETTLE_S)
         holder = self._read().holder
         if holder != self.me:
@@ -217,16 +223,18 @@ class Hold:
         tasks = self._api.call(
             "tasks.get_all",
             id=[self._study_id],
-            only_fields=["status", "last_update", "hyperparams.properties"],
+            only_fields=["id", "status", "last_update", "hyperparams.properties"],
             search_hidden=True,
         )["tasks"]
         if not tasks:
             raise StudyError(f"the controller task {self._study_id} was deleted")
         task: Mapping[str, Any] = tasks[0]
+        own = own_properties(task)
         return _State(
             task.get("status", ""),
             epoch(task.get("last_update")) or 0.0,
-            user_properties(task.get("hyperparams") or {}),
+            own,
+            frozenset(user_properties(task.get("hyperparams") or {}).keys() - own.keys()),
         )
 
     def _set(self, **properties: str) -> None:
