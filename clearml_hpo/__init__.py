@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clearml_hpo.controller import OptunaStrategy, StudyOptimizer
+    from clearml_hpo.controller import OptunaStrategy, Study, StudyOptimizer
     from clearml_hpo.errors import ApiError, ClearmlHpoError, InputError
 
 _HOMES = {
@@ -17,10 +17,11 @@ _HOMES = {
     "ClearmlHpoError": "clearml_hpo.errors",
     "InputError": "clearml_hpo.errors",
     "OptunaStrategy": "clearml_hpo.controller",
+    "Study": "clearml_hpo.controller",
     "StudyOptimizer": "clearml_hpo.controller",
 }
 
-__all__ = ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "StudyOptimizer"]
+__all__ = ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "Study", "StudyOptimizer"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,14 @@ PACKAGES = [
 
 
 def test_the_public_names():
-    assert clearml_hpo.__all__ == ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "StudyOptimizer"]
+    assert clearml_hpo.__all__ == [
+        "ApiError",
+        "ClearmlHpoError",
+        "InputError",
+        "OptunaStrategy",
+        "Study",
+        "StudyOptimizer",
+    ]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

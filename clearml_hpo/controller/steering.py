@@ -1,0 +1,72 @@
+"""What people do to a study from outside of its controller."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from clearml_hpo.errors import InputError
+from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.tasks import Api, ControllerTask
+from clearml_hpo.tasks.hold import Hold
+from clearml_hpo.tasks.record import StudyRecord
+from clearml_hpo.trial import Trial, TrialState
+
+WITHOUT_VALUE = (
+    TrialState.FAILED,
+    TrialState.LOST,
+    TrialState.NO_OBJECTIVE,
+    TrialState.NOT_FINITE,
+    TrialState.ABORTED,
+    TrialState.STOPPED,
+)
+"""States of trials that ended without a value, and may be run again."""
+
+_UNDER_WAY = ("queued", "in_progress")
+
+
+@dataclass(frozen=True)
+class Retried:
+    """Trials that are to be run again.
+
+    Attributes:
+        is_driven: whether a controller was asked to; if not, they are run when the study is resumed.
+    """
+
+    trials: tuple[Trial, ...]
+    is_driven: bool
+
+
+def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: bool) -> None:
+    """Ends a study that no controller drives: takes back what waits and, unless ``drain``, aborts what runs."""
+    live = [trial for trial in trials if trial.state.is_live]
+    # First: a controller that resumes the study must know why they were stopped.
+    Hold(api, record.study_id).stopping()
+    executor = QueueExecutor(api, {})
+    waiting = [trial.task_id for trial in live if trial.state is TrialState.QUEUED]
+    executor.withdraw([*waiting, *([record.study_id] if record.status == "queued" else [])])
+    if not drain:
+        executor.abort([t.task_id for t in live if t.state is TrialState.RUNNING], "the study was stopped")
+    if record.status in _UNDER_WAY:
+        ControllerTask(api, record.study_id, record.project_id).finish("stopped", "stopped by a person")
+
+
+def chosen_for_retry(
+    trials: Iterable[Trial], numbers: Collection[int], states: Collection[TrialState]
+) -> tuple[Trial, ...]:
+    """The trials of these numbers, or all, that are in one of ``states``.
+
+    Raises:
+        InputError: there is no trial of some number, or it is in another state.
+    """
+    by_number = {trial.number: trial for trial in trials}
+    for number in numbers:
+        if number not in by_number:
+            there_are = f"they are 0 to {max(by_number)}" if by_number else "it has none yet"
+            raise InputError(f"the study has no trial {number}: {there_are}")
+        if by_number[number].state not in states:
+            allowed = ", ".join(state.value for state in states)
+            raise InputError(
+                f"trial {number} is {by_number[number].state.value}; run again are those that are {allowed}"
+            )
+    return tuple(t for t in by_number.values() if t.state in states and (not numbers or t.number in numbers))
