@@ -16,12 +16,14 @@ from clearml_hpo.study import as_optuna
 from clearml_hpo.trial import Trial
 
 FEWEST_TRIALS = 20  # of fewer, the best tenth is but one
+_MOST_TRIALS = 1_000
 
 
 def importances(trials: Sequence[Trial], space: SearchSpace, goal: Goal, index: int = 0) -> dict[str, float]:
     """Shares of the varying parameters by name, which add up to 1; the largest first.
 
-    A conditional parameter is judged by the trials in which it is active, and counts by their share. Empty if fewer
+    A conditional parameter is judged by the trials in which it is active, and counts by their share. Of thousands of
+    trials every second or third is looked at, which takes a quarter of a second. Empty if fewer
     than ``FEWEST_TRIALS`` trials of the space have a final value, or if nothing matters.
 
     Args:
@@ -30,6 +32,7 @@ def importances(trials: Sequence[Trial], space: SearchSpace, goal: Goal, index: 
     done = [trial for trial in trials if trial.final_values is not None]
     if len(done) < FEWEST_TRIALS:
         return {}
+    done = done[:: -(-len(done) // _MOST_TRIALS)]
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, distribution in space.distributions.items():
         active = [trial for trial in done if name in trial.params and distribution.contains(trial.params[name])]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.objective import Goal
-from clearml_hpo.report.figures.plot import INACTIVE, completed, figure, is_log, is_number, thinned
+from clearml_hpo.report.figures.plot import INACTIVE, completed, figure, is_log, is_number, rounded, thinned
 from clearml_hpo.report.figures.tables import ranking
 from clearml_hpo.search_space import Categorical, Distribution, Value, as_text
 from clearml_hpo.trial import Trial
@@ -29,7 +29,7 @@ def parallel_figure(trials: Sequence[Trial], goal: Goal, distributions: Mapping[
         _dimension(name, [t.params.get(name) for t in shown], distributions.get(name), shown) for name in names
     ]
     values = [
-        {"label": objective.metric, "values": [(trial.final_values or ())[index] for trial in shown]}
+        {"label": objective.metric, "values": rounded((trial.final_values or ())[index] for trial in shown)}
         for index, objective in enumerate(goal.objectives)
     ]
     line = {
@@ -61,11 +61,11 @@ def _dimension(
         place = {text: index for index, text in enumerate(ticks)}
         at = [place[as_text(v) if name in t.params else INACTIVE] for v, t in zip(values, trials, strict=True)]
         return {"label": name, "values": at, "tickvals": list(range(len(ticks))), "ticktext": ticks}
-    numbers = [float(value) for value in active if isinstance(value, (int, float))]
+    numbers = [value for value in active if isinstance(value, (int, float))]
     log = is_log(distribution) and min(numbers) > 0
     scaled = [math.log10(number) for number in numbers] if log else numbers
     if not log and len(active) == len(values):
-        return {"label": name, "values": list(values)}
+        return {"label": name, "values": rounded(numbers)}
     low, high = min(scaled), max(scaled)
     bottom = low - 0.15 * ((high - low) or 1.0)
     ticks_at = _decades(low, high) if log else [low, (low + high) / 2, high]
@@ -74,7 +74,7 @@ def _dimension(
     at_numbers = [next(rest) if name in trial.params else bottom for trial in trials]
     if len(active) < len(values):
         ticks_at, labels = [bottom, *ticks_at], [INACTIVE, *labels]
-    return {"label": name, "values": at_numbers, "tickvals": ticks_at, "ticktext": labels}
+    return {"label": name, "values": rounded(at_numbers), "tickvals": ticks_at, "ticktext": labels}
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from clearml_hpo.objective import Goal
@@ -27,7 +27,7 @@ COLOURS = {
 }
 INACTIVE = "inactive"
 MOST_POINTS = 1_000
-_MOST_PARAMS = 12
+_MOST_PARAMS = 8
 
 
 def figure(data: Sequence[dict[str, Any]], **layout: Any) -> str:
@@ -64,9 +64,18 @@ def aims(goal: Goal) -> str:
 
 def describe(trial: Trial) -> str:
     """A trial's number and parameters, for whoever points at it."""
-    lines = [f"{name}={as_text(value)}" for name, value in sorted(trial.params.items())]
+    lines = [f"{name}={_short(value)}" for name, value in sorted(trial.params.items())]
     more = [f"and {len(lines) - _MOST_PARAMS} more"] if len(lines) > _MOST_PARAMS else []
     return "<br>".join([f"trial {trial.number}", *lines[:_MOST_PARAMS], *more])
+
+
+def _short(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else as_text(value)
+
+
+def rounded(values: Iterable[float]) -> list[float]:
+    """To six digits, which is more than a screen shows; a whole number stays one."""
+    return [value if isinstance(value, int) else float(f"{value:.6g}") for value in values]
 
 
 def is_number(value: Value) -> bool:

@@ -63,7 +63,7 @@ def test_plotly_takes_every_figure(goal, count):
 
 def test_figures_of_thousands_of_trials_stay_small():
     for goal in (LOSS, TWO):
-        for text in all_figures(goal, study(4_000, len(goal.objectives))):
+        for text in all_figures(goal, study(2_500, len(goal.objectives))):
             assert len(text) < 300_000, text[-400:]
 
 
