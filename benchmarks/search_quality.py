@@ -54,7 +54,7 @@ class Run:
 
     Attributes:
         values: by trial number; None where the trial was a duplicate that did not run.
-        ask_s: seconds that the n-th trial's point took.
+        ask_s: processor seconds that the n-th trial's point took.
     """
 
     problem: str
@@ -130,16 +130,16 @@ class _Stock:
 def search(
     side: Side, value_of: Callable[[Params], float], durations: Iterator[float], trials: int
 ) -> Iterator[tuple[int, float | None, float]]:
-    """Runs ``trials`` trials, ``WORKERS`` at a time; yields number, value and seconds of each ask, as they start."""
+    """Runs ``trials`` trials, ``WORKERS`` at a time; yields number, value and the ask's processor seconds, as they start."""
     running: list[tuple[float, int, float]] = []  # when it ends, number, value
     now = 0.0
     for number, duration in zip(range(trials), durations, strict=False):
         if len(running) == WORKERS:
             now, ended, value = heapq.heappop(running)
             side.tell(ended, value)
-        asked_at = time.perf_counter()
+        asked_at = time.process_time()
         params = side.ask(number)
-        ask_s = time.perf_counter() - asked_at
+        ask_s = time.process_time() - asked_at
         if params is None:
             yield number, None, ask_s
             continue

@@ -1,0 +1,141 @@
+"""The search-quality benchmark: its problems, its simulated workers, its command and the keys of its JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import search_quality
+from benchmarks.search_problems import PROBLEMS, Problem
+from benchmarks.search_quality import WORKERS, Run, run, search, summarise
+from clearml_hpo.search_space import Categorical, Int, SearchSpace
+
+ROOT = Path(__file__).resolve().parents[3]
+
+MINIMA = {
+    "hartmann6": {f"x{i}": x for i, x in enumerate((0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573))},
+    "branin": {"x": math.pi, "y": 2.275},
+    "mixed": {"rate": 10**-2.15, "depth": 8, "subsample": 0.7, "kind": "a", "flag": True},
+    "branches": {"model": "boosting", "rate": 10**-1.7, "depth": 5, "subsample": 0.75},
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_known_optimum_is_one(name):
+    problem = PROBLEMS[name]
+    generator = random.Random(1)
+    values = [problem.value(problem.space.draw(generator)) for _ in range(5 if problem.optimum is None else 2000)]
+    assert all(map(math.isfinite, values))
+    if problem.optimum is not None:
+        assert problem.space.contains(MINIMA[name])
+        assert problem.value(MINIMA[name]) == pytest.approx(problem.optimum, abs=1e-5)
+        assert min(values) > problem.optimum
+
+
+class Watched:
+    """A side that notes how many trials run."""
+
+    def __init__(self):
+        self.running, self.most, self.told = set(), 0, []
+
+    def ask(self, number):
+        if number == 5:
+            return None
+        self.running.add(number)
+        self.most = max(self.most, len(self.running))
+        return {"x": number}
+
+    def tell(self, number, value):
+        self.running.remove(number)
+        self.told.append((number, value))
+
+
+def test_eight_run_at_once_and_end_by_their_durations():
+    side = Watched()
+    durations = iter([9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 0.5, *[50.0] * 20])
+    rows = list(search(side, lambda params: float(params["x"]), durations, 12))
+    assert side.most == WORKERS == 8
+    assert [number for number, _ in side.told] == [1, 9, 2]
+    assert [value for _, value, _ in rows] == [0, 1, 2, 3, 4, None, 6, 7, 8, 9, 10, 11]
+
+
+FEW_POINTS = Problem(
+    SearchSpace({"a": Int(1, 4), "b": Categorical(("x", "y", "z"))}), lambda p: p["a"] + len(p["b"]), optimum=2.0
+)
+
+
+@pytest.fixture
+def few_points(monkeypatch):
+    monkeypatch.setitem(search_quality.PROBLEMS, "few_points", FEW_POINTS)
+
+
+@pytest.mark.usefixtures("few_points")
+def test_the_stock_side_spends_trials_on_duplicates_and_ours_does_not():
+    assert run(("few_points", "stock", 0, 12)).values.count(None) > 0
+    for sampler in ("tpe", "random", "brute_force"):
+        assert run(("few_points", sampler, 0, 12)).values.count(None) == 0
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "stock", "random", "gp"])
+def test_a_seed_repeats_a_search_and_a_short_one_is_the_beginning_of_a_long_one(sampler):
+    if sampler == "gp":
+        pytest.importorskip("torch")
+    first, again, short = (run(("branches", sampler, 3, trials)).values for trials in (30, 30, 20))
+    assert first == again and first[:20] == short
+    assert run(("branches", sampler, 4, 30)).values != first
+
+
+@pytest.mark.usefixtures("few_points")
+def test_regret_is_of_the_best_value_so_far_and_the_interval_holds_the_median():
+    runs = [Run("few_points", "random", seed, (5.0 + seed, None, 3.0 + seed), (0.1,) * 3) for seed in range(9)]
+    regret = summarise(runs, [1, 3])["few_points"]["regret"]
+    assert regret["1"]["random"]["median"] == 5.0 - 2.0 + 4
+    assert regret["3"]["random"]["median"] == 3.0 - 2.0 + 4
+    assert regret["3"]["random"]["low"] < 5.0 < regret["3"]["random"]["high"]
+    assert (regret["1"]["random"]["wasted"], regret["3"]["random"]["wasted"]) == (0.0, 1.0)
+    assert set(regret["3"]) == {"random"}
+
+
+def command(*options):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.search_quality", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_command_prints_json_and_goes_on_from_what_it_kept(tmp_path):
+    small = ["--only", "branches", "--only", "gbm_diabetes", "--trials", "9", "12", "--seeds", "2"]
+    kept = ["--runs", str(tmp_path / "runs.jsonl")]
+    done = command(*small, *kept)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["benchmark"], result["trials"], result["seeds"], result["workers"]) == (
+        "search_quality",
+        [9, 12],
+        2,
+        8,
+    )
+    assert {"versions", "machine", "measured_at"} <= set(result)
+    problems = result["problems"]
+    assert list(problems) == ["branches", "gbm_diabetes"]
+    assert problems["gbm_diabetes"]["known"] is False
+    for problem in problems.values():
+        for budget in ("9", "12"):
+            sides = problem["regret"][budget]
+            assert {"auto", "tpe", "stock", "random"} <= set(sides)
+            assert all(0 <= side["low"] <= side["median"] <= side["high"] for side in sides.values())
+            assert {side["seeds"] for side in sides.values()} == {2}
+            assert sides["auto"]["sampler"] in ("tpe", "gp")
+    searches = len((tmp_path / "runs.jsonl").read_text().splitlines())
+    again = command(*small, *kept)
+    assert json.loads(again.stdout)["problems"] == problems
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == searches
