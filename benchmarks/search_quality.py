@@ -130,7 +130,7 @@ class _Stock:
 def search(
     side: Side, value_of: Callable[[Params], float], durations: Iterator[float], trials: int
 ) -> Iterator[tuple[int, float | None, float]]:
-    """Runs ``trials`` trials, ``WORKERS`` at a time; yields number, value and the ask's processor seconds, as they start."""
+    """Runs trials, ``WORKERS`` at a time; yields number, value and the ask's processor seconds as they start."""
     running: list[tuple[float, int, float]] = []  # when it ends, number, value
     now = 0.0
     for number, duration in zip(range(trials), durations, strict=False):
