@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,10 @@ Condition: TypeAlias = Mapping[str, tuple[Value, ...]]
 """What other parameters must be, all of them; one is met by any of its values."""
 
 DEFAULT_SECTION = "General"
+
+_HYDRA = "Hydra/"
+_HYDRA_WORDS = ("null", "true", "false", "nan", "inf")
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 
 
 @dataclass(frozen=True)
@@ -364,7 +369,7 @@ class SearchSpace:
 
         What is missing or cannot be read is left as it was found, so that :meth:`contains` says no.
         """
-        read = {name: _parsed(d, texts[name]) for name, d in self.distributions.items() if name in texts}
+        read = {name: _parsed(name, d, texts[name]) for name, d in self.distributions.items() if name in texts}
         return self._walk(lambda step, _: step.taken(read))
 
     def points(self, limit: int) -> Iterator[dict[str, Value]]:
@@ -528,6 +533,30 @@ def as_text(value: Value) -> str:
     return "" if value is None else str(value)
 
 
+def text_of(name: str, value: Value) -> str:
+    """The text of a hyperparameter; in the section Hydra, which reads the types from it, as Hydra writes it."""
+    if not name.startswith(_HYDRA):
+        return as_text(value)
+    if value is None:
+        return "null"
+    if not isinstance(value, str) or (_PLAIN.fullmatch(value) and value.lower() not in _HYDRA_WORDS):
+        return str(value)
+    # Backslashes count as such only before a quote, the closing one included.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), value)
+    return f"'{escaped}'"
+
+
+def _from_hydra(text: str) -> str:
+    """The text that :func:`as_text` gives for what :func:`text_of` wrote."""
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    if text == "null":
+        return ""
+    if len(text) < 2 or not text[0] == text[-1] == "'":
+        return text
+    return re.sub(r"(\\*)('|$)", lambda found: found[1][: len(found[1]) // 2] + found[2], text[1:-1])
+
+
 def _is_same(one: object, other: object) -> bool:
     """Equal, and of one type: 1 is neither True nor 1.0."""
     return type(one) is type(other) and one == other
@@ -544,9 +573,9 @@ def _holds(constraint: Expression, values: Params) -> bool:
         return False
 
 
-def _parsed(distribution: Distribution, text: str) -> Value:
+def _parsed(name: str, distribution: Distribution, text: str) -> Value:
     try:
-        return distribution.parse(text)
+        return distribution.parse(_from_hydra(text) if name.startswith(_HYDRA) else text)
     except ValueError:
         return text
 

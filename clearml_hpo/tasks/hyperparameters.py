@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from clearml_hpo.search_space import Params, as_text
+from clearml_hpo.search_space import Params, Value, text_of
 
 Nested: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 
@@ -31,13 +31,51 @@ def user_properties(nested: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> di
 
 
 def with_values(nested: Mapping[str, Mapping[str, Mapping[str, Any]]], params: Params) -> Nested:
-    """A copy of ``nested`` in which ``params`` (``section/name``) have new values; types stay as they are."""
+    """A copy of ``nested`` in which ``params`` (``section/name``) have new values.
+
+    Types stay as they are; an entry that has none, such as one whose default is None, is given the value's: the SDK
+    casts by it.
+    """
     copy: Nested = {section: {n: dict(e) for n, e in entries.items()} for section, entries in nested.items()}
     for full_name, value in params.items():
         section, _, name = full_name.partition("/")
         entry = copy.setdefault(section, {}).setdefault(name, {"section": section, "name": name})
-        entry["value"] = as_text(value)
+        entry["value"] = text_of(full_name, value)
+        if not entry.get("type") and value is not None:
+            entry["type"] = type(value).__name__
     return copy
+
+
+def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
+    """What the training script gets for ``value`` where the template holds ``entry``, as clearml 2.1 casts it.
+
+    Raises:
+        ValueError: the script would keep its default, or end at once.
+    """
+    kind = entry.get("type") or ""
+    if entry.get("section") == "Hydra":
+        return value  # its text is read without regard to the type
+    if kind == "str":
+        return text_of("", value)
+    if value is None:
+        return _none_arrives_as(kind, entry)
+    if kind == "bool" and not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    if kind == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"{value!r} is no whole number")
+    if kind == "float":
+        if isinstance(value, (bool, str)):
+            raise ValueError(f"{value!r} is no number")
+        return float(value)
+    return value if kind or value != "" else None
+
+
+def _none_arrives_as(kind: str, entry: Mapping[str, Any]) -> Value:
+    if kind == "bool":
+        return False
+    if entry.get("section") == "Args" and kind and entry.get("value"):
+        raise ValueError("the parser of the script's arguments takes no empty text")
+    return None
 
 
 def with_user_properties(
