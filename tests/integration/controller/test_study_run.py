@@ -72,7 +72,7 @@ def test_the_controller_task_has_plots_table_and_best_parameters(study_file, api
     assert "General/x" in task["configuration"]["best"]["value"]
     assert "study: quadratic" in task["configuration"]["study"]["value"]
     plots = api.call("events.get_task_plots", task=task["id"], iters=1, no_scroll=True)["plots"]
-    assert {plot["metric"] for plot in plots} == {"summary", "optimization history", "parallel coordinates"}
+    assert {plot["metric"] for plot in plots} >= {"summary", "optimization history", "parallel coordinates"}
 
 
 def templates(api, path):
@@ -258,7 +258,7 @@ def test_a_baseline_whose_objective_is_nan_is_no_fault_of_the_file(study_file, a
 
     with PlayedAgent(diverges, queue=queue, connects=CONNECTS):
         outcome = run(study_file, api)
-    assert outcome.trials[0].state is TrialState.NO_OBJECTIVE
+    assert outcome.trials[0].state is TrialState.NOT_FINITE
     assert outcome.status == "completed" and len(outcome.trials) == 6
 
 
@@ -266,7 +266,7 @@ def test_the_time_budget_counts_while_the_first_run_waits(study_file, api, queue
     outcome = run(study_file, api, overrides=["budget.time=1"])
     assert outcome.status == "failed" and "time budget" in outcome.reason
     (trial,) = outcome.trials
-    assert trial.state is TrialState.ABORTED
+    assert trial.state is TrialState.STOPPED
     entries = [q["entries"] for q in api.call("queues.get_all", name=f"^{queue}$")["queues"]]
     assert entries == [[]]
 
