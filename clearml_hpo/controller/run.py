@@ -156,6 +156,8 @@ class StudyRun:
         trial = first.take_up(self._opened.records) or Trial(0, {}, first.start(), queue=queue, queued_at=time.time())
         try:
             registered = self._wait_for(first, trial)
+        except HeldError:
+            raise  # the run is another controller's now
         except Exception:
             with suppress(ClearmlHpoError):
                 first.cancel(trial.task_id)

@@ -33,7 +33,7 @@ def test_a_finished_study_is_said_to_be_so_and_not_run_again(study_file, api, ag
     ran = len(agent.ran)
     view = Listener()
     again = run(study_file, api, view=view)
-    assert again.status == "completed" and again.best == first.best
+    assert again.status == "completed" and again.best.task_id == first.best.task_id
     assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
     assert len(agent.ran) == ran and len(controllers(api, first)) == 1
     assert any("is finished" in note and "--new" in note for note in view.notes)

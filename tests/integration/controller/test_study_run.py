@@ -98,7 +98,7 @@ def test_a_template_by_id_and_by_name(study_file, api, agent):
     name = api.call("tasks.get_by_id", task=task_id)["task"]["name"]
     for way in (f"task: {task_id}", f"project: {spec.project}\n  name: '{name}'"):
         study_file.write_text(text.replace("script: train.py", way))
-        again = run(study_file, api, overrides=["budget.trials=3"])
+        again = run(study_file, api, overrides=["budget.trials=3"], new=True)
         assert [trial.state for trial in again.trials] == [TrialState.COMPLETED] * 3
 
 
