@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.objective import Goal
-from clearml_hpo.report.figures.plot import INACTIVE, completed, figure, is_log, is_number, rounded, thinned
+from clearml_hpo.report.figures.plot import (
+    INACTIVE,
+    completed,
+    figure,
+    is_log,
+    is_number,
+    rounded,
+    short_names,
+    thinned,
+)
 from clearml_hpo.report.figures.tables import ranking
 from clearml_hpo.search_space import Categorical, Distribution, Value, as_text
 from clearml_hpo.trial import Trial
@@ -28,6 +37,8 @@ def parallel_figure(trials: Sequence[Trial], goal: Goal, distributions: Mapping[
     dimensions = [
         _dimension(name, [t.params.get(name) for t in shown], distributions.get(name), shown) for name in names
     ]
+    labels = short_names(names)
+    dimensions = [{**dimension, "label": labels[dimension["label"]]} for dimension in dimensions]
     values = [
         {"label": objective.metric, "values": rounded((trial.final_values or ())[index] for trial in shown)}
         for index, objective in enumerate(goal.objectives)
@@ -97,6 +108,7 @@ def slice_figure(
     shown = thinned(done, ranking(done, goal), _SLICE_POINTS)
     columns = min(_COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
+    labels = short_names(names)
     traces, axes = [], {}
     for index, name in enumerate(names, start=1):
         suffix = "" if index == 1 else str(index)
@@ -104,7 +116,7 @@ def slice_figure(
         values = [trial.params[name] for trial in active]
         as_numbers = all(map(is_number, values)) and not isinstance(distributions.get(name), Categorical)
         kind = "category" if not as_numbers else "log" if is_log(distributions.get(name)) else "linear"
-        axes[f"xaxis{suffix}"] = {"title": name.rpartition("/")[2], "type": kind}
+        axes[f"xaxis{suffix}"] = {"title": labels[name], "type": kind}
         axes[f"yaxis{suffix}"] = {"title": goal.objectives[0].metric} if index % columns == 1 or columns == 1 else {}
         traces.append(
             {
@@ -139,6 +151,7 @@ def importance_figure(importances: Sequence[Mapping[str, float]], goal: Goal) ->
     if not named:
         return ""
     names = sorted(named[0][1], key=lambda name: named[0][1][name])[-_MOST_AXES:]
+    labels = short_names(names)
     return figure(
         [
             {
@@ -146,7 +159,7 @@ def importance_figure(importances: Sequence[Mapping[str, float]], goal: Goal) ->
                 "orientation": "h",
                 "name": metric,
                 "x": [round(shares.get(name, 0.0), 4) for name in names],
-                "y": names,
+                "y": [labels[name] for name in names],
             }
             for metric, shares in named
         ],

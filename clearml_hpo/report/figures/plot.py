@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from clearml_hpo.objective import Goal
@@ -32,7 +33,14 @@ _MOST_PARAMS = 8
 
 def figure(data: Sequence[dict[str, Any]], **layout: Any) -> str:
     """The JSON text of a figure; values that are not finite may not be in it."""
-    return json.dumps({"data": list(data), "layout": layout}, allow_nan=False, separators=(",", ":"))
+    drawn = {"data": list(data), "layout": _titled(layout)}
+    return json.dumps(drawn, allow_nan=False, separators=(",", ":"))
+
+
+def _titled(layout: Mapping[str, Any]) -> dict[str, Any]:
+    """The layout with its titles, and those of its axes, as Plotly wants them: newer ones leave out a bare text."""
+    titled = {key: _titled(value) if isinstance(value, Mapping) else value for key, value in layout.items()}
+    return {**titled, "title": {"text": layout["title"]}} if isinstance(layout.get("title"), str) else titled
 
 
 def completed(trials: Sequence[Trial]) -> list[Trial]:
@@ -64,13 +72,21 @@ def aims(goal: Goal) -> str:
 
 def describe(trial: Trial) -> str:
     """A trial's number and parameters, for whoever points at it."""
-    lines = [f"{name}={_short(value)}" for name, value in sorted(trial.params.items())]
+    lines = [f"{name}={short(value)}" for name, value in sorted(trial.params.items())]
     more = [f"and {len(lines) - _MOST_PARAMS} more"] if len(lines) > _MOST_PARAMS else []
     return "<br>".join([f"trial {trial.number}", *lines[:_MOST_PARAMS], *more])
 
 
-def _short(value: Value) -> str:
+def short(value: Value) -> str:
+    """A parameter's value, numbers to four digits."""
     return f"{value:.4g}" if isinstance(value, float) else as_text(value)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Names without their section, where that is not ambiguous."""
+    last = {name: name.rpartition("/")[2] for name in names}
+    ambiguous = [short for short, times in Counter(last.values()).items() if times > 1]
+    return {name: name if short in ambiguous else short for name, short in last.items()}
 
 
 def rounded(values: Iterable[float]) -> list[float]:

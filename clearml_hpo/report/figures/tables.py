@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from clearml_hpo.objective import Goal
-from clearml_hpo.report.figures.plot import aims, figure
-from clearml_hpo.search_space import as_text
+from clearml_hpo.report.figures.plot import aims, figure, short, short_names
 from clearml_hpo.trial import Trial, pareto_front
 
 _MOST_ROWS = 500
@@ -28,7 +27,8 @@ def table_figure(trials: Sequence[Trial], goal: Goal, url_of: Callable[[Trial], 
     if any(trial.attempt > 1 for trial in ranked):
         columns.append(("attempt", [str(trial.attempt) for trial in ranked]))
     columns.append(("time", ["" if t.duration is None else f"{t.duration:.1f} s" for t in ranked]))
-    columns += [(name, [as_text(t.params.get(name)) for t in ranked]) for name in names]
+    for name, title in short_names(names).items():
+        columns.append((title, [short(t.params.get(name)) for t in ranked]))
     some = f"the first {len(ranked)} of {len(trials)} trials, " if len(ranked) < len(trials) else ""
     return _table(columns, f"{some}{aims(goal)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from clearml_hpo.report.figures.plot import COLOURS, figure
@@ -10,6 +11,7 @@ from clearml_hpo.trial import Trial, TrialState
 
 _MOST_BARS = 1_000
 _ROW_PX = 22
+_LOWEST_PX = 360  # for the legend
 
 
 def timeline_figure(trials: Sequence[Trial], now: float) -> str:
@@ -35,7 +37,7 @@ def timeline_figure(trials: Sequence[Trial], now: float) -> str:
         barmode="overlay",
         xaxis={"type": "date", "title": "UTC"},
         yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows, "automargin": True},
-        height=160 + _ROW_PX * len(rows),
+        height=max(_LOWEST_PX, 160 + _ROW_PX * len(rows)),
     )
 
 
@@ -70,10 +72,14 @@ def _bars(
         "orientation": "h",
         "name": name,
         "y": [row(trial) for trial in trials],
-        "base": [round(start * 1000) for start, _ in spans],
+        "base": [_utc(start) for start, _ in spans],
         "x": [max(0, round((end - start) * 1000)) for start, end in spans],
         "text": [f"trial {trial.number}" + f", attempt {trial.attempt}" * (trial.attempt > 1) for trial in trials],
         "textposition": "none",
         "hovertemplate": "%{text}<br>%{base|%H:%M:%S} to %{x|%H:%M:%S}",
         "marker": {"color": colour, "opacity": opacity, "line": {"color": "white", "width": 1}},
     }
+
+
+def _utc(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -12,7 +12,7 @@ from clearml_hpo.importances import importances
 from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.report import figures
 from clearml_hpo.report.figures import history_figure, parallel_figure, ranking, slice_figure, table_figure
-from clearml_hpo.report.figures.plot import thinned
+from clearml_hpo.report.figures.plot import short_names, thinned
 from clearml_hpo.report.hypervolume import hypervolume_history
 from clearml_hpo.trial import TrialState
 
@@ -95,13 +95,13 @@ def test_history_shows_every_trial_and_the_best_so_far_as_steps():
 
 def test_the_table_links_every_trial():
     table = json.loads(table_figure(TRIALS, LOSS, lambda t: f"http://x/{t.task_id}"))["data"][0]
-    assert table["header"]["values"] == ["trial", "validation/loss", "state", "time", "General/x"]
+    assert table["header"]["values"] == ["trial", "validation/loss", "state", "time", "x"]
     assert table["cells"]["values"][0][0] == '<a href="http://x/task-1">1</a>'
 
 
 def test_the_table_shows_constraints_attempts_and_all_objectives_where_there_are_some():
     header = json.loads(table_figure([trial(0, 0.5, attempt=2)], BOUND, lambda t: ""))["data"][0]["header"]["values"]
-    assert header == ["trial", "validation/loss", "state", "constraints", "attempt", "time", "General/x"]
+    assert header == ["trial", "validation/loss", "state", "constraints", "attempt", "time", "x"]
     header = json.loads(table_figure([trial(0, (0.5, 1.0))], TWO, lambda t: ""))["data"][0]["header"]["values"]
     assert header[:4] == ["trial", "validation/loss", "speed/rows/s", "state"]
 
@@ -119,19 +119,19 @@ def test_parallel_axes_are_as_the_search_space_has_them():
         {"General/rate": 1e-2, "General/booster": "linear", "General/depth": 8},
     ]
     axes = parallel_axes([trial(n, 0.5 - n / 10, params=params) for n, params in enumerate(points)])
-    assert axes["General/rate"]["values"] == pytest.approx([-4, -2])
-    assert axes["General/rate"]["ticktext"] == ["0.0001", "0.001", "0.01"]
-    assert (axes["General/booster"]["values"], axes["General/booster"]["ticktext"]) == ([0, 1], ["tree", "linear"])
-    leaves = axes["General/leaves"]
+    assert axes["rate"]["values"] == pytest.approx([-4, -2])
+    assert axes["rate"]["ticktext"] == ["0.0001", "0.001", "0.01"]
+    assert (axes["booster"]["values"], axes["booster"]["ticktext"]) == ([0, 1], ["tree", "linear"])
+    leaves = axes["leaves"]
     assert leaves["values"][0] == pytest.approx(2) and leaves["values"][1] == leaves["tickvals"][0] < 2
     assert leaves["ticktext"][0] == "inactive"
-    assert axes["General/depth"] == {"label": "General/depth", "values": [3, 8]}
+    assert axes["depth"] == {"label": "depth", "values": [3, 8]}
     assert axes["validation/loss"]["values"] == [0.5, 0.4]
 
 
 def test_parallel_axes_of_texts_that_no_space_describes():
     axes = parallel_axes([trial(0, 0.5, params={"a/b": "z"}), trial(1, 0.4, params={"a/b": None})])
-    assert (axes["a/b"]["values"], axes["a/b"]["ticktext"]) == ([1, 0], ["", "z"])
+    assert (axes["b"]["values"], axes["b"]["ticktext"]) == ([1, 0], ["", "z"])
 
 
 def test_slices_have_the_most_important_parameter_first_and_only_trials_in_which_it_is_active():
@@ -140,7 +140,9 @@ def test_slices_have_the_most_important_parameter_first_and_only_trials_in_which
     assert [trace["name"] for trace in drawn["data"]][:2] == ["General/leaves", "General/rate"]
     active = [t for t in trials if t.final_values and "General/leaves" in t.params]
     assert drawn["data"][0]["x"] == [t.params["General/leaves"] for t in active]
-    kinds = {layout["title"]: layout["type"] for key, layout in drawn["layout"].items() if key.startswith("xaxis")}
+    kinds = {
+        layout["title"]["text"]: layout["type"] for key, layout in drawn["layout"].items() if key.startswith("xaxis")
+    }
     assert kinds == {"leaves": "log", "rate": "log", "x": "linear", "depth": "linear", "booster": "category"}
 
 
@@ -172,10 +174,14 @@ def test_the_timeline_has_a_row_per_worker_and_one_per_queue():
     ]
     drawn = traces(figures.timeline_figure(trials, now=10.0))
     bars = {name: list(zip(t["y"], t["base"], t["x"], strict=True)) for name, t in drawn.items()}
+
+    def at(second):
+        return f"1970-01-01 00:00:0{second}.000"
+
     assert bars == {
-        "waited": [("in queue gpu", 1000, 2000), ("in queue gpu", 2000, 2000), ("in queue gpu", 5000, 5000)],
-        "completed": [("a", 3000, 5000)],
-        "running": [("b", 4000, 6000)],
+        "waited": [("in queue gpu", at(1), 2000), ("in queue gpu", at(2), 2000), ("in queue gpu", at(5), 5000)],
+        "completed": [("a", at(3), 5000)],
+        "running": [("b", at(4), 6000)],
     }
     assert drawn["completed"]["text"] == ["trial 0, attempt 2"]
 
@@ -234,3 +240,11 @@ def test_thinning_keeps_the_best_and_the_order():
     kept = [t.number for t in thinned(trials, ranking(trials, LOSS), 100)]
     assert kept == sorted(kept) and len(kept) == 100
     assert set(range(975, 1_000)) <= set(kept) and 0 in kept
+
+
+def test_names_are_short_where_that_is_clear():
+    assert short_names(["General/x", "Args/x", "Args/y"]) == {
+        "General/x": "General/x",
+        "Args/x": "Args/x",
+        "Args/y": "y",
+    }
