@@ -5,22 +5,24 @@ from __future__ import annotations
 import html
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clearml_hpo.budget import Spent
 from clearml_hpo.controller.rows import TIMES, columns_of, rows_of, to_csv
 from clearml_hpo.controller.steering import WITHOUT_VALUE, Retried, chosen_for_retry, end_study
 from clearml_hpo.errors import InputError
 from clearml_hpo.objective import Goal
 from clearml_hpo.report import study_result
 from clearml_hpo.scheduler.endings import ending_of
+from clearml_hpo.scheduler.ledger import Ledger
 from clearml_hpo.search_space import as_text
 from clearml_hpo.spec import StudyFile, dump_params, parse_study
 from clearml_hpo.tasks import Api, ControllerTask
-from clearml_hpo.tasks.hold import Hold, stopping_since
+from clearml_hpo.tasks.hold import Hold, driven_s, stopping_since
 from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
 from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
 
@@ -107,6 +109,11 @@ class Study:
         return parse_study(self.record.study_yaml, f"study {self.study_id}")
 
     @property
+    def driven_s(self) -> float:
+        """Seconds that controllers drove it, until its last sign of life."""
+        return driven_s(self.record.properties, self.record.updated_at or 0.0)
+
+    @property
     def goal(self) -> Goal:
         """The objectives, and the constraints on metrics."""
         return self.file.goal
@@ -150,14 +157,35 @@ class Study:
         """The completed, feasible trials that no other one beats in all objectives."""
         return pareto_front(self.trials, self.goal)
 
+    def spent(self) -> Spent:
+        """What it has used of its budgets, ``file.budget``, until its last sign of life."""
+        now = self.record.updated_at or 0.0
+        ledger = Ledger(self.goal, self.record.started_at or now)
+        for attempt in self.earlier_attempts:
+            ledger.ended(attempt, attempt.duration or 0.0)
+        ended = [trial for trial in self.trials if not trial.state.is_live]
+        for trial in sorted(ended, key=lambda trial: trial.ended_at or 0.0):
+            ledger.ended(trial, trial.duration or 0.0)
+            ledger.decided(trial, trial.ended_at or now)
+        running = [(t, now - t.started_at) for t in self.trials if t.state is TrialState.RUNNING and t.started_at]
+        return ledger.spent(now, now - self.driven_s, lambda: running)
+
     def url_of(self, trial: Trial) -> str:
         """The page of a trial's task."""
         return self._api.task_url(self.record.project_id, trial.task_id)
 
-    def rows(self, *, attempts: bool = False) -> Sequence[Mapping[str, Any]]:
-        """A flat mapping for each trial, all of the same keys; see :meth:`trials_dataframe`."""
-        trials = sorted([*self.trials, *self.earlier_attempts], key=lambda t: (t.number, t.attempt))
-        return rows_of(trials if attempts else self.trials, self.goal, self._params, self.url_of)
+    @property
+    def columns(self) -> Sequence[str]:
+        """The keys of :meth:`rows`, in their order; see :meth:`trials_dataframe`."""
+        return columns_of(self.goal, self._params)
+
+    def rows(self, trials: Iterable[Trial] | None = None, *, attempts: bool = False) -> Sequence[Mapping[str, Any]]:
+        """A flat mapping for each of ``trials`` (default: all), and with ``attempts`` for their earlier attempts."""
+        chosen = [*(self.trials if trials is None else trials)]
+        if attempts:
+            earlier = {trial.number: [t for t in self.earlier_attempts if t.number == trial.number] for trial in chosen}
+            chosen = [attempt for trial in chosen for attempt in (*earlier[trial.number], trial)]
+        return rows_of(chosen, self.goal, self._params, self.url_of)
 
     def trials_dataframe(self, *, attempts: bool = False) -> pandas.DataFrame:
         """The trials as a pandas data frame, one a row.
@@ -176,8 +204,8 @@ class Study:
             import pandas
         except ImportError:
             raise ImportError("trials_dataframe needs pandas: pip install 'clearml-hpo[pandas]'") from None
-        columns = columns_of(self.goal, self._params)
-        frame: pandas.DataFrame = pandas.DataFrame.from_records([*self.rows(attempts=attempts)], columns=columns)
+        rows = [*self.rows(attempts=attempts)]
+        frame: pandas.DataFrame = pandas.DataFrame.from_records(rows, columns=[*self.columns])
         for column in TIMES:
             frame[column] = pandas.to_datetime(frame[column], utc=True, format="ISO8601")
         return frame
@@ -194,7 +222,7 @@ class Study:
         """
         kind = target if target in _FORMATS else Path(target).suffix.lower().removeprefix(".").replace("yml", "yaml")
         if kind == "csv":
-            text = to_csv(self.rows(), columns_of(self.goal, self._params))
+            text = to_csv(self.rows(), self.columns)
         elif kind == "json":
             text = json.dumps(self._result(), indent=2) + "\n"
         elif kind == "yaml":
@@ -219,7 +247,7 @@ class Study:
             status=self.record.status,
             reason=self.record.reason,
             api_calls={},
-            wall_s=self.record.driven_s,
+            wall_s=self.driven_s,
         )
 
     @property

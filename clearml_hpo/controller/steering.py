@@ -41,7 +41,7 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
     """Ends a study that no controller drives: takes back what waits and, unless ``drain``, aborts what runs."""
     live = [trial for trial in trials if trial.state.is_live]
     # First: a controller that resumes the study must know why they were stopped.
-    Hold(api, record.study_id).stopping()
+    Hold(api, record.study_id).clear()
     executor = QueueExecutor(api, {})
     waiting = [trial.task_id for trial in live if trial.state is TrialState.QUEUED]
     executor.withdraw([*waiting, *([record.study_id] if record.status == "queued" else [])])

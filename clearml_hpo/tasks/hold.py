@@ -62,9 +62,7 @@ class _State:
     @property
     def driven_s(self) -> float:
         """Seconds that earlier holders drove the study; of one that died, until its last sign of life."""
-        before = float(self.properties.get("driven_s") or 0.0)
-        found = _HOLDER.fullmatch(self.holder)
-        return before if found is None else before + max(0.0, self.updated_at - _parse(found["since"]))
+        return driven_s(self.properties, self.updated_at)
 
 
 class Hold:
@@ -168,6 +166,12 @@ class Hold:
         if self._read().holder == self.me:
             self._set(holder="", driven_s=f"{self.driven_s:.3f}")
 
+    def clear(self) -> None:
+        """Ends the study from outside, where no controller drives it: takes the hold from one that is gone."""
+        state = self._read()
+        # In one call: after it, the holder's last sign of life seems to be now.
+        self._set(holder="", driven_s=f"{state.driven_s:.3f}", stopping=f"{self._now:.3f}")
+
     def is_held(self) -> bool:
         """Whether any controller holds the study, and shows signs of life."""
         state = self._read()
@@ -262,6 +266,13 @@ def _lives(pid: int, since: str) -> bool:
         return psutil.Process(pid).create_time() <= _parse(since) + 2.0
     except psutil.NoSuchProcess:
         return False
+
+
+def driven_s(properties: Mapping[str, str], updated_at: float) -> float:
+    """Seconds that a study was driven until ``updated_at``, by its present holder and those before."""
+    before = float(properties.get("driven_s") or 0.0)
+    found = _HOLDER.fullmatch(properties.get("holder", ""))
+    return before if found is None else before + max(0.0, updated_at - _parse(found["since"]))
 
 
 def stopping_since(properties: Mapping[str, str]) -> float | None:

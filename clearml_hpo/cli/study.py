@@ -1,0 +1,371 @@
+"""``clearml-hpo study``: recorded studies, looked at and steered from any machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from clearml_hpo import display
+from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
+from clearml_hpo.objective import Goal
+from clearml_hpo.spec import dump_params
+from clearml_hpo.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from clearml_hpo.controller.handle import Study
+
+_COLUMNS = (
+    "study_id",
+    "name",
+    "project",
+    "status",
+    "trials",
+    "best_value",
+    "best_trial",
+    "holder",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "url",
+)
+_FAILED = (TrialState.FAILED, TrialState.LOST, TrialState.NO_OBJECTIVE, TrialState.NOT_FINITE)
+_RETRIED = ("failed", "lost", "no_objective", "not_finite", "aborted", "stopped")
+_LAST_FAILURES = 3
+_SHORT_ID = 8
+_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input."
+
+_local = click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(epilog=_EXIT_CODES)
+def study() -> None:
+    """Studies on the ClearML server: list, look at, stop, run trials again, export, delete.
+
+    ID is a study's id, at least six characters that it begins with, or its name.
+
+    \b
+    Examples:
+      clearml-hpo study list                          the newest studies
+      clearml-hpo study show 3f9c2a                   where one stands
+      clearml-hpo study trials 3f9c2a --sort value    its trials, best first
+      clearml-hpo study best 3f9c2a > best.yaml       its best parameters
+      clearml-hpo study stop 3f9c2a --drain           end it when its running trials have ended
+    """
+
+
+@study.command("list")
+@click.option("--project", help="Only those of this project.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="No more than so many.")
+@format_option
+@_local
+def list_(project: str | None, limit: int, form: str, local: bool) -> None:
+    """List studies, newest first.
+
+    \b
+    Examples:
+      clearml-hpo study list
+      clearml-hpo study list --project credit --limit 5
+      clearml-hpo study list --format json
+    """
+    with server_of_studies(local=local):
+        from clearml_hpo.controller.handle import Study
+
+        found = Study.list(project=project, limit=limit)
+    print_list(form, lambda: _study_table(found), [_facts(each) for each in found], _COLUMNS)
+
+
+@study.command()
+@click.argument("study_id", metavar="ID")
+@_json
+@click.option("--file", "as_file", is_flag=True, help="Print the study file, as the study has it, and nothing else.")
+@_local
+def show(study_id: str, as_json: bool, as_file: bool, local: bool) -> None:
+    """Show where a study stands: who drives it, its budget, its trials, its best, its last failures.
+
+    \b
+    Examples:
+      clearml-hpo study show 3f9c2a
+      clearml-hpo study show 3f9c2a --json
+      clearml-hpo study show 3f9c2a --file > again.yaml
+    """
+    with _open(study_id, local) as found:
+        if as_file:
+            click.echo(found.record.study_yaml, nl=False)
+        elif as_json:
+            print_json(_summary(found))
+        else:
+            _print_summary(found)
+
+
+@study.command()
+@click.argument("study_id", metavar="ID")
+@click.option("--state", "states", multiple=True, type=click.Choice([s.value for s in TrialState]), help="Only these.")
+@click.option("--sort", type=click.Choice(["number", "value"]), default="number", show_default=True, help="Order.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
+@click.option("--attempts", is_flag=True, help="Earlier attempts of trials that were run again, too (JSON, CSV).")
+@format_option
+@_local
+def trials(
+    study_id: str, states: tuple[str, ...], sort: str, top: int | None, attempts: bool, form: str, local: bool
+) -> None:
+    """List the trials of a study.
+
+    \b
+    Examples:
+      clearml-hpo study trials 3f9c2a --sort value --top 10
+      clearml-hpo study trials 3f9c2a --state failed --state lost
+      clearml-hpo study trials 3f9c2a --format csv > trials.csv
+    """
+    with _open(study_id, local) as found:
+        chosen = [trial for trial in found.trials if not states or trial.state.value in states]
+        if sort == "value":
+            chosen.sort(key=lambda trial: _rank(trial, found.goal))
+        chosen = chosen[:top]
+        rows = found.rows(chosen, attempts=attempts)
+        print_list(form, lambda: display.trial_table(chosen, found.goal), rows, found.columns)
+
+
+@study.command()
+@click.argument("study_id", metavar="ID")
+@_json
+@_local
+def best(study_id: str, as_json: bool, local: bool) -> None:
+    """Print the best parameters, as YAML that a search space takes as constants. Exit code 1 if there are none yet.
+
+    With several objectives: those of the trial of the Pareto front that is best in the first objective; with --json
+    the whole front.
+
+    \b
+    Examples:
+      clearml-hpo study best 3f9c2a > best.yaml
+      clearml-hpo study best 3f9c2a --json
+    """
+    with _open(study_id, local) as found:
+        trial = found.best
+        if as_json:
+            print_json([_point(each, found.goal) for each in found.pareto_front])
+        elif trial is not None:
+            click.echo(f"# trial {trial.number}: {_values(trial, found.goal)}")
+            click.echo(dump_params(trial.params), nl=False)
+    if trial is None:
+        raise click.ClickException(f"study {study_id} has no completed trial yet")
+
+
+@study.command()
+@click.argument("study_id", metavar="ID")
+@click.argument("file", metavar="FILE.{json,csv,yaml}", type=click.Path(path_type=Path, dir_okay=False))
+@_local
+def export(study_id: str, file: Path, local: bool) -> None:
+    """Write a study's trials to a file: JSON, CSV or YAML, by its ending.
+
+    \b
+    Examples:
+      clearml-hpo study export 3f9c2a trials.csv
+      clearml-hpo study export 3f9c2a study.json
+    """
+    with _open(study_id, local) as found:
+        found.export(file)
+        click.echo(f"{file}: {len(found.trials)} trials")
+
+
+@study.command()
+@click.argument("study_id", metavar="ID")
+@click.option("--abort/--drain", "abort", default=True, help="End trials that run (default), or wait for them.")
+@_local
+def stop(study_id: str, abort: bool, local: bool) -> None:
+    """End a study, wherever its controller runs; `clearml-hpo resume` goes on with it.
+
+    Trials that wait do not start. A controller that drives the study hears of it within some 15 s; where there is none,
+    the study is ended at once.
+
+    \b
+    Examples:
+      clearml-hpo study stop 3f9c2a
+      clearml-hpo study stop 3f9c2a --drain
+    """
+    with _open(study_id, local) as found:
+        if found.stop(drain=not abort):
+            click.echo(f"asked {found.record.holder} to {'abort' if abort else 'drain'} study {found.name}")
+        else:
+            click.echo(f"study {found.name}: nobody drives it; it is {found.record.status}")
+
+
+@study.command()
+@click.argument("study_id", metavar="ID")
+@click.argument("numbers", metavar="[TRIAL]...", nargs=-1, type=int)
+@click.option("--state", "states", multiple=True, type=click.Choice(_RETRIED), help="Only those in these states.")
+@_local
+def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], local: bool) -> None:
+    """Run trials that ended without a value once more, as new attempts: those numbered, or all.
+
+    \b
+    Examples:
+      clearml-hpo study retry 3f9c2a
+      clearml-hpo study retry 3f9c2a 7 12
+      clearml-hpo study retry 3f9c2a --state failed
+    """
+    with _open(study_id, local) as found:
+        chosen = found.retry(numbers, states=[TrialState(state) for state in states or _RETRIED])
+        said = ", ".join(str(trial.number) for trial in chosen.trials)
+        if not chosen.trials:
+            click.echo("no trial ended without a value")
+        elif chosen.is_driven:
+            click.echo(f"asked {found.record.holder} to run trials {said} again")
+        else:
+            click.echo(f"trials {said} are run again when the study goes on: clearml-hpo resume {found.study_id}")
+
+
+@contextmanager
+def _open(study_id: str, local: bool) -> Iterator[Study]:
+    with server_of_studies(local=local):
+        from clearml_hpo.controller.handle import Study
+
+        yield Study.load(study_id)
+
+
+# --- a study -------------------------------------------------------------------------------------------------------
+
+
+def _facts(found: Study) -> dict[str, Any]:
+    from clearml_hpo.controller.rows import iso
+
+    record = found.record
+    return {
+        "study_id": record.study_id,
+        "name": record.name,
+        "project": record.project,
+        "status": record.status,
+        "trials": record.properties.get("trials", ""),
+        "best_value": record.best_value,
+        "best_trial": record.properties.get("best_trial", ""),
+        "holder": record.holder,
+        "created_at": iso(record.created_at),
+        "started_at": iso(record.started_at),
+        "ended_at": iso(record.ended_at),
+        "url": record.url,
+    }
+
+
+def _study_table(found: Sequence[Study]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", no_wrap=True)
+    table.add_column("study", overflow="ellipsis", no_wrap=True, min_width=10)
+    table.add_column("project", overflow="ellipsis", no_wrap=True, min_width=7)
+    table.add_column("status", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("best", justify="right", no_wrap=True)
+    table.add_column("made", no_wrap=True)
+    for each in found:
+        record = each.record
+        best_value = record.best_value
+        table.add_row(
+            record.study_id[:_SHORT_ID],
+            Text(record.name),
+            Text(record.project),
+            record.status,
+            record.properties.get("trials", ""),
+            "" if best_value is None else f"{best_value:.5g}",
+            moment(record.created_at),
+        )
+    return table
+
+
+def _summary(found: Study) -> dict[str, Any]:
+    best_one = found.best
+    return {
+        **_facts(found),
+        "reason": found.record.reason,
+        "driven_s": round(found.driven_s, 3),
+        "budget": _used(found),
+        "counts": {state.value: count for state, count in found.counts.items()},
+        "best": best_one and _point(best_one, found.goal),
+        "failures": [
+            {"number": trial.number, "state": trial.state.value, "reason": trial.reason, "task_id": trial.task_id}
+            for trial in _last_failures(found)
+        ],
+    }
+
+
+def _print_summary(found: Study) -> None:
+    record = found.record
+    _say(Text.assemble((record.name, "bold"), f"  {record.study_id}"))
+    _fact("project", record.project)
+    _fact("status", f"{record.status}{f': {record.reason}' if record.reason else ''}")
+    _fact("held by", record.holder or "nobody")
+    _fact("url", record.url)
+    # From here on the study file is read, which may be of another version.
+    _fact("objective", str(found.goal))
+    _fact("budget", ", ".join(_used(found)))
+    _fact("trials", ", ".join(f"{count} {state.value}" for state, count in found.counts.items()) or "none")
+    best_one = found.best
+    if best_one is not None:
+        _fact("best", f"trial {best_one.number}: {_values(best_one, found.goal)}")
+        for line in dump_params(best_one.params).splitlines():
+            _fact("", line)
+    if len(found.pareto_front) > 1:
+        _fact(
+            "front", f"{len(found.pareto_front)} trials (clearml-hpo study best {record.study_id[:_SHORT_ID]} --json)"
+        )
+    for trial in _last_failures(found):
+        _fact("failure", f"trial {trial.number} {trial.state.value}{f': {trial.reason}' if trial.reason else ''}")
+
+
+def _fact(name: str, text: str) -> None:
+    _say(Text.assemble((f"  {name:<10}", "dim"), text))
+
+
+def _say(text: Text) -> None:
+    Console().print(text, soft_wrap=True)
+
+
+def _used(found: Study) -> list[str]:
+    """What is used of each budget, and what there is."""
+    budget, spent = found.file.budget, found.spent()
+    ended = sum(count for state, count in found.counts.items() if not state.is_live)
+    clock = display.clock
+    lines: list[tuple[object, str]] = [
+        (budget.trials, f"{ended} of {budget.trials} trials"),
+        (budget.wall_s, f"{clock(spent.wall_s)} of {clock(budget.wall_s or 0)} time"),
+        (budget.compute_s, f"{clock(spent.compute_s)} of {clock(budget.compute_s or 0)} compute time"),
+        (budget.gpu_s, f"{clock(spent.gpu_s)} of {clock(budget.gpu_s or 0)} GPU time"),
+        (budget.iterations, f"{spent.iterations} of {budget.iterations} iterations"),
+        (budget.target, f"until {budget.target}"),
+        (budget.stale_trials, f"{spent.trials_since_best} of {budget.stale_trials} trials without improvement"),
+        (budget.stale_s, f"{clock(spent.s_since_best)} of {clock(budget.stale_s or 0)} without improvement"),
+    ]
+    return [line for limit, line in lines if limit is not None]
+
+
+# --- trials --------------------------------------------------------------------------------------------------------
+
+
+def _last_failures(found: Study) -> list[Trial]:
+    failed = [trial for trial in found.trials if trial.state in _FAILED]
+    return sorted(failed, key=lambda trial: trial.ended_at or 0.0)[-_LAST_FAILURES:]
+
+
+def _rank(trial: Trial, goal: Goal) -> tuple[bool, bool, float]:
+    """Sorts the best first: completed ones that keep the constraints, the other completed ones, the rest."""
+    value = trial.value if trial.value is not None and math.isfinite(trial.value) else math.inf
+    sign = -1.0 if goal.objectives[0].direction == "maximize" and value != math.inf else 1.0
+    return trial.final_values is None, not trial.is_feasible, sign * value
+
+
+def _point(trial: Trial, goal: Goal) -> dict[str, Any]:
+    values = dict(zip((objective.metric for objective in goal.objectives), trial.values, strict=False))
+    return {"number": trial.number, "task_id": trial.task_id, "values": values, "params": dict(trial.params)}
+
+
+def _values(trial: Trial, goal: Goal) -> str:
+    pairs = zip(goal.objectives, trial.values, strict=False)
+    return ", ".join(f"{objective.metric} = {value:.6g}" for objective, value in pairs if value is not None)
