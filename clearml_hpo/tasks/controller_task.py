@@ -132,8 +132,12 @@ class ControllerTask:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / file_name
             path.write_text(text, encoding="utf-8")
-            if not StorageManager.upload_file(str(path), uri):
-                raise ServerError(f"cannot upload {file_name} to {uri}")
+            try:
+                taken = StorageManager.upload_file(str(path), uri, retries=1)
+            except Exception as error:  # each storage has errors of its own
+                raise ServerError(f"cannot upload {file_name} to {uri}: {error}") from None
+        if not taken:
+            raise ServerError(f"cannot upload {file_name} to {uri}")
         content = text.encode()
         artifact = {
             "key": name,
