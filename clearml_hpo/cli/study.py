@@ -216,13 +216,14 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
     """
     with _open(study_id, local) as found:
         chosen = found.retry(numbers, states=[TrialState(state) for state in states or _RETRIED])
-        said = ", ".join(str(trial.number) for trial in chosen.trials)
+        which = "trial" if len(chosen.trials) == 1 else "trials"
+        said = f"{which} {', '.join(str(trial.number) for trial in chosen.trials)}"
         if not chosen.trials:
             click.echo("no trial ended without a value")
         elif chosen.is_driven:
-            click.echo(f"asked {found.record.holder} to run trials {said} again")
+            click.echo(f"asked {found.record.holder} to run {said} again")
         else:
-            click.echo(f"trials {said} are run again when the study goes on: clearml-hpo resume {found.study_id}")
+            click.echo(f"to run {said} again, go on with the study: clearml-hpo resume {found.study_id}")
 
 
 @contextmanager
@@ -257,10 +258,10 @@ def _facts(found: Study) -> dict[str, Any]:
 
 
 def _study_table(found: Sequence[Study]) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, expand=True)
     table.add_column("id", no_wrap=True)
-    table.add_column("study", overflow="ellipsis", no_wrap=True, min_width=10)
-    table.add_column("project", overflow="ellipsis", no_wrap=True, min_width=7)
+    table.add_column("study", overflow="ellipsis", no_wrap=True, ratio=3)
+    table.add_column("project", overflow="ellipsis", no_wrap=True, ratio=2)
     table.add_column("status", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("best", justify="right", no_wrap=True)
