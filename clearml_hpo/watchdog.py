@@ -41,10 +41,12 @@ class Watchdog:
         self._process.communicate()
 
     def _say(self, word: str) -> None:
-        assert self._process.stdin is not None
+        pipe = self._process.stdin
+        if pipe is None or pipe.closed:
+            return
         try:
-            self._process.stdin.write(f"{word}\n".encode())
-            self._process.stdin.flush()
+            pipe.write(f"{word}\n".encode())
+            pipe.flush()
         except BrokenPipeError:  # somebody has killed it
             self._process.wait()
             self._process = self._start()

@@ -93,8 +93,9 @@ class LocalExecutor:
         return self._queue.waiting()
 
     def close(self) -> None:
-        """Ends what runs, which becomes stopped; what waits stays. A queue that was made for this is removed if empty."""
-        self._workers.close()
+        """Ends what runs, which becomes stopped; what waits stays. A queue made for this is removed if it is empty."""
+        if not self._workers.close():
+            return
         with contextlib.suppress(ApiError):  # it is gone already, or something waits
             found = self._api.call("queues.get_by_id", queue=self._queue_id)["queue"]
             if _TAG in (found.get("tags") or ()) and not found.get("entries"):

@@ -32,11 +32,11 @@ class TaskProcess:
     def __init__(self, program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> None:
         """Starts it, its output going to ``log``."""
         self.code: int | None = None
-        self._log = log
         self._watchdog = watchdog
         self._kill_at: float | None = None
         self._offset = self._next_offset = 0
         with log.open("wb") as output:
+            self._output = log.open("rb")  # kept open: it can be read when its folder is gone
             self._process = subprocess.Popen(
                 [*_GATE, *program.command],
                 cwd=program.folder,
@@ -61,8 +61,8 @@ class TaskProcess:
                 self._signal(signal.SIGKILL)
             return
         self._signal(signal.SIGKILL)
-        self._watchdog.forget(self._process.pid)
         self.code = self._process.returncode
+        self._watchdog.forget(self._process.pid)
 
     def terminate(self) -> None:
         """Has it end, within :data:`GRACE_S`."""
@@ -78,12 +78,11 @@ class TaskProcess:
             self.step()
 
     def new_output(self) -> str:
-        """What was written since the last :meth:`output_taken`: whole lines, at most a mebibyte (after its end, the last)."""
-        with self._log.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = self._offset if self.code is None else max(self._offset, size - _READ_BYTES)
-            file.seek(start)
-            text = file.read(_READ_BYTES)
+        """What was written since the last :meth:`output_taken`: whole lines, a mebibyte of them at most."""
+        size = self._output.seek(0, os.SEEK_END)
+        start = self._offset if self.code is None else max(self._offset, size - _READ_BYTES)
+        self._output.seek(start)
+        text = self._output.read(_READ_BYTES)
         if self.code is None and len(text) < _READ_BYTES:
             text = text[: text.rfind(b"\n") + 1]
         self._next_offset = start + len(text)
@@ -96,9 +95,12 @@ class TaskProcess:
 
     def last_output(self, bytes_: int = 64 * 1024) -> str:
         """The end of all that was written."""
-        with self._log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - bytes_))
-            return file.read().decode(errors="replace")
+        self._output.seek(max(0, self._output.seek(0, os.SEEK_END) - bytes_))
+        return self._output.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """Nothing more is asked of it."""
+        self._output.close()
 
     def _signal(self, number: signal.Signals) -> None:
         """To its whole session, whatever process groups were made in it."""

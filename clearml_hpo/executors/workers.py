@@ -30,7 +30,7 @@ from clearml_hpo.tasks.api import Api
 from clearml_hpo.watchdog import Watchdog
 
 _TICK_S = 0.05
-_POP_S = 0.5
+_POP_S = 1.0  # for what others put into the queue; our own submits are looked for at once
 _LOOK_S = 1.0
 _REPORT_S = 30.0
 _LONGEST_WAIT_S = 30.0
@@ -118,14 +118,16 @@ class LocalWorkers:
         self._due.pop = self._due.look = 0.0
         self._wake.set()
 
-    def close(self) -> None:
-        """Ends all tasks that run; they become stopped. Returns within some seconds, also without a server."""
+    def close(self) -> bool:
+        """Ends all tasks that run, within some seconds; whether the server was told, and they are stopped."""
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout=2 * GRACE_S)
         for run in list(self._runs.values()):  # the server does not answer
+            run.reason = run.reason or CLOSED_REASON
             run.process.kill()
         self._watchdog.close()
+        return not self._thread.is_alive()
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
@@ -227,6 +229,7 @@ class LocalWorkers:
             with _unless_gone():
                 self._api.call(f"tasks.{action}", task=run.task_id, force=True, status_reason=reason)
         del self._runs[run.slot.name]
+        run.process.close()
         self._report(run.slot)
 
     def _send_output(self, runs: Sequence[_Run]) -> None:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
 import pytest
 
-from clearml_hpo.executors import LocalExecutor, plan_slots
-from clearml_hpo.testing.executor_contract import ProcessContract
+from clearml_hpo import gpus
+from clearml_hpo.errors import InputError
+from clearml_hpo.executors import LocalExecutor, Slot, plan_slots, processes
+from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
+
+GPU = "0, GPU-7e3c9f5a, {free}\n"
 
 
 class TestLocalExecutor(ProcessContract):
@@ -18,3 +31,422 @@ class TestLocalExecutor(ProcessContract):
         yield executor
         executor.close()
         assert notes == []
+
+
+@pytest.fixture
+def stage(api, tmp_path, request):
+    return Stage(api, tmp_path, f"local-{request.node.name[:30]}-{os.getpid()}", 2)
+
+
+@pytest.fixture
+def make(stage):
+    """Makes an executor that ends with the test."""
+    made = []
+
+    def make(slots=(), **options):
+        made.append(LocalExecutor(stage.api, slots or plan_slots(cpu=2, threads=1), queue=stage.queue, **options))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        executor.close()
+
+
+def _pid(stage, name="pid"):
+    path = stage.folder / name
+    eventually(lambda: path.exists() and path.read_text().endswith("\n"), f"{name} is written")
+    return int(path.read_text())
+
+
+def _writes_pid(stage, then="", name="pid"):
+    path = str(stage.folder / name)
+    return f"import os, pathlib, time\npathlib.Path({path!r}).write_text(f'{{os.getpid()}}\\n')\n{then}"
+
+
+def _is_gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+# --- how a task ends ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("def train():\n    raise ValueError('no such depth')\ntrain()\n", "ValueError: no such depth (exit code 1)"),
+        ("import sys\nprint('the disk is full', flush=True)\nsys.exit(3)\n", "the disk is full (exit code 3)"),
+        ("import os\nos._exit(4)\n", "no output (exit code 4)"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "ended by SIGKILL (was there memory left?)"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by SIGSEGV"),
+        ("a = = 1\n", "SyntaxError: invalid syntax (exit code 1)"),
+        ("import a_package_that_is_not_there\n", "No module named 'a_package_that_is_not_there' (exit code 1)"),
+    ],
+)
+def test_the_reason_of_a_failure(stage, make, script, reason):
+    task = stage.script(script)
+    make().submit(task)
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"].endswith(reason)
+
+
+def test_the_console_has_what_any_process_of_the_task_prints(stage, make):
+    script = """
+        import os, subprocess, sys
+        print("a line")
+        print("at once", file=sys.stderr)
+        for i in range(101):
+            print(f"\\r{i}%", end="")
+        print()
+        subprocess.run(["echo", "from a child"])
+        print("no end of line", end="")
+    """
+    task = stage.script(textwrap.dedent(script))
+    make().submit(task)
+    stage.until("completed", task)
+    lines = stage.console(task).split("\n")
+    assert [line for line in lines if line] == ["a line", "at once", "100%", "from a child", "no end of line"]
+
+
+def test_a_flood_of_output_is_cut(stage, make):
+    task = stage.script("print('first')\nfor i in range(300_000): print('0123456789' * 2)\nprint('last')\n")
+    make().submit(task)
+    stage.until("completed", task)
+    text = stage.console(task)
+    assert text.endswith("last\n") and "bytes left out" in text
+    assert len(text) < 4 * 1024 * 1024
+
+
+def test_the_status_that_a_script_sets_itself_stays(stage, make):
+    script = (
+        "from clearml import Task\ntask = Task.init('contract', 'fails')\ntask.mark_failed(status_reason='by design')\n"
+    )
+    task = stage.script(script)
+    make().submit(task)
+    eventually(lambda: stage.status(task) == "failed", "the script marks itself failed")
+    assert stage.task(task)["status_reason"] == "by design"
+
+
+def test_what_a_task_leaves_running_ends_with_it(stage, make):
+    child = _writes_pid(stage, "time.sleep(600)", "child")
+    then = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n"
+    then += f"while not os.path.exists({str(stage.folder / 'child')!r}): time.sleep(0.02)\n"
+    task = stage.script(_writes_pid(stage, then))
+    make().submit(task)
+    stage.until("completed", task)
+    assert _is_gone(_pid(stage, "child"))
+
+
+# --- how it is ended ----------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_does_not_heed_is_killed(stage, make, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE_S", 0.3)
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    task = stage.script(deaf + _writes_pid(stage, "time.sleep(600)"))
+    executor = make()
+    executor.submit(task)
+    pid = _pid(stage)
+    executor.abort([task], "pruned at iteration 3")
+    stage.until("stopped", task)
+    assert stage.task(task)["status_reason"] == "pruned at iteration 3"
+    assert _is_gone(pid)
+
+
+def test_a_task_may_tidy_up_when_it_is_aborted(stage, make):
+    path = str(stage.folder / "tidy")
+    tidy = f"import signal, sys\ndef tidy(*_):\n    open({path!r}, 'w')\n    sys.exit(0)\n"
+    tidy += "signal.signal(signal.SIGTERM, tidy)\n"
+    task = stage.script(tidy + _writes_pid(stage, "time.sleep(600)"))
+    executor = make()
+    executor.submit(task)
+    _pid(stage)
+    executor.abort([task], "enough")
+    stage.until("stopped", task)
+    assert (stage.folder / "tidy").exists()
+
+
+def test_an_abort_in_the_web_page(stage, make):
+    task = stage.script(_writes_pid(stage, "time.sleep(600)"))
+    make().submit(task)
+    pid = _pid(stage)
+    stage.api.call("tasks.stop", task=task)
+    stage.until("stopped", task)
+    assert _is_gone(pid)
+
+
+def test_deleted_while_it_runs_it_frees_its_slot(stage, make):
+    task, after = stage.script(_writes_pid(stage, "time.sleep(600)")), stage.held("after")
+    executor = make(plan_slots(cpu=1))
+    executor.submit(task)
+    executor.submit(after)
+    pid = _pid(stage)
+    stage.api.call("tasks.delete", task=task, force=True)
+    stage.release("after")
+    stage.until("completed", after)
+    assert _is_gone(pid)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_put_back_into_the_queue_while_it_runs_it_starts_again(stage, make, slots):
+    begins = f"with open({str(stage.folder / 'runs')!r}, 'a') as f: f.write(f'{{os.getpid()}}\\n')\n"
+    release = f"while not os.path.exists({str(stage.folder / 'release')!r}): time.sleep(0.02)\n"
+    task = stage.script("import os, time\n" + begins + release)
+    make(plan_slots(cpu=slots)).submit(task)
+    runs = stage.folder / "runs"
+    eventually(runs.exists, "it runs")
+    stage.api.call("tasks.reset", task=task, force=True)
+    stage.api.call("tasks.enqueue", task=task, queue_name=stage.queue)
+    eventually(lambda: len(runs.read_text().split()) == 2, "it runs again")
+    first, second = map(int, runs.read_text().split())
+    eventually(lambda: _is_gone(first), "the first run is ended")
+    assert stage.status(task) == "in_progress" and not _is_gone(second)
+    (stage.folder / "release").touch()
+    stage.until("completed", task)
+
+
+# --- closing and dying --------------------------------------------------------------------------------------------
+
+
+def test_close_ends_what_runs_and_keeps_what_waits(stage, make):
+    runs, waits = stage.script(_writes_pid(stage, "time.sleep(600)")), stage.held("waits")
+    first = make(plan_slots(cpu=1))
+    first.submit(runs)
+    first.submit(waits)
+    pid = _pid(stage)
+    first.close()
+    assert (stage.status(runs), stage.status(waits)) == ("stopped", "queued")
+    assert stage.task(runs)["status_reason"] == "its controller ended"
+    assert _is_gone(pid)
+    stage.release("waits")
+    make(plan_slots(cpu=1))
+    stage.until("completed", waits)
+
+
+def test_a_queue_of_its_own_goes_with_it(stage, make):
+    make().close()
+    assert stage.api.call("queues.get_all", name=f"^{stage.queue}$")["queues"] == []
+
+
+def test_a_queue_of_somebody_else_stays(stage, make):
+    stage.api.call("queues.create", name=stage.queue)
+    make().close()
+    assert len(stage.api.call("queues.get_all", name=f"^{stage.queue}$")["queues"]) == 1
+
+
+CONTROLLER = """
+import sys, time
+from clearml_hpo.executors import LocalExecutor, plan_slots
+from clearml_hpo.tasks import Api
+executor = LocalExecutor(Api(), plan_slots(cpu=1), queue=sys.argv[1])
+for task in sys.argv[2:]:
+    executor.submit(task)
+print(executor._workers._folder, flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_outlives_a_killed_controller_and_the_next_one_finds_what_it_left(stage, make):
+    deaf = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    runs, waits = stage.script(deaf + _writes_pid(stage, "time.sleep(600)")), stage.held("waits")
+    command = [sys.executable, "-c", CONTROLLER, stage.queue, runs, waits]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as controller:
+        folder = controller.stdout.readline().strip()
+        pid = _pid(stage)
+        assert stage.status(runs) == "in_progress"
+        controller.send_signal(signal.SIGKILL)
+    eventually(lambda: _is_gone(pid), "the task's process is gone")
+    eventually(lambda: not Path(folder).exists(), "its folder is gone")
+    assert (stage.status(runs), stage.status(waits)) == ("in_progress", "queued")
+    stage.release("waits")
+    make()
+    stage.until("failed", runs)
+    assert stage.task(runs)["status_reason"].startswith("lost: worker ")
+    stage.until("completed", waits)
+
+
+def test_a_task_that_was_taken_and_never_started_is_put_back(stage, make):
+    task = stage.held("taken")
+    stage.release("taken")
+    queue = stage.api.call("queues.create", name=stage.queue)["id"]
+    stage.api.call("tasks.enqueue", task=task, queue=queue)
+    stage.api.call("queues.get_next_task", queue=queue)  # and dies
+    make()
+    stage.until("completed", task)
+
+
+# --- what runs ----------------------------------------------------------------------------------------------------
+
+
+def _git(folder, *words):
+    own = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", *own, *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with a package, and a script in a folder that imports it; its head has moved on since."""
+    folder = tmp_path / "repository"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "model").mkdir()
+    (folder / "model" / "__init__.py").write_text("NAME = 'committed'\n")
+    (folder / "model" / "train.py").write_text("import sys, model\nprint('module', model.NAME, sys.argv[1:])\n")
+    (folder / "scripts" / "train.py").write_text("import os, model\nprint(model.NAME, os.path.basename(os.getcwd()))\n")
+    _git(folder, "init", "--quiet")
+    _git(folder, "add", ".")
+    _git(folder, "commit", "--quiet", "-m", "first")
+    first = _git(folder, "rev-parse", "HEAD")
+    (folder / "model" / "__init__.py").write_text("NAME = 'newer'\n")
+    _git(folder, "commit", "--quiet", "-am", "second")
+    return folder, first
+
+
+def _of_repository(stage, repository, script):
+    own = {"repository": str(repository), "working_dir": ".", "binary": "python3", "diff": ""}
+    return stage.script("", script=own | script)
+
+
+def test_a_commit_of_a_repository_with_uncommitted_changes(stage, make, repository):
+    folder, first = repository
+    changed = folder / "model" / "__init__.py"
+    _git(folder, "checkout", "--quiet", first)
+    changed.write_text("NAME = 'uncommitted'\n")
+    diff = _git(folder, "diff")
+    _git(folder, "checkout", "--quiet", "--force", "main")
+    executor = make()
+    tasks = {
+        "committed scripts": {"version_num": first, "entry_point": "train.py", "working_dir": "scripts"},
+        "uncommitted scripts": {
+            "version_num": first,
+            "diff": diff,
+            "entry_point": "train.py",
+            "working_dir": "scripts",
+        },
+        "newer scripts": {"branch": "main", "entry_point": "train.py", "working_dir": "scripts"},
+        "newer tree": {"entry_point": "scripts/train.py"},
+        "module newer ['--deep', 'a b']": {"entry_point": "-m model.train --deep 'a b'"},
+    }
+    ids = {printed: _of_repository(stage, folder, script) for printed, script in tasks.items()}
+    for task in ids.values():
+        executor.submit(task)
+    stage.until("completed", *ids.values())
+    assert {printed: stage.console(task).strip() for printed, task in ids.items()} == {name: name for name in ids}
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ({"version_num": "0" * 40, "entry_point": "a.py"}, f"script.version_num: no '{'0' * 40}' in "),
+        ({"branch": "mian", "entry_point": "a.py"}, "script.branch: no 'mian' in "),
+        ({"working_dir": "srcipts", "entry_point": "a.py"}, "script.working_dir: no folder 'srcipts' at "),
+        ({"diff": "--- a/none\n+++ b/none\n@@ -1 +1 @@\n-a\n+b\n", "entry_point": "a.py"}, "git apply: "),
+        ({"repository": "/nonexistent/repository", "entry_point": "a.py"}, "git clone: "),
+        ({"entry_point": "nothing.py"}, "can't open file"),
+    ],
+)
+def test_code_that_cannot_be_had(stage, make, repository, script, reason):
+    task = _of_repository(stage, repository[0], script)
+    make().submit(task)
+    stage.until("failed", task)
+    assert reason in stage.task(task)["status_reason"]
+
+
+def test_a_run_sees_nothing_of_the_one_before(stage, make):
+    script = "import pathlib\npath = pathlib.Path('checkpoint')\nassert not path.exists()\npath.touch()\n"
+    tasks = [stage.script(script), stage.script(script)]
+    executor = make(plan_slots(cpu=1))
+    for task in tasks:
+        executor.submit(task)
+    stage.until("completed", *tasks)
+
+
+def test_a_container_is_refused_with_what_to_do(stage, make):
+    task, after = stage.script("print(1)\n", container={"image": "python:3.11"}), stage.script("print(1)\n")
+    executor = make()
+    executor.submit(task)
+    executor.submit(after)
+    stage.until("failed", task)
+    assert "the task asks for 'python:3.11'" in stage.task(task)["status_reason"]
+    stage.until("completed", after)
+
+
+@pytest.mark.parametrize(
+    ("conf", "printed"),
+    [
+        ("", "False"),
+        ("sdk { development { report_use_subprocess: true } }", "True"),
+        ('{"sdk": {"development": {"report_use_subprocess": true}}}', "True"),
+    ],
+)
+def test_the_sdk_reports_from_the_script_unless_its_configuration_says_otherwise(
+    stage, make, monkeypatch, conf, printed
+):
+    path = stage.folder / "a person's.conf"
+    path.write_text(conf)
+    monkeypatch.setenv("CLEARML_CONFIG_FILE", str(path))
+    task = stage.script("from clearml.config import config\nprint(config.get('development.report_use_subprocess'))\n")
+    make().submit(task)
+    stage.until("completed", task)
+    assert stage.console(task).strip() == printed
+
+
+# --- GPUs ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_gpu_slot_sees_its_gpu(stage, make):
+    found = {}
+    slots = plan_slots(["0", "3"], per_gpu=2, present=["0", "3"])
+    executor = make(slots)
+    for i in range(len(slots)):
+        script = (
+            "import os, pathlib, time\n"
+            f"folder = pathlib.Path({str(stage.folder)!r})\n"
+            f"(folder / 'saw{i}').write_text(os.environ['CUDA_VISIBLE_DEVICES'] + '\\n')\n"
+            "while not (folder / 'release').exists(): time.sleep(0.02)\n"
+        )
+        found[i] = stage.script(script)
+        executor.submit(found[i])
+    seen = [_pid(stage, f"saw{i}") for i in range(len(slots))]
+    # A GPU that is free comes before one that would be shared.
+    assert sorted(seen[:2]) == sorted(seen[2:]) == [0, 3]
+    (stage.folder / "release").touch()
+    stage.until("completed", *found.values())
+
+
+def test_a_gpu_is_shared_only_if_its_memory_suffices(stage, make, monkeypatch):
+    free = stage.folder / "free"
+    free.write_text(GPU.format(free=15_000))
+    monkeypatch.setattr(gpus, "_nvidia_smi", lambda *words: free.read_text())
+    executor = make(plan_slots(["0"], per_gpu=2, present=["0"]), min_free_mb=10_000)
+    first, second, third = (stage.held(name) for name in ("first", "second", "third"))
+    for task in (first, second, third):
+        executor.submit(task)
+    stage.until_begun("first")
+    for _ in range(10):
+        assert executor.waiting() == {second, third}
+    free.write_text(GPU.format(free=30_000))
+    stage.release("first")
+    stage.until_begun("second", "third")  # 30,000 MiB at rest are enough for both
+    stage.release("second", "third")
+    stage.until("completed", first, second, third)
+
+
+def test_memory_that_nobody_tells_cannot_be_asked_for(stage, monkeypatch):
+    monkeypatch.setattr(gpus, "_nvidia_smi", lambda *words: "")
+    with pytest.raises(InputError, match="min_free_mb: nvidia-smi tells no free memory of GPU 'MIG-b3b2'"):
+        LocalExecutor(stage.api, [Slot("a", "MIG-b3b2")], queue=stage.queue, min_free_mb=100)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"slots": []}, "slots: one or more"),
+        ({"slots": [Slot("a"), Slot("a")]}, "slots: one or more with a name of its own each"),
+        ({"queue": "ab"}, "queue 'ab': a ClearML queue's name has three characters or more"),
+        ({"min_free_mb": 0}, "min_free_mb: 0 is too little"),
+    ],
+)
+def test_bad_input(stage, wrong, said):
+    with pytest.raises(InputError, match=said):
+        LocalExecutor(stage.api, **{"slots": [Slot("a")], "queue": "abc", **wrong})
+    assert LOCAL == "local"
