@@ -224,32 +224,33 @@ def build_sampler(
     """
     problem = Problem(space, goal, trials, workers)
     given = dict(options or {})
-    if is_class_path(name):
-        kind = _Kind(import_class(name, BaseSampler, "sampler.name"))
-    else:
-        choose(name, NAMES, "sampler.name")
-        if name == DEFAULT:
-            name = _auto(problem).name
-            if given:
-                raise InputError(f"sampler.options: auto takes none; name the sampler that they are for ({name} here)")
-        kind = _KINDS[name]
+    name, kind = _find(name, problem, given)
     check_packages(f"sampler {name}", kind.packages, extra=name)
     check_options(kind.sampler, given, "sampler.options", owned=("seed", "constraints_func"))
     refusal = kind.refuses(problem)
     if refusal:
         raise InputError(f"sampler {name}: {refusal}")
-    arguments: dict[str, Any] = {"seed": seed}
-    if goal.constraints:
-        arguments["constraints_func"] = violations_of
+    owned = {"seed": seed, **({"constraints_func": violations_of} if goal.constraints else {})}
+    taken = {key: value for key, value in owned.items() if takes(kind.sampler, key)}
     try:
         with warnings.catch_warnings():
-            # Experimental arguments, and constraints_func, which Optuna 5 calls old and 4 has alone.
+            # Experimental arguments, and constraints_func, which Optuna 5 calls old and Optuna 4 has alone.
             warnings.simplefilter("ignore")
-            defaults = kind.defaults(problem, seed, given)
-            known = {key: value for key, value in arguments.items() if takes(kind.sampler, key)}
-            return kind.sampler(**{**defaults, **given, **known})
+            return kind.sampler(**{**kind.defaults(problem, seed, given), **given, **taken})
     except (ImportError, TypeError, ValueError) as error:
         raise InputError(f"sampler {name}: {error}") from error
+
+
+def _find(name: str, problem: Problem, given: Mapping[str, Any]) -> tuple[str, _Kind]:
+    """The sampler's name, which is never ``auto``, and its row of the table."""
+    if is_class_path(name):
+        return name, _Kind(import_class(name, BaseSampler, "sampler.name"))
+    choose(name, NAMES, "sampler.name")
+    if name == DEFAULT:
+        name = _auto(problem).name
+        if given:
+            raise InputError(f"sampler.options: auto takes none; name the sampler that they are for ({name} here)")
+    return name, _KINDS[name]
 
 
 def violations_of(trial: FrozenTrial) -> Sequence[float]:
