@@ -9,6 +9,7 @@ the active ones alone; the others keep the template's own values.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import re
@@ -142,6 +143,9 @@ class Categorical:
                 pair = f"{texts[text]!r} and {choice!r}"
                 raise ValueError(f"choices has {pair}: both are {text!r} on the server and cannot be told apart")
             texts[text] = choice
+        equal = next((pair for pair in itertools.combinations(self.choices, 2) if pair[0] == pair[1]), None)
+        if equal:
+            raise ValueError(f"choices has {equal[0]!r} and {equal[1]!r}, which are equal and cannot be told apart")
 
     def parse(self, text: str) -> Value:
         """The choice that is written as ``text``; raises ValueError."""

@@ -231,7 +231,7 @@ class OptunaStudy:
     ) -> FrozenTrial:
         """A trial in Optuna's words."""
         drawn = self.space.along_axes(params) if params else {}
-        # Optuna's samplers read the system attribute of what they have not seen end.
+        # Optuna's samplers read the system attribute, and their constraints_func the user's.
         system_attrs: dict[str, Any] = {VIOLATIONS: list(violations)} if violations else {}
         if state is OptunaState.COMPLETE and params:
             system_attrs.update(generation(self.optuna_study.sampler, self._restored))
@@ -324,6 +324,7 @@ class _Table:
     ) -> None:
         if violations:
             self._storage.set_trial_user_attr(trial_id, VIOLATIONS, list(violations))
+            self._storage.set_trial_system_attr(trial_id, VIOLATIONS, list(violations))
         try:
             number = self._storage.get_trial_number_from_id(trial_id)
             self.study.tell(number, list(values) or None, state=state)
