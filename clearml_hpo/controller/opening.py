@@ -119,6 +119,9 @@ class Opening:
         file, executor = self._prepare(file)
         hold = Hold(self._api, record.study_id, wait=self._stopped.wait)
         hold.acquire(take_over=self._take_over, on_note=self._note)
+        if not template.is_registered:  # perhaps the controller before has seen its first run meanwhile
+            template = template_by_id(self._api, template.task_id)
+            known = self._check(file, template)
         controller.go_on(file.text(template.task_id))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
         return Opened(file, controller, template, executor, hold, records, known)

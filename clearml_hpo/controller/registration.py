@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 from clearml_hpo.errors import InputError, StudyError
@@ -64,11 +65,13 @@ class FirstRun:
         """Whether the run is trial 0."""
         return not self.file.space.constants
 
-    def start(self) -> str:
-        """Clones the template and has the clone run; returns the clone's id."""
-        task_id = self.tasks.create(0, 1 if self.is_trial else 0, {})
+    def start(self, records: TrialRecords | None) -> Trial:
+        """Clones the template and has the clone run, as the attempt that follows those of ``records``."""
+        before = [trial.attempt for trial in records.latest if trial.number == 0] if records else []
+        attempt = max(before, default=0) + 1 if self.is_trial else 0
+        task_id = self.tasks.create(0, attempt, {})
         self.executor.submit(task_id, self.queue)
-        return task_id
+        return Trial(0, {}, task_id, attempt, queue=self.queue, queued_at=time.time())
 
     def take_up(self, records: TrialRecords | None) -> Trial | None:
         """The first run that an earlier controller has begun, or None."""

@@ -153,7 +153,7 @@ class StudyRun:
         self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
         queue = self._policy.placement.queues[0]
         first = FirstRun(self._api, template, self._file, self._trial_tasks(template), self._executor, queue)
-        trial = first.take_up(self._opened.records) or Trial(0, {}, first.start(), queue=queue, queued_at=time.time())
+        trial = first.take_up(self._opened.records) or first.start(self._opened.records)
         try:
             registered = self._wait_for(first, trial)
         except HeldError:
@@ -266,14 +266,16 @@ class StudyRun:
         return points
 
     def _without(self, baseline: Trial | None) -> TrialRecords | None:
-        """The records, without the trial that the first run of the template has taken up."""
+        """The records, without the trial that is the first run of the template."""
         records = self._opened.records
         if records is None or baseline is None:
             return records
         return replace(
             records,
-            unsettled=tuple(trial for trial in records.unsettled if trial.task_id != baseline.task_id),
-            drafts=tuple(trial for trial in records.drafts if trial.task_id != baseline.task_id),
+            settled=tuple(trial for trial in records.settled if trial.number != 0),
+            unsettled=tuple(trial for trial in records.unsettled if trial.number != 0),
+            drafts=tuple(trial for trial in records.drafts if trial.number != 0),
+            earlier=(*records.earlier, *(trial for trial in records.settled if trial.number == 0)),
         )
 
     def _optimizer(self, strategy: OptunaStrategy) -> StudyOptimizer:
