@@ -139,7 +139,8 @@ def share_kept(name, goal, trials):
     for number in range(trials):
         x = study.ask(number)["General/x"]
         kept.append(x >= 0.5)
-        study.complete(number, (min((x - 0.2) ** 2, (x - 0.8) ** 2 + 0.05),), (0.5 - x,))
+        violations = [0.5 - x for _ in goal.constraints]
+        study.complete(number, [min((x - 0.2) ** 2, (x - 0.8) ** 2 + 0.05)], violations)
     return sum(kept[trials // 2 :]) / (trials // 2)
 
 
