@@ -95,27 +95,27 @@ def _read(name: str, entry: Mapping[str, Any]) -> tuple[Any, bool]:
 
 def _set(data: Any, key: str, value: object, name: str) -> None:
     """Sets ``a.b.0.c``; a key that has dots itself is found too."""
-    step, rest = _step(data, key)
-    if step is None:
+    inner, rest = data, key
+    while rest:
+        holder, (step, rest) = inner, _step(inner, rest)
+        inner = None if step is None else holder[step]
+    if step is None or isinstance(inner, (dict, list)):
         known = [leaf for leaf, _ in _leaves(data, "")]
         raise InputError(f"the configuration object {name!r} has no {key!r}{nearest(key, known)}")
-    if rest:
-        _set(data[step], rest, value, name)
-    else:
-        data[step] = value
+    holder[step] = value
 
 
 def _step(data: Any, key: str) -> tuple[str | int | None, str]:
-    """The key or index of ``data`` that ``key`` begins with, and what is left of it."""
+    """The key or index of ``data`` that ``key`` begins with, and what is left of it; None if there is none."""
     parts = key.split(".")
     if isinstance(data, list):
         index, rest = parts[0], ".".join(parts[1:])
-        return (int(index), rest) if index.isdecimal() and int(index) < len(data) else (None, rest)
+        return (int(index), rest) if index.isdecimal() and int(index) < len(data) else (None, "")
     for size in range(len(parts), 0, -1):
         step = ".".join(parts[:size])
         if isinstance(data, dict) and step in data:
             return step, ".".join(parts[size:])
-    return None, key
+    return None, ""
 
 
 def _leaves(data: Any, path: str) -> Iterator[tuple[str, Any]]:

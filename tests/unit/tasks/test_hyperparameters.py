@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from clearml_hpo.tasks.hyperparameters import flatten, user_properties, with_user_properties, with_values
+import pytest
+
+from clearml_hpo.tasks.hyperparameters import arrives_as, flatten, user_properties, with_user_properties, with_values
 
 NESTED = {
     "General": {
@@ -26,7 +28,7 @@ def test_new_values_keep_types_and_leave_the_original_alone():
     )
     assert changed["General"]["lr"] == {"section": "General", "name": "lr", "value": "0.25", "type": "float"}
     assert changed["General"]["a.b$c/d"]["value"] == ""
-    assert changed["Hydra"]["model/depth"] == {"section": "Hydra", "name": "model/depth", "value": "3"}
+    assert changed["Hydra"]["model/depth"] == {"section": "Hydra", "name": "model/depth", "value": "3", "type": "int"}
     assert changed["Args"]["on"]["value"] == "True"
     assert NESTED["General"]["lr"]["value"] == "0.1"
 
@@ -35,3 +37,61 @@ def test_user_properties_are_replaced_as_a_whole():
     changed = with_user_properties(NESTED, {"trial": 3})
     assert user_properties(changed) == {"trial": "3"}
     assert flatten(changed) == flatten(NESTED)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(3, "int"), (0.5, "float"), (True, "bool"), ("3", "str"), ("", "str"), (None, None)]
+)
+def test_an_entry_without_a_type_is_given_that_of_the_value(value, kind):
+    """A parameter whose default in the script is None has none, and the SDK would hand over text."""
+    changed = with_values(NESTED, {"General/a.b$c/d": value})
+    assert changed["General"]["a.b$c/d"].get("type") == kind
+
+
+def test_hydra_is_given_its_own_notation():
+    changed = with_values({}, {"Hydra/a": None, "Hydra/b": "10", "Hydra/c": False, "General/b": "10"})
+    assert flatten(changed) == {"Hydra/a": "null", "Hydra/b": "'10'", "Hydra/c": "False", "General/b": "10"}
+
+
+# What tests/contract/templates/test_arrival.py sees arrive.
+@pytest.mark.parametrize(
+    ("value", "kind", "arrives"),
+    [
+        (3, "int", 3),
+        (None, "int", None),
+        (3, "float", 3.0),
+        (None, "float", None),
+        (True, "bool", True),
+        (None, "bool", False),
+        ("3", "str", "3"),
+        (3, "str", "3"),
+        (None, "str", ""),
+        (3, None, 3),
+        ("", None, None),
+        ((None), None, None),
+    ],
+)
+def test_what_arrives(value, kind, arrives):
+    found = arrives_as(value, {"section": "General", "name": "x", "value": "1", "type": kind})
+    assert found == arrives and type(found) is type(arrives)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "section"),
+    [
+        (2.5, "int", "General"),
+        (True, "int", "General"),
+        ("x", "float", "General"),
+        (True, "float", "General"),
+        (1, "bool", "General"),
+        (None, "int", "Args"),
+    ],
+)
+def test_what_does_not_arrive(value, kind, section):
+    with pytest.raises(ValueError):
+        arrives_as(value, {"section": section, "name": "x", "value": "1", "type": kind})
+
+
+def test_what_hydra_reads_has_the_type_of_its_text():
+    entry = {"section": "Hydra", "name": "x", "value": "3", "type": "str"}  # all of its entries are text
+    assert arrives_as(5, entry) == 5 and arrives_as(None, entry) is None
