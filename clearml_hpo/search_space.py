@@ -9,220 +9,46 @@ the active ones alone; the others keep the template's own values.
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
 
-from clearml_hpo.errors import nearest
+from clearml_hpo.conditions import Condition, faults_of_conditions
 from clearml_hpo.expressions import Expression
+from clearml_hpo.ranges import Categorical, Combination, Constant, Distribution, Float, Int, Parameter
+from clearml_hpo.texts import (
+    DEFAULT_SECTION,
+    Params,
+    Value,
+    as_text,
+    full_name,
+    is_among,
+    plain_text,
+    resolve_name,
+    text_of,
+)
 
-Value: TypeAlias = int | float | str | bool | None
-Params: TypeAlias = Mapping[str, Value]
-Condition: TypeAlias = Mapping[str, tuple[Value, ...]]
-"""What other parameters must be, all of them; one is met by any of its values."""
-
-DEFAULT_SECTION = "General"
-
-_HYDRA = "Hydra/"
-_HYDRA_WORDS = ("null", "true", "false", "nan", "inf")
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
-
-
-@dataclass(frozen=True)
-class Int:
-    """Whole numbers ``low, low + step, ...`` up to ``high``, both ends included; ``log`` draws the logarithm evenly."""
-
-    low: int
-    high: int
-    step: int = 1
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        _check_range(self.low, self.high, self.step, self.log)
-        if self.log and self.step != 1:
-            raise ValueError("log and step exclude each other")
-
-    def parse(self, text: str) -> Value:
-        """The value that ``text`` stands for; raises ValueError."""
-        number = float(text)
-        if not number.is_integer():
-            raise ValueError(f"{text!r} is not a whole number")
-        return int(number)
-
-    def contains(self, value: Value) -> bool:
-        """Whether the parameter can take ``value``."""
-        return (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-            and (self.log or (value - self.low) % self.step == 0)
-        )
-
-    @property
-    def values(self) -> Sequence[Value]:
-        """All values, in their order."""
-        return range(self.low, self.high + 1, self.step)
-
-    def draw(self, rng: random.Random) -> Value:
-        """A value, all with the same chance."""
-        return rng.choice(self.values)
-
-    def __str__(self) -> str:
-        return _describe("int", self.low, self.high, None if self.step == 1 else self.step, self.log)
-
-
-@dataclass(frozen=True)
-class Float:
-    """Numbers from ``low`` to ``high``, both ends included, on a grid of ``step`` if one is given."""
-
-    low: float
-    high: float
-    step: float | None = None
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        _check_range(self.low, self.high, self.step, self.log)
-        if self.log and self.step is not None:
-            raise ValueError("log and step exclude each other")
-
-    def parse(self, text: str) -> Value:
-        """The value that ``text`` stands for; raises ValueError."""
-        return float(text)
-
-    def contains(self, value: Value) -> bool:
-        """Whether the parameter can take ``value``."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
-            return False
-        if self.step is None:
-            return True
-        steps = (value - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-8
-
-    @property
-    def values(self) -> Sequence[Value] | None:
-        """All values, in their order; None if there are infinitely many."""
-        if self.low == self.high:
-            return (self.low,)
-        if self.step is None:
-            return None
-        steps = int((self.high - self.low) / self.step + 1e-8)
-        return [self.low + index * self.step for index in range(steps + 1)]
-
-    def draw(self, rng: random.Random) -> Value:
-        """A value, drawn evenly; with ``log`` its logarithm is."""
-        values = self.values
-        if values is not None:
-            return rng.choice(values)
-        if not self.log:
-            return rng.uniform(self.low, self.high)
-        drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        return min(max(drawn, self.low), self.high)  # the way through the logarithm is not exact
-
-    def __str__(self) -> str:
-        return _describe("float", self.low, self.high, self.step, self.log)
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """One of ``choices``, which have no order."""
-
-    choices: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        if not self.choices:
-            raise ValueError("choices is empty")
-        texts: dict[str, Value] = {}
-        for choice in self.choices:
-            text = as_text(choice)
-            if text in texts:
-                pair = f"{texts[text]!r} and {choice!r}"
-                raise ValueError(f"choices has {pair}: both are {text!r} on the server and cannot be told apart")
-            texts[text] = choice
-        equal = next((pair for pair in itertools.combinations(self.choices, 2) if pair[0] == pair[1]), None)
-        if equal:
-            raise ValueError(f"choices has {equal[0]!r} and {equal[1]!r}, which are equal and cannot be told apart")
-
-    def parse(self, text: str) -> Value:
-        """The choice that is written as ``text``; raises ValueError."""
-        for choice in self.choices:
-            if as_text(choice) == text:
-                return choice
-        raise ValueError(f"{text!r} is none of {', '.join(map(repr, self.choices))}")
-
-    def contains(self, value: Value) -> bool:
-        """Whether the parameter can take ``value``."""
-        return _is_among(value, self.choices)
-
-    @property
-    def values(self) -> Sequence[Value]:
-        """All choices."""
-        return self.choices
-
-    def draw(self, rng: random.Random) -> Value:
-        """A choice, all with the same chance."""
-        return rng.choice(self.choices)
-
-    def __str__(self) -> str:
-        return "categorical " + ", ".join(as_text(choice) for choice in self.choices)
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A value that every trial gets."""
-
-    value: Value
-
-    def __str__(self) -> str:
-        return f"constant {as_text(self.value)}"
-
-
-Distribution: TypeAlias = Int | Float | Categorical
-Parameter: TypeAlias = Distribution | Constant
-
-
-@dataclass(frozen=True)
-class Combination:
-    """Parameters that take their values together: one of ``choices``, each a few parameters with their values."""
-
-    choices: tuple[Params, ...]
-
-    def __post_init__(self) -> None:
-        if not self.choices or not all(self.choices):
-            raise ValueError("a combination needs choices, and each of them parameters")
-        self.axis  # noqa: B018 - two choices that are one text are refused
-
-    @cached_property
-    def parameters(self) -> dict[str, Categorical]:
-        """Each parameter by itself, with the values that it takes in some choice."""
-        values: dict[str, dict[tuple[type, Value], None]] = {}
-        for choice in self.choices:
-            for name, value in choice.items():
-                values.setdefault(name, {})[type(value), value] = None
-        return {name: Categorical(tuple(value for _, value in found)) for name, found in values.items()}
-
-    @property
-    def name(self) -> str:
-        """What the sampler calls it."""
-        return " + ".join(self.parameters)
-
-    @cached_property
-    def axis(self) -> Categorical:
-        """The choices as the sampler sees them: texts."""
-        return Categorical(tuple(self.label(choice) for choice in self.choices))
-
-    def label(self, choice: Params) -> str:
-        """The text that stands for a choice."""
-        return ", ".join(f"{name}={as_text(choice[name])}" for name in self.parameters if name in choice)
-
-    def find(self, params: Params) -> Params:
-        """The choice that ``params`` has all of, the largest one; empty if there is none."""
-        found = [c for c in self.choices if all(n in params and _is_same(params[n], v) for n, v in c.items())]
-        return max(found, key=len, default={})
+__all__ = [
+    "DEFAULT_SECTION",
+    "Categorical",
+    "Combination",
+    "Condition",
+    "Constant",
+    "Distribution",
+    "Float",
+    "Int",
+    "Parameter",
+    "Params",
+    "SearchSpace",
+    "Value",
+    "as_text",
+    "faults_of_conditions",
+    "full_name",
+    "resolve_name",
+    "text_of",
+]
 
 
 @dataclass(frozen=True)
@@ -239,7 +65,7 @@ class _Step:
         return self.combination.parameters if self.combination else (self.name,)
 
     def is_active(self, known: Params) -> bool:
-        return all(parent in known and _is_among(known[parent], values) for parent, values in self.condition.items())
+        return all(parent in known and is_among(known[parent], values) for parent, values in self.condition.items())
 
     def given(self, value: Value) -> Params:
         """The parameters that it decides."""
@@ -429,56 +255,6 @@ class SearchSpace:
         return tuple(steps)
 
 
-def faults_of_conditions(
-    parameters: Mapping[str, Parameter], conditions: Mapping[str, Condition]
-) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with conditions: the parameter, the one that its condition names, and what is wrong with that."""
-    for name, condition in conditions.items():
-        for parent, values in condition.items():
-            for fault in _faults_of_parent(name, parent, values, parameters):
-                yield name, parent, fault
-    followed: dict[str, Condition] = {**conditions}
-    while followed:  # what depends on nothing that has a condition can go; a circle cannot
-        free = [n for n, condition in followed.items() if not any(p in followed and p != n for p in condition)]
-        if not free:
-            name = next(iter(followed))
-            circle = _circle(name, followed)
-            yield circle[0], circle[1], f"it depends on itself: {' → '.join(circle)}"
-            return
-        followed = {n: condition for n, condition in followed.items() if n not in free}
-
-
-def _faults_of_parent(
-    name: str, parent: str, values: Sequence[Value], parameters: Mapping[str, Parameter]
-) -> Iterator[str]:
-    found = parameters.get(parent)
-    if name not in parameters:
-        yield "there is no such parameter in the search space"
-    elif parent == name:
-        yield "it depends on itself"
-    elif found is None:
-        yield f"no parameter {parent!r} in the search space{nearest(parent, [n for n in parameters if n != name])}"
-    elif isinstance(found, Float):
-        yield f"{parent} is a float; a condition looks at a categorical, an int or a constant"
-    elif not values:
-        yield f"no value of {parent} is named"
-    elif not isinstance(found, Constant):
-        # Of a constant any value may be named: a study that fixes one choice need not change what depends on it.
-        for value in values:
-            if not found.contains(value):
-                choices = found.choices if isinstance(found, Categorical) else ()
-                hint = nearest(as_text(value), map(as_text, choices))
-                yield f"{parent} is never {value!r}{hint}; it is {found}"
-
-
-def _circle(name: str, conditions: Mapping[str, Condition]) -> list[str]:
-    seen: list[str] = []
-    while name not in seen:
-        seen.append(name)
-        name = next(parent for parent in conditions[name] if parent in conditions)
-    return [*seen[seen.index(name) :], name]
-
-
 class _Other:
     """Stands for the values of a parameter that no condition names."""
 
@@ -500,7 +276,7 @@ def _count_step(steps: Sequence[_Step], index: int, known: Mapping[str, object],
     def rest(found: Mapping[str, object]) -> float:
         return _count(steps, index + 1, {**known, **found}, counted)
 
-    if not all(_is_among(known.get(parent, _Other), values) for parent, values in step.condition.items()):
+    if not all(is_among(known.get(parent, _Other), values) for parent, values in step.condition.items()):
         return rest({})
     if isinstance(step.kind, Constant):
         return rest({step.name: step.kind.value})
@@ -514,62 +290,6 @@ def _count_step(steps: Sequence[_Step], index: int, known: Mapping[str, object],
     return total + (len(values) - len(named)) * rest({}) if len(values) > len(named) else total
 
 
-def resolve_name(name: str, names: Iterable[str]) -> str | None:
-    """The one of ``names`` that a person means by ``name``, which may lack the section; None if none or several fit."""
-    known = list(names)
-    for candidate in (name, full_name(name)):
-        if candidate in known:
-            return candidate
-    for short in (str.partition, str.rpartition):  # without the section; the last part alone
-        found = [full for full in known if short(full, "/")[2] == name]
-        if len(found) == 1:
-            return found[0]
-    return None
-
-
-def full_name(name: str) -> str:
-    """``learning_rate`` → ``General/learning_rate``; a name that has a section keeps it."""
-    return name if "/" in name else f"{DEFAULT_SECTION}/{name}"
-
-
-def as_text(value: Value) -> str:
-    """How ClearML's SDK writes a hyperparameter: its ``str``, and nothing for None."""
-    return "" if value is None else str(value)
-
-
-def text_of(name: str, value: Value) -> str:
-    """The text of a hyperparameter; in the section Hydra, which reads the types from it, as Hydra writes it."""
-    if not name.startswith(_HYDRA):
-        return as_text(value)
-    if value is None:
-        return "null"
-    if not isinstance(value, str) or (_PLAIN.fullmatch(value) and value.lower() not in _HYDRA_WORDS):
-        return str(value)
-    # Backslashes count as such only before a quote, the closing one included.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), value)
-    return f"'{escaped}'"
-
-
-def _from_hydra(text: str) -> str:
-    """The text that :func:`as_text` gives for what :func:`text_of` wrote."""
-    if text.lower() in ("true", "false"):
-        return text.capitalize()
-    if text == "null":
-        return ""
-    if len(text) < 2 or not text[0] == text[-1] == "'":
-        return text
-    return re.sub(r"(\\*)('|$)", lambda found: found[1][: len(found[1]) // 2] + found[2], text[1:-1])
-
-
-def _is_same(one: object, other: object) -> bool:
-    """Equal, and of one type: 1 is neither True nor 1.0."""
-    return type(one) is type(other) and one == other
-
-
-def _is_among(value: object, values: Iterable[object]) -> bool:
-    return any(_is_same(value, other) for other in values)
-
-
 def _holds(constraint: Expression, values: Params) -> bool:
     try:
         return constraint.holds(values)
@@ -579,22 +299,6 @@ def _holds(constraint: Expression, values: Params) -> bool:
 
 def _parsed(name: str, distribution: Distribution, text: str) -> Value:
     try:
-        return distribution.parse(_from_hydra(text) if name.startswith(_HYDRA) else text)
+        return distribution.parse(plain_text(name, text))
     except ValueError:
         return text
-
-
-def _check_range(low: float, high: float, step: float | None, log: bool) -> None:
-    for name, number in (("low", low), ("high", high), ("step", step)):
-        if number is not None and not math.isfinite(number):
-            raise ValueError(f"{name} is {number}; it must be finite")
-    if low > high:
-        raise ValueError(f"low {low} is above high {high}: the range is empty")
-    if step is not None and step <= 0:
-        raise ValueError(f"step is {step}; it must be above 0")
-    if log and low <= 0:
-        raise ValueError(f"low is {low}; with log it must be above 0")
-
-
-def _describe(kind: str, low: float, high: float, step: float | None, log: bool) -> str:
-    return f"{kind} {low} .. {high}" + (f" step {step}" if step else "") + (" log" if log else "")

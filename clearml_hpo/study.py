@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias
 
 import optuna
@@ -86,7 +86,7 @@ class OptunaStudy:
         """Whether intermediate values are of any use."""
         return self._judging is not None and not isinstance(self.pruner, optuna.pruners.NopPruner)
 
-    @property
+    @cached_property
     def points(self) -> float:
         """How many points the space has; infinity if a parameter is continuous.
 
