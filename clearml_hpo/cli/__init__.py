@@ -16,6 +16,7 @@ from clearml_hpo.errors import ClearmlHpoError, InputError
 _COMMANDS = {
     "run": "clearml_hpo.cli.run",
     "resume": "clearml_hpo.cli.resume",
+    "launch": "clearml_hpo.cli.launch",
     "study": "clearml_hpo.cli.study",
     "check": "clearml_hpo.cli.check",
     "server": "clearml_hpo.cli.server",
@@ -67,6 +68,7 @@ def main() -> None:
       clearml-hpo check study.yaml            is the study file sound?
       clearml-hpo run study.yaml              run it on the ClearML server that is configured
       clearml-hpo run study.yaml --local      run it here: embedded server, agents, everything
+      clearml-hpo launch study.yaml           have an agent drive it
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
       clearml-hpo server start                an embedded ClearML server for this machine
       clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from clearml_hpo import settings
 from clearml_hpo.errors import InputError
+from clearml_hpo.server import process as server_process
 
 
 @contextmanager
@@ -33,3 +34,23 @@ def server_of_studies(*, local: bool) -> Iterator[None]:
     with embedded_server(here, lambda text: None) as server:
         settings.use_server(server)
         yield
+
+
+def use_lasting_server(*, local: bool) -> None:
+    """Has this process talk to the server that is configured; with none, or ``local``, to the embedded one that runs.
+
+    Raises:
+        InputError: none runs that would stay.
+    """
+    here = settings.load()
+    if here.clearml_configured and not local:
+        return
+    running = server_process.status(here.home / "server")
+    if running is None:
+        raise InputError(
+            "no embedded server runs that could stay: clearml-hpo server start"
+            if local
+            else "no ClearML server is configured, and no embedded one runs: write a clearml.conf (clearml-init), "
+            "or: clearml-hpo server start"
+        )
+    settings.use_server(running.address)

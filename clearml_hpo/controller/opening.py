@@ -77,7 +77,7 @@ class Opening:
         spec = file.spec
         project_id = ensure_project(self._api, spec.project)
         template = find_or_create_template(self._api, spec.template, project_id)
-        known = self._check(file, template)
+        known = check_template(self._api, file, template)
         found = [] if new else find_studies(self._api, name=spec.study, project=spec.project, limit=1)
         if found:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
@@ -107,7 +107,7 @@ class Opening:
         stored = parse_study(record.study_yaml, f"study {record.study_id}", overrides)
         rehearse(stored)
         template = template_by_id(self._api, str(stored.spec.template.task))
-        known = self._check(stored, template)
+        known = check_template(self._api, stored, template)
         return self._go_on(record, stored, template, known, is_same=not overrides)
 
     def _go_on(self, record: StudyRecord, file: StudyFile, template: Template, known: bool, *, is_same: bool) -> Opened:
@@ -121,7 +121,7 @@ class Opening:
         hold.acquire(take_over=self._take_over, on_note=self._note)
         if not template.is_registered:  # perhaps the controller before has seen its first run meanwhile
             template = template_by_id(self._api, template.task_id)
-            known = self._check(file, template)
+            known = check_template(self._api, file, template)
         controller.go_on(file.text(template.task_id))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
         return Opened(file, controller, template, executor, hold, records, known)
@@ -131,18 +131,6 @@ class Opening:
         if self._stopped.is_set():
             raise KeyboardInterrupt
         return prepared
-
-    def _check(self, file: StudyFile, template: Template) -> bool:
-        """Holds the file against the template; True if the template is known to report the objectives."""
-        if not template.is_registered:
-            return False
-        faults = faults_of_space(template, file.space)
-        metrics = reported_metrics(self._api, template)
-        if metrics:
-            faults += faults_of_objectives(metrics, file.goal)
-        if faults:
-            raise InputError(file.explain(faults))
-        return bool(metrics)
 
     def _refuse_differences(self, record: StudyRecord, stored: StudyFile, file: StudyFile, template: Template) -> None:
         different = [key for key in _FIXED if stored.data.get(key) != file.data.get(key)]
@@ -154,3 +142,20 @@ class Opening:
                 f"{' and '.join(different)}; to start another study of this name: --new; to go on with that one: "
                 f"clearml-hpo resume {record.study_id}"
             )
+
+
+def check_template(api: Api, file: StudyFile, template: Template) -> bool:
+    """Holds the file against the template; True if the template is known to report the objectives.
+
+    Raises:
+        InputError: the template lacks a parameter or an objective.
+    """
+    if not template.is_registered:
+        return False
+    faults = faults_of_space(template, file.space)
+    metrics = reported_metrics(api, template)
+    if metrics:
+        faults += faults_of_objectives(metrics, file.goal)
+    if faults:
+        raise InputError(file.explain(faults))
+    return bool(metrics)

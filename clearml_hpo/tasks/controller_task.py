@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, with_user_propert
 
 BEST_TAG = "best"
 _SCRIPT = """\
-import sys
 from clearml_hpo.cli import main
-sys.exit(main())
+
+main(["resume"])
 """
 
 
@@ -32,22 +34,40 @@ class ControllerTask:
         self.project_id = project_id
 
     @classmethod
-    def create(
-        cls, api: Api, *, name: str, project_id: str, study_yaml: str, properties: Mapping[str, str]
+    def draft(
+        cls, api: Api, *, name: str, project_id: str, study_yaml: str, properties: Mapping[str, str] | None = None
     ) -> ControllerTask:
-        """Creates and starts the task; ``study_yaml`` becomes its configuration ``study``."""
+        """Creates the task; ``study_yaml`` becomes its configuration ``study``.
+
+        It holds all that is needed to drive the study: an agent that runs it, or a copy of it, resumes it.
+        """
         task_id = api.call(
             "tasks.create",
             name=name,
             type="optimizer",
             project=project_id,
             tags=["clearml-hpo"],
-            script={"repository": "", "entry_point": "controller.py", "working_dir": ".", "diff": _SCRIPT},
+            script={
+                "binary": f"python{sys.version_info.major}.{sys.version_info.minor}",
+                "repository": "",
+                "entry_point": "controller.py",
+                "working_dir": ".",
+                "diff": _SCRIPT,
+                "requirements": {"pip": f"clearml-hpo=={version('clearml-hpo')}"},
+            },
             configuration={"study": {"name": "study", "type": "yaml", "value": study_yaml}},
-            hyperparams=with_user_properties({}, properties),
+            hyperparams=with_user_properties({}, properties or {}),
         )["id"]
-        api.call("tasks.started", task=task_id)
         return cls(api, str(task_id), project_id)
+
+    @classmethod
+    def create(
+        cls, api: Api, *, name: str, project_id: str, study_yaml: str, properties: Mapping[str, str]
+    ) -> ControllerTask:
+        """As :meth:`draft`, and starts the task: the caller drives the study."""
+        task = cls.draft(api, name=name, project_id=project_id, study_yaml=study_yaml, properties=properties)
+        api.call("tasks.started", task=task.task_id)
+        return task
 
     def go_on(self, study_yaml: str) -> None:
         """Starts an existing task again, with the study as it is now."""

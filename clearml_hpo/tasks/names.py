@@ -32,8 +32,8 @@ def find_project(api: Api, name: str) -> str | None:
     return next((str(project["id"]) for project in projects if project["name"] == name), None)
 
 
-def find_queues(api: Api, names: Iterable[str]) -> dict[str, str]:
-    """Ids of the queues of these names, in one call.
+def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
+    """Ids of the queues of these names, in one call; ``key`` is where a person wrote them.
 
     Raises:
         InputError: there is none of some name; the message gives the nearest one.
@@ -45,7 +45,7 @@ def find_queues(api: Api, names: Iterable[str]) -> dict[str, str]:
     for name in names:
         if name not in known and name not in ids:
             raise InputError(
-                f"execution.queue: no queue {name!r} on the server{nearest(name, known)} (there are: "
+                f"{key}: no queue {name!r} on the server{nearest(name, known)} (there are: "
                 f"{', '.join(sorted(known))}; `clearml-hpo agents up --queue {name}` makes it)"
             )
         found[name] = known.get(name, name)

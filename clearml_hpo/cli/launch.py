@@ -1,0 +1,50 @@
+"""``clearml-hpo launch``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from clearml_hpo.cli.connection import use_lasting_server
+from clearml_hpo.rehearsal import rehearse
+from clearml_hpo.spec import load_study
+
+
+@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input.")
+@click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
+@click.option("--queue", default="services", show_default=True, help="Whose agent is to drive the study.")
+@click.option("--new", is_flag=True, help="Also if there is a study of this name in the project.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5.")
+@click.option("--local", is_flag=True, help="On the embedded server, also if another one is configured.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], local: bool, as_json: bool) -> None:
+    """Have an agent drive a study: its controller becomes a ClearML task, and waits in a queue.
+
+    The agent needs this package; one in services mode drives several studies at once. In the web page the task, as any
+    earlier controller, can be cloned, its configuration `study` edited, and the clone enqueued: that is a new study.
+
+    \b
+    Examples:
+      clearml-hpo launch study.yaml --queue services
+      clearml-hpo launch study.yaml --set budget.trials=200 --new
+    """
+    file = load_study(study_file, overrides)
+    rehearse(file)
+    use_lasting_server(local=local)
+    # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+    from clearml_hpo.controller.launch import launch_study
+    from clearml_hpo.tasks import Api
+
+    launched = launch_study(Api(), file, queue, new=new)
+    if as_json:
+        click.echo(json.dumps(asdict(launched), indent=2))
+        return
+    click.echo(f"study {file.spec.study} waits in queue {queue}: {launched.study_id}")
+    click.echo(launched.url)
+    if not launched.workers:
+        click.echo(f"no agent serves it yet: clearml-hpo agents up --queue {queue} --cpu 1")
+    elif launched.is_shared and launched.workers == 1:
+        click.echo(f"its trials go to queue {queue} too, which one agent serves: that one will be busy with driving")

@@ -1,0 +1,59 @@
+"""A study whose controller is a task of its own: an agent drives it, such as one in services mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clearml_hpo.controller.opening import check_template
+from clearml_hpo.controller.policy import placement_of
+from clearml_hpo.controller.registration import find_or_create_template
+from clearml_hpo.errors import InputError
+from clearml_hpo.spec import StudyFile
+from clearml_hpo.tasks import Api, ControllerTask
+from clearml_hpo.tasks.names import ensure_project, find_queues, workers_by_queue
+from clearml_hpo.tasks.record import find_studies
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A study that waits for an agent.
+
+    Attributes:
+        workers: how many serve the controller's queue.
+        is_shared: whether trials go to that queue too, so that the controller takes a worker from them.
+    """
+
+    study_id: str
+    url: str
+    queue: str
+    workers: int
+    is_shared: bool
+
+
+def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) -> Launched:
+    """Makes the study's controller as a task, and enqueues it; the template of a new script is made first.
+
+    Args:
+        queue: name of the queue whose agent is to drive the study.
+        new: also if there is a study of this name in the project.
+
+    Raises:
+        InputError: the server lacks a queue, the template, a parameter or the metric; or there is such a study already.
+    """
+    spec = file.spec
+    queue_id = find_queues(api, [queue], key="--queue")[queue]
+    trial_queues = set() if spec.execution.executor == "local" else {*placement_of(spec).all_queues}
+    find_queues(api, trial_queues)
+    project_id = ensure_project(api, spec.project)
+    found = [] if new else find_studies(api, name=spec.study, project=spec.project, limit=1)
+    if found:
+        raise InputError(
+            f"study {spec.study!r} exists already ({found[0].study_id}, {found[0].status}); to go on with it: "
+            f"clearml-hpo resume {found[0].study_id}; to start another one of this name: --new"
+        )
+    template = find_or_create_template(api, spec.template, project_id)
+    check_template(api, file, template)
+    task = ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(template.task_id))
+    api.call("tasks.enqueue", task=task.task_id, queue=queue_id)
+    workers = len(workers_by_queue(api).get(queue_id, ()))
+    return Launched(task.task_id, task.url, queue, workers, queue in trial_queues)
