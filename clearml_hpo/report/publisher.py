@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from clearml_hpo.errors import ServerError
 from clearml_hpo.importances import importances
 from clearml_hpo.objective import Goal
+from clearml_hpo.ranking import ranking
 from clearml_hpo.report import figures
 from clearml_hpo.report.best import best_yaml
 from clearml_hpo.report.figures.plot import thinned
@@ -137,7 +138,7 @@ class Publisher:
         if self._histories is None or looked_at is None:
             return ""
         ran = [trial for trial in trials if trial.started_at is not None and trial.iteration]
-        shown = thinned(ran, figures.ranking(ran, self._goal), _MOST_CURVES)
+        shown = thinned(ran, ranking(ran, self._goal), _MOST_CURVES)
         return figures.intermediate_figure(shown, looked_at, self._histories([trial.task_id for trial in shown]))
 
     def _point_out_best(self, ended: Sequence[Trial], final: bool) -> None:

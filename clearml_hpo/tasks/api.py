@@ -58,6 +58,23 @@ class Api:
         """Address of the file server."""
         return str(Session.get_files_server_host())
 
+    def file_size(self, url: str) -> int | None:
+        """Bytes of a file on an HTTP server; None if it is not there.
+
+        Raises:
+            ServerError: the server does not answer, or does not say.
+        """
+        headers = self._session.add_auth_headers({}) if url.startswith(f"{self.files}/") else {}
+        try:
+            response = requests.head(url, headers=headers, timeout=_FIRST_ANSWER_S)
+        except requests.RequestException as error:
+            raise ServerError(f"{url} cannot be looked at: {type(error).__name__}") from None
+        if response.status_code == requests.codes.not_found:
+            return None
+        if not response.ok:
+            raise ServerError(f"{url} cannot be looked at: HTTP {response.status_code}")
+        return int(response.headers.get("content-length", 0))
+
     def task_url(self, project_id: str, task_id: str) -> str:
         """The page of a task, as the SDK prints it."""
         return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/log"

@@ -11,10 +11,11 @@ timeline.py     which worker ran what, and when
 tables.py       all trials with links, what is left of the budgets
 """
 
+from clearml_hpo.ranking import ranking
 from clearml_hpo.report.figures.front import front_figure
 from clearml_hpo.report.figures.history import history_figure, hypervolume_figure, intermediate_figure
 from clearml_hpo.report.figures.parameters import importance_figure, parallel_figure, slice_figure
-from clearml_hpo.report.figures.tables import budget_figure, ranking, table_figure
+from clearml_hpo.report.figures.tables import budget_figure, table_figure
 from clearml_hpo.report.figures.timeline import timeline_figure
 
 __all__ = [

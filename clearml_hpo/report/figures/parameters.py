@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.objective import Goal
+from clearml_hpo.ranking import ranking
 from clearml_hpo.report.figures.plot import (
     INACTIVE,
     completed,
@@ -17,7 +18,6 @@ from clearml_hpo.report.figures.plot import (
     short_names,
     thinned,
 )
-from clearml_hpo.report.figures.tables import ranking
 from clearml_hpo.search_space import Categorical, Distribution, Value, as_text
 from clearml_hpo.trial import Trial
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from clearml_hpo.objective import Goal
+from clearml_hpo.ranking import ranking
 from clearml_hpo.report.figures.plot import aims, figure, short, short_names
-from clearml_hpo.trial import Trial, pareto_front
+from clearml_hpo.trial import Trial
 
 _MOST_ROWS = 500
 
@@ -36,23 +37,6 @@ def table_figure(trials: Sequence[Trial], goal: Goal, url_of: Callable[[Trial], 
 def budget_figure(remaining: Mapping[str, str]) -> str:
     """What is left of each budget, as it is worded."""
     return _table([("budget", list(remaining)), ("left", list(remaining.values()))], "budget") if remaining else ""
-
-
-def ranking(trials: Sequence[Trial], goal: Goal) -> list[Trial]:
-    """Completed trials from best to worst, then the others by number.
-
-    With several objectives the Pareto front comes first; beyond that the first objective counts. Trials that break a
-    constraint come after those that keep all.
-    """
-    sign = 1 if goal.objectives[0].direction == "minimize" else -1
-    front = {trial.task_id for trial in pareto_front(trials, goal)}
-
-    def key(trial: Trial) -> tuple[bool, bool, bool, float, int]:
-        values = trial.final_values
-        first = sign * values[0] if values else 0.0
-        return (values is None, not trial.is_feasible, trial.task_id not in front, first, trial.number)
-
-    return sorted(trials, key=key)
 
 
 def _table(columns: Sequence[tuple[str, list[str]]], title: str) -> str:

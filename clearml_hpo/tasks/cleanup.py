@@ -1,0 +1,326 @@
+"""``keep``: models and artifacts of all but the best trials are deleted from storage, or archived with their tasks.
+
+A trial task itself always stays. Never touched are: trials that wait or run, the best ones and the Pareto front, tasks
+of other studies, what is published, and files that are not under the task's own address, such as data of yours that a
+trial only refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+from urllib.parse import unquote, urlparse
+
+from clearml.storage.helper import StorageHelper
+
+from clearml_hpo.errors import ApiError, ServerError
+from clearml_hpo.objective import Goal
+from clearml_hpo.ranking import ranking
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, user_properties
+from clearml_hpo.trial import Trial, pareto_front
+
+Others: TypeAlias = Literal["delete", "archive"]
+
+_CHUNK = 500
+_UNKNOWN_MODEL = 201
+_UNTOUCHABLE = ("queued", "in_progress", "published")
+_PUBLISHED = "it is published"
+_MOST_LINES = 200
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model or an artifact of a trial task.
+
+    Attributes:
+        kind: ``model`` or ``artifact``.
+        name: its name on the task.
+        uri: address of the file; empty if there is none.
+        size: bytes, if that is known.
+        model_id: of a model.
+    """
+
+    task_id: str
+    kind: Literal["model", "artifact"]
+    name: str
+    uri: str
+    size: int | None = None
+    model_id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}" + f" ({_bytes(self.size)})" * (self.size is not None) + f"  {self.uri}"
+
+
+@dataclass(frozen=True)
+class KeepPlan:
+    """What is kept and what goes.
+
+    Attributes:
+        kept: trials that keep everything, the best first.
+        others: those that do not, with the number of their attempt.
+        stored: what goes of the others.
+        spared: what stays nevertheless, and why.
+    """
+
+    kept: tuple[Trial, ...]
+    others: tuple[Trial, ...]
+    stored: tuple[Stored, ...]
+    spared: tuple[tuple[Stored, str], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of what goes, as far as they are known."""
+        return sum(stored.size or 0 for stored in self.stored)
+
+    def measured(self, api: Api) -> KeepPlan:
+        """The same, with the sizes of files on HTTP servers: one request each."""
+        return replace(self, stored=tuple(_measured(api, stored) for stored in self.stored))
+
+    def text(self) -> str:
+        """For a person who wants to know before it happens."""
+        number = {trial.task_id: trial.number for trial in self.others}
+        lines = [f"trial {number[stored.task_id]}: {stored}" for stored in self.stored]
+        more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+        stays = [f"stays: trial {number[s.task_id]}: {s}: {why}" for s, why in self.spared[:_MOST_LINES]]
+        kept = ", ".join(str(trial.number) for trial in self.kept) or "none"
+        unknown = sum(stored.size is None for stored in self.stored)
+        total = f"{len(self.stored)} of {len(self.others)} other trials, {_bytes(self.size)}"
+        total += f" and {unknown} of unknown size" * bool(unknown)
+        return "\n".join(
+            [f"kept: trials {kept}", *lines[:_MOST_LINES], *more, *stays, f"models and artifacts: {total}"]
+        )
+
+
+@dataclass
+class Done:
+    """What came of a plan.
+
+    Attributes:
+        deleted: whose files and entries are gone.
+        archived: tasks and models that are archived now.
+        left: what could not be deleted, and why.
+    """
+
+    deleted: list[Stored] = field(default_factory=list)
+    archived: int = 0
+    left: list[tuple[Stored, str]] = field(default_factory=list)
+
+
+def plan(api: Api, study_id: str, trials: Iterable[Trial], goal: Goal, top: int) -> KeepPlan:
+    """What ``keep`` would do, in a few calls; nothing is changed.
+
+    Args:
+        trials: of the study, attempts that were followed by another one included.
+        top: so many of the best trials keep everything; the Pareto front does in any case.
+    """
+    trials = list(trials)
+    front = {trial.task_id for trial in pareto_front(trials, goal)}
+    best = [trial for trial in ranking(trials, goal) if trial.final_values is not None and trial.is_feasible]
+    kept = [trial for index, trial in enumerate(best) if index < top or trial.task_id in front]
+    safe = {trial.task_id for trial in kept}
+    ended = [trial for trial in trials if trial.task_id not in safe and not trial.state.is_live]
+    tasks = _tasks_of(api, [trial.task_id for trial in ended])
+    others = [trial for trial in ended if _may_be_touched(tasks.get(trial.task_id), study_id)]
+    ids = [trial.task_id for trial in others]
+    models = list(_all(api, "models", task=ids, only_fields=["id", "name", "uri", "ready", "task"]))
+    stored = [*_artifacts(tasks, ids), *_models(tasks, models)]
+    published = {model["id"] for model in models if model.get("ready")}
+    shared = _shared(api, [each.uri for each in stored if each.uri], {model["id"] for model in models})
+    reasons = [(each, _why_not(each, published, shared)) for each in stored]
+    return KeepPlan(
+        tuple(kept),
+        tuple(others),
+        tuple(each for each, why in reasons if not why),
+        tuple((each, why) for each, why in reasons if why),
+    )
+
+
+def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], None] = lambda text: None) -> Done:
+    """Does what was planned; what it could not do is in ``left``, and may be planned and tried again.
+
+    ``delete`` deletes the files and their entries and sets the user property ``kept`` of the tasks to ``no``;
+    ``archive`` hides tasks and models, as the web page does.
+
+    Raises:
+        ApiError: the server refused a call.
+    """
+    done = Done()
+    if others == "archive":
+        ids = [trial.task_id for trial in plan.others]
+        spared = [each for each, why in plan.spared if why != _PUBLISHED]
+        models = [each.model_id for each in (*plan.stored, *spared) if each.kind == "model"]
+        for endpoint, found in (("tasks.archive_many", ids), ("models.archive_many", models)):
+            for chunk in _chunks(found):
+                api.call(endpoint, ids=chunk)
+            done.archived += len(found)
+        return done
+    by_task: dict[str, list[Stored]] = {}
+    for each in plan.stored:
+        by_task.setdefault(each.task_id, []).append(each)
+    for task_id, stored in by_task.items():
+        gone = []
+        for each in stored:
+            why = _delete(api, each)
+            if why:
+                done.left.append((each, why))
+                on_note(f"{each} stays: {why}")
+            else:
+                gone.append(each)
+        if gone:
+            _forget(api, task_id, gone)
+            done.deleted += gone
+    return done
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+def _tasks_of(api: Api, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    fields = ["id", "status", "execution.artifacts", "models.output", "hyperparams.properties"]
+    return {task["id"]: task for task in _all(api, "tasks", id=ids, only_fields=fields)}
+
+
+def _all(api: Api, what: Literal["tasks", "models"], **filters: Any) -> Iterator[dict[str, Any]]:
+    """Everything that matches; the one filter that lists ids or addresses is asked for in chunks."""
+    name = next(key for key in filters if key != "only_fields")
+    for chunk in _chunks(filters[name]):
+        for page in range(1_000_000):
+            body = {**filters, name: chunk, "page": page, "page_size": _CHUNK, "search_hidden": True}
+            found = api.call(f"{what}.get_all", **body)[what]
+            yield from found
+            if len(found) < _CHUNK:
+                break
+
+
+def _chunks(items: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(items), _CHUNK):
+        yield list(items[start : start + _CHUNK])
+
+
+def _may_be_touched(task: Mapping[str, Any] | None, study_id: str) -> bool:
+    if task is None or task.get("status") in _UNTOUCHABLE:
+        return False
+    return user_properties(task.get("hyperparams") or {}).get("study") == study_id
+
+
+def _artifacts(tasks: Mapping[str, Mapping[str, Any]], ids: Iterable[str]) -> Iterator[Stored]:
+    for task_id in ids:
+        for artifact in (tasks[task_id].get("execution") or {}).get("artifacts") or ():
+            if artifact.get("mode", "output") == "output":
+                size = artifact.get("content_size")
+                yield Stored(task_id, "artifact", artifact["key"], artifact.get("uri") or "", size or None)
+
+
+def _models(tasks: Mapping[str, Mapping[str, Any]], models: Iterable[Mapping[str, Any]]) -> Iterator[Stored]:
+    for model in models:
+        output = (tasks[model["task"]].get("models") or {}).get("output") or ()
+        name = next((item["name"] for item in output if item.get("model") == model["id"]), model.get("name", ""))
+        yield Stored(model["task"], "model", name, model.get("uri") or "", model_id=model["id"])
+
+
+def _shared(api: Api, uris: Sequence[str], own: set[str]) -> set[str]:
+    """Addresses that models of other tasks have too."""
+    return {m["uri"] for m in _all(api, "models", uri=uris, only_fields=["id", "uri"]) if m["id"] not in own}
+
+
+def _why_not(stored: Stored, published: set[str], shared: set[str]) -> str:
+    """Why it must stay, or nothing."""
+    if stored.model_id in published:
+        return _PUBLISHED
+    if stored.uri in shared:
+        return "another model has the same file"
+    if stored.uri and not _is_own(stored):
+        return "the file is not under the task's own address"
+    return ""
+
+
+def _is_own(stored: Stored) -> bool:
+    """Whether the address has the task's id in it, as those that the SDK chooses; a trial may note any address."""
+    if stored.uri.startswith("file://"):
+        return stored.task_id in str(_path(stored.uri).parent.resolve())
+    path = unquote(urlparse(stored.uri).path)
+    return stored.task_id in path and ".." not in path.split("/")
+
+
+def _measured(api: Api, stored: Stored) -> Stored:
+    if stored.size is not None or not stored.uri.startswith("http"):
+        return stored
+    try:
+        return replace(stored, size=api.file_size(stored.uri) or 0)
+    except ServerError:
+        return stored
+
+
+# --- deleting --------------------------------------------------------------------------------------------------------
+
+
+def _delete(api: Api, stored: Stored) -> str:
+    """Deletes the entry of a model and the file; says why it could not, or nothing.
+
+    The file is looked at first, and the server is asked second: it refuses while other tasks use the model.
+    """
+    try:
+        is_there = bool(stored.uri) and _is_there(api, stored.uri)
+        if stored.kind == "model":
+            api.call("models.delete", model=stored.model_id)
+    except ServerError as error:
+        return str(error)
+    except ApiError as error:
+        if error.code >= 500 or error.code == 429:
+            raise
+        if error.subcode != _UNKNOWN_MODEL:
+            return str(error)
+    return _delete_file(stored.uri) if is_there else ""
+
+
+def _is_there(api: Api, uri: str) -> bool:
+    """Whether there is such a file; of cloud storage, that it can be reached. Raises ServerError."""
+    if uri.startswith("http"):
+        return api.file_size(uri) is not None
+    if uri.startswith("file://"):
+        return _path(uri).exists()
+    if StorageHelper.get(uri) is None:
+        raise ServerError(f"{uri}: there are no credentials for this storage, or no package for it")
+    return True
+
+
+def _delete_file(uri: str) -> str:
+    if uri.startswith("file://"):
+        _path(uri).unlink(missing_ok=True)
+        return ""
+    try:
+        return "" if StorageHelper.get(uri).delete(uri, silent=True) else "the storage did not delete the file"
+    except Exception as error:  # each storage has errors of its own
+        return f"the storage did not delete the file: {error}"
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlparse(uri).path))
+
+
+def _forget(api: Api, task_id: str, gone: Sequence[Stored]) -> None:
+    """Takes what is gone off the task's lists, and says so in its properties."""
+    artifacts = [{"key": each.name, "mode": "output"} for each in gone if each.kind == "artifact"]
+    models = [{"name": each.name, "type": "output"} for each in gone if each.kind == "model"]
+    if artifacts:
+        api.call("tasks.delete_artifacts", task=task_id, artifacts=artifacts, force=True)
+    if models:
+        api.call("tasks.delete_models", task=task_id, models=models)
+    api.call(
+        "tasks.edit_hyper_params",
+        task=task_id,
+        force=True,
+        replace_hyperparams="none",
+        hyperparams=[{"section": USER_PROPERTIES, "name": "kept", "value": "no"}],
+    )
+
+
+def _bytes(size: int | None) -> str:
+    """``12 B``, ``3.4 kB``, ``1.2 GB``."""
+    number, units = float(size or 0), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 1000 and len(units) > 1:
+        number, units = number / 1000, units[1:]
+    return f"{number:.3g} {units[0]}"

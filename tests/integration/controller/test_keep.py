@@ -1,0 +1,287 @@
+"""``keep``: what becomes of models and artifacts when a study has ended, on a server with real files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.tasks.names import ensure_project
+from clearml_hpo.trial import Trial, TrialState
+
+LOSS = Goal((Objective("validation", "loss"),))
+TWO = Goal((Objective("validation", "loss"), Objective("test", "time")))
+
+
+@pytest.fixture
+def project(api):
+    return ensure_project(api, f"tests/{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def study_id():
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def keep(api, study_id):
+    """Plans, and does it."""
+    from clearml_hpo.tasks import cleanup
+
+    def keep(trials, top, others="delete", goal=LOSS):
+        plan = cleanup.plan(api, study_id, trials, goal, top)
+        return plan, cleanup.apply(api, plan, others)
+
+    return keep
+
+
+@pytest.fixture
+def upload(api, tmp_path):
+    from clearml import StorageManager
+
+    def upload(address, size=1000):
+        path = tmp_path / uuid.uuid4().hex
+        path.write_bytes(b"x" * size)
+        assert StorageManager.upload_file(str(path), f"{api.files}/{address}")
+        return f"{api.files}/{quote(address)}"
+
+    return upload
+
+
+@pytest.fixture
+def make_trial(api, project, study_id, upload):
+    """Makes a trial that has uploaded a model and an artifact, at addresses as the SDK chooses them."""
+
+    def make(number, *values, state=TrialState.COMPLETED, study=study_id, status="completed", **fields):
+        properties = {"study": study, "trial": str(number)}
+        task_id = api.call(
+            "tasks.create",
+            name=f"trial {number}",
+            type="training",
+            project=project,
+            hyperparams={
+                "properties": {n: {"section": "properties", "name": n, "value": v} for n, v in properties.items()}
+            },
+        )["id"]
+        api.call("tasks.started", task=task_id)
+        folder = f"a project/trial {number}.{task_id}"
+        add_artifact(api, task_id, "data", upload(f"{folder}/artifacts/data/data.csv", 500), 500)
+        add_model(api, task_id, "weights", upload(f"{folder}/models/weights.bin"))
+        if status != "in_progress":
+            api.call(f"tasks.{status}", task=task_id)
+        return Trial(number, {"General/x": number / 10}, task_id, state=state, values=values, **fields)
+
+    return make
+
+
+def add_artifact(api, task_id, key, uri, size=None):
+    artifact = {"key": key, "type": "custom", "uri": uri, "mode": "output", "content_size": size}
+    api.call("tasks.add_or_update_artifacts", task=task_id, artifacts=[artifact], force=True)
+
+
+def add_model(api, task_id, name, uri):
+    model = api.call("models.create", name=f"a model {name}", uri=uri, task=task_id, ready=False)["id"]
+    api.call("tasks.add_or_update_model", task=task_id, name=name, model=model, type="output")
+    return model
+
+
+def task_of(api, task_id):
+    return api.call("tasks.get_by_id", task=task_id)["task"]
+
+
+def uris_of(api, task_id):
+    artifacts = [artifact["uri"] for artifact in task_of(api, task_id)["execution"].get("artifacts", [])]
+    return artifacts + [model["uri"] for model in api.call("models.get_all", task=[task_id])["models"]]
+
+
+def properties_of(api, task_id):
+    return {name: entry["value"] for name, entry in task_of(api, task_id)["hyperparams"]["properties"].items()}
+
+
+def on_disk(server):
+    return sum(path.stat().st_size for path in (Path(server.data_dir) / "files").rglob("*") if path.is_file())
+
+
+def test_models_and_artifacts_of_the_others_are_gone_from_disk_and_their_tasks_stay(api, server, make_trial, keep):
+    trials = [make_trial(n, value) for n, value in enumerate((0.5, 0.1, 0.3))]
+    files = {trial.number: uris_of(api, trial.task_id) for trial in trials}
+    before = on_disk(server)
+    plan, done = keep(trials, top=1)
+    assert [trial.number for trial in plan.kept] == [1]
+    assert before - on_disk(server) == 2 * 1500
+    for number in (0, 2):
+        assert [api.file_size(uri) for uri in files[number]] == [None, None]
+        task = task_of(api, trials[number].task_id)
+        assert task["status"] == "completed" and not task["execution"]["artifacts"] and not task["models"]["output"]
+        assert uris_of(api, task["id"]) == [] and properties_of(api, task["id"])["kept"] == "no"
+    assert [api.file_size(uri) for uri in files[1]] == [500, 1000]
+    assert uris_of(api, trials[1].task_id) == files[1] and "kept" not in properties_of(api, trials[1].task_id)
+    assert len(done.deleted) == 4 and not done.left
+
+
+def test_once_done_there_is_nothing_left_to_do(api, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    keep(trials, top=1)
+    calls = api.calls.total()
+    plan, done = keep(trials, top=1)
+    assert not plan.stored and not done.deleted and not done.left
+    assert api.calls.total() - calls <= 2
+
+
+def test_the_plan_says_what_would_go_and_touches_nothing(api, server, study_id, make_trial):
+    from clearml_hpo.tasks import cleanup
+
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    before = on_disk(server)
+    plan = cleanup.plan(api, study_id, trials, LOSS, 1).measured(api)
+    data, weights = uris_of(api, trials[0].task_id)
+    assert plan.text().splitlines() == [
+        "kept: trials 1",
+        f"trial 0: artifact data (500 B)  {data}",
+        f"trial 0: model weights (1 kB)  {weights}",
+        "models and artifacts: 2 of 1 other trials, 1.5 kB",
+    ]
+    assert on_disk(server) == before and plan.size == 1500
+
+
+def test_archiving_hides_tasks_and_models_and_deletes_nothing(api, server, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    before = on_disk(server)
+    _, done = keep(trials, top=1, others="archive")
+    tags = {trial.number: task_of(api, trial.task_id)["system_tags"] for trial in trials}
+    assert "archived" in tags[0] and "archived" not in tags[1]
+    (model,) = api.call("models.get_all", task=[trials[0].task_id])["models"]
+    assert "archived" in model["system_tags"]
+    assert done.archived == 2 and on_disk(server) == before
+
+
+def test_what_lives_is_of_another_study_or_is_published_stays(api, make_trial, keep):
+    best = make_trial(0, 0.1)
+    safe = [
+        make_trial(1, 0.5, state=TrialState.RUNNING, status="in_progress"),
+        make_trial(2, 0.5, status="in_progress"),  # a person has it run once more
+        make_trial(3, 0.5, study=uuid.uuid4().hex),
+        make_trial(4, 0.5, status="publish"),
+    ]
+    plan, done = keep([best, *safe], top=1)
+    assert not plan.others and not done.deleted
+    for trial in (best, *safe):
+        assert len(uris_of(api, trial.task_id)) == 2
+
+
+def test_a_published_model_stays_and_the_rest_of_its_trial_goes(api, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    (model,) = api.call("models.get_all", task=[trials[0].task_id])["models"]
+    api.call("models.set_ready", model=model["id"])
+    plan, done = keep(trials, top=1)
+    assert [(each.name, why) for each, why in plan.spared] == [("weights", "it is published")]
+    assert [each.name for each in done.deleted] == ["data"]
+    assert uris_of(api, trials[0].task_id) == [model["uri"]] and api.file_size(model["uri"]) == 1000
+
+
+def test_the_pareto_front_stays_and_with_it_the_top(api, make_trial, keep):
+    points = [(1.0, 9.0), (2.0, 2.0), (9.0, 1.0), (3.0, 3.0), (1.5, 9.5)]
+    trials = [make_trial(n, *point) for n, point in enumerate(points)]
+    plan, _ = keep(trials, top=1, goal=TWO)
+    assert sorted(trial.number for trial in plan.kept) == [0, 1, 2]
+    assert sorted(trial.number for trial in plan.others) == [3, 4]
+
+
+def test_earlier_attempts_and_failures_are_among_the_others(api, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, state=TrialState.LOST, attempt=1), make_trial(1, 0.6, attempt=2)]
+    plan, done = keep(trials, top=2)
+    assert [(trial.number, trial.attempt) for trial in plan.others] == [(1, 1)]
+    assert {each.task_id for each in done.deleted} == {trials[1].task_id}
+
+
+def test_files_that_are_not_the_tasks_own_stay(api, upload, tmp_path, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    task_id = trials[0].task_id
+    mine = tmp_path / "precious.csv"
+    mine.write_text("a,b")
+    (tmp_path / task_id).symlink_to(tmp_path, target_is_directory=True)
+    addresses = {
+        "shared": upload(f"datasets/{uuid.uuid4().hex}.csv"),
+        "upwards": f"{api.files}/{task_id}/../datasets/other.csv",
+        "local": mine.as_uri(),
+        "linked": f"file://{tmp_path}/{task_id}/precious.csv",
+    }
+    for name, uri in addresses.items():
+        add_artifact(api, task_id, name, uri)
+    plan, done = keep(trials, top=1)
+    assert {each.name for each, _ in plan.spared} == set(addresses)
+    assert {each.name for each in done.deleted} == {"data", "weights"}
+    assert mine.exists() and api.file_size(addresses["shared"]) == 1000
+    assert {a["key"] for a in task_of(api, task_id)["execution"]["artifacts"]} == set(addresses)
+
+
+def test_a_file_that_another_model_has_too_stays(api, project, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    _, weights = uris_of(api, trials[0].task_id)
+    api.call("models.create", name="a copy of it", uri=weights, project=project)
+    plan, _ = keep(trials, top=1)
+    assert [(each.name, why) for each, why in plan.spared] == [("weights", "another model has the same file")]
+    assert api.file_size(weights) == 1000
+
+
+def test_a_file_of_this_machine_under_the_tasks_name_goes(api, tmp_path, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    path = tmp_path / f"trial 0.{trials[0].task_id}" / "model.bin"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    add_model(api, trials[0].task_id, "local", path.as_uri())
+    _, done = keep(trials, top=1)
+    assert not path.exists() and "local" in {each.name for each in done.deleted}
+
+
+def test_a_file_that_is_gone_already_leaves_no_entry(api, make_trial, keep):
+    from clearml.storage.helper import StorageHelper
+
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    for uri in uris_of(api, trials[0].task_id):
+        assert StorageHelper.get(uri).delete(uri)
+    _, done = keep(trials, top=1)
+    assert len(done.deleted) == 2 and not done.left
+    assert uris_of(api, trials[0].task_id) == []
+
+
+def test_nothing_is_forgotten_while_the_file_server_does_not_answer(api, make_trial, keep):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    task_id = trials[0].task_id
+    add_model(api, task_id, "elsewhere", f"http://127.0.0.1:1/{task_id}/models/weights.bin")
+    _, done = keep(trials, top=1)
+    assert [each.name for each, _ in done.left] == ["elsewhere"]
+    assert [model["name"] for model in api.call("models.get_all", task=[task_id])["models"]] == ["a model elsewhere"]
+    assert [item["name"] for item in task_of(api, task_id)["models"]["output"]] == ["elsewhere"]
+
+
+_SCRIPT = """
+from clearml import OutputModel, Task
+task = Task.init(project_name="a project", task_name="trial #7: x=0.5", output_uri=True)
+open("weights.bin", "wb").write(b"x" * 2000)
+OutputModel(task=task, name="weights").update_weights("weights.bin")
+task.upload_artifact("table", {"a": 1}, wait_on_upload=True)
+task.set_user_properties(study=STUDY)
+task.flush(wait_for_uploads=True)
+print("ID", task.id)
+"""
+
+
+def test_what_the_sdk_has_uploaded_is_found_and_deleted(api, server, server_environ, study_id, tmp_path, keep):
+    script = tmp_path / "train.py"
+    script.write_text(_SCRIPT.replace("STUDY", repr(study_id)))
+    ran = subprocess.run(
+        [sys.executable, script.name], cwd=tmp_path, env=server_environ, capture_output=True, text=True, timeout=120
+    )
+    task_id = next((line.split()[1] for line in ran.stdout.splitlines() if line.startswith("ID ")), None)
+    assert task_id, ran.stdout + ran.stderr
+    uris = uris_of(api, task_id)
+    assert len(uris) == 2 and all(api.file_size(uri) for uri in uris)
+    plan, done = keep([Trial(7, {}, task_id, state=TrialState.COMPLETED, values=(0.5,), violations=(1.0,))], top=1)
+    assert {each.kind for each in done.deleted} == {"model", "artifact"} and not plan.spared
+    assert [api.file_size(uri) for uri in uris] == [None, None]
