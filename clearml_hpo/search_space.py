@@ -109,29 +109,25 @@ class SearchSpace:
         conditional = [name for name in combined if name in self.conditions]
         if conditional:
             raise ValueError(f"{conditional[0]} is part of a combination and cannot have a condition")
-        fault = next(faults_of_conditions(self._all, self.conditions), None)
+        fault = next(faults_of_conditions(self.all_parameters, self.conditions), None)
         if fault is not None:
             raise ValueError(f"the condition of {fault[0]}: {fault[2]}")
 
     @cached_property
-    def _all(self) -> dict[str, Parameter]:
+    def all_parameters(self) -> dict[str, Parameter]:
+        """Every hyperparameter that trials may be given, those of combinations each by itself."""
         combined = {n: p for combination in self.combinations for n, p in combination.parameters.items()}
         return {**combined, **self.parameters}
 
     @property
     def distributions(self) -> dict[str, Distribution]:
         """The parameters that vary, those of combinations each by itself."""
-        return {name: p for name, p in self._all.items() if not isinstance(p, Constant)}
+        return {name: p for name, p in self.all_parameters.items() if not isinstance(p, Constant)}
 
     @property
     def constants(self) -> dict[str, Value]:
         """The values that every trial gets; conditional constants are not among them."""
         return {n: p.value for n, p in self.parameters.items() if isinstance(p, Constant) and n not in self.conditions}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All hyperparameters that trials may be given."""
-        return tuple(self._all)
 
     @property
     def axes(self) -> dict[str, Distribution]:

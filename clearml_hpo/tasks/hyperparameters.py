@@ -5,10 +5,10 @@ Here they are flat, ``{"section/name": text}``. User properties are the section 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from clearml_hpo.search_space import Params, Value, text_of
+from clearml_hpo.search_space import Categorical, Constant, Int, Parameter, Params, Value, text_of
 
 Nested: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 
@@ -68,6 +68,35 @@ def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
             raise ValueError(f"{value!r} is no number")
         return float(value)
     return value if kind or value != "" else None
+
+
+def misfit(parameter: Parameter, entry: Mapping[str, Any]) -> str:
+    """What is wrong with varying the hyperparameter that the template holds as ``entry``; empty if nothing is.
+
+    Wrong is what would not arrive in the script as it left, see :func:`arrives_as`.
+    """
+    kind = f"the template's value is {_with_article(str(entry.get('type') or ''))}"
+    for value in _samples(parameter):
+        try:
+            arrived = arrives_as(value, entry)
+        except ValueError as error:
+            return f"{kind}; found {parameter}: {error}"
+        if arrived != value or isinstance(arrived, bool) != isinstance(value, bool):
+            return f"{kind}; found {parameter}: {value!r} would arrive as {arrived!r}"
+    return ""
+
+
+def _samples(parameter: Parameter) -> Sequence[Value]:
+    """Values of all the types that a parameter has."""
+    if isinstance(parameter, Categorical):
+        return parameter.choices
+    if isinstance(parameter, Constant):
+        return (parameter.value,)
+    return (parameter.low,) if isinstance(parameter, Int) else (0.5,)
+
+
+def _with_article(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in ("i", "a") else f"a {kind}"
 
 
 def _none_arrives_as(kind: str, entry: Mapping[str, Any]) -> Value:

@@ -207,7 +207,7 @@ def test_a_combination_is_one_axis_and_several_parameters():
     assert SETS.axes["General/a + General/b"] == Categorical(
         ("General/a=1, General/b=2", "General/a=1", "General/a=3, General/b=4")
     )
-    assert set(SETS.names) == set(SETS.distributions) == {"General/a", "General/b", "General/x", "General/z"}
+    assert set(SETS.all_parameters) == set(SETS.distributions) == {"General/a", "General/b", "General/x", "General/z"}
     point = {"General/a": 3, "General/b": 4, "General/x": 1, "General/z": 2}
     assert SETS.contains(point)
     assert SETS.along_axes(point) == {
@@ -314,7 +314,7 @@ def test_every_point_survives_the_way_through_a_task(seed):
         assert space.contains(point)
         given = space.hyperparameters(point)
         texts = {name: text_of(name, value) for name, value in given.items()}
-        own = {name: "left from the template" for name in space.names if name not in given}
+        own = {name: "left from the template" for name in space.all_parameters if name not in given}
         back = space.parse({**own, **texts})
         assert back == point and [type(back[name]) for name in point] == [type(value) for value in point.values()]
         for name in space.parameters.keys() & space.distributions.keys() - point.keys():

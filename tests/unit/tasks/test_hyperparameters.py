@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.tasks.hyperparameters import arrives_as, flatten, user_properties, with_user_properties, with_values
+from clearml_hpo.search_space import Categorical, Constant, Float, Int
+from clearml_hpo.tasks.hyperparameters import (
+    arrives_as,
+    flatten,
+    misfit,
+    user_properties,
+    with_user_properties,
+    with_values,
+)
 
 NESTED = {
     "General": {
@@ -95,3 +103,29 @@ def test_what_does_not_arrive(value, kind, section):
 def test_what_hydra_reads_has_the_type_of_its_text():
     entry = {"section": "Hydra", "name": "x", "value": "3", "type": "str"}  # all of its entries are text
     assert arrives_as(5, entry) == 5 and arrives_as(None, entry) is None
+
+
+@pytest.mark.parametrize(
+    ("parameter", "kind", "said"),
+    [
+        (Int(1, 3), "int", ""),
+        (Int(1, 3), "float", ""),
+        (Float(0, 1), "float", ""),
+        (Float(0, 1), "", ""),
+        (Float(0, 1), "int", "the template's value is an int; found float 0 .. 1: 0.5 is no whole number"),
+        (Int(1, 3), "str", "the template's value is a str; found int 1 .. 3: 1 would arrive as '1'"),
+        (Int(1, 3), "bool", "the template's value is a bool; found int 1 .. 3: 1 is neither true nor false"),
+        (Categorical((1, None)), "int", ""),
+        (Categorical(("a", "1")), "str", ""),
+        (Categorical(("a", None)), "str", "None would arrive as ''"),
+        (Categorical((True, None)), "bool", "None would arrive as False"),
+        (Categorical(("a", 1)), "int", "'a' is no whole number"),
+        (Categorical((1, 2.5)), "int", "2.5 is no whole number"),
+        (Constant(3), "str", "3 would arrive as '3'"),
+        (Constant("x"), "", ""),
+        (Constant(""), "", "'' would arrive as None"),
+    ],
+)
+def test_what_does_not_fit_the_template(parameter, kind, said):
+    found = misfit(parameter, {"section": "General", "name": "x", "value": "1", "type": kind})
+    assert said in found and bool(found) == bool(said)
