@@ -58,6 +58,20 @@ class Budget:
     stale_s: float | None = None
     then: StopMode = "abort"
 
+    def remaining(self, spent: Spent, trials: int) -> dict[str, str]:
+        """What is left of each limit that is set, for people; ``trials`` were launched so far."""
+        left = {
+            "trials": self.trials and f"{max(0, self.trials - trials)} of {self.trials}",
+            "time": _left_s(self.wall_s, spent.wall_s),
+            "compute time": _left_s(self.compute_s, spent.compute_s),
+            "GPU time": _left_s(self.gpu_s, spent.gpu_s),
+            "iterations": self.iterations and f"{max(0, self.iterations - spent.iterations)} of {self.iterations}",
+            "trials without improvement": self.stale_trials
+            and f"{max(0, self.stale_trials - spent.trials_since_best)} of {self.stale_trials}",
+            "time without improvement": _left_s(self.stale_s, spent.s_since_best),
+        }
+        return {name: text for name, text in left.items() if text}
+
     def reached(self, spent: Spent) -> str | None:
         """Says which limit is reached, or None. (The number of trials limits launches, it stops nothing.)"""
         for limit, used, name in (
@@ -77,6 +91,10 @@ class Budget:
             return None
         reached = best >= self.target if self.maximize else best <= self.target
         return f"the target of {self.target:g} is reached" if reached else None
+
+
+def _left_s(limit_s: float | None, used_s: float) -> str | None:
+    return None if limit_s is None else f"{max(0.0, limit_s - used_s):.0f} of {limit_s:g} s"
 
 
 @dataclass(frozen=True)

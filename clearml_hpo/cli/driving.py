@@ -24,6 +24,7 @@ from clearml_hpo.server import process as server_process
 from clearml_hpo.spec import StudyFile, dump_params
 
 if TYPE_CHECKING:
+    from clearml_hpo.controller.executors import MakeExecutor
     from clearml_hpo.controller.opening import Opened, Opening
     from clearml_hpo.controller.run import Outcome
     from clearml_hpo.executors import Executor
@@ -40,6 +41,10 @@ class Options:
 
     local: bool
     agents: int | None
+    gpus: str | None
+    per_gpu: int | None
+    cpu: int | None
+    threads: int | None
     overrides: tuple[str, ...]
     json_file: Path | None
     detach: bool
@@ -48,8 +53,18 @@ class Options:
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
-        """Of ``--set`` and of ``--storage``."""
-        return (*self.overrides, f"storage={json.dumps(self.storage)}") if self.storage else self.overrides
+        """Of ``--set``, and of the options that stand for keys of the study file."""
+        overrides = list(self.overrides)
+        if self.storage:
+            overrides.append(f"storage={json.dumps(self.storage)}")
+        slots = {"per_gpu": self.per_gpu, "cpu": self.cpu, "threads": self.threads}
+        given = [f"execution.local.{key}={number}" for key, number in slots.items() if number is not None]
+        if self.gpus is not None:
+            gpus = [gpu.strip() for gpu in self.gpus.split(",")]
+            given.append(f"execution.local.gpus={json.dumps([int(g) if g.isdecimal() else g for g in gpus])}")
+        if given:
+            overrides += ["execution.executor=local", *given]
+        return tuple(overrides)
 
 
 def driving_options(command: _Command) -> _Command:
@@ -60,6 +75,10 @@ def driving_options(command: _Command) -> _Command:
             click.option(
                 "--agents", type=click.IntRange(min=1), metavar="N", help="Agents for --local (default: GPUs or cores)."
             ),
+            click.option("--gpus", metavar="0,1", help="No agents: run trials here, as processes on these GPUs."),
+            click.option("--per-gpu", type=click.IntRange(min=1), metavar="N", help="Trials that share a GPU."),
+            click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="No agents: N trials here, on cores."),
+            click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each such trial."),
             click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5."),
             click.option(
                 "--json",
@@ -140,8 +159,8 @@ class _Place:
         self._server = server
         self._agents = agents
 
-    def prepare(self, api: Api, file: StudyFile) -> tuple[StudyFile, Executor]:
-        """Starts agents, if they are to run here; returns the study on their queue, and its executor."""
+    def prepare(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
+        """Starts agents, if they are to run here; returns the study on their queue, and how to make its executor."""
         from clearml_hpo.controller.executors import executor_of, on_one_queue
 
         if self._server is not None and file.spec.execution.executor == "queue":
@@ -150,9 +169,14 @@ class _Place:
             queue = file.spec.execution.queue[0]
             own = local_agents(self._here, self._server, queue, self._agents, _sayer(self._console))
             file = on_one_queue(file, self._stack.enter_context(own))
-        executor = executor_of(file, api)
-        self._stack.callback(executor.close)
-        return file, executor
+        make = executor_of(file, api, _sayer(self._console))
+
+        def make_and_close(study_id: str) -> Executor:
+            executor = make(study_id)
+            self._stack.callback(executor.close)
+            return executor
+
+        return file, make_and_close
 
 
 def _open_and_run(

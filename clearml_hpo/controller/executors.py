@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from clearml_hpo.controller.policy import placement_of
-from clearml_hpo.executors import Executor, QueueExecutor
+from clearml_hpo.executors import Executor, LocalExecutor, QueueExecutor, Slot, default_slots, plan_slots
 from clearml_hpo.spec import StudyFile
+from clearml_hpo.spec.models import LocalSpec
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.names import find_queues
 
+MakeExecutor = Callable[[str], Executor]
+"""Makes the executor of a study, by the study's id."""
 
-def executor_of(file: StudyFile, api: Api) -> Executor:
-    """Queues that agents serve, or processes of this machine.
+
+def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> MakeExecutor:
+    """Queues that agents serve, or processes of this machine, which are started when the executor is made.
 
     Raises:
-        InputError: the server has no such queue.
+        InputError: the server has no such queue, or this machine no such GPU.
     """
-    return QueueExecutor(api, find_queues(api, placement_of(file.spec).all_queues))
+    if file.spec.execution.executor == "queue":
+        executor = QueueExecutor(api, find_queues(api, placement_of(file.spec).all_queues))
+        return lambda study_id: executor
+    given = file.spec.execution.local
+    slots = _slots(given)
+    return lambda study_id: LocalExecutor(
+        api, slots, queue=f"local-{study_id}", min_free_mb=given.min_free_mb, on_note=on_note
+    )
+
+
+def _slots(given: LocalSpec) -> Sequence[Slot]:
+    if not given.gpus and given.cpu is None:
+        return default_slots()
+    return plan_slots([str(gpu) for gpu in given.gpus], given.per_gpu, given.cpu or 0, given.threads)
 
 
 def on_one_queue(file: StudyFile, queue: str) -> StudyFile:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.registration import find_or_create_template
 from clearml_hpo.errors import InputError
 from clearml_hpo.executors import Executor
@@ -48,7 +49,7 @@ class Opening:
     def __init__(
         self,
         api: Api,
-        prepare: Callable[[Api, StudyFile], tuple[StudyFile, Executor]],
+        prepare: Callable[[Api, StudyFile], tuple[StudyFile, MakeExecutor]],
         stopped: threading.Event,
         on_note: Callable[[str], None],
         *,
@@ -83,7 +84,7 @@ class Opening:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
             self._refuse_differences(found[0], stored, file, template)
             return self._go_on(found[0], file, template, known, is_same=stored.data["budget"] == file.data["budget"])
-        file, executor = self._prepare(file)
+        file, make_executor = self._prepare(file)
         hold = Hold(self._api, "", wait=self._stopped.wait)
         controller = ControllerTask.create(
             self._api,
@@ -92,6 +93,7 @@ class Opening:
             study_yaml=file.text(template.task_id),
             properties=hold.properties(),
         )
+        executor = make_executor(controller.task_id)
         return Opened(file, controller, template, executor, hold.on(controller.task_id), metric_is_known=known)
 
     def by_id(self, study: str, overrides: Sequence[str] = ()) -> Opened:
@@ -116,7 +118,7 @@ class Opening:
         if record.status == "completed" and is_same:
             records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
             return Opened(file, controller, template, None, None, records, known, record.reason or "completed")
-        file, executor = self._prepare(file)
+        file, make_executor = self._prepare(file)
         hold = Hold(self._api, record.study_id, wait=self._stopped.wait)
         hold.acquire(take_over=self._take_over, on_note=self._note)
         if not template.is_registered:  # perhaps the controller before has seen its first run meanwhile
@@ -124,9 +126,9 @@ class Opening:
             known = check_template(self._api, file, template)
         controller.go_on(file.text(template.task_id))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
-        return Opened(file, controller, template, executor, hold, records, known)
+        return Opened(file, controller, template, make_executor(record.study_id), hold, records, known)
 
-    def _prepare(self, file: StudyFile) -> tuple[StudyFile, Executor]:
+    def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         prepared = self._prepare_place(self._api, file)
         if self._stopped.is_set():
             raise KeyboardInterrupt

@@ -25,8 +25,8 @@ from clearml_hpo.report import Publisher, study_result
 from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.search_space import Params, as_text
-from clearml_hpo.spec import StudyFile, dump_params
-from clearml_hpo.tasks import Api, Template, TrialTasks
+from clearml_hpo.spec import StudyFile
+from clearml_hpo.tasks import Api, Template, TrialTasks, cleanup
 from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
@@ -134,14 +134,22 @@ class StudyRun:
             template, baseline = registered
         strategy = self._strategy(template, baseline, hold)
         optimizer = self._optimizer(strategy)
-        publisher = Publisher(self._controller, self._file.goal, strategy.url_of, clock=time.time)
+        publisher = Publisher(
+            self._controller,
+            self._file.goal,
+            strategy.url_of,
+            clock=time.time,
+            space=self._file.space,
+            budget=self._file.budget.trials,
+            histories=strategy.trial_tasks().histories,
+        )
         strategy.on_trial = self._trial_changed
         strategy.on_note = self._view.note
         strategy.on_step = lambda scheduler: self._step_done(scheduler, publisher)
         optimizer.run()
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
-        self._patiently(lambda: publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=True))
+        self._publish(scheduler, publisher, final=True)
         if self._fault is not None:
             raise self._fault
         return self._conclude(scheduler, strategy)
@@ -311,7 +319,17 @@ class StudyRun:
             # What the script connected after its first report belongs to the template too.
             register(self._api, self._first_run.template, self._unregistered)
             self._unregistered = ""
-        publisher.publish(scheduler.trials, scheduler.earlier_attempts)
+        self._publish(scheduler, publisher)
+
+    def _publish(self, scheduler: Scheduler, publisher: Publisher, *, final: bool = False) -> None:
+        def publish() -> None:
+            remaining = self._file.budget.remaining(scheduler.spent, len(scheduler.trials))
+            publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=final, remaining=remaining)
+
+        if final:
+            self._patiently(publish)
+        else:
+            publish()
 
     def _show_progress(self, trials: Sequence[Trial], workers: int) -> None:
         hold = self._opened.hold
@@ -321,23 +339,29 @@ class StudyRun:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _conclude(self, scheduler: Scheduler, strategy: OptunaStrategy) -> _Ended:
-        best = scheduler.best
-        if best is not None:
-            heading = f"# trial {best.number}: " + ", ".join(
-                f"{objective.metric} = {value!r}"
-                for objective, value in zip(self._file.goal.objectives, best.values, strict=True)
-            )
-            text = f"{heading}\n{dump_params(best.params)}"
-            self._patiently(lambda: self._controller.set_configuration(best=text))
         trials, earlier = scheduler.trials, scheduler.earlier_attempts
         if self._stopped.is_set() or strategy.stop_asked:
             return _Ended("stopped", "interrupted" if not strategy.stop_asked else scheduler.ended, trials, earlier)
         self._patiently(lambda: self._delete_orphans(strategy))
         if scheduler.failure:
             return _Ended("failed", scheduler.failure, trials, earlier)
-        if best is None:
+        if scheduler.best is None:
             return _Ended("failed", "no trial completed with a value", trials, earlier)
+        self._keep(trials)
         return _Ended("completed", scheduler.ended, trials, earlier)
+
+    def _keep(self, trials: Sequence[Trial]) -> None:
+        """Deletes or archives what the file does not want kept."""
+        given = self._file.spec.keep
+        if given is None:
+            return
+        plan = cleanup.plan(self._api, self._controller.task_id, trials, self._file.goal, given.top)
+        done = cleanup.apply(self._api, plan, given.others, self._view.note)
+        self._view.note(
+            f"kept the best {len(plan.kept)}: {len(done.deleted)} models and artifacts of others deleted"
+            if given.others == "delete"
+            else f"kept the best {len(plan.kept)}: {done.archived} tasks and models of others archived"
+        )
 
     def _delete_orphans(self, strategy: OptunaStrategy) -> None:
         """Clones that a server made twice, because its first answer was lost."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from clearml_hpo.budget import Spent
 from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.objective import Goal
@@ -187,6 +188,13 @@ class Scheduler:
     def best(self) -> Trial | None:
         """The best completed trial so far."""
         return best_trial(self.trials, self.goal)
+
+    @property
+    def spent(self) -> Spent:
+        """What is used of the budget by now."""
+        return self._ledger.spent(
+            self._clock(), self._driven_since, lambda: [(trial, self._running_s(trial)) for trial in self.live]
+        )
 
     def enqueue(self, params: Params) -> None:
         """Has ``params`` tried before anything that the sampler proposes."""
@@ -599,10 +607,7 @@ class Scheduler:
         return 0.0 if since is None else self._clock() - since
 
     def _spend(self) -> None:
-        spent = self._ledger.spent(
-            self._clock(), self._driven_since, lambda: [(trial, self._running_s(trial)) for trial in self.live]
-        )
-        reached = self.policy.budget.reached(spent)
+        reached = self.policy.budget.reached(self.spent)
         if reached:
             self.stop(reached, abort=self.policy.budget.then == "abort")
 

@@ -221,7 +221,7 @@ class LocalSpec(_Strict):
     per_gpu: Annotated[Whole, Field(ge=1)] = 1
     cpu: Annotated[Whole, Field(ge=0)] | None = None
     threads: Annotated[Whole, Field(ge=1)] | None = None
-    min_free_mb: Annotated[Whole, Field(ge=0)] = 0
+    min_free_mb: Annotated[Whole, Field(ge=1)] | None = None
 
 
 class ExecutionSpec(_Strict):

@@ -53,4 +53,4 @@ def _drive(api, view, stopped, take_over, options, find):
 
 def prepare(api, file):
     """Agents are there already."""
-    return file, executor_of(file, api)
+    return file, executor_of(file, api, print)
