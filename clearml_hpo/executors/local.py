@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from clearml_hpo.errors import ApiError, InputError
@@ -64,7 +62,6 @@ class LocalExecutor:
             slots,
             self._queue_id,
             queue,
-            Path(tempfile.mkdtemp(prefix="clearml-hpo-local-")),
             memory=None if min_free_mb is None else SharedMemory(min_free_mb),
             on_note=on_note,
         )

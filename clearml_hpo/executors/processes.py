@@ -16,7 +16,7 @@ from clearml_hpo.watchdog import Watchdog
 
 GRACE_S = 5.0
 """How long a process may take to end after SIGTERM."""
-_READ_BYTES = 1024 * 1024
+_READ_BYTES = 512 * 1024
 # The shell waits for a word before it becomes the program: should this process die before the watchdog knows of it,
 # the pipe ends, and nothing is started.
 _GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
@@ -78,7 +78,7 @@ class TaskProcess:
             self.step()
 
     def new_output(self) -> str:
-        """What was written since the last :meth:`output_taken`: whole lines, a mebibyte of them at most."""
+        """What was written since the last :meth:`output_taken`: whole lines, half a mebibyte of them at most."""
         size = self._output.seek(0, os.SEEK_END)
         start = self._offset if self.code is None else max(self._offset, size - _READ_BYTES)
         self._output.seek(start)

@@ -131,13 +131,21 @@ class SharedMemory:
         self._seen_at = -math.inf
         self._at_rest: dict[str, int] = {}
 
+    def note(self, gpu: str, running: int) -> None:
+        """A task is about to start on ``gpu``, beside ``running`` others."""
+        if not running:
+            self._look()
+            self._at_rest[gpu] = self._seen.get(gpu, 0)
+
     def allows(self, gpu: str, running: int) -> bool:
         """Whether a task may join the ``running`` ones on ``gpu``; the first one always may."""
-        if not running or self._clock() - self._seen_at >= _LOOK_S:
-            self._seen, self._seen_at = self._free(), self._clock()
-        now = self._seen.get(gpu, 0)
         if not running:
-            self._at_rest[gpu] = now
             return True
+        if self._clock() - self._seen_at >= _LOOK_S:
+            self._look()
+        now = self._seen.get(gpu, 0)
         reserved = self._at_rest.get(gpu, now) - running * self.needed_mb
         return min(now, reserved) >= self.needed_mb
+
+    def _look(self) -> None:
+        self._seen, self._seen_at = self._free(), self._clock()

@@ -10,11 +10,11 @@ import contextlib
 import os
 import re
 import socket
+import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ _TICK_S = 0.05
 _POP_S = 1.0  # for what others put into the queue; our own submits are looked for at once
 _LOOK_S = 1.0
 _REPORT_S = 30.0
+_EVENT_CHARS = 64 * 1024  # as agents send them
 _LONGEST_WAIT_S = 30.0
 _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
@@ -62,7 +63,7 @@ class _Rounds:
     pop: float = 0.0
     look: float = 0.0
     report: float = 0.0
-    wait_s: float = field(default=_TICK_S)
+    wait_s: float = _TICK_S
 
 
 class LocalWorkers:
@@ -73,7 +74,6 @@ class LocalWorkers:
         slots: Sequence[Slot],
         queue_id: str,
         name: str,
-        folder: Path,
         *,
         memory: SharedMemory | None = None,
         on_note: Callable[[str], None],
@@ -84,19 +84,18 @@ class LocalWorkers:
             slots: what may run at once.
             queue_id: where the tasks come from.
             name: the middle part of the workers' ids, after the host's name.
-            folder: for the code and the logs; removed at the end, also after this process was killed.
             memory: whether a GPU has memory for one more task; None does not ask.
             on_note: hears what a person should know.
         """
         self._slots = tuple(slots)
         self._queue = queue_id
         self._worker_ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
-        self._folder = folder
         self._memory = memory
         self._on_note = on_note
         self._api = Api()  # of the thread alone
-        self._environ = {**without_foreign(child_environ()), **_quick_reports(folder)}
-        self._watchdog = Watchdog(folder)
+        self._folder = Path(tempfile.mkdtemp(prefix="clearml-hpo-local-"))  # code and logs
+        self._watchdog = Watchdog(self._folder)  # which removes the folder, too
+        self._environ = {**without_foreign(child_environ()), **_quick_reports(self._folder)}
         self._runs: dict[str, _Run] = {}
         self._taken: str | None = None  # out of the queue, and its process not yet started
         self._due = _Rounds()
@@ -161,8 +160,8 @@ class LocalWorkers:
             run.process.step(now)
         self._see(now)
         if now >= self._due.pop:
+            self._due.pop = now + _POP_S  # first: what is submitted meanwhile is looked for at once
             self._fill()
-            self._due.pop = now + _POP_S
         if now >= self._due.report:
             for slot in self._slots:
                 self._report(slot)
@@ -191,14 +190,14 @@ class LocalWorkers:
         seen = list(self._runs.values()) if is_due else ended
         if not seen:
             return
+        if is_due:
+            self._due.look = time.monotonic() + _LOOK_S
         tasks = self._tasks([run.task_id for run in seen])
         self._send_output(seen)
         for run in seen:
             self._heed(run, tasks.get(run.task_id))
         for run in ended:
             self._tell(run)
-        if is_due:
-            self._due.look = time.monotonic() + _LOOK_S
         if ended:
             self._due.pop = 0.0
 
@@ -233,23 +232,23 @@ class LocalWorkers:
         self._report(run.slot)
 
     def _send_output(self, runs: Sequence[_Run]) -> None:
-        texts = {run.slot.name: run.process.new_output() for run in runs}
-        events = [
-            {
-                "type": "log",
-                "task": run.task_id,
-                "worker": self._worker_ids[run.slot.name],
-                "level": "INFO",
-                "timestamp": int(time.time() * 1000),
-                "msg": _as_shown(texts[run.slot.name]),
-            }
-            for run in runs
-            if texts[run.slot.name]
-        ]
+        events = [event for run in runs for event in self._events(run, run.process.new_output())]
         with _unless_gone():
             self._api.send_events(events)
         for run in runs:
             run.process.output_taken()
+
+    def _events(self, run: _Run, text: str) -> Iterator[dict[str, Any]]:
+        shown, now_ms = _as_shown(text), int(time.time() * 1000)
+        for i, start in enumerate(range(0, len(shown), _EVENT_CHARS)):
+            yield {
+                "type": "log",
+                "task": run.task_id,
+                "worker": self._worker_ids[run.slot.name],
+                "level": "INFO",
+                "timestamp": now_ms + i,
+                "msg": shown[start : start + _EVENT_CHARS],
+            }
 
     def _report(self, slot: Slot) -> None:
         """A sign of life of one worker, and what it runs."""
@@ -280,12 +279,14 @@ class LocalWorkers:
 
     def _free_slot(self) -> Slot | None:
         """The slot whose GPU has the fewest tasks of ours; None if all are taken, or no memory is left."""
-        on_gpu = Counter(run.slot.gpu for run in self._runs.values())
         free = [slot for slot in self._slots if slot.name not in self._runs]
-        for slot in sorted(free, key=lambda slot: on_gpu[slot.gpu] if slot.gpu else 0):
-            if slot.gpu is None or self._memory is None or self._memory.allows(slot.gpu, on_gpu[slot.gpu]):
+        for slot in sorted(free, key=lambda slot: self._running_on(slot.gpu)):
+            if slot.gpu is None or self._memory is None or self._memory.allows(slot.gpu, self._running_on(slot.gpu)):
                 return slot
         return None
+
+    def _running_on(self, gpu: str | None) -> int:
+        return sum(run.slot.gpu == gpu for run in self._runs.values()) if gpu else 0
 
     def _start(self, slot: Slot, task_id: str) -> None:
         fields = ["id", "status", *programs.FIELDS]
@@ -313,6 +314,8 @@ class LocalWorkers:
             "CLEARML_LOG_TASK_TO_BACKEND": "1",
             "CLEARML_WORKER_ID": worker,
         }
+        if self._memory is not None and slot.gpu is not None:
+            self._memory.note(slot.gpu, self._running_on(slot.gpu))
         process = TaskProcess(program, environ, place / "console.log", self._watchdog)
         self._runs[slot.name] = _Run(task_id, slot, process)
         self._report(slot)

@@ -27,6 +27,7 @@ import pytest
 
 from clearml_hpo.executors import Executor
 from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.names import ensure_project
 
 DEADLINE_S = 60.0
 _LOOK_S = 0.02
@@ -80,7 +81,13 @@ class Stage:
             for key, value in values.items()
         }
         script = {"entry_point": "trial.py", "working_dir": ".", "diff": text, "binary": "python3"}
-        body = {"name": f"contract {name}", "type": "training", "script": script, "hyperparams": {"General": entries}}
+        body = {
+            "name": f"contract {name}",
+            "type": "training",
+            "project": ensure_project(self.api, "contract"),
+            "script": script,
+            "hyperparams": {"General": entries},
+        }
         return str(self.api.call("tasks.create", **{**body, **fields})["id"])
 
     def training(self, params: Mapping[str, str]) -> Iterator[Mapping[str, float]]:

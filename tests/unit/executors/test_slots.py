@@ -88,13 +88,13 @@ class TestSharedMemory:
     @pytest.mark.parametrize(("at_rest", "allowed"), [(19_999, False), (20_000, True)])
     def test_one_that_has_just_begun_is_counted_though_it_has_taken_nothing(self, at_rest: int, allowed: bool) -> None:
         memory = self._memory({"0": at_rest})
-        memory.allows("0", 0)
+        memory.note("0", 0)
         assert memory.allows("0", 1) is allowed
 
     def test_one_that_takes_more_than_was_said_is_seen(self) -> None:
         free, clock = {"0": 80_000}, ManualClock()
         memory = self._memory(free, clock)
-        memory.allows("0", 0)
+        memory.note("0", 0)
         free["0"] = 9_000
         clock.advance(2)
         assert not memory.allows("0", 1)
@@ -108,8 +108,9 @@ class TestSharedMemory:
             return {"0": 5_000}
 
         memory = SharedMemory(10_000, free, clock)
-        memory.allows("0", 0)
-        for _ in range(40):
+        memory.note("0", 0)
+        for _ in range(39):
+            memory.allows("0", 0)
             memory.allows("0", 1)
             clock.advance(0.1)
         assert len(asked) == 2
@@ -117,5 +118,5 @@ class TestSharedMemory:
     def test_gpus_are_counted_apart(self) -> None:
         memory = self._memory({"0": 15_000, "1": 25_000})
         for gpu in ("0", "1"):
-            memory.allows(gpu, 0)
+            memory.note(gpu, 0)
         assert (memory.allows("0", 1), memory.allows("1", 1), memory.allows("1", 2)) == (False, True, False)
