@@ -79,19 +79,19 @@ class KeepPlan:
         """The same, with the sizes of files on HTTP servers: one request each."""
         return replace(self, stored=tuple(_measured(api, stored) for stored in self.stored))
 
-    def text(self) -> str:
+    def text(self, others: Others = "delete") -> str:
         """For a person who wants to know before it happens."""
+        kept = f"kept: trials {_numbers(self.kept)}"
+        if others == "archive":
+            return f"{kept}\narchived: trials {_numbers(self.others)}"
         number = {trial.task_id: trial.number for trial in self.others}
-        lines = [f"trial {number[stored.task_id]}: {stored}" for stored in self.stored]
+        lines = [f"trial {number[each.task_id]}: {each}" for each in self.stored]
         more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
-        stays = [f"stays: trial {number[s.task_id]}: {s}: {why}" for s, why in self.spared[:_MOST_LINES]]
-        kept = ", ".join(str(trial.number) for trial in self.kept) or "none"
-        unknown = sum(stored.size is None for stored in self.stored)
-        total = f"{len(self.stored)} of {len(self.others)} other trials, {_bytes(self.size)}"
+        stay = [f"trial {number[each.task_id]}: {each} stays: {why}" for each, why in self.spared[:_MOST_LINES]]
+        unknown = sum(each.size is None for each in self.stored)
+        total = f"{len(self.stored)} models and artifacts, {_bytes(self.size)}"
         total += f" and {unknown} of unknown size" * bool(unknown)
-        return "\n".join(
-            [f"kept: trials {kept}", *lines[:_MOST_LINES], *more, *stays, f"models and artifacts: {total}"]
-        )
+        return "\n".join([kept, *lines[:_MOST_LINES], *more, *stay, f"deleted: {total}"])
 
 
 @dataclass
@@ -107,6 +107,13 @@ class Done:
     deleted: list[Stored] = field(default_factory=list)
     archived: int = 0
     left: list[tuple[Stored, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        if self.archived:
+            return f"keep: {self.archived} tasks and models are archived"
+        size = sum(stored.size or 0 for stored in self.deleted)
+        stay = f"; {len(self.left)} could not be deleted" if self.left else ""
+        return f"keep: {len(self.deleted)} models and artifacts are deleted, {_bytes(size)}{stay}"
 
 
 def plan(api: Api, study_id: str, trials: Iterable[Trial], goal: Goal, top: int) -> KeepPlan:
@@ -163,12 +170,11 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
     for task_id, stored in by_task.items():
         gone = []
         for each in stored:
-            why = _delete(api, each)
-            if why:
-                done.left.append((each, why))
-                on_note(f"{each} stays: {why}")
-            else:
-                gone.append(each)
+            try:
+                gone.append(_delete(api, each))
+            except ServerError as error:
+                done.left.append((each, str(error)))
+                on_note(f"{each} stays: {error}")
         if gone:
             _forget(api, task_id, gone)
             done.deleted += gone
@@ -257,44 +263,49 @@ def _measured(api: Api, stored: Stored) -> Stored:
 # --- deleting --------------------------------------------------------------------------------------------------------
 
 
-def _delete(api: Api, stored: Stored) -> str:
-    """Deletes the entry of a model and the file; says why it could not, or nothing.
+def _delete(api: Api, stored: Stored) -> Stored:
+    """Deletes the entry of a model and the file; returns it with the bytes that are free now.
 
     The file is looked at first, and the server is asked second: it refuses while other tasks use the model.
+
+    Raises:
+        ServerError: it has to stay; the message says why.
     """
-    try:
-        is_there = bool(stored.uri) and _is_there(api, stored.uri)
-        if stored.kind == "model":
+    size = _size(api, stored.uri) if stored.uri else None
+    if stored.kind == "model":
+        try:
             api.call("models.delete", model=stored.model_id)
-    except ServerError as error:
-        return str(error)
-    except ApiError as error:
-        if error.code >= 500 or error.code == 429:
-            raise
-        if error.subcode != _UNKNOWN_MODEL:
-            return str(error)
-    return _delete_file(stored.uri) if is_there else ""
+        except ApiError as error:
+            if error.code >= 500 or error.code == 429:
+                raise
+            if error.subcode != _UNKNOWN_MODEL:
+                raise ServerError(str(error)) from None
+    if size is not None:
+        _delete_file(stored.uri)
+    return replace(stored, size=size or 0)
 
 
-def _is_there(api: Api, uri: str) -> bool:
-    """Whether there is such a file; of cloud storage, that it can be reached. Raises ServerError."""
+def _size(api: Api, uri: str) -> int | None:
+    """Bytes of a file, 0 if that cannot be said; None if it is not there. Raises ServerError."""
     if uri.startswith("http"):
-        return api.file_size(uri) is not None
+        return api.file_size(uri)
     if uri.startswith("file://"):
-        return _path(uri).exists()
+        return _path(uri).stat().st_size if _path(uri).exists() else None
     if StorageHelper.get(uri) is None:
-        raise ServerError(f"{uri}: there are no credentials for this storage, or no package for it")
-    return True
+        raise ServerError("there are no credentials for this storage, or no package for it")
+    return 0
 
 
-def _delete_file(uri: str) -> str:
+def _delete_file(uri: str) -> None:
     if uri.startswith("file://"):
         _path(uri).unlink(missing_ok=True)
-        return ""
+        return
     try:
-        return "" if StorageHelper.get(uri).delete(uri, silent=True) else "the storage did not delete the file"
+        is_done = StorageHelper.get(uri).delete(uri, silent=True)
     except Exception as error:  # each storage has errors of its own
-        return f"the storage did not delete the file: {error}"
+        raise ServerError(f"the storage did not delete the file: {error}") from None
+    if not is_done:
+        raise ServerError("the storage did not delete the file")
 
 
 def _path(uri: str) -> Path:
@@ -316,6 +327,10 @@ def _forget(api: Api, task_id: str, gone: Sequence[Stored]) -> None:
         replace_hyperparams="none",
         hyperparams=[{"section": USER_PROPERTIES, "name": "kept", "value": "no"}],
     )
+
+
+def _numbers(trials: Iterable[Trial]) -> str:
+    return ", ".join(str(number) for number in dict.fromkeys(trial.number for trial in trials)) or "none"
 
 
 def _bytes(size: int | None) -> str:

@@ -122,6 +122,7 @@ def test_models_and_artifacts_of_the_others_are_gone_from_disk_and_their_tasks_s
     assert [api.file_size(uri) for uri in files[1]] == [500, 1000]
     assert uris_of(api, trials[1].task_id) == files[1] and "kept" not in properties_of(api, trials[1].task_id)
     assert len(done.deleted) == 4 and not done.left
+    assert str(done) == "keep: 4 models and artifacts are deleted, 3 kB"
 
 
 def test_once_done_there_is_nothing_left_to_do(api, make_trial, keep):
@@ -144,7 +145,7 @@ def test_the_plan_says_what_would_go_and_touches_nothing(api, server, study_id, 
         "kept: trials 1",
         f"trial 0: artifact data (500 B)  {data}",
         f"trial 0: model weights (1 kB)  {weights}",
-        "models and artifacts: 2 of 1 other trials, 1.5 kB",
+        "deleted: 2 models and artifacts, 1.5 kB",
     ]
     assert on_disk(server) == before and plan.size == 1500
 
@@ -152,12 +153,13 @@ def test_the_plan_says_what_would_go_and_touches_nothing(api, server, study_id, 
 def test_archiving_hides_tasks_and_models_and_deletes_nothing(api, server, make_trial, keep):
     trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
     before = on_disk(server)
-    _, done = keep(trials, top=1, others="archive")
+    plan, done = keep(trials, top=1, others="archive")
     tags = {trial.number: task_of(api, trial.task_id)["system_tags"] for trial in trials}
     assert "archived" in tags[0] and "archived" not in tags[1]
     (model,) = api.call("models.get_all", task=[trials[0].task_id])["models"]
     assert "archived" in model["system_tags"]
     assert done.archived == 2 and on_disk(server) == before
+    assert plan.text("archive").splitlines() == ["kept: trials 1", "archived: trials 0"]
 
 
 def test_what_lives_is_of_another_study_or_is_published_stays(api, make_trial, keep):
