@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from clearml_hpo.cli import main
 
-COMMANDS = ["run", "check", "server", "agents"]
+COMMANDS = ["run", "resume", "launch", "study", "check", "server", "agents"]
 
 
 def invoke(*arguments, **environ):
