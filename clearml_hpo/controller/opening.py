@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.registration import find_or_create_template
+from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.errors import InputError
 from clearml_hpo.executors import Executor
 from clearml_hpo.rehearsal import rehearse
 from clearml_hpo.spec import StudyFile, parse_study
+from clearml_hpo.storage import Known, check_storage
 from clearml_hpo.tasks import Api, ControllerTask, Template
 from clearml_hpo.tasks.hold import Hold, stopping_since
 from clearml_hpo.tasks.names import ensure_project
 from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
 from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics, template_by_id
+from clearml_hpo.trial import TrialState
 
 _FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints")
 
@@ -31,6 +34,7 @@ class Opened:
         records: the trials that it has already; None for a new study.
         metric_is_known: whether some run of the template has reported the objectives.
         finished: how it ended, if it did and its budget is still the same.
+        known: points whose values are known from elsewhere.
     """
 
     file: StudyFile
@@ -41,6 +45,7 @@ class Opened:
     records: TrialRecords | None = None
     metric_is_known: bool = False
     finished: str = ""
+    known: Sequence[Known] = ()
 
 
 class Opening:
@@ -84,6 +89,7 @@ class Opening:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
             self._refuse_differences(found[0], stored, file, template)
             return self._go_on(found[0], file, template, known, is_same=stored.data["budget"] == file.data["budget"])
+        warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         hold = Hold(self._api, "", wait=self._stopped.wait)
         controller = ControllerTask.create(
@@ -94,7 +100,8 @@ class Opening:
             properties=hold.properties(),
         )
         executor = make_executor(controller.task_id)
-        return Opened(file, controller, template, executor, hold.on(controller.task_id), metric_is_known=known)
+        hold = hold.on(controller.task_id)
+        return Opened(file, controller, template, executor, hold, metric_is_known=known, known=warm)
 
     def by_id(self, study: str, overrides: Sequence[str] = ()) -> Opened:
         """The study of this id or name, as its controller task keeps it.
@@ -117,7 +124,10 @@ class Opening:
         stopping = stopping_since(record.properties)
         if record.status == "completed" and is_same:
             records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
-            return Opened(file, controller, template, None, None, records, known, record.reason or "completed")
+            # A trial that a person wishes to be run again is marked as stopped.
+            if all(trial.state is not TrialState.STOPPED for trial in records.settled):
+                return Opened(file, controller, template, None, None, records, known, record.reason or "completed")
+        warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         hold = Hold(self._api, record.study_id, wait=self._stopped.wait)
         hold.acquire(take_over=self._take_over, on_note=self._note)
@@ -126,9 +136,12 @@ class Opening:
             known = check_template(self._api, file, template)
         controller.go_on(file.text(template.task_id))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
-        return Opened(file, controller, template, make_executor(record.study_id), hold, records, known)
+        executor = make_executor(record.study_id)
+        return Opened(file, controller, template, executor, hold, records, known, known=warm)
 
     def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
+        if file.spec.storage is not None:
+            check_storage(file.spec.storage)
         prepared = self._prepare_place(self._api, file)
         if self._stopped.is_set():
             raise KeyboardInterrupt

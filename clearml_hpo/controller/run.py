@@ -26,6 +26,7 @@ from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.search_space import Params, as_text
 from clearml_hpo.spec import StudyFile
+from clearml_hpo.storage import Mirror, StorageTrouble
 from clearml_hpo.tasks import Api, Template, TrialTasks, cleanup
 from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import TrialRecords
@@ -80,11 +81,13 @@ class StudyRun:
         self._stopped = stopped
         self._abort_on_stop = abort_on_stop
         self._policy = policy_of(opened.file)
+        self._mirror: Mirror | None = None
         self._started_at = time.time()
         self._metric_is_known = opened.metric_is_known
         self._first_run: FirstRun | None = None
         self._unregistered: str = ""
         self._fault: ClearmlHpoError | None = None
+        self._storage_trouble = ""
 
     def run(self) -> Outcome:
         """Drives it.
@@ -132,6 +135,7 @@ class StudyRun:
             if isinstance(registered, _Ended):
                 return registered
             template, baseline = registered
+        self._mirror = _mirror(self._opened)
         strategy = self._strategy(template, baseline, hold)
         optimizer = self._optimizer(strategy)
         publisher = Publisher(
@@ -149,6 +153,7 @@ class StudyRun:
         optimizer.run()
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
+        self._follow(scheduler)
         self._publish(scheduler, publisher, final=True)
         if self._fault is not None:
             raise self._fault
@@ -252,6 +257,7 @@ class StudyRun:
                 executor=self._executor,
                 baseline=baseline,
                 first=self._first_points(template, baseline),
+                known=self._opened.known,
                 records=self._without(baseline),
                 hold=hold,
                 stopped=self._stopped,
@@ -320,6 +326,19 @@ class StudyRun:
             register(self._api, self._first_run.template, self._unregistered)
             self._unregistered = ""
         self._publish(scheduler, publisher)
+        self._follow(scheduler)
+
+    def _follow(self, scheduler: Scheduler) -> None:
+        """Keeps the copy in a storage up to date; one that does not answer is no reason to stop."""
+        if self._mirror is None:
+            return
+        try:
+            self._mirror.follow((*scheduler.earlier_attempts, *scheduler.trials))
+            self._storage_trouble = ""
+        except StorageTrouble as error:
+            if str(error) != self._storage_trouble:
+                self._view.note(f"the storage is behind: {error}")
+            self._storage_trouble = str(error)
 
     def _publish(self, scheduler: Scheduler, publisher: Publisher, *, final: bool = False) -> None:
         def publish() -> None:
@@ -396,3 +415,10 @@ class StudyRun:
         )
         best = best_trial(ended.trials, self._file.goal)
         return Outcome(ended.status, ended.reason, ended.trials, best, self._controller.url, result)
+
+
+def _mirror(opened: Opened) -> Mirror | None:
+    file = opened.file
+    if file.spec.storage is None:
+        return None
+    return Mirror(file.spec.storage, file.spec.study, opened.controller.task_id, file.goal, file.space)

@@ -28,6 +28,7 @@ from clearml_hpo.patience import Patience
 from clearml_hpo.samplers import build_sampler
 from clearml_hpo.scheduler import Failures, Hooks, Placement, Policy, Scheduler
 from clearml_hpo.search_space import Params, SearchSpace, as_text
+from clearml_hpo.storage import Known
 from clearml_hpo.study import OptunaStudy
 from clearml_hpo.tasks import Api, Template, TrialTasks
 from clearml_hpo.tasks.hold import Hold
@@ -56,6 +57,7 @@ class StudyContext:
         executor: in place of one for ``execution_queue``.
         baseline: trial 0, if it runs already.
         first: parameters to try before the sampler's.
+        known: points whose values are known from elsewhere.
         records: the trials of a study that goes on.
         hold: shows that the study is driven, and says what people ask for.
         stopped: set by whoever wants the study to stop.
@@ -72,6 +74,7 @@ class StudyContext:
     executor: Executor | None = None
     baseline: Trial | None = None
     first: Sequence[Params] = ()
+    known: Sequence[Known] = ()
     records: TrialRecords | None = None
     hold: Hold | None = None
     stopped: threading.Event | None = None
@@ -294,6 +297,8 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             history=self._history,
             **self._create_options,
         )
+        for index, known in enumerate(self._context.known):
+            study.restore(-1 - index, known.params, "completed", known.values, known.violations)
         return Scheduler(
             study,
             self.trial_tasks(),

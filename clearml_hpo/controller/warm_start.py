@@ -1,0 +1,63 @@
+"""What is known before the first trial: of earlier studies, of any tasks, of Optuna storages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from clearml_hpo.errors import InputError
+from clearml_hpo.spec import StudyFile
+from clearml_hpo.spec.models import WarmStartSpec
+from clearml_hpo.storage import Known, known_of
+from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.hyperparameters import flatten
+from clearml_hpo.tasks.record import read_study, read_trials
+from clearml_hpo.tasks.trial_tasks import metric_fields, snapshot_of
+from clearml_hpo.trial import Trial, TrialState
+
+
+def known_before(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> list[Known]:
+    """All that ``warm_start`` names and this study can use: points of its space with finite values of its objectives.
+
+    Raises:
+        InputError: a source does not exist.
+    """
+    found: list[Known] = []
+    for source in file.spec.warm_start:
+        known = list(_known_of(source, file, api))
+        on_note(f"warm start: {len(known)} trials of {source.study or f'{len(source.tasks)} tasks'} are known")
+        found += known
+    return found
+
+
+def _known_of(source: WarmStartSpec, file: StudyFile, api: Api) -> Iterable[Known]:
+    if source.storage is not None:
+        return known_of(source.storage, str(source.study), file.space, file.goal)
+    trials = list(_of_tasks(source.tasks, file, api))
+    if source.study is not None:
+        record = read_study(api, source.study)
+        trials += read_trials(api, record.study_id, file.space, file.goal).settled
+    return [
+        Known(trial.params, trial.final_values, trial.violations)
+        for trial in trials
+        if trial.final_values is not None and file.space.contains(trial.params)
+    ]
+
+
+def _of_tasks(ids: list[str], file: StudyFile, api: Api) -> Iterable[Trial]:
+    if not ids:
+        return
+    fields = ["id", "status", "hyperparams", *metric_fields(file.goal.metrics)]
+    tasks = {t["id"]: t for t in api.call("tasks.get_all", id=ids, only_fields=fields, search_hidden=True)["tasks"]}
+    missing = [task_id for task_id in ids if task_id not in tasks]
+    if missing:
+        raise InputError(f"warm_start.tasks: no task {missing[0]} on the server")
+    for number, task_id in enumerate(ids):
+        summaries = snapshot_of(tasks[task_id]).summaries
+        yield Trial(
+            number,
+            file.space.parse(flatten(tasks[task_id].get("hyperparams") or {})),
+            task_id,
+            state=TrialState.COMPLETED,
+            values=file.goal.values(summaries),
+            violations=file.goal.violations(summaries),
+        )
