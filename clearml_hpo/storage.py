@@ -57,7 +57,9 @@ class Mirror:
             self.name = f"{name}-{study_id[:8]}"
             study = _find_or_create(storage, self.name, directions)
         study.set_user_attr(_STUDY_ID, study_id)
-        study.set_metric_names([objective.metric for objective in goal.objectives])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([objective.metric for objective in goal.objectives])
         self._study = study
         self._space = space
         self._distributions = {axis: as_optuna(distribution) for axis, distribution in space.axes.items()}
