@@ -27,7 +27,8 @@ DEFAULT = "auto"
 VIOLATIONS = "constraints"
 
 # The rule of `auto`; benchmarks/README.md has the figures behind it.
-_GP_MOST_TRIALS = 200  # an ask costs a second and more beyond
+_GP_FEWEST_TRIALS = 40  # until 10 have ended it draws at random: with 8 workers, most of a smaller budget
+_GP_MOST_TRIALS = 200  # an ask costs more the more trials there are
 _GP_MOST_PARAMETERS = 20
 _NSGA_FEWEST_TRIALS = 1000  # a genetic algorithm needs generations; multi-objective TPE learns faster before
 
@@ -273,6 +274,8 @@ def _auto(problem: Problem) -> Choice:
         return Choice("tpe", "conditional parameters")
     if trials is None or trials > _GP_MOST_TRIALS:
         return Choice("tpe", f"more than {_GP_MOST_TRIALS} trials" if trials else "no limit on trials")
+    if trials < _GP_FEWEST_TRIALS:
+        return Choice("tpe", f"fewer than {_GP_FEWEST_TRIALS} trials")
     parameters = len(space.axes)
     if parameters > _GP_MOST_PARAMETERS:
         return Choice("tpe", f"{parameters} parameters")
