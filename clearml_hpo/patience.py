@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from clearml_hpo.errors import ApiError
 
 _LONGEST_WAIT_S = 60.0
 _TOO_MANY_REQUESTS = 429
+_SAID_EVERY = 10
 
 
 class Patience:
     """How long to wait before the next round of calls.
 
     Attributes:
-        wait_s: the poll period while all is well; twice as long after each failure, up to a minute.
+        wait_s: the poll period while all is well; after each failure up to twice as long, up to a minute. Controllers
+            that lost the same server do not come back to it all at once: each waits between half and all of that time.
     """
 
-    def __init__(self, poll_s: float, on_note: Callable[[str], None]) -> None:
-        self.wait_s = self._poll_s = poll_s
+    def __init__(
+        self, poll_s: float, on_note: Callable[[str], None], *, jitter: Callable[[], float] = random.random
+    ) -> None:
+        """``jitter`` draws from 0 to 1."""
+        self.wait_s = self._longest_s = self._poll_s = poll_s
         self._on_note = on_note
+        self._jitter = jitter
+        self._failures = 0
 
     def succeeded(self) -> None:
         """The server answered."""
-        self.wait_s = self._poll_s
+        if self._failures > 1:
+            self._on_note("the server answers again")
+        self._failures = 0
+        self.wait_s = self._longest_s = self._poll_s
 
     def failed(self, error: ApiError) -> None:
-        """The server is in trouble (5xx, 429); an error of any other kind is raised again."""
+        """The server is in trouble (out of reach, 5xx, 429); an error of any other kind is raised again."""
         if error.code < 500 and error.code != _TOO_MANY_REQUESTS:
             raise error
-        self.wait_s = min(2 * self.wait_s, max(self._poll_s, _LONGEST_WAIT_S))
-        self._on_note(f"{error}; asking again in {self.wait_s:.0f} s")
+        before, limit_s = self._longest_s, max(self._poll_s, _LONGEST_WAIT_S)
+        self._longest_s = min(2 * before, limit_s)
+        self.wait_s = max(self._poll_s, self._longest_s * (1 + self._jitter()) / 2)
+        self._failures += 1
+        # In an outage of hours a line a minute says nothing new.
+        if before < limit_s or self._failures % _SAID_EVERY == 0:
+            self._on_note(f"{error}; asking again in {self.wait_s:.0f} s")

@@ -1,4 +1,4 @@
-"""Calls to a ClearML server through the SDK's own session (login, tokens, retries, clearml.conf), counted."""
+"""Calls to a ClearML server through the SDK's own session (login, tokens, clearml.conf), each made once, counted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 
 import requests
 from clearml.backend_api import Session
+from clearml.backend_api.session.session import LoginError
 
 from clearml_hpo.errors import ApiError, ServerError
+from clearml_hpo.tasks.session import AskOnce, data_of
 
 _FIRST_ANSWER_S = 10
 
@@ -34,7 +36,6 @@ class Api:
         self.calls: Counter[str] = Counter()
         host = Session.get_api_server_host()
         try:
-            # The session itself would go on trying for hours; a wrong address should be said at once.
             answer = requests.get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise ServerError(
@@ -43,7 +44,7 @@ class Api:
             ) from None
         self.server_ahead_s = _ahead(answer.headers.get("Date"))
         try:
-            self._session = Session()
+            self._session = AskOnce()
         except Exception as error:  # the SDK raises several unrelated types here
             raise ServerError(f"the ClearML server at {host} refused the login: {error}") from None
         self.calls.update({"debug.ping": 1, "auth.login": 1})
@@ -83,40 +84,27 @@ class Api:
         """Calls ``service.action`` and returns the answer's ``data``.
 
         Raises:
-            ApiError: the server refused the call.
+            ApiError: the server refused the call; 503 also if nobody answers within a minute.
         """
-        service, _, action = endpoint.partition(".")
-        self.calls[endpoint] += 1
-        return _data(endpoint, self._session.send_request(service, action, method="post", json=body))
+        return self._send(endpoint, json=body)
 
     def send_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Sends scalars, plots and log lines in one ``events.add_batch`` (JSON lines)."""
         lines = "\n".join(json.dumps(event) for event in events)
         if not lines:
             return
-        endpoint = "events.add_batch"
+        self._send("events.add_batch", headers={"Content-Type": "application/json-lines"}, data=lines.encode())
+
+    def _send(self, endpoint: str, **request: Any) -> dict[str, Any]:
+        service, _, action = endpoint.partition(".")
         self.calls[endpoint] += 1
-        response = self._session.send_request(
-            "events",
-            "add_batch",
-            method="post",
-            headers={"Content-Type": "application/json-lines"},
-            data=lines.encode(),
-        )
-        _data(endpoint, response)
+        try:
+            return data_of(endpoint, self._session.send_request(service, action, method="post", **request))
+        except LoginError as error:  # the token had run out; the SDK raises it while it handles what went wrong
+            if isinstance(error.__context__, ApiError):
+                raise error.__context__ from None
+            raise ApiError("auth.login", requests.codes.unauthorized, 0, str(error)) from None
 
 
 def _ahead(date: str | None) -> float:
     return parsedate_to_datetime(date).timestamp() - time.time() if date else 0.0
-
-
-def _data(endpoint: str, response: requests.Response) -> dict[str, Any]:
-    try:
-        envelope = response.json()
-        meta = envelope["meta"]
-    except (ValueError, KeyError):
-        raise ApiError(endpoint, response.status_code, 0, response.text[:200] or "no answer") from None
-    if meta["result_code"] != 200:
-        raise ApiError(endpoint, meta["result_code"], meta.get("result_subcode", 0), meta.get("result_msg", ""))
-    data: dict[str, Any] = envelope["data"]
-    return data
