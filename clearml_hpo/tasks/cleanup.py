@@ -27,7 +27,7 @@ Others: TypeAlias = Literal["delete", "archive"]
 _CHUNK = 500
 _UNKNOWN_MODEL = 201
 _UNTOUCHABLE = ("queued", "in_progress", "published")
-_PUBLISHED = "it is published"
+PUBLISHED = "it is published"
 _MOST_LINES = 200
 
 
@@ -129,19 +129,14 @@ def plan(api: Api, study_id: str, trials: Iterable[Trial], goal: Goal, top: int)
     kept = [trial for index, trial in enumerate(best) if index < top or trial.task_id in front]
     safe = {trial.task_id for trial in kept}
     ended = [trial for trial in trials if trial.task_id not in safe and not trial.state.is_live]
-    tasks = _tasks_of(api, [trial.task_id for trial in ended])
+    tasks = tasks_with_outputs(api, [trial.task_id for trial in ended])
     others = [trial for trial in ended if _may_be_touched(tasks.get(trial.task_id), study_id)]
-    ids = [trial.task_id for trial in others]
-    models = list(_all(api, "models", task=ids, only_fields=["id", "name", "uri", "ready", "task"]))
-    stored = [*_artifacts(tasks, ids), *_models(tasks, models)]
-    published = {model["id"] for model in models if model.get("ready")}
-    shared = _shared(api, [each.uri for each in stored if each.uri], {model["id"] for model in models})
-    reasons = [(each, _why_not(each, published, shared)) for each in stored]
+    outputs = outputs_of(api, {trial.task_id: tasks[trial.task_id] for trial in others})
     return KeepPlan(
         tuple(kept),
         tuple(others),
-        tuple(each for each, why in reasons if not why),
-        tuple((each, why) for each, why in reasons if why),
+        tuple(each for each, why in outputs if not why),
+        tuple((each, why) for each, why in outputs if why),
     )
 
 
@@ -157,7 +152,7 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
     done = Done()
     if others == "archive":
         ids = [trial.task_id for trial in plan.others]
-        spared = [each for each, why in plan.spared if why != _PUBLISHED]
+        spared = [each for each, why in plan.spared if why != PUBLISHED]
         models = [each.model_id for each in (*plan.stored, *spared) if each.kind == "model"]
         for endpoint, found in (("tasks.archive_many", ids), ("models.archive_many", models)):
             for chunk in _chunks(found):
@@ -171,7 +166,7 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
         gone = []
         for each in stored:
             try:
-                gone.append(_delete(api, each))
+                gone.append(delete_stored(api, each))
             except ServerError as error:
                 done.left.append((each, str(error)))
                 on_note(f"{each} stays: {error}")
@@ -184,9 +179,19 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _tasks_of(api: Api, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def tasks_with_outputs(api: Api, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """These tasks by id, with what :func:`outputs_of` needs; those that are not there are missing."""
     fields = ["id", "status", "execution.artifacts", "models.output", "hyperparams.properties"]
     return {task["id"]: task for task in _all(api, "tasks", id=ids, only_fields=fields)}
+
+
+def outputs_of(api: Api, tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[Stored, str]]:
+    """Models and artifacts of ``tasks``, each with why its file must stay; nothing if it may go."""
+    models = list(_all(api, "models", task=[*tasks], only_fields=["id", "name", "uri", "ready", "task"]))
+    stored = [*_artifacts(tasks, tasks), *_models(tasks, models)]
+    published = {model["id"] for model in models if model.get("ready")}
+    shared = _shared(api, [each.uri for each in stored if each.uri], {model["id"] for model in models})
+    return [(each, _why_not(each, published, shared)) for each in stored]
 
 
 def _all(api: Api, what: Literal["tasks", "models"], **filters: Any) -> Iterator[dict[str, Any]]:
@@ -235,7 +240,7 @@ def _shared(api: Api, uris: Sequence[str], own: set[str]) -> set[str]:
 def _why_not(stored: Stored, published: set[str], shared: set[str]) -> str:
     """Why it must stay, or nothing."""
     if stored.model_id in published:
-        return _PUBLISHED
+        return PUBLISHED
     if stored.uri in shared:
         return "another model has the same file"
     if stored.uri and not _is_own(stored):
@@ -263,7 +268,7 @@ def _measured(api: Api, stored: Stored) -> Stored:
 # --- deleting --------------------------------------------------------------------------------------------------------
 
 
-def _delete(api: Api, stored: Stored) -> Stored:
+def delete_stored(api: Api, stored: Stored) -> Stored:
     """Deletes the entry of a model and the file; returns it with the bytes that are free now.
 
     The file is looked at first, and the server is asked second: it refuses while other tasks use the model.
