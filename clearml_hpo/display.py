@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
@@ -16,10 +17,12 @@ from rich.text import Text
 
 from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import Value, as_text
-from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
+from clearml_hpo.trial import Trial, TrialState, pareto_front
 
 _RECENT = 6
 _RUNNING = 8
+_WORKER = 20
+_METRIC = 12
 _STYLE = {
     TrialState.COMPLETED: "green",
     TrialState.PRUNED: "magenta",
@@ -27,8 +30,8 @@ _STYLE = {
     TrialState.LOST: "red",
     TrialState.NO_OBJECTIVE: "red",
     TrialState.NOT_FINITE: "red",
-    TrialState.ABORTED: "yellow",
-    TrialState.STOPPED: "yellow",
+    TrialState.ABORTED: "dark_orange3",  # yellow cannot be read on a light background
+    TrialState.STOPPED: "dark_orange3",
 }
 
 
@@ -40,12 +43,16 @@ class Progress:
         budget: trials in all, if that is limited.
         workers: how many can run at once.
         elapsed_s: since the study started.
+        queues: how many each queue can run at once; shown if there are several.
+        earlier: attempts that were followed by another one.
     """
 
     trials: Sequence[Trial]
     workers: int
     elapsed_s: float
     budget: int | None = None
+    queues: Mapping[str, int] = field(default_factory=dict)
+    earlier: Sequence[Trial] = ()
 
 
 class View(Protocol):
@@ -97,16 +104,18 @@ class LineView:
     def trial(self, trial: Trial) -> None:
         """Prints trials that start and end."""
         if trial.state is TrialState.RUNNING:
-            self._line(f"trial {trial.number} runs on {trial.worker or '?'}: {short_params(trial.params)}")
+            self._line(f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}")
         elif not trial.state.is_live:
-            parts = [f"trial {trial.number} {trial.state.value}"]
+            parts = [f"{_name(trial)} {trial.state.value}"]
             parts += [
                 f"{objective.metric} {value:.6g}"
                 for objective, value in zip(self._goal.objectives, trial.values, strict=False)
                 if value is not None
             ]
             if self._is_best(trial):
-                parts[-1] += " (best so far)"
+                parts[-1] += " (best so far)" if self._goal.is_single else f" (front of {len(self._front)})"
+            elif trial.final_values is not None and not trial.is_feasible:
+                parts[-1] += " (breaks a constraint)"
             if trial.duration is not None:
                 parts.append(f"{trial.duration:.1f} s")
             if trial.reason:
@@ -136,7 +145,8 @@ class LiveView:
         self._goal = goal
         self._progress = Progress((), 0, 0.0)
         self._drawn_at = time.monotonic()
-        self._recent: list[int] = []
+        self._recent: list[Trial] = []
+        self._front: list[Trial] = []
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveView:
@@ -155,75 +165,93 @@ class LiveView:
     def trial(self, trial: Trial) -> None:
         """Remembers in which order trials ended."""
         if not trial.state.is_live:
-            self._recent = [trial.number, *self._recent][:_RECENT]
+            self._recent = [trial, *(t for t in self._recent if t.task_id != trial.task_id)][:_RECENT]
 
     def progress(self, progress: Progress) -> None:
         """Shows it at the next redraw."""
+        if _ended(progress) != _ended(self._progress):
+            self._front = pareto_front(progress.trials, self._goal)
         self._progress = progress
         self._drawn_at = time.monotonic()
 
     def _render(self) -> RenderableType:
         progress = self._progress
         elapsed_s = progress.elapsed_s + time.monotonic() - self._drawn_at
-        by_number = {trial.number: trial for trial in progress.trials}
-        running = [t for t in progress.trials if t.state is TrialState.RUNNING]
         parts: list[RenderableType] = [
             Text.assemble((self._study, "bold"), f"  {_aims(self._goal)}"),
             _bar(progress, elapsed_s),
-            self._best_line(progress),
+            *_queues(progress),
+            *_ends(progress),
+            *([self._best_line(progress)] if self._goal.is_single else self._front_lines()),
         ]
+        running = [t for t in progress.trials if t.state is TrialState.RUNNING]
         if running:
             parts.append(self._running_table(running))
-        recent = [by_number[number] for number in self._recent if number in by_number]
-        if recent:
-            parts.append(trial_table(recent, self._goal, title="recent"))
+        if self._recent:
+            parts.append(trial_table(self._recent, self._goal, title="recent"))
         return Group(*parts)
 
     def _best_line(self, progress: Progress) -> Text:
-        best = best_trial(progress.trials, self._goal)
-        if best is None or best.value is None:
+        if not self._front:
             return Text("best  none yet", style="dim")
-        line = Text.assemble("best  ", (f"{best.value:.6g}", "bold green"), f"  trial {best.number}")
+        best = self._front[0]
+        line = Text.assemble("best  ", (_number(best, digits=6), "bold green"), f"  trial {best.number}")
         first = progress.trials[0]
-        if first.state is TrialState.COMPLETED and first.value is not None and best is not first:
+        if first.state is TrialState.COMPLETED and first.value is not None and best.number != first.number:
             line.append(f"  (trial 0: {first.value:.6g})", style="dim")
         return line
 
+    def _front_lines(self) -> list[Text]:
+        """How many trials the Pareto front has, and the best of it in each objective."""
+        if not self._front:
+            return [Text("front none yet", style="dim")]
+        lines = [Text(f"front {len(self._front)} trial{'s' * (len(self._front) > 1)}")]
+        for index, title in enumerate(_titles(self._goal)):
+            pick = min if self._goal.objectives[index].direction == "minimize" else max
+            values = [(trial.final_values or ())[index] for trial in self._front]
+            best = self._front[values.index(pick(values))]
+            value = _number(best, index, digits=6)
+            lines.append(Text.assemble("best  ", (value, "bold green"), f"  {title}, trial {best.number}"))
+        return lines
+
     def _running_table(self, running: Sequence[Trial]) -> Table:
-        table = _table("running")
-        for name, justify in (("trial", "right"), ("since", "right"), ("iteration", "right"), ("value", "right")):
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        table = _table(f"running, {_RUNNING} of {len(running)}" if len(running) > _RUNNING else "running")
+        titles = ["value"] if self._goal.is_single else _titles(self._goal)
+        for name in ("trial", "since", "iteration"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for title in titles:
+            table.add_column(title, justify="right", no_wrap=True, max_width=_METRIC)
         table.add_column("worker", no_wrap=True)
         table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
         for trial in running[:_RUNNING]:
             since = max(0.0, time.time() - trial.started_at) if trial.started_at else 0.0
             table.add_row(
-                str(trial.number),
+                _attempt(trial),
                 clock(since),
                 str(trial.iteration),
-                _number(trial),
-                trial.worker,
+                *(_number(trial, index) for index in range(len(titles))),
+                _short_worker(trial.worker),
                 short_params(trial.params),
             )
         return table
 
 
 def trial_table(trials: Sequence[Trial], goal: Goal, *, title: str = "") -> Table:
-    """Trials, one a row, in the order given."""
+    """Trials, one a row, in the order given; ``7:2`` is the second attempt of trial 7."""
     table = _table(title)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for objective in goal.objectives:
-        table.add_column(objective.series, justify="right", no_wrap=True)
+    for metric in _titles(goal):
+        table.add_column(metric, justify="right", no_wrap=True, max_width=None if goal.is_single else _METRIC)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
     for trial in trials:
         table.add_row(
-            str(trial.number),
+            _attempt(trial),
             Text(trial.state.value, style=_STYLE.get(trial.state, "")),
             *(_number(trial, index) for index in range(len(goal.objectives))),
             "" if trial.duration is None else f"{trial.duration:.1f} s",
-            trial.reason if _STYLE.get(trial.state) == "red" else short_params(trial.params),
+            _remark(trial),
         )
     return table
 
@@ -240,8 +268,70 @@ def clock(seconds: float) -> str:
     return (f"{whole // 3600}:" if whole >= 3600 else "") + f"{minutes}:{whole % 60:02d}"
 
 
+def _remark(trial: Trial) -> Text:
+    """Why it has no value; else its parameters."""
+    if _STYLE.get(trial.state) == "red" and trial.reason:
+        return Text(trial.reason)
+    params = Text(short_params(trial.params))
+    if trial.state is TrialState.COMPLETED and not trial.is_feasible:
+        return Text.assemble(("breaks a constraint  ", "red"), params)
+    return params
+
+
+def _name(trial: Trial) -> str:
+    return f"trial {trial.number}" + f" (attempt {trial.attempt})" * (trial.attempt > 1)
+
+
+def _attempt(trial: Trial) -> str:
+    return f"{trial.number}" + f":{trial.attempt}" * (trial.attempt > 1)
+
+
+def _short_worker(worker: str) -> str:
+    """``node-1:gpu2`` of ``node-1.example.com:gpu2``; of a long name its end, by which those of one machine differ."""
+    host, colon, slot = worker.partition(":")
+    if not host.replace(".", "").isdecimal():
+        host = host.partition(".")[0]
+    worker = f"{host}{colon}{slot}"
+    return worker if len(worker) <= _WORKER else f"…{worker[1 - _WORKER :]}"
+
+
+def _titles(goal: Goal) -> list[str]:
+    """A short name of each objective."""
+    series = [objective.series for objective in goal.objectives]
+    return [o.series if series.count(o.series) == 1 else o.title for o in goal.objectives]
+
+
+def _ended(progress: Progress) -> int:
+    return sum(not trial.state.is_live for trial in progress.trials)
+
+
+def _queues(progress: Progress) -> list[Text]:
+    """How many workers each of several queues has."""
+    if len(progress.queues) < 2:
+        return []
+    line = Text("queues")
+    for index, (queue, workers) in enumerate(progress.queues.items()):
+        text = f"{',' * (index > 0)} {queue} {workers or 'nobody'}"
+        line.append(text, style="" if workers else "red")
+    return [line]
+
+
+def _ends(progress: Progress) -> list[Text]:
+    """How many trials ended how, once some did not complete; and how the attempts ended that were run again."""
+    counts = Counter(trial.state for trial in progress.trials if not trial.state.is_live)
+    if not progress.earlier and set(counts) <= {TrialState.COMPLETED}:
+        return []
+    line = Text("ended")
+    for state in TrialState:
+        if counts[state]:
+            line.append(f"{',' * (len(line) > 5)} {counts[state]} ").append(state.value, style=_STYLE.get(state, ""))
+    again = Counter(attempt.state.value for attempt in progress.earlier)
+    lines = [line] if counts else []
+    return lines + [Text("again " + ", ".join(f"{n} {state}" for state, n in again.items()))] * bool(again)
+
+
 def _bar(progress: Progress, elapsed_s: float) -> Table:
-    ended = sum(1 for trial in progress.trials if not trial.state.is_live)
+    ended = _ended(progress)
     waiting = sum(1 for trial in progress.trials if trial.state is TrialState.QUEUED)
     row = Table.grid(padding=(0, 2))
     cells: list[RenderableType] = [
@@ -249,7 +339,10 @@ def _bar(progress: Progress, elapsed_s: float) -> Table:
         clock(elapsed_s),
     ]
     if progress.budget:
-        cells.insert(0, ProgressBar(total=progress.budget, completed=ended, width=24))
+        cells.insert(
+            0,
+            ProgressBar(total=progress.budget, completed=ended, width=24, style="bright_black", complete_style="green"),
+        )
         if 0 < ended < progress.budget:
             cells.append(f"ETA {clock(elapsed_s / ended * (progress.budget - ended))}")
     cells.append(f"{progress.workers} worker{'' if progress.workers == 1 else 's'}, {waiting} waiting")
@@ -261,10 +354,12 @@ def _aims(goal: Goal) -> str:
     return "; ".join(f"{objective.metric}, {objective.direction}" for objective in goal.objectives)
 
 
-def _number(trial: Trial, index: int = 0) -> str:
-    """Its value of that objective, if there is one yet."""
+def _number(trial: Trial, index: int = 0, digits: int = 5) -> str:
+    """Its value of that objective, if there is one yet; large numbers as whole ones."""
     value = trial.values[index] if index < len(trial.values) else None
-    return "" if value is None else f"{value:.5g}"
+    if value is None:
+        return ""
+    return f"{value:.0f}" if 10**digits <= abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
 def _table(title: str) -> Table:

@@ -7,15 +7,26 @@ import io
 from rich.console import Console
 
 from clearml_hpo.display import LineView, LiveView, Progress, clock, short_params, trial_table, view_for
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.objective import Goal, MetricConstraint, Objective
 from clearml_hpo.trial import Trial, TrialState
 
 LOSS = Goal((Objective("validation", "loss"),))
+TWO = Goal(
+    (Objective("validation", "loss"), Objective("speed", "rows_per_second", "maximize")),
+    (MetricConstraint("latency", "p95", high=1.0),),
+)
 PARAMS = {"General/learning_rate": 0.123456, "General/depth": 6, "General/kind": "a", "General/none": None}
 
 
 def trial(number, state=TrialState.COMPLETED, value=None, **fields):
-    return Trial(number, PARAMS, f"task-{number}", state=state, values=() if value is None else (value,), **fields)
+    return Trial(
+        number,
+        PARAMS,
+        f"task-{number}-{fields.get('attempt', 1)}",
+        state=state,
+        values=value if isinstance(value, tuple) else () if value is None else (value,),
+        **fields,
+    )
 
 
 def console(width=80, terminal=False):
@@ -46,9 +57,9 @@ def test_lines_say_start_end_reason_and_a_new_best():
     ]
 
 
-def rendered(progress, ended=()):
+def rendered(progress, ended=(), goal=LOSS):
     out = console(terminal=True)
-    view = LiveView(out, "my-study", LOSS)
+    view = LiveView(out, "my-study", goal)
     for one in ended:
         view.trial(one)
     view.progress(progress)
@@ -66,6 +77,70 @@ def test_the_live_view_fits_80_columns_and_shows_where_the_study_stands():
     for piece in ("my-study", "3/6 trials", "ETA 1:00", "2 workers, 1 waiting", "0.25  trial 1", "(trial 0: 0.5)"):
         assert piece in text
     assert "17" in text and "host:cpu0" in text and "pruned" in text
+
+
+def test_lines_say_the_front_the_attempt_and_a_broken_constraint():
+    out = console(200)
+    view = LineView(out, TWO)
+    view.trial(trial(0, TrialState.LOST, attempt=1, reason="no sign of life for 600 s"))
+    view.trial(trial(0, TrialState.RUNNING, attempt=2, worker="host:gpu0"))
+    view.trial(trial(0, value=(0.5, 100.0), attempt=2))
+    view.trial(trial(1, value=(0.6, 200.0)))
+    view.trial(trial(2, value=(0.7, 90.0)))
+    view.trial(trial(3, value=(0.1, 900.0), violations=(1.0,)))
+    lines = [line[10:] for line in out.file.getvalue().splitlines()]
+    assert lines == [
+        "trial 0 lost, no sign of life for 600 s",
+        "trial 0 (attempt 2) runs on host:gpu0: learning_rate=0.123 depth=6 kind=a none=",
+        "trial 0 (attempt 2) completed, validation/loss 0.5, speed/rows_per_second 100 (front of 1)",
+        "trial 1 completed, validation/loss 0.6, speed/rows_per_second 200 (front of 2)",
+        "trial 2 completed, validation/loss 0.7, speed/rows_per_second 90",
+        "trial 3 completed, validation/loss 0.1, speed/rows_per_second 900 (breaks a constraint)",
+    ]
+
+
+def test_the_live_view_of_several_objectives_queues_and_attempts_fits_80_columns():
+    ended = [
+        trial(0, value=(0.5, 100.0), started_at=0.0, ended_at=2.0),
+        trial(1, value=(0.6, 456_860.0), attempt=2),
+        trial(2, value=(0.7, 90.0)),
+        trial(3, value=(0.1, 900.0), violations=(1.0,)),
+        trial(4, TrialState.FAILED, reason="CUDA out of memory"),
+    ]
+    running = trial(5, TrialState.RUNNING, value=(0.4, 7.0), worker="node-1.cluster.example.com:gpu2", attempt=2)
+    earlier = [trial(1, TrialState.LOST), trial(5, TrialState.LOST)]
+    progress = Progress([*ended, running], 3, 60.0, 9, {"gpu": 2, "cpu": 1, "spot": 0}, earlier)
+    text = rendered(progress, [earlier[0], *ended], TWO)
+    assert all(len(line.rstrip()) <= 80 for line in text.splitlines())
+    for piece in (
+        "queues gpu 2, cpu 1, spot nobody",
+        "ended 4 completed, 1 failed",
+        "again 2 lost",
+        "front 2 trials",
+        "best  0.5  loss, trial 0",
+        "best  456860  rows_per_second, trial 1",
+        " 5:2 ",
+        "node-1:gpu2",
+        "breaks a constraint",
+        "CUDA out of memory",
+    ):
+        assert piece in text
+    recent = [line.split()[:2] for line in text[text.index("recent") :].splitlines()[2:]]
+    assert recent == [["4", "failed"], ["3", "completed"], ["2", "completed"], ["1:2", "completed"], ["0", "completed"],
+                      ["1", "lost"]], "an attempt that was lost is not forgotten"  # fmt: skip
+
+
+def test_more_trials_run_than_there_is_room_for():
+    running = [trial(n, TrialState.RUNNING, worker=f"10.0.0.5:{n}") for n in range(20)]
+    text = rendered(Progress(running, 20, 1.0))
+    assert "running, 8 of 20" in text and "10.0.0.5:7" in text and "10.0.0.5:8" not in text
+
+
+def test_objectives_of_one_name_are_told_apart_by_their_title():
+    goal = Goal((Objective("train", "loss"), Objective("test", "loss")))
+    out = console()
+    out.print(trial_table([trial(0, value=(1.0, 2.0))], goal))
+    assert out.file.getvalue().split()[:4] == ["trial", "state", "train", "test"]
 
 
 def test_the_live_view_before_anything_happened():
