@@ -2,7 +2,12 @@
 
 policy.py      how much, how long, how many at once, where, and what to do about failures
 placement.py   which queue a trial goes to, and how much room there is
+queues.py      who serves the queues, and which trials wait in them in vain
+line.py        attempts that have no place in a queue yet
 points.py      which point of the search space is tried next
+ahead.py       the same, computed ahead if the sampler thinks for long
+roster.py      the trials: live, ended, earlier attempts
+watch.py       what is remembered of each attempt, and for how long nothing was heard of it
 endings.py     how a trial has ended, from what the server says of its task
 ledger.py      what the study has used so far
 loop.py        one step after the other

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from clearml_hpo.objective import Goal
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState
 
 LIVE = ("queued", "in_progress")
-_COMPLETED = ("completed", "published", "closed")
+_COMPLETED = ("completed", "publishing", "published", "closed")
 _LOST = "lost:"  # how the agents' supervisor begins the reason when an agent has died
+_AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated
 
 Ending = tuple[TrialState, str]
 
@@ -27,13 +29,39 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if snapshot.status in _COMPLETED:
         return _with_values(trial, goal)
     if wish is not None:
-        state, reason = wish
-        return (_with_values(trial, goal)[0], reason) if state is TrialState.COMPLETED else wish
+        return wished(trial, goal, wish)
     if snapshot.status == "failed":
         return (TrialState.LOST if snapshot.reason.startswith(_LOST) else TrialState.FAILED), snapshot.reason
     if snapshot.status == "created":
         return TrialState.ABORTED, "it was taken out of its queue"
+    if snapshot.reason.startswith(_AGENT_ENDED):
+        return TrialState.LOST, f"its agent was ended ({snapshot.reason})"
     return TrialState.ABORTED, snapshot.reason or "it was stopped by somebody"
+
+
+def wished(trial: Trial, goal: Goal, wish: Ending) -> Ending:
+    """The end of a trial that has ended as this side has wished; one without a value cannot be completed."""
+    state, reason = wish
+    return (_with_values(trial, goal)[0], reason) if state is TrialState.COMPLETED else wish
+
+
+def without_value(state: TrialState) -> bool:
+    """Whether a trial that ended so is a failure of some class."""
+    return not state.is_live and state not in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED)
+
+
+@dataclass
+class Streak:
+    """Ends of the same class in a row."""
+
+    state: TrialState | None = None
+    length: int = 0
+
+    def add(self, state: TrialState) -> int:
+        """Its length with this end."""
+        self.length = self.length + 1 if state is self.state else 1
+        self.state = state
+        return self.length
 
 
 def _with_values(trial: Trial, goal: Goal) -> Ending:

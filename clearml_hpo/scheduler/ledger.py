@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 from clearml_hpo.budget import Spent
 from clearml_hpo.objective import Goal
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.trial import Trial
 
-_GPUS = re.compile(r":d?gpu(\w+(?:,\w+)*)$")
+_GPUS = re.compile(r":d?gpu([^:]+)")
 
 
 def gpus_of(worker: str) -> int:
-    """How many GPUs a worker has, by its name: ``host:gpu0,1`` 2, ``host:cpu:0`` none; ``host:gpuall`` counts as 1."""
+    """How many GPUs a worker has, by its name.
+
+    ``host:gpu0,1`` has 2, ``host:cpu:0`` none; ``host:gpuall`` counts as 1, and so does one of several on the same GPU,
+    such as ``host:gpu0-1``.
+    """
     found = _GPUS.search(worker)
     return len(found[1].split(",")) if found else 0
 
@@ -26,8 +30,8 @@ class Ledger:
         self._compute_s = self._gpu_s = 0.0
         self._iterations = 0
         self._best: float | None = None
-        self._ended_since_best = 0
         self._best_at = started_at
+        self._since_best: set[int] = set()
 
     def ended(self, trial: Trial, running_s: float) -> None:
         """An attempt has ended, after so many seconds of running."""
@@ -36,13 +40,19 @@ class Ledger:
         self._iterations += trial.iteration
 
     def decided(self, trial: Trial, at: float) -> None:
-        """A trial has ended for good; no attempt of it follows."""
-        self._ended_since_best += 1
+        """A trial has ended for good, as far as is known; one that a person has run once more does so again."""
+        self._since_best.add(trial.number)
         values = trial.final_values
         if not self._goal.is_single or values is None or not trial.is_feasible:
             return
         if self._best is None or self._goal.objectives[0].better(values[0], self._best):
-            self._best, self._ended_since_best, self._best_at = values[0], 0, at
+            self._best, self._best_at = values[0], at
+            self._since_best.clear()
+
+    def goes_on(self, last_end: float, now: float) -> None:
+        """The study goes on after a while in which nobody drove it; its trials had ended by ``last_end``."""
+        if self._best is not None:
+            self._best_at += now - last_end
 
     def spent(self, now: float, driven_since: float, running: Callable[[], list[tuple[Trial, float]]]) -> Spent:
         """What is used up now; ``running`` has the trials that run and the seconds since they started."""
@@ -53,11 +63,6 @@ class Ledger:
             gpu_s=self._gpu_s + sum(seconds * gpus_of(trial.worker) for trial, seconds in live),
             iterations=self._iterations + sum(trial.iteration for trial, _ in live),
             best_value=self._best,
-            trials_since_best=self._ended_since_best if self._goal.is_single else 0,
+            trials_since_best=len(self._since_best) if self._goal.is_single else 0,
             s_since_best=now - self._best_at if self._goal.is_single else 0.0,
         )
-
-
-def without_value(state: TrialState) -> bool:
-    """Whether a trial that ended so is a failure of some class."""
-    return not state.is_live and state not in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED)

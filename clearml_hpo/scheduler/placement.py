@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clearml_hpo.search_space import Params, Value
@@ -48,6 +48,11 @@ class Placement:
         of_rules = [queue for rule in self.rules for queue in rule.queues]
         return tuple(dict.fromkeys([*self.queues, *of_rules, *self.retry_queues]))
 
+    @property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        """The queues that a new trial may have to choose from."""
+        return (self.queues, *(rule.queues for rule in self.rules))
+
     def queues_for(self, params: Params) -> tuple[str, ...]:
         """The queues for a trial, in order of preference."""
         return next((rule.queues for rule in self.rules if rule.fits(params)), self.queues)
@@ -65,20 +70,22 @@ class Room:
 
     @property
     def is_left(self) -> bool:
-        """Whether any queue takes another trial."""
-        return self._in_all > 0 and any(free > 0 for free in self._free.values())
+        """Whether there is a new trial that could be placed."""
+        return any(self._place_in(queues) for queues in self._placement.choices)
 
-    def take(self, queues: Iterable[str]) -> str | None:
-        """A place in one of ``queues``: the first that is served and has room, else the first that has room."""
-        if self._in_all <= 0:
-            return None
-        roomy = [queue for queue in queues if self._free.get(queue, 0) > 0]
-        served = [queue for queue in roomy if self._workers.get(queue)]
-        chosen = next(iter(served or roomy), None)
+    def take(self, queues: Sequence[str]) -> str | None:
+        """A place in the first of ``queues`` that has room; where nobody serves only if nobody serves any of them."""
+        chosen = self._place_in(queues)
         if chosen is not None:
             self._free[chosen] -= 1
             self._in_all -= 1
         return chosen
+
+    def _place_in(self, queues: Sequence[str]) -> str | None:
+        if self._in_all <= 0:
+            return None
+        served = [queue for queue in queues if self._workers.get(queue)]
+        return next((queue for queue in served or queues if self._free.get(queue, 0) > 0), None)
 
     def _size(self, queue: str) -> int:
         workers = self._workers.get(queue, 0)
@@ -86,11 +93,10 @@ class Room:
         return at_once + self._waiting(workers, at_once)
 
     def _size_in_all(self) -> int:
-        workers = sum(self._workers.values())
         at_once = self._placement.concurrency
         if at_once is None:
             return sum(self._size(queue) for queue in self._placement.all_queues)
-        return at_once + self._waiting(workers, at_once)
+        return at_once + self._waiting(sum(self._workers.values()), at_once)
 
     def _waiting(self, workers: int, at_once: int) -> int:
         # More workers than trials allowed at once: what waits would run beyond that number, so nothing may wait.

@@ -12,10 +12,15 @@ _DUPLICATES_IN_A_ROW = 20
 
 
 class Points:
-    """First what a person wants tried, then what the sampler proposes; a point that was tried is not run again."""
+    """First what a person wants tried, then what the sampler proposes; a point that was tried is not run again.
+
+    Attributes:
+        asks: how often the sampler was asked.
+    """
 
     def __init__(self, study: OptunaStudy, tell_known: Callable[[int, int], None], *, rerun_duplicates: bool) -> None:
         """``tell_known(number, known)`` tells the study that ``number`` is as trial ``known``."""
+        self.asks = 0
         self._study = study
         self._tell_known = tell_known
         self._rerun_duplicates = rerun_duplicates
@@ -32,14 +37,24 @@ class Points:
 
     def next(self, number: int) -> Mapping[str, Value] | None:
         """A point for trial ``number`` that was not tried yet; None if there is none left."""
+        wanted = self.wanted(number)
+        return self.proposed(number) if wanted is None else wanted
+
+    def wanted(self, number: int) -> Mapping[str, Value] | None:
+        """The next point that a person wants tried, for trial ``number``; None if there is none left."""
         while self._first:
             params = dict(self._first.popleft())
             if self._is_new(params):
                 self._study.add(number, params)
                 return params
+        return None
+
+    def proposed(self, number: int) -> Mapping[str, Value] | None:
+        """What the sampler proposes for trial ``number``; None if every point was tried."""
         if not self._rerun_duplicates and len(self._tried) >= self._study.points:
             return None
         for _ in range(_DUPLICATES_IN_A_ROW):
+            self.asks += 1
             asked = self._study.ask(number)
             if self._is_new(asked):
                 return asked

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.objective import MetricSummary
 from clearml_hpo.search_space import Params
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
@@ -41,6 +42,7 @@ class SimulatedTask:
     params: Params
     curve: Sequence[Report]
     status: str = "created"
+    status_before: str = "created"
     reason: str = ""
     queue: str = ""
     worker: str = ""
@@ -85,13 +87,15 @@ class Simulation:
         self.silent: set[str] = set()
         self.looked_at = METRIC
         self._curve = curve
+        self._made = 0
 
     # --- scheduler.Tasks -------------------------------------------------------------------------------------------
 
     def create(self, number: int, attempt: int, params: Params) -> str:
         """Makes a task."""
         self.calls["create"] += 1
-        task_id = f"task-{len(self.tasks)}"
+        task_id = f"task-{self._made}"
+        self._made += 1
         self.tasks[task_id] = SimulatedTask(task_id, number, attempt, dict(params), self._curve(params))
         return task_id
 
@@ -103,18 +107,17 @@ class Simulation:
     def histories(self, task_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, float]]]:
         """What the tasks reported."""
         self.calls["histories"] += 1
-        return {task_id: self.tasks[task_id].values(self.looked_at) for task_id in task_ids}
+        return {task_id: self.tasks[task_id].values(self.looked_at) for task_id in task_ids if task_id in self.tasks}
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties."""
         self.calls["mark"] += 1
-        self.tasks[task_id].properties.update({name: str(value) for name, value in properties.items()})
+        self._existing("mark", task_id).properties.update({name: str(value) for name, value in properties.items()})
 
     def give_up(self, task_id: str, reason: str) -> None:
         """Fails a task that nobody runs any more."""
         self.calls["give_up"] += 1
-        if task_id in self.queue:
-            self.queue.remove(task_id)
+        self._existing("give_up", task_id)
         self.end(task_id, "failed", reason)
 
     def log_tail(self, task_id: str, lines: int) -> str:
@@ -125,11 +128,12 @@ class Simulation:
     # --- executors.Executor ----------------------------------------------------------------------------------------
 
     def submit(self, task_id: str, queue: str = "default") -> None:
-        """Puts a task in line."""
+        """Puts a task in line; one that is gone, or is there already, needs nothing."""
         self.calls["submit"] += 1
-        task = self.tasks[task_id]
-        if task.status in ("queued", "in_progress"):
+        task = self.tasks.get(task_id)
+        if task is None or task.status not in ("created", "stopped", "failed"):
             return
+        task.status_before = task.status
         task.status, task.queue, task.updated_at = "queued", queue, self.clock()
         self.queue.append(task_id)
 
@@ -139,13 +143,14 @@ class Simulation:
         for task_id in task_ids:
             if task_id in self.queue:
                 self.queue.remove(task_id)
-                self.tasks[task_id].status = "created"
+                self.tasks[task_id].status = self.tasks[task_id].status_before
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
         """Stops tasks that run."""
         self.calls["abort"] += 1
         for task_id in task_ids:
-            if task_id not in self.silent and self.tasks[task_id].status == "in_progress":
+            task = self.tasks.get(task_id)
+            if task is not None and task_id not in self.silent and task.status == "in_progress":
                 self.end(task_id, "stopped", reason)
 
     def workers(self) -> Mapping[str, int]:
@@ -190,8 +195,32 @@ class Simulation:
     def end(self, task_id: str, status: str, reason: str = "") -> None:
         """Ends a task: completed, failed or stopped."""
         task = self.tasks[task_id]
+        if task_id in self.queue:
+            self.queue.remove(task_id)
         task.status, task.reason = status, reason
         task.ended_at = task.updated_at = self.clock()
+
+    # --- what people do in the web page -----------------------------------------------------------------------------
+
+    def reset(self, task_id: str) -> None:
+        """Makes a task a draft again, without times and metrics."""
+        if task_id in self.queue:
+            self.queue.remove(task_id)
+        task = self.tasks[task_id]
+        task.status, task.reason, task.iteration, task.worker = "created", "", 0, ""
+        task.started_at = task.ended_at = None
+
+    def delete(self, task_id: str) -> None:
+        """Deletes a task, whatever it does."""
+        if task_id in self.queue:
+            self.queue.remove(task_id)
+        del self.tasks[task_id]
+        self.silent.discard(task_id)
+
+    def _existing(self, method: str, task_id: str) -> SimulatedTask:
+        if task_id not in self.tasks:
+            raise ApiError(method, 400, 101, f"Invalid task id: {task_id}")
+        return self.tasks[task_id]
 
 
 def _snapshot(task: SimulatedTask) -> TaskSnapshot:

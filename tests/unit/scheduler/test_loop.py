@@ -12,76 +12,12 @@ import pytest
 from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import ApiError
 from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.scheduler import Failures, Hooks, Placement, Policy, Scheduler
-from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
+from clearml_hpo.scheduler import Policy, Scheduler
+from clearml_hpo.search_space import Categorical, Int, SearchSpace
 from clearml_hpo.study import OptunaStudy
 from clearml_hpo.testing import Simulation
 from clearml_hpo.trial import Trial, TrialState
-
-SPACE = SearchSpace({"General/x": Float(0.0, 1.0)})
-LOSS = Objective("validation", "loss")
-
-
-def quadratic(params):
-    final = (params["General/x"] - 0.3) ** 2
-    return [final + 1 / step for step in range(1, 6)]
-
-
-def make(
-    world,
-    *,
-    trials=10,
-    space=SPACE,
-    pruner=None,
-    sampler=None,
-    objective=LOSS,
-    goal=None,
-    limits=None,
-    budget=None,
-    failures=None,
-    placement=None,
-    rerun_duplicates=False,
-    **options,
-):
-    goal = goal or Goal((objective,))
-    study = OptunaStudy(
-        space,
-        [one.direction for one in goal.objectives],
-        sampler=sampler or optuna.samplers.RandomSampler(seed=0),
-        pruner=pruner,
-        pruned_by=goal.pruned_by and goal.pruned_by.direction,
-    )
-    heard: list[Trial] = []
-    notes: list[str] = []
-    scheduler = Scheduler(
-        study,
-        world,
-        world,
-        goal,
-        Policy(
-            budget or Budget(trials=trials),
-            limits or TrialLimits(),
-            placement or Placement(**options),
-            failures or Failures(),
-            rerun_duplicates,
-        ),
-        hooks=Hooks(on_trial=heard.append, on_note=notes.append),
-        clock=world.clock,
-    )
-    scheduler.heard, scheduler.notes, scheduler.study = heard, notes, study
-    return scheduler
-
-
-def drive(scheduler, world, steps=500):
-    for _ in range(steps):
-        if not scheduler.step():
-            return
-        world.advance()
-    pytest.fail("the study did not end")
-
-
-def states(scheduler):
-    return [trial.state for trial in scheduler.trials]
+from tests.unit.scheduler.driving import LOSS, SPACE, Troubled, drive, falling_or_flat, make, quadratic, states
 
 
 def test_runs_the_budget_and_tells_every_value():
@@ -184,10 +120,6 @@ def test_a_person_stops_removes_or_deletes():
     assert states(scheduler) == [TrialState.ABORTED] * 3
     reasons = [trial.reason for trial in scheduler.trials]
     assert "stopped by somebody" in reasons[0] and "queue" in reasons[1] and "deleted" in reasons[2]
-
-
-def falling_or_flat(params):
-    return [1.0] * 30 if params["General/x"] > 0.75 else [1.0 / step for step in range(1, 31)]
 
 
 def test_pruning_stops_a_running_trial_and_marks_it():
@@ -334,7 +266,8 @@ def test_a_server_in_trouble_is_asked_again_and_nothing_is_lost():
     world.poll = troubled
     scheduler.run(0.001, threading.Event())
     assert states(scheduler) == [TrialState.COMPLETED] * 5
-    assert len(scheduler.notes) == 3 and "asking again" in scheduler.notes[0]
+    assert len(scheduler.notes) == 4 and "asking again" in scheduler.notes[0]
+    assert scheduler.notes[-1] == "the server answers again"
 
 
 def test_a_refusal_ends_the_run():
@@ -399,25 +332,10 @@ def test_another_scalar_with_higher_iterations_does_not_hide_the_objective():
             assert len(world.tasks[trial.task_id].values()) == 26
 
 
-class Troubled:
-    """Lets the n-th call of one method fail once with a 503."""
-
-    def __init__(self, world, method, nth=1):
-        call, self.left = getattr(world, method), nth
-
-        def troubled(*arguments, **named):
-            self.left -= 1
-            if self.left == 0:
-                raise ApiError(method, 503, 0, "in trouble")
-            return call(*arguments, **named)
-
-        setattr(world, method, troubled)
-
-
 @pytest.mark.parametrize("method", ["create", "submit", "poll", "histories", "mark", "abort", "withdraw", "workers"])
 def test_one_failed_call_of_any_kind_changes_nothing_in_the_end(method):
     world = Simulation(falling_or_flat)
-    Troubled(world, method)
+    Troubled(world, lambda call: call == 1, (method,))
     scheduler = make(
         world, budget=Budget(trials=9, wall_s=150), pruner=optuna.pruners.ThresholdPruner(upper=0.9, n_warmup_steps=4)
     )
@@ -442,7 +360,7 @@ def test_one_failed_call_of_any_kind_changes_nothing_in_the_end(method):
 
 def test_the_first_reason_to_end_a_trial_counts():
     world = Simulation(lambda params: [1.0] * 100, workers=1)
-    Troubled(world, "abort")
+    Troubled(world, lambda call: call == 1, ("abort",))
     scheduler = make(world, trials=1, limits=TrialLimits(time_s=3))
     for _ in range(20):
         try:
@@ -467,7 +385,7 @@ def test_a_failed_call_for_one_trial_does_not_hide_what_another_has_reported():
     scheduler = make(world, trials=2, concurrency=2, pruner=optuna.pruners.ThresholdPruner(upper=0.9))
     scheduler.enqueue({"General/x": 0.75})
     scheduler.enqueue({"General/x": 0.25})
-    Troubled(world, "mark")
+    Troubled(world, lambda call: call == 1, ("mark",))
     scheduler.step()
     for _ in range(7):
         world.advance()  # by now the first one is to be pruned, and the second one has ended
