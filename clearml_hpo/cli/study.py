@@ -15,7 +15,9 @@ from rich.text import Text
 
 from clearml_hpo import display
 from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.keep import keep
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
+from clearml_hpo.errors import InputError
 from clearml_hpo.objective import Goal
 from clearml_hpo.spec import dump_params
 from clearml_hpo.trial import Trial, TrialState
@@ -40,6 +42,7 @@ _COLUMNS = (
 _FAILED = (TrialState.FAILED, TrialState.LOST, TrialState.NO_OBJECTIVE, TrialState.NOT_FINITE)
 _RETRIED = ("failed", "lost", "no_objective", "not_finite", "aborted", "stopped")
 _LAST_FAILURES = 3
+_MOST_NAMED = 5
 _SHORT_ID = 8
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input."
 
@@ -224,6 +227,57 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
             click.echo(f"asked {found.record.holder} to run {said} again")
         else:
             click.echo(f"to run {said} again, go on with the study: clearml-hpo resume {found.study_id}")
+
+
+@study.command()
+@click.argument("study_id", metavar="ID")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also while it is driven, or trials run.")
+@_local
+def delete(study_id: str, dry_run: bool, yes: bool, force: bool, local: bool) -> None:
+    """Delete a study from the server: controller task, trial tasks, and their models and artifacts in storage.
+
+    What is published stays, and so does the template. Exit code 1 if something could not be deleted.
+
+    \b
+    Examples:
+      clearml-hpo study delete 3f9c2a --dry-run
+      clearml-hpo study delete 3f9c2a --yes
+    """
+    with _open(study_id, local) as found:
+        if not (force or dry_run):
+            _refuse_if_live(found)
+        removal = found.removal()
+        click.echo(f"study {found.name} ({found.study_id}): {removal}")
+        if dry_run:
+            for stored in removal.stored:
+                click.echo(f"  {stored}")
+            return
+        if not yes:
+            click.confirm("delete them?", abort=True)
+        if not found.remove(removal, click.echo):
+            raise click.ClickException("not all of it could be deleted; run this again later")
+        click.echo("deleted")
+
+
+def _refuse_if_live(found: Study) -> None:
+    short = found.study_id[:_SHORT_ID]
+    if found.is_driven():
+        raise InputError(
+            f"study {found.name} is driven by {found.record.holder}; to end it first: clearml-hpo study stop {short}; "
+            "to delete it nevertheless: --force"
+        )
+    live = [str(trial.number) for trial in found.trials if trial.state.is_live]
+    if live:
+        numbers = ", ".join([*live[:_MOST_NAMED], *(["..."] if len(live) > _MOST_NAMED else [])])
+        raise InputError(
+            f"study {found.name} has {len(live)} that wait or run (trial {numbers}); to end them first: "
+            f"clearml-hpo study stop {short}; to delete it nevertheless: --force"
+        )
+
+
+study.add_command(keep)
 
 
 @contextmanager

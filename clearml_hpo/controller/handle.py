@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from clearml_hpo.spec import StudyFile, dump_params, parse_study
 from clearml_hpo.tasks import Api, ControllerTask
 from clearml_hpo.tasks.hold import Hold, driven_s, stopping_since
 from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
+from clearml_hpo.tasks.removal import Removal, plan_removal, remove
 from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
 
 if TYPE_CHECKING:
@@ -308,6 +309,22 @@ class Study:
             ControllerTask(self._api, trial.task_id, self.record.project_id).set_properties(state="stopped")
         self.refresh()
         return Retried(chosen, is_driven)
+
+    def removal(self) -> Removal:
+        """What :meth:`remove` would remove of it; nothing is changed."""
+        return plan_removal(self._api, self.study_id, self._records)
+
+    def remove(self, removal: Removal, on_note: Callable[[str], None] = print) -> bool:
+        """Deletes its tasks from the server, and their models and artifacts from storage.
+
+        Args:
+            removal: from :meth:`removal`.
+            on_note: hears of what could not be deleted.
+
+        Returns:
+            Whether all is gone; if not, it can be tried again.
+        """
+        return remove(self._api, removal, on_note)
 
     @property
     def _task(self) -> ControllerTask:

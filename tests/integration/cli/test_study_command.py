@@ -13,7 +13,7 @@ import yaml
 from clearml_hpo.spec import load_study
 from tests.integration.controller.recorded import RecordedStudy
 
-SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry"]
+SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry", "keep", "delete"]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_trials(command, recorded):
     assert [line.split()[:2] for line in output.splitlines()[1:]] == [
         ["0", "completed"],
         ["1", "completed"],
-        ["2", "failed"],
+        ["2:2", "failed"],
         ["3", "running"],
         ["4", "queued"],
     ]
