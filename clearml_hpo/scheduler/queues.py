@@ -1,0 +1,67 @@
+"""Who serves the queues, and which trials wait in them in vain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from clearml_hpo.executors.base import Executor
+from clearml_hpo.scheduler.placement import Placement
+from clearml_hpo.scheduler.watch import Pulse
+from clearml_hpo.trial import Trial
+
+_LOOK_S = 60.0
+_LOOK_FOR_FIRST_WORKER_S = 10.0
+
+
+class Queues:
+    """The queues of a study, looked at now and then.
+
+    Attributes:
+        workers: how many trials each queue can run at once, as last seen.
+    """
+
+    def __init__(self, executor: Executor, placement: Placement, on_note: Callable[[str], None]) -> None:
+        self.workers: Mapping[str, int] = {}
+        self._executor = executor
+        self._placement = placement
+        self._on_note = on_note
+        self._looked_at = self._looked_into = -math.inf
+        self._pulse = Pulse()
+
+    def look(self, now: float) -> None:
+        """Sees who serves them, if that is due; says which of them have lost their workers, or never had any."""
+        some = any(self.workers.values())
+        if now - self._looked_at < (_LOOK_S if some else _LOOK_FOR_FIRST_WORKER_S):
+            return
+        before, self.workers = self.workers, self._executor.workers()
+        is_first, self._looked_at = self._looked_at == -math.inf, now
+        for queue in self._placement.all_queues:
+            if not self.workers.get(queue) and (before.get(queue) or is_first):
+                gone = "the agents of queue {!r} are gone" if before.get(queue) else "no worker serves the queue {!r}"
+                self._on_note(
+                    gone.format(queue) + f": its trials wait (start one with `clearml-hpo agents up --queue {queue}`)"
+                )
+
+    def missing(self, queued: Collection[Trial], after_s: float | None, now: float) -> list[Trial]:
+        """Trials that are queued but in no queue for so long: whoever took them has died before starting them."""
+        if after_s is None or now - self._looked_into < _LOOK_S:
+            return []
+        waiting = self._executor.waiting() if queued else ()
+        self._looked_into = now
+        missing = [trial for trial in queued if trial.task_id not in waiting]
+        self._pulse.listen(now)
+        self._pulse.forget_others({trial.task_id for trial in missing})
+        return [t for t in missing if self._pulse.silent_s(t.task_id, "missing", now) >= max(after_s, _LOOK_S)]
+
+    def unserved(self, queued: Iterable[Trial]) -> list[Trial]:
+        """Trials that wait in a queue which nobody serves, or which is none of the study's, and may go elsewhere."""
+        return [trial for trial in queued if self._waits_in_vain(trial)]
+
+    def _waits_in_vain(self, trial: Trial) -> bool:
+        placement = self._placement
+        if trial.queue not in placement.all_queues:
+            return True
+        if self.workers.get(trial.queue) or (trial.attempt > 1 and trial.queue in placement.retry_queues):
+            return False  # whoever gave retries a queue of their own wants them there
+        return any(self.workers.get(queue) for queue in placement.queues_for(trial.params))

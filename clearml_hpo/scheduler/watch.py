@@ -1,0 +1,70 @@
+"""What the loop remembers of each attempt beside the trial itself, and how long nothing was heard of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from clearml_hpo.scheduler.endings import Ending
+from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+
+_SHORT_S = 30.0
+_LONG = 5.0
+
+
+@dataclass
+class Watch:
+    """What the loop remembers of one attempt.
+
+    Attributes:
+        progress: changes with every report of what the pruner looks at.
+        reported: the last step that was seen of it.
+        running_since: when it began to run, by the loop's own clock.
+        wish: how this side wishes it to end.
+        marked: what its user properties were made to say.
+    """
+
+    progress: object = None
+    reported: int = -1
+    running_since: float | None = None
+    wish: Ending | None = None
+    marked: Mapping[str, str] | None = None
+    is_asked_to_stop: bool = False
+
+    def runs(self, snapshot: TaskSnapshot, now: float) -> None:
+        """It was seen running; for how long, the server's two times say, whatever its clock shows."""
+        if self.running_since is None:
+            ran_s = (snapshot.updated_at or 0.0) - (snapshot.started_at or 0.0) if snapshot.started_at else 0.0
+            self.running_since = now - max(0.0, ran_s)
+
+
+class Pulse:
+    """For how long nothing was heard of each task, while somebody listened."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[object, float]] = {}
+        self._listened_at: float | None = None
+        self._gap_s = 0.0
+
+    def listen(self, now: float) -> None:
+        """A round begins.
+
+        If it is much later than rounds were apart so far, the server was out of reach or this machine asleep; the
+        workers too may need a moment to be heard again, so that all of them count as just heard.
+        """
+        gap_s = 0.0 if self._listened_at is None else now - self._listened_at
+        if gap_s > max(_SHORT_S, _LONG * self._gap_s):
+            self._heard = {task_id: (sign, now) for task_id, (sign, _) in self._heard.items()}
+        self._listened_at, self._gap_s = now, gap_s
+
+    def silent_s(self, task_id: str, sign: object, now: float) -> float:
+        """Seconds since the sign of life of a task was another one than ``sign``."""
+        before, since = self._heard.get(task_id, (None, now))
+        if before != sign:
+            since = now
+        self._heard[task_id] = (sign, since)
+        return now - since
+
+    def forget_others(self, task_ids: Collection[str]) -> None:
+        """Only these are listened to from now on."""
+        self._heard = {task_id: heard for task_id, heard in self._heard.items() if task_id in task_ids}
