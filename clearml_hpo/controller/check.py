@@ -10,6 +10,7 @@ from clearml_hpo.controller.registration import find_template
 from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.configurations import CONFIG_SECTION
 from clearml_hpo.tasks.names import find_project, find_queues
 from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics
 
@@ -67,8 +68,10 @@ def faults_of_text(file: StudyFile) -> list[Fault]:
         return []
     words = _words(script.read_text(encoding="utf-8"))
     faults = []
-    for name in file.space.parameters:
+    for name in file.space.all_parameters:
         bare = name.rpartition("/")[2]
+        if name.startswith((CONFIG_SECTION, "Hydra/")):
+            bare = bare.rpartition(".")[2]
         if bare not in words:
             text = f"nothing in {script.name} is called {bare!r}{nearest(bare, words)}"
             faults.append(Fault(("search_space", name), text))

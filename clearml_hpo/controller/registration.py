@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
+from clearml_hpo.search_space import Constant
 from clearml_hpo.spec import StudyFile, TemplateSpec
 from clearml_hpo.tasks import Api, TaskSnapshot, Template, TrialTasks
 from clearml_hpo.tasks.record import TrialRecords
@@ -63,7 +64,7 @@ class FirstRun:
     @property
     def is_trial(self) -> bool:
         """Whether the run is trial 0."""
-        return not self.file.space.constants
+        return not any(isinstance(one, Constant) for one in self.file.space.parameters.values())
 
     def start(self, records: TrialRecords | None) -> Trial:
         """Clones the template and has the clone run, as the attempt that follows those of ``records``."""

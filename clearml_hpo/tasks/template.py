@@ -12,19 +12,22 @@ import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 from clearml_hpo.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.objective import Goal
-from clearml_hpo.search_space import Float, Int, SearchSpace
+from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.hyperparameters import flatten, with_user_properties
+from clearml_hpo.tasks.configurations import Configuration, configuration_entries
+from clearml_hpo.tasks.hyperparameters import Nested, flatten, misfit, with_user_properties
 from clearml_hpo.tasks.names import exactly, find_project
 
 UNKNOWN_TASK = 101
-_FIELDS = ["id", "name", "project", "hyperparams", "last_metrics"]
+_HYDRA = "Hydra"
+_FIELDS = ["id", "name", "project", "hyperparams", "configuration", "last_metrics"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Template:
 
     Attributes:
         hyperparams: as ClearML keeps them; empty as long as no run of the script has connected any.
+        configuration: its configuration objects.
         metrics: scalars it has reported, ``title/series``.
     """
 
@@ -40,17 +44,24 @@ class Template:
     name: str
     project_id: str
     hyperparams: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    configuration: Configuration = field(default_factory=dict)
     metrics: frozenset[str] = frozenset()
+
+    @cached_property
+    def entries(self) -> Nested:
+        """Its hyperparameters, and what its configuration objects hold in sections ``config:<object>``."""
+        own = {s: {n: dict(e) for n, e in entries.items()} for s, entries in self.hyperparams.items()}
+        return {**own, **configuration_entries(self.configuration)}
 
     @property
     def params(self) -> dict[str, str]:
         """The template's own values, ``{"section/name": text}``."""
-        return flatten(self.hyperparams)
+        return flatten(self.entries)
 
     @property
     def is_registered(self) -> bool:
         """Whether its hyperparameters are known."""
-        return bool(self.params)
+        return bool(flatten(self.hyperparams))
 
 
 def template_by_id(api: Api, task_id: str) -> Template:
@@ -127,31 +138,40 @@ def register(api: Api, template: Template, baseline_id: str) -> Template:
     """
     baseline = api.call("tasks.get_by_id", task=baseline_id)["task"]
     hyperparams = {s: e for s, e in (baseline.get("hyperparams") or {}).items() if s != "properties"}
+    configuration = baseline.get("configuration") or {}
     own = {s: e for s, e in template.hyperparams.items() if s == "properties"}
     if "template" in own.get("properties", {}):
-        api.call("tasks.edit", task=template.task_id, force=True, hyperparams={**hyperparams, **own})
+        api.call(
+            "tasks.edit",
+            task=template.task_id,
+            force=True,
+            hyperparams={**hyperparams, **own},
+            configuration=configuration,
+        )
     return Template(
         template.task_id,
         template.name,
         template.project_id,
         {**hyperparams, **own},
+        configuration,
         _metrics(baseline.get("last_metrics")),
     )
 
 
 def faults_of_space(template: Template, space: SearchSpace) -> list[Fault]:
     """What of the space the template does not have."""
-    types = flatten(template.hyperparams, "type")
-    faults = []
-    for name, parameter in space.parameters.items():
-        key, kind = ("search_space", name), types.get(name)
-        if name not in template.params:
-            hint = _near_parameter(name, template.params) or f"; it has: {', '.join(sorted(template.params))}"
-            faults.append(Fault(key, f"the template {template.name!r} has no such parameter{hint}"))
-        elif isinstance(parameter, Float) and kind == "int":
-            faults.append(Fault(key, f"the template's value is an int; found {parameter}"))
-        elif isinstance(parameter, (Int, Float)) and kind in ("str", "bool"):
-            faults.append(Fault(key, f"the template's value is a {kind}; found {parameter}"))
+    params, faults = template.params, []
+    for name, parameter in space.all_parameters.items():
+        section, _, bare = name.partition("/")
+        if name in params:
+            text = misfit(parameter, template.entries[section][bare])
+        elif section == _HYDRA and section in template.entries:
+            text = ""  # an override of what the Hydra configuration has
+        else:
+            hint = _near_parameter(name, params) or f"; it has: {', '.join(sorted(params))}"
+            text = f"the template {template.name!r} has no such parameter{hint}"
+        if text:
+            faults.append(Fault(("search_space", name), text))
     return faults
 
 
@@ -229,6 +249,7 @@ def _template(task: Mapping[str, Any]) -> Template:
         name=task["name"],
         project_id=task.get("project") or "",
         hyperparams=task.get("hyperparams") or {},
+        configuration=task.get("configuration") or {},
         metrics=_metrics(task.get("last_metrics")),
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.search_space import Params, SearchSpace
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.configurations import CONFIG_SECTION, with_configuration
 from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
 from clearml_hpo.tasks.template import Template
 
@@ -94,6 +95,9 @@ class TrialTasks:
                 "template_task": self._template.task_id,
             },
         )
+        configured: dict[str, Any] = {}
+        if any(name.startswith(CONFIG_SECTION) for name in values):
+            configured["new_task_configuration"] = with_configuration(self._template.configuration, values)
         clone = self._api.call(
             "tasks.clone",
             task=self._template.task_id,
@@ -103,6 +107,7 @@ class TrialTasks:
             new_task_project=self._project_id,
             new_task_tags=self._tags,
             new_task_hyperparams=hyperparams,
+            **configured,
         )
         return str(clone["id"])
 
