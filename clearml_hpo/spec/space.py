@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clearml_hpo.errors import InputError, nearest
-from clearml_hpo.expressions import Expression, parse_expression
 from clearml_hpo.search_space import (
     DEFAULT_SECTION,
     Categorical,
@@ -33,6 +32,7 @@ from clearml_hpo.search_space import (
     full_name,
     resolve_name,
 )
+from clearml_hpo.search_space.expressions import Expression, parse_expression
 from clearml_hpo.spec.marks import KeyPath, Marks, dotted, mark_of
 
 _DRAWS = 1_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.expressions import parse_expression
 from clearml_hpo.search_space import resolve_name
+from clearml_hpo.search_space.expressions import parse_expression
 
 NAMES = ("General/a", "General/b", "Args/learning-rate", "Hydra/model.depth", "General/_0", "Args/b")
 VALUES = {"General/a": 3, "General/b": 0.5, "Args/learning-rate": 1e-3, "Hydra/model.depth": 4, "General/_0": "x y"}

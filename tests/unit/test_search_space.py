@@ -7,7 +7,6 @@ import random
 
 import pytest
 
-from clearml_hpo.expressions import parse_expression
 from clearml_hpo.search_space import (
     Categorical,
     Combination,
@@ -20,6 +19,7 @@ from clearml_hpo.search_space import (
     resolve_name,
     text_of,
 )
+from clearml_hpo.search_space.expressions import parse_expression
 
 
 @pytest.mark.parametrize(

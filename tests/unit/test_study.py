@@ -11,9 +11,9 @@ import optuna
 import pytest
 
 from clearml_hpo.errors import StudyError
-from clearml_hpo.expressions import parse_expression
 from clearml_hpo.samplers import VIOLATIONS, violations_of
 from clearml_hpo.search_space import Categorical, Combination, Constant, Float, Int, SearchSpace, resolve_name
+from clearml_hpo.search_space.expressions import parse_expression
 from clearml_hpo.study import OptunaStudy
 
 pytestmark = pytest.mark.filterwarnings(

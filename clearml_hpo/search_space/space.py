@@ -1,11 +1,4 @@
-"""The search space: which hyperparameters are varied, and over which values.
-
-Names are ClearML's: ``section/name``, such as ``General/learning_rate``. A space is a frozen value; the sampler draws
-from it, ClearML's experiment table stores what was drawn as text, and :meth:`SearchSpace.parse` reads it back.
-
-A parameter may have a condition: it is *active* where other parameters have certain values. A trial's parameters are
-the active ones alone; the others keep the template's own values.
-"""
+"""A search space: parameters, their conditions, and what must hold between them."""
 
 from __future__ import annotations
 
@@ -15,40 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from clearml_hpo.conditions import Condition, faults_of_conditions
-from clearml_hpo.expressions import Expression
-from clearml_hpo.ranges import Categorical, Combination, Constant, Distribution, Float, Int, Parameter
-from clearml_hpo.texts import (
-    DEFAULT_SECTION,
+from clearml_hpo.search_space.conditions import Condition, faults_of_conditions
+from clearml_hpo.search_space.expressions import Expression
+from clearml_hpo.search_space.ranges import Combination, Constant, Distribution, Parameter
+from clearml_hpo.search_space.texts import (
     Params,
     Value,
-    as_text,
-    full_name,
     is_among,
     plain_text,
-    resolve_name,
-    text_of,
 )
-
-__all__ = [
-    "DEFAULT_SECTION",
-    "Categorical",
-    "Combination",
-    "Condition",
-    "Constant",
-    "Distribution",
-    "Float",
-    "Int",
-    "Parameter",
-    "Params",
-    "SearchSpace",
-    "Value",
-    "as_text",
-    "faults_of_conditions",
-    "full_name",
-    "resolve_name",
-    "text_of",
-]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from clearml_hpo.errors import nearest
-from clearml_hpo.ranges import Categorical, Constant, Float, Parameter
-from clearml_hpo.texts import Value, as_text
+from clearml_hpo.search_space.ranges import Categorical, Constant, Float, Parameter
+from clearml_hpo.search_space.texts import Value, as_text
 
 Condition: TypeAlias = Mapping[str, tuple[Value, ...]]
 """What other parameters must be, all of them; one is met by any of its values."""

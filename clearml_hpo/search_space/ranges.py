@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from clearml_hpo.texts import Params, Value, as_text, is_among, is_same
+from clearml_hpo.search_space.texts import Params, Value, as_text, is_among, is_same
 
 
 @dataclass(frozen=True)
