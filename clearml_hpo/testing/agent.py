@@ -5,17 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
-from clearml_hpo.errors import ApiError
+import requests
+
+from clearml_hpo.errors import ApiError, ServerError
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hyperparameters import flatten
 from clearml_hpo.tasks.names import find_queues
 
 Training = Callable[[Mapping[str, str]], Iterable[Mapping[str, float]]]
+_Answer = TypeVar("_Answer")
+_AWAY_S = 0.1
 
 
 class PlayedAgent:
-    """Serves one queue in a thread, for as long as its ``with`` block lasts.
+    """Serves one queue: in a thread, for as long as its ``with`` block lasts, or in the thread that calls :meth:`serve`.
 
     Attributes:
         ran: ids of the tasks that it has taken, in their order.
@@ -45,7 +51,7 @@ class PlayedAgent:
         self._connects = dict(connects or {})
         self._step_s = step_s
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name=worker_id, daemon=True)
+        self._thread = threading.Thread(target=self.serve, name=worker_id, daemon=True)
         self._api = Api()
         self._queue_id = find_queues(self._api, [queue])[queue]
         self._say_hello()
@@ -65,7 +71,7 @@ class PlayedAgent:
 
     def _report_status(self, task_id: str | None = None) -> None:
         body = {"task": task_id, "queue": self._queue_id} if task_id else {}
-        self._api.call(
+        self._call(
             "workers.status_report",
             worker=self._worker_id,
             timestamp=int(time.time()),
@@ -73,10 +79,11 @@ class PlayedAgent:
             **body,
         )
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Takes tasks until the ``with`` block ends or the queue is deleted."""
         while not self._ends.is_set():
             try:
-                entry = self._api.call("queues.get_next_task", queue=self._queue_id).get("entry")
+                entry = self._call("queues.get_next_task", queue=self._queue_id).get("entry")
             except ApiError:
                 return  # the queue was deleted
             if entry:
@@ -86,12 +93,12 @@ class PlayedAgent:
 
     def _run(self, task_id: str) -> None:
         self.ran.append(task_id)
-        self._api.call("tasks.started", task=task_id, force=True)
+        self._call("tasks.started", task=task_id, force=True)
         self._report_status(task_id)
         params = self._connect(task_id)
         try:
             for iteration, scalars in enumerate(self._training(params)):
-                self._api.send_events(
+                events = [
                     {
                         "type": "training_stats_scalar",
                         "task": task_id,
@@ -102,23 +109,23 @@ class PlayedAgent:
                         "timestamp": int(time.time() * 1000),
                     }
                     for name, value in scalars.items()
-                )
+                ]
+                self._until_answered(partial(self._api.send_events, events))
                 self._ends.wait(self._step_s)
-                if self._ends.is_set() or self._is_to_stop(task_id):
-                    self._api.call("tasks.stopped", task=task_id, force=True)
+                if self._is_ended(task_id):
                     return
         except Exception as error:
-            self._api.call("tasks.failed", task=task_id, force=True, status_reason=str(error))
+            self._call("tasks.failed", task=task_id, force=True, status_reason=str(error))
         else:
-            self._api.call("tasks.completed", task=task_id, force=True)
+            self._call("tasks.completed", task=task_id, force=True)
 
     def _connect(self, task_id: str) -> Mapping[str, str]:
         """The task's hyperparameters; what the script connects and the task lacks is added, as the SDK does."""
-        task = self._api.call("tasks.get_by_id", task=task_id)["task"]
+        task = self._call("tasks.get_by_id", task=task_id)["task"]
         params = flatten(task.get("hyperparams") or {})
         missing = {name: entry for name, entry in self._connects.items() if name not in params}
         if missing:
-            self._api.call(
+            self._call(
                 "tasks.edit_hyper_params",
                 task=task_id,
                 force=True,
@@ -129,6 +136,25 @@ class PlayedAgent:
             )
         return {**{name: text for name, (_, text) in missing.items()}, **params}
 
-    def _is_to_stop(self, task_id: str) -> bool:
-        (task,) = self._api.call("tasks.get_all", id=[task_id], only_fields=["status", "status_message"])["tasks"]
-        return bool(task["status"] == "stopped" or task.get("status_message") == "stopping")
+    def _is_ended(self, task_id: str) -> bool:
+        """Stops a task that is asked to stop; one that somebody else has ended, as agents do, is left as it is."""
+        (task,) = self._call("tasks.get_all", id=[task_id], only_fields=["status", "status_message"])["tasks"]
+        if self._ends.is_set() or task["status"] == "stopped" or task.get("status_message") == "stopping":
+            self._call("tasks.stopped", task=task_id, force=True)
+            return True
+        return bool(task["status"] != "in_progress")
+
+    def _call(self, endpoint: str, **body: Any) -> dict[str, Any]:
+        return self._until_answered(lambda: self._api.call(endpoint, **body))
+
+    def _until_answered(self, call: Callable[[], _Answer]) -> _Answer:
+        """Calls again while the server is away, as agents do."""
+        while True:
+            try:
+                return call()
+            except (requests.RequestException, ServerError):
+                if self._ends.wait(_AWAY_S):
+                    raise
+            except ApiError as error:
+                if error.code < 500 or self._ends.wait(_AWAY_S):
+                    raise
