@@ -18,7 +18,8 @@ from clearml_hpo.trial import Trial, best_trial, pareto_front
 
 _TRIALS_PER_PERIOD = 100
 _LONGEST_PERIODS = 10
-_MOST_CURVES = 100  # as many as one call gives
+_CURVES = (10, 100)  # a hundred is as many as one call gives
+_MOST_POINTS = 200_000  # that are fetched for them
 
 Plots = dict[tuple[str, str], str]
 Histories = Callable[[Sequence[str]], Mapping[str, Sequence[tuple[int, float]]]]
@@ -138,7 +139,9 @@ class Publisher:
         if self._histories is None or looked_at is None:
             return ""
         ran = [trial for trial in trials if trial.started_at is not None and trial.iteration]
-        shown = thinned(ran, ranking(ran, self._goal), _MOST_CURVES)
+        longest = max((trial.iteration for trial in ran), default=1)
+        curves = min(max(_CURVES[0], _MOST_POINTS // longest), _CURVES[1])
+        shown = thinned(ran, ranking(ran, self._goal), curves)
         return figures.intermediate_figure(shown, looked_at, self._histories([trial.task_id for trial in shown]))
 
     def _point_out_best(self, ended: Sequence[Trial], final: bool) -> None:

@@ -12,7 +12,11 @@ import pytest
 
 from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.tasks.names import ensure_project
+from clearml_hpo.testing import PlayedAgent
 from clearml_hpo.trial import Trial, TrialState
+
+from .conftest import CONNECTS, quadratic
+from .driving import run
 
 LOSS = Goal((Objective("validation", "loss"),))
 TWO = Goal((Objective("validation", "loss"), Objective("test", "time")))
@@ -287,3 +291,18 @@ def test_what_the_sdk_has_uploaded_is_found_and_deleted(api, server, server_envi
     plan, done = keep([Trial(7, {}, task_id, state=TrialState.COMPLETED, values=(0.5,), violations=(1.0,))], top=1)
     assert {each.kind for each in done.deleted} == {"model", "artifact"} and not plan.spared
     assert [api.file_size(uri) for uri in uris] == [None, None]
+
+
+def test_a_study_with_keep_ends_with_the_files_of_its_best_alone(api, study_file, queue, upload):
+    def trains(params):
+        task_id = agent.ran[-1]
+        folder = f"p/t.{task_id}"
+        add_model(api, task_id, "weights", upload(f"{folder}/models/weights.bin"))
+        yield from quadratic(params)
+
+    study_file.write_text(study_file.read_text() + "keep: {top: 2}\n")
+    with PlayedAgent(trains, queue=queue, connects=CONNECTS) as agent:
+        outcome = run(study_file, api)
+    ranked = sorted(outcome.trials, key=lambda trial: trial.values[0])
+    assert [len(uris_of(api, trial.task_id)) for trial in ranked] == [1, 1, 0, 0, 0, 0]
+    assert [properties_of(api, trial.task_id).get("kept") for trial in ranked] == [None, None, *["no"] * 4]

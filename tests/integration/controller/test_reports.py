@@ -13,8 +13,11 @@ import yaml
 
 from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.search_space import Float, SearchSpace
+from clearml_hpo.spec import load_study
 from clearml_hpo.tasks.names import ensure_project
 from clearml_hpo.trial import Trial, TrialState
+
+from .driving import run
 
 LOSS = Goal((Objective("validation", "loss"),))
 SPACE = SearchSpace({"General/x": Float(0.0, 1.0)})
@@ -174,3 +177,36 @@ def test_a_file_server_that_refuses_is_said_on_the_task(api, publisher, controll
     log = api.call("events.get_task_log", task=controller.task_id)["events"]
     assert any(f"cannot upload best.yaml to {server.address.api}/" in event["msg"] for event in log)
     assert "best" in task_of(api, controller.task_id)["configuration"]
+
+
+# --- of a whole study ------------------------------------------------------------------------------------------------
+
+
+def test_a_study_ends_with_all_its_reports(study_file, api, agent):
+    outcome = run(study_file, api, overrides=["budget.trials=21"])
+    task = task_of(api, outcome.result["study_id"])
+    plots = api.call("events.get_task_plots", task=task["id"])["plots"]
+    drawn = {plot["metric"]: json.loads(plot["plot_str"]) for plot in plots}
+    assert set(drawn) >= {"importances", "slices", "timeline", "intermediate values", "parallel coordinates"}
+    assert len(drawn["intermediate values"]["data"]) == 21
+    rows = {row for trace in drawn["timeline"]["data"] for row in trace["y"]}
+    assert {trial.worker for trial in outcome.trials} < rows
+    shares = dict(zip(*(drawn["importances"]["data"][0][axis] for axis in "yx"), strict=True))
+    assert set(shares) == {"x", "depth", "kind"} and sum(shares.values()) == pytest.approx(1, abs=0.001)
+    tagged = api.call("tasks.get_all", parent=task["id"], tags=["best"], only_fields=["id"])["tasks"]
+    assert [each["id"] for each in tagged] == [outcome.best.task_id]
+    (artifact,) = task["execution"]["artifacts"]
+    assert artifact["key"] == "best"
+    assert yaml.safe_load(artifact["type_data"]["preview"]) == outcome.best.params
+
+
+def test_the_best_parameters_are_constants_of_a_search_space(study_file, api, agent):
+    outcome = run(study_file, api)
+    text = task_of(api, outcome.result["study_id"])["configuration"]["best"]["value"]
+    again = study_file.with_name("again.yaml")
+    head, _, rest = study_file.read_text().partition("search_space:\n")
+    indented = "".join(f"  {line}\n" for line in text.splitlines())
+    again.write_text(
+        f"{head}search_space:\n  other: {{type: categorical, choices: [true, false]}}\n{indented}{rest[rest.index('objective:') :]}"
+    )
+    assert load_study(again, []).space.constants == outcome.best.params

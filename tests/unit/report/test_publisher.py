@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -198,3 +199,11 @@ def test_intermediate_values_are_asked_for_once_and_of_a_hundred_trials(task, cl
     best = min((t for t in trials if t.final_values), key=lambda t: t.values[0])
     assert best.task_id in asked[0]
     assert ("intermediate values", "trials") in task.reports[-1][1]
+
+
+def test_of_very_long_trials_fewer_curves_are_fetched(task, clock):
+    asked = []
+    trials = [replace(t, iteration=10_000) for t in study(300)]
+    publisher_for(task, clock, histories=lambda ids: asked.append(ids) or {}).publish(trials, final=True)
+    assert [len(ids) for ids in asked] == [20]
+    assert ("intermediate values", "trials") not in task.reports[-1][1]
