@@ -21,7 +21,7 @@ _AWAY_S = 0.1
 
 
 class PlayedAgent:
-    """Serves one queue: in a thread, for as long as its ``with`` block lasts, or in the thread that calls :meth:`serve`.
+    """Serves one queue: in a thread of its own for as long as its ``with`` block lasts, or by :meth:`serve`.
 
     Attributes:
         ran: ids of the tasks that it has taken, in their order.
