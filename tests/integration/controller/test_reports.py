@@ -206,7 +206,6 @@ def test_the_best_parameters_are_constants_of_a_search_space(study_file, api, ag
     again = study_file.with_name("again.yaml")
     head, _, rest = study_file.read_text().partition("search_space:\n")
     indented = "".join(f"  {line}\n" for line in text.splitlines())
-    again.write_text(
-        f"{head}search_space:\n  other: {{type: categorical, choices: [true, false]}}\n{indented}{rest[rest.index('objective:') :]}"
-    )
+    varying = "  other: {type: categorical, choices: [true, false]}\n"
+    again.write_text(f"{head}search_space:\n{varying}{indented}{rest[rest.index('objective:') :]}")
     assert load_study(again, []).space.constants == outcome.best.params
