@@ -7,6 +7,7 @@ trial only refers to.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,18 +103,22 @@ class Done:
         deleted: whose files and entries are gone.
         archived: tasks and models that are archived now.
         left: what could not be deleted, and why.
+        spared: what was to stay from the start, and why.
     """
 
     deleted: list[Stored] = field(default_factory=list)
     archived: int = 0
     left: list[tuple[Stored, str]] = field(default_factory=list)
+    spared: tuple[tuple[Stored, str], ...] = ()
 
     def __str__(self) -> str:
         if self.archived:
             return f"keep: {self.archived} tasks and models are archived"
         size = sum(stored.size or 0 for stored in self.deleted)
-        stay = f"; {len(self.left)} could not be deleted" if self.left else ""
-        return f"keep: {len(self.deleted)} models and artifacts are deleted, {_bytes(size)}{stay}"
+        why = Counter(why for _, why in self.spared)
+        stay = [f"{len(self.left)} could not be deleted"] * bool(self.left)
+        stay += [f"{count} stay: {reason}" for reason, count in why.items()]
+        return "; ".join([f"keep: {len(self.deleted)} models and artifacts are deleted, {_bytes(size)}", *stay])
 
 
 def plan(api: Api, study_id: str, trials: Iterable[Trial], goal: Goal, top: int) -> KeepPlan:
@@ -159,6 +164,7 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
                 api.call(endpoint, ids=chunk)
             done.archived += len(found)
         return done
+    done.spared = plan.spared
     by_task: dict[str, list[Stored]] = {}
     for each in plan.stored:
         by_task.setdefault(each.task_id, []).append(each)

@@ -222,6 +222,7 @@ def test_files_that_are_not_the_tasks_own_stay(api, upload, tmp_path, make_trial
     plan, done = keep(trials, top=1)
     assert {each.name for each, _ in plan.spared} == set(addresses)
     assert {each.name for each in done.deleted} == {"data", "weights"}
+    assert str(done).endswith("1.5 kB; 4 stay: the file is not under the task's own address")
     assert mine.exists() and api.file_size(addresses["shared"]) == 1000
     assert {a["key"] for a in task_of(api, task_id)["execution"]["artifacts"]} == set(addresses)
 
