@@ -45,6 +45,12 @@ def wished(trial: Trial, goal: Goal, wish: Ending) -> Ending:
     return (_with_values(trial, goal)[0], reason) if state is TrialState.COMPLETED else wish
 
 
+def is_back(trial: Trial, snapshot: TaskSnapshot) -> bool:
+    """Whether a trial that has ended without a value lives again, or has lived again and was completed."""
+    was_completed = trial.state in (TrialState.NO_OBJECTIVE, TrialState.NOT_FINITE)
+    return snapshot.status in LIVE or (snapshot.status in _COMPLETED and not was_completed)
+
+
 def without_value(state: TrialState) -> bool:
     """Whether a trial that ended so is a failure of some class."""
     return not state.is_live and state not in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED)

@@ -19,7 +19,7 @@ from clearml_hpo.executors.base import Executor
 from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience
 from clearml_hpo.scheduler.ahead import Ahead
-from clearml_hpo.scheduler.endings import LIVE, Streak, ending_of, wished, without_value
+from clearml_hpo.scheduler.endings import LIVE, Streak, ending_of, is_back, wished, without_value
 from clearml_hpo.scheduler.ledger import Ledger
 from clearml_hpo.scheduler.line import Launch, Line
 from clearml_hpo.scheduler.placement import Room
@@ -585,9 +585,9 @@ class Scheduler:
     # --- coming back -------------------------------------------------------------------------------------------------
 
     def _look_back(self) -> None:
-        """Now and then at attempts that have ended without a value: a person may have them run once more."""
+        """Now and then, and at the end, at attempts without a value: a person may have them run once more."""
         now = self._clock()
-        if now - self._looked_back < _LOOK_BACK_S or self._is_stopped:
+        if self._is_stopped or (now - self._looked_back < _LOOK_BACK_S and not self.is_done):
             return
         ended = [trial for trial in self._roster.latest if without_value(trial.state)]
         watched = (ended + self._roster.earlier)[-_MOST_LOOKED_BACK:]
@@ -595,16 +595,17 @@ class Scheduler:
             snapshots = self._tasks.poll([trial.task_id for trial in watched])
             for trial in watched:
                 snapshot = snapshots.get(trial.task_id)
-                if snapshot is not None and snapshot.status in LIVE:
+                if snapshot is not None and is_back(trial, snapshot):
                     self._comes_back(trial, snapshot)
         self._looked_back = now
 
     def _comes_back(self, trial: Trial, snapshot: TaskSnapshot) -> None:
         latest = self._roster[trial.number]
         if latest.task_id != trial.task_id:
-            self._executor.withdraw([trial.task_id])
-            later = f"attempt {latest.attempt} of trial {trial.number} has taken its place"
-            self._executor.abort([trial.task_id], later)
+            if snapshot.status in LIVE:
+                self._executor.withdraw([trial.task_id])
+                later = f"attempt {latest.attempt} of trial {trial.number} has taken its place"
+                self._executor.abort([trial.task_id], later)
             return
         self._note(f"trial {trial.number} was {trial.state.value} and is {snapshot.status} again")
         if self._line.leave(trial.number) is None:  # the sampler has seen it end

@@ -83,6 +83,16 @@ def drive(scheduler, world, steps=500):
     pytest.fail("the study did not end")
 
 
+def until(scheduler, world, holds, steps=300):
+    """Steps until something holds."""
+    for _ in range(steps):
+        if holds():
+            return
+        scheduler.step()
+        world.advance()
+    pytest.fail("it never came to that")
+
+
 def states(scheduler):
     return [trial.state for trial in scheduler.trials]
 
