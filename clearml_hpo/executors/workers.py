@@ -37,6 +37,7 @@ _EVENT_CHARS = 64 * 1024  # as agents send them
 _LONGEST_WAIT_S = 30.0
 _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
+_PULLED_BY = "pulled by "
 CLOSED_REASON = "its controller ended"
 
 
@@ -306,7 +307,7 @@ class LocalWorkers:
             self._api.call("tasks.failed", task=task_id, force=True, status_reason=str(error))
             return
         worker = self._worker_ids[slot.name]
-        self._api.call("tasks.started", task=task_id, status_reason=f"pulled by {worker}")
+        self._api.call("tasks.started", task=task_id, status_reason=f"{_PULLED_BY}{worker}")
         environ = {
             **self._environ,
             **slot.environ(),
@@ -325,13 +326,13 @@ class LocalWorkers:
         tasks = self._api.call(
             "tasks.get_all",
             status=["queued", "in_progress"],
-            only_fields=["id", "status", "execution.queue", "last_worker"],
+            only_fields=["id", "status", "status_reason", "execution.queue", "last_worker"],
         )["tasks"]
         of_queue = [task for task in tasks if (task.get("execution") or {}).get("queue") == self._queue]
         entries = self._api.call("queues.get_by_id", queue=self._queue)["queue"].get("entries") or ()
         waiting = {entry["task"] for entry in entries}
         for task in of_queue:
-            worker = str(task.get("last_worker") or "")
+            worker = _puller(task)
             with _unless_gone():
                 if task["status"] == "in_progress" and _is_dead(worker):
                     self._api.call(
@@ -345,6 +346,12 @@ class LocalWorkers:
 def worker_id(name: str, pid: int, slot: Slot) -> str:
     """``host:name-pid:slot``: unique among the processes of all hosts, and it tells whether its own is alive."""
     return f"{socket.gethostname()}:{name}-{pid}:{slot.name}"
+
+
+def _puller(task: Mapping[str, Any]) -> str:
+    """The worker that a task runs on, also if that one has not come to say so, or the script has taken over."""
+    reason = str(task.get("status_reason") or "")
+    return reason.removeprefix(_PULLED_BY) if reason.startswith(_PULLED_BY) else str(task.get("last_worker") or "")
 
 
 def _is_dead(worker: str) -> bool:

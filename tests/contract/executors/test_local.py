@@ -16,6 +16,7 @@ from clearml_hpo import gpus
 from clearml_hpo.errors import InputError
 from clearml_hpo.executors import LocalExecutor, Slot, plan_slots, processes
 from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.executors.workers import worker_id
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 
 GPU = "0, GPU-7e3c9f5a, {free}\n"
@@ -262,6 +263,36 @@ def test_nothing_outlives_a_killed_controller_and_the_next_one_finds_what_it_lef
     stage.until("failed", runs)
     assert stage.task(runs)["status_reason"].startswith("lost: worker ")
     stage.until("completed", waits)
+
+
+def test_a_task_whose_worker_died_at_its_start_is_lost(stage, make):
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    task = stage.held("started")
+    queue = stage.api.call("queues.create", name=stage.queue)["id"]
+    stage.api.call("tasks.enqueue", task=task, queue=queue)
+    stage.api.call("queues.get_next_task", queue=queue)
+    worker = worker_id(stage.queue, dead.pid, Slot("cpu0"))
+    stage.api.call("tasks.started", task=task, status_reason=f"pulled by {worker}")  # and dies
+    make()
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"] == f"lost: worker {worker} died"
+
+
+def test_what_runs_elsewhere_on_the_queue_is_left_alone(stage, make):
+    ids = [stage.held(name) for name in ("elsewhere", "alive", "next")]
+    queue = stage.api.call("queues.create", name=stage.queue)["id"]
+    with subprocess.Popen(["sleep", "600"]) as alive:
+        workers = ["another-host:agent:0", worker_id(stage.queue, alive.pid, Slot("cpu0"))]
+        for task, worker in zip(ids, workers, strict=False):
+            stage.api.call("tasks.enqueue", task=task, queue=queue)
+            stage.api.call("queues.get_next_task", queue=queue)
+            stage.api.call("tasks.started", task=task, status_reason=f"pulled by {worker}")
+        stage.release("next")
+        make().submit(ids[2])
+        stage.until("completed", ids[2])
+        alive.kill()
+    assert [stage.status(task) for task in ids[:2]] == ["in_progress", "in_progress"]
 
 
 def test_a_task_that_was_taken_and_never_started_is_put_back(stage, make):
