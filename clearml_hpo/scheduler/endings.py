@@ -46,9 +46,11 @@ def wished(trial: Trial, goal: Goal, wish: Ending) -> Ending:
 
 
 def is_back(trial: Trial, snapshot: TaskSnapshot) -> bool:
-    """Whether a trial that has ended without a value lives again, or has lived again and was completed."""
-    was_completed = trial.state in (TrialState.NO_OBJECTIVE, TrialState.NOT_FINITE)
-    return snapshot.status in LIVE or (snapshot.status in _COMPLETED and not was_completed)
+    """Whether a trial that has ended lives again, or has lived again and was completed."""
+    if snapshot.status in LIVE:
+        return True
+    has_run_again = trial.state is TrialState.LOST or snapshot.started_at != trial.started_at
+    return snapshot.status in _COMPLETED and without_value(trial.state) and has_run_again
 
 
 def without_value(state: TrialState) -> bool:

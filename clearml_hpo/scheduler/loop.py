@@ -585,11 +585,11 @@ class Scheduler:
     # --- coming back -------------------------------------------------------------------------------------------------
 
     def _look_back(self) -> None:
-        """Now and then, and at the end, at attempts without a value: a person may have them run once more."""
+        """Now and then, and at the end, at attempts that failed or were pruned: a person may have them run once more."""
         now = self._clock()
         if self._is_stopped or (now - self._looked_back < _LOOK_BACK_S and not self.is_done):
             return
-        ended = [trial for trial in self._roster.latest if without_value(trial.state)]
+        ended = [t for t in self._roster.latest if without_value(t.state) or t.state is TrialState.PRUNED]
         watched = (ended + self._roster.earlier)[-_MOST_LOOKED_BACK:]
         if watched:
             snapshots = self._tasks.poll([trial.task_id for trial in watched])
