@@ -21,7 +21,7 @@ $(READY): setup.cfg pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## an embedded server, two agents, one study of 20 CatBoost trials
-	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --agents 2
+	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --agents 2 --new
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest

@@ -143,4 +143,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
             self.strategy.url_of,
             clock=time.time,
             period_s=self._report_period_min * 60.0,
+            space=self.strategy.space,
+            budget=self.strategy.total_max_jobs,
+            histories=self.strategy.trial_tasks().histories,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -204,7 +204,7 @@ class StudyRun:
                     self._stopped.set()
             except ApiError as error:
                 patience.failed(error)
-            self._show_progress([trial], sum(workers.values()))
+            self._show_progress([trial], workers)
             spent = self._file.budget.reached(Spent(wall_s=hold.driven_s))
             if spent or self._stopped.wait(patience.wait_s):
                 reason = spent or "interrupted"
@@ -320,7 +320,7 @@ class StudyRun:
                 self._stopped.set()
 
     def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
-        self._show_progress(scheduler.trials, sum(scheduler.workers.values()))
+        self._show_progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts)
         if self._unregistered and self._first_run is not None:
             # What the script connected after its first report belongs to the template too.
             register(self._api, self._first_run.template, self._unregistered)
@@ -350,10 +350,13 @@ class StudyRun:
         else:
             publish()
 
-    def _show_progress(self, trials: Sequence[Trial], workers: int) -> None:
+    def _show_progress(
+        self, trials: Sequence[Trial], workers: Mapping[str, int], earlier: Sequence[Trial] = ()
+    ) -> None:
         hold = self._opened.hold
         elapsed_s = hold.driven_s if hold else 0.0
-        self._view.progress(Progress(trials, workers, elapsed_s, self._file.budget.trials))
+        budget, in_all = self._file.budget.trials, sum(workers.values())
+        self._view.progress(Progress(trials, in_all, elapsed_s, budget, queues=workers, earlier=earlier))
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -366,7 +369,7 @@ class StudyRun:
             return _Ended("failed", scheduler.failure, trials, earlier)
         if scheduler.best is None:
             return _Ended("failed", "no trial completed with a value", trials, earlier)
-        self._keep(trials)
+        self._keep((*trials, *earlier))
         return _Ended("completed", scheduler.ended, trials, earlier)
 
     def _keep(self, trials: Sequence[Trial]) -> None:
@@ -374,13 +377,12 @@ class StudyRun:
         given = self._file.spec.keep
         if given is None:
             return
-        plan = cleanup.plan(self._api, self._controller.task_id, trials, self._file.goal, given.top)
-        done = cleanup.apply(self._api, plan, given.others, self._view.note)
-        self._view.note(
-            f"kept the best {len(plan.kept)}: {len(done.deleted)} models and artifacts of others deleted"
-            if given.others == "delete"
-            else f"kept the best {len(plan.kept)}: {done.archived} tasks and models of others archived"
-        )
+
+        def keep() -> None:
+            plan = cleanup.plan(self._api, self._controller.task_id, trials, self._file.goal, given.top)
+            self._view.note(str(cleanup.apply(self._api, plan, given.others, self._view.note)))
+
+        self._patiently(keep)
 
     def _delete_orphans(self, strategy: OptunaStrategy) -> None:
         """Clones that a server made twice, because its first answer was lost."""

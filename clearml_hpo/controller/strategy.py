@@ -138,7 +138,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         """
         self._context = context or _context_of(base_task_id)
         self.api = self._context.api
-        self._given = hyper_parameters if isinstance(hyper_parameters, SearchSpace) else space_of(hyper_parameters)
+        self.space = hyper_parameters if isinstance(hyper_parameters, SearchSpace) else space_of(hyper_parameters)
         self.goal = self._context.goal or goal_of(objective_metric)
         super().__init__(
             base_task_id=base_task_id,
@@ -165,7 +165,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             self.api, find_queues(self.api, [execution_queue])
         )
         self._sampler = optuna_sampler or build_sampler(
-            seed=seed, space=self._given, goal=self.goal, trials=total_max_jobs, workers=num_concurrent_workers
+            seed=seed, space=self.space, goal=self.goal, trials=total_max_jobs, workers=num_concurrent_workers
         )
         self._pruner = optuna_pruner or optuna.pruners.MedianPruner()
         self._history = continue_previous_study.trials if continue_previous_study else []
@@ -177,7 +177,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         self.scheduler: Scheduler | None = None
         self.stop_asked = False
         self.on_trial: Callable[[Trial], None] = lambda trial: None
-        self.on_note: Callable[[str], None] = lambda text: None
+        self.on_note: Callable[[str], None] = _LOG.warning
         self.on_step: Callable[[Scheduler], None] = lambda scheduler: None
 
     # --- what ClearML's optimizer calls ------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         self._base_task_name = self._context.template.name
         if self._context.is_checked:
             return
-        for fault in faults_of_space(self._context.template, self._given):
+        for fault in faults_of_space(self._context.template, self.space):
             _LOG.warning(str(fault))
         for fault in faults_of_objectives(self._context.template.metrics, self.goal):
             _LOG.warning(str(fault))
@@ -269,7 +269,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             parent_id=parent_id,
             project_id=self._project_id(),
             name_of=self._name_of,
-            space=self._given,
+            space=self.space,
             tags=(self._tag, f"opt: {parent_id}"),
         )
 
@@ -289,7 +289,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
 
     def _build(self) -> Scheduler:
         study = OptunaStudy(
-            self._given,
+            self.space,
             [objective.direction for objective in self.goal.objectives],
             pruned_by=self.goal.pruned_by.direction if self.goal.pruned_by else None,
             sampler=self._sampler,
@@ -402,7 +402,6 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         self.on_trial(trial)
 
     def _note(self, text: str) -> None:
-        _LOG.warning(text)
         self.on_note(text)
 
 

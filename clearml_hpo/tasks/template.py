@@ -127,6 +127,7 @@ def create_template(api: Api, script: Path, project_id: str) -> Template:
             "diff": text,
             "requirements": {"pip": "\n".join(requirements_of(text))},
         },
+        **({"output_dest": api.files} if _uploads_models(text) else {}),
     )["id"]
     return Template(task_id, script.stem, project_id, properties)
 
@@ -219,6 +220,13 @@ def requirements_of(source: str) -> list[str]:
         name = distributions.get(module, [module])[0]
         lines.append(f"{name}=={version(name)}" if module in distributions else name)
     return lines
+
+
+def _uploads_models(source: str) -> bool:
+    """Whether a script asks for its models to be uploaded; an agent takes the address from the task alone."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    given = (keyword.value for call in calls for keyword in call.keywords if keyword.arg == "output_uri")
+    return any(isinstance(value, ast.Constant) and value.value is True for value in given)
 
 
 def metrics_of(api: Api, task_id: str) -> frozenset[str]:

@@ -70,7 +70,7 @@ def test_every_trial_is_a_clone_on_the_server(finished, machine, monkeypatch):
 
 def test_ctrl_c_cleans_up(machine, tmp_path):
     out = tmp_path / "out.json"
-    process = machine.start("run", STUDY, "--local", "--agents", "1", "--json", str(out))
+    process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", "--json", str(out))
     seen = []
     for line in process.stdout:
         seen.append(line)
@@ -85,10 +85,11 @@ def test_ctrl_c_cleans_up(machine, tmp_path):
     assert machine.left_running() == []
 
 
-def test_a_killed_run_takes_its_server_and_agents_along(machine):
-    process = machine.start("run", STUDY, "--local", "--agents", "1")
+def test_a_killed_run_takes_its_server_and_agents_along_and_goes_on_when_asked(machine, tmp_path):
+    few = ("--set", "budget.trials=4")
+    process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", *few)
     for line in process.stdout:
-        if "trial 0" in line:
+        if "trial 1 runs" in line:
             break
     process.kill()
     process.wait()
@@ -96,12 +97,23 @@ def test_a_killed_run_takes_its_server_and_agents_along(machine):
     while machine.left_running() and time.monotonic() < deadline:
         time.sleep(0.5)
     assert machine.left_running() == []
+    out = tmp_path / "out.json"
+    process = machine.start("run", STUDY, "--local", "--agents", "1", *few, "--json", str(out))
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    result = json.loads(out.read_text())
+    assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3]
+    assert all(trial["state"] in ("completed", "pruned") for trial in result["trials"])
+    assert result["trials"][0]["attempt"] == 1, "what had ended is not run again"
+    assert machine.left_running() == []
 
 
 def test_two_runs_share_a_server_and_the_first_to_end_does_not_take_it_along(machine, tmp_path):
     outs = [tmp_path / "a.json", tmp_path / "b.json"]
     runs = [
-        machine.start("run", STUDY, "--local", "--agents", "1", "--set", f"budget.trials={trials}", "--json", str(out))
+        machine.start(
+            "run", STUDY, "--local", "--agents", "1", "--new", "--set", f"budget.trials={trials}", "--json", str(out)
+        )
         for out, trials in zip(outs, (1, 3), strict=True)
     ]
     for process in runs:
