@@ -18,6 +18,7 @@ from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, with_user_properties
 
 BEST_TAG = "best"
+_TIME_TO_END_S = 120.0
 _SCRIPT = """\
 from clearml_hpo.cli import main
 
@@ -72,7 +73,16 @@ class ControllerTask:
     def go_on(self, study_yaml: str) -> None:
         """Starts an existing task again, with the study as it is now."""
         self.set_configuration(study=study_yaml)
+        self._ask_for_time_to_end()
         self._api.call("tasks.started", task=self.task_id, force=True)
+
+    def _ask_for_time_to_end(self) -> None:
+        """An agent that is to abort the task lets it end its trials first; otherwise it would kill it at once."""
+        (task,) = self._api.call("tasks.get_all", id=[self.task_id], only_fields=["runtime"], search_hidden=True)[
+            "tasks"
+        ]
+        runtime = {**(task.get("runtime") or {}), "_abort_callback_timeout": _TIME_TO_END_S, "_abort_poll_freq": 5.0}
+        self._api.call("tasks.edit", task=self.task_id, force=True, runtime=runtime)
 
     @property
     def url(self) -> str:

@@ -54,6 +54,12 @@ class _State:
     updated_at: float
     properties: Mapping[str, str]
     foreign: frozenset[str] = frozenset()
+    message: str = ""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether somebody aborts the task in the web page; one that an agent runs is asked to end itself."""
+        return self.status != "in_progress" or "stopping" in self.message
 
     @property
     def holder(self) -> str:
@@ -150,7 +156,7 @@ class Hold:
         self._api.call("tasks.ping", task=self._study_id)
         self._renewed_at, self._renew_after_s = now, RENEW_S
         stop = state.properties.get("stop", "")
-        if state.status != "in_progress":  # stopped by somebody in the web page
+        if state.is_stopping:
             stop = "abort"
         retry = tuple(int(number) for number in re.findall(r"\d+", state.properties.get("retry", "")))
         if retry:
@@ -227,7 +233,7 @@ class Hold:
         tasks = self._api.call(
             "tasks.get_all",
             id=[self._study_id],
-            only_fields=["id", "status", "last_update", "hyperparams.properties"],
+            only_fields=["id", "status", "status_message", "last_update", "hyperparams.properties"],
             search_hidden=True,
         )["tasks"]
         if not tasks:
@@ -239,6 +245,7 @@ class Hold:
             epoch(task.get("last_update")) or 0.0,
             own,
             frozenset(user_properties(task.get("hyperparams") or {}).keys() - own.keys()),
+            task.get("status_message") or "",
         )
 
     def _set(self, **properties: str) -> None:

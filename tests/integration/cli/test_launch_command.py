@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 
@@ -12,6 +13,9 @@ import yaml
 from clearml_hpo import Study, fleet
 from clearml_hpo.spec import parse_study
 from clearml_hpo.tasks.hyperparameters import user_properties
+from clearml_hpo.testing import PlayedAgent
+from clearml_hpo.trial import TrialState
+from tests.integration.controller.conftest import CONNECTS, quadratic
 
 DEADLINE_S = 180.0
 
@@ -121,3 +125,25 @@ def test_an_agent_drives_it_and_an_edited_copy_of_it(command, api, study_file, s
     assert again.record.status == "completed", console(api, copy)
     assert len(again.trials) == 5 and len(study.refresh().trials) == 3
     assert {trial.task_id for trial in again.trials}.isdisjoint(trial.task_id for trial in study.trials)
+
+
+@pytest.mark.agent
+def test_aborting_it_in_the_web_page_ends_its_trials(command, api, study_file, services, queue, services_agent):
+    runs = threading.Event()
+
+    def training(params):
+        yield from quadratic(params)
+        runs.set()
+        while True:
+            yield {"validation/loss": 0.5}
+
+    with PlayedAgent(training, queue=queue, connects=CONNECTS, step_s=0.05):
+        launched = launch(command, study_file, services)
+        assert runs.wait(DEADLINE_S), console(api, launched["study_id"])
+        api.call("tasks.stop", task=launched["study_id"])
+        study = ended(launched["study_id"])
+    assert study.record.status == "stopped", console(api, study.study_id)
+    assert not study.is_driven() and study.record.holder == ""
+    assert study.trials[0].state is TrialState.STOPPED
+    assert TrialState.RUNNING not in study.counts
+    assert not [task_id for task_id in entries(api, queue) if task_id in {trial.task_id for trial in study.trials}]
