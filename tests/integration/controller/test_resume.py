@@ -115,9 +115,9 @@ def test_a_controller_that_died_without_a_word(study_file, api, queue, monkeypat
 
 def patch_pid(api, queue):
     """The process of the dead controller is this one: have its hold name a process that does not exist."""
-    (task,) = api.call(
-        "tasks.get_all", type=["optimizer"], status=["in_progress"], only_fields=["id", "hyperparams.properties"]
-    )["tasks"]
+    fields = ["id", "hyperparams.properties", "configuration.study"]
+    tasks = api.call("tasks.get_all", type=["optimizer"], status=["in_progress"], only_fields=fields)["tasks"]
+    (task,) = [task for task in tasks if queue in task["configuration"]["study"]["value"]]
     holder = user_properties(task["hyperparams"])["holder"].split(" ")
     holder[2] = "4194304"  # above the kernel's largest
     api.call(
