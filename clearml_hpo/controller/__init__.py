@@ -5,6 +5,7 @@ jobs.py           a trial as a ClearML job
 strategy.py       OptunaStrategy, a ClearML SearchStrategy
 optimizer.py      StudyOptimizer, a ClearML HyperParameterOptimizer
 handle.py         Study, a recorded study to look at and to steer; rows.py and steering.py are its parts
+launch.py         a study whose controller is a task that an agent runs
 registration.py   the template of a study, and its first run
 run.py            a study file, from start to result
 """

@@ -6,6 +6,10 @@ names.py             projects, queues and workers by name
 template.py          the template task: found, or made from a script
 trial_tasks.py       clones: created, polled, read, stopped
 controller_task.py   the study's own task: its record and its reports
+hold.py              which controller drives a study, so that two never do
+record.py            studies and their trials, read back from the server
+cleanup.py           ``keep``: what trials have stored is deleted, or archived
+removal.py           a study deleted, with all that it has stored
 """
 
 from clearml_hpo.tasks.api import Api
