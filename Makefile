@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format bench-calls bench-search bench-trial clean
+.PHONY: help install demo test check format chaos bench-calls bench-controller bench-search bench-trial clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: $(READY)  ## an embedded server, two agents, one study of 20 CatBoost tria
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest
 
+chaos: $(READY)  ## longer storms than in the tests: processes killed at random instants (a quarter of an hour; CHAOS_SEED=7 repeats one)
+	@for storm in 1 2 3; do CHAOS_SCALE=2 $(BIN)/python -m pytest -s tests/chaos || exit 1; done
+
 check: $(READY)  ## format, lint, types, the import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -38,6 +41,9 @@ format: $(READY)  ## write the format that `make check` asks for
 
 bench-calls: $(READY)  ## API calls per trial, ours and ClearML's optimizer side by side (JSON, minutes)
 	@$(BIN)/python -m benchmarks.calls_per_trial
+
+bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 live trials, ours and ClearML's optimizer (JSON, half an hour)
+	@$(BIN)/python -m benchmarks.controller
 
 bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
 	@$(BIN)/python -m benchmarks.search_quality

@@ -1,0 +1,46 @@
+"""A worker that can be killed: a played agent in a process of its own.
+
+python -m tests.chaos.worker QUEUE WORKER_ID STEPS STEP_S HOLD
+
+Each training takes STEPS steps of STEP_S seconds, and goes on for as long as the file HOLD exists.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from clearml_hpo.testing import PlayedAgent
+
+CONNECTS = {"General/x": ("float", "0.9"), "General/depth": ("int", "4"), "General/kind": ("str", "a")}
+
+
+def final_value(x: float, depth: int) -> float:
+    """What a training of these parameters ends with."""
+    return (x - 0.3) ** 2 + 0.01 * depth
+
+
+def training(steps: int, hold: Path, params: Mapping[str, str]) -> Iterator[Mapping[str, float]]:
+    """From one above the final value down to it."""
+    end = final_value(float(params["General/x"]), int(params["General/depth"]))
+    for step in range(1, steps):
+        yield {"validation/loss": end + 1.0 / step}
+    while hold.exists():
+        yield {"validation/loss": end + 1.0 / steps}
+    yield {"validation/loss": end}
+
+
+def main(queue: str, worker_id: str, steps: str, step_s: str, hold: str) -> None:
+    """Serves the queue until it is killed."""
+    PlayedAgent(
+        lambda params: training(int(steps), Path(hold), params),
+        worker_id=worker_id,
+        queue=queue,
+        connects=CONNECTS,
+        step_s=float(step_s),
+    ).serve()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,319 @@
+"""A server, workers and a controller as processes that are killed at random instants, and what is left in the end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from clearml_hpo import server as embedded
+from clearml_hpo.server import RunningServer
+from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGETS = ("controller", "worker", "server")
+PROJECT, QUEUE = "chaos", "chaos-queue"
+_LOOK_S = 0.05
+_FIELDS = ["id", "type", "status", "status_reason", "last_metrics", "hyperparams"]
+
+
+@dataclass(frozen=True)
+class Storm:
+    """Who is killed how often.
+
+    Attributes:
+        kills: by target; a kill each happens at a random moment of the study's progress.
+        ages_s: how old a controller is when it is killed: evenly drawn from here, so that some still open the study.
+    """
+
+    seed: int
+    kills: Mapping[str, int]
+    ages_s: tuple[float, float] = (0.2, 6.0)
+
+    def blows(self, trials: int) -> list[Blow]:
+        """Kills in the order in which they happen, spread over a study of so many trials."""
+        rng = random.Random(self.seed)
+        targets = [target for target in TARGETS for _ in range(self.kills.get(target, 0))]
+        rng.shuffle(targets)
+        after = sorted(rng.randrange(max(1, trials - 2)) for _ in targets)
+        return [
+            Blow(target, trials_ended, rng.uniform(*self.ages_s) if target == "controller" else rng.uniform(0.0, 1.0))
+            for target, trials_ended in zip(targets, after, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Blow:
+    """A kill: once so many trials have ended, and the target is so many seconds old."""
+
+    target: str
+    after: int
+    age_s: float
+
+
+@dataclass
+class Life:
+    """One life of a process; a controller holds the study from ``held_at`` on, as others see it."""
+
+    process: subprocess.Popen[bytes]
+    began_at: float = field(default_factory=time.time)
+    held_at: float | None = None
+
+    @property
+    def age_s(self) -> float:
+        return time.time() - self.began_at
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class Ended:
+    """What the storm has left.
+
+    Attributes:
+        killed: how often each target was.
+        exits: how controllers have ended that were not killed, by exit code, each with the end of its log.
+        seen_completed: ids of the tasks that were seen completed at any moment.
+        tasks: all tasks of the study's project, as the server has them.
+        waiting: entries left in the queue.
+        driven_s: seconds in which some controller was seen to hold the study.
+    """
+
+    killed: Counter[str] = field(default_factory=Counter)
+    exits: list[tuple[int, str]] = field(default_factory=list)
+    seen_completed: set[str] = field(default_factory=set)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    wall_s: float = 0.0
+    driven_s: float = 0.0
+
+    @property
+    def studies(self) -> list[dict[str, Any]]:
+        """Controller tasks."""
+        return [task for task in self.tasks if task["type"] == "optimizer"]
+
+    def attempts(self) -> dict[int, list[Attempt]]:
+        """By number of the trial, in their order."""
+        found = defaultdict(list)
+        for task in self.tasks:
+            properties = user_properties(task.get("hyperparams") or {})
+            if properties.get("trial", "").isdecimal() and int(properties["attempt"]):
+                found[int(properties["trial"])].append(Attempt(task, properties))
+        return {number: sorted(found[number], key=lambda one: one.attempt) for number in sorted(found)}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A trial task as the server has it in the end."""
+
+    task: Mapping[str, Any]
+    properties: Mapping[str, str]
+
+    @property
+    def task_id(self) -> str:
+        return str(self.task["id"])
+
+    @property
+    def attempt(self) -> int:
+        return int(self.properties["attempt"])
+
+    @property
+    def status(self) -> str:
+        return str(self.task["status"])
+
+    @property
+    def state(self) -> str:
+        """As a controller has marked it; empty if none has."""
+        return self.properties.get("state", "")
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        return flatten(self.task["hyperparams"])
+
+    @property
+    def value(self) -> float:
+        """The last reported."""
+        (metric,) = [v for m in self.task["last_metrics"].values() for v in m.values()]
+        return float(metric["value"])
+
+
+class World:
+    """A folder with a study file, a server on ports that stay, and processes that come back."""
+
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], *, workers: int, steps: int = 8, step_s: float = 0.06
+    ) -> None:
+        self.folder = folder
+        self.study_file = folder / "study.yaml"
+        self._environ = dict(environ)
+        self._hold = folder / "hold"
+        self._training = (str(steps), str(step_s), str(self._hold))
+        self.server = embedded.start(folder / "server")
+        self._environ.update(self.server.address.environ())
+        self._client = Client(self.server)
+        self._client.call("queues.create", name=QUEUE)
+        self._workers: dict[int, Life] = {}
+        self._worker_count = workers
+        self._controller: Life | None = None
+        self._controllers = 0
+
+    def __enter__(self) -> World:
+        self._revive()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for life in (*self._workers.values(), *([self._controller] if self._controller else [])):
+            life.kill()
+        embedded.stop(self.folder / "server")
+
+    def weather(self, storm: Storm, trials: int, timeout_s: float) -> Ended:
+        """Drives the study through the storm to its end: until a controller exits with 0 after the last blow."""
+        ended = Ended()
+        began = time.monotonic()
+        blows = storm.blows(trials)
+        while True:
+            assert time.monotonic() - began < timeout_s, f"no end: {blows[:3]} of {len(blows)}, {self.log_tail()}"
+            self._revive()
+            done = self._count(ended)
+            code = self._drive(ended)
+            if code is not None:
+                if code == 0 and not blows:
+                    break
+                ended.exits.append((code, self.log_tail()))
+            if blows and done >= blows[0].after:
+                self._hold.touch()
+                if self._strike(blows[0], storm, len(blows), ended):
+                    ended.killed[blows.pop(0).target] += 1
+            else:
+                self._hold.unlink(missing_ok=True)
+            time.sleep(_LOOK_S)
+        ended.tasks = self._client.call("tasks.get_all", only_fields=_FIELDS, search_hidden=True)["tasks"]
+        (queue,) = self._client.call("queues.get_all", name=f"^{QUEUE}$")["queues"]
+        ended.waiting = [entry["task"] for entry in queue["entries"]]
+        ended.wall_s = time.monotonic() - began
+        return ended
+
+    def log_tail(self) -> str:
+        """The end of what the last controller said."""
+        log = self.folder / f"controller-{self._controllers}.log"
+        return log.read_text(errors="replace")[-3000:] if log.exists() else ""
+
+    def processes(self) -> list[psutil.Process]:
+        """Those of the world's controllers that are left, and their children."""
+        named = str(self.study_file)
+        return [p for p in psutil.process_iter(["cmdline"]) if named in (p.info["cmdline"] or ())]
+
+    def _count(self, ended: Ended) -> int:
+        """Trials that have ended in the eyes of the server; none while it is away."""
+        with suppress(requests.RequestException):
+            status = ["completed", "stopped", "failed"]
+            tasks = self._client.call(
+                "tasks.get_all", type=["training"], status=status, only_fields=["id", "status"], search_hidden=True
+            )["tasks"]
+            self._see_hold()
+            ended.seen_completed |= {task["id"] for task in tasks if task["status"] == "completed"}
+            return len(tasks)
+        return 0
+
+    def _see_hold(self) -> None:
+        life = self._controller
+        if life is None or life.held_at is not None:
+            return
+        studies = self._client.call("tasks.get_all", type=["optimizer"], only_fields=["hyperparams.properties"])[
+            "tasks"
+        ]
+        holders = [user_properties(study["hyperparams"]).get("holder", "") for study in studies]
+        if any(f" pid {life.process.pid} " in holder for holder in holders):
+            life.held_at = time.time()
+
+    def _strike(self, blow: Blow, storm: Storm, which: int, ended: Ended) -> bool:
+        """Kills the target if it is old enough; the server comes back on the same ports."""
+        if blow.target == "controller":
+            if self._controller is None or self._controller.age_s < blow.age_s:
+                return False
+            self._controller.kill()
+            self._buried(ended)
+            return True
+        time.sleep(blow.age_s)
+        if blow.target == "worker":
+            victim = random.Random(f"{storm.seed} {which}").randrange(self._worker_count)
+            self._workers[victim].kill()
+            return True
+        os.kill(self.server.pid, signal.SIGKILL)
+        address, self.server = self.server.address, embedded.start(self.folder / "server")
+        assert self.server.address == address, "another process took its ports: nobody would find it"
+        return True
+
+    def _buried(self, ended: Ended) -> None:
+        assert self._controller is not None
+        if self._controller.held_at is not None:
+            ended.driven_s += time.time() - self._controller.held_at
+        self._controller = None
+
+    def _drive(self, ended: Ended) -> int | None:
+        """Has a controller drive the study; the exit code of one that has just ended by itself."""
+        if self._controller is None:
+            self._controllers += 1
+            log = self.folder / f"controller-{self._controllers}.log"
+            self._controller = Life(self._start(["-m", "clearml_hpo", "run", str(self.study_file)], log))
+            return None
+        code = self._controller.process.poll()
+        if code is not None:
+            self._buried(ended)
+        return code
+
+    def _revive(self) -> None:
+        """Starts the workers that are not there."""
+        for index in range(self._worker_count):
+            life = self._workers.get(index)
+            if life is None or life.process.poll() is not None:
+                command = ["-m", "tests.chaos.worker", QUEUE, f"chaos:{index}", *self._training]
+                self._workers[index] = Life(self._start(command, self.folder / f"worker-{index}.log"))
+
+    def _start(self, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+
+class Client:
+    """A caller that is told at once when nobody answers."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._url = server.address.api
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = (server.address.access_key, server.address.secret_key)
+
+    def call(self, endpoint: str, **data: Any) -> dict[str, Any]:
+        answer = self._session.post(f"{self._url}/{endpoint}", json=data, timeout=10)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()["data"]
+        return found
+
+
+def rows(attempts: Mapping[int, Sequence[Attempt]]) -> Iterator[str]:
+    """For the message of a test that fails."""
+    for number, of_trial in attempts.items():
+        yield f"{number}: " + ", ".join(f"{one.attempt} {one.status}/{one.state} {one.task_id[:6]}" for one in of_trial)
