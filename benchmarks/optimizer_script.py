@@ -1,6 +1,6 @@
 """A script as ClearML's manual has it, for any of the optimizer classes.
 
-python optimizer_script.py OPTIMIZER STRATEGY TEMPLATE_TASK_ID QUEUE TRIALS POLL_S
+python optimizer_script.py OPTIMIZER STRATEGY TEMPLATE_TASK_ID QUEUE TRIALS POLL_S [CONCURRENT]
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import sys
 from clearml import Task
 from clearml.automation import UniformIntegerParameterRange, UniformParameterRange
 
-CONCURRENT = 2
-
 
 def named(path: str) -> type:
     """The class at ``module.name``."""
@@ -21,7 +19,7 @@ def named(path: str) -> type:
     return found
 
 
-optimizer_class, strategy, template, queue, trials, poll_s = sys.argv[1:]
+optimizer_class, strategy, template, queue, trials, poll_s, *concurrent = sys.argv[1:]
 task = Task.init("benchmarks", "optimizer", task_type=Task.TaskTypes.optimizer, reuse_last_task_id=False)
 optimizer = named(optimizer_class)(
     base_task_id=template,
@@ -34,7 +32,7 @@ optimizer = named(optimizer_class)(
     objective_metric_sign="min",
     optimizer_class=named(strategy),
     execution_queue=queue,
-    max_number_of_concurrent_tasks=CONCURRENT,
+    max_number_of_concurrent_tasks=int(concurrent[0]) if concurrent else 2,
     total_max_jobs=int(trials),
     max_iteration_per_job=1000,
     pool_period_min=float(poll_s) / 60,
