@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from clearml_hpo.scheduler.placement import Placement, Room
 from clearml_hpo.search_space import Params
+
+_MOST_HELD = 8
+_MOST_STRANDED = 100
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,19 @@ class Line:
         return number in self._launches
 
     @property
-    def new(self) -> int:
-        """How many are the first attempt of a new trial."""
-        return sum(launch.attempt == 1 and not launch.task_id for launch in self)
+    def new(self) -> list[Launch]:
+        """The first attempts of new trials."""
+        return [launch for launch in self if launch.attempt == 1 and not launch.task_id]
+
+    def is_full(self, workers: Mapping[str, int]) -> bool:
+        """Whether enough new trials wait.
+
+        Few for a place where others run, as a point that waits knows ever less of what has ended; more for workers to
+        come, or else they would keep those idle that are there.
+        """
+        new = self.new
+        served = [launch for launch in new if any(map(workers.get, self._placement.queues_for(launch.params)))]
+        return len(served) >= _MOST_HELD or len(new) >= _MOST_STRANDED
 
     def join(self, launch: Launch) -> None:
         """It is to be placed."""

@@ -35,7 +35,6 @@ from clearml_hpo.trial import Trial, TrialState, best_trial
 
 _LOOK_BACK_S = 30.0
 _MOST_LOOKED_BACK = 500
-_MOST_HELD = 8
 _SOON_S = 0.25
 _LOG_LINES = 15
 _REFUSED = 400
@@ -585,7 +584,7 @@ class Scheduler:
     # --- coming back -------------------------------------------------------------------------------------------------
 
     def _look_back(self) -> None:
-        """Now and then, and at the end, at attempts that failed or were pruned: a person may have them run once more."""
+        """Now and then, and at the end, at attempts that failed or were pruned: a person may run them once more."""
         now = self._clock()
         if self._is_stopped or (now - self._looked_back < _LOOK_BACK_S and not self.is_done):
             return
@@ -633,7 +632,7 @@ class Scheduler:
         room = Room(self.policy.placement, self.workers, [t for t in self.live if t.number not in self._line])
         for launch in self._line:
             self._place(launch, room)
-        while not self.ended and room.is_left and self._line.new < _MOST_HELD:
+        while not self.ended and room.is_left and not self._line.is_full(self.workers):
             launch_or_none = self._next_launch()
             if launch_or_none is None:
                 return
@@ -642,7 +641,7 @@ class Scheduler:
 
     def _next_launch(self) -> Launch | None:
         """The next new trial; None if there is none, for now or for good."""
-        budget, count = self.policy.budget.trials, len(self._roster) + self._line.new
+        budget, count = self.policy.budget.trials, len(self._roster) + len(self._line.new)
         if budget is not None and count >= budget:
             self.ended = f"the budget of {budget} trials is used up"
             return None

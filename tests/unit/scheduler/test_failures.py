@@ -272,7 +272,7 @@ def test_a_log_that_cannot_be_read_does_not_keep_the_study_from_stopping():
     assert scheduler.trial(0).state is TrialState.FAILED
 
 
-# --- people ----------------------------------------------------------------------------------------------------------
+# --- people -------------------------------------------------------------------------------------------------------
 
 
 def test_a_failed_trial_that_a_person_puts_in_line_again_goes_on():

@@ -161,6 +161,9 @@ class Chaos:
         scheduler = self.controller()
         for n in range(4000):
             self.is_calm = n > 250
+            if n == 250:  # the machines that are gone are replaced, and go on
+                self.revived.update(self.world.tasks[task_id].number for task_id in self.world.silent)
+                self.world.silent.clear()
             if not self.is_calm:
                 for _ in range(self.random.randrange(3) == 0):
                     self.attempt(self.happens)

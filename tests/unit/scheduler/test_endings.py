@@ -1,0 +1,147 @@
+"""How a trial has ended, from the server's words and our own wishes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.scheduler.endings import Streak, ending_of, is_back, without_value
+from clearml_hpo.scheduler.watch import Pulse, Watch
+from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.trial import Trial, TrialState
+
+GOAL = Goal((Objective("validation", "loss"),))
+PRUNE = (TrialState.PRUNED, "pruned at iteration 3")
+LIMIT = (TrialState.COMPLETED, "stopped after 5 s")
+STOP = (TrialState.STOPPED, "enough")
+
+
+def ended(status, reason="", *, value=0.5, wish=None):
+    return ending_of(Trial(0, {}, "t", values=(value,)), TaskSnapshot("t", status, reason=reason), GOAL, wish)
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+@pytest.mark.parametrize("wish", [None, PRUNE, STOP])
+def test_what_lives_has_not_ended(status, wish):
+    assert ended(status, wish=wish) is None
+
+
+@pytest.mark.parametrize("status", ["completed", "publishing", "published", "closed"])
+@pytest.mark.parametrize("wish", [None, PRUNE, LIMIT, STOP])
+def test_what_is_completed_is_completed_whatever_was_wished(status, wish):
+    assert ended(status, wish=wish) == (TrialState.COMPLETED, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "wish", "expected"),
+    [
+        ("failed", "exit code 1", None, (TrialState.FAILED, "exit code 1")),
+        ("failed", "lost: agent died", None, (TrialState.LOST, "lost: agent died")),
+        ("failed", "it was lost: really", None, (TrialState.FAILED, "it was lost: really")),
+        ("stopped", "by ada", None, (TrialState.ABORTED, "by ada")),
+        ("stopped", "", None, (TrialState.ABORTED, "it was stopped by somebody")),
+        ("created", "", None, (TrialState.ABORTED, "it was taken out of its queue")),
+        ("unknown", "", None, (TrialState.ABORTED, "it was stopped by somebody")),
+        ("stopped", "", PRUNE, PRUNE),
+        ("failed", "killed", PRUNE, PRUNE),
+        ("stopped", "", LIMIT, LIMIT),
+        ("created", "", STOP, STOP),
+        ("stopped", "", STOP, STOP),
+    ],
+)
+def test_other_ends(status, reason, wish, expected):
+    assert ended(status, reason, wish=wish) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "state"),
+    [(None, TrialState.NO_OBJECTIVE), (math.nan, TrialState.NOT_FINITE), (-math.inf, TrialState.NOT_FINITE)],
+)
+def test_completed_without_a_value_is_a_class_of_its_own(value, state):
+    assert ended("completed", value=value)[0] is state
+    assert ended("stopped", value=value, wish=LIMIT) == (state, LIMIT[1])
+
+
+def test_which_ends_are_without_a_value():
+    assert {state for state in TrialState if without_value(state)} == {
+        TrialState.FAILED,
+        TrialState.LOST,
+        TrialState.NO_OBJECTIVE,
+        TrialState.NOT_FINITE,
+        TrialState.ABORTED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "started_at", "expected"),
+    [
+        ("failed", "queued", 1.0, True),
+        ("pruned", "in_progress", 1.0, True),
+        ("lost", "completed", 1.0, True),
+        ("failed", "completed", 2.0, True),
+        ("aborted", "completed", 1.0, False),  # its agent's last word, after the person's
+        ("no_objective", "completed", 1.0, False),
+        ("no_objective", "completed", 2.0, True),
+        ("pruned", "completed", 2.0, False),
+        ("failed", "failed", 2.0, False),
+        ("lost", "failed", 1.0, False),
+        ("failed", "created", None, False),
+    ],
+)
+def test_which_trials_are_back(state, status, started_at, expected):
+    trial = Trial(0, {}, "t", state=TrialState(state), started_at=1.0)
+    assert is_back(trial, TaskSnapshot("t", status, started_at=started_at)) is expected
+
+
+def test_a_streak_is_of_one_class():
+    streak = Streak()
+    lengths = [streak.add(TrialState(state)) for state in ("failed", "failed", "lost", "failed", "failed", "failed")]
+    assert lengths == [1, 2, 1, 1, 2, 3]
+
+
+# --- signs of life --------------------------------------------------------------------------------------------------
+
+
+def silence(rounds):
+    """Seconds of silence at each round ``(time, sign)``."""
+    pulse, found = Pulse(), []
+    for now, sign in rounds:
+        pulse.listen(now)
+        found.append(pulse.silent_s("t", sign, now))
+    return found
+
+
+def test_silence_grows_until_there_is_a_sign():
+    assert silence([(0, "a"), (10, "a"), (20, "a"), (30, "b"), (40, "b")]) == [0, 10, 20, 0, 10]
+
+
+def test_a_long_gap_between_two_rounds_is_nobodys_silence():
+    assert silence([(0, "a"), (2, "a"), (4, "a"), (4000, "a"), (4002, "a")]) == [0, 2, 4, 0, 2]
+
+
+def test_rounds_that_are_always_far_apart_count():
+    assert silence([(0, "a"), (300, "a"), (600, "a"), (900, "a")]) == [0, 0, 300, 600]
+
+
+def test_some_slow_rounds_count():
+    assert silence([(0, "a"), (2, "a"), (30, "a"), (32, "a")]) == [0, 2, 30, 32]
+
+
+def test_a_task_that_was_forgotten_is_heard_for_the_first_time():
+    pulse = Pulse()
+    pulse.silent_s("t", "a", 0.0)
+    pulse.forget_others({"other"})
+    assert pulse.silent_s("t", "a", 50.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("started_at", "updated_at", "since"), [(100.0, 160.0, 440.0), (None, 160.0, 500.0), (100.0, None, 500.0)]
+)
+def test_a_running_task_has_run_for_as_long_as_the_server_says_not_its_clock(started_at, updated_at, since):
+    watch = Watch()
+    watch.runs(TaskSnapshot("t", "in_progress", started_at=started_at, updated_at=updated_at), 500.0)
+    assert watch.running_since == since
+    watch.runs(TaskSnapshot("t", "in_progress", started_at=started_at, updated_at=200.0), 600.0)
+    assert watch.running_since == since
