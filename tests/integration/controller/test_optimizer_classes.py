@@ -75,7 +75,7 @@ def make(template, queue):
         DiscreteParameterRange("General/kind", values=["a", "b"]),
     ]
 
-    def make(optimizer_class, **options):
+    def make(optimizer_class, /, **options):
         arguments = {
             "base_task_id": template,
             "hyper_parameters": space,
@@ -269,11 +269,54 @@ def test_stop_leaves_nothing_queued_or_running(make, either, queue, trials):
     assert len(agent.ran) < len(trials()), "what waited was not run"
 
 
-def test_start_locally_says_what_to_do_instead(make, either, trials):
-    optimizer = make(either)
-    with pytest.raises(InputError, match=r"start_locally.*clearml-hpo agents up"):
-        optimizer.start_locally()
-    assert not optimizer.is_running() and not trials()
+LOCAL_SCRIPT = """\
+import os
+from clearml import Task
+task = Task.init(project_name="tests", task_name="train")
+params = task.connect({"x": 0.5, "depth": 4, "kind": "a"})
+print("threads", os.environ["OMP_NUM_THREADS"])
+task.get_logger().report_scalar("validation", "loss", (params["x"] - 0.3) ** 2 + params["depth"], 1)
+"""
+
+
+def test_start_locally_runs_trials_as_processes_each_with_its_share_of_the_machine(api, make, template, trials):
+    script = {"diff": LOCAL_SCRIPT, "entry_point": "train.py", "working_dir": ".", "repository": ""}
+    api.call("tasks.edit", task=template, force=True, script=script)
+    optimizer = make(StudyOptimizer, total_max_jobs=2, execution_queue=None)
+    assert optimizer.start_locally()
+    ended(optimizer, timeout_s=60)
+    found = trials()
+    assert {task["status"] for task in found.values()} == {"completed"} and len(found) == 2
+    log = api.call("events.get_task_log", task=next(iter(found)), batch_size=50)["events"]
+    assert any("threads" in event["msg"] for event in log)
+
+
+def test_another_job_class_is_refused(make, either):
+    from clearml.automation.job import BaseJob
+
+    with pytest.raises(InputError, match="BaseJob is no way to run trials"):
+        make(either).optimizer.set_job_class(BaseJob)
+
+
+def test_several_objectives_are_traded_off(make, queue, trials):
+    def trains(params):
+        x = float(params["General/x"])
+        yield {"validation/loss": x, "speed/steps": 1.0 - x if params["General/kind"] == "a" else 0.0}
+
+    optimizer = make(
+        StudyOptimizer,
+        objective_metric_title=["validation", "speed"],
+        objective_metric_series=["loss", "steps"],
+        objective_metric_sign=["min", "max"],
+        total_max_jobs=5,
+    )
+    with PlayedAgent(trains, queue=queue):
+        optimizer.start()
+        ended(optimizer)
+    scheduler = optimizer.strategy.scheduler
+    assert [len(trial.values) for trial in scheduler.trials] == [2] * 5
+    top = optimizer.get_top_experiments_details(top_k=2)
+    assert {entry["task_id"] for entry in top} <= set(trials())
 
 
 def test_a_missing_base_task_is_said_by_its_id(make, either):
