@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.spec.models import FailuresSpec, StudySpec
 from clearml_hpo.trial import TrialState
-
-LOCAL_QUEUE = "local"
 
 _CLASSES = ("failed", "lost", "no_objective", "not_finite", "aborted")
 
@@ -30,7 +29,7 @@ def placement_of(spec: StudySpec) -> Placement:
     per_queue = concurrency if isinstance(concurrency, dict) else {}
     in_all = None if isinstance(concurrency, dict) else concurrency
     if execution.executor == "local":
-        return Placement((LOCAL_QUEUE,), concurrency=in_all, prefetch=execution.prefetch)
+        return Placement((LOCAL,), concurrency=in_all, prefetch=execution.prefetch)
     return Placement(
         queues=tuple(execution.queue),
         rules=tuple(

@@ -364,7 +364,7 @@ class StudyRun:
         trials, earlier = scheduler.trials, scheduler.earlier_attempts
         if self._stopped.is_set() or strategy.stop_asked:
             return _Ended("stopped", "interrupted" if not strategy.stop_asked else scheduler.ended, trials, earlier)
-        self._patiently(lambda: self._delete_orphans(strategy))
+        self._patiently(lambda: self._delete_twins(strategy))
         if scheduler.failure:
             return _Ended("failed", scheduler.failure, trials, earlier)
         if scheduler.best is None:
@@ -384,13 +384,13 @@ class StudyRun:
 
         self._patiently(keep)
 
-    def _delete_orphans(self, strategy: OptunaStrategy) -> None:
+    def _delete_twins(self, strategy: OptunaStrategy) -> None:
         """Clones that a server made twice, because its first answer was lost."""
         scheduler = strategy.scheduler
         assert scheduler is not None  # the study has run
         known = {trial.task_id for trial in (*scheduler.trials, *scheduler.earlier_attempts)}
         tasks = strategy.trial_tasks()
-        tasks.delete(sorted(tasks.drafts() - known))
+        tasks.delete_twins(tasks.drafts() - known, known)
 
     def _patiently(self, call: Callable[[], object]) -> None:
         """Makes a call, again and again while the server is in trouble; Ctrl-C gives up the waiting."""

@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
 from clearml.automation import ClearmlJob
+from clearml.automation.job import LocalClearmlJob
 from clearml.automation.optimization import Budget as ClearmlBudget
 from clearml.automation.optimization import MultiObjective, SearchStrategy
 from clearml.automation.optimization import Objective as ClearmlObjective
@@ -22,7 +23,8 @@ from clearml_hpo.controller.jobs import TrialJob
 from clearml_hpo.controller.objectives import goal_of
 from clearml_hpo.controller.parameters import space_of
 from clearml_hpo.errors import ApiError, HeldError, InputError
-from clearml_hpo.executors import Executor, QueueExecutor
+from clearml_hpo.executors import Executor, LocalExecutor, QueueExecutor, default_slots
+from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience
 from clearml_hpo.samplers import build_sampler
@@ -42,6 +44,7 @@ _HALT_S = 15.0
 _SEE_THE_END_S = 30.0
 _LOOK_S = 1.0
 _LOST_AFTER_S = 600.0
+LOCALLY = Placement((LOCAL,))
 STOP_ASKED = "somebody asked for the study to stop"
 
 
@@ -95,7 +98,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         base_task_id: str,
         hyper_parameters: Sequence[ClearmlParameter] | SearchSpace,
         objective_metric: ClearmlObjective | MultiObjective,
-        execution_queue: str,
+        execution_queue: str | None,
         num_concurrent_workers: int | None,
         max_iteration_per_job: int | None = None,
         total_max_jobs: int | None = None,
@@ -158,12 +161,12 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         self._policy = self._context.policy or Policy(
             budget=Budget(total_max_jobs, compute_s=_seconds(compute_time_limit)),
             limits=TrialLimits(_seconds(time_limit_per_job), max_iteration_per_job, min_iteration_per_job or 0),
-            placement=Placement((execution_queue,), concurrency=num_concurrent_workers),
+            placement=Placement((execution_queue or LOCAL,), concurrency=num_concurrent_workers),
             failures=Failures(lost_after_s=_LOST_AFTER_S),
         )
-        self._executor: Executor = self._context.executor or QueueExecutor(
-            self.api, find_queues(self.api, [execution_queue])
-        )
+        self._executor = self._context.executor
+        if self._executor is None and execution_queue:
+            self._executor = QueueExecutor(self.api, find_queues(self.api, [execution_queue]))
         self._sampler = optuna_sampler or build_sampler(
             seed=seed, space=self.space, goal=self.goal, trials=total_max_jobs, workers=num_concurrent_workers
         )
@@ -176,6 +179,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         self._jobs: dict[int, TrialJob] = {}
         self.scheduler: Scheduler | None = None
         self.stop_asked = False
+        self._is_local = False
         self.on_trial: Callable[[Trial], None] = lambda trial: None
         self.on_note: Callable[[str], None] = _LOG.warning
         self.on_step: Callable[[Scheduler], None] = lambda scheduler: None
@@ -199,7 +203,18 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             ApiError: the server refused a call for good; the trials were stopped.
             HeldError: another controller has taken over; the trials were left to it.
         """
-        scheduler = self.scheduler = self._build()
+        if self._is_local:
+            slots = default_slots(self._num_concurrent_workers)
+            executor = LocalExecutor(self.api, slots, queue=f"local-{self.parent_id}", on_note=self._note)
+            with closing(executor):
+                self._drive(executor)
+        elif self._executor is None:
+            raise InputError("execution_queue: start() wants the name of a queue; start_locally() does without")
+        else:
+            self._drive(self._executor)
+
+    def _drive(self, executor: Executor) -> None:
+        scheduler = self.scheduler = self._build(executor)
         self._halted.clear()
         try:
             self._take_up(scheduler)
@@ -227,12 +242,14 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
             self._halted.wait(_HALT_S)
 
     def set_job_class(self, job_class: type[ClearmlJob]) -> None:
-        """Trials are run by agents only; raises InputError for another way, such as ``start_locally`` asks for."""
-        if job_class is not ClearmlJob:
-            raise InputError(
-                f"{job_class.__name__} (start_locally) is not supported yet: start agents on this machine, "
-                "`clearml-hpo agents up --queue default --cpu 2`, and call start()"
-            )
+        """``start_locally`` asks for trials as processes of this machine: one per GPU or core, each with its own.
+
+        Raises:
+            InputError: for another class: jobs are trials here.
+        """
+        if job_class not in (ClearmlJob, LocalClearmlJob):
+            raise InputError(f"{job_class.__name__} is no way to run trials: ClearmlJob, or LocalClearmlJob")
+        self._is_local = job_class is LocalClearmlJob
 
     def get_running_jobs(self) -> Sequence[ClearmlJob]:
         """Jobs of the trials that wait or run."""
@@ -287,7 +304,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         """The page of a trial task."""
         return self.api.task_url(self._project_id(), trial.task_id)
 
-    def _build(self) -> Scheduler:
+    def _build(self, executor: Executor) -> Scheduler:
         study = OptunaStudy(
             self.space,
             [objective.direction for objective in self.goal.objectives],
@@ -302,9 +319,9 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         return Scheduler(
             study,
             self.trial_tasks(),
-            self._executor,
+            executor,
             self.goal,
-            self._policy,
+            replace(self._policy, placement=LOCALLY) if self._is_local else self._policy,
             hooks=Hooks(on_trial=self._trial_changed, on_note=self._note, on_stopping=self._stopping),
             driven_since=time.time() - (hold.driven_s if (hold := self._context.hold) else 0.0),
         )
@@ -322,7 +339,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
                 scheduler.adopt_draft(trial)
             for trial in records.unsettled:
                 scheduler.adopt(trial, records.wishes.get(trial.task_id))
-            tasks.delete(records.orphans)
+            tasks.delete_twins(records.orphans, [t.task_id for t in (*records.latest, *records.earlier)])
         if context.baseline is not None:
             scheduler.adopt(context.baseline)
         for params in context.first:

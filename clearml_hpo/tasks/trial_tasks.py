@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -168,10 +168,23 @@ class TrialTasks:
         )["tasks"]
         return {task["id"] for task in tasks}
 
-    def delete(self, task_ids: Sequence[str]) -> None:
-        """Deletes drafts that nobody will submit."""
-        if task_ids:
-            self._api.call("tasks.delete_many", ids=list(task_ids), force=True)
+    def delete_twins(self, drafts: Collection[str], known: Collection[str]) -> None:
+        """Deletes drafts that a server made twice because its first answer was lost; nothing is called without any.
+
+        They have the very name of one of the tasks ``known``; a copy that a person made has another one, and stays.
+        """
+        if not drafts:
+            return
+        names: dict[str, str] = {}
+        ids = [*drafts, *known]
+        for start in range(0, len(ids), _POLL_CHUNK):
+            chunk = ids[start : start + _POLL_CHUNK]
+            found = self._api.call("tasks.get_all", id=chunk, only_fields=["id", "name"], search_hidden=True)["tasks"]
+            names.update({task["id"]: task["name"] for task in found})
+        taken = {names.get(task_id) for task_id in known}
+        twins = [task_id for task_id in drafts if task_id in names and names[task_id] in taken]
+        if twins:
+            self._api.call("tasks.delete_many", ids=twins, force=True)
 
     def log_tail(self, task_id: str, lines: int = 20) -> str:
         """The last lines of a task's console."""

@@ -27,6 +27,10 @@ ELSEWHERE = {
     "clearml-hpo run study.yaml --set execution.queue=gpu": "--set is run below",
     "clearml-agent daemon --queue gpu --gpus 0": "ClearML's own",
     f"clearml-hpo run {STUDY} --local --set budget.trials=5 --json out.json": "below, with fewer trials",
+    "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below, slots are the contract suite's",
+    "clearml-hpo launch study.yaml --queue services": "test_launch.py",
+    "clearml-hpo study stop": "tests/integration/cli",
+    "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
 }
 
@@ -43,8 +47,19 @@ HERE = [
     "clearml-hpo agents up --queue default --cpu 2",
     "clearml-hpo agents down --now",
     "clearml-hpo server stop",
+    f"clearml-hpo run {STUDY} --local --cpu 1 --threads 1 --new --set study=processes --set budget.trials=2",
     f"clearml-hpo run {STUDY} --local --set budget.trials=3 --json OUT --set sampler=random --set pruner=none",
+    f"clearml-hpo run {STUDY} --local --set budget.trials=25",
+    "clearml-hpo resume catboost-breast-cancer --local --set budget.trials=26",
+    "clearml-hpo study list",
+    "clearml-hpo study show catboost-breast-cancer",
+    "clearml-hpo study trials catboost-breast-cancer --sort value --top 5",
+    "clearml-hpo study best catboost-breast-cancer",
+    "clearml-hpo study export catboost-breast-cancer trials.csv",
+    "clearml-hpo study keep catboost-breast-cancer --top 5 --dry-run",
 ]
+# fewer trials, and files where they belong
+INSTEAD = {"budget.trials=25": "budget.trials=4", "budget.trials=26": "budget.trials=5"}
 
 
 def commands(path: str) -> set[str]:
@@ -64,11 +79,14 @@ def test_every_command_is_accounted_for(path):
 
 def test_the_commands_work(machine, tmp_path):
     for command in HERE:
-        arguments = command.replace("OUT", str(tmp_path / "out.json")).split()
+        for found, instead in {**INSTEAD, "OUT": f"{tmp_path}/out.json", "trials.csv": f"{tmp_path}/t.csv"}.items():
+            command = command.replace(found, instead)
+        arguments = command.split()
         assert arguments.pop(0) == "clearml-hpo"
         code, output = machine.run(*arguments)
         assert code == 0, f"{command}\n{output}"
     assert (tmp_path / "out.json").is_file()
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 6
 
 
 def test_make_demo_is_the_example(machine):

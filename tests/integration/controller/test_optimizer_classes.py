@@ -279,12 +279,12 @@ task.get_logger().report_scalar("validation", "loss", (params["x"] - 0.3) ** 2 +
 """
 
 
-def test_start_locally_runs_trials_as_processes_each_with_its_share_of_the_machine(api, make, template, trials):
+def test_start_locally_runs_trials_as_processes_each_with_its_share(api, make, study_optimizer, template, trials):
     script = {"diff": LOCAL_SCRIPT, "entry_point": "train.py", "working_dir": ".", "repository": ""}
     api.call("tasks.edit", task=template, force=True, script=script)
-    optimizer = make(StudyOptimizer, total_max_jobs=2, execution_queue=None)
+    optimizer = make(study_optimizer, total_max_jobs=2, execution_queue=None)
     assert optimizer.start_locally()
-    ended(optimizer, timeout_s=60)
+    ended(optimizer)
     found = trials()
     assert {task["status"] for task in found.values()} == {"completed"} and len(found) == 2
     log = api.call("events.get_task_log", task=next(iter(found)), batch_size=50)["events"]
@@ -298,13 +298,13 @@ def test_another_job_class_is_refused(make, either):
         make(either).optimizer.set_job_class(BaseJob)
 
 
-def test_several_objectives_are_traded_off(make, queue, trials):
+def test_several_objectives_are_traded_off(make, study_optimizer, queue, trials):
     def trains(params):
         x = float(params["General/x"])
         yield {"validation/loss": x, "speed/steps": 1.0 - x if params["General/kind"] == "a" else 0.0}
 
     optimizer = make(
-        StudyOptimizer,
+        study_optimizer,
         objective_metric_title=["validation", "speed"],
         objective_metric_series=["loss", "steps"],
         objective_metric_sign=["min", "max"],

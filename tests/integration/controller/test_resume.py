@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from clearml_hpo.errors import HeldError, InputError
+from clearml_hpo.errors import ApiError, HeldError, InputError
 from clearml_hpo.spec import load_study
 from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.hyperparameters import user_properties
@@ -60,7 +60,7 @@ def test_new_starts_another_study_of_the_same_name(study_file, api, agent):
 def test_another_search_space_needs_another_study(study_file, api, agent):
     run(study_file, api)
     study_file.write_text(study_file.read_text().replace("high: 8", "high: 6"))
-    with pytest.raises(InputError, match="another search_space.*--new"):
+    with pytest.raises(InputError, match=r"another search_space.*--new"):
         run(study_file, api)
 
 
@@ -167,9 +167,16 @@ def wait_for_study(api, study_file):
     project = load_study(study_file).spec.project
     for _ in range(200):
         projects = api.call("projects.get_all", name=f"^{project}$", only_fields=["id"])["projects"]
-        found = projects and api.call(
-            "tasks.get_all", project=[projects[0]["id"]], type=["optimizer"], status=["in_progress"], only_fields=["id"]
-        )["tasks"]
+        found = (
+            projects
+            and api.call(
+                "tasks.get_all",
+                project=[projects[0]["id"]],
+                type=["optimizer"],
+                status=["in_progress"],
+                only_fields=["id"],
+            )["tasks"]
+        )
         if found:
             return found[0]["id"]
         time.sleep(0.05)
@@ -194,3 +201,28 @@ def test_the_lease_of_a_silent_holder_on_another_machine_runs_out(study_file, ap
     assert "waiting up to" in notes[0]
     assert 60 < passed[0] < 200
     assert properties_of(api, study_id)["holder"] == hold.me
+
+
+def test_a_clone_made_twice_goes_and_a_persons_copy_stays(study_file, api, agent, monkeypatch):
+    """The answer to a clone is lost: the server has it, and it is made once more."""
+    call, lost = api.call, []
+
+    def loses_one_answer(endpoint, **body):
+        answer = call(endpoint, **body)
+        if endpoint == "tasks.clone" and "baseline" not in body["new_task_name"] and not lost:
+            lost.append(answer["id"])
+            raise ApiError(endpoint, 502, 0, "no answer")
+        return answer
+
+    monkeypatch.setattr(api, "call", loses_one_answer)
+    copies = []
+
+    class Copies(Listener):
+        def trial(self, trial):
+            if trial.number == 2 and not copies:
+                copies.append(call("tasks.clone", task=trial.task_id, new_task_name="Clone Of mine")["id"])
+
+    outcome = run(study_file, api, view=Copies())
+    assert len(outcome.trials) == 6 and outcome.status == "completed"
+    left = {task["id"] for task in call("tasks.get_all", id=[*lost, *copies], only_fields=["id"])["tasks"]}
+    assert left == set(copies)

@@ -30,16 +30,18 @@ def test_a_study_starts_from_a_storage(study_file, api, agent, tmp_path):
     url = f"sqlite:///{tmp_path}/old.db"
     old = optuna.create_study(study_name="old", storage=url)
     old.optimize(
-        lambda t: (t.suggest_float("x", 0, 1) - 0.3) ** 2
-        + t.suggest_int("depth", 2, 12)
-        + (t.suggest_categorical("kind", ["a", "b"]) == "a"),
+        lambda t: (
+            (t.suggest_float("x", 0, 1) - 0.3) ** 2
+            + t.suggest_int("depth", 2, 12)
+            + (t.suggest_categorical("kind", ["a", "b"]) == "a")
+        ),
         n_trials=10,
     )
     view = Listener()
     within = [t for t in old.trials if t.params["depth"] <= 8]
     run(study_file, api, view=view, overrides=[f"warm_start={{storage: '{url}', study: old}}"])
     assert f"warm start: {len(within)} trials of old are known" in view.notes
-    with pytest.raises(InputError, match="no study 'odl'.*did you mean 'old'"):
+    with pytest.raises(InputError, match=r"no study 'odl'.*did you mean 'old'"):
         run(study_file, api, new=True, overrides=[f"warm_start={{storage: '{url}', study: odl}}"])
 
 
