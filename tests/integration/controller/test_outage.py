@@ -1,0 +1,253 @@
+"""A server that goes away, is slow or in trouble: it is said, waited out, and nothing is lost."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from clearml_hpo import server as embedded
+from clearml_hpo.errors import ApiError
+from clearml_hpo.server.state import DataDir, Listening
+from clearml_hpo.tasks import Api, session
+from clearml_hpo.testing import PlayedAgent
+
+from .conftest import CONNECTS, quadratic
+from .driving import Listener, run
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """Of a server of its own, which may be stopped and comes back on the same ports."""
+    path = tmp_path / "server"
+    path.mkdir()
+    DataDir(path).note(Listening(pid=0, host="127.0.0.1", api=0, files=0, web=0))
+    yield path
+    embedded.stop(path)
+
+
+@pytest.fixture
+def server(data_dir):
+    return embedded.start(data_dir, with_parent=True)
+
+
+class Outages(Listener):
+    """Stops the server when a trial ends, and starts it again a little later; as often as told."""
+
+    def __init__(self, data_dir, times, seconds):
+        super().__init__()
+        self.data_dir, self.times, self.seconds = data_dir, times, seconds
+        self.thread = None
+        self.addresses = []
+
+    def trial(self, trial):
+        super().trial(trial)
+        if not trial.state.is_live and self.times and not (self.thread and self.thread.is_alive()):
+            self.times -= 1
+            self.thread = threading.Thread(target=self.happens)
+            self.thread.start()
+
+    def happens(self):
+        embedded.stop(self.data_dir)
+        time.sleep(self.seconds)
+        self.addresses.append(embedded.start(self.data_dir, with_parent=True).address)
+
+
+def test_a_study_waits_out_outages_and_loses_nothing(study_file, api, queue, data_dir, server):
+    view = Outages(data_dir, times=2, seconds=0.6)
+    with PlayedAgent(quadratic, queue=queue, connects=CONNECTS, step_s=0.02) as agent:
+        outcome = run(study_file, api, view=view)
+        view.thread.join(DEADLINE_S)
+    assert view.addresses == [server.address] * 2, "it came back where it was"
+    assert outcome.status == "completed"
+    assert [(trial.number, trial.attempt) for trial in outcome.trials] == [(number, 1) for number in range(6)]
+    assert {trial.state.value for trial in outcome.trials} == {"completed"}
+    assert sorted(agent.ran) == sorted(trial.task_id for trial in outcome.trials), "none is run twice"
+    assert any("no answer from" in note and "asking again in" in note for note in view.notes)
+
+
+def test_a_stop_is_heard_while_the_server_is_away(study_file, api, queue, data_dir, server):
+    from clearml_hpo.budget import Budget
+    from clearml_hpo.objective import Goal, Objective
+    from clearml_hpo.scheduler import Hooks, Policy, Scheduler
+    from clearml_hpo.search_space import SearchSpace
+    from clearml_hpo.study import OptunaStudy
+
+    notes, stopped = [], threading.Event()
+
+    class OfServer:
+        """Whatever the loop needs is one call."""
+
+        def __getattr__(self, name):
+            return lambda *arguments, **named: api.call("tasks.get_all", page_size=1, only_fields=["id"])
+
+    def heard(text):
+        notes.append(text)
+        if len(notes) == 3:
+            stopped.set()
+
+    goal = Goal((Objective("validation", "loss"),))
+    study = OptunaStudy(SearchSpace(), ["minimize"])
+    hooks = Hooks(on_note=heard)
+    scheduler = Scheduler(study, OfServer(), OfServer(), goal, Policy(Budget(trials=3)), hooks=hooks)
+    embedded.stop(data_dir)
+    before = time.monotonic()
+    scheduler.run(0.05, stopped)
+    assert time.monotonic() - before < DEADLINE_S / 2
+    assert all("no answer from" in note for note in notes) and len(notes) == 3
+
+
+def test_a_call_fails_at_once_while_nobody_answers_and_succeeds_after(api, data_dir, server):
+    assert api.call("queues.get_all")["queues"] is not None
+    embedded.stop(data_dir)
+    for _ in range(2):
+        with pytest.raises(ApiError, match=r"no answer from http://127\.0\.0\.1:\d+ \(ConnectionError\)") as raised:
+            api.call("queues.get_all")
+        assert raised.value.code == 503
+    embedded.start(data_dir, with_parent=True)
+    assert api.call("queues.get_all")["queues"] is not None
+
+
+def test_a_token_that_runs_out_during_an_outage_is_renewed_after_it(api, data_dir, server):
+    forget_token(api)
+    embedded.stop(data_dir)
+    with pytest.raises(ApiError, match=r"auth\.login was refused \(503/0\): no answer"):
+        api.call("queues.get_all")
+    embedded.start(data_dir, with_parent=True)
+    assert api.call("queues.get_all")["queues"] is not None
+
+
+def forget_token(api):
+    api._session._set_token("")
+
+
+# --- answers of a server in trouble, in front of a real one ----------------------------------------------------------
+
+
+class Troubled:
+    """Passes calls on to a real server, except as planned: a status, or seconds until it answers at all."""
+
+    def __init__(self, real, plan=()):
+        self.plan, self.paths = list(plan), []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                outer.paths.append(self.path)
+                planned = outer.plan.pop(0) if outer.plan else None
+                if isinstance(planned, float):
+                    time.sleep(planned)
+                if isinstance(planned, int):
+                    meta = {"result_code": planned, "result_subcode": 7, "result_msg": "busy"}
+                    return self._answer(planned, json.dumps({"meta": meta, "data": {}}).encode())
+                if isinstance(planned, bytes):
+                    return self._answer(502, planned)
+                connection = http.client.HTTPConnection(urlsplit(real).netloc, timeout=10)
+                connection.request(self.command, self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                self._answer(answer.status, answer.read())
+
+            do_GET = do_POST
+
+            def _answer(self, status, body):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+
+@pytest.fixture
+def troubled(server, monkeypatch):
+    for name, value in server.address.environ().items():
+        monkeypatch.setenv(name, value)
+    proxy = Troubled(server.address.api)
+    monkeypatch.setenv("CLEARML_API_HOST", proxy.url)
+    yield proxy
+    proxy.http.shutdown()
+    proxy.http.server_close()
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+def test_trouble_is_said_and_the_call_is_made_once(troubled, code):
+    api = Api()
+    troubled.plan, troubled.paths = [code], []
+    with pytest.raises(ApiError, match="busy") as raised:
+        api.call("queues.get_all")
+    assert (raised.value.code, raised.value.subcode) == (code, 7)
+    assert troubled.paths == ["/queues.get_all"]
+    assert api.call("queues.get_all")["queues"] is not None
+
+
+def test_a_gateway_that_answers_with_a_page(troubled):
+    api = Api()
+    troubled.plan = [b"<html>Bad gateway</html>"]
+    with pytest.raises(ApiError, match="Bad gateway") as raised:
+        api.call("queues.get_all")
+    assert raised.value.code == 502
+
+
+def test_a_server_that_is_too_slow_does_not_answer(troubled, monkeypatch):
+    api = Api()
+    monkeypatch.setattr(session, "TIMEOUT_S", (1.0, 0.2))
+    troubled.plan = [0.6]
+    with pytest.raises(ApiError, match="ReadTimeout") as raised:
+        api.call("queues.get_all")
+    assert raised.value.code == 503
+    assert api.call("queues.get_all")["queues"] is not None
+
+
+def test_large_bodies_have_no_time_limit_of_their_own(troubled, monkeypatch):
+    api = Api()
+    monkeypatch.setattr(session, "TIMEOUT_S", (1.0, 0.2))
+    api._session._http.write_timeout = session.TIMEOUT_S
+    troubled.plan = [0.6]
+    with pytest.raises(ApiError, match="ReadTimeout"):
+        api.call("queues.get_all", name="x" * 40_000)
+
+
+def test_a_token_that_the_server_no_longer_takes_is_renewed_once(troubled):
+    api = Api()
+    troubled.plan, troubled.paths = [401], []
+    assert api.call("queues.get_all")["queues"] is not None
+    assert troubled.paths == ["/queues.get_all", "/auth.login", "/queues.get_all"]
+
+
+def test_rights_that_are_gone_are_a_refusal(troubled):
+    api = Api()
+    troubled.plan = [401, None, 401]
+    with pytest.raises(ApiError) as raised:
+        api.call("queues.get_all")
+    assert raised.value.code == 401
+
+
+def test_a_log_in_in_trouble_is_trouble_of_the_server(troubled):
+    api = Api()
+    forget_token(api)
+    troubled.plan = [503]
+    with pytest.raises(ApiError, match="busy") as raised:
+        api.call("queues.get_all")
+    assert (raised.value.code, raised.value.endpoint) == (503, "auth.login")
+
+
+def test_a_log_in_that_is_refused_is_no_trouble(troubled):
+    api = Api()
+    forget_token(api)
+    troubled.plan = [403]
+    with pytest.raises(ApiError) as raised:
+        api.call("queues.get_all")
+    assert raised.value.code == 401
