@@ -42,6 +42,8 @@ def make(
     rerun_duplicates=False,
     timer=lambda: 0.0,
     driven_since=None,
+    clock=None,
+    on_trial=lambda trial: None,
     **options,
 ):
     goal = goal or Goal((objective,))
@@ -54,6 +56,11 @@ def make(
     )
     heard: list[Trial] = []
     notes: list[str] = []
+
+    def hear(trial):
+        heard.append(trial)
+        on_trial(trial)
+
     scheduler = Scheduler(
         study,
         world,
@@ -66,8 +73,8 @@ def make(
             failures or Failures(),
             rerun_duplicates,
         ),
-        hooks=Hooks(on_trial=heard.append, on_note=notes.append),
-        clock=world.clock,
+        hooks=Hooks(on_trial=hear, on_note=notes.append),
+        clock=clock or world.clock,
         timer=timer,
         driven_since=driven_since,
     )

@@ -261,8 +261,13 @@ def test_an_adopted_trial_has_run_since_it_started():
 def test_a_clock_that_is_wrong_by_hours_does_not_count_against_adopted_trials():
     world = Simulation(lambda params: [1.0] * 60, workers=1)
     begun(world, 10, trials=1)
-    scheduler = make(world, trials=1, limits=TrialLimits(time_s=500), failures=Failures(lost_after_s=100))
-    scheduler._clock = lambda: world.clock() + 7200
+    scheduler = make(
+        world,
+        trials=1,
+        limits=TrialLimits(time_s=500),
+        failures=Failures(lost_after_s=100),
+        clock=lambda: world.clock() + 7200,
+    )
     take_over(scheduler, world)
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED] and scheduler.trial(0).reason == ""

@@ -1,0 +1,48 @@
+"""What the loop needs of trial tasks, and who hears of what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from clearml_hpo.search_space import Params
+from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.trial import Trial
+
+
+class Tasks(Protocol):
+    """What the loop needs of trial tasks; ``tasks.TrialTasks`` bound to a template."""
+
+    def create(self, number: int, attempt: int, params: Params) -> str:
+        """Makes the trial task and returns its id."""
+
+    def poll(self, task_ids: Sequence[str]) -> Mapping[str, TaskSnapshot]:
+        """Where the tasks stand; a deleted one is missing."""
+
+    def histories(self, task_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Reported ``(iteration, value)`` of what the pruner looks at, by task."""
+
+    def mark(self, task_id: str, **properties: object) -> None:
+        """Sets user properties of a trial task."""
+
+    def give_up(self, task_id: str, reason: str) -> None:
+        """Ends a task that nobody runs any more, as failed."""
+
+    def log_tail(self, task_id: str, lines: int) -> str:
+        """The last lines of a task's console."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who hears of what.
+
+    Attributes:
+        on_trial: every change of a trial's state.
+        on_note: what a person should know.
+        on_stopping: the study is about to end its trials, for the given reason.
+    """
+
+    on_trial: Callable[[Trial], None] = field(default=lambda trial: None)
+    on_note: Callable[[str], None] = field(default=lambda text: None)
+    on_stopping: Callable[[str], None] = field(default=lambda reason: None)

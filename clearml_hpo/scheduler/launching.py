@@ -1,0 +1,157 @@
+"""Attempts on their way from a point to a queue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from clearml_hpo.executors.base import Executor
+from clearml_hpo.scheduler.ahead import Ahead
+from clearml_hpo.scheduler.interfaces import Hooks, Tasks
+from clearml_hpo.scheduler.line import Launch, Line
+from clearml_hpo.scheduler.placement import Room
+from clearml_hpo.scheduler.points import Points
+from clearml_hpo.scheduler.policy import Policy
+from clearml_hpo.scheduler.roster import Roster
+from clearml_hpo.search_space import Params
+from clearml_hpo.study import OptunaStudy
+from clearml_hpo.trial import Trial
+
+
+class Launcher:
+    """Fills the queues, as far as there is room: with what is planned, then with new trials.
+
+    Attributes:
+        exhausted: why there are no new trials any more; empty while there may be some.
+    """
+
+    def __init__(
+        self,
+        study: OptunaStudy,
+        tasks: Tasks,
+        executor: Executor,
+        roster: Roster,
+        policy: Policy,
+        hooks: Hooks,
+        tell_known: Callable[[int, int], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """``tell_known`` is that of ``Points``, ``timer`` that of ``Ahead``."""
+        self.exhausted = ""
+        self._study = study
+        self._tasks = tasks
+        self._executor = executor
+        self._roster = roster
+        self._policy = policy
+        self._hooks = hooks
+        self._clock = clock
+        self._line = Line(policy.placement)
+        self._unsubmitted: dict[int, Trial] = {}
+        self._points = Points(study, tell_known, rerun_duplicates=policy.rerun_duplicates)
+        self._ahead = Ahead(self._points, study.fail, timer=timer)
+        self._next_number = 0
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether there is room, and the sampler is busy with a point for it."""
+        return self._ahead.is_thinking
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is planned."""
+        return not self._line
+
+    def enqueue(self, params: Params) -> None:
+        """Has ``params`` tried before anything that the sampler proposes."""
+        self._points.enqueue(params)
+
+    def knows(self, number: int, params: Params) -> None:
+        """Trial ``number`` is there already."""
+        self._next_number = max(self._next_number, number + 1)
+        self._points.tried(number, params)
+
+    def plan(self, launch: Launch) -> None:
+        """Has an attempt run as soon as there is room."""
+        self._line.join(launch)
+
+    def plans(self, number: int) -> bool:
+        """Whether an attempt of this trial is planned."""
+        return number in self._line
+
+    def unplan(self, number: int) -> bool:
+        """Takes back what is planned of a trial; False if there is nothing."""
+        return self._line.leave(number) is not None
+
+    def has(self, trial: Trial) -> bool:
+        """Whether a live trial is still on its way to a queue."""
+        return trial.number in self._line or trial.number in self._unsubmitted
+
+    def stop(self) -> None:
+        """Nothing more is launched. Whether tasks that are made already wait somewhere all the same is to be seen."""
+        for launch in self._line:
+            self._line.leave(launch.number)
+            if not launch.task_id:
+                self._study.fail(launch.number)
+        self._unsubmitted.clear()
+        self.close()
+
+    def close(self) -> None:
+        """No new points are needed."""
+        self._ahead.close()
+
+    def fill(self, workers: Mapping[str, int], live: Collection[Trial]) -> None:
+        """Puts attempts in queues until these are full, or there is nothing more to run, for now or for good."""
+        for trial in list(self._unsubmitted.values()):
+            self._submit(trial)
+        room = Room(self._policy.placement, workers, [trial for trial in live if trial.number not in self._line])
+        for launch in self._line:
+            self._place(launch, room)
+        while not self.exhausted and room.is_left and not self._line.is_full(workers):
+            launch_or_none = self._next_launch(sum(workers.values()))
+            if launch_or_none is None:
+                return
+            self._line.join(launch_or_none)
+            self._place(launch_or_none, room)
+
+    def _next_launch(self, slots: int) -> Launch | None:
+        """The next new trial; None if there is none, for now or for good."""
+        budget, count = self._policy.budget.trials, len(self._roster) + len(self._line.new)
+        if budget is not None and count >= budget:
+            self._is_over(f"the budget of {budget} trials is used up")
+            return None
+        most = slots if budget is None else min(budget - count, slots)
+        params = self._ahead.next(self._next_number, max(1, most))
+        if params is None:
+            if not (self.is_thinking or self._roster.live or self._line):
+                self._is_over("every point of the search space was tried")
+            return None
+        launch = Launch(self._next_number, 1, params)
+        self.knows(launch.number, params)
+        return launch
+
+    def _is_over(self, why: str) -> None:
+        self.exhausted = why
+        self.close()
+
+    def _place(self, launch: Launch, room: Room) -> None:
+        """Has a planned attempt run, if there is room where it may."""
+        queue = self._line.place_for(launch, room)
+        if queue is None:
+            return
+        task_id = launch.task_id or self._tasks.create(launch.number, launch.attempt, launch.params)
+        self._line.leave(launch.number)
+        trial = Trial(launch.number, dict(launch.params), task_id, launch.attempt, queue=queue)
+        self._roster.keep(trial)
+        self._unsubmitted[trial.number] = trial
+        self._submit(trial)
+
+    def _submit(self, trial: Trial) -> None:
+        """Has a trial run whose task exists."""
+        self._executor.submit(trial.task_id, trial.queue)
+        del self._unsubmitted[trial.number]
+        queued = replace(trial, queued_at=self._clock())
+        self._roster.keep(queued)
+        self._hooks.on_trial(queued)

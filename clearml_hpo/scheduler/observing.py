@@ -1,0 +1,152 @@
+"""What trials report, and where their tasks stand: one poll for all of them, and histories of those that moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from clearml_hpo.objective import Goal
+from clearml_hpo.scheduler.endings import LIVE
+from clearml_hpo.scheduler.interfaces import Tasks
+from clearml_hpo.scheduler.policy import Policy
+from clearml_hpo.scheduler.roster import Roster
+from clearml_hpo.scheduler.watch import Watch
+from clearml_hpo.study import OptunaStudy
+from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.trial import Trial, TrialState
+
+_STATES = {"queued": TrialState.QUEUED, "in_progress": TrialState.RUNNING}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A trial as it was seen.
+
+    Attributes:
+        trial: with what ``snapshot`` says.
+        snapshot: None if the task was deleted.
+        is_changed: whether it is in another state than before.
+        wants_pruning: whether the pruner would have ended it at one of the steps that are new.
+    """
+
+    trial: Trial
+    snapshot: TaskSnapshot | None
+    is_changed: bool = False
+    wants_pruning: bool = False
+
+
+class Observer:
+    """Looks at trials, and shows the pruner what they report."""
+
+    def __init__(
+        self,
+        study: OptunaStudy,
+        tasks: Tasks,
+        roster: Roster,
+        goal: Goal,
+        policy: Policy,
+        clock: Callable[[], float],
+        restart: Callable[[Trial], Trial],
+    ) -> None:
+        """``restart`` makes of a trial that a person runs once more from its start one that has not run."""
+        self._study = study
+        self._tasks = tasks
+        self._roster = roster
+        self._goal = goal
+        self._limits = policy.limits
+        self._clock = clock
+        self._restart = restart
+
+    @property
+    def prunes(self) -> bool:
+        """Whether histories are of any use to a pruner."""
+        return self._study.prunes and self._goal.pruning_objective is not None
+
+    def look(self, trials: Sequence[Trial]) -> Iterator[Seen]:
+        """Where these trials stand.
+
+        What is not taken from the iterator, as a call for another trial has failed, is as if it had not been seen.
+        """
+        snapshots = self._tasks.poll([trial.task_id for trial in trials])
+        histories = self._histories(trials, snapshots)
+        return (self._see(t, snapshots.get(t.task_id), histories.get(t.task_id, ())) for t in trials)
+
+    def _see(self, trial: Trial, snapshot: TaskSnapshot | None, history: Sequence[tuple[int, float]]) -> Seen:
+        if snapshot is None:
+            return Seen(trial, None)
+        if _begins_anew(trial, snapshot):
+            trial = self._restart(trial)
+        watch = self._roster.watch(trial)
+        wants_pruning = self._report(trial, watch, history)
+        watch.progress = self._progress(snapshot)
+        seen = self._as_seen(trial, snapshot)
+        self._roster.keep(seen)
+        if seen.state is TrialState.RUNNING:
+            watch.runs(snapshot, self._clock())
+        return Seen(seen, snapshot, seen.state is not trial.state, wants_pruning)
+
+    def running_s(self, trial: Trial) -> float:
+        """Seconds of running: by the server's clock if it has ended, else by our own, as the two may differ."""
+        if trial.duration is not None:
+            return max(0.0, trial.duration)
+        since = self._roster.watch(trial).running_since
+        return 0.0 if since is None else self._clock() - since
+
+    def _histories(
+        self, trials: Sequence[Trial], snapshots: Mapping[str, TaskSnapshot]
+    ) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Histories of the trials in which something moved, if anybody has a use for them."""
+        looked_at = self._goal.pruning_objective
+        if looked_at is None or not (self.prunes or self._limits.max_iterations is not None):
+            return {}
+        moved = [
+            trial.task_id
+            for trial in trials
+            if (snapshot := snapshots.get(trial.task_id))
+            and looked_at.metric in snapshot.summaries
+            and self._progress(snapshot) != self._roster.watch(trial).progress
+        ]
+        return self._tasks.histories(moved) if moved else {}
+
+    def _progress(self, snapshot: TaskSnapshot) -> object:
+        """Changes with every report that the pruner looks at; the iteration alone may be that of another scalar."""
+        looked_at = self._goal.pruning_objective
+        summary = snapshot.summaries.get(looked_at.metric) if looked_at else None
+        return summary, None if summary is not None and summary.count > 0 else snapshot.iteration
+
+    def _report(self, trial: Trial, watch: Watch, history: Sequence[tuple[int, float]]) -> bool:
+        """Shows the pruner every step that it has not seen; True if it would have pruned at one of them."""
+        wants_pruning = False
+        for step, value in history:
+            if step <= watch.reported:
+                continue
+            watch.reported = step
+            if math.isfinite(value):
+                pruned_here = self._study.report(trial.number, step, value)
+                wants_pruning |= pruned_here and step >= self._limits.min_iterations
+        return wants_pruning and self.running_s(trial) >= self._limits.min_time_s
+
+    def _as_seen(self, trial: Trial, snapshot: TaskSnapshot) -> Trial:
+        return replace(
+            trial,
+            state=_STATES.get(snapshot.status, trial.state),
+            values=self._goal.values(snapshot.summaries),
+            violations=self._goal.violations(snapshot.summaries),
+            iteration=snapshot.iteration,
+            worker=snapshot.worker or trial.worker,
+            # A task that is run once more has the times of its last run until it starts, or ends, again.
+            started_at=None if snapshot.status == "queued" else snapshot.started_at,
+            ended_at=None if snapshot.status in LIVE else snapshot.ended_at,
+        )
+
+
+def _begins_anew(trial: Trial, snapshot: TaskSnapshot) -> bool:
+    """Whether a trial that ran was put in line again since, or has started from its first iteration again."""
+    if trial.state is not TrialState.RUNNING or trial.started_at is None:
+        return False
+    return snapshot.status == "queued" or (
+        snapshot.status == "in_progress"
+        and snapshot.started_at != trial.started_at
+        and snapshot.iteration < trial.iteration
+    )

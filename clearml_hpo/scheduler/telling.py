@@ -1,0 +1,70 @@
+"""What the sampler and the server are told of a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from clearml_hpo.errors import ApiError
+from clearml_hpo.scheduler.interfaces import Tasks
+from clearml_hpo.scheduler.roster import Roster
+from clearml_hpo.study import Ended, OptunaStudy
+from clearml_hpo.trial import Trial, TrialState
+
+_REFUSED = 400
+
+
+class Teller:
+    """Tells the sampler how trials end, and writes it on their tasks."""
+
+    def __init__(self, study: OptunaStudy, tasks: Tasks, roster: Roster, on_note: Callable[[str], None]) -> None:
+        self._study = study
+        self._tasks = tasks
+        self._roster = roster
+        self._note = on_note
+
+    def mark(self, trial: Trial, state: TrialState) -> None:
+        """Says on the task how its trial has ended, or is to end."""
+        watch = self._roster.watch(trial)
+        properties = {"state": state.value}
+        values = [f"{value:.10g}" for value in trial.values if value is not None]
+        if values:
+            properties["value"] = ", ".join(values)
+        if watch.marked == properties:
+            return
+        try:
+            self._tasks.mark(trial.task_id, **properties)
+        except ApiError as error:  # deleted or published meanwhile: no reason to end a study
+            if error.code != _REFUSED:
+                raise
+            self._note(f"trial {trial.number} cannot be marked as {state.value}: {error}")
+        watch.marked = properties
+
+    def ended(self, number: int, trial: Trial) -> None:
+        """Tells the sampler that ``number`` has ended as ``trial``: only what was pruned is told as pruned."""
+        if trial.state is TrialState.PRUNED:
+            self._study.prune(number)
+        elif trial.final_values is not None:
+            self._study.complete(number, trial.final_values, trial.violations)
+        else:
+            self._study.fail(number)
+
+    def known(self, number: int, known: int) -> None:
+        """A duplicate is told at once what is known of its point: nothing, while the first one still runs."""
+        trial = self._roster.get(known)
+        if trial is None:
+            self._study.fail(number)
+        else:
+            self.ended(number, trial)
+
+    def restore(self, trial: Trial, history: Mapping[int, float]) -> None:
+        """Tells the sampler of a trial that ended under an earlier controller, and what it had reported."""
+        values = trial.final_values
+        state: Ended = "failed" if values is None else "completed"
+        if trial.state is TrialState.PRUNED:
+            state = "pruned"
+        self._study.restore(trial.number, trial.params, state, values or (), trial.violations, history)
+
+    def anew(self, trial: Trial) -> None:
+        """The sampler sees a failure, and another trial at the same point."""
+        self._study.fail(trial.number)
+        self._study.add(trial.number, trial.params)
