@@ -229,7 +229,9 @@ class StudyRun:
         file, spec = self._file, self._file.spec
         problem = {"space": file.space, "goal": file.goal, "trials": file.budget.trials}
         concurrency = self._policy.placement.concurrency
-        self._view.note(str(choose_sampler(spec.sampler.name, **problem, workers=concurrency)))  # type: ignore[arg-type]
+        choice = choose_sampler(spec.sampler.name, **problem, workers=concurrency)  # type: ignore[arg-type]
+        if choice.name != spec.sampler.name:
+            self._view.note(str(choice))
         sampler = build_sampler(
             spec.sampler.name,
             seed=spec.sampler.seed,
