@@ -222,13 +222,15 @@ class Scheduler:
         """
         self._look_at_queues()
         self._observe()
-        self._look_back()
+        self._look_back(_LOOK_BACK_S)
         if not self._is_stopped:
             self._spend()
         self._act()
         if not self._is_stopped:
             self._launcher.fill(self.workers, self.live)
             self.ended = self._launcher.exhausted
+        if self.is_done:
+            self._look_back(0.0)
         return not self.is_done
 
     @property
@@ -428,10 +430,10 @@ class Scheduler:
 
     # --- coming back -------------------------------------------------------------------------------------------------
 
-    def _look_back(self) -> None:
-        """Now and then, and at the end, at attempts that failed or were pruned: a person may run them once more."""
+    def _look_back(self, after_s: float) -> None:
+        """Now and then at attempts that failed or were pruned: a person may have them run once more."""
         now = self._clock()
-        if self._is_stopped or (now - self._looked_back < _LOOK_BACK_S and not self.is_done):
+        if self._is_stopped or now - self._looked_back < after_s:
             return
         ended = [t for t in self._roster.latest if without_value(t.state) or t.state is TrialState.PRUNED]
         watched = (ended + self._roster.earlier)[-_MOST_LOOKED_BACK:]

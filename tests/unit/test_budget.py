@@ -42,3 +42,18 @@ def test_without_limits_nothing_is_ever_reached():
 def test_a_limit_of_zero_is_a_limit():
     assert Budget(wall_s=0.0).reached(Spent()) == "the time budget of 0 s is used up"
     assert Budget(target=0.0).reached(Spent(best_value=0.0)) == "the target of 0 is reached"
+
+
+def test_what_is_left_is_said_of_each_limit_that_is_set():
+    spent = Spent(wall_s=20, compute_s=500, gpu_s=10, iterations=7, trials_since_best=2, s_since_best=3)
+    assert Budget().remaining(spent, 5) == {}
+    budget = Budget(trials=6, wall_s=60, compute_s=90, gpu_s=30, iterations=10, target=0.5, stale_trials=4, stale_s=9)
+    assert budget.remaining(spent, 5) == {
+        "trials": "1 of 6",
+        "time": "40 of 60 s",
+        "compute time": "0 of 90 s",
+        "GPU time": "20 of 30 s",
+        "iterations": "3 of 10",
+        "trials without improvement": "2 of 4",
+        "time without improvement": "6 of 9 s",
+    }

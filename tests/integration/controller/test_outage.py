@@ -12,8 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from clearml_hpo import server as embedded
+from clearml_hpo.budget import Budget
 from clearml_hpo.errors import ApiError
+from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.scheduler import Hooks, Policy, Scheduler
+from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.server.state import DataDir, Listening
+from clearml_hpo.study import OptunaStudy
 from clearml_hpo.tasks import Api, session
 from clearml_hpo.testing import PlayedAgent
 
@@ -73,13 +78,7 @@ def test_a_study_waits_out_outages_and_loses_nothing(study_file, api, queue, dat
     assert any("no answer from" in note and "asking again in" in note for note in view.notes)
 
 
-def test_a_stop_is_heard_while_the_server_is_away(study_file, api, queue, data_dir, server):
-    from clearml_hpo.budget import Budget
-    from clearml_hpo.objective import Goal, Objective
-    from clearml_hpo.scheduler import Hooks, Policy, Scheduler
-    from clearml_hpo.search_space import SearchSpace
-    from clearml_hpo.study import OptunaStudy
-
+def test_a_stop_is_heard_while_the_server_is_away(api, data_dir, server):
     notes, stopped = [], threading.Event()
 
     class OfServer:
@@ -211,7 +210,7 @@ def test_a_server_that_is_too_slow_does_not_answer(troubled, monkeypatch):
     assert api.call("queues.get_all")["queues"] is not None
 
 
-def test_large_bodies_have_no_time_limit_of_their_own(troubled, monkeypatch):
+def test_a_large_body_is_waited_for_no_longer(troubled, monkeypatch):
     api = Api()
     monkeypatch.setattr(session, "TIMEOUT_S", (1.0, 0.2))
     api._session._http.write_timeout = session.TIMEOUT_S

@@ -291,9 +291,10 @@ def test_a_failed_trial_that_a_person_puts_in_line_again_goes_on():
     assert world.tasks["task-0"].properties["state"] == "completed"
 
 
-def test_a_trial_that_a_person_puts_in_line_again_keeps_the_study_from_ending():
+@pytest.mark.parametrize("concurrency", [None, 1])
+def test_a_trial_that_a_person_puts_in_line_again_keeps_the_study_from_ending(concurrency):
     world = Failing(TrialState.FAILED, workers=1)
-    scheduler = make(world, trials=1, failures=Failures({}))
+    scheduler = make(world, trials=1, failures=Failures({}), concurrency=concurrency)
     scheduler.step()
     while world.tasks["task-0"].status != "failed":
         world.advance()
@@ -307,6 +308,7 @@ def test_a_trial_that_a_person_puts_in_line_again_keeps_the_study_from_ending():
             world.submit(task_id)
 
     world.mark = requeued_after
+    assert scheduler.step(), "it has seen that the trial is back"
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED]
 

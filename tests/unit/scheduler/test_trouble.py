@@ -160,7 +160,7 @@ class Chaos:
     def run(self):
         scheduler = self.controller()
         for n in range(4000):
-            self.is_calm = n > 250
+            self.is_calm = n >= 250
             if n == 250:  # the machines that are gone are replaced, and go on
                 self.revived.update(self.world.tasks[task_id].number for task_id in self.world.silent)
                 self.world.silent.clear()
