@@ -5,6 +5,7 @@ Nothing is ever recovered from a storage: the trial tasks are the record.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,8 @@ def _open(url: str) -> optuna.storages.RDBStorage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return optuna.storages.RDBStorage(url)
+            # Which driver a bare address means depends on the release of SQLAlchemy.
+            return optuna.storages.RDBStorage(re.sub("^postgresql://", "postgresql+psycopg://", url))
     except (SQLAlchemyError, ValueError, ImportError, RuntimeError) as error:
         hint = "; for PostgreSQL: pip install 'clearml-hpo[postgresql]'" if isinstance(error, ImportError) else ""
         raise InputError(

@@ -1,0 +1,131 @@
+"""Optuna storages of both kinds: a file, and a database server of the test's own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from clearml_hpo.errors import InputError
+from clearml_hpo.objective import Goal, MetricConstraint, Objective
+from clearml_hpo.search_space import Categorical, Combination, Float, Int, SearchSpace
+from clearml_hpo.storage import Known, Mirror, StorageTrouble, known_of
+from clearml_hpo.trial import Trial, TrialState
+
+SPACE = SearchSpace(
+    {"General/x": Float(0, 1), "General/kind": Categorical(("a", "b")), "General/n": Int(1, 9)},
+    conditions={"General/n": {"General/kind": ("b",)}},
+    combinations=(Combination(({"Args/p": 1, "Args/q": 2}, {"Args/p": 3, "Args/q": 4})),),
+)
+GOAL = Goal((Objective("a", "loss"), Objective("a", "speed", "maximize")), (MetricConstraint("a", "size", high=1.0),))
+PAIR = {"Args/p": 1, "Args/q": 2}
+
+
+def trial(number, kind="a", state=TrialState.COMPLETED, **changes):
+    params = {"General/x": 0.5, "General/kind": kind, **PAIR, **({"General/n": 3} if kind == "b" else {})}
+    values = (float(number), 2.0) if state is TrialState.COMPLETED else ()
+    given = {"violations": (-0.5,), "values": values, **changes}
+    return Trial(number, params, f"task{number}", state=state, **given)
+
+
+def postgres_programs():
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "/none")]
+    return found[-1].parent
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """The address of a PostgreSQL server on loopback, which ends with the module."""
+    pytest.importorskip("psycopg")
+    programs = postgres_programs()
+    if not (programs / "initdb").exists():
+        pytest.skip("PostgreSQL is not installed")
+    root = os.geteuid() == 0
+    if root and "postgres" not in {user.pw_name for user in pwd.getpwall()}:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    user = {"user": "postgres"} if root else {}
+    folder = Path("/tmp") / f"pg-{os.getpid()}"
+    folder.mkdir(mode=0o777)
+    if root:
+        shutil.chown(folder, "postgres")
+    try:
+        quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **user}
+        subprocess.run([programs / "initdb", "-D", folder / "data", "-U", "hpo", "-A", "trust"], **quiet)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", folder]
+        with (folder / "log").open("w") as log:
+            command = [programs / "postgres", "-D", folder / "data", *settings]
+            server = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **user)
+        for _ in range(200):
+            with socket.socket() as look:
+                if look.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"postgresql://hpo@127.0.0.1:{port}/postgres"
+        server.send_signal(signal.SIGINT)  # the end that does not wait for clients
+        server.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/study.db"
+    return request.getfixturevalue("postgres")
+
+
+def test_a_mirror_follows_and_a_study_starts_from_it(url):
+    mirror = Mirror(url, "followed", "id-1", GOAL, SPACE)
+    ended = [trial(0), trial(1, "b"), trial(2, state=TrialState.FAILED), trial(3, state=TrialState.PRUNED)]
+    mirror.follow([*ended, trial(4, state=TrialState.RUNNING)])
+    again = Mirror(url, "followed", "id-1", GOAL, SPACE)
+    again.follow([*ended, trial(5, values=(5.0, 1.0))])
+    study = optuna.load_study(study_name="followed", storage=url.replace("postgresql://", "postgresql+psycopg://"))
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "FAIL", "PRUNED", "COMPLETE"]
+    assert [t.user_attrs["trial"] for t in study.trials] == [0, 1, 2, 3, 5]
+    assert study.metric_names == ["a/loss", "a/speed"]
+    known = list(known_of(url, "followed", SPACE, GOAL))
+    assert known[:2] == [
+        Known(trial(0).params, (0.0, 2.0), (-0.5,)),
+        Known(trial(1, "b").params, (1.0, 2.0), (-0.5,)),
+    ]
+    assert len(known) == 3
+
+
+def test_another_study_of_the_name_is_left_alone(url):
+    Mirror(url, "taken", "id-1", GOAL, SPACE).follow([trial(0)])
+    second = Mirror(url, "taken", "id-2-and-more", GOAL, SPACE)
+    second.follow([trial(1)])
+    assert second.name == "taken-id-2-and"
+    assert [known.values for known in known_of(url, "taken", SPACE, GOAL)] == [(0.0, 2.0)]
+
+
+def test_other_directions_are_refused(url):
+    Mirror(url, "single", "id-1", Goal((Objective("a", "loss"),)), SPACE)
+    with pytest.raises(InputError, match="has other directions than this study: minimize"):
+        list(known_of(url, "single", SPACE, GOAL))
+
+
+def test_a_storage_that_went_away_is_trouble_and_made_up_for(tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    mirror = Mirror(f"sqlite:///{folder}/study.db", "s", "id", GOAL, SPACE)
+    (folder / "study.db").rename(tmp_path / "elsewhere.db")
+    folder.rmdir()
+    with pytest.raises(StorageTrouble):
+        mirror.follow([trial(0)])
+    folder.mkdir()
+    (tmp_path / "elsewhere.db").rename(folder / "study.db")
+    mirror.follow([trial(0)])
+    assert len(optuna.load_study(study_name="s", storage=f"sqlite:///{folder}/study.db").trials) == 1
