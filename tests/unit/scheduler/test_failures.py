@@ -330,6 +330,7 @@ def test_a_running_trial_that_a_person_puts_in_line_again_starts_anew(is_seen_as
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED] * 3
     assert scheduler.trial(0).task_id == "task-0" and len(world.tasks) == 3
+    assert [t.state for t in scheduler.study.optuna_study.trials].count(Told.FAIL) == 1, "the run before"
     complete = [t for t in scheduler.study.optuna_study.trials if t.state is Told.COMPLETE]
     assert [len(t.intermediate_values) for t in complete] == [40] * 3
 
@@ -516,3 +517,56 @@ def test_a_task_that_a_person_publishes_is_completed():
     world.end("task-0", "published")
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED]
+
+
+def test_a_trial_that_is_put_in_line_without_a_reset_has_not_started_nor_ended():
+    world = Simulation(quadratic, workers=1)
+    scheduler = make(world, trials=1, failures=Failures({}))
+    scheduler.step()
+    world.advance()
+    scheduler.step()
+    world.end("task-0", "stopped")
+    world.submit("task-0")
+    scheduler.step()
+    assert scheduler.trial(0).state is TrialState.QUEUED
+    assert scheduler.trial(0).started_at is None and scheduler.trial(0).ended_at is None
+    world.advance()
+    scheduler.step()
+    assert scheduler.trial(0).state is TrialState.RUNNING
+    assert scheduler.trial(0).duration is None, "the server still has the end of the last run"
+
+
+def test_a_trial_that_is_put_in_line_again_during_a_drain_is_taken_back():
+    world = Simulation(lambda params: [1.0] * 30, workers=1)
+    scheduler = make(world, trials=1)
+    scheduler.step()
+    world.advance()
+    scheduler.step()
+    scheduler.stop("enough", abort=False)
+    scheduler.step()
+    world.slots["default"] = 0
+    world.reset("task-0")
+    world.submit("task-0")
+    drive(scheduler, world, steps=6)
+    assert not world.queue and states(scheduler) == [TrialState.STOPPED]
+
+
+def test_a_deleted_trial_has_run_by_our_clock_however_wrong_that_is():
+    world = Simulation(lambda params: [1.0] * 30, workers=1)
+    budget = Budget(trials=2, compute_s=500)
+    scheduler = make(world, budget=budget, failures=Failures({}), clock=lambda: world.clock() + 7200)
+    scheduler.step()
+    for _ in range(5):
+        world.advance()
+        scheduler.step()
+    world.delete("task-0")
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.ABORTED, TrialState.COMPLETED]
+
+
+def test_an_end_is_written_down_once():
+    world = Simulation(lambda params: [1.0] * 50, workers=1)
+    scheduler = make(world, trials=3, pruner=optuna.pruners.ThresholdPruner(upper=0.5))
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.PRUNED] * 3
+    assert world.calls["mark"] == 3
