@@ -399,6 +399,8 @@ def test_a_trial_that_comes_back_to_life_before_it_was_replaced_goes_on():
     assert scheduler.trial(first.number).state is TrialState.COMPLETED
     assert scheduler.trial(first.number).attempt == 1
     assert not scheduler.earlier_attempts
+    told = [t.state for t in scheduler.study.optuna_study.trials if t.params == scheduler.trial(first.number).params]
+    assert Told.COMPLETE in told and Told.RUNNING not in told, "it runs once, not as a new attempt too"
 
 
 def trial_of(world, task_id, queue):
