@@ -38,7 +38,8 @@ class ApiError(ClearmlHpoError):
     """
 
     def __init__(self, endpoint: str, code: int, subcode: int, message: str) -> None:
-        super().__init__(f"{endpoint} was refused ({code}/{subcode}): {message}")
+        failed = "failed" if code >= 500 else "was refused"
+        super().__init__(f"{endpoint} {failed} ({code}/{subcode}): {message}")
         self.endpoint = endpoint
         self.code = code
         self.subcode = subcode

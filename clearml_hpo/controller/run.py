@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
 from clearml_hpo.trial import Trial, TrialState, best_trial
+
+_HURRY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -232,9 +235,12 @@ class StudyRun:
         choice = choose_sampler(spec.sampler.name, **problem, workers=concurrency)  # type: ignore[arg-type]
         if choice.name != spec.sampler.name:
             self._view.note(str(choice))
+        seed, records = spec.sampler.seed, self._opened.records
+        if seed is not None and records is not None:
+            seed = (seed + len(records.latest)) % 2**32  # the points that this seed begins with are known
         sampler = build_sampler(
             spec.sampler.name,
-            seed=spec.sampler.seed,
+            seed=seed,
             options=spec.sampler.options,
             **problem,  # type: ignore[arg-type]
             workers=concurrency,
@@ -395,15 +401,25 @@ class StudyRun:
         tasks.delete_twins(tasks.drafts() - known, known)
 
     def _patiently(self, call: Callable[[], object]) -> None:
-        """Makes a call, again and again while the server is in trouble; Ctrl-C gives up the waiting."""
+        """Makes a call, again and again while the server is in trouble; after Ctrl-C for half a minute at most.
+
+        Raises:
+            ApiError: the server refused the call, or nobody wanted to wait.
+        """
         patience = Patience(1.0, self._view.note)
+        until = math.inf
         while True:
             try:
                 call()
                 return
             except ApiError as error:
+                if time.monotonic() > until:
+                    raise
                 patience.failed(error)
-            time.sleep(patience.wait_s)
+            if self._stopped.wait(patience.wait_s) and until == math.inf:
+                until = time.monotonic() + _HURRY_S
+            elif self._stopped.is_set():
+                time.sleep(min(patience.wait_s, _HURRY_S / 10))
 
     def _outcome(self, ended: _Ended) -> Outcome:
         result = study_result(

@@ -21,6 +21,8 @@ from clearml_hpo.spec.models import StudySpec
 from clearml_hpo.spec.overrides import apply_override
 from clearml_hpo.spec.space import read_search_space, use_full_names
 
+_FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
+
 
 @dataclass(frozen=True)
 class StudyFile:
@@ -88,6 +90,13 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
     goal = _goal(spec, marks, faults)
     if not faults:
         faults += _faults_of_names(spec, space, goal, marks)
+    lost_after, poll_s = spec.failures.lost_after, spec.execution.poll_interval
+    if lost_after < _FEWEST_LOOKS * poll_s:
+        where = mark_of(marks, ("failures", "lost_after"))
+        faults.append(
+            f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
+            f"at least {_FEWEST_LOOKS * poll_s:g} s"
+        )
     first = tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(spec.enqueue))
     if faults:
         raise InputError("\n".join(faults))

@@ -288,3 +288,9 @@ def test_durations(write, text, seconds):
 
 def test_a_file_that_is_not_there(tmp_path):
     assert "cannot be read" in fault(tmp_path / "none.yaml")
+
+
+def test_a_trial_is_looked_at_before_it_may_be_lost(write):
+    assert "failures.lost_after: 5 s is too short: with a poll_interval of 2 s at least 6 s" in fault(
+        write(STUDY + "failures: {lost_after: 5s}\n")
+    )

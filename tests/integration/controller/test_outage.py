@@ -117,7 +117,7 @@ def test_a_call_fails_at_once_while_nobody_answers_and_succeeds_after(api, data_
 def test_a_token_that_runs_out_during_an_outage_is_renewed_after_it(api, data_dir, server):
     forget_token(api)
     embedded.stop(data_dir)
-    with pytest.raises(ApiError, match=r"auth\.login was refused \(503/0\): no answer"):
+    with pytest.raises(ApiError, match=r"auth\.login failed \(503/0\): no answer"):
         api.call("queues.get_all")
     embedded.start(data_dir, with_parent=True)
     assert api.call("queues.get_all")["queues"] is not None
