@@ -27,7 +27,7 @@ DEFAULT = "auto"
 VIOLATIONS = "constraints"
 
 # The rule of `auto`; benchmarks/README.md has the figures behind it.
-_GP_FEWEST_TRIALS = 40  # until 10 have ended it draws at random: with 8 workers, most of a smaller budget
+_GP_FEWEST_TRIALS = 30  # until 10 have ended it draws at random: with 8 workers, most of a smaller budget
 _GP_MOST_TRIALS = 200  # an ask costs more the more trials there are
 _GP_MOST_PARAMETERS = 20
 _NSGA_FEWEST_TRIALS = 1000  # a genetic algorithm needs generations; multi-objective TPE learns faster before

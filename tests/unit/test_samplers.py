@@ -217,8 +217,8 @@ MANY = SearchSpace({f"General/x{index}": Float(0.0, 1.0) for index in range(21)}
     ("space", "goal", "trials", "picked", "why"),
     [
         (SPACE, ONE, 60, "gp", "5 parameters, 60 trials"),
-        (SPACE, ONE, 40, "gp", "5 parameters, 40 trials"),
-        (SPACE, ONE, 39, "tpe", "fewer than 40 trials"),
+        (SPACE, ONE, 30, "gp", "5 parameters, 30 trials"),
+        (SPACE, ONE, 29, "tpe", "fewer than 30 trials"),
         (SPACE, ONE, 200, "gp", "5 parameters, 200 trials"),
         (SPACE, ONE, 201, "tpe", "more than 200 trials"),
         (SPACE, ONE, None, "tpe", "no limit on trials"),
