@@ -42,7 +42,7 @@ format: $(READY)  ## write the format that `make check` asks for
 bench-calls: $(READY)  ## API calls per trial, ours and ClearML's optimizer side by side (JSON, minutes)
 	@$(BIN)/python -m benchmarks.calls_per_trial
 
-bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 live trials, ours and ClearML's optimizer (JSON, half an hour)
+bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 live trials, ours and ClearML's optimizer (JSON, ten minutes)
 	@$(BIN)/python -m benchmarks.controller
 
 bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
