@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import random
+import threading
+import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from clearml_hpo.errors import ApiError
 
 _LONGEST_WAIT_S = 60.0
 _TOO_MANY_REQUESTS = 429
 _SAID_EVERY = 10
+_HURRY_S = 30.0
+_HURRIED_WAIT_S = 3.0
+_Answer = TypeVar("_Answer")
+
+
+def is_trouble(error: ApiError) -> bool:
+    """Whether the server is in trouble (out of reach, 5xx, 429), and has not refused for good."""
+    return error.code >= 500 or error.code == _TOO_MANY_REQUESTS
 
 
 class Patience:
@@ -38,7 +50,7 @@ class Patience:
 
     def failed(self, error: ApiError) -> None:
         """The server is in trouble (out of reach, 5xx, 429); an error of any other kind is raised again."""
-        if error.code < 500 and error.code != _TOO_MANY_REQUESTS:
+        if not is_trouble(error):
             raise error
         before, limit_s = self._longest_s, max(self._poll_s, _LONGEST_WAIT_S)
         self._longest_s = min(2 * before, limit_s)
@@ -47,3 +59,26 @@ class Patience:
         # In an outage of hours a line a minute says nothing new.
         if before < limit_s or self._failures % _SAID_EVERY == 0:
             self._on_note(f"{error}; asking again in {self.wait_s:.0f} s")
+
+
+def patiently(call: Callable[[], _Answer], on_note: Callable[[str], None], stopped: threading.Event) -> _Answer:
+    """What ``call`` returns, which is made again and again while the server is in trouble.
+
+    Once ``stopped`` is set somebody is in a hurry: then for half a minute at most.
+
+    Raises:
+        ApiError: the server refused the call, or nobody wanted to wait.
+    """
+    patience, until = Patience(1.0, on_note), math.inf
+    while True:
+        try:
+            return call()
+        except ApiError as error:
+            if time.monotonic() > until:
+                raise
+            patience.failed(error)
+        if stopped.is_set():
+            until = min(until, time.monotonic() + _HURRY_S)
+            time.sleep(min(patience.wait_s, _HURRIED_WAIT_S))
+        else:
+            stopped.wait(patience.wait_s)

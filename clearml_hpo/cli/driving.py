@@ -52,6 +52,11 @@ class Options:
     storage: str | None
 
     @property
+    def is_on_this_machine(self) -> bool:
+        """Whether trials are to be processes of this machine."""
+        return self.gpus is not None or self.cpu is not None
+
+    @property
     def all_overrides(self) -> tuple[str, ...]:
         """Of ``--set``, and of the options that stand for keys of the study file."""
         overrides = list(self.overrides)
@@ -102,8 +107,8 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     local = options.local or not here.clearml_configured
     if options.agents is not None and not local:
         raise click.UsageError("--agents is for --local; with your own server: clearml-hpo agents up")
-    if options.detach and local:
-        raise click.UsageError("--detach leaves trials to agents that stay; with --local none do")
+    if options.detach and (local or options.is_on_this_machine):
+        raise click.UsageError("--detach leaves trials to agents that stay; with --local, --gpus and --cpu none do")
     if options.json_file is not None:
         _check_writable(options.json_file)
     console = Console()

@@ -17,8 +17,11 @@ _STATUS = {
     TrialState.COMPLETED: "completed",
     TrialState.PRUNED: "stopped",
     TrialState.ABORTED: "stopped",
+    TrialState.STOPPED: "stopped",
     TrialState.FAILED: "failed",
+    TrialState.LOST: "failed",
     TrialState.NO_OBJECTIVE: "completed",
+    TrialState.NOT_FINITE: "completed",
 }
 
 

@@ -21,6 +21,7 @@ from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, re
 from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics, template_by_id
 from clearml_hpo.trial import TrialState
 
+_FINISHED = ("completed", "published", "closed")
 _FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints")
 
 
@@ -113,16 +114,19 @@ class Opening:
             HeldError: another controller drives it.
         """
         record = read_study(self._api, study)
-        stored = parse_study(record.study_yaml, f"study {record.study_id}", overrides)
-        rehearse(stored)
-        template = template_by_id(self._api, str(stored.spec.template.task))
-        known = check_template(self._api, stored, template)
-        return self._go_on(record, stored, template, known, is_same=not overrides)
+        name = f"study {record.study_id}"
+        file = parse_study(record.study_yaml, name, overrides)
+        rehearse(file)
+        template = template_by_id(self._api, str(file.spec.template.task))
+        known = check_template(self._api, file, template)
+        if overrides:
+            self._refuse_differences(record, parse_study(record.study_yaml, name), file, template)
+        return self._go_on(record, file, template, known, is_same=not overrides)
 
     def _go_on(self, record: StudyRecord, file: StudyFile, template: Template, known: bool, *, is_same: bool) -> Opened:
         controller = ControllerTask(self._api, record.study_id, record.project_id)
         stopping = stopping_since(record.properties)
-        if record.status == "completed" and is_same:
+        if record.status in _FINISHED and is_same:
             records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
             # A trial that a person wishes to be run again is marked as stopped.
             if all(trial.state is not TrialState.STOPPED for trial in records.settled):
@@ -135,7 +139,7 @@ class Opening:
             template = template_by_id(self._api, template.task_id)
             known = check_template(self._api, file, template)
         controller.go_on(file.text(template.task_id))
-        records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
+        records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=hold.stopping_since)
         executor = make_executor(record.study_id)
         return Opened(file, controller, template, executor, hold, records, known, known=warm)
 
@@ -154,8 +158,8 @@ class Opening:
         if different:
             raise InputError(
                 f"study {file.spec.study!r} exists already ({record.study_id}), with another "
-                f"{' and '.join(different)}; to start another study of this name: --new; to go on with that one: "
-                f"clearml-hpo resume {record.study_id}"
+                f"{' and '.join(different)}, which is fixed; to start another study of this name: `run --new`; "
+                f"to go on with that one as it is: `clearml-hpo resume {record.study_id}`"
             )
 
 

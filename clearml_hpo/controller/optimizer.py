@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from clearml.automation.optimization import MultiObjective
 from clearml.automation.parameters import Parameter as ClearmlParameter
 
 from clearml_hpo.controller.strategy import OptunaStrategy
+from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.report import Publisher
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.search_space import SearchSpace
@@ -19,6 +21,8 @@ from clearml_hpo.tasks import ControllerTask
 from clearml_hpo.trial import Trial, TrialState
 
 _OPTIMIZER_OPTIONS = frozenset(inspect.signature(HyperParameterOptimizer.__init__).parameters)
+
+_LOG = logging.getLogger(__name__)
 
 JobCompleteCallback = Callable[[str, float, int, dict[str, Any], str], None]
 
@@ -129,8 +133,12 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
 
     def _publish(self, publisher: Publisher | None, *, final: bool = False) -> None:
         scheduler: Scheduler | None = self.strategy.scheduler
-        if publisher is not None and scheduler is not None:
+        if publisher is None or scheduler is None:
+            return
+        try:
             publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=final)
+        except ClearmlHpoError as error:  # the next report makes up for it
+            _LOG.warning("the report is behind: %s", error)
 
     def _publisher(self) -> Publisher | None:
         """Reports on the optimizer task, if there is one that may be written to."""

@@ -21,6 +21,7 @@ from clearml_hpo.tasks.template import (
 )
 from clearml_hpo.trial import Trial
 
+_DEAD = ("failed", "stopped")
 _ENDED = ("completed", "published", "closed", "failed", "stopped", "created")
 
 
@@ -82,7 +83,11 @@ class FirstRun:
             if trial.number == 0:
                 self.executor.submit(trial.task_id, self.queue)
                 return replace(trial, queue=self.queue)
-        return next((trial for trial in records.unsettled if trial.number == 0), None)
+        for trial in records.unsettled:
+            unseen = records.unseen.get(trial.task_id)
+            if trial.number == 0 and (unseen is None or unseen.status not in _DEAD):
+                return trial
+        return None  # of one that failed or was stopped there is nothing to be seen
 
     def look(self, task_id: str) -> Template | None:
         """The template with its hyperparameters, or None while the run may still connect some.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
 from clearml_hpo.display import Progress, View
 from clearml_hpo.errors import ApiError, ClearmlHpoError, Fault, HeldError, InputError
 from clearml_hpo.executors import Executor
-from clearml_hpo.patience import Patience
+from clearml_hpo.patience import Patience, is_trouble, patiently
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, study_result
 from clearml_hpo.samplers import build_sampler, choose_sampler
@@ -33,8 +32,6 @@ from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
 from clearml_hpo.trial import Trial, TrialState, best_trial
-
-_HURRY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,7 @@ class StudyRun:
         self._first_run: FirstRun | None = None
         self._unregistered: str = ""
         self._fault: ClearmlHpoError | None = None
+        self._refused: set[str] = set()
         self._storage_trouble = ""
 
     def run(self) -> Outcome:
@@ -118,8 +116,13 @@ class StudyRun:
 
     def _finish(self, hold: Hold, status: str, reason: str) -> None:
         """Asks a server in trouble again for a while: the end of a week's study must not be lost."""
-        self._patiently(hold.release)
-        self._patiently(lambda: self._controller.finish(status, reason))
+
+        def finish() -> None:
+            if hold.is_mine():  # else the study is another controller's, and goes on
+                self._controller.finish(status, reason)
+                hold.release()
+
+        self._patiently(finish)
 
     def _finished_earlier(self) -> Outcome:
         records = self._opened.records
@@ -157,7 +160,7 @@ class StudyRun:
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
         self._follow(scheduler)
-        self._publish(scheduler, publisher, final=True)
+        self._unless_refused("the last report is missing", lambda: self._publish(scheduler, publisher, final=True))
         if self._fault is not None:
             raise self._fault
         return self._conclude(scheduler, strategy)
@@ -169,7 +172,8 @@ class StudyRun:
         self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
         queue = self._policy.placement.queues[0]
         first = FirstRun(self._api, template, self._file, self._trial_tasks(template), self._executor, queue)
-        trial = first.take_up(self._opened.records) or first.start(self._opened.records)
+        records, note = self._opened.records, self._view.note
+        trial = patiently(lambda: first.take_up(records) or first.start(records), note, self._stopped)
         try:
             registered = self._wait_for(first, trial)
         except HeldError:
@@ -192,7 +196,7 @@ class StudyRun:
         """The template once it is complete, or how the study has ended before that."""
         hold = self._opened.hold
         assert hold is not None  # nothing is waited for in a finished study
-        workers = self._executor.workers()
+        workers = patiently(self._executor.workers, self._view.note, self._stopped)
         if not workers.get(trial.queue):
             self._view.note(f"no worker serves the queue {trial.queue!r} yet: the first run waits")
         patience = Patience(self._file.spec.execution.poll_interval, self._view.note)
@@ -278,13 +282,16 @@ class StudyRun:
         """The template's own values, unless they run already, and what the file lists."""
         space = self._file.space
         own = space.parse(template.params)
-        points: list[Params] = [] if baseline is not None or self._opened.records is not None else [own]
+        records = self._opened.records
+        known = [trial.params for trial in records.latest] if records is not None else []
+        points: list[Params] = [] if baseline is not None or known else [own]
         for index, given in enumerate(self._file.first):
             point = space.parse({**template.params, **{name: as_text(value) for name, value in given.items()}})
             if not space.contains(point):
                 text = f"{dict(given)}, with the template's own values {point}, is no point of the search space"
                 raise InputError(self._file.explain([Fault(("enqueue", str(index)), text)]))
-            points.append(point)
+            if point not in known:
+                points.append(point)
         return points
 
     def _without(self, baseline: Trial | None) -> TrialRecords | None:
@@ -297,7 +304,10 @@ class StudyRun:
             settled=tuple(trial for trial in records.settled if trial.number != 0),
             unsettled=tuple(trial for trial in records.unsettled if trial.number != 0),
             drafts=tuple(trial for trial in records.drafts if trial.number != 0),
-            earlier=(*records.earlier, *(trial for trial in records.settled if trial.number == 0)),
+            earlier=(
+                *records.earlier,
+                *(t for t in records.latest if t.number == 0 and t.task_id != baseline.task_id),
+            ),
         )
 
     def _optimizer(self, strategy: OptunaStrategy) -> StudyOptimizer:
@@ -329,12 +339,26 @@ class StudyRun:
 
     def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
         self._show_progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts)
-        if self._unregistered and self._first_run is not None:
-            # What the script connected after its first report belongs to the template too.
-            register(self._api, self._first_run.template, self._unregistered)
-            self._unregistered = ""
-        self._publish(scheduler, publisher)
+        self._unless_refused("the template is not complete", self._complete_template)
+        self._unless_refused("the report is behind", lambda: self._publish(scheduler, publisher))
         self._follow(scheduler)
+
+    def _complete_template(self) -> None:
+        """What the script connected after its first report belongs to the template too."""
+        if self._unregistered and self._first_run is not None:
+            register(self._api, self._first_run.template, self._unregistered)
+        self._unregistered = ""
+
+    def _unless_refused(self, what: str, call: Callable[[], None]) -> None:
+        """A call that the trials do not depend on: if the server refuses it for good, that is said once."""
+        try:
+            call()
+        except ApiError as error:
+            if is_trouble(error):
+                raise
+            if what not in self._refused:
+                self._view.note(f"{what}: {error}")
+            self._refused.add(what)
 
     def _follow(self, scheduler: Scheduler) -> None:
         """Keeps the copy in a storage up to date; one that does not answer is no reason to stop."""
@@ -401,25 +425,7 @@ class StudyRun:
         tasks.delete_twins(tasks.drafts() - known, known)
 
     def _patiently(self, call: Callable[[], object]) -> None:
-        """Makes a call, again and again while the server is in trouble; after Ctrl-C for half a minute at most.
-
-        Raises:
-            ApiError: the server refused the call, or nobody wanted to wait.
-        """
-        patience = Patience(1.0, self._view.note)
-        until = math.inf
-        while True:
-            try:
-                call()
-                return
-            except ApiError as error:
-                if time.monotonic() > until:
-                    raise
-                patience.failed(error)
-            if self._stopped.wait(patience.wait_s) and until == math.inf:
-                until = time.monotonic() + _HURRY_S
-            elif self._stopped.is_set():
-                time.sleep(min(patience.wait_s, _HURRY_S / 10))
+        patiently(call, self._view.note, self._stopped)
 
     def _outcome(self, ended: _Ended) -> Outcome:
         result = study_result(

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import optuna
 from clearml.automation import ClearmlJob
@@ -26,7 +27,7 @@ from clearml_hpo.errors import ApiError, HeldError, InputError
 from clearml_hpo.executors import Executor, LocalExecutor, QueueExecutor, default_slots
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.objective import Goal
-from clearml_hpo.patience import Patience
+from clearml_hpo.patience import Patience, is_trouble, patiently
 from clearml_hpo.samplers import build_sampler
 from clearml_hpo.scheduler import Failures, Hooks, Placement, Policy, Scheduler
 from clearml_hpo.search_space import Params, SearchSpace, as_text
@@ -39,6 +40,7 @@ from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, template_by_id
 from clearml_hpo.trial import Trial, TrialState
 
+_Answer = TypeVar("_Answer")
 _LOG = logging.getLogger(__name__)
 _HALT_S = 15.0
 _SEE_THE_END_S = 30.0
@@ -333,17 +335,25 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         if records is not None:
             tasks = self.trial_tasks()
             told = [t.task_id for t in records.settled if t.state in (TrialState.COMPLETED, TrialState.PRUNED)]
-            histories = tasks.histories(told) if scheduler.prunes else {}
+            histories = self._patiently(lambda: tasks.histories(told)) if scheduler.prunes else {}
             scheduler.restore(records.settled, records.earlier, histories)
             for trial in records.drafts:
                 scheduler.adopt_draft(trial)
             for trial in records.unsettled:
                 scheduler.adopt(trial, records.wishes.get(trial.task_id))
-            tasks.delete_twins(records.orphans, [t.task_id for t in (*records.latest, *records.earlier)])
+            known = [trial.task_id for trial in (*records.latest, *records.earlier)]
+            self._patiently(lambda: tasks.delete_twins(records.orphans, known))
+            for trial in records.settled:
+                # Perhaps nobody has noted it yet; a third controller could not tell it from an aborted one.
+                if trial.state is TrialState.STOPPED:
+                    self._patiently(partial(tasks.mark, trial.task_id, state=trial.state.value))
         if context.baseline is not None:
             scheduler.adopt(context.baseline)
         for params in context.first:
             scheduler.enqueue(params)
+
+    def _patiently(self, call: Callable[[], _Answer]) -> _Answer:
+        return patiently(call, self.on_note, self._stop_event)
 
     def _heed(self, scheduler: Scheduler) -> None:
         """Shows that the study is driven, and does what people ask for; raises HeldError."""
@@ -352,19 +362,27 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         asked = self._context.hold.renew()
         for number in asked.retry:
             scheduler.retry(number)
-        if asked.stop and not self.stop_asked:
-            self.stop_asked = True
-            if asked.stop == "drain":
-                scheduler.stop(STOP_ASKED, abort=False)
-            else:
-                self._stop_event.set()
+        if asked.stop == "drain" and not self.stop_asked:
+            scheduler.stop(STOP_ASKED, abort=False)
+        elif asked.stop == "abort":
+            self._stop_event.set()
+        self.stop_asked |= bool(asked.stop)
 
     def _stopping(self, reason: str) -> None:
-        if self._context.hold is not None:
+        if self._context.hold is None:
+            return
+        try:
             self._context.hold.stopping()
+        except ApiError as error:
+            if is_trouble(error):
+                raise
+            self.on_note(f"the controller task cannot be written to: {error}")
 
     def _halt(self, scheduler: Scheduler) -> None:
-        """Stops the trials, tells whoever waits that this is under way, and sees it through."""
+        """Stops the trials, tells whoever waits that this is under way, and sees it through; raises HeldError."""
+        if self._context.hold is not None:
+            with suppress(ApiError):  # a server in trouble has no news of another controller
+                self._context.hold.renew(at_once=True)
         ending = "ending what runs" if self._context.abort_on_stop else "leaving what runs"
         self.on_note(f"stopping: taking back what waits, {ending} (Ctrl-C once more to leave at once)")
         scheduler.stop("the study was stopped", abort=self._context.abort_on_stop)
@@ -373,15 +391,13 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         while time.monotonic() < until:
             try:
                 goes_on = scheduler.step()
-                patience.succeeded()
-            except ApiError as error:
-                patience.failed(error)
-                goes_on = True
-            else:
                 self._halted.set()
                 self.on_step(scheduler)
+                patience.succeeded()
                 if not (goes_on and self._context.abort_on_stop):
                     return
+            except ApiError as error:
+                patience.failed(error)
             threading.Event().wait(patience.wait_s)
 
     @property

@@ -7,14 +7,18 @@ when the lease runs out; on its own machine at once.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 import socket
 import time
+import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -30,7 +34,7 @@ RENEW_S = 15.0
 _FIRST_RENEWAL_S = 3.0
 _SETTLE_S = 1.0
 _LOOK_S = 1.0
-_HOLDER = re.compile(r"(?P<host>\S+) pid (?P<pid>\d+) since (?P<since>\S+) #\w+")
+_HOLDER = re.compile(r"(?P<host>\S+) pid (?P<pid>\d+) since (?P<since>\S+) #(?P<machine>\w+)-\w+")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Hold:
 
     Attributes:
         me: what the property ``holder`` says while the hold is ours.
+        stopping_since: when the holder before began to end its trials, if it did; known once the hold is acquired.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Hold:
         self._wait = wait
         self._since = clock()
         self._driven_before_s = 0.0
+        self.stopping_since: float | None = None
         self._renewed_at = self._since
         self._renew_after_s = _FIRST_RENEWAL_S
         self.me = _describe(self._now)
@@ -128,6 +134,7 @@ class Hold:
             else:
                 self._wait_for_end_of(state, on_note)
             state = self._read()
+        self.stopping_since = stopping_since(state.properties)
         self._since = self._renewed_at = self._clock()
         self._driven_before_s = state.driven_s if state.holder != self.me else self._driven_before_s
         held = {"holder": self.me, "driven_s": f"{self._driven_before_s:.3f}", "left_by": "", "stop": ""}
@@ -137,15 +144,15 @@ class Hold:
         if holder != self.me:
             raise HeldError(f"study {self._study_id} was taken by {holder} at the same moment")
 
-    def renew(self) -> Requests:
-        """Shows a sign of life now and then, and reads what people ask for.
+    def renew(self, *, at_once: bool = False) -> Requests:
+        """Shows a sign of life now and then, or ``at_once``, and reads what people ask for.
 
         Raises:
             HeldError: another controller has taken over; the trials are its own now.
             StudyError: the controller task was deleted.
         """
         now = self._clock()
-        if now - self._renewed_at < self._renew_after_s:
+        if now - self._renewed_at < self._renew_after_s and not at_once:
             return Requests()
         state = self._read()
         if state.holder != self.me:
@@ -167,10 +174,16 @@ class Hold:
         """Notes that the study is about to end its trials, so that a successor can tell these from aborted ones."""
         self._set(stopping=f"{self._now:.3f}")
 
-    def release(self) -> None:
-        """Lets go; nothing happens if the hold was lost already."""
+    def is_mine(self) -> bool:
+        """Whether no other controller has taken the study; one that has is told that this one leaves."""
         if self._read().holder == self.me:
-            self._set(holder="", driven_s=f"{self.driven_s:.3f}")
+            return True
+        self._set(left_by=self.me)
+        return False
+
+    def release(self) -> None:
+        """Lets go of what :meth:`is_mine`."""
+        self._set(holder="", driven_s=f"{self.driven_s:.3f}")
 
     def clear(self) -> None:
         """Ends the study from outside, where no controller drives it: takes the hold from one that is gone."""
@@ -193,7 +206,7 @@ class Hold:
         found = _HOLDER.fullmatch(state.holder)
         return (
             found is not None
-            and found["host"] == socket.gethostname()
+            and (found["host"], found["machine"]) == (socket.gethostname(), _machine())
             and not _lives(int(found["pid"]), found["since"])
         )
 
@@ -260,7 +273,16 @@ class Hold:
 
 def _describe(now: float) -> str:
     since = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="seconds")
-    return f"{socket.gethostname()} pid {os.getpid()} since {since} #{secrets.token_hex(3)}"
+    return f"{socket.gethostname()} pid {os.getpid()} since {since} #{_machine()}-{secrets.token_hex(3)}"
+
+
+def _machine() -> str:
+    """Tells apart what may have one host name: machines, starts of one, and containers with processes of their own."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    seen = [boot.read_text() if boot.exists() else "", str(uuid.getnode())]
+    with suppress(OSError):
+        seen.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return hashlib.sha256("".join(seen).encode()).hexdigest()[:6]
 
 
 def _parse(since: str) -> float:
