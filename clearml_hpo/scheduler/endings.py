@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 
 from clearml_hpo.objective import Goal
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.tasks.trial_tasks import COMPLETED, LIVE, TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState
 
-LIVE = ("queued", "in_progress")
-_COMPLETED = ("completed", "publishing", "published", "closed")
 _LOST = "lost:"  # how the agents' supervisor begins the reason when an agent has died
 _AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated
 
@@ -26,7 +24,7 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     """
     if snapshot.status in LIVE:
         return None
-    if snapshot.status in _COMPLETED:
+    if snapshot.status in COMPLETED:
         return _with_values(trial, goal)
     if wish is not None:
         return wished(trial, goal, wish)
@@ -50,7 +48,7 @@ def is_back(trial: Trial, snapshot: TaskSnapshot) -> bool:
     if snapshot.status in LIVE:
         return True
     has_run_again = trial.state is TrialState.LOST or snapshot.started_at != trial.started_at
-    return snapshot.status in _COMPLETED and without_value(trial.state) and has_run_again
+    return snapshot.status in COMPLETED and without_value(trial.state) and has_run_again
 
 
 def without_value(state: TrialState) -> bool:

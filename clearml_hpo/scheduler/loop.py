@@ -17,7 +17,7 @@ from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience
-from clearml_hpo.scheduler.endings import LIVE, Streak, ending_of, is_back, wished, without_value
+from clearml_hpo.scheduler.endings import Streak, ending_of, is_back, wished, without_value
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.launching import Launcher
 from clearml_hpo.scheduler.ledger import Ledger
@@ -30,7 +30,7 @@ from clearml_hpo.scheduler.telling import Teller
 from clearml_hpo.scheduler.watch import Pulse
 from clearml_hpo.search_space import Params
 from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.tasks.trial_tasks import LIVE, TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
 _LOOK_BACK_S = 30.0
@@ -317,6 +317,7 @@ class Scheduler:
     def _begin_anew(self, trial: Trial) -> Trial:
         """A person has a running trial run once more from its start; what it has used is used."""
         self._note(f"trial {trial.number} was put in line again by somebody, and starts anew")
+        self._teller.unmark(trial)
         self._ledger.ended(trial, self._observer.running_s(trial))
         self._roster.forget(trial)
         self._teller.anew(trial)
@@ -454,6 +455,7 @@ class Scheduler:
                 self._executor.abort([trial.task_id], later)
             return
         self._note(f"trial {trial.number} was {trial.state.value} and is {snapshot.status} again")
+        self._teller.unmark(trial)
         if not self._launcher.unplan(trial.number):  # the sampler has seen it end
             self._study.add(trial.number, trial.params)
         self._roster.forget(trial)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clearml_hpo.objective import Goal
-from clearml_hpo.scheduler.endings import LIVE
 from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.scheduler.watch import Watch
 from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.tasks.trial_tasks import LIVE, TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState
 
 _STATES = {"queued": TrialState.QUEUED, "in_progress": TrialState.RUNNING}

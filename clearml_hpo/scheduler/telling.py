@@ -31,13 +31,22 @@ class Teller:
             properties["value"] = ", ".join(values)
         if watch.marked == properties:
             return
+        self._write(trial, properties, f"trial {trial.number} cannot be marked as {state.value}")
+        watch.marked = properties
+
+    def unmark(self, trial: Trial) -> None:
+        """Says on the task that its trial goes on: whoever takes over must not take an old end for what is wished."""
+        self._write(
+            trial, {"state": "", "value": ""}, f"the old end of trial {trial.number} cannot be taken off its task"
+        )
+
+    def _write(self, trial: Trial, properties: Mapping[str, str], failed: str) -> None:
         try:
             self._tasks.mark(trial.task_id, **properties)
         except ApiError as error:  # deleted or published meanwhile: no reason to end a study
             if error.code != _REFUSED:
                 raise
-            self._note(f"trial {trial.number} cannot be marked as {state.value}: {error}")
-        watch.marked = properties
+            self._note(f"{failed}: {error}")
 
     def ended(self, number: int, trial: Trial) -> None:
         """Tells the sampler that ``number`` has ended as ``trial``: only what was pruned is told as pruned."""

@@ -17,7 +17,15 @@ from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 from clearml_hpo.tasks.names import exactly, find_project
-from clearml_hpo.tasks.trial_tasks import SNAPSHOT_FIELDS, TaskSnapshot, epoch, metric_fields, snapshot_of
+from clearml_hpo.tasks.trial_tasks import (
+    COMPLETED,
+    LIVE,
+    SNAPSHOT_FIELDS,
+    TaskSnapshot,
+    epoch,
+    metric_fields,
+    snapshot_of,
+)
 from clearml_hpo.trial import Trial, TrialState
 
 STUDY_TAG = "clearml-hpo"
@@ -25,8 +33,8 @@ OWNER = "controller"
 """The user property of a controller task that has its own id, by which copies of it are known."""
 
 _PAGE = 500
-_LIVE = ("queued", "in_progress")
 _SHORTEST_PREFIX = 6
+_NOT_COMPLETED = (TrialState.FAILED, TrialState.LOST, TrialState.ABORTED, TrialState.PRUNED)
 _FULL_ID = 32
 _STUDY_FIELDS = (
     "id",
@@ -239,7 +247,7 @@ def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:
         found[kind].append(trial)
         if entry.snapshot.status == "in_progress" and entry.marked in (TrialState.COMPLETED, TrialState.PRUNED):
             wishes[trial.task_id] = entry.marked
-        if kind == "unsettled" and entry.snapshot.status not in _LIVE:
+        if kind == "unsettled" and entry.snapshot.status not in LIVE:
             unseen[trial.task_id] = entry.snapshot
     return TrialRecords(
         settled=tuple(found["settled"]),
@@ -256,10 +264,13 @@ def _settled(entry: _Entry, stopping: float | None) -> tuple[str, Trial]:
     """Which list of ``TrialRecords`` a latest attempt belongs to, and the trial as it is there."""
     trial = entry.trial
     status = entry.snapshot.status
-    if status in _LIVE:
+    if status in LIVE:
         # One with a mark is still ending, or a person has it run once more.
         queued = status == "queued"
         return "unsettled", replace(trial, state=TrialState.QUEUED if queued else TrialState.RUNNING)
+    if entry.marked in _NOT_COMPLETED and status in COMPLETED:
+        # It was completed after the mark was made: before it could be stopped, or when a person had it run once more.
+        return "unsettled", replace(trial, state=TrialState.RUNNING)
     if entry.marked is not None:
         return "settled", replace(trial, state=entry.marked)
     if entry.is_draft:

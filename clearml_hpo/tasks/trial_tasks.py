@@ -29,6 +29,10 @@ SNAPSHOT_FIELDS = (
     "last_worker",
     "last_update",
 )
+LIVE = ("queued", "in_progress")
+"""Statuses of a task that waits or runs."""
+COMPLETED = ("completed", "publishing", "published", "closed")
+"""Statuses of a task that came to its end."""
 
 
 @dataclass(frozen=True)

@@ -340,3 +340,51 @@ def test_five_thousand_trials_are_taken_in_within_seconds(sampler):
     scheduler.restore(ended)
     assert time.process_time() - before < 3
     assert len(scheduler.trials) == 5000 and scheduler.best.number == 1
+
+
+@pytest.mark.parametrize("state", ["failed", "aborted", "pruned", "lost"])
+def test_a_trial_that_was_completed_after_its_mark_counts(state):
+    world = Simulation(slow, workers=1)
+    begun(world, 3, trials=1)
+    world.mark("task-0", state=state)  # and nobody stopped it, or a person had it run once more
+    for _ in range(25):
+        world.advance()
+    assert world.tasks["task-0"].status == "completed"
+    scheduler = make(world, trials=1)
+    take_over(scheduler, world)
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] and scheduler.trial(0).value is not None
+    assert world.tasks["task-0"].properties["state"] == "completed"
+
+
+def test_a_pruned_trial_that_a_person_has_run_once_more_outlives_its_controller():
+    world = Simulation(slow, workers=1)
+    first = make(world, trials=1, pruner=optuna.pruners.ThresholdPruner(upper=-1.0, n_warmup_steps=3))
+    drive(first, world)
+    assert world.tasks["task-0"].properties["state"] == "pruned"
+    first = make(world, trials=2)
+    take_over(first, world)
+    first.step()
+    world.reset("task-0")
+    world.submit("task-0")
+    until(first, world, lambda: first.trial(0).state is TrialState.RUNNING)
+    scheduler = make(world, trials=2)
+    assert not take_over(scheduler, world).wishes
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 2
+
+
+def test_a_trial_that_is_put_in_line_again_before_it_could_be_stopped_is_not_stopped():
+    world = Simulation(slow, workers=1)
+    first = make(world, trials=1, pruner=optuna.pruners.ThresholdPruner(upper=-1.0, n_warmup_steps=3))
+    abort, world.abort = world.abort, lambda *_: None
+    until(first, world, lambda: any(task.properties for task in world.tasks.values()))
+    world.reset("task-0")
+    world.submit("task-0")
+    first.step()
+    world.advance()
+    world.abort = abort
+    scheduler = make(world, trials=1)
+    assert not take_over(scheduler, world).wishes
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED]
