@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.search_space import Params, SearchSpace
 from clearml_hpo.tasks.api import Api
@@ -18,6 +19,7 @@ from clearml_hpo.tasks.template import Template
 _POLL_CHUNK = 500
 _HISTORY_CHUNK = 100  # the most that the SDK's request class allows
 _HISTORY_SAMPLES = 10_000
+_NO_SUCH_TASK = 101
 SNAPSHOT_FIELDS = (
     "id",
     "status",
@@ -134,16 +136,35 @@ class TrialTasks:
         if looked_at is None:
             return found
         for start in range(0, len(task_ids), _HISTORY_CHUNK):
-            metrics = self._api.call(
-                "events.multi_task_scalar_metrics_iter_histogram",
-                tasks=list(task_ids[start : start + _HISTORY_CHUNK]),
-                key="iter",
-                samples=_HISTORY_SAMPLES,
-            )["metrics"]
+            metrics = self._curves(list(task_ids[start : start + _HISTORY_CHUNK]))
             curves: Mapping[str, Any] = metrics.get(looked_at.title, {}).get(looked_at.series, {})
             for task_id, curve in curves.items():
                 found[task_id] = [(int(x), float(y)) for x, y in zip(curve["x"], curve["y"], strict=True)]
         return found
+
+    def _curves(self, task_ids: list[str]) -> Mapping[str, Any]:
+        """All scalars of these tasks, by title and series; a task that was deleted has none."""
+        while task_ids:
+            try:
+                answer = self._api.call(
+                    "events.multi_task_scalar_metrics_iter_histogram",
+                    tasks=task_ids,
+                    key="iter",
+                    samples=_HISTORY_SAMPLES,
+                )
+                return dict(answer["metrics"])
+            except ApiError as error:
+                if error.subcode != _NO_SUCH_TASK:
+                    raise
+                # One that is gone has the whole call refused.
+                before, task_ids = task_ids, self._existing(task_ids)
+                if len(task_ids) == len(before):
+                    raise
+        return {}
+
+    def _existing(self, task_ids: list[str]) -> list[str]:
+        found = self._api.call("tasks.get_all", id=task_ids, only_fields=["id"], search_hidden=True)["tasks"]
+        return [task["id"] for task in found]
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""

@@ -211,3 +211,17 @@ def test_studies_are_listed_newest_first(study, api, queue):
 def test_an_unknown_project_is_told_with_the_nearest_one(study):
     with pytest.raises(InputError, match=f"no project .* did you mean '{study.project}'"):
         find_studies(study.api, project=study.project + "x")
+
+
+def test_a_deleted_trial_leaves_the_others_their_histories(study):
+    kept, deleted = study.trial(0, loss=0.5), study.trial(1, loss=0.25)
+    study.api.call("tasks.delete", task=deleted, force=True)
+    assert study.tasks.histories([deleted, kept]) == {kept: [(7, 0.5)]}
+    assert study.tasks.histories([deleted]) == {}
+
+
+def test_a_trial_that_was_completed_after_its_mark_is_unsettled(study):
+    study.trial(0, "completed", loss=0.5, state="pruned", value="0.7")
+    records = study.read()
+    assert [(trial.state, trial.value) for trial in records.unsettled] == [(TrialState.RUNNING, 0.5)]
+    assert not records.settled and len(records.unseen) == 1
