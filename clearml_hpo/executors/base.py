@@ -16,7 +16,11 @@ class Executor(Protocol):
     """
 
     def submit(self, task_id: str, queue: str) -> None:
-        """Has a created task run as soon as there is a free slot of ``queue``, one of those that ``workers`` lists."""
+        """Has a created task run as soon as there is a free slot of ``queue``, one of those that ``workers`` lists.
+
+        Raises:
+            ApiError: with subcode 701, if that queue was deleted; the task is still as it was.
+        """
 
     def withdraw(self, task_ids: Sequence[str]) -> None:
         """Takes back tasks that wait."""

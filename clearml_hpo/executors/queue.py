@@ -18,7 +18,11 @@ class QueueExecutor:
         self._queues = dict(queues)
 
     def submit(self, task_id: str, queue: str) -> None:
-        """Enqueues the task, in one call."""
+        """Enqueues the task, in one call.
+
+        Raises:
+            ApiError: with subcode 701, if the queue was deleted.
+        """
         try:
             self._api.call("tasks.enqueue", task=task_id, queue=self._queues[queue])
         except ApiError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.scheduler.ahead import Ahead
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
@@ -13,10 +14,13 @@ from clearml_hpo.scheduler.line import Launch, Line
 from clearml_hpo.scheduler.placement import Room
 from clearml_hpo.scheduler.points import Points
 from clearml_hpo.scheduler.policy import Policy
+from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.search_space import Params
 from clearml_hpo.study import OptunaStudy
 from clearml_hpo.trial import Trial
+
+_NO_SUCH_QUEUE = 701
 
 
 class Launcher:
@@ -31,6 +35,7 @@ class Launcher:
         study: OptunaStudy,
         tasks: Tasks,
         executor: Executor,
+        queues: Queues,
         roster: Roster,
         policy: Policy,
         hooks: Hooks,
@@ -44,6 +49,7 @@ class Launcher:
         self._study = study
         self._tasks = tasks
         self._executor = executor
+        self._queues = queues
         self._roster = roster
         self._policy = policy
         self._hooks = hooks
@@ -102,11 +108,13 @@ class Launcher:
         """No new points are needed."""
         self._ahead.close()
 
-    def fill(self, workers: Mapping[str, int], live: Collection[Trial]) -> None:
+    def fill(self, live: Collection[Trial]) -> None:
         """Puts attempts in queues until these are full, or there is nothing more to run, for now or for good."""
         for trial in list(self._unsubmitted.values()):
             self._submit(trial)
-        room = Room(self._policy.placement, workers, [trial for trial in live if trial.number not in self._line])
+        workers = self._queues.workers
+        placed = [trial for trial in live if trial.number not in self._line]
+        room = Room(self._policy.placement, workers, placed, self._queues.gone)
         for launch in self._line:
             self._place(launch, room)
         while not self.exhausted and room.is_left and not self._line.is_full(workers):
@@ -150,8 +158,21 @@ class Launcher:
 
     def _submit(self, trial: Trial) -> None:
         """Has a trial run whose task exists."""
-        self._executor.submit(trial.task_id, trial.queue)
+        try:
+            self._executor.submit(trial.task_id, trial.queue)
+        except ApiError as error:
+            if error.subcode != _NO_SUCH_QUEUE:
+                raise
+            self._queues.lose(trial.queue)
+            self.back_in_line(trial)
+            return
         del self._unsubmitted[trial.number]
         queued = replace(trial, queued_at=self._clock())
         self._roster.keep(queued)
         self._hooks.on_trial(queued)
+
+    def back_in_line(self, trial: Trial) -> None:
+        """Has a trial whose task waits nowhere go to a queue as soon as there is room."""
+        self._unsubmitted.pop(trial.number, None)
+        self._roster.keep(replace(trial, queue=""))
+        self.plan(Launch(trial.number, trial.attempt, trial.params, task_id=trial.task_id))

@@ -69,4 +69,5 @@ class Line:
 
     def place_for(self, launch: Launch, room: Room) -> str | None:
         """A queue that it may go to and that has room; None if there is none."""
-        return room.take((launch.queue,) if launch.queue else self._placement.queues_for(launch.params))
+        is_bound = launch.queue and launch.queue not in room.gone
+        return room.take((launch.queue,) if is_bound else self._placement.queues_for(launch.params))

@@ -79,7 +79,16 @@ class Scheduler:
         self._teller = Teller(study, tasks, self._roster, self._note)
         self._observer = Observer(study, tasks, self._roster, goal, policy, clock, self._begin_anew)
         self._launcher = Launcher(
-            study, tasks, executor, self._roster, policy, self._hooks, self._teller.known, clock=clock, timer=timer
+            study,
+            tasks,
+            executor,
+            self._queues,
+            self._roster,
+            policy,
+            self._hooks,
+            self._teller.known,
+            clock=clock,
+            timer=timer,
         )
         self._ledger = Ledger(goal, self._driven_since)
         self._streak = Streak()
@@ -227,8 +236,9 @@ class Scheduler:
             self._spend()
         self._act()
         if not self._is_stopped:
-            self._launcher.fill(self.workers, self.live)
+            self._launcher.fill(self.live)
             self.ended = self._launcher.exhausted
+            self._end_without_queues()
         if self.is_done:
             self._look_back(0.0)
         return not self.is_done
@@ -284,11 +294,17 @@ class Scheduler:
             return
         self._executor.withdraw([trial.task_id for trial in trials])
         for trial in trials:
-            self._roster.keep(replace(trial, queue=""))
-            self._launcher.plan(Launch(trial.number, trial.attempt, trial.params, task_id=trial.task_id))
+            self._launcher.back_in_line(trial)
         numbers = ", ".join(str(trial.number) for trial in trials)
         queues = ", ".join(sorted({repr(trial.queue) for trial in trials}))
         self._note(f"nobody serves {queues}: what waits there moves to another queue (trials {numbers})")
+
+    def _end_without_queues(self) -> None:
+        """Fails the study if some of its trials have nowhere to go; what runs comes to its end."""
+        deleted = ", ".join(map(repr, self._queues.deleted_choice))
+        if deleted:
+            self.failure = f"every queue that some trials may go to was deleted: {deleted}; make it again, and go on"
+            self.stop("there is no queue any more", abort=False)
 
     # --- observing ---------------------------------------------------------------------------------------------------
 

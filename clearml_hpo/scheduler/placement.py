@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clearml_hpo.search_space import Params, Value
@@ -59,10 +59,18 @@ class Placement:
 
 
 class Room:
-    """How many more trials each queue takes, beside those that live."""
+    """How many more trials each queue takes, beside those that live.
 
-    def __init__(self, placement: Placement, workers: Mapping[str, int], live: Iterable[Trial]) -> None:
+    Attributes:
+        gone: queues that were deleted.
+    """
+
+    def __init__(
+        self, placement: Placement, workers: Mapping[str, int], live: Iterable[Trial], gone: Collection[str] = ()
+    ) -> None:
+        """A queue that joins ``gone`` later counts too."""
         self._placement = placement
+        self.gone = gone
         self._workers = workers
         taken = Counter(trial.queue for trial in live)
         self._free = {queue: self._size(queue) - taken[queue] for queue in placement.all_queues}
@@ -84,8 +92,9 @@ class Room:
     def _place_in(self, queues: Sequence[str]) -> str | None:
         if self._in_all <= 0:
             return None
-        served = [queue for queue in queues if self._workers.get(queue)]
-        return next((queue for queue in served or queues if self._free.get(queue, 0) > 0), None)
+        there = [queue for queue in queues if queue not in self.gone]
+        served = [queue for queue in there if self._workers.get(queue)]
+        return next((queue for queue in served or there if self._free.get(queue, 0) > 0), None)
 
     def _size(self, queue: str) -> int:
         workers = self._workers.get(queue, 0)
@@ -95,7 +104,7 @@ class Room:
     def _size_in_all(self) -> int:
         at_once = self._placement.concurrency
         if at_once is None:
-            return sum(self._size(queue) for queue in self._placement.all_queues)
+            return sum(self._size(queue) for queue in self._placement.all_queues if queue not in self.gone)
         return at_once + self._waiting(sum(self._workers.values()), at_once)
 
     def _waiting(self, workers: int, at_once: int) -> int:

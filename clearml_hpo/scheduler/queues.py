@@ -19,10 +19,12 @@ class Queues:
 
     Attributes:
         workers: how many trials each queue can run at once, as last seen.
+        gone: those that were deleted.
     """
 
     def __init__(self, executor: Executor, placement: Placement, on_note: Callable[[str], None]) -> None:
         self.workers: Mapping[str, int] = {}
+        self.gone: set[str] = set()
         self._executor = executor
         self._placement = placement
         self._on_note = on_note
@@ -34,7 +36,8 @@ class Queues:
         some = any(self.workers.values())
         if now - self._looked_at < (_LOOK_S if some else _LOOK_FOR_FIRST_WORKER_S):
             return
-        before, self.workers = self.workers, self._executor.workers()
+        before, found = self.workers, self._executor.workers()
+        self.workers = {queue: 0 if queue in self.gone else count for queue, count in found.items()}
         is_first, self._looked_at = self._looked_at == -math.inf, now
         for queue in self._placement.all_queues:
             if not self.workers.get(queue) and (before.get(queue) or is_first):
@@ -42,6 +45,19 @@ class Queues:
                 self._on_note(
                     gone.format(queue) + f": its trials wait (start one with `clearml-hpo agents up --queue {queue}`)"
                 )
+
+    def lose(self, queue: str) -> None:
+        """A queue was deleted: nothing goes there any more."""
+        if queue in self.gone:
+            return
+        self.gone.add(queue)
+        self.workers = {**self.workers, queue: 0}
+        self._on_note(f"the queue {queue!r} was deleted: nothing goes there any more")
+
+    @property
+    def deleted_choice(self) -> tuple[str, ...]:
+        """Queues that some trials have to choose from, if all of them were deleted; else empty."""
+        return next((queues for queues in self._placement.choices if self.gone.issuperset(queues)), ())
 
     def missing(self, queued: Collection[Trial], after_s: float | None, now: float) -> list[Trial]:
         """Trials that are queued but in no queue for so long: whoever took them has died before starting them."""
@@ -60,7 +76,7 @@ class Queues:
 
     def _waits_in_vain(self, trial: Trial) -> bool:
         placement = self._placement
-        if trial.queue not in placement.all_queues:
+        if trial.queue not in placement.all_queues or trial.queue in self.gone:
             return True
         if self.workers.get(trial.queue) or (trial.attempt > 1 and trial.queue in placement.retry_queues):
             return False  # whoever gave retries a queue of their own wants them there

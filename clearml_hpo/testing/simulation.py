@@ -73,6 +73,7 @@ class Simulation:
         tasks: all tasks by id, for a test to look at and to meddle with.
         queue: ids of tasks that wait, first in first out, in whichever queue.
         slots: workers by queue.
+        deleted_queues: names of queues that are no longer there; their workers still are.
         silent: ids of running tasks of which nothing is heard: their machine is gone.
         looked_at: the scalar whose history is asked for.
     """
@@ -85,6 +86,7 @@ class Simulation:
         self.queue: list[str] = []
         self.slots = dict(workers) if isinstance(workers, Mapping) else {"default": workers}
         self.silent: set[str] = set()
+        self.deleted_queues: set[str] = set()
         self.looked_at = METRIC
         self._curve = curve
         self._made = 0
@@ -130,6 +132,8 @@ class Simulation:
     def submit(self, task_id: str, queue: str = "default") -> None:
         """Puts a task in line; one that is gone, or is there already, needs nothing."""
         self.calls["submit"] += 1
+        if queue in self.deleted_queues:
+            raise ApiError("submit", 400, 701, f"Invalid queue id: {queue}")
         task = self.tasks.get(task_id)
         if task is None or task.status not in ("created", "stopped", "failed"):
             return

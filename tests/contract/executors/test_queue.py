@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from clearml_hpo import fleet
+from clearml_hpo.errors import ApiError
 from clearml_hpo.executors import QueueExecutor
 from clearml_hpo.tasks.names import find_queues
 from clearml_hpo.testing import PlayedAgent
@@ -23,6 +24,14 @@ class TestPlayedAgents(ExecutorContract):
                     PlayedAgent(stage.training, queue=stage.queue, worker_id=f"played:{stage.queue}-{i}")
                 )
             yield QueueExecutor(stage.api, find_queues(stage.api, [stage.queue]))
+
+    def test_a_queue_that_was_deleted_is_told_apart(self, stage, submit, executor):
+        stage.api.call("queues.delete", queue=find_queues(stage.api, [stage.queue])[stage.queue])
+        task = stage.held("a")
+        with pytest.raises(ApiError) as refused:
+            submit(task)
+        assert refused.value.subcode == 701 and stage.status(task) == "created"
+        assert executor.workers().keys() == {stage.queue} and not executor.waiting()
 
 
 @pytest.mark.agent

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from clearml_hpo.scheduler import Placement, Rule
+from clearml_hpo.scheduler import Failures, Placement, Retry, Rule
 from clearml_hpo.scheduler.placement import Room
 from clearml_hpo.search_space import Categorical, Float, SearchSpace
 from clearml_hpo.testing import Simulation
@@ -273,3 +273,48 @@ def test_workers_that_come_later_are_found_soon():
     scheduler.step()
     world.slots["default"] = 4
     until(scheduler, world, lambda: len(world.running) == 4, steps=14)
+
+
+# --- queues that are deleted ----------------------------------------------------------------------------------------
+
+
+def test_the_study_goes_on_without_a_queue_that_was_deleted():
+    world = Simulation(steady, workers={"fast": 2, "slow": 1})
+    scheduler = make(world, trials=20, space=SPACE, placement=Placement(("fast", "slow")))
+    until(scheduler, world, lambda: TrialState.COMPLETED in states(scheduler))
+    world.deleted_queues.add("fast")
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 20 and len(world.tasks) == 20
+    assert queues_of(scheduler)["slow"] > 10 and not scheduler.failure
+    assert scheduler.workers == {"fast": 0, "slow": 1}
+    assert [note for note in scheduler.notes if "deleted" in note] == [
+        "the queue 'fast' was deleted: nothing goes there any more"
+    ]
+
+
+def test_a_retry_whose_own_queue_was_deleted_goes_where_others_go():
+    world = Simulation(steady, workers={"a": 1, "again": 1})
+    world.deleted_queues.add("again")
+    failures = Failures({TrialState.FAILED: Retry(1, "again")})
+    scheduler = make(
+        world, trials=2, space=SPACE, failures=failures, placement=Placement(("a",), retry_queues=("again",))
+    )
+    until(scheduler, world, lambda: TrialState.RUNNING in states(scheduler))
+    world.end("task-0", "failed")
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 2
+    assert scheduler.trial(0).attempt == 2 and queues_of(scheduler) == {"a": 2}
+
+
+@pytest.mark.parametrize("deleted", [("gpu", "cpu"), ("cpu",)])
+def test_a_study_some_of_whose_trials_have_nowhere_to_go_fails(deleted):
+    world = Simulation(steady, workers={"gpu": 2, "cpu": 2})
+    scheduler = make(world, trials=60, space=SPACE, placement=Placement(("gpu",), RULES))
+    until(scheduler, world, lambda: Counter(states(scheduler))[TrialState.RUNNING] > 2)
+    running = [task.task_id for task in world.running]
+    world.deleted_queues.update(deleted)
+    drive(scheduler, world)
+    assert scheduler.failure.startswith("every queue that some trials may go to was deleted: '")
+    assert {world.tasks[task_id].status for task_id in running} == {"completed"}
+    assert set(states(scheduler)) == {TrialState.COMPLETED, TrialState.STOPPED}
+    assert not world.queue and not world.running
