@@ -54,7 +54,7 @@ class Mirror:
         directions = [objective.direction for objective in goal.objectives]
         self.name = name
         study = _find_or_create(storage, name, directions)
-        if study.user_attrs.get(_STUDY_ID, study_id) != study_id or study.directions != _directions(directions):
+        if not _is_ours(study, study_id) or study.directions != _directions(directions):
             self.name = f"{name}-{study_id[:8]}"
             study = _find_or_create(storage, self.name, directions)
         study.set_user_attr(_STUDY_ID, study_id)
@@ -66,23 +66,35 @@ class Mirror:
         self._distributions = {axis: as_optuna(distribution) for axis, distribution in space.axes.items()}
         self._known = {(t.user_attrs.get(_TASK), t.state) for t in study.get_trials(deepcopy=False)}
 
-    def follow(self, trials: Iterable[Trial]) -> None:
-        """Adds what has ended since the last time, and points of the space.
+    def follow(self, trials: Iterable[Trial], most: int = 100) -> bool:
+        """Adds what has ended since the last time, and points of the space; whether nothing is left to be added.
+
+        Args:
+            trials: all of them, each time.
+            most: how many are added at once: each may take some hundredths of a second.
 
         Raises:
-            StorageTrouble: the storage does not answer; the next call makes up for it.
+            StorageTrouble: the storage does not answer, or does not take a trial; the next call makes up for it.
         """
+        added = 0
         for trial in trials:
-            if trial.state.is_live or not self._space.contains(trial.params):
-                continue
             state = _STATES.get(trial.state, OptunaState.FAIL)
-            if (trial.task_id, state) in self._known:
+            if trial.state.is_live or (trial.task_id, state) in self._known:
                 continue
-            try:
-                self._study.add_trial(self._record(trial, state))
-            except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-                raise StorageTrouble(str(error).partition("\n")[0]) from error
+            if self._space.contains(trial.params):
+                if added == most:
+                    return False
+                self._add(trial, state)
+                added += 1
             self._known.add((trial.task_id, state))
+        return True
+
+    def _add(self, trial: Trial, state: OptunaState) -> None:
+        try:
+            self._study.add_trial(self._record(trial, state))
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ValueError) as error:
+            # A ValueError: the space has changed since, to choices that Optuna does not let stand side by side.
+            raise StorageTrouble(str(error).partition("\n")[0]) from error
 
     def _record(self, trial: Trial, state: OptunaState) -> FrozenTrial:
         drawn = self._space.along_axes(trial.params)
@@ -97,7 +109,7 @@ class Mirror:
 
 
 class StorageTrouble(Exception):
-    """A storage does not answer."""
+    """A storage does not answer, or does not take a trial."""
 
 
 def known_of(url: str, name: str, space: SearchSpace, goal: Goal) -> Iterator[Known]:
@@ -157,6 +169,12 @@ def _hidden(url: str) -> str:
 
 def _find_or_create(storage: optuna.storages.RDBStorage, name: str, directions: Sequence[Direction]) -> optuna.Study:
     return optuna.create_study(study_name=name, storage=storage, directions=list(directions), load_if_exists=True)
+
+
+def _is_ours(study: optuna.Study, study_id: str) -> bool:
+    """Whether it follows the study of this id, or nothing yet."""
+    attrs = study.user_attrs
+    return attrs.get(_STUDY_ID) == study_id or not (attrs or study.get_trials(deepcopy=False))
 
 
 def _directions(names: Sequence[Direction]) -> list[optuna.study.StudyDirection]:

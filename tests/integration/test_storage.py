@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -109,6 +110,40 @@ def test_another_study_of_the_name_is_left_alone(url):
     second.follow([trial(1)])
     assert second.name == "taken-id-2-and"
     assert [known.values for known in known_of(url, "taken", SPACE, GOAL)] == [(0.0, 2.0)]
+
+
+@pytest.mark.parametrize("trials", [0, 3])
+def test_a_study_of_the_name_that_somebody_else_made_is_left_alone(tmp_path, trials):
+    url = f"sqlite:///{tmp_path}/study.db"
+    theirs = optuna.create_study(study_name="theirs", storage=url, directions=["minimize", "maximize"])
+    theirs.optimize(lambda trial: (trial.suggest_float("General/x", 0, 1), 1.0), n_trials=trials)
+    if not trials:
+        theirs.set_user_attr("made by", "ada")
+    before = theirs.user_attrs
+    mirror = Mirror(url, "theirs", "id-1-and-more", GOAL, SPACE)
+    mirror.follow([trial(0)])
+    assert mirror.name == "theirs-id-1-and"
+    again = optuna.load_study(study_name="theirs", storage=url)
+    assert len(again.trials) == trials and again.user_attrs == before
+
+
+def test_many_trials_are_followed_some_at_a_time(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    mirror = Mirror(url, "many", "id", GOAL, SPACE)
+    outside = Trial(9, {"General/x": 7.0}, "outside", state=TrialState.FAILED)
+    ended = [*(trial(number) for number in range(5)), outside]
+    assert [mirror.follow(ended, most=2) for _ in range(4)] == [False, False, True, True]
+    assert [t.number for t in optuna.load_study(study_name="many", storage=url).trials] == list(range(5))
+
+
+def test_choices_that_the_storage_does_not_take_are_trouble(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    goal = Goal((Objective("a", "loss"),))
+    point = Trial(0, {"General/kind": "a"}, "t0", state=TrialState.COMPLETED, values=(1.0,))
+    Mirror(url, "s", "id", goal, SearchSpace({"General/kind": Categorical(("a", "b"))})).follow([point])
+    mirror = Mirror(url, "s", "id", goal, SearchSpace({"General/kind": Categorical(("a", "c"))}))
+    with pytest.raises(StorageTrouble, match="CategoricalDistribution"):
+        mirror.follow([replace(point, number=1, task_id="t1")])
 
 
 def test_other_directions_are_refused(url):
