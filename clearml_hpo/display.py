@@ -123,7 +123,9 @@ class LineView:
             self._line(", ".join(parts))
 
     def progress(self, progress: Progress) -> None:
-        """Nothing: the trials' own lines say it."""
+        """Remembers the best of a study that goes on; the trials' own lines say the rest."""
+        if not self._front:
+            self._front = pareto_front(progress.trials, self._goal)
 
     def _is_best(self, trial: Trial) -> bool:
         """Whether it is the best so far, or of the Pareto front."""

@@ -149,6 +149,7 @@ def _params(given: Mapping[str, object], space: SearchSpace) -> Params:
 
 
 def _open(url: str) -> optuna.storages.RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -22,6 +22,7 @@ from clearml_hpo.display import view_for
 from clearml_hpo.objective import Goal
 from clearml_hpo.server import process as server_process
 from clearml_hpo.spec import StudyFile, dump_params
+from clearml_hpo.trial import pareto_front
 
 if TYPE_CHECKING:
     from clearml_hpo.controller.executors import MakeExecutor
@@ -232,5 +233,8 @@ def _say_how_it_ended(console: Console, goal: Goal, outcome: Outcome) -> None:
         values = zip(goal.objectives, outcome.best.values, strict=True)
         said = ", ".join(f"{objective.metric} = {value:.6g}" for objective, value in values)
         say(f"best: trial {outcome.best.number}, {said}")
+        if not goal.is_single:
+            front = pareto_front(outcome.trials, goal)
+            say(f"Pareto front: trials {', '.join(str(trial.number) for trial in front)}")
         say("".join(f"  {line}\n" for line in dump_params(outcome.best.params).splitlines()))
     say(outcome.url)

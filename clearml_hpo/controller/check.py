@@ -40,7 +40,7 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     findings = Findings()
     template = None
     if api is not None:
-        if check_queue:
+        if check_queue and file.spec.execution.executor == "queue":
             find_queues(api, placement_of(file.spec).all_queues)
         template = find_template(api, file.spec.template, find_project(api, file.spec.project))
     if template is not None and template.is_registered:

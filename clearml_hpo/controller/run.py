@@ -135,7 +135,9 @@ class StudyRun:
         return self._outcome(_Ended("completed", self._opened.finished, tuple(trials), tuple(earlier)))
 
     def _drive(self, hold: Hold) -> _Ended:
-        template, baseline = self._opened.template, None
+        template, baseline, records = self._opened.template, None, self._opened.records
+        if records is not None:
+            self._show_progress(records.latest, {}, records.earlier)
         if not template.is_registered:
             registered = self._register(template)
             if isinstance(registered, _Ended):

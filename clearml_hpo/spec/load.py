@@ -15,7 +15,7 @@ from clearml_hpo import pruners, samplers
 from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.objective import Goal, MetricConstraint, Objective
-from clearml_hpo.search_space import SearchSpace, Value, full_name
+from clearml_hpo.search_space import Constant, SearchSpace, Value, full_name
 from clearml_hpo.spec.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
 from clearml_hpo.spec.models import StudySpec
 from clearml_hpo.spec.overrides import apply_override
@@ -97,7 +97,12 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
             f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
             f"at least {_FEWEST_LOOKS * poll_s:g} s"
         )
-    first = tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(spec.enqueue))
+    faults += _faults_of_placement(spec, space, marks)
+    first = (
+        ()
+        if faults
+        else tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(spec.enqueue))
+    )
     if faults:
         raise InputError("\n".join(faults))
     return StudyFile(
@@ -110,6 +115,30 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
         data=data,
         marks=marks,
     )
+
+
+def _faults_of_placement(spec: StudySpec, space: SearchSpace, marks: Marks) -> Iterable[str]:
+    """Rules that no trial can fit, and numbers for queues that no trial goes to."""
+    execution, parameters = spec.execution, space.all_parameters
+    for index, rule in enumerate(execution.placement):
+        for name, values in rule.when.items():
+            key: KeyPath = ("execution", "placement", index, "when", name)
+            where = f"{mark_of(marks, key)}: {dotted(key)}"
+            parameter = parameters.get(name)
+            if parameter is None:
+                yield f"{where}: no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
+                continue
+            for value in values:
+                fits = value == parameter.value if isinstance(parameter, Constant) else parameter.contains(value)
+                if not fits:
+                    yield f"{where}: found {value!r}; {name} is {parameter}"
+    if isinstance(execution.concurrency, dict):
+        queues = {*execution.queue, *(queue for rule in execution.placement for queue in rule.queue)}
+        for queue in execution.concurrency:
+            if queue not in queues:
+                key = ("execution", "concurrency", queue)
+                hint = nearest(queue, queues) or f"; there are: {', '.join(sorted(queues))}"
+                yield f"{mark_of(marks, key)}: {dotted(key)}: no trial goes to this queue{hint}"
 
 
 def _goal(spec: StudySpec, marks: Marks, faults: list[str]) -> Goal:

@@ -27,6 +27,7 @@ from clearml_hpo.tasks.names import exactly, find_project
 
 UNKNOWN_TASK = 101
 _HYDRA = "Hydra"
+_CLONES = 20  # of a template are looked at: what one reports may hang on its parameters
 _FIELDS = ["id", "name", "project", "hyperparams", "configuration", "last_metrics"]
 
 
@@ -236,7 +237,7 @@ def metrics_of(api: Api, task_id: str) -> frozenset[str]:
 
 
 def reported_metrics(api: Api, template: Template) -> frozenset[str]:
-    """The scalars that the template or, if it never ran itself, a completed clone of it has reported."""
+    """The scalars that the template or, if it never ran itself, the newest completed clones of it have reported."""
     if template.metrics:
         return template.metrics
     clones = api.call(
@@ -244,11 +245,11 @@ def reported_metrics(api: Api, template: Template) -> frozenset[str]:
         status=["completed"],
         order_by=["-last_update"],
         page=0,
-        page_size=1,
+        page_size=_CLONES,
         only_fields=["last_metrics"],
         **{"hyperparams.properties.template_task.value": [template.task_id]},
     )["tasks"]
-    return _metrics(clones[0].get("last_metrics")) if clones else frozenset()
+    return frozenset().union(*(_metrics(clone.get("last_metrics")) for clone in clones))
 
 
 def _template(task: Mapping[str, Any]) -> Template:

@@ -294,3 +294,18 @@ def test_a_trial_is_looked_at_before_it_may_be_lost(write):
     assert "failures.lost_after: 5 s is too short: with a poll_interval of 2 s at least 6 s" in fault(
         write(STUDY + "failures: {lost_after: 5s}\n")
     )
+
+
+@pytest.mark.parametrize(
+    ("execution", "said"),
+    [
+        (
+            "placement: [{when: {dpeth: 4}, queue: slow}]",
+            "General/dpeth: no such parameter; did you mean 'General/depth'?",
+        ),
+        ("placement: [{when: {kind: [a, x]}, queue: slow}]", "General/kind: found 'x'; General/kind is categorical"),
+        ("concurrency: {defualt: 3}", "concurrency.defualt: no trial goes to this queue; did you mean 'default'?"),
+    ],
+)
+def test_a_rule_that_no_trial_fits_is_a_fault(write, execution, said):
+    assert said in fault(write(STUDY.replace("  queue: default\n", f"  queue: default\n  {execution}\n")))
