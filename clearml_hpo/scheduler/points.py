@@ -26,6 +26,7 @@ class Points:
         self._rerun_duplicates = rerun_duplicates
         self._first: deque[Params] = deque()
         self._tried: dict[object, int] = {}
+        self._tried_of_space = 0
 
     def enqueue(self, params: Params) -> None:
         """Has ``params`` tried before anything that the sampler proposes."""
@@ -33,7 +34,10 @@ class Points:
 
     def tried(self, number: int, params: Params) -> None:
         """Trial ``number`` has these parameters."""
-        self._tried.setdefault(_key(params), number)
+        if _key(params) in self._tried:
+            return
+        self._tried[_key(params)] = number
+        self._tried_of_space += self._study.space.contains(params)
 
     def next(self, number: int) -> Mapping[str, Value] | None:
         """A point for trial ``number`` that was not tried yet; None if there is none left."""
@@ -51,7 +55,7 @@ class Points:
 
     def proposed(self, number: int) -> Mapping[str, Value] | None:
         """What the sampler proposes for trial ``number``; None if every point was tried."""
-        if not self._rerun_duplicates and len(self._tried) >= self._study.points:
+        if not self._rerun_duplicates and self._tried_of_space >= self._study.points:
             return None
         for _ in range(_DUPLICATES_IN_A_ROW):
             self.asks += 1

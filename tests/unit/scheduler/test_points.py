@@ -283,6 +283,15 @@ def test_points_left_over_by_a_study_that_stops_are_told_as_failed():
     assert max(trial.number for trial in scheduler.trials) == len(scheduler.trials) - 1
 
 
+def test_a_point_outside_the_space_is_none_of_its_points():
+    world = Simulation(lambda params: [float(params["n"])], workers=1)
+    scheduler = make(world, trials=20, space=FEW)
+    scheduler.enqueue({"n": 99})
+    scheduler.enqueue({"n": 99})
+    drive(scheduler, world)
+    assert sorted(trial.params["n"] for trial in scheduler.trials) == [1, 2, 3, 4, 5, 6, 99]
+
+
 def test_an_error_of_the_sampler_ends_the_run():
     class Broken(Thinking):
         def sample_independent(self, *arguments):
