@@ -29,15 +29,25 @@ class Ledger:
         self._goal = goal
         self._compute_s = self._gpu_s = 0.0
         self._iterations = 0
+        self._latest: dict[str, tuple[Trial, float]] = {}
         self._best: float | None = None
         self._best_at = started_at
         self._since_best: set[int] = set()
 
     def ended(self, trial: Trial, running_s: float) -> None:
         """An attempt has ended, after so many seconds of running."""
-        self._compute_s += running_s
-        self._gpu_s += running_s * gpus_of(trial.worker)
-        self._iterations += trial.iteration
+        self._add(trial, running_s, 1)
+        self._latest[trial.task_id] = trial, running_s
+
+    def goes_on_running(self, trial: Trial) -> None:
+        """The run of an attempt that was taken for ended goes on: its end is still to come."""
+        if trial.task_id in self._latest:
+            self._add(*self._latest.pop(trial.task_id), -1)
+
+    def _add(self, trial: Trial, running_s: float, times: int) -> None:
+        self._compute_s += times * running_s
+        self._gpu_s += times * running_s * gpus_of(trial.worker)
+        self._iterations += times * trial.iteration
 
     def decided(self, trial: Trial, at: float) -> None:
         """A trial has ended for good, as far as is known; one that a person has run once more does so again."""

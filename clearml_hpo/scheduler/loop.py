@@ -38,6 +38,7 @@ _MOST_LOOKED_BACK = 500
 _SOON_S = 0.25
 _LOG_LINES = 15
 _NO_SUCH_TASK = 101
+_REFUSED = 400
 
 
 class Scheduler:
@@ -256,10 +257,12 @@ class Scheduler:
     def retry(self, number: int) -> None:
         """Has a trial that ended without a value run once more, as a person wishes; others are left as they are."""
         trial = self._roster.get(number)
-        if trial is None or not without_value(trial.state) or self._launcher.plans(number) or self._is_stopped:
+        if trial is None or not without_value(trial.state) or self._is_stopped:
             self._note(f"trial {number} cannot be run again: it is {trial.state.value if trial else 'not known'}")
-            return
-        self._run_again(trial)
+        elif self._launcher.plans(number):
+            self._note(f"trial {number} is about to run again")
+        else:
+            self._run_again(trial)
 
     def stop(self, reason: str, *, abort: bool = True) -> None:
         """Has the next step launch no more, take back what waits and, if ``abort``, end what runs."""
@@ -332,8 +335,8 @@ class Scheduler:
 
     def _begin_anew(self, trial: Trial) -> Trial:
         """A person has a running trial run once more from its start; what it has used is used."""
-        self._note(f"trial {trial.number} was put in line again by somebody, and starts anew")
         self._teller.unmark(trial)
+        self._note(f"trial {trial.number} was put in line again by somebody, and starts anew")
         self._ledger.ended(trial, self._observer.running_s(trial))
         self._roster.forget(trial)
         self._teller.anew(trial)
@@ -367,7 +370,7 @@ class Scheduler:
     def _act(self) -> None:
         """Makes the calls that :meth:`stop` and the limits wish for, until each has succeeded."""
         if self._takes_back:
-            self._hooks.on_stopping(self.ended)
+            self._say_that_it_stops()
             queued = [trial.task_id for trial in self.live if trial.state is TrialState.QUEUED]
             if queued:
                 self._executor.withdraw(queued)
@@ -385,6 +388,14 @@ class Scheduler:
             self._executor.abort([trial.task_id for trial in trials], reason)
             for trial in trials:
                 self._roster.watch(trial).is_asked_to_stop = True
+
+    def _say_that_it_stops(self) -> None:
+        try:
+            self._hooks.on_stopping(self.ended)
+        except ApiError as error:  # the study's task was deleted: what runs must be ended all the same
+            if error.code != _REFUSED:
+                raise
+            self._note(f"it is not on record that the study stops: {error}")
 
     # --- ends --------------------------------------------------------------------------------------------------------
 
@@ -453,7 +464,7 @@ class Scheduler:
         if self._is_stopped or now - self._looked_back < after_s:
             return
         ended = [t for t in self._roster.latest if without_value(t.state) or t.state is TrialState.PRUNED]
-        watched = (ended + self._roster.earlier)[-_MOST_LOOKED_BACK:]
+        watched = (self._roster.earlier + ended)[-_MOST_LOOKED_BACK:]
         if watched:
             snapshots = self._tasks.poll([trial.task_id for trial in watched])
             for trial in watched:
@@ -470,8 +481,11 @@ class Scheduler:
                 later = f"attempt {latest.attempt} of trial {trial.number} has taken its place"
                 self._executor.abort([trial.task_id], later)
             return
-        self._note(f"trial {trial.number} was {trial.state.value} and is {snapshot.status} again")
         self._teller.unmark(trial)
+        self._note(f"trial {trial.number} was {trial.state.value} and is {snapshot.status} again")
+        # What waits has the times of its last run.
+        if snapshot.status != "queued" and snapshot.started_at == trial.started_at:
+            self._ledger.goes_on_running(trial)
         if not self._launcher.unplan(trial.number):  # the sampler has seen it end
             self._study.add(trial.number, trial.params)
         self._roster.forget(trial)

@@ -44,6 +44,7 @@ def make(
     driven_since=None,
     clock=None,
     on_trial=lambda trial: None,
+    on_stopping=lambda reason: None,
     **options,
 ):
     goal = goal or Goal((objective,))
@@ -73,7 +74,7 @@ def make(
             failures or Failures(),
             rerun_duplicates,
         ),
-        hooks=Hooks(on_trial=hear, on_note=notes.append),
+        hooks=Hooks(on_trial=hear, on_note=notes.append, on_stopping=on_stopping),
         clock=clock or world.clock,
         timer=timer,
         driven_since=driven_since,

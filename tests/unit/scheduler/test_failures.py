@@ -498,7 +498,7 @@ def test_a_person_may_have_a_failed_trial_run_again():
     notes = "\n".join(scheduler.notes)
     assert "trial 0 is run again, as attempt 2" in notes
     assert "trial 77 cannot be run again: it is not known" in notes
-    assert notes.count("trial 0 cannot be run again") == notes.count("trial 1 cannot be run again") == 1
+    assert notes.count("trial 0 is about to run again") == notes.count("trial 1 cannot be run again") == 1
 
 
 def test_a_retry_after_the_last_trial_has_ended_keeps_the_study_going():
@@ -572,3 +572,59 @@ def test_an_end_is_written_down_once():
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.PRUNED] * 3
     assert world.calls["mark"] == 3
+
+
+def test_a_lost_trial_that_was_not_lost_is_charged_once():
+    world = Simulation(lambda params: [1.0] * 60, workers=1)
+    scheduler = make(world, trials=1, failures=Failures({}, lost_after_s=10))
+    until(scheduler, world, lambda: states(scheduler) == [TrialState.RUNNING])
+    world.silent.add("task-0")
+    until(scheduler, world, lambda: states(scheduler) == [TrialState.LOST])
+    task = world.tasks["task-0"]
+    task.status, task.ended_at = "in_progress", None
+    world.silent.clear()
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED]
+    assert scheduler.spent.compute_s == task.ended_at - task.started_at
+    assert scheduler.spent.iterations == 60
+
+
+def test_a_failed_trial_that_a_person_has_run_once_more_is_charged_twice():
+    world = Simulation(lambda params: [1.0] * 10, workers=1)
+    scheduler = make(world, trials=2, failures=Failures({}))
+    until(scheduler, world, lambda: states(scheduler)[:1] == [TrialState.RUNNING])
+    world.advance(7.0)
+    world.end("task-0", "failed")
+    before = world.tasks["task-0"].ended_at - world.tasks["task-0"].started_at
+    scheduler.step()
+    world.slots["default"] = 0
+    world.submit("task-0")
+    until(scheduler, world, lambda: states(scheduler)[0] is TrialState.QUEUED)
+    world.slots["default"] = 1
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 2
+    assert scheduler.spent.compute_s == before + sum(task.ended_at - task.started_at for task in world.tasks.values())
+
+
+def test_the_latest_attempts_are_looked_back_at_however_many_there_were():
+    world = Simulation(lambda params: [1.0] * 10, workers=1)
+    scheduler = make(world, trials=2, failures=Failures({}))
+    task_id = world.create(0, 601, {"General/x": 0.1})
+    world.end(task_id, "failed")
+    earlier = [Trial(0, {"General/x": 0.1}, f"earlier {n}", n, state=TrialState.LOST) for n in range(1, 601)]
+    scheduler.restore([Trial(0, {"General/x": 0.1}, task_id, 601, state=TrialState.FAILED)], earlier)
+    world.submit(task_id)
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 2
+
+
+def test_what_runs_is_ended_though_nothing_can_be_written_on_the_studys_task():
+    def deleted(reason):
+        raise ApiError("tasks.edit_hyper_params", 400, 101, "no such task")
+
+    world = Simulation(lambda params: [1.0] * 50, workers=2)
+    scheduler = make(world, trials=6, on_stopping=deleted)
+    until(scheduler, world, lambda: TrialState.RUNNING in states(scheduler))
+    scheduler.stop("it was deleted")
+    drive(scheduler, world, steps=3)
+    assert not world.running and not world.queue
