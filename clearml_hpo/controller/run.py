@@ -161,7 +161,7 @@ class StudyRun:
         optimizer.run()
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
-        self._follow(scheduler)
+        self._follow(scheduler, to_the_end=True)
         self._unless_refused("the last report is missing", lambda: self._publish(scheduler, publisher, final=True))
         if self._fault is not None:
             raise self._fault
@@ -362,12 +362,14 @@ class StudyRun:
                 self._view.note(f"{what}: {error}")
             self._refused.add(what)
 
-    def _follow(self, scheduler: Scheduler) -> None:
-        """Keeps the copy in a storage up to date; one that does not answer is no reason to stop."""
+    def _follow(self, scheduler: Scheduler, *, to_the_end: bool = False) -> None:
+        """Keeps the copy in a storage up to date, step by step; one that does not answer is no reason to stop."""
         if self._mirror is None:
             return
         try:
-            self._mirror.follow((*scheduler.earlier_attempts, *scheduler.trials))
+            trials = (*scheduler.earlier_attempts, *scheduler.trials)
+            while not self._mirror.follow(trials) and to_the_end:
+                pass
             self._storage_trouble = ""
         except StorageTrouble as error:
             if str(error) != self._storage_trouble:
