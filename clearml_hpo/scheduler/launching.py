@@ -21,6 +21,7 @@ from clearml_hpo.study import OptunaStudy
 from clearml_hpo.trial import Trial
 
 _NO_SUCH_QUEUE = 701
+_MOST_AT_ONCE = 100
 
 
 class Launcher:
@@ -28,6 +29,7 @@ class Launcher:
 
     Attributes:
         exhausted: why there are no new trials any more; empty while there may be some.
+        is_behind: whether there may be room for more than was launched at once.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Launcher:
     ) -> None:
         """``tell_known`` is that of ``Points``, ``timer`` that of ``Ahead``."""
         self.exhausted = ""
+        self.is_behind = False
         self._study = study
         self._tasks = tasks
         self._executor = executor
@@ -109,20 +112,27 @@ class Launcher:
         self._ahead.close()
 
     def fill(self, live: Collection[Trial]) -> None:
-        """Puts attempts in queues until these are full, or there is nothing more to run, for now or for good."""
+        """Puts attempts in queues until these are full, or there is nothing more to run, for now or for good.
+
+        A hundred at once, so that those who drive many machines do not forget all else meanwhile.
+        """
+        self.is_behind = False
         for trial in list(self._unsubmitted.values()):
             self._submit(trial)
         workers = self._queues.workers
-        placed = [trial for trial in live if trial.number not in self._line]
-        room = Room(self._policy.placement, workers, placed, self._queues.gone)
+        there = [trial for trial in live if trial.number not in self._line]
+        room = Room(self._policy.placement, workers, there, self._queues.gone)
+        placed = 0
         for launch in self._line:
-            self._place(launch, room)
-        while not self.exhausted and room.is_left and not self._line.is_full(workers):
+            if placed < _MOST_AT_ONCE:
+                placed += self._place(launch, room)
+        while placed < _MOST_AT_ONCE and not self.exhausted and room.is_left and not self._line.is_full(workers):
             launch_or_none = self._next_launch(sum(workers.values()))
             if launch_or_none is None:
                 return
             self._line.join(launch_or_none)
-            self._place(launch_or_none, room)
+            placed += self._place(launch_or_none, room)
+        self.is_behind = placed == _MOST_AT_ONCE
 
     def _next_launch(self, slots: int) -> Launch | None:
         """The next new trial; None if there is none, for now or for good."""
@@ -144,17 +154,18 @@ class Launcher:
         self.exhausted = why
         self.close()
 
-    def _place(self, launch: Launch, room: Room) -> None:
-        """Has a planned attempt run, if there is room where it may."""
+    def _place(self, launch: Launch, room: Room) -> bool:
+        """Has a planned attempt run, if there is room where it may; whether there was."""
         queue = self._line.place_for(launch, room)
         if queue is None:
-            return
+            return False
         task_id = launch.task_id or self._tasks.create(launch.number, launch.attempt, launch.params)
         self._line.leave(launch.number)
         trial = Trial(launch.number, dict(launch.params), task_id, launch.attempt, queue=queue)
         self._roster.keep(trial)
         self._unsubmitted[trial.number] = trial
         self._submit(trial)
+        return True
 
     def _submit(self, trial: Trial) -> None:
         """Has a trial run whose task exists."""

@@ -16,7 +16,7 @@ from clearml_hpo.budget import Spent
 from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.objective import Goal
-from clearml_hpo.patience import Patience
+from clearml_hpo.patience import Patience, is_trouble
 from clearml_hpo.scheduler.endings import Streak, ending_of, is_back, wished, without_value
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.launching import Launcher
@@ -36,6 +36,7 @@ from clearml_hpo.trial import Trial, TrialState, best_trial
 _LOOK_BACK_S = 30.0
 _MOST_LOOKED_BACK = 500
 _SOON_S = 0.25
+_LONGEST_PAUSE_S = 15.0
 _LOG_LINES = 15
 _NO_SUCH_TASK = 101
 _REFUSED = 400
@@ -95,7 +96,7 @@ class Scheduler:
         self._streak = Streak()
         self._ends: Counter[tuple[int, TrialState]] = Counter()
         self._looked_back = -math.inf
-        self._is_stopped = self._takes_back = False
+        self._is_stopped = self._takes_back = self._is_hurried = False
 
     @property
     def workers(self) -> Mapping[str, int]:
@@ -199,6 +200,7 @@ class Scheduler:
     ) -> None:
         """Steps every ``poll_s`` seconds until all is done or ``stopped`` is set.
 
+        ``before_step`` is called every 15 s at least; if it stops the study or retries a trial, a step follows at once.
         A server that is in trouble (out of reach, 5xx, 429) is asked again, less and less often. What ``before_step``
         raises ends the loop, unless it is such a trouble.
 
@@ -216,14 +218,26 @@ class Scheduler:
                     goes_on = self.step()
                     on_step()
                     patience.succeeded()
-                    wait_s = min(poll_s, _SOON_S) if self._launcher.is_thinking else poll_s
+                    more = self._launcher.is_thinking or self._launcher.is_behind
+                    wait_s = min(poll_s, _SOON_S) if more else poll_s
                 except ApiError as error:
                     patience.failed(error)
                     wait_s = patience.wait_s
                 if goes_on:
-                    stopped.wait(wait_s)
+                    self._wait(wait_s, stopped, before_step)
         finally:
             self._launcher.close()
+
+    def _wait(self, seconds: float, stopped: threading.Event, before_step: Callable[[], None]) -> None:
+        while not stopped.wait(min(seconds, _LONGEST_PAUSE_S)) and seconds > _LONGEST_PAUSE_S:
+            seconds -= _LONGEST_PAUSE_S
+            try:
+                before_step()
+            except ApiError as error:
+                if not is_trouble(error):  # it is said with the next step
+                    raise
+            if self._is_hurried:
+                return
 
     def step(self) -> bool:
         """One round; False once nothing is live and nothing more will be launched.
@@ -263,11 +277,12 @@ class Scheduler:
             self._note(f"trial {number} is about to run again")
         else:
             self._run_again(trial)
+            self._is_hurried = True
 
     def stop(self, reason: str, *, abort: bool = True) -> None:
         """Has the next step launch no more, take back what waits and, if ``abort``, end what runs."""
         self.ended = reason
-        self._is_stopped = self._takes_back = True
+        self._is_stopped = self._takes_back = self._is_hurried = True
         self._launcher.stop()
         for trial in self.live:
             if abort or trial.state is TrialState.QUEUED:
@@ -369,6 +384,7 @@ class Scheduler:
 
     def _act(self) -> None:
         """Makes the calls that :meth:`stop` and the limits wish for, until each has succeeded."""
+        self._is_hurried = False
         if self._takes_back:
             self._say_that_it_stops()
             queued = [trial.task_id for trial in self.live if trial.state is TrialState.QUEUED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import optuna
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import ApiError
 from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.scheduler import Policy, Scheduler
+from clearml_hpo.scheduler import Failures, Policy, Scheduler
 from clearml_hpo.search_space import Categorical, Int, SearchSpace
 from clearml_hpo.study import OptunaStudy
 from clearml_hpo.testing import Simulation
@@ -402,3 +403,92 @@ def test_the_reason_is_the_limit_that_stopped_the_study():
     scheduler = make(world, budget=Budget(trials=2, wall_s=50), concurrency=4)
     drive(scheduler, world)
     assert "time budget" in scheduler.ended
+
+
+class Pauses(threading.Event):
+    """Lets the world's time pass at once where the loop would wait."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.world, self.lengths = world, []
+
+    def wait(self, timeout=None):
+        self.lengths.append(timeout)
+        self.world.advance(timeout)
+        assert len(self.lengths) < 500, "it waits for ever"
+        return self.is_set()
+
+
+def test_between_rare_polls_somebody_looks_every_15_s():
+    world = Simulation(quadratic)
+    pauses, looked_at, stepped_at = Pauses(world), [], []
+    scheduler = make(world, trials=4)
+    scheduler.run(
+        40.0,
+        pauses,
+        before_step=lambda: looked_at.append(world.clock()),
+        on_step=lambda: stepped_at.append(world.clock()),
+    )
+    assert states(scheduler) == [TrialState.COMPLETED] * 4
+    assert pauses.lengths[:4] == [15.0, 15.0, 10.0, 15.0]
+    assert max(later - at for at, later in pairwise(looked_at)) == 15.0
+    assert {later - at for at, later in pairwise(stepped_at)} == {40.0}
+
+
+@pytest.mark.parametrize("asks", ["stop", "retry"])
+def test_what_is_asked_for_between_rare_polls_is_done_at_once(asks):
+    world = Simulation(quadratic)
+    pauses, at = Pauses(world), []
+    scheduler = make(world, trials=3, failures=Failures({}))
+
+    def look():
+        if len(pauses.lengths) == 5:
+            at.append(world.clock())
+            scheduler.stop("a person") if asks == "stop" else scheduler.retry(0)
+
+    def stepped():
+        if at:
+            at.append(world.clock())
+            pauses.set()
+
+    world.create(0, 1, {"General/x": 0.5})
+    world.end("task-0", "failed")
+    scheduler.restore([Trial(0, {"General/x": 0.5}, "task-0", state=TrialState.FAILED)])
+    scheduler.run(900.0, pauses, before_step=look, on_step=stepped)
+    assert at[0] == at[1]
+    assert scheduler.ended == "a person" if asks == "stop" else scheduler.trial(0).attempt == 2
+
+
+def test_a_server_in_trouble_between_rare_polls_is_asked_again():
+    world = Simulation(quadratic)
+    pauses, refusals = Pauses(world), iter([503, 503, 400])
+
+    def look():
+        if len(pauses.lengths) in (1, 2, 4):
+            raise ApiError("tasks.edit_hyper_params", next(refusals), 0, "no")
+
+    scheduler = make(world, trials=4)
+    with pytest.raises(ApiError, match="400"):
+        scheduler.run(900.0, pauses, before_step=look)
+    assert len(pauses.lengths) == 4 and world.calls["workers"] == 1
+
+
+def test_no_more_than_a_hundred_are_launched_in_one_step():
+    world = Simulation(quadratic, workers=120)
+    pauses, made = Pauses(world), []
+    scheduler = make(world, trials=250)
+    scheduler.run(10.0, pauses, on_step=lambda: made.append(world.calls["create"]))
+    assert states(scheduler) == [TrialState.COMPLETED] * 250
+    assert made[:3] == [100, 200, 240] and pauses.lengths[:3] == [0.25, 0.25, 10.0]
+
+
+def test_no_more_than_a_hundred_drafts_are_submitted_in_one_step():
+    world = Simulation(quadratic, workers=200)
+    scheduler = make(world, trials=150)
+    for number in range(150):
+        params = {"General/x": number / 150}
+        scheduler.adopt_draft(Trial(number, params, world.create(number, 1, params)))
+    scheduler.step()
+    assert len(world.queue) == 100
+    scheduler.step()
+    assert len(world.queue) == 150
