@@ -34,5 +34,8 @@ class Executor(Protocol):
     def waiting(self) -> Collection[str]:
         """Ids of the tasks that wait in line, of whatever study."""
 
+    def elsewhere(self, task_ids: Sequence[str]) -> Collection[str]:
+        """Those of these tasks that somebody has put in a queue which is none of this executor's."""
+
     def close(self) -> None:
         """Lets go of what the executor itself holds; tasks that run in processes of its own are ended."""

@@ -89,6 +89,10 @@ class LocalExecutor:
         """Ids of the tasks in line, in one call."""
         return self._queue.waiting()
 
+    def elsewhere(self, task_ids: Sequence[str]) -> set[str]:
+        """Those of these tasks that somebody has put in another queue, in one call."""
+        return self._queue.elsewhere(task_ids)
+
     def close(self) -> None:
         """Ends what runs, which becomes stopped; what waits stays. A queue made for this is removed if it is empty."""
         if not self._workers.close():

@@ -50,6 +50,14 @@ class QueueExecutor:
         queues = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id", "entries"])
         return {entry["task"] for queue in queues["queues"] for entry in queue.get("entries") or ()}
 
+    def elsewhere(self, task_ids: Sequence[str]) -> set[str]:
+        """Those of these tasks that somebody has put in a queue which is none of ours, in one call."""
+        tasks = self._api.call(
+            "tasks.get_all", id=list(task_ids), only_fields=["id", "execution.queue"], search_hidden=True
+        )["tasks"]
+        ours = {"", *self._queues.values()}
+        return {task["id"] for task in tasks if ((task.get("execution") or {}).get("queue") or "") not in ours}
+
     def close(self) -> None:
         """Nothing: the agents are not ours."""
 

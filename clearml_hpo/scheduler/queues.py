@@ -60,7 +60,10 @@ class Queues:
         return next((queues for queues in self._placement.choices if self.gone.issuperset(queues)), ())
 
     def missing(self, queued: Collection[Trial], after_s: float | None, now: float) -> list[Trial]:
-        """Trials that are queued but in no queue for so long: whoever took them has died before starting them."""
+        """Trials that are queued but in no queue for so long: whoever took them has died before starting them.
+
+        What a person has put in another queue is left alone.
+        """
         if after_s is None or now - self._looked_into < _LOOK_S:
             return []
         waiting = self._executor.waiting() if queued else ()
@@ -68,7 +71,9 @@ class Queues:
         missing = [trial for trial in queued if trial.task_id not in waiting]
         self._pulse.listen(now)
         self._pulse.forget_others({trial.task_id for trial in missing})
-        return [t for t in missing if self._pulse.silent_s(t.task_id, "missing", now) >= max(after_s, _LOOK_S)]
+        lost = [t for t in missing if self._pulse.silent_s(t.task_id, "missing", now) >= max(after_s, _LOOK_S)]
+        elsewhere = self._executor.elsewhere([trial.task_id for trial in lost]) if lost else ()
+        return [trial for trial in lost if trial.task_id not in elsewhere]
 
     def unserved(self, queued: Iterable[Trial]) -> list[Trial]:
         """Trials that wait in a queue which nobody serves, or which is none of the study's, and may go elsewhere."""

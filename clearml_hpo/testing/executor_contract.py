@@ -223,6 +223,18 @@ class ExecutorContract:
         stage.release("withdrawn")
         stage.until("completed", withdrawn)
 
+    def test_moved_to_another_queue(
+        self, stage: Stage, submit: Callable[..., None], busy: Sequence[str], executor: Executor
+    ) -> None:
+        """It is elsewhere; what waits, or nowhere, is not."""
+        moved, kept, draft = stage.held("moved"), stage.held("kept"), stage.held("draft")
+        submit(moved, kept)
+        other = stage.api.call("queues.create", name=f"{stage.queue}-other")["id"]
+        stage.api.call("tasks.dequeue", task=moved)
+        stage.api.call("tasks.enqueue", task=moved, queue=other)
+        assert set(executor.elsewhere([moved, kept, draft, _UNKNOWN])) == {moved}
+        assert set(executor.waiting()) == {kept}
+
     def test_withdrawing_leaves_alone_what_runs(
         self, stage: Stage, submit: Callable[..., None], executor: Executor
     ) -> None:

@@ -163,9 +163,14 @@ class Simulation:
         return dict(self.slots)
 
     def waiting(self) -> Sequence[str]:
-        """What is in line."""
+        """What is in line, in queues that have a number of slots."""
         self.calls["waiting"] += 1
-        return list(self.queue)
+        return [task_id for task_id in self.queue if self.tasks[task_id].queue in self.slots]
+
+    def elsewhere(self, task_ids: Sequence[str]) -> Sequence[str]:
+        """What is in other queues."""
+        self.calls["elsewhere"] += 1
+        return [i for i in task_ids if i in self.tasks and self.tasks[i].queue not in self.slots]
 
     def close(self) -> None:
         """Nothing to let go of."""

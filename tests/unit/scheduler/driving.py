@@ -119,6 +119,7 @@ CALLS = (
     "withdraw",
     "workers",
     "waiting",
+    "elsewhere",
     "give_up",
     "log_tail",
 )

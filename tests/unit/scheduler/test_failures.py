@@ -198,6 +198,22 @@ def test_a_trial_that_a_worker_took_and_never_started_is_lost():
     assert "never started" in scheduler.earlier_attempts[0].reason
 
 
+def test_a_trial_that_a_person_has_moved_to_another_queue_is_not_lost():
+    world = Simulation(quadratic, workers=1)
+    scheduler = make(world, trials=3, failures=Failures({}, lost_after_s=100))
+    scheduler.step()
+    moved = world.queue[0]
+    world.withdraw([moved])
+    world.submit(moved, "a person's")
+    for _ in range(500):
+        scheduler.step()
+        world.advance()
+    assert states(scheduler) == [TrialState.QUEUED, TrialState.COMPLETED, TrialState.COMPLETED]
+    world.slots["a person's"] = 1
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 3
+
+
 def test_a_trial_that_waits_for_long_in_its_queue_is_not_lost():
     world = Simulation(quadratic, workers=0)
     scheduler = make(world, trials=1, failures=Failures(lost_after_s=100))
