@@ -34,6 +34,9 @@ class Executor(Protocol):
     def waiting(self) -> Collection[str]:
         """Ids of the tasks that wait in line, of whatever study."""
 
+    def deleted(self) -> Collection[str]:
+        """Those of the queues that are no longer there."""
+
     def elsewhere(self, task_ids: Sequence[str]) -> Collection[str]:
         """Those of these tasks that somebody has put in a queue which is none of this executor's."""
 

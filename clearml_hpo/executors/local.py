@@ -89,6 +89,10 @@ class LocalExecutor:
         """Ids of the tasks in line, in one call."""
         return self._queue.waiting()
 
+    def deleted(self) -> set[str]:
+        """Its queue, if that is no longer there, in one call."""
+        return self._queue.deleted()
+
     def elsewhere(self, task_ids: Sequence[str]) -> set[str]:
         """Those of these tasks that somebody has put in another queue, in one call."""
         return self._queue.elsewhere(task_ids)

@@ -50,6 +50,11 @@ class QueueExecutor:
         queues = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id", "entries"])
         return {entry["task"] for queue in queues["queues"] for entry in queue.get("entries") or ()}
 
+    def deleted(self) -> set[str]:
+        """Those of the queues that are no longer there, in one call."""
+        found = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id"])["queues"]
+        return {name for name, queue_id in self._queues.items() if queue_id not in {queue["id"] for queue in found}}
+
     def elsewhere(self, task_ids: Sequence[str]) -> set[str]:
         """Those of these tasks that somebody has put in a queue which is none of ours, in one call."""
         tasks = self._api.call(

@@ -341,12 +341,19 @@ class Scheduler:
                 self._end(trial, TrialState.ABORTED, "its task was deleted", mark=False)
                 continue
             ending = ending_of(trial, snapshot, self.goal, self._roster.watch(trial).wish)
-            if ending is not None:
+            if ending is not None and self._went_with_its_queue(trial, snapshot, ending[0]):
+                self._launcher.back_in_line(trial)
+            elif ending is not None:
                 # A draft that was taken back at the end of the study is as good as new.
                 is_draft = snapshot.status == "created" and ending[0] is TrialState.STOPPED
                 self._end(trial, *ending, mark=not is_draft)
             elif trial.state is TrialState.RUNNING:
                 self._limit(trial, snapshot, seen.wants_pruning)
+
+    def _went_with_its_queue(self, trial: Trial, snapshot: TaskSnapshot, ending: TrialState) -> bool:
+        """Whether it no longer waits as its queue was deleted, and not because somebody did not want it."""
+        was_taken_out = (trial.state, snapshot.status, ending) == (TrialState.QUEUED, "created", TrialState.ABORTED)
+        return was_taken_out and not self._is_stopped and self._queues.was_deleted(trial.queue, self._clock())
 
     def _begin_anew(self, trial: Trial) -> Trial:
         """A person has a running trial run once more from its start; what it has used is used."""

@@ -28,7 +28,7 @@ class Queues:
         self._executor = executor
         self._placement = placement
         self._on_note = on_note
-        self._looked_at = self._looked_into = -math.inf
+        self._looked_at = self._looked_into = self._looked_for = -math.inf
         self._pulse = Pulse()
 
     def look(self, now: float) -> None:
@@ -53,6 +53,14 @@ class Queues:
         self.gone.add(queue)
         self.workers = {**self.workers, queue: 0}
         self._on_note(f"the queue {queue!r} was deleted: nothing goes there any more")
+
+    def was_deleted(self, queue: str, now: float) -> bool:
+        """Whether a queue out of which trials were taken is no longer there; asked once for all of the same time."""
+        if now > self._looked_for:
+            for name in self._executor.deleted():
+                self.lose(name)
+            self._looked_for = now
+        return queue in self.gone
 
     @property
     def deleted_choice(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clearml_hpo.errors import ApiError
@@ -167,6 +167,11 @@ class Simulation:
         self.calls["waiting"] += 1
         return [task_id for task_id in self.queue if self.tasks[task_id].queue in self.slots]
 
+    def deleted(self) -> Collection[str]:
+        """Queues that are gone."""
+        self.calls["deleted"] += 1
+        return set(self.deleted_queues)
+
     def elsewhere(self, task_ids: Sequence[str]) -> Sequence[str]:
         """What is in other queues."""
         self.calls["elsewhere"] += 1
@@ -225,6 +230,11 @@ class Simulation:
             self.queue.remove(task_id)
         del self.tasks[task_id]
         self.silent.discard(task_id)
+
+    def delete_queue(self, name: str) -> None:
+        """Deletes a queue; what waits in it waits nowhere then."""
+        self.withdraw([task_id for task_id in self.queue if self.tasks[task_id].queue == name])
+        self.deleted_queues.add(name)
 
     def _existing(self, method: str, task_id: str) -> SimulatedTask:
         if task_id not in self.tasks:

@@ -31,6 +31,7 @@ class TestPlayedAgents(ExecutorContract):
         with pytest.raises(ApiError) as refused:
             submit(task)
         assert refused.value.subcode == 701 and stage.status(task) == "created"
+        assert executor.deleted() == {stage.queue}
         assert executor.workers().keys() == {stage.queue} and not executor.waiting()
 
 

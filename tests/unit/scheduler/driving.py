@@ -120,6 +120,7 @@ CALLS = (
     "workers",
     "waiting",
     "elsewhere",
+    "deleted",
     "give_up",
     "log_tail",
 )

@@ -492,3 +492,15 @@ def test_no_more_than_a_hundred_drafts_are_submitted_in_one_step():
     assert len(world.queue) == 100
     scheduler.step()
     assert len(world.queue) == 150
+
+
+def test_with_many_trials_the_server_has_a_second_for_each_call():
+    world = Simulation(falling_or_flat, workers=600)
+    scheduler = make(world, trials=600, prefetch=0, pruner=optuna.pruners.MedianPruner(n_startup_trials=10_000))
+    for _ in range(10):
+        scheduler.step()
+        world.advance()
+    assert scheduler._observer.calls == 2 + 6 and scheduler._calm_s == 8.0
+    few = make(Simulation(quadratic), trials=5)
+    few.step()
+    assert few._calm_s == 0.0

@@ -282,7 +282,8 @@ def test_the_study_goes_on_without_a_queue_that_was_deleted():
     world = Simulation(steady, workers={"fast": 2, "slow": 1})
     scheduler = make(world, trials=20, space=SPACE, placement=Placement(("fast", "slow")))
     until(scheduler, world, lambda: TrialState.COMPLETED in states(scheduler))
-    world.deleted_queues.add("fast")
+    assert waiting(world, "fast") == 2
+    world.delete_queue("fast")
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED] * 20 and len(world.tasks) == 20
     assert queues_of(scheduler)["slow"] > 10 and not scheduler.failure
@@ -294,7 +295,7 @@ def test_the_study_goes_on_without_a_queue_that_was_deleted():
 
 def test_a_retry_whose_own_queue_was_deleted_goes_where_others_go():
     world = Simulation(steady, workers={"a": 1, "again": 1})
-    world.deleted_queues.add("again")
+    world.delete_queue("again")
     failures = Failures({TrialState.FAILED: Retry(1, "again")})
     scheduler = make(
         world, trials=2, space=SPACE, failures=failures, placement=Placement(("a",), retry_queues=("again",))
@@ -312,9 +313,19 @@ def test_a_study_some_of_whose_trials_have_nowhere_to_go_fails(deleted):
     scheduler = make(world, trials=60, space=SPACE, placement=Placement(("gpu",), RULES))
     until(scheduler, world, lambda: Counter(states(scheduler))[TrialState.RUNNING] > 2)
     running = [task.task_id for task in world.running]
-    world.deleted_queues.update(deleted)
+    for queue in deleted:
+        world.delete_queue(queue)
     drive(scheduler, world)
     assert scheduler.failure.startswith("every queue that some trials may go to was deleted: '")
     assert {world.tasks[task_id].status for task_id in running} == {"completed"}
     assert set(states(scheduler)) == {TrialState.COMPLETED, TrialState.STOPPED}
     assert not world.queue and not world.running
+
+
+def test_what_is_taken_out_of_a_queue_that_is_still_there_was_not_wanted():
+    world = Simulation(steady, workers={"a": 1})
+    scheduler = make(world, trials=8, space=SPACE, placement=Placement(("a",), prefetch=4))
+    scheduler.step()
+    world.withdraw(list(world.queue))
+    scheduler.step()
+    assert set(states(scheduler)[:5]) == {TrialState.ABORTED} and world.calls["deleted"] == 1
