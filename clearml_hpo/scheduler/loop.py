@@ -36,6 +36,7 @@ from clearml_hpo.trial import Trial, TrialState, best_trial
 _LOOK_BACK_S = 30.0
 _MOST_LOOKED_BACK = 500
 _SOON_S = 0.25
+_FEW_CALLS = 2
 _LONGEST_PAUSE_S = 15.0
 _LOG_LINES = 15
 _NO_SUCH_TASK = 101
@@ -219,7 +220,7 @@ class Scheduler:
                     on_step()
                     patience.succeeded()
                     more = self._launcher.is_thinking or self._launcher.is_behind
-                    wait_s = min(poll_s, _SOON_S) if more else poll_s
+                    wait_s = min(poll_s, _SOON_S) if more else max(poll_s, self._calm_s)
                 except ApiError as error:
                     patience.failed(error)
                     wait_s = patience.wait_s
@@ -227,6 +228,12 @@ class Scheduler:
                     self._wait(wait_s, stopped, before_step)
         finally:
             self._launcher.close()
+
+    @property
+    def _calm_s(self) -> float:
+        """A second for each call of the last look, once there are more than a few: hundreds of trials can wait."""
+        calls = self._observer.calls
+        return float(calls) if calls > _FEW_CALLS else 0.0
 
     def _wait(self, seconds: float, stopped: threading.Event, before_step: Callable[[], None]) -> None:
         while not stopped.wait(min(seconds, _LONGEST_PAUSE_S)) and seconds > _LONGEST_PAUSE_S:

@@ -12,7 +12,7 @@ from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.scheduler.watch import Watch
 from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks.trial_tasks import LIVE, TaskSnapshot
+from clearml_hpo.tasks.trial_tasks import HISTORY_CHUNK, LIVE, POLL_CHUNK, TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState
 
 _STATES = {"queued": TrialState.QUEUED, "in_progress": TrialState.RUNNING}
@@ -36,7 +36,11 @@ class Seen:
 
 
 class Observer:
-    """Looks at trials, and shows the pruner what they report."""
+    """Looks at trials, and shows the pruner what they report.
+
+    Attributes:
+        calls: how many the last look has cost.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Observer:
         self._limits = policy.limits
         self._clock = clock
         self._restart = restart
+        self.calls = 0
 
     @property
     def prunes(self) -> bool:
@@ -69,6 +74,7 @@ class Observer:
         """
         snapshots = self._tasks.poll([trial.task_id for trial in trials])
         histories = self._histories(trials, snapshots)
+        self.calls = math.ceil(len(trials) / POLL_CHUNK) + math.ceil(len(histories) / HISTORY_CHUNK)
         return (self._see(t, snapshots.get(t.task_id), histories.get(t.task_id, ())) for t in trials)
 
     def _see(self, trial: Trial, snapshot: TaskSnapshot | None, history: Sequence[tuple[int, float]]) -> Seen:

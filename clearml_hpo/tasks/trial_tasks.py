@@ -16,8 +16,8 @@ from clearml_hpo.tasks.configurations import CONFIG_SECTION, with_configuration
 from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
 from clearml_hpo.tasks.template import Template
 
-_POLL_CHUNK = 500
-_HISTORY_CHUNK = 100  # the most that the SDK's request class allows
+POLL_CHUNK = 500
+HISTORY_CHUNK = 100  # the most that the SDK's request class allows
 _HISTORY_SAMPLES = 10_000
 _NO_SUCH_TASK = 101
 SNAPSHOT_FIELDS = (
@@ -121,10 +121,10 @@ class TrialTasks:
         """Where these tasks stand, in one call (one for each 500); a task that was deleted is missing."""
         found: dict[str, TaskSnapshot] = {}
         fields = [*SNAPSHOT_FIELDS, *metric_fields(self._goal.metrics)]
-        for start in range(0, len(task_ids), _POLL_CHUNK):
-            chunk = list(task_ids[start : start + _POLL_CHUNK])
+        for start in range(0, len(task_ids), POLL_CHUNK):
+            chunk = list(task_ids[start : start + POLL_CHUNK])
             tasks = self._api.call(
-                "tasks.get_all", id=chunk, page=0, page_size=_POLL_CHUNK, only_fields=fields, search_hidden=True
+                "tasks.get_all", id=chunk, page=0, page_size=POLL_CHUNK, only_fields=fields, search_hidden=True
             )["tasks"]
             found.update({task["id"]: snapshot_of(task) for task in tasks})
         return found
@@ -135,8 +135,8 @@ class TrialTasks:
         looked_at = self._goal.pruning_objective
         if looked_at is None:
             return found
-        for start in range(0, len(task_ids), _HISTORY_CHUNK):
-            metrics = self._curves(list(task_ids[start : start + _HISTORY_CHUNK]))
+        for start in range(0, len(task_ids), HISTORY_CHUNK):
+            metrics = self._curves(list(task_ids[start : start + HISTORY_CHUNK]))
             curves: Mapping[str, Any] = metrics.get(looked_at.title, {}).get(looked_at.series, {})
             for task_id, curve in curves.items():
                 found[task_id] = [(int(x), float(y)) for x, y in zip(curve["x"], curve["y"], strict=True)]
@@ -202,8 +202,8 @@ class TrialTasks:
             return
         names: dict[str, str] = {}
         ids = [*drafts, *known]
-        for start in range(0, len(ids), _POLL_CHUNK):
-            chunk = ids[start : start + _POLL_CHUNK]
+        for start in range(0, len(ids), POLL_CHUNK):
+            chunk = ids[start : start + POLL_CHUNK]
             found = self._api.call("tasks.get_all", id=chunk, only_fields=["id", "name"], search_hidden=True)["tasks"]
             names.update({task["id"]: task["name"] for task in found})
         taken = {names.get(task_id) for task_id in known}

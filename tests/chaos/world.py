@@ -29,6 +29,9 @@ _LOOK_S = 0.05
 _FIELDS = ["id", "type", "status", "status_reason", "last_metrics", "hyperparams"]
 
 
+_LEFT_IN_PEACE = 10
+
+
 @dataclass(frozen=True)
 class Storm:
     """Who is killed how often.
@@ -47,7 +50,8 @@ class Storm:
         rng = random.Random(self.seed)
         targets = [target for target in TARGETS for _ in range(self.kills.get(target, 0))]
         rng.shuffle(targets)
-        after = sorted(rng.randrange(max(1, trials - 2)) for _ in targets)
+        # Trials that are pruned, or had begun, end also while trainings are held: the last ones are left in peace.
+        after = sorted(rng.randrange(max(1, trials - _LEFT_IN_PEACE)) for _ in targets)
         return [
             Blow(target, trials_ended, rng.uniform(*self.ages_s) if target == "controller" else rng.uniform(0.0, 1.0))
             for target, trials_ended in zip(targets, after, strict=True)
