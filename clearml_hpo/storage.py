@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -98,14 +99,19 @@ class Mirror:
 
     def _record(self, trial: Trial, state: OptunaState) -> FrozenTrial:
         drawn = self._space.along_axes(trial.params)
+        violations = {VIOLATIONS: list(trial.violations)} if trial.violations else {}
         known = {_TASK: trial.task_id, "trial": trial.number, "attempt": trial.attempt}
-        return create_trial(
+        record = create_trial(
             state=state,
             params=drawn,
             distributions={axis: self._distributions[axis] for axis in drawn},
             values=list(trial.final_values) if trial.final_values is not None else None,
-            user_attrs={**known, **({VIOLATIONS: list(trial.violations)} if trial.violations else {})},
+            user_attrs={**known, **violations},
+            system_attrs=violations,  # where Optuna's own tools look for them
         )
+        record.datetime_start = _moment(trial.started_at or trial.queued_at) or record.datetime_start
+        record.datetime_complete = _moment(trial.ended_at) or record.datetime_complete
+        return record
 
 
 class StorageTrouble(Exception):
@@ -132,6 +138,10 @@ def known_of(url: str, name: str, space: SearchSpace, goal: Goal) -> Iterator[Kn
         params = _params(trial.params, space)
         if space.contains(params):
             yield Known(params, tuple(trial.values), tuple(trial.user_attrs.get(VIOLATIONS, ())))
+
+
+def _moment(epoch: float | None) -> datetime | None:
+    return None if epoch is None else datetime.fromtimestamp(epoch)
 
 
 def check_storage(url: str) -> None:

@@ -110,6 +110,8 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
         raise click.UsageError("--agents is for --local; with your own server: clearml-hpo agents up")
     if options.detach and (local or options.is_on_this_machine):
         raise click.UsageError("--detach leaves trials to agents that stay; with --local, --gpus and --cpu none do")
+    if options.agents is not None and options.is_on_this_machine:
+        raise click.UsageError("--agents runs trials by agents, --gpus and --cpu without any: give one of them")
     if options.json_file is not None:
         _check_writable(options.json_file)
     console = Console()

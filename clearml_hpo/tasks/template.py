@@ -27,6 +27,7 @@ from clearml_hpo.tasks.names import exactly, find_project
 
 UNKNOWN_TASK = 101
 _HYDRA = "Hydra"
+_SHORTEST_NAME = 3  # that a server takes
 _CLONES = 20  # of a template are looked at: what one reports may hang on its parameters
 _FIELDS = ["id", "name", "project", "hyperparams", "configuration", "last_metrics"]
 
@@ -114,7 +115,7 @@ def create_template(api: Api, script: Path, project_id: str) -> Template:
     text = script.read_text(encoding="utf-8")
     task_id = api.call(
         "tasks.create",
-        name=script.stem,
+        name=script.stem if len(script.stem) >= _SHORTEST_NAME else script.name,
         type="training",
         project=project_id,
         comment=f"Template made from {script.name}; clone it, do not run it.",

@@ -33,7 +33,7 @@ PAIR = {"Args/p": 1, "Args/q": 2}
 def trial(number, kind="a", state=TrialState.COMPLETED, **changes):
     params = {"General/x": 0.5, "General/kind": kind, **PAIR, **({"General/n": 3} if kind == "b" else {})}
     values = (float(number), 2.0) if state is TrialState.COMPLETED else ()
-    given = {"violations": (-0.5,), "values": values, **changes}
+    given = {"violations": (-0.5,), "values": values, "started_at": 1000.0, "ended_at": 1060.0, **changes}
     return Trial(number, params, f"task{number}", state=state, **given)
 
 
@@ -96,6 +96,7 @@ def test_a_mirror_follows_and_a_study_starts_from_it(url):
     assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "FAIL", "PRUNED", "COMPLETE"]
     assert [t.user_attrs["trial"] for t in study.trials] == [0, 1, 2, 3, 5]
     assert study.metric_names == ["a/loss", "a/speed"]
+    assert study.trials[0].duration.total_seconds() == 60.0
     known = list(known_of(url, "followed", SPACE, GOAL))
     assert known[:2] == [
         Known(trial(0).params, (0.0, 2.0), (-0.5,)),
