@@ -27,6 +27,7 @@ ELSEWHERE = {
     "clearml-hpo run study.yaml --set execution.queue=gpu": "--set is run below",
     "clearml-agent daemon --queue gpu --gpus 0": "ClearML's own",
     f"clearml-hpo run {STUDY} --local --set study=short --set budget.trials=5 --json out.json": "below, so",
+    f"clearml-hpo run {STUDY} --local --set budget.trials=5 --json out.json": "below, with fewer trials",
     "clearml-hpo agents up --queue services --cpu 1": "below, for another queue",
     "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below",
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
