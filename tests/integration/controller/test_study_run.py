@@ -124,14 +124,14 @@ def test_a_template_by_id_and_by_name(study_file, api, agent):
         ("queue: ", "queue: x", "execution.queue: no queue 'x"),
     ],
 )
-def test_what_the_server_does_not_have_is_said_and_nothing_goes_on(study_file, api, agent, old, new, said):
+def test_what_the_server_does_not_have_is_said_and_nothing_goes_on(study_file, api, queue, agent, old, new, said):
     text = study_file.read_text()
     assert old in text
     study_file.write_text(text.replace(old, new))
     with pytest.raises(InputError) as caught:
         run(study_file, api)
     assert said in str(caught.value).replace(f"{study_file.parent}/", "")
-    queued = api.call("queues.get_all", only_fields=["entries"])["queues"]
+    queued = api.call("queues.get_all", name=f"^{queue}$", only_fields=["entries"])["queues"]
     assert not any(queue.get("entries") for queue in queued)
 
 
