@@ -35,6 +35,8 @@ _LOOK_S = 1.0
 _REPORT_S = 30.0
 _EVENT_CHARS = 64 * 1024  # as agents send them
 _LONGEST_WAIT_S = 30.0
+_TELL_S = 60.0  # in which a server that does not answer is told of the end again and again
+_TELL_AGAIN_S = 1.0
 _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
 _PULLED_BY = "pulled by "
@@ -138,7 +140,9 @@ class LocalWorkers:
                 step = self._step
             self._wake.wait(self._due.wait_s)
             self._wake.clear()
-        self._try(self._end)
+        until = time.monotonic() + _TELL_S
+        while not self._try(self._end) and time.monotonic() < until:
+            time.sleep(_TELL_AGAIN_S)
 
     def _try(self, step: Callable[[], None]) -> bool:
         """Whether a step succeeded; one that fails is taken again, less and less often, and what runs goes on."""
