@@ -30,6 +30,9 @@ _FIELDS = ["id", "type", "status", "status_reason", "last_metrics", "hyperparams
 
 
 _LEFT_IN_PEACE = 10
+_NOBODY_ANSWERS = (
+    "no ClearML server answers"  # what a controller that is started while the server is away says, and ends
+)
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,9 @@ class World:
             if code is not None:
                 if code == 0 and not blows:
                     break
-                ended.exits.append((code, self.log_tail()))
+                said = self.log_tail()
+                if _NOBODY_ANSWERS not in said:
+                    ended.exits.append((code, said))
             if blows and done >= blows[0].after:
                 self._hold.touch()
                 if self._strike(blows[0], storm, len(blows), ended):
