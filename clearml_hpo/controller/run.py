@@ -236,9 +236,8 @@ class StudyRun:
 
     def _strategy(self, template: Template, baseline: Trial | None, hold: Hold) -> OptunaStrategy:
         file, spec = self._file, self._file.spec
-        problem = {"space": file.space, "goal": file.goal, "trials": file.budget.trials}
-        concurrency = self._policy.placement.concurrency
-        choice = choose_sampler(spec.sampler.name, **problem, workers=concurrency)  # type: ignore[arg-type]
+        trials, concurrency = file.budget.trials, self._policy.placement.concurrency
+        choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=concurrency)
         if choice.name != spec.sampler.name:
             self._view.note(str(choice))
         seed, records = spec.sampler.seed, self._opened.records
@@ -248,7 +247,9 @@ class StudyRun:
             spec.sampler.name,
             seed=seed,
             options=spec.sampler.options,
-            **problem,  # type: ignore[arg-type]
+            space=file.space,
+            goal=file.goal,
+            trials=trials,
             workers=concurrency,
         )
         return OptunaStrategy(

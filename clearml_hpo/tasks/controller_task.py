@@ -115,10 +115,6 @@ class ControllerTask:
             events.append({**base, "type": "log", "level": "info", "msg": log, "worker": "controller"})
         self._api.send_events(events)
 
-    def ping(self) -> None:
-        """Tells the server that the study goes on; it stops tasks that are silent for hours."""
-        self._api.call("tasks.ping", task=self.task_id)
-
     def set_configuration(self, **texts: str) -> None:
         """Sets configuration objects (YAML texts) by name; the others stay."""
         self._api.call(
