@@ -31,7 +31,7 @@ from clearml_hpo.tasks.trial_tasks import epoch
 
 LEASE_S = 90.0
 RENEW_S = 15.0
-_FIRST_RENEWAL_S = 3.0
+FIRST_RENEWAL_S = 3.0
 _SETTLE_S = 1.0
 _LOOK_S = 1.0
 _HOLDER = re.compile(r"(?P<host>\S+) pid (?P<pid>\d+) since (?P<since>\S+) #(?P<machine>\w+)-\w+")
@@ -100,7 +100,7 @@ class Hold:
         self._driven_before_s = 0.0
         self.stopping_since: float | None = None
         self._renewed_at = self._since
-        self._renew_after_s = _FIRST_RENEWAL_S
+        self._renew_after_s = FIRST_RENEWAL_S
         self.me = _describe(self._now)
 
     @property
@@ -135,8 +135,9 @@ class Hold:
                 self._wait_for_end_of(state, on_note)
             state = self._read()
         self.stopping_since = stopping_since(state.properties)
-        self._since = self._renewed_at = self._clock()
         self._driven_before_s = state.driven_s if state.holder != self.me else self._driven_before_s
+        self._since = self._renewed_at = self._clock()
+        self.me = _describe(self._now)  # a successor counts from here, not from when the wait for the hold began
         held = {"holder": self.me, "driven_s": f"{self._driven_before_s:.3f}", "left_by": "", "stop": ""}
         self._set(**{**dict.fromkeys(state.foreign, ""), **held, OWNER: self._study_id})
         self._wait(_SETTLE_S)
@@ -272,7 +273,7 @@ class Hold:
 
 
 def _describe(now: float) -> str:
-    since = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="seconds")
+    since = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="milliseconds")
     return f"{socket.gethostname()} pid {os.getpid()} since {since} #{_machine()}-{secrets.token_hex(3)}"
 
 

@@ -20,6 +20,7 @@ import requests
 
 from clearml_hpo import server as embedded
 from clearml_hpo.server import RunningServer
+from clearml_hpo.tasks.hold import FIRST_RENEWAL_S
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +99,7 @@ class Ended:
         tasks: all tasks of the study's project, as the server has them.
         waiting: entries left in the queue.
         driven_s: seconds in which some controller was seen to hold the study.
+        unnoticed_s: of these, the most that no successor can know of: what the killed ones drove after a sign of life.
     """
 
     killed: Counter[str] = field(default_factory=Counter)
@@ -107,6 +109,7 @@ class Ended:
     waiting: list[str] = field(default_factory=list)
     wall_s: float = 0.0
     driven_s: float = 0.0
+    unnoticed_s: float = 0.0
 
     @property
     def studies(self) -> list[dict[str, Any]]:
@@ -255,7 +258,7 @@ class World:
             if self._controller is None or self._controller.age_s < blow.age_s:
                 return False
             self._controller.kill()
-            self._buried(ended)
+            ended.unnoticed_s += min(self._buried(ended), FIRST_RENEWAL_S)
             return True
         time.sleep(blow.age_s)
         if blow.target == "worker":
@@ -267,11 +270,13 @@ class World:
         assert self.server.address == address, "another process took its ports: nobody would find it"
         return True
 
-    def _buried(self, ended: Ended) -> None:
+    def _buried(self, ended: Ended) -> float:
+        """Forgets the controller; the seconds that it held the study."""
         assert self._controller is not None
-        if self._controller.held_at is not None:
-            ended.driven_s += time.time() - self._controller.held_at
+        held_s = 0.0 if self._controller.held_at is None else time.time() - self._controller.held_at
+        ended.driven_s += held_s
         self._controller = None
+        return held_s
 
     def _drive(self, ended: Ended) -> int | None:
         """Has a controller drive the study; the exit code of one that has just ended by itself."""

@@ -9,7 +9,7 @@ import pytest
 
 from clearml_hpo.errors import ApiError, HeldError, InputError
 from clearml_hpo.spec import load_study
-from clearml_hpo.tasks.hold import Hold
+from clearml_hpo.tasks.hold import Hold, driven_s
 from clearml_hpo.tasks.hyperparameters import user_properties
 from clearml_hpo.testing import PlayedAgent
 from clearml_hpo.trial import TrialState
@@ -200,7 +200,10 @@ def test_the_lease_of_a_silent_holder_on_another_machine_runs_out(study_file, ap
     hold.acquire(on_note=notes.append)
     assert "waiting up to" in notes[0]
     assert 60 < passed[0] < 200
-    assert properties_of(api, study_id)["holder"] == hold.me
+    properties = properties_of(api, study_id)
+    assert properties["holder"] == hold.me
+    held_s = driven_s({**properties, "driven_s": "0"}, now + passed[0] + api.server_ahead_s)
+    assert held_s == pytest.approx(20.0, abs=0.01)  # a second to settle: the wait for the lease is not driving
 
 
 def test_a_clone_made_twice_goes_and_a_persons_copy_stays(study_file, api, agent, monkeypatch):
