@@ -45,6 +45,7 @@ class Progress:
         elapsed_s: since the study started.
         queues: how many each queue can run at once; shown if there are several.
         earlier: attempts that were followed by another one.
+        stranded: planned attempts that may only go to queues which nobody serves.
     """
 
     trials: Sequence[Trial]
@@ -53,6 +54,7 @@ class Progress:
     budget: int | None = None
     queues: Mapping[str, int] = field(default_factory=dict)
     earlier: Sequence[Trial] = ()
+    stranded: int = 0
 
 
 class View(Protocol):
@@ -315,6 +317,8 @@ def _queues(progress: Progress) -> list[Text]:
     for index, (queue, workers) in enumerate(progress.queues.items()):
         text = f"{',' * (index > 0)} {queue} {workers or 'nobody'}"
         line.append(text, style="" if workers else "red")
+    if progress.stranded:
+        line.append(f"  {progress.stranded} more wait for workers", style="red")
     return [line]
 
 

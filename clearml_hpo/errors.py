@@ -70,11 +70,11 @@ class Fault:
         text: what.
     """
 
-    key: tuple[str, ...]
+    key: tuple[str | int, ...]
     text: str
 
     def __str__(self) -> str:
-        return f"{'.'.join(self.key)}: {self.text}"
+        return f"{'.'.join(map(str, self.key))}: {self.text}"
 
 
 def nearest(found: str, allowed: Iterable[str]) -> str:

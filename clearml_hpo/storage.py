@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
@@ -149,6 +152,17 @@ def check_storage(url: str) -> None:
     _open(url)
 
 
+def check_reachable(url: str) -> None:
+    """Raises InputError if the storage cannot be reached; makes nothing, neither tables nor a file."""
+    with _refusing(url):
+        engine = sqlalchemy.create_engine(_with_driver(url))
+        folder = Path(engine.url.database or ".").parent
+        if engine.dialect.name != "sqlite" or Path(engine.url.database or "").exists():
+            engine.connect().close()
+        elif not folder.is_dir():
+            raise ValueError(f"there is no folder {folder}")
+
+
 def _params(given: Mapping[str, object], space: SearchSpace) -> Params:
     """By our names, of our axes: a combination is kept as its text."""
     by_axis: dict[str, Any] = {n if n in space.axes else full_name(n): value for n, value in given.items()}
@@ -160,11 +174,21 @@ def _params(given: Mapping[str, object], space: SearchSpace) -> Params:
 
 def _open(url: str) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _refusing(url), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.storages.RDBStorage(_with_driver(url))
+
+
+def _with_driver(url: str) -> str:
+    """Which driver a bare address means depends on the release of SQLAlchemy."""
+    return re.sub("^postgresql://", "postgresql+psycopg://", url)
+
+
+@contextmanager
+def _refusing(url: str) -> Iterator[None]:
+    """Turns what goes wrong into one line."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Which driver a bare address means depends on the release of SQLAlchemy.
-            return optuna.storages.RDBStorage(re.sub("^postgresql://", "postgresql+psycopg://", url))
+        yield
     except (SQLAlchemyError, ValueError, ImportError, RuntimeError) as error:
         hint = "; for PostgreSQL: pip install 'clearml-hpo[postgresql]'" if isinstance(error, ImportError) else ""
         raise InputError(

@@ -340,6 +340,7 @@ def _summary(found: Study) -> dict[str, Any]:
     return {
         **_facts(found),
         "reason": found.record.reason,
+        "is_driven": found.is_driven(),
         "driven_s": round(found.driven_s, 3),
         "budget": _used(found),
         "counts": {state.value: count for state, count in found.counts.items()},
@@ -356,7 +357,7 @@ def _print_summary(found: Study) -> None:
     _say(Text.assemble((record.name, "bold"), f"  {record.study_id}"))
     _fact("project", record.project)
     _fact("status", f"{record.status}{f': {record.reason}' if record.reason else ''}")
-    _fact("held by", record.holder or "nobody")
+    _fact("held by", _holder(found))
     _fact("url", record.url)
     # From here on the study file is read, which may be of another version.
     _fact("objective", str(found.goal))
@@ -373,6 +374,15 @@ def _print_summary(found: Study) -> None:
         )
     for trial in _last_failures(found):
         _fact("failure", f"trial {trial.number} {trial.state.value}{f': {trial.reason}' if trial.reason else ''}")
+
+
+def _holder(found: Study) -> str:
+    """Who drives the study; of one that died without a word, when it was last heard of."""
+    record = found.record
+    if not record.holder or found.is_driven():
+        return record.holder or "nobody"
+    seen = f", last heard of {moment(record.updated_at)}" if record.updated_at else ""
+    return f"nobody: {record.holder} is gone{seen}; to go on: clearml-hpo resume {record.study_id[:_SHORT_ID]}"
 
 
 def _fact(name: str, text: str) -> None:

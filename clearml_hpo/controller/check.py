@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.controller.registration import find_template
+from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.spec import StudyFile
+from clearml_hpo.storage import check_reachable
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.configurations import CONFIG_SECTION
 from clearml_hpo.tasks.names import find_project, find_queues
@@ -35,17 +38,20 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     there is no server; ``check_queue`` is False where a run makes its queue itself.
 
     Raises:
-        InputError: the server has no such queue or template.
+        InputError: the server has no such queue, template or trials to start from; the storage cannot be reached.
     """
     findings = Findings()
     template = None
+    if file.spec.storage is not None:
+        check_reachable(file.spec.storage)
     if api is not None:
         if check_queue and file.spec.execution.executor == "queue":
             find_queues(api, placement_of(file.spec).all_queues)
         template = find_template(api, file.spec.template, find_project(api, file.spec.project))
+        known_before(file, api, findings.remarks.append)
     if template is not None and template.is_registered:
         metrics = reported_metrics(api, template) if api else frozenset()
-        findings.faults += faults_of_space(template, file.space)
+        findings.faults += faults_of_space(template, file.space) or faults_of_first_points(file, template)
         findings.faults += faults_of_objectives(metrics, file.goal) if metrics else []
         known = f"{len(metrics)} metrics" if metrics else "whether it reports the objective is not known yet"
         findings.remarks.append(

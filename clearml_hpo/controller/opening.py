@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clearml_hpo.controller.executors import MakeExecutor
+from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_template
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.errors import InputError
@@ -126,10 +127,12 @@ class Opening:
     def _go_on(self, record: StudyRecord, file: StudyFile, template: Template, known: bool, *, is_same: bool) -> Opened:
         controller = ControllerTask(self._api, record.study_id, record.project_id)
         stopping = stopping_since(record.properties)
-        if record.status in _FINISHED and is_same:
+        if record.status in _FINISHED:
             records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
+            trials = file.budget.trials
+            is_used_up = is_same or (trials is not None and len(records.latest) >= trials)
             # A trial that a person wishes to be run again is marked as stopped.
-            if all(trial.state is not TrialState.STOPPED for trial in records.settled):
+            if is_used_up and all(trial.state is not TrialState.STOPPED for trial in records.settled):
                 return Opened(file, controller, template, None, None, records, known, record.reason or "completed")
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
@@ -167,11 +170,11 @@ def check_template(api: Api, file: StudyFile, template: Template) -> bool:
     """Holds the file against the template; True if the template is known to report the objectives.
 
     Raises:
-        InputError: the template lacks a parameter or an objective.
+        InputError: the template lacks a parameter or an objective, or makes a point to try first none of the space.
     """
     if not template.is_registered:
         return False
-    faults = faults_of_space(template, file.space)
+    faults = faults_of_space(template, file.space) or faults_of_first_points(file, template)
     metrics = reported_metrics(api, template)
     if metrics:
         faults += faults_of_objectives(metrics, file.goal)

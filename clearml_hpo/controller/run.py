@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clearml_hpo.budget import Spent
+from clearml_hpo.controller.first_points import faults_of_first_points, first_points
 from clearml_hpo.controller.objectives import clearml_objective, sign_of
 from clearml_hpo.controller.opening import Opened
 from clearml_hpo.controller.optimizer import StudyOptimizer
@@ -17,14 +18,14 @@ from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.registration import FirstRun
 from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
 from clearml_hpo.display import Progress, View
-from clearml_hpo.errors import ApiError, ClearmlHpoError, Fault, HeldError, InputError
+from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError, InputError
 from clearml_hpo.executors import Executor
 from clearml_hpo.patience import Patience, is_trouble, patiently
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, study_result
 from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import Scheduler
-from clearml_hpo.search_space import Params, as_text
+from clearml_hpo.search_space import Params
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.storage import Mirror, StorageTrouble
 from clearml_hpo.tasks import Api, Template, TrialTasks, cleanup
@@ -283,19 +284,13 @@ class StudyRun:
 
     def _first_points(self, template: Template, baseline: Trial | None) -> Sequence[Params]:
         """The template's own values, unless they run already, and what the file lists."""
-        space = self._file.space
-        own = space.parse(template.params)
-        records = self._opened.records
+        file, records = self._file, self._opened.records
+        faults = faults_of_first_points(file, template)
+        if faults:
+            raise InputError(file.explain(faults))
         known = [trial.params for trial in records.latest] if records is not None else []
-        points: list[Params] = [] if baseline is not None or known else [own]
-        for index, given in enumerate(self._file.first):
-            point = space.parse({**template.params, **{name: as_text(value) for name, value in given.items()}})
-            if not space.contains(point):
-                text = f"{dict(given)}, with the template's own values {point}, is no point of the search space"
-                raise InputError(self._file.explain([Fault(("enqueue", str(index)), text)]))
-            if point not in known:
-                points.append(point)
-        return points
+        own = [] if baseline is not None or known else [file.space.parse(template.params)]
+        return [*own, *(point for point in first_points(file, template) if point not in known)]
 
     def _without(self, baseline: Trial | None) -> TrialRecords | None:
         """The records, without the trial that is the first run of the template."""
@@ -341,7 +336,7 @@ class StudyRun:
                 self._stopped.set()
 
     def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
-        self._show_progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts)
+        self._show_progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
         self._unless_refused("the template is not complete", self._complete_template)
         self._unless_refused("the report is behind", lambda: self._publish(scheduler, publisher))
         self._follow(scheduler)
@@ -388,12 +383,12 @@ class StudyRun:
             publish()
 
     def _show_progress(
-        self, trials: Sequence[Trial], workers: Mapping[str, int], earlier: Sequence[Trial] = ()
+        self, trials: Sequence[Trial], workers: Mapping[str, int], earlier: Sequence[Trial] = (), stranded: int = 0
     ) -> None:
         hold = self._opened.hold
         elapsed_s = hold.driven_s if hold else 0.0
         budget, in_all = self._file.budget.trials, sum(workers.values())
-        self._view.progress(Progress(trials, in_all, elapsed_s, budget, queues=workers, earlier=earlier))
+        self._view.progress(Progress(trials, in_all, elapsed_s, budget, workers, earlier, stranded))
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from clearml_hpo.console import last_words
 from clearml_hpo.executors.programs import Program
 from clearml_hpo.processes import session_members
 from clearml_hpo.watchdog import Watchdog
@@ -114,8 +115,4 @@ def reason_of(output: str, code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         return f"ended by {name}" + (" (was there memory left?)" if name == "SIGKILL" else "")
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
-    after = lines[starts[-1] + 1 :] if starts else []
-    said = next((line for line in after if not line.startswith((" ", "\t"))), lines[-1] if lines else "no output")
-    return f"{said} (exit code {code})"
+    return f"{last_words(output) or 'no output'} (exit code {code})"

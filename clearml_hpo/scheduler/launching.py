@@ -73,6 +73,11 @@ class Launcher:
         """Whether nothing is planned."""
         return not self._line
 
+    @property
+    def stranded(self) -> int:
+        """How many planned attempts may only go to queues that nobody serves."""
+        return self._line.stranded(self._queues.workers)
+
     def enqueue(self, params: Params) -> None:
         """Has ``params`` tried before anything that the sampler proposes."""
         self._points.enqueue(params)

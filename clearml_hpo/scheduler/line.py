@@ -56,8 +56,15 @@ class Line:
         come, or else they would keep those idle that are there.
         """
         new = self.new
-        served = [launch for launch in new if any(map(workers.get, self._placement.queues_for(launch.params)))]
-        return len(served) >= _MOST_HELD or len(new) >= _MOST_STRANDED
+        served = len(new) - sum(self._is_stranded(launch, workers) for launch in new)
+        return served >= _MOST_HELD or len(new) >= _MOST_STRANDED
+
+    def stranded(self, workers: Mapping[str, int]) -> int:
+        """How many of those that wait may only go where nobody serves."""
+        return sum(self._is_stranded(launch, workers) for launch in self)
+
+    def _is_stranded(self, launch: Launch, workers: Mapping[str, int]) -> bool:
+        return not any(map(workers.get, self._placement.queues_for(launch.params)))
 
     def join(self, launch: Launch) -> None:
         """It is to be placed."""

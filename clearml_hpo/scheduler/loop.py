@@ -25,6 +25,7 @@ from clearml_hpo.scheduler.line import Launch
 from clearml_hpo.scheduler.observing import Observer
 from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.queues import Queues
+from clearml_hpo.scheduler.reasons import of_a_row, own_words
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.scheduler.telling import Teller
 from clearml_hpo.scheduler.watch import Pulse
@@ -38,7 +39,6 @@ _MOST_LOOKED_BACK = 500
 _SOON_S = 0.25
 _FEW_CALLS = 2
 _LONGEST_PAUSE_S = 15.0
-_LOG_LINES = 15
 _NO_SUCH_TASK = 101
 _REFUSED = 400
 
@@ -103,6 +103,11 @@ class Scheduler:
     def workers(self) -> Mapping[str, int]:
         """How many trials each queue can run at once, as last seen."""
         return self._queues.workers
+
+    @property
+    def stranded(self) -> int:
+        """How many planned attempts may only go to queues that nobody serves."""
+        return self._launcher.stranded
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -351,9 +356,10 @@ class Scheduler:
             if ending is not None and self._went_with_its_queue(trial, snapshot, ending[0]):
                 self._launcher.back_in_line(trial)
             elif ending is not None:
+                state, reason = ending
                 # A draft that was taken back at the end of the study is as good as new.
-                is_draft = snapshot.status == "created" and ending[0] is TrialState.STOPPED
-                self._end(trial, *ending, mark=not is_draft)
+                is_draft = snapshot.status == "created" and state is TrialState.STOPPED
+                self._end(trial, state, own_words(self._tasks, trial.task_id, reason), mark=not is_draft)
             elif trial.state is TrialState.RUNNING:
                 self._limit(trial, snapshot, seen.wants_pruning)
 
@@ -478,13 +484,8 @@ class Scheduler:
         in_a_row = self._streak.add(ended.state)
         if not without_value(ended.state) or in_a_row != failures.stop_after or self._is_stopped:
             return
-        try:
-            tail = self._tasks.log_tail(ended.task_id, _LOG_LINES)
-        except ApiError as error:  # the message is poorer for it; what was noted so far must not be undone
-            tail = f"(its log cannot be read: {error})"
-        text = f"{in_a_row} trials in a row are {ended.state.value}"
-        self.failure = f"{text}, the last one, {ended.number}: {ended.reason}\n{tail}".strip()
-        self.stop(text)
+        line, self.failure = of_a_row(self._tasks, ended, in_a_row)
+        self.stop(line)
 
     # --- coming back -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from clearml_hpo.errors import ApiError
 from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.study import Ended, OptunaStudy
+from clearml_hpo.tasks.record import WISHED_RUN, run_name
 from clearml_hpo.trial import Trial, TrialState
 
 _REFUSED = 400
@@ -31,13 +32,17 @@ class Teller:
             properties["value"] = ", ".join(values)
         if watch.marked == properties:
             return
-        self._write(trial, properties, f"trial {trial.number} cannot be marked as {state.value}")
+        self._write(
+            trial, {**properties, **_more(trial, state)}, f"trial {trial.number} cannot be marked as {state.value}"
+        )
         watch.marked = properties
 
     def unmark(self, trial: Trial) -> None:
         """Says on the task that its trial goes on: whoever takes over must not take an old end for what is wished."""
         self._write(
-            trial, {"state": "", "value": ""}, f"the old end of trial {trial.number} cannot be taken off its task"
+            trial,
+            {"state": "", "value": "", "reason": ""},
+            f"the old end of trial {trial.number} cannot be taken off its task",
         )
 
     def _write(self, trial: Trial, properties: Mapping[str, str], failed: str) -> None:
@@ -77,3 +82,11 @@ class Teller:
         """The sampler sees a failure, and another trial at the same point."""
         self._study.fail(trial.number)
         self._study.add(trial.number, trial.params)
+
+
+def _more(trial: Trial, state: TrialState) -> dict[str, str]:
+    """What the server would not know: the console's own reason, and which run of a task is wished to end."""
+    if state is TrialState.FAILED:
+        return {"reason": trial.reason}
+    is_wish = trial.state is TrialState.RUNNING and trial.started_at is not None
+    return {WISHED_RUN: run_name(trial.started_at)} if is_wish else {}

@@ -275,27 +275,52 @@ def _with_script(spec: StudySpec, folder: Path, marks: Marks, faults: list[str])
     return spec.model_copy(update={"template": spec.template.model_copy(update={"script": script})})
 
 
+# pydantic's words for what a value should be, in ours; the names in braces are of the error's context.
+_EXPECTED = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "finite_number": "a finite number",
+    **dict.fromkeys(("string_type", "path_type"), "text"),
+    "list_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values ({keys})",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "string_too_short": "{min_length} characters or more",
+    "too_short": "{min_length} or more",
+}
+
+
 def _explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks) -> Iterable[str]:
+    """A line for each fault; what a value may be instead, where there are several ways, in one."""
+    lines: dict[str, list[str]] = {}
     for fault in error.errors():
         *above, last = fault["loc"] or ("",)
         path = _written(above, data)
         is_written = fault["type"] != "missing" and _written(fault["loc"], data) != path
         path = (*path, last) if last != "" and (is_written or fault["type"] == "missing") else path
-        where, key = mark_of(marks, path), dotted(path)
-        kind, message = fault["type"], fault["msg"].removeprefix("Value error, ")
-        if kind == "extra_forbidden":
-            allowed = _allowed_keys(path[:-1])
-            yield f"{where}: {key}: unknown key{nearest(str(path[-1]), allowed)}; allowed: {', '.join(allowed)}"
-        elif kind == "missing":
-            yield f"{where}: {key} is missing"
-        elif kind == "literal_error":
-            allowed = [text.strip("' ") for text in re.split(r", | or ", fault["ctx"]["expected"])]
-            found = fault["input"]
-            yield f"{where}: {key}: found {found!r}{nearest(str(found), allowed)}; one of: {', '.join(allowed)}"
-        elif kind == "value_error":
-            yield f"{where}: {key}: {message}" if key else f"{where}: {message}"
-        else:
-            yield f"{where}: {key}: found {fault['input']!r}; {message[0].lower()}{message[1:]}"
+        key = dotted(path)
+        begin, expected = _fault(fault, path, f"{mark_of(marks, path)}: {key}" if key else f"{mark_of(marks, path)}")
+        lines.setdefault(begin, []).extend(expected)
+    return (begin + ", or ".join(expected) for begin, expected in lines.items())
+
+
+def _fault(fault: Mapping[str, Any], path: KeyPath, where: str) -> tuple[str, list[str]]:
+    """What is wrong, and what is expected instead, if that is not said yet."""
+    kind, found, message = fault["type"], fault["input"], fault["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        allowed = _allowed_keys(path[:-1])
+        return f"{where}: unknown key{nearest(str(path[-1]), allowed)}; allowed: {', '.join(allowed)}", []
+    if kind == "missing":
+        return f"{where} is missing", []
+    if kind == "literal_error":
+        allowed = [text.strip("' ") for text in re.split(r", | or ", fault["ctx"]["expected"])]
+        return f"{where}: found {found!r}{nearest(str(found), allowed)}; one of: {', '.join(allowed)}", []
+    if kind == "value_error":
+        return f"{where}: {message}", []
+    known = {**fault.get("ctx", {}), "keys": ", ".join(_allowed_keys(path))}
+    expected = _EXPECTED.get(kind, f"another value: {message}").format_map(known)
+    return f"{where}: found {found!r}; expected ", [expected]
 
 
 def _written(loc: Sequence[str | int], data: Any) -> KeyPath:

@@ -82,9 +82,9 @@ class KeepPlan:
 
     def text(self, others: Others = "delete") -> str:
         """For a person who wants to know before it happens."""
-        kept = f"kept: trials {_numbers(self.kept)}"
+        keep = f"keep: trials {_numbers(self.kept)}"
         if others == "archive":
-            return f"{kept}\narchived: trials {_numbers(self.others)}"
+            return f"{keep}\narchive: trials {_numbers(self.others)}"
         number = {trial.task_id: trial.number for trial in self.others}
         lines = [f"trial {number[each.task_id]}: {each}" for each in self.stored]
         more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
@@ -92,7 +92,7 @@ class KeepPlan:
         unknown = sum(each.size is None for each in self.stored)
         total = f"{len(self.stored)} models and artifacts, {_bytes(self.size)}"
         total += f" and {unknown} of unknown size" * bool(unknown)
-        return "\n".join([kept, *lines[:_MOST_LINES], *more, *stay, f"deleted: {total}"])
+        return "\n".join([keep, *lines[:_MOST_LINES], *more, *stay, f"delete: {total}"])
 
 
 @dataclass

@@ -30,6 +30,8 @@ from clearml_hpo.trial import Trial, TrialState
 
 STUDY_TAG = "clearml-hpo"
 OWNER = "controller"
+WISHED_RUN = "wished_run"
+"""User property: which run of a trial task its mark is about, if the task is still to end."""
 """The user property of a controller task that has its own id, by which copies of it are known."""
 
 _PAGE = 500
@@ -217,6 +219,14 @@ class _Entry:
     trial: Trial
     snapshot: TaskSnapshot
     marked: TrialState | None
+    wished_run: str = ""
+
+    @property
+    def wish(self) -> TrialState | None:
+        """How a controller wished the run that goes on to end; an earlier one of the same task is another matter."""
+        is_wish = self.snapshot.status == "in_progress" and self.marked in (TrialState.COMPLETED, TrialState.PRUNED)
+        is_same = self.wished_run in ("", run_name(self.snapshot.started_at))
+        return self.marked if is_wish and is_same else None
 
     @property
     def is_draft(self) -> bool:
@@ -245,8 +255,8 @@ def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:
     for entry in latest.values():
         kind, trial = _settled(entry, stopping)
         found[kind].append(trial)
-        if entry.snapshot.status == "in_progress" and entry.marked in (TrialState.COMPLETED, TrialState.PRUNED):
-            wishes[trial.task_id] = entry.marked
+        if entry.wish is not None:
+            wishes[trial.task_id] = entry.wish
         if kind == "unsettled" and entry.snapshot.status not in LIVE:
             unseen[trial.task_id] = entry.snapshot
     return TrialRecords(
@@ -299,13 +309,18 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         iteration=snapshot.iteration,
         queue=queues.get(_queue(task), ""),
         worker=snapshot.worker,
-        reason=snapshot.reason,
+        reason=properties.get("reason") or snapshot.reason,
         # The server does not keep when a task was enqueued: it is so as soon as it is made.
         queued_at=epoch(task.get("created")),
         started_at=snapshot.started_at,
         ended_at=snapshot.ended_at,
     )
-    return _Entry(trial, snapshot, marked)
+    return _Entry(trial, snapshot, marked, properties.get(WISHED_RUN, ""))
+
+
+def run_name(started_at: float | None) -> str:
+    """Tells one run of a task from the next."""
+    return f"{started_at:.3f}" if started_at is not None else "not started"
 
 
 def _values(snapshot: TaskSnapshot, properties: Mapping[str, str], goal: Goal) -> tuple[float | None, ...]:

@@ -76,6 +76,7 @@ class Simulation:
         deleted_queues: names of queues that are no longer there; their workers still are.
         silent: ids of running tasks of which nothing is heard: their machine is gone.
         looked_at: the scalar whose history is asked for.
+        logs: consoles by id of the task.
     """
 
     def __init__(self, curve: Curve, *, workers: int | Mapping[str, int] = 2, clock: ManualClock | None = None) -> None:
@@ -88,6 +89,7 @@ class Simulation:
         self.silent: set[str] = set()
         self.deleted_queues: set[str] = set()
         self.looked_at = METRIC
+        self.logs: dict[str, str] = {}
         self._curve = curve
         self._made = 0
 
@@ -125,7 +127,7 @@ class Simulation:
     def log_tail(self, task_id: str, lines: int) -> str:
         """Its console."""
         self.calls["log_tail"] += 1
-        return f"log of {task_id}"
+        return self.logs.get(task_id, f"log of {task_id}")
 
     # --- executors.Executor ----------------------------------------------------------------------------------------
 

@@ -79,6 +79,12 @@ def test_the_live_view_fits_80_columns_and_shows_where_the_study_stands():
     assert "17" in text and "host:cpu0" in text and "pruned" in text
 
 
+def test_trials_that_wait_for_a_queue_without_workers_are_counted():
+    running = trial(0, TrialState.RUNNING, worker="host:cpu0")
+    text = rendered(Progress([running], 2, 60.0, queues={"cpu": 2, "gpu": 0}, stranded=8))
+    assert "queues cpu 2, gpu nobody  8 more wait for workers" in text
+
+
 def test_lines_say_the_front_the_attempt_and_a_broken_constraint():
     out = console(200)
     view = LineView(out, TWO)

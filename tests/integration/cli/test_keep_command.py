@@ -44,10 +44,10 @@ def sizes(api, recorded):
 def test_a_dry_run_says_what_would_go_and_changes_nothing(command, api, recorded):
     code, output = command(recorded.study_id, "--top", "1", "--dry-run")
     assert code == 0 and output.splitlines() == [
-        "kept: trials 1",
+        "keep: trials 1",
         f"trial 0: artifact data (500 B)  {recorded.uris[0]}",
         f"trial 2: artifact data (500 B)  {recorded.uris[2]}",
-        "deleted: 2 models and artifacts, 1 kB",
+        "delete: 2 models and artifacts, 1 kB",
     ]
     assert sizes(api, recorded) == [500, 500, 500]
 

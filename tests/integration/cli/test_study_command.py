@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import uuid
 
 import pytest
 import yaml
 
 from clearml_hpo.spec import load_study
+from clearml_hpo.tasks.hold import Hold
 from tests.integration.controller.recorded import RecordedStudy
 
 SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry", "keep", "delete"]
@@ -60,6 +62,18 @@ def test_list_for_programs(command, recorded):
     assert (study["study_id"], study["name"]) == (recorded.study_id, recorded.name)
     _, output = command("study", "list", "--format", "csv", "--project", recorded.project)
     assert [row["study_id"] for row in csv.DictReader(io.StringIO(output))] == [recorded.study_id]
+
+
+def test_show_says_that_a_holder_is_gone(command, recorded):
+    recorded.held("somewhere pid 1 since 2026-01-01T00:00:00+00:00 #abcdef-123456")
+    held = next(line for line in command("study", "show", recorded.study_id)[1].splitlines() if "held by" in line)
+    assert "somewhere pid 1" in held and "is gone" not in held, "its lease runs yet"
+    assert json.loads(command("study", "show", recorded.study_id, "--json")[1])["is_driven"] is True
+    here = Hold(recorded.api, recorded.study_id).me.replace(f"pid {os.getpid()}", "pid 4194304")
+    recorded.held(here)
+    held = next(line for line in command("study", "show", recorded.study_id)[1].splitlines() if "held by" in line)
+    assert "nobody: " in held and "is gone, last heard of" in held
+    assert f"clearml-hpo resume {recorded.study_id[:8]}" in held
 
 
 def test_show(command, recorded):

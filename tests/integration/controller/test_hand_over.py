@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 
 import pytest
@@ -155,7 +154,7 @@ def test_trouble_while_a_study_is_stopped_is_sat_out(study_file, api, queue, mon
 
 def test_an_abort_is_heard_while_a_study_drains(study_file, api, queue, monkeypatch):
     monkeypatch.setattr("clearml_hpo.tasks.hold.RENEW_S", 0.2)
-    monkeypatch.setattr("clearml_hpo.tasks.hold._FIRST_RENEWAL_S", 0.2)
+    monkeypatch.setattr("clearml_hpo.tasks.hold.FIRST_RENEWAL_S", 0.2)
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
         study_id = run(study_file, api, overrides=["budget.trials=1"]).result["study_id"]
     steering = Hold(api, study_id)
@@ -164,8 +163,8 @@ def test_an_abort_is_heard_while_a_study_drains(study_file, api, queue, monkeypa
         steering._set(stop="drain")
         threading.Timer(1.5, lambda: steering._set(stop="abort")).start()
 
-    view, began = When(1, TrialState.RUNNING, stop), time.monotonic()
+    view = When(1, TrialState.RUNNING, stop)
     with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.1):
         outcome = run(study_file, api, view=view, overrides=["budget.trials=8"])
-    assert outcome.status == "stopped" and time.monotonic() - began < 30
-    assert outcome.trials[1].state is TrialState.STOPPED
+    assert outcome.status == "stopped"
+    assert outcome.trials[1].state is TrialState.STOPPED, "left alone, it would have been completed"

@@ -146,10 +146,10 @@ def test_the_plan_says_what_would_go_and_touches_nothing(api, server, study_id, 
     plan = cleanup.plan(api, study_id, trials, LOSS, 1).measured(api)
     data, weights = uris_of(api, trials[0].task_id)
     assert plan.text().splitlines() == [
-        "kept: trials 1",
+        "keep: trials 1",
         f"trial 0: artifact data (500 B)  {data}",
         f"trial 0: model weights (1 kB)  {weights}",
-        "deleted: 2 models and artifacts, 1.5 kB",
+        "delete: 2 models and artifacts, 1.5 kB",
     ]
     assert on_disk(server) == before and plan.size == 1500
 
@@ -163,7 +163,7 @@ def test_archiving_hides_tasks_and_models_and_deletes_nothing(api, server, make_
     (model,) = api.call("models.get_all", task=[trials[0].task_id])["models"]
     assert "archived" in model["system_tags"]
     assert done.archived == 2 and on_disk(server) == before
-    assert plan.text("archive").splitlines() == ["kept: trials 1", "archived: trials 0"]
+    assert plan.text("archive").splitlines() == ["keep: trials 1", "archive: trials 0"]
 
 
 def test_what_lives_is_of_another_study_or_is_published_stays(api, make_trial, keep):

@@ -9,7 +9,7 @@ import pytest
 
 from clearml_hpo.errors import InputError
 from clearml_hpo.tasks.hold import Hold
-from clearml_hpo.tasks.record import find_studies, read_study
+from clearml_hpo.tasks.record import find_studies, read_study, run_name
 from clearml_hpo.trial import TrialState
 
 from .recorded import RecordedStudy
@@ -66,6 +66,24 @@ def test_a_controller_that_died_between_marking_and_stopping_leaves_its_wish(stu
     records = study.read()
     assert numbers(records.unsettled) == [0]
     assert records.wishes == {task_id: TrialState(state)}
+
+
+def test_a_wish_is_for_the_run_that_was_to_end_and_not_for_the_next_one(study):
+    task_id = study.trial(0, "in_progress", loss=0.5)
+    (trial,) = study.read().unsettled
+    study.tasks.mark(task_id, state="pruned", wished_run=run_name(trial.started_at))
+    assert study.read().wishes == {task_id: TrialState.PRUNED}
+    study.api.call("tasks.stopped", task=task_id, force=True)
+    study.api.call("tasks.enqueue", task=task_id, queue=study.queue_id)
+    study.api.call("tasks.started", task=task_id, force=True)
+    records = study.read()
+    assert numbers(records.unsettled) == [0] and not records.wishes, "a person has it run once more"
+
+
+def test_a_failed_trial_keeps_the_reason_that_its_controller_has_found(study):
+    study.trial(0, "failed", state="failed", reason="worker execution exit code 1")
+    study.tasks.mark(study.read().settled[0].task_id, reason="ValueError: no depth (exit code 1)")
+    assert study.read().settled[0].reason == "ValueError: no depth (exit code 1)"
 
 
 def test_what_was_stopped_once_the_study_was_ending_ended_with_it(study):

@@ -50,6 +50,15 @@ def test_a_larger_budget_continues_a_finished_study(study_file, api, agent):
     assert len(again.trials) == 10 and again.status == "completed"
 
 
+def test_a_smaller_budget_leaves_a_finished_study_as_it_is(study_file, api, agent):
+    first = run(study_file, api)
+    view = Listener()
+    again = run(study_file, api, view=view, overrides=["budget.trials=4"])
+    assert any("is finished" in note for note in view.notes) and len(again.trials) == 6
+    stored = api.call("tasks.get_by_id", task=first.result["study_id"])["task"]["configuration"]["study"]["value"]
+    assert "trials: 6" in stored
+
+
 def test_new_starts_another_study_of_the_same_name(study_file, api, agent):
     first = run(study_file, api)
     second = run(study_file, api, new=True)

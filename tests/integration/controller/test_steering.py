@@ -23,7 +23,7 @@ DEADLINE_S = 60.0
 def listens_often(monkeypatch):
     """A controller looks every 0.2 s at what people ask of it."""
     monkeypatch.setattr("clearml_hpo.tasks.hold.RENEW_S", 0.2)
-    monkeypatch.setattr("clearml_hpo.tasks.hold._FIRST_RENEWAL_S", 0.2)
+    monkeypatch.setattr("clearml_hpo.tasks.hold.FIRST_RENEWAL_S", 0.2)
 
 
 @pytest.fixture

@@ -146,6 +146,30 @@ def test_check_says_the_same_once_the_template_is_known(study_file, api, agent):
     assert "did you mean 'validation/loss'" in said[1]
 
 
+def test_check_finds_points_to_try_first_that_break_a_constraint(study_file, api, agent):
+    run(study_file, api, overrides=["budget.trials=1"])
+    study_file.write_text(
+        study_file.read_text().replace("objective:", "parameter_constraints: ['depth < 6']\nobjective:")
+        + "enqueue: [{x: 0.5}, {depth: 7}]\n"
+    )
+    (fault,) = check_study(load_study(study_file), api).faults
+    assert fault.key == ("enqueue", 1) and "is no point of the search space" in fault.text
+    with pytest.raises(InputError, match=r"study\.yaml:\d+: enqueue\.1: "):
+        run(study_file, api, new=True)
+
+
+def test_check_looks_at_what_a_study_starts_from_and_its_storage(study_file, api, tmp_path):
+    (study_file.parent / "train.py").write_text('d = {"x": 1, "depth": 2, "kind": 3}\n')
+    missing = "0123456789abcdef0123456789abcdef"
+    with pytest.raises(InputError, match=f"no task {missing}"):
+        check_study(load_study(study_file, [f"warm_start={{tasks: [{missing}]}}"]), api)
+    for url, said in ((f"sqlite:///{tmp_path}/none/a.db", "there is no folder"), ("nonsense", "cannot be opened")):
+        with pytest.raises(InputError, match=said):
+            check_study(load_study(study_file, [f"storage={url}"]), api)
+    assert not check_study(load_study(study_file, [f"storage=sqlite:///{tmp_path}/a.db"]), api).faults
+    assert not (tmp_path / "a.db").exists(), "a check makes nothing"
+
+
 def test_check_of_a_script_that_never_ran_looks_at_its_text(study_file, api):
     (study_file.parent / "train.py").write_text('d = {"x": 1, "depth": 2, "kinds": 3}\nreport("validation", "loss")\n')
     (fault,) = check_study(load_study(study_file), api).faults
@@ -197,9 +221,14 @@ def test_a_stop_leaves_nothing_in_the_queue(study_file, api, queue, abort):
             yield {"validation/loss": 1 / step}
 
     stopped = threading.Event()
+
+    class StopsOnceOneWaits(Listener):
+        def progress(self, progress):
+            if {TrialState.RUNNING, TrialState.QUEUED} <= {trial.state for trial in progress.trials}:
+                stopped.set()
+
     with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.05):
-        threading.Timer(2.0, stopped.set).start()
-        outcome = run(study_file, api, stopped=stopped, abort_on_stop=abort)
+        outcome = run(study_file, api, view=StopsOnceOneWaits(), stopped=stopped, abort_on_stop=abort)
         tasks = tasks_of(api, outcome)
     assert outcome.status == "stopped"
     statuses = [tasks[trial.task_id]["status"] for trial in outcome.trials]

@@ -247,9 +247,9 @@ def test_equal_failures_in_a_row_stop_the_study_with_the_tail_of_the_log():
                 world.end(task.task_id, "failed", "ImportError: no module")
         if not scheduler.step():
             break
-    assert scheduler.ended == "3 trials in a row are failed"
+    assert scheduler.ended == "3 trials in a row have failed"
     first, _, tail = scheduler.failure.partition("\n")
-    assert first == "3 trials in a row are failed, the last one, 3: ImportError: no module"
+    assert first == "3 trials in a row have failed; the last one, trial 3: ImportError: no module"
     assert tail == "log of task-3"
     assert not world.running and not world.queue
     assert states(scheduler).count(TrialState.FAILED) == 3
@@ -286,6 +286,28 @@ def test_a_log_that_cannot_be_read_does_not_keep_the_study_from_stopping():
     drive(scheduler, world)
     assert "its log cannot be read" in scheduler.failure
     assert scheduler.trial(0).state is TrialState.FAILED
+
+
+def test_a_failure_under_an_agent_has_the_reason_of_its_console():
+    world = Failing(TrialState.FAILED)
+    world.reason = "worker execution exit code 1; Changed by the agent"
+    world.logs["task-0"] = (
+        "Traceback (most recent call last):\n  File 'train.py'\nValueError: no depth\nProcess failed, exit code 1"
+    )
+    scheduler = make(world, trials=2, failures=Failures({}))
+    drive(scheduler, world)
+    assert scheduler.trial(0).reason == "ValueError: no depth (exit code 1)"
+    assert world.tasks["task-0"].properties["reason"] == scheduler.trial(0).reason
+    assert world.calls["log_tail"] == 1
+
+
+def test_a_failure_whose_console_cannot_be_read_has_the_agents_reason():
+    world = Failing(TrialState.FAILED)
+    world.reason = "worker execution exit code 1"
+    Troubled(world, lambda call: True, ("log_tail",))
+    scheduler = make(world, trials=2, failures=Failures({}))
+    drive(scheduler, world)
+    assert scheduler.trial(0).reason == world.reason
 
 
 # --- people -------------------------------------------------------------------------------------------------------

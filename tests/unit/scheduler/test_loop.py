@@ -131,7 +131,8 @@ def test_pruning_stops_a_running_trial_and_marks_it():
     assert pruned
     for trial in pruned:
         assert trial.params["General/x"] > 0.75
-        assert world.tasks[trial.task_id].properties == {"state": "pruned", "value": "1"}
+        properties = world.tasks[trial.task_id].properties
+        assert (properties["state"], properties["value"]) == ("pruned", "1")
         told = scheduler.study.optuna_study.trials[trial.number]
         assert told.state == optuna.trial.TrialState.PRUNED
         assert trial.iteration < 30
