@@ -24,7 +24,7 @@ class Api:
 
     Attributes:
         calls: how often each endpoint was called, the login included.
-        server_ahead_s: by how much the server's clock is ahead of this machine's, to a second or so.
+        server_ahead_s: by how much the server's clock is ahead of this machine's, to half a second; 0 if it is less than one.
     """
 
     def __init__(self) -> None:
@@ -107,4 +107,6 @@ class Api:
 
 
 def _ahead(date: str | None) -> float:
-    return parsedate_to_datetime(date).timestamp() - time.time() if date else 0.0
+    """The header has whole seconds, so that clocks which differ by less than one count as the same."""
+    ahead_s = parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else 0.0
+    return ahead_s if abs(ahead_s) > 1.0 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,7 @@ class Ended:
         seen_completed: ids of the tasks that were seen completed at any moment.
         tasks: all tasks of the study's project, as the server has them.
         waiting: entries left in the queue.
-        driven_s: seconds in which some controller was seen to hold the study.
+        driven_s: seconds in which some controller was seen to hold the study; those in which it ends are not counted.
         unnoticed_s: of these, the most that no successor can know of: what the killed ones drove after a sign of life.
     """
 
@@ -243,14 +245,17 @@ class World:
 
     def _see_hold(self) -> None:
         life = self._controller
-        if life is None or life.held_at is not None:
-            return
-        studies = self._client.call("tasks.get_all", type=["optimizer"], only_fields=["hyperparams.properties"])[
-            "tasks"
-        ]
-        holders = [user_properties(study["hyperparams"]).get("holder", "") for study in studies]
-        if any(f" pid {life.process.pid} " in holder for holder in holders):
-            life.held_at = time.time()
+        if life is not None and life.held_at is None:
+            mine = re.compile(rf"\S+ pid {life.process.pid} since (\S+) .*")
+            found = [mine.fullmatch(properties.get("holder", "")) for properties in self._studies()]
+            since = [datetime.fromisoformat(match[1]).timestamp() for match in found if match]
+            assert all(life.began_at <= moment <= time.time() for moment in since)
+            life.held_at = max(since, default=None)
+
+    def _studies(self) -> list[dict[str, str]]:
+        """The user properties of each."""
+        found = self._client.call("tasks.get_all", type=["optimizer"], only_fields=["hyperparams.properties"])["tasks"]
+        return [user_properties(study["hyperparams"]) for study in found]
 
     def _strike(self, blow: Blow, storm: Storm, which: int, ended: Ended) -> bool:
         """Kills the target if it is old enough; the server comes back on the same ports."""
@@ -270,10 +275,11 @@ class World:
         assert self.server.address == address, "another process took its ports: nobody would find it"
         return True
 
-    def _buried(self, ended: Ended) -> float:
-        """Forgets the controller; the seconds that it held the study."""
+    def _buried(self, ended: Ended, until: float | None = None) -> float:
+        """Forgets the controller; the seconds that it held the study, ``until`` it began to end it, or now."""
         assert self._controller is not None
-        held_s = 0.0 if self._controller.held_at is None else time.time() - self._controller.held_at
+        held_at = self._controller.held_at
+        held_s = 0.0 if held_at is None else (time.time() if until is None else until) - held_at
         ended.driven_s += held_s
         self._controller = None
         return held_s
@@ -287,7 +293,8 @@ class World:
             return None
         code = self._controller.process.poll()
         if code is not None:
-            self._buried(ended)
+            stopping = [float(study["stopping"]) for study in self._studies() if study.get("stopping")]
+            self._buried(ended, max(stopping, default=None))
         return code
 
     def _revive(self) -> None:
