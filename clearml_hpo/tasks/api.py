@@ -24,7 +24,7 @@ class Api:
 
     Attributes:
         calls: how often each endpoint was called, the login included.
-        server_ahead_s: by how much the server's clock is ahead of this machine's, to half a second; 0 if it is less than one.
+        server_ahead_s: seconds by which the server's clock is ahead of this machine's, to half a second; 0 below one.
     """
 
     def __init__(self) -> None:
