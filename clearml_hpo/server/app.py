@@ -33,6 +33,7 @@ class Apps:
     web: ASGIApp
     store: Store
     dispatcher: Dispatcher
+    authority: Authority
 
 
 def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now) -> Apps:
@@ -46,6 +47,7 @@ def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now) -> A
         web=Pages(store, dispatcher),
         store=store,
         dispatcher=dispatcher,
+        authority=authority,
     )
 
 

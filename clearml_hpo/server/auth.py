@@ -73,20 +73,21 @@ class Authority:
     def login(self, authorization: str | None, *, expiration_s: int | None = None) -> str:
         """A token for the key pair of an HTTP Basic header, or for the bearer of a valid token."""
         scheme, _, value = (authorization or "").partition(" ")
+        user = identity.USER_ID
         if not value:
             raise ApiRefusal(Refusal.NO_CREDENTIALS)
         if scheme.lower() == "bearer":
-            self.check(value)
+            user = self.user_of(value)
         elif not self._is_ours(*_key_pair(value)):
             raise ApiRefusal(Refusal.INVALID_CREDENTIALS, "failed to locate provided credentials")
-        return self.issue(expiration_s)
+        return self.issue(expiration_s, user=user)
 
     def _is_ours(self, access_key: str, secret_key: str) -> bool:
         known = self._credentials
         given, ours = f"{access_key}:{secret_key}", f"{known.access_key}:{known.secret_key}"
         return hmac.compare_digest(given.encode(), ours.encode())
 
-    def issue(self, expiration_s: int | None = None) -> str:
+    def issue(self, expiration_s: int | None = None, *, user: str = identity.USER_ID) -> str:
         """A token that says what clients read in it."""
         now = self._clock()
         longest = int(TOKEN_LIFE.total_seconds())
@@ -96,8 +97,8 @@ class Authority:
             "exp": now + timedelta(seconds=life),
             "auth_type": "Bearer",
             "identity": {
-                "user": identity.USER_ID,
-                "user_name": identity.USER_NAME,
+                "user": user,
+                "user_name": identity.USER_NAME if user == identity.USER_ID else user,
                 "company": identity.COMPANY_ID,
                 "company_name": identity.COMPANY_NAME,
                 "role": "user",
@@ -110,15 +111,19 @@ class Authority:
         }
         return jwt.encode(payload, self._credentials.token_secret, _ALGORITHM)
 
-    def check_header(self, authorization: str | None) -> None:
-        """Refuses a call without a valid bearer token."""
+    def check_header(self, authorization: str | None) -> str:
+        """The id of the calling user; refuses a call without a valid bearer token."""
         if not authorization:
             raise ApiRefusal(Refusal.NO_CREDENTIALS)
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "basic":
             self.login(authorization)
-        else:
-            self.check(token.strip())
+            return identity.USER_ID
+        return self.user_of(token.strip())
+
+    def user_of(self, token: str) -> str:
+        """The id of the user whom a token stands for; refuses one that is not ours or has expired."""
+        return str(self.check(token)["identity"]["user"])
 
     def check(self, token: str) -> dict[str, Any]:
         """What a token says; refuses one that is not ours or has expired."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ class World:
         assert status == 200, (endpoint, envelope["meta"])
         found: dict[str, Any] = envelope["data"]
         return found
+
+    def log_in(self, given_name: str, family_name: str) -> str:
+        """Makes a user, as a log-in by name does; the header of that user's calls."""
+        name = f"{given_name} {family_name}"
+        made = self.call("auth.create_user", name=name, given_name=given_name, family_name=family_name)["id"]
+        return f"Bearer {self._apps.authority.issue(user=made)}"
 
     def unused(self, name: str) -> bool:
         """Whether neither a project nor a queue has that name."""
@@ -102,6 +109,7 @@ class World:
         self.call("tasks.edit", task=made, force=True, runtime={"hostname": "vm"})
         self._report(made)
         self._make_model(made)
+        self.store_artifact(made)
         return made
 
     def _completed(self) -> str:
@@ -136,7 +144,11 @@ class World:
                 "worker": "vm",
             },
         ]
-        lines = [{"timestamp": 1795232172872 + n, "task": task, **event} for n, event in enumerate(scalars + others)]
+        self.report(task, scalars + others)
+
+    def report(self, task: str, events: Sequence[dict[str, Any]]) -> None:
+        """Reports events of a task."""
+        lines = [{"timestamp": 1795232172872 + n, "task": task, **event} for n, event in enumerate(events)]
         body = "\n".join(map(json.dumps, lines)).encode()
         status, envelope = self.send("/events.add_batch", body, content_type="application/json-lines")
         assert status == 200 and envelope["data"]["added"] == len(lines), envelope
@@ -154,3 +166,12 @@ class World:
             labels={},
             design={"design": ""},
         )["id"]
+
+    def store_artifact(self, task: str) -> None:
+        """Notes an artifact of a task."""
+        artifact = {
+            **{"key": "summary", "type": "dict", "mode": "output", "uri": "http://127.0.0.1:8081/summary.json"},
+            **{"hash": "f126", "content_size": 2259, "timestamp": 1795233679},
+            "type_data": {"preview": "{}", "content_type": "application/json"},
+        }
+        self.call("tasks.add_or_update_artifacts", task=task, artifacts=[artifact])
