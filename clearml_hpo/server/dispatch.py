@@ -88,17 +88,25 @@ class Dispatcher:
             data = _data(request)
             fields.check(endpoint.fields, data)
             return {"token": self._authority.login(request.authorization, expiration_s=data.get("expiration_sec"))}
-        if not endpoint.open:
-            self._authority.check_header(request.authorization)
+        user = self._caller(endpoint, request)
         if request.content_type.partition(";")[0].strip() == "application/json-lines":
             fields.check(endpoint.fields, {})
-            call = Call(self._store, self._authority, {}, _lines(request.body), request.client)
+            call = Call(self._store, self._authority, {}, _lines(request.body), request.client, user)
         else:
             data = _data(request)
             fields.check(endpoint.fields, data)
-            call = Call(self._store, self._authority, data, client=request.client)
+            call = Call(self._store, self._authority, data, client=request.client, user=user)
         with self._store.db.snapshot():
             return endpoint.handler(call)
+
+    def _caller(self, endpoint: Endpoint, request: Request) -> str:
+        """The id of the calling user; empty where anybody may call and no valid token was sent."""
+        try:
+            return self._authority.check_header(request.authorization)
+        except ApiRefusal:
+            if endpoint.open:
+                return ""
+            raise
 
 
 def _parse(path: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from clearml_hpo.server.fields import BOOL, INT, NUMBER, OBJECTS, STR, STRINGS, 
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.events import IMAGE, LOG, PLOT, SCALAR
 from clearml_hpo.server.store.query import offset_of, scroll_id_of
+from clearml_hpo.server.store.reports import MOST
 
 service = Service("events")
 
@@ -63,7 +64,8 @@ def delete_for_task(call: Call) -> Data:
 # --- scalars ----------------------------------------------------------------------------------------------------------
 
 
-def _key(call: Call) -> str:
+def scalar_key(call: Call) -> str:
+    """What the x axis shall be."""
     key: str = call.get("key", "iter")
     if key not in _KEYS:
         raise ApiRefusal(Refusal.VALIDATION, f"error for field 'key': one of {', '.join(_KEYS)}, not {key!r}")
@@ -78,8 +80,8 @@ def _samples(call: Call) -> int:
 @service.endpoint("scalar_metrics_iter_histogram", task=required(STR), samples=INT, key=STR, metrics=OBJECTS)
 def scalar_metrics_iter_histogram(call: Call) -> Data:
     """All scalars of a task, thinned."""
-    _require(call, [call.data["task"]])
-    return call.store.scalars.histogram(call.data["task"], _key(call), _samples(call), call.get("metrics"))
+    required_names(call, [call.data["task"]])
+    return call.store.scalars.histogram(call.data["task"], scalar_key(call), _samples(call), call.get("metrics"))
 
 
 @service.endpoint(
@@ -87,8 +89,8 @@ def scalar_metrics_iter_histogram(call: Call) -> Data:
 )
 def multi_task_scalar_metrics_iter_histogram(call: Call) -> Data:
     """All scalars of some tasks, thinned, beside one another."""
-    names = _require(call, call.data["tasks"])
-    key, samples = _key(call), _samples(call)
+    names = required_names(call, call.data["tasks"])
+    key, samples = scalar_key(call), _samples(call)
     found: Document = {}
     for id_, name in names.items():
         for metric, variants in call.store.scalars.histogram(id_, key, samples, call.get("metrics")).items():
@@ -101,7 +103,7 @@ def multi_task_scalar_metrics_iter_histogram(call: Call) -> Data:
 @service.endpoint("get_task_single_value_metrics", tasks=required(STRINGS))
 def get_task_single_value_metrics(call: Call) -> Data:
     """Values that were reported without an iteration."""
-    names = _require(call, call.data["tasks"])
+    names = required_names(call, call.data["tasks"])
     values = call.store.scalars.single_values(list(names))
     return {
         "tasks": [
@@ -168,7 +170,7 @@ def get_task_log(call: Call) -> Data:
 def get_task_events(call: Call) -> Data:
     """Events of one kind of a task, a part at a time."""
     task, kind, size = call.data["task"], call.get("event_type", SCALAR), _size(call, 500)
-    _require(call, [task])
+    required_names(call, [task])
     offset = offset_of(call.data)
     if kind == SCALAR:
         events, total = call.store.scalars.events(task, offset, size)
@@ -186,7 +188,7 @@ def get_task_metrics(call: Call) -> Data:
     """Names of the metrics of which some tasks reported events of one kind."""
     kind = call.data["event_type"]
     found = []
-    for task in _require(call, call.data["tasks"]):
+    for task in required_names(call, call.data["tasks"]):
         metrics = call.store.scalars.metrics_of(task) if kind == SCALAR else call.store.reports.metrics_of(task, kind)
         found.append({"task": task, "metrics": metrics})
     return {"metrics": found}
@@ -196,25 +198,28 @@ def get_task_metrics(call: Call) -> Data:
 def get_task_plots(call: Call) -> Data:
     """The plots of a task's last iterations."""
     task = call.data["task"]
-    _require(call, [task])
+    required_names(call, [task])
     offset = offset_of(call.data)
     plots = call.store.reports.events([task], PLOT, iterations=max(1, call.get("iters", 1)), offset=offset)
-    scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(plots))
+    more = len(plots) == MOST and not call.get("no_scroll")
+    scroll_id = scroll_id_of(offset + len(plots)) if more else None
     return {"plots": plots, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
 
 
-@service.endpoint("get_multi_task_plots", "1.8", tasks=required(STRINGS), iters=INT)
+@service.endpoint("get_multi_task_plots", "1.8", tasks=required(STRINGS), iters=INT, scroll_id=STR, no_scroll=BOOL)
 def get_multi_task_plots(call: Call) -> Data:
     """The plots of the last iterations of some tasks, beside one another."""
-    names = _require(call, call.data["tasks"])
+    names = required_names(call, call.data["tasks"])
     found: Document = {}
-    plots = call.store.reports.events(list(names), PLOT, iterations=max(1, call.get("iters", 1)))
+    offset = offset_of(call.data)
+    plots = call.store.reports.events(list(names), PLOT, iterations=max(1, call.get("iters", 1)), offset=offset)
     for plot in plots:
         by_task = found.setdefault(plot["metric"], {}).setdefault(plot["variant"], {})
         by_iteration = by_task.setdefault(plot["task"], {})
         each = by_iteration.setdefault(str(plot["iter"]), {"name": names[plot["task"]], "plots": []})
         each["plots"].append(plot)
-    return {"plots": found, "returned": len(plots), "total": len(plots), "scroll_id": None}
+    scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(plots))
+    return {"plots": found, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
 
 
 @service.endpoint("debug_images", "2.7", metrics=required(OBJECTS), iters=INT, scroll_id=STR)
@@ -238,7 +243,7 @@ def debug_images(call: Call) -> Data:
     return {"metrics": shown, "scroll_id": scroll_id_of(1)}
 
 
-def _require(call: Call, ids: Sequence[str]) -> dict[str, str]:
+def required_names(call: Call, ids: Sequence[str]) -> dict[str, str]:
     """Names of the tasks (or, for model events, models) by id; refuses unknown ones."""
     if call.get("model_events"):
         return {id_: call.store.models.require(id_, ["name"])["name"] for id_ in ids}

@@ -113,6 +113,12 @@ def _with_metrics(call: Call, models: list[Document]) -> list[Document]:
     return models
 
 
+@service.endpoint("get_frameworks", projects=STRINGS)
+def get_frameworks(call: Call) -> Data:
+    """The frameworks of the models there are."""
+    return {"frameworks": call.store.names.frameworks(call.get("projects", []))}
+
+
 @service.endpoint("set_ready", model=required(STR), publish_task=BOOL, force_publish_task=BOOL)
 def set_ready(call: Call) -> Data:
     """Publishes a model."""

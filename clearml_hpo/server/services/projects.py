@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from clearml_hpo.server.endpoint import Call, Data, Service
-from clearml_hpo.server.fields import BOOL, INT, STR, STRINGS, required
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.fields import BOOL, DICT, INT, STR, STRINGS, required
 from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.projects import PROJECTS
+from clearml_hpo.server.store.statistics import STATES
 
 service = Service("projects")
 
@@ -38,17 +42,42 @@ def get_all(call: Call) -> Data:
     return listed("projects", found, page, call.get("only_fields"))
 
 
-@service.endpoint("get_all_ex", include_stats=BOOL, **_LIST)
+@service.endpoint(
+    "get_all_ex",
+    **{"include_stats": BOOL, "stats_for_state": STR, "include_stats_filter": DICT, "check_own_contents": BOOL},
+    **_LIST,
+)
 def get_all_ex(call: Call) -> Data:
-    """Projects that match, with references filled in, statistics and the projects below."""
+    """Projects that match, with references filled in and, where asked for, statistics and the projects below."""
     fields = call.get("only_fields")
     found, page = call.store.projects.search(call.data)
     for project in found:
-        project["sub_projects"] = call.store.projects.children(project["id"])
-        if call.get("include_stats"):
-            project["stats"] = {"active": call.store.statistics.of_project(project["id"])}
+        project |= _own(call, project["id"]) | _stats(call, project["id"])
     call.store.joins.fill(PROJECTS, found, fields)
-    return listed("projects", found, page, [*fields, "stats", "sub_projects"] if fields else None)
+    return listed("projects", found, page, [*(joined(PROJECTS, fields) or []), *_ADDED] if fields else None)
+
+
+_ADDED = ("own_tasks", "own_models", "stats", "sub_projects")
+
+
+def _stats(call: Call, id_: str) -> Document:
+    if not call.get("include_stats"):
+        return {}
+    state = call.get("stats_for_state", "active")
+    if state not in STATES:
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'stats_for_state': one of {', '.join(STATES)}")
+    numbers = call.store.statistics.of_project(id_, state, call.get("include_stats_filter", {}))
+    return {"stats": {state: numbers}, "sub_projects": call.store.projects.children(id_)}
+
+
+def _own(call: Call, id_: str) -> Document:
+    """How many tasks and models are in a project itself."""
+    if not call.get("check_own_contents"):
+        return {}
+    return {
+        "own_tasks": call.store.statistics.size("tasks", [id_]),
+        "own_models": call.store.statistics.size("models", [id_]),
+    }
 
 
 @service.endpoint(
@@ -84,7 +113,7 @@ def delete(call: Call) -> Data:
         "disassociated_tasks": 0,
         "deleted_tasks": deleted_tasks,
         "deleted_models": 0,
-        "urls": {"model_urls": [], "event_urls": [], "artifact_urls": []},
+        "urls": {"model_urls": [], "event_urls": [], "artifact_urls": []} if call.get("delete_contents") else None,
     }
 
 
@@ -126,15 +155,3 @@ def get_unique_metric_variants(call: Call) -> Data:
     project = call.get("project")
     projects = call.store.projects.with_descendants([project]) if project else None
     return {"metrics": call.store.scalars.variants(projects)}
-
-
-@service.endpoint("get_task_tags", projects=STRINGS)
-def get_task_tags(call: Call) -> Data:
-    """All tags in use."""
-    return {"tags": call.store.statistics.tags("tags")}
-
-
-@service.endpoint("get_model_tags", projects=STRINGS)
-def get_model_tags(call: Call) -> Data:
-    """All tags in use."""
-    return {"tags": call.store.statistics.tags("tags")}

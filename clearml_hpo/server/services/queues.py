@@ -16,7 +16,7 @@ from clearml_hpo.server.fields import (
     required,
 )
 from clearml_hpo.server.services.lists import LIST, listed
-from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.documents import Document, pick
 
 service = Service("queues")
 _VERSION = "2.4"
@@ -52,24 +52,38 @@ def get_all(call: Call) -> Data:
     return listed("queues", queues, page, call.get("only_fields"))
 
 
-@service.endpoint("get_all_ex", _VERSION, **LIST)
+@service.endpoint("get_all_ex", _VERSION, max_task_entries=INT, **LIST)
 def get_all_ex(call: Call) -> Data:
-    """Queues that match, with the names of their tasks and their workers."""
-    answer = get_all(call)
+    """Queues that match, whole, with the names of their tasks and their workers."""
+    found, page = call.store.queues.search({**call.data, "only_fields": None})
     workers = call.store.workers.seen()
-    for queue in answer["queues"]:
-        for entry in queue.get("entries", []):
-            task = call.store.tasks.require(entry["task"], ["name"])
-            entry["task"] = {"id": task["id"], "name": task["name"]}
-        queue["workers"] = [{"name": w["id"], "ip": w.get("ip", "")} for w in workers if queue.get("id") in w["queues"]]
-    return answer
+    for queue in found:
+        entries = queue["entries"][: call.get("max_task_entries")]
+        queue["entries"] = [{**entry, "task": _task(call, entry["task"])} for entry in entries]
+        queue["workers"] = [{"name": w["id"], "ip": w.get("ip", "")} for w in workers if queue["id"] in w["queues"]]
+        queue["company"] = {"id": queue["company"]}
+    return listed("queues", found, page, None)
 
 
-@service.endpoint("update", _VERSION, queue=required(STR), name=STR, tags=STRINGS, system_tags=STRINGS, metadata=DICT)
+def _task(call: Call, id_: str) -> Document:
+    return pick(call.store.tasks.require(id_, ["name"]), ["id", "name"])
+
+
+@service.endpoint(
+    "update",
+    _VERSION,
+    queue=required(STR),
+    name=STR,
+    display_name=STR,
+    tags=STRINGS,
+    system_tags=STRINGS,
+    metadata=DICT,
+)
 def update(call: Call) -> Data:
     """Sets fields of a queue."""
     updated = call.store.queues.update(call.data["queue"], call.data)
-    changed = {name: call.data[name] for name in ("name", "tags", "system_tags") if call.get(name) is not None}
+    names = ("name", "display_name", "tags", "system_tags", "metadata")
+    changed = {name: call.data[name] for name in names if call.get(name) is not None}
     return {"updated": updated, "fields": changed}
 
 

@@ -12,6 +12,7 @@ from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
 from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
 from clearml_hpo.server.services.tasks import urls
+from clearml_hpo.server.store.documents import pick
 from clearml_hpo.server.store.lifecycle import STATUSES
 
 service = Service("tasks")
@@ -66,9 +67,11 @@ def publish(call: Call, id_: str) -> Data:
     """A task is final, and its output models are ready."""
     with call.store.db.transaction():
         answer = _to(call, id_, "published")
-        for item in call.store.tasks.require(id_, ["models"])["models"].get("output", []):
+        task = call.store.tasks.require(id_, ["models", "output"])
+        for item in task["models"].get("output", []):
             with contextlib.suppress(ApiRefusal):  # a model may have been deleted since
                 call.store.models.edit(item["model"], {"ready": True})
+    answer["fields"]["output"] = task["output"]
     return {**answer, "published": 1}
 
 
@@ -97,11 +100,13 @@ def enqueue(call: Call, id_: str) -> Data:
         if not queue and name:
             queue = call.store.queues.id_of(name) or call.store.queues.create(name, {})
         fields = call.store.lifecycle.enqueue(id_, queue, **_why(call), force=_force(call))
-    answer: Data = {"fields": fields, "queued": 1, "updated": 1}
-    if call.get("verify_watched_queue"):
-        watched = {each for worker in call.store.workers.seen() for each in worker["queues"]}
-        answer["queue_watched"] = fields["execution.queue"] in watched
-    return answer
+    watched = _watched(call, fields["execution.queue"]) if call.get("verify_watched_queue") else {}
+    return {"fields": fields, "queued": 1, "updated": 1, **watched}
+
+
+def _watched(call: Call, queue: str) -> Data:
+    """Whether a worker serves a queue."""
+    return {"queue_watched": any(queue in worker["queues"] for worker in call.store.workers.seen())}
 
 
 def dequeue(call: Call, id_: str) -> Data:
@@ -118,7 +123,48 @@ def dequeue(call: Call, id_: str) -> Data:
 def delete(call: Call, id_: str) -> Data:
     """Removes a task."""
     gone = call.store.lifecycle.delete(id_, force=_force(call))
-    return {"deleted": True, "urls": urls(gone) if call.get("return_file_urls") else None}
+    return {
+        "deleted": True,
+        "updated_children": gone["updated_children"],
+        "updated_models": 0,
+        "deleted_models": 0,
+        "urls": urls(gone) if call.get("return_file_urls") else None,
+    }
+
+
+# --- one of many: what ClearML's server answers about it differs a little from what it answers about one --------------
+
+
+def publish_each(call: Call, id_: str) -> Data:
+    """Publishes one of some tasks."""
+    return pick(publish(call, id_), ["fields", "updated"])
+
+
+def enqueue_each(call: Call, id_: str) -> Data:
+    """Puts one of some tasks into a queue."""
+    return {**pick(enqueue(call, id_), ["fields", "updated"]), "queued": True}
+
+
+def reset_each(call: Call, id_: str) -> Data:
+    """Makes one of some tasks as if it had never run."""
+    with call.store.db.transaction():
+        before = call.store.tasks.require(id_, ["execution"])
+        answer = reset(call, id_)
+    return {
+        **pick(answer, ["deleted_models", "fields", "updated"]),
+        "dequeued": bool(answer["dequeued"]),
+        "urls": urls(before) if call.get("return_file_urls") else {},
+    }
+
+
+@service.endpoint(
+    "enqueue_many", ids=required(STRINGS), queue=STR, queue_name=STR, validate_tasks=BOOL, verify_watched_queue=BOOL
+)
+def enqueue_many(call: Call) -> Data:
+    """Puts some tasks into a queue."""
+    answer = each_of(call.data["ids"], lambda id_: enqueue_each(call, id_))
+    queue = next((done["fields"]["execution.queue"] for done in answer["succeeded"]), call.get("queue", ""))
+    return {**answer, **(_watched(call, queue) if call.get("verify_watched_queue") else {})}
 
 
 def _one(action: str, version: str, act: Action) -> None:
@@ -154,9 +200,8 @@ for _action, _act in (
     ("stopped_many", stopped),
     ("completed_many", complete),
     ("failed_many", fail),
-    ("publish_many", publish),
-    ("reset_many", reset),
-    ("enqueue_many", enqueue),
+    ("publish_many", publish_each),
+    ("reset_many", reset_each),
     ("dequeue_many", dequeue),
     ("delete_many", delete),
     ("archive_many", archive_task),

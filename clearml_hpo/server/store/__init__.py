@@ -5,10 +5,11 @@
 ``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
                ``patterns`` its regular expressions
 ``joins``      references of ``*.get_all_ex`` filled in
-``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
+``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
-``statistics`` numbers and names over many tasks
+``statistics`` numbers and values over many tasks
+``names``      tags, frameworks, users and the like that are in use
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from clearml_hpo.server.store.events import Events
 from clearml_hpo.server.store.joins import Joins
 from clearml_hpo.server.store.lifecycle import Lifecycle
 from clearml_hpo.server.store.models import Models
+from clearml_hpo.server.store.names import Names
 from clearml_hpo.server.store.projects import Projects
 from clearml_hpo.server.store.queues import Queues
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.scalars import Scalars
 from clearml_hpo.server.store.statistics import Statistics
 from clearml_hpo.server.store.tasks import Tasks
+from clearml_hpo.server.store.users import Users
 from clearml_hpo.server.store.workers import Workers
 
 
@@ -37,6 +40,7 @@ class Store:
         self.db = Database(path)
         self.clock = clock
         self.projects = Projects(self.db, clock)
+        self.users = Users(self.db, clock)
         self.models = Models(self.db, clock)
         self.workers = Workers(self.db, clock)
         self.queues = Queues(self.db, clock)
@@ -46,6 +50,7 @@ class Store:
         self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.queues, self.workers)
         self.events = Events(self.db, clock)
         self.joins = Joins(self.db)
+        self.names = Names(self.db, self.projects)
         self.statistics = Statistics(self.db, clock, self.projects)
 
     def close(self) -> None:

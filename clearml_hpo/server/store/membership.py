@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,12 @@ class Clause:
 
     sql: str
     parameters: list[Any] = field(default_factory=list)
+
+
+def every(clauses: Sequence[Clause]) -> Clause:
+    """All of some clauses; none: whatever."""
+    sql = " AND ".join(f"({clause.sql})" for clause in clauses) or "1"
+    return Clause(sql, [parameter for clause in clauses for parameter in clause.parameters])
 
 
 class Scalar:

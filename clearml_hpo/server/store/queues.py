@@ -38,8 +38,7 @@ class Queues:
         self._db = db
         self._clock = clock
         with db.transaction():
-            if self.id_of(DEFAULT_QUEUE) is None:
-                self.create(DEFAULT_QUEUE, {})
+            self.default_id()
 
     def create(self, name: str, fields: Mapping[str, Any]) -> str:
         """Makes a queue; returns its id."""
@@ -69,7 +68,7 @@ class Queues:
     def default_id(self) -> str:
         """The id of the default queue, which is made again if it was deleted."""
         with self._db.transaction():
-            return self.id_of(DEFAULT_QUEUE) or self.create(DEFAULT_QUEUE, {})
+            return self.id_of(DEFAULT_QUEUE) or self.create(DEFAULT_QUEUE, {"system_tags": ["default"]})
 
     def require(self, id_: str) -> Document:
         """One queue without its entries; refuses unknown ids."""

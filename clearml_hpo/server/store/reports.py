@@ -10,6 +10,8 @@ from clearml_hpo.server.store.database import Database, Row
 from clearml_hpo.server.store.documents import to_json
 from clearml_hpo.server.store.events import md5
 
+MOST = 10_000  # plots or images in one answer
+
 
 class Reports:
     """What tasks reported besides scalars."""
@@ -59,7 +61,7 @@ class Reports:
         iterations: int | None = None,
         metric: str | None = None,
         offset: int = 0,
-        size: int = 10_000,
+        size: int = MOST,
     ) -> list[dict[str, Any]]:
         """Plots or images of some tasks, of the last ``iterations`` of each metric and variant."""
         metric_clause = "AND metric = ?" if metric else ""
@@ -86,6 +88,15 @@ class Reports:
             "SELECT DISTINCT metric FROM reports WHERE owner = ? AND type = ? ORDER BY metric", (owner, kind)
         )
         return [row["metric"] for row in rows]
+
+    def names_of(self, owners: Sequence[str], kind: str | None = None) -> list[tuple[str, str]]:
+        """Metrics and variants of which some tasks reported plots or images, or (None) either."""
+        rows = self._db.rows(
+            "SELECT DISTINCT metric, variant FROM reports WHERE owner IN (SELECT value FROM json_each(?)) "
+            "AND type = coalesce(?, type)",
+            (to_json(list(owners)), kind),
+        )
+        return [(row["metric"], row["variant"]) for row in rows]
 
     def metric_stats(self, owners: Sequence[str]) -> dict[str, dict[str, Any]]:
         """``{owner: {md5 of metric: {metric, event_stats_by_type}}}``."""

@@ -137,6 +137,28 @@ class Scalars:
         ]
         return shown, int(total[0]) if total else 0
 
+    def raw(
+        self, owner: str, metric: Mapping[str, Any], key: str, offset: int, size: int
+    ) -> tuple[list[tuple[str, Any, float]], int]:
+        """A part of the points of one ``{metric, variants}`` as (variant, x, y), by variant, and how many there are."""
+        ids = to_json([series["id"] for series in self._series(owner, [metric])])
+        inside = f"scalars.series {_IN} AND iter > {SINGLE_VALUE_ITERATION}"
+        total = self._db.row(f"SELECT count(*) FROM scalars WHERE {inside}", (ids,))
+        rows = self._db.rows(
+            "SELECT variant, iter, timestamp, scalars.value FROM scalars JOIN series ON series.id = scalars.series "
+            f"WHERE {inside} ORDER BY variant, iter LIMIT ? OFFSET ?",
+            (ids, size, offset),
+        )
+        column = "iter" if key == "iter" else "timestamp"
+        shown = _iso if key == "iso_time" else int
+        points = [(row["variant"], shown(row[column]), _number(row["value"])) for row in rows]
+        return points, int(total[0]) if total else 0
+
+    def names_of(self, owners: Sequence[str]) -> list[tuple[str, str]]:
+        """Metrics and variants of which some tasks reported scalars."""
+        rows = self._db.rows(f"SELECT DISTINCT metric, variant FROM series WHERE owner {_IN}", (to_json(list(owners)),))
+        return [(row["metric"], row["variant"]) for row in rows]
+
     def metrics_of(self, owner: str) -> list[str]:
         """Names of the metrics of which scalars were reported."""
         rows = self._db.rows("SELECT DISTINCT metric FROM series WHERE owner = ? ORDER BY metric", (owner,))
