@@ -6,7 +6,7 @@ from typing import Any
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, DICT, INT, STR, STRINGS, required
+from clearml_hpo.server.fields import BOOL, DICT, STR, STRINGS
 from clearml_hpo.server.store.documents import pick
 from clearml_hpo.server.store.names import ENTITIES
 
@@ -61,19 +61,3 @@ def get_user_names(call: Call) -> Data:
     if entity not in ENTITIES:
         raise ApiRefusal(Refusal.VALIDATION, f"error for field 'entity': {', '.join(ENTITIES)}, not {entity!r:.100}")
     return {"users": call.store.names.users(entity, _projects(call))}
-
-
-@service.endpoint("get_model_metadata_keys", project=STR, include_subprojects=BOOL, page=INT, page_size=INT)
-def get_model_metadata_keys(call: Call) -> Data:
-    """The keys of the metadata of models."""
-    keys = call.store.names.metadata(_projects(call))
-    size = max(1, call.get("page_size", 500))
-    start = max(0, call.get("page", 0)) * size
-    return {"total": len(keys), "remaining": max(0, len(keys) - start - size), "keys": keys[start : start + size]}
-
-
-@service.endpoint("get_model_metadata_values", key=required(STR), projects=STRINGS, include_subprojects=BOOL)
-def get_model_metadata_values(call: Call) -> Data:
-    """The values of one key of the metadata of models."""
-    values = call.store.names.metadata(_projects(call), call.data["key"])
-    return {"total": len(values), "values": values}

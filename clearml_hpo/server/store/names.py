@@ -1,4 +1,4 @@
-"""Names in use: tags, frameworks, users, parents, metadata keys of the documents in some projects."""
+"""Names in use: tags, frameworks, users, parents of the documents in some projects."""
 
 from __future__ import annotations
 
@@ -66,17 +66,6 @@ class Names:
             where.parameters,
         )
         return [{key: value for key, value in dict(row).items() if value is not None} for row in rows]
-
-    def metadata(self, projects: Sequence[str], key: str | None = None) -> list[str]:
-        """Keys of the metadata of models, or the values of one key."""
-        where = every(self._inside(MODELS, projects))
-        wanted, asked = ("item.key", "") if key is None else ("json_extract(item.value, '$.value')", "AND item.key = ?")
-        rows = self._db.rows(
-            f"SELECT DISTINCT {wanted} AS found FROM models, json_each(models.metadata) item "
-            f"WHERE found IS NOT NULL AND {where.sql} {asked} ORDER BY found",
-            [*where.parameters, *([] if key is None else [key])],
-        )
-        return [str(row["found"]) for row in rows]
 
     def with_subprojects(self, projects: Sequence[str], include: bool) -> list[str]:
         """Projects, and if wanted all below them."""

@@ -162,19 +162,6 @@ class Projects:
         ids = [found for found in self.with_descendants([id_]) if found != id_]
         return select(self._db, PROJECTS, {"id": ids}, columns=["id", "name"]) if ids else []
 
-    def direct_children(self, id_: str) -> list[Document]:
-        """The projects directly below one, as ``{id, basename}``."""
-        return select(self._db, PROJECTS, {"parent": [id_]}, columns=["id", "basename"])
-
-    def move_contents(self, id_: str, to: str | None) -> int:
-        """Moves the tasks and models of a project into another one, or into none; returns how many."""
-        with self._db.transaction():
-            self.touch(to)
-            return sum(
-                self._db.execute(f"UPDATE {table} SET project = ? WHERE project = ?", (to, id_))
-                for table in ("tasks", "models")
-            )
-
     def delete(self, id_: str, *, force: bool) -> int:
         """Removes a project and those below it; their tasks and models stay, without a project."""
         with self._db.transaction():

@@ -1,4 +1,4 @@
-"""Users, and what they prefer; names in use; projects moved and merged."""
+"""Users, and what they prefer; names in use; what is in a project."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ def test_parents_by_name_with_their_projects(api: Api) -> None:
         api.call("projects.get_task_parents", tasks_state="other")
 
 
-def test_users_frameworks_and_metadata(api: Api) -> None:
+def test_users_and_frameworks(api: Api) -> None:
     project = api.project()
     api.task(project=project)
-    model = api.model(project=project, framework="PyTorch", metadata=[{"key": "k", "type": "str", "value": "v"}])
+    api.model(project=project, framework="PyTorch")
     api.model(framework="")
     assert api.call("projects.get_user_names", projects=[project])["users"] == [
         {"id": identity.USER_ID, "name": identity.USER_NAME}
@@ -103,39 +103,9 @@ def test_users_frameworks_and_metadata(api: Api) -> None:
     assert api.call("projects.get_user_names", projects=[api.project()], entity="model")["users"] == []
     assert api.call("models.get_frameworks") == {"frameworks": ["PyTorch"]}
     assert api.call("models.get_frameworks", projects=[api.project()]) == {"frameworks": []}
-    assert api.call("projects.get_model_metadata_keys", project=project) == {"total": 1, "remaining": 0, "keys": ["k"]}
-    assert api.call("projects.get_model_metadata_values", key="k") == {"total": 1, "values": ["v"]}
-    assert api.call("models.get_by_id", model=model)["model"]["framework"] == "PyTorch"
 
 
 # --- projects ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_project_moves_with_those_below(api: Api) -> None:
-    project = api.call("projects.create", name="fruit")["id"]
-    api.call("projects.create", name="fruit/apples")
-    assert api.call("projects.move", project=project, new_location="food/fresh") == {"moved": 2}
-    names = [each["name"] for each in api.call("projects.get_all", order_by=["name"])["projects"]]
-    assert names == ["food", "food/fresh", "food/fresh/fruit", "food/fresh/fruit/apples"]
-    assert api.call("projects.move", project=project, new_location="food/fresh") == {"moved": 0}
-    with pytest.raises(Refused):
-        api.call("projects.move", project=project, new_location="food/fresh/fruit/apples")
-    assert api.call("projects.move", project=project, new_location="") == {"moved": 2}
-    assert api.call("projects.get_by_id", project=project)["project"]["name"] == "fruit"
-
-
-def test_a_project_is_merged_into_another_one(api: Api) -> None:
-    source = api.call("projects.create", name="old")["id"]
-    api.call("projects.create", name="old/part/small")
-    target = api.call("projects.create", name="new")["id"]
-    task, model = api.task(project=source), api.model(project=source)
-    with pytest.raises(Refused):
-        api.call("projects.merge", project=source, destination_project=source)
-    answer = api.call("projects.merge", project=source, destination_project=target)
-    assert answer == {"moved_entities": 2, "moved_projects": 1}
-    assert api.get(task)["project"] == api.call("models.get_by_id", model=model)["model"]["project"] == target
-    names = [each["name"] for each in api.call("projects.get_all", order_by=["name"])["projects"]]
-    assert names == ["new", "new/part", "new/part/small"]
 
 
 def test_what_would_go_with_a_project(api: Api) -> None:
