@@ -19,6 +19,13 @@ _data = click.option(
     help="Where the server keeps its keys, database and files. Default: server/ in the state directory "
     "(CLEARML_HPO_HOME).",
 )
+_webapp = click.option(
+    "--webapp",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A build of ClearML's own web app, served at the web port in place of the plain pages. Not remembered: "
+    "name it at every start.",
+)
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -47,11 +54,13 @@ def _command(function: Callable[..., Any]) -> click.Command:
 
 
 @_command
-def start(data: Path | None) -> None:
+@_webapp
+def start(data: Path | None, webapp: Path | None) -> None:
     """Start the server in the background; one that already runs is left as it is, and stays after `run --local`.
 
     It listens on this machine only. Its API and files need its keys; its pages, which only read, do not: every user
-    of this machine can open them.
+    of this machine can open them. In ClearML's web app (--webapp) they can also change what there is: it logs in by
+    name alone.
 
     \b
     Example:
@@ -59,7 +68,7 @@ def start(data: Path | None) -> None:
     """
     from clearml_hpo.server import process
 
-    running = process.start(_data_dir(data))
+    running = process.start(_data_dir(data), webapp=webapp)
     click.echo(f"running (process {running.pid}), data in {running.data_dir}")
     click.echo(f"  API   {running.address.api}\n  files {running.address.files}\n  web   {running.address.web}")
     click.echo(f'to use it in this shell:  eval "$(clearml-hpo server env{_option(data)})"')
@@ -141,7 +150,8 @@ def _conf(address: settings.ServerAddress) -> str:
 @_data
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--with-parent", is_flag=True, hidden=True, help="End when no process holds this server.")
-def run(data: Path | None, host: str, with_parent: bool) -> None:
+@_webapp
+def run(data: Path | None, host: str, with_parent: bool, webapp: Path | None) -> None:
     """Serve in the foreground until Ctrl-C.
 
     \b
@@ -156,7 +166,7 @@ def run(data: Path | None, host: str, with_parent: bool) -> None:
             "and keys and data travel unencrypted",
             err=True,
         )
-    process.run(_data_dir(data), host=host, held=with_parent)
+    process.run(_data_dir(data), host=host, held=with_parent, webapp=webapp)
 
 
 def _option(data: Path | None) -> str:

@@ -12,6 +12,8 @@
     store/       the only door to SQLite
     files        the file server
     pages/       plain pages at the web port
+    webapp/      ClearML's own web app there instead, if there is a build of it
+    hosts        from where a request comes
 
 It is written from the SDK's request classes and from recorded exchanges of a real server.
 """

@@ -23,8 +23,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clearml_hpo.errors import ServerError
-from clearml_hpo.server.app import build
+from clearml_hpo.server.app import Apps, build
+from clearml_hpo.server.hosts import is_loopback
 from clearml_hpo.server.state import DataDir, Listening
+from clearml_hpo.server.webapp import WebApp, checked
 from clearml_hpo.settings import ServerAddress
 
 # ClearML's own ports for API, files and web.
@@ -46,31 +48,48 @@ class RunningServer:
 # --- from outside -----------------------------------------------------------------------------------------------------
 
 
-def start(data_dir: Path, *, with_parent: bool = False, timeout_s: float = 30) -> RunningServer:
+def start(
+    data_dir: Path, *, with_parent: bool = False, webapp: Path | None = None, timeout_s: float = 30
+) -> RunningServer:
     """Starts a detached server on ``data_dir`` and waits until it answers; one that already runs is returned.
 
     Args:
         data_dir: where its keys, database, files and log are; made if missing.
         with_parent: the calling process holds the server, which ends itself when none of its holders is left: all
             have ended, or called :func:`release`. A server that was once started without this stays.
+        webapp: a build of ClearML's web app, served in place of the server's own pages. Not remembered for later.
         timeout_s: how long to wait.
 
     Raises:
-        ServerError: if it does not come up; the message has the end of its log.
+        InputError: if ``webapp`` is no such build.
+        ServerError: if it does not come up; the message has the end of its log. Or if one runs without ``webapp``.
     """
+    webapp = checked(webapp) if webapp is not None else None
     data = DataDir(data_dir.absolute())
     data.make()
     if with_parent:
         with data.holds.agreed():
             data.holds.take()
     try:
-        return _started(data, with_parent, timeout_s)
+        running = _started(data, with_parent, webapp, timeout_s)
+        _check_serves(data, webapp)
+        return running
     except BaseException:
         data.holds.drop()
         raise
 
 
-def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServer:
+def _check_serves(data: DataDir, webapp: Path | None) -> None:
+    listening = data.listening()
+    if webapp is not None and listening is not None and listening.webapp != str(webapp):
+        what = f"with the web app of {listening.webapp}" if listening.webapp else "with its own pages"
+        raise ServerError(
+            f"the server on {data.path} runs already, {what}; to have it serve {webapp}, stop it first: "
+            "clearml-hpo server stop"
+        )
+
+
+def _started(data: DataDir, with_parent: bool, webapp: Path | None, timeout_s: float) -> RunningServer:
     child: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -81,7 +100,7 @@ def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServe
         if (child is None or child.poll() is not None) and not data.is_locked():
             if child is not None:
                 raise ServerError(f"the server on {data.path} ended at once:\n{data.log_tail()}")
-            child = _launch(data, with_parent)
+            child = _launch(data, with_parent, webapp)
         time.sleep(_POLL_S)
     if child is not None and child.poll() is None:
         child.kill()
@@ -89,8 +108,9 @@ def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServe
     raise ServerError(f"the server on {data.path} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
 
 
-def _launch(data: DataDir, with_parent: bool) -> subprocess.Popen[bytes]:
+def _launch(data: DataDir, with_parent: bool, webapp: Path | None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data.path)]
+    command += ["--webapp", str(webapp)] if webapp is not None else []
     with data.log.open("ab") as log:
         return subprocess.Popen(
             [*command, "--with-parent"] if with_parent else command,
@@ -187,6 +207,7 @@ def run(
     host: str = "127.0.0.1",
     held: bool = False,
     ports: Sequence[int] | None = None,
+    webapp: Path | None = None,
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM.
 
@@ -196,10 +217,13 @@ def run(
         held: end when no process holds this server, as those do that called :func:`start` with ``with_parent``.
         ports: of API, files and web; 0 takes a free one. Default: those of the last run, so that links stay valid,
             else ClearML's own, and a free one for each that is taken.
+        webapp: a build of ClearML's web app, served in place of the server's own pages.
 
     Raises:
+        InputError: if ``webapp`` is no such build.
         ServerError: if another server runs on ``data_dir``, or the address cannot be used.
     """
+    folder = checked(webapp) if webapp is not None else None
     data = DataDir(data_dir.absolute())
     data.make()
     with data.locked():
@@ -208,11 +232,20 @@ def run(
         apps = build(data.path, data.credentials())
         try:
             api, files, web = (each.getsockname()[1] for each in sockets)
-            by_port = _ByPort({api: apps.api, files: apps.files, web: apps.web})
-            data.note(Listening(os.getpid(), host, api, files, web, held))
+            shown = _web(apps, folder, sockets)
+            by_port = _ByPort({api: apps.api, files: apps.files, web: shown})
+            data.note(Listening(os.getpid(), host, api, files, web, held, str(folder or "")))
             _serve(by_port, sockets, data if held else None)
         finally:
             apps.store.close()
+
+
+def _web(apps: Apps, folder: Path | None, sockets: Sequence[socket.socket]) -> ASGIApp:
+    """What is served at the web port: the server's own pages, or ClearML's web app."""
+    if folder is None:
+        return apps.web
+    (_, api), (_, files), (address, _) = (each.getsockname()[:2] for each in sockets)
+    return WebApp(folder, apps, {"apiServer": api, "filesServer": files}, by_name=is_loopback(address))
 
 
 def _listen(host: str, ports: Sequence[int], *, strict: bool) -> list[socket.socket]:

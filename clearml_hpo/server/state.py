@@ -25,6 +25,7 @@ class Listening:
     Attributes:
         pid: its process; 0 where it is known to be ending or gone.
         held: it ends when nobody holds it any more.
+        webapp: the build of ClearML's web app that it serves in place of its own pages; empty: none.
     """
 
     pid: int
@@ -33,6 +34,7 @@ class Listening:
     files: int
     web: int
     held: bool = False
+    webapp: str = ""
 
     @property
     def ports(self) -> tuple[int, int, int]:
