@@ -96,7 +96,7 @@ class Dispatcher:
             data = _data(request)
             fields.check(endpoint.fields, data)
             call = Call(self._store, self._authority, data, client=request.client, user=user)
-        with self._store.db.snapshot():
+        with identity.acting_for(user or identity.USER_ID), self._store.db.snapshot():
             return endpoint.handler(call)
 
     def _caller(self, endpoint: Endpoint, request: Request) -> str:

@@ -186,7 +186,7 @@ def require_created(call: Call) -> Document:
 def changed(call: Call, done: Document) -> Document:
     """Who changed a task and when, as answers to edits show it."""
     now = time.precise(call.store.clock())
-    shown = {"last_change": now, "last_changed_by": identity.USER_ID}
+    shown = {"last_change": now, "last_changed_by": identity.caller()}
     return shown if done and done.keys() <= QUIET else {**shown, "last_update": now}
 
 

@@ -243,7 +243,7 @@ class _Batch:
             self._db.execute(
                 f"UPDATE {table} SET last_iteration = max(last_iteration, ?), last_update = ?, last_change = ?, "
                 "last_changed_by = ? WHERE id = ?",
-                (iteration, now, now, identity.USER_ID, owner),
+                (iteration, now, now, identity.caller(), owner),
             )
 
 

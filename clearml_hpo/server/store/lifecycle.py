@@ -85,7 +85,7 @@ class Lifecycle:
             "status_changed": time.precise(now),
             "last_update": time.precise(now),
             "last_change": time.precise(now),
-            "last_changed_by": identity.USER_ID,
+            "last_changed_by": identity.caller(),
             **extra,
         }
         stored = {
@@ -163,9 +163,13 @@ class Lifecycle:
             if not _may_become(status, "stopped") and not force:
                 raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="in_progress", status=status)
             self._queues.remove(id_)
-            by = message or f"Stopped by {identity.USER_NAME}"
+            by = message or f"Stopped by {self._caller_name()}"
             extra = {} if status in ("created", "queued") else self._times(task, "stopped")
             return self._write(id_, "stopped", reason, by, extra)
+
+    def _caller_name(self) -> str:
+        row = self._db.row("SELECT name FROM users WHERE id = ?", (identity.caller(),))
+        return str(row["name"]) if row else identity.caller()
 
     def reset(self, id_: str, *, force: bool = False, clear_all: bool = False) -> tuple[Document, bool]:
         """Makes a task as if it had never run; returns the changed fields, and whether it was queued."""

@@ -69,11 +69,11 @@ class Models:
         document: Document = {
             "id": fields.get("id") or documents.new_id(),
             "company": identity.COMPANY_ID,
-            "user": identity.USER_ID,
+            "user": identity.caller(),
             "created": now,
             "last_update": now,
             "last_change": now,
-            "last_changed_by": identity.USER_ID,
+            "last_changed_by": identity.caller(),
             "tags": [],
             "system_tags": [],
             "ready": True,
@@ -111,11 +111,11 @@ class Models:
                 stored["last_iteration"] = fields["iteration"]
             if fields.get("metadata") is not None:
                 stored["metadata"] = fields["metadata"]
-            documents.update(self._db, MODELS, id_, {**stored, "last_changed_by": identity.USER_ID})
+            documents.update(self._db, MODELS, id_, {**stored, "last_changed_by": identity.caller()})
         return {
             **shown,
             "last_change": time.precise(now),
-            "last_changed_by": identity.USER_ID,
+            "last_changed_by": identity.caller(),
             "last_update": time.precise(now),
         }
 

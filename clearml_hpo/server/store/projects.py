@@ -66,7 +66,7 @@ class Projects:
         document: Document = {
             "id": documents.new_id(),
             "company": identity.COMPANY_ID,
-            "user": identity.USER_ID,
+            "user": identity.caller(),
             "name": name,
             "basename": basename,
             "description": fields.get("description") or "",

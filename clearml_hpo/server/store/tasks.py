@@ -179,7 +179,7 @@ class Tasks:
         """Stores fields as they are, and when. Inside a transaction."""
         now = time.stored(self._clock())
         times = {"last_change": now} if quiet else {"last_change": now, "last_update": now}
-        return documents.update(self._db, TASKS, id_, {**fields, **times, "last_changed_by": identity.USER_ID})
+        return documents.update(self._db, TASKS, id_, {**fields, **times, "last_changed_by": identity.caller()})
 
     def clone(self, id_: str, changes: Mapping[str, Any]) -> str:
         """Makes a task with the source's set-up and without its results; returns its id."""
@@ -212,7 +212,7 @@ def _new_task(now: str) -> Document:
     return {
         "id": documents.new_id(),
         "company": identity.COMPANY_ID,
-        "user": identity.USER_ID,
+        "user": identity.caller(),
         "name": "",
         "type": "training",
         "status": "created",
@@ -228,7 +228,7 @@ def _new_task(now: str) -> Document:
         "script": copy.deepcopy(_SCRIPT),
         "last_update": now,
         "last_change": now,
-        "last_changed_by": identity.USER_ID,
+        "last_changed_by": identity.caller(),
         "last_iteration": 0,
         "hyperparams": {},
         "configuration": {},

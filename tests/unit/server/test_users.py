@@ -26,6 +26,22 @@ def test_the_key_stands_for_one_user_and_others_are_made_by_name(api: Api) -> No
     assert api.call("users.get_by_id", user=identity.USER_ID)["user"]["name"] == identity.USER_NAME
 
 
+def test_what_a_user_makes_and_changes_is_that_users(api: Api) -> None:
+    ours = api.task()
+    made = as_user(api, "Tess")
+    theirs = api.task()
+    assert [task["id"] for task in api.call("tasks.get_all", user=[made])["tasks"]] == [theirs]
+    assert api.get(api.call("tasks.clone", task=ours)["id"])["user"] == made
+    api.call("tasks.update", task=ours, comment="seen")
+    assert (api.get(ours)["user"], api.get(ours)["last_changed_by"]) == (identity.USER_ID, made)
+    api.call("tasks.enqueue", task=ours)
+    assert api.call("tasks.stop", task=ours)["fields"]["status_message"] == "Stopped by Tess"
+    assert api.call("projects.get_user_names")["users"] == [
+        {"id": identity.USER_ID, "name": identity.USER_NAME},
+        {"id": made, "name": "Tess"},
+    ]
+
+
 def test_a_token_of_a_user_stays_that_users(api: Api) -> None:
     made = as_user(api, "Tess")
     for token in (
