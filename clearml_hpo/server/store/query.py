@@ -16,6 +16,7 @@ from clearml_hpo.server.store.membership import Clause, Items, Scalar, membershi
 from clearml_hpo.server.store.patterns import compiled
 
 PAGE_SIZE = 500
+_LARGEST_PAGE = 100_000
 _TIME_COMPARISON = re.compile(r"^(>=|<=|>|<|=)?\s*(.+)$")
 _EXACT_NAME = re.compile(r"^\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$$")
 
@@ -50,8 +51,10 @@ def offset_of(request: Mapping[str, Any]) -> int:
 def page_of(request: Mapping[str, Any]) -> Page:
     """The page that a request asks for."""
     if request.get("size") is not None or request.get("scroll_id"):
-        size = _positive(request, "size", PAGE_SIZE)
-        return Page(offset_of(request), size, scroll=True)
+        size, offset = _positive(request, "size", PAGE_SIZE), offset_of(request)
+        if offset and request.get("refresh_scroll"):  # once more what was answered so far
+            return Page(0, min(offset, _LARGEST_PAGE), scroll=True)
+        return Page(offset, size, scroll=True)
     size = _positive(request, "page_size", PAGE_SIZE)
     page = request.get("page") or 0
     if not isinstance(page, int) or page < 0:
@@ -65,7 +68,7 @@ def _positive(request: Mapping[str, Any], name: str, default: int) -> int:
         return default
     if not isinstance(size, int) or size <= 0:
         raise ApiRefusal(Refusal.VALIDATION, f"error for field '{name}': must be more than 0")
-    return min(size, 100_000)
+    return min(size, _LARGEST_PAGE)
 
 
 def select(

@@ -128,6 +128,15 @@ def test_scroll(three: Api) -> None:
     assert found == ["two", "ten", "one"]
 
 
+def test_a_scroll_is_asked_once_more(three: Api) -> None:
+    first = three.call("tasks.get_all", size=2, only_fields=["id", "name"], refresh_scroll=True)
+    three.call("tasks.update", task=first["tasks"][0]["id"], name="first")
+    again = three.call("tasks.get_all", size=2, only_fields=["name"], refresh_scroll=True, scroll_id=first["scroll_id"])
+    assert [task["name"] for task in again["tasks"]] == ["first", "ten"]
+    rest = three.call("tasks.get_all", size=2, only_fields=["name"], scroll_id=again["scroll_id"])
+    assert [task["name"] for task in rest["tasks"]] == ["one"]
+
+
 def test_many_ids_at_once(api: Api) -> None:
     tasks = [api.task() for _ in range(50)]
     ids = [*tasks, *(f"unknown {i}" for i in range(2000))]
