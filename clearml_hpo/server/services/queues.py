@@ -10,12 +10,12 @@ from clearml_hpo.server.fields import (
     BOOL,
     DICT,
     INT,
-    NUMBER,
     STR,
     STRINGS,
     required,
 )
 from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store.documents import Document, pick
 
 service = Service("queues")
@@ -151,13 +151,20 @@ def clear_queue(call: Call) -> Data:
     return {"removed_tasks": call.store.lifecycle.empty(call.data["queue"])}
 
 
-@service.endpoint(
-    "get_queue_metrics", _VERSION, from_date=required(NUMBER), to_date=required(NUMBER), queue_ids=STRINGS
-)
+@service.endpoint("get_queue_metrics", _VERSION, queue_ids=STRINGS, **PERIOD)
 def get_queue_metrics(call: Call) -> Data:
-    """Lengths and waiting times over time, which are not kept yet."""
-    asked = call.get("queue_ids") or ["total"]
-    return {"queues": [{"avg_waiting_times": [], "dates": [], "queue": queue, "queue_lengths": []} for queue in asked]}
+    """Lengths and waiting times of some queues, or of all together as "total"; only where something changed."""
+    steps, asked = steps_of(call), call.get("queue_ids", [])
+    found = []
+    for name, ids in [(id_, [id_]) for id_ in asked] or [("total", [])]:
+        moments = call.store.history.queues(ids, steps.start, steps.end, steps.size)
+        shown = {
+            "avg_waiting_times": [waiting for _, _, waiting in moments],
+            "dates": [date for date, _, _ in moments],
+            "queue_lengths": [length for _, length, _ in moments],
+        }
+        found.append({**shown, "queue": name})
+    return {"queues": found}
 
 
 # action: the place a task moves to, from its place, the number of places and the number of tasks

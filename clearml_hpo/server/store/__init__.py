@@ -9,6 +9,7 @@
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
 ``statistics`` numbers and values over many tasks
+``history``    workers and queues over time
 ``names``      tags, frameworks, users and the like that are in use
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.events import Events
+from clearml_hpo.server.store.history import History
 from clearml_hpo.server.store.joins import Joins
 from clearml_hpo.server.store.lifecycle import Lifecycle
 from clearml_hpo.server.store.models import Models
@@ -42,8 +44,9 @@ class Store:
         self.projects = Projects(self.db, clock)
         self.users = Users(self.db, clock)
         self.models = Models(self.db, clock)
-        self.workers = Workers(self.db, clock)
-        self.queues = Queues(self.db, clock)
+        self.history = History(self.db, clock)
+        self.workers = Workers(self.db, clock, self.history)
+        self.queues = Queues(self.db, clock, self.history)
         self.scalars = Scalars(self.db)
         self.reports = Reports(self.db)
         self.tasks = Tasks(self.db, clock, self.projects, self.scalars, self.reports)

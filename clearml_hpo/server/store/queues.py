@@ -11,6 +11,7 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.history import History
 from clearml_hpo.server.store.query import Page, page_of, select
 
 QUEUES = Collection(
@@ -34,9 +35,10 @@ DEFAULT_QUEUE = "default"
 class Queues:
     """The queues of the store; each server has one named "default"."""
 
-    def __init__(self, db: Database, clock: time.Clock) -> None:
+    def __init__(self, db: Database, clock: time.Clock, history: History) -> None:
         self._db = db
         self._clock = clock
+        self._history = history
         with db.transaction():
             self.default_id()
 
@@ -128,6 +130,7 @@ class Queues:
             "SELECT ?, ?, coalesce(max(position), 0) + 1, ? FROM queue_entries WHERE queue = ?",
             (task, id_, self._touch(id_), id_),
         )
+        self._history.queue_changed(id_)
 
     def remove(self, task: str) -> str | None:
         """Takes a task out of its queue, if it is in one; returns that queue's id. Inside a transaction."""
@@ -136,6 +139,7 @@ class Queues:
             return None
         self._db.execute("DELETE FROM queue_entries WHERE task = ?", (task,))
         self._touch(row["queue"])
+        self._history.queue_changed(row["queue"])
         return str(row["queue"])
 
     def pop(self, id_: str) -> Document | None:

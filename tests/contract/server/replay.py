@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,16 @@ def subcode(exchange: Mapping[str, Any]) -> int:
     return code
 
 
-def faults(
-    exchange: Mapping[str, Any], status: int, envelope: Mapping[str, Any], *, only_status: bool = False
-) -> list[str]:
-    """What is not as recorded: status, subcode, endpoint, and unless ``only_status`` the shape of meta and data."""
+def until_now(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded request, with a period of time as long as the recorded one that ends now."""
+    if not {"from_date", "to_date"} <= request.keys():
+        return dict(request)
+    end = time.time() + request.get("interval", 0)  # the interval that has begun is no part of an answer
+    return {**request, "from_date": end - (request["to_date"] - request["from_date"]), "to_date": end}
+
+
+def faults(exchange: Mapping[str, Any], status: int, envelope: Mapping[str, Any]) -> list[str]:
+    """What is not as recorded: status, subcode, endpoint, the shape of meta and data."""
     recorded = envelope_of(exchange)
     ours = (status, envelope["meta"]["result_subcode"])
     if ours != (exchange["status"], recorded["meta"]["result_subcode"]):
@@ -52,12 +59,10 @@ def faults(
         if str(endpoints[0][name]) != str(endpoints[1][name])
     ]
     found += differences(recorded["meta"] | {"endpoint": {}}, dict(envelope["meta"]) | {"endpoint": {}}, "meta")
-    if not only_status:
-        data = envelope["data"]
-        if isinstance(exchange["response"], str):  # of what comes after the cut, nothing is known
-            data = {key: value for key, value in data.items() if key in recorded["data"]}
-        found += differences(_named(recorded["data"]), _named(data), "data")
-    return found
+    data = envelope["data"]
+    if isinstance(exchange["response"], str):  # of what comes after the cut, nothing is known
+        data = {key: value for key, value in data.items() if key in recorded["data"]}
+    return [*found, *differences(_named(recorded["data"]), _named(data), "data")]
 
 
 def _named(data: Mapping[str, Any]) -> Any:
