@@ -9,7 +9,7 @@ from clearml_hpo.server.store.projects import PROJECTS
 
 service = Service("projects")
 
-_LIST = {**LIST, "shallow_search": BOOL, "search_hidden": BOOL}
+_LIST = {**LIST, "shallow_search": BOOL}
 
 
 @service.endpoint(

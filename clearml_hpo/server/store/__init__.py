@@ -3,7 +3,7 @@
 ``database``   connections, transactions, migrations (``schema/*.sql``)
 ``documents``  rows to JSON documents and back
 ``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
-               ``patterns`` its regular expressions
+               ``patterns`` its regular expressions, ``words`` its text search
 ``joins``      references of ``*.get_all_ex`` filled in
 ``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together

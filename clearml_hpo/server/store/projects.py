@@ -12,7 +12,7 @@ from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.membership import Clause
-from clearml_hpo.server.store.query import Page, page_of, select
+from clearml_hpo.server.store.query import Page, hidden_ones, page_of, select
 
 PROJECTS = Collection(
     "projects",
@@ -186,6 +186,4 @@ def _visibility(request: Mapping[str, Any]) -> list[Clause]:
     clauses = []
     if request.get("shallow_search") and not request.get("parent"):
         clauses.append(Clause("projects.parent IS NULL"))
-    if not request.get("search_hidden") and not request.get("id"):
-        clauses.append(Clause("NOT EXISTS (SELECT 1 FROM json_each(projects.system_tags) t WHERE t.value = 'hidden')"))
-    return clauses
+    return [*clauses, *hidden_ones(PROJECTS, request)]

@@ -14,7 +14,7 @@ from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.membership import Clause
 from clearml_hpo.server.store.projects import Projects
-from clearml_hpo.server.store.query import Page, page_of, select
+from clearml_hpo.server.store.query import Page, hidden_ones, page_of, select
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.scalars import Scalars
 
@@ -129,7 +129,7 @@ class Tasks:
     ) -> tuple[list[Document], Page]:
         """Tasks that match a ``tasks.get_all`` request, with at least the columns that ``fields`` need."""
         page = page_of(request)
-        also = [*also, *self._subprojects(request)]
+        also = [*also, *self._subprojects(request), *hidden_ones(TASKS, request)]
         asked = {k: v for k, v in request.items() if not (k == "project" and request.get("include_subprojects"))}
         found = select(self._db, TASKS, asked, columns=_columns(fields), also=also, page=page)
         self._complete(found, fields)
