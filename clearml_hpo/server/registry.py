@@ -6,6 +6,7 @@ from clearml_hpo.server.endpoint import Endpoint, table
 from clearml_hpo.server.services import (
     auth,
     debug,
+    event_samples,
     events,
     models,
     organization,
@@ -22,6 +23,7 @@ from clearml_hpo.server.services import (
 _MODULES = (
     auth,
     debug,
+    event_samples,
     events,
     models,
     organization,

@@ -7,7 +7,8 @@
 ``joins``      references of ``*.get_all_ex`` filled in
 ``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
-``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
+``events``     scalars, console, plots and images written; ``scalars``, ``reports``, ``samples`` (by iteration) and
+               ``streams`` (all of a task's) read them
 ``statistics`` numbers and names over many tasks
 """
 
@@ -24,8 +25,10 @@ from clearml_hpo.server.store.models import Models
 from clearml_hpo.server.store.projects import Projects
 from clearml_hpo.server.store.queues import Queues
 from clearml_hpo.server.store.reports import Reports
+from clearml_hpo.server.store.samples import Samples
 from clearml_hpo.server.store.scalars import Scalars
 from clearml_hpo.server.store.statistics import Statistics
+from clearml_hpo.server.store.streams import Streams
 from clearml_hpo.server.store.tasks import Tasks
 from clearml_hpo.server.store.workers import Workers
 
@@ -42,6 +45,8 @@ class Store:
         self.queues = Queues(self.db, clock)
         self.scalars = Scalars(self.db)
         self.reports = Reports(self.db)
+        self.samples = Samples(self.db)
+        self.streams = Streams(self.db)
         self.tasks = Tasks(self.db, clock, self.projects, self.scalars, self.reports)
         self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.queues, self.workers)
         self.events = Events(self.db, clock)

@@ -161,7 +161,7 @@ def _name(column: str, pattern: str) -> Clause:
 
 
 def _on_fields(collection: Collection, value: Any, joint: str) -> Clause:
-    """``{"fields": [...]}`` with ``pattern`` (a regex), ``datetime`` (comparisons) or ``values``, true of the fields."""
+    """``{"fields": [...]}`` with ``pattern`` (a regex), ``datetime`` (comparisons) or ``values`` that they have."""
     if not isinstance(value, Mapping) or not isinstance(value.get("fields"), list):
         raise ApiRefusal(Refusal.VALIDATION, "_any_, _or_, _all_ and _and_ need fields")
     names = [str(name) for name in value["fields"] if expression_of(collection, str(name)) is not None]
