@@ -11,12 +11,15 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
 from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
-from clearml_hpo.server.services.tasks import urls
+from clearml_hpo.server.services.tasks import deleted, urls
 from clearml_hpo.server.store.lifecycle import STATUSES
 
 service = Service("tasks")
 
-_CHANGE = {"status_reason": STR, "status_message": STR, "force": BOOL}
+_CHANGE = {
+    **{"status_reason": STR, "status_message": STR, "force": BOOL, "publish": BOOL, "publish_model": BOOL},
+    **{"clear_all": BOOL, "delete_output_models": BOOL, "return_file_urls": BOOL, "verify_watched_queue": BOOL},
+}
 Action = Callable[[Call, str], Data]
 
 
@@ -66,7 +69,8 @@ def publish(call: Call, id_: str) -> Data:
     """A task is final, and its output models are ready."""
     with call.store.db.transaction():
         answer = _to(call, id_, "published")
-        for item in call.store.tasks.require(id_, ["models"])["models"].get("output", []):
+        outputs = call.store.tasks.require(id_, ["models"])["models"].get("output", [])
+        for item in outputs if call.get("publish_model", True) else []:
             with contextlib.suppress(ApiRefusal):  # a model may have been deleted since
                 call.store.models.edit(item["model"], {"ready": True})
     return {**answer, "published": 1}
@@ -79,14 +83,19 @@ def stop(call: Call, id_: str) -> Data:
 
 def reset(call: Call, id_: str) -> Data:
     """Makes a task as if it had never run."""
-    fields, queued = call.store.lifecycle.reset(id_, force=_force(call), clear_all=bool(call.get("clear_all")))
+    fields, gone = call.store.lifecycle.reset(
+        id_,
+        force=_force(call),
+        clear_all=bool(call.get("clear_all")),
+        delete_models=call.get("delete_output_models", True),
+    )
     return {
-        "deleted_models": 0,
-        "dequeued": {"removed": 1} if queued else {},
+        "deleted_models": len(gone.models),
+        "dequeued": {"removed": 1} if gone.was_queued else {},
         "events": {},
         "fields": fields,
         "updated": 1,
-        "urls": {},
+        "urls": urls(gone) if call.get("return_file_urls") else {},
     }
 
 
@@ -113,12 +122,6 @@ def dequeue(call: Call, id_: str) -> Data:
     if fields is None:
         return {"dequeued": 1, "updated": 0}
     return {"dequeued": 1, "fields": fields, "updated": 1}
-
-
-def delete(call: Call, id_: str) -> Data:
-    """Removes a task."""
-    gone = call.store.lifecycle.delete(id_, force=_force(call))
-    return {"deleted": True, "urls": urls(gone) if call.get("return_file_urls") else None}
 
 
 def _one(action: str, version: str, act: Action) -> None:
@@ -158,7 +161,7 @@ for _action, _act in (
     ("reset_many", reset),
     ("enqueue_many", enqueue),
     ("dequeue_many", dequeue),
-    ("delete_many", delete),
+    ("delete_many", deleted),
     ("archive_many", archive_task),
     ("unarchive_many", unarchive_task),
 ):

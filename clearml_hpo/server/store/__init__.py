@@ -48,7 +48,7 @@ class Store:
         self.samples = Samples(self.db)
         self.streams = Streams(self.db)
         self.tasks = Tasks(self.db, clock, self.projects, self.scalars, self.reports)
-        self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.queues, self.workers)
+        self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.models, self.queues, self.workers)
         self.events = Events(self.db, clock)
         self.joins = Joins(self.db)
         self.statistics = Statistics(self.db, clock, self.projects)

@@ -69,6 +69,12 @@ class Reports:
         )
         return [json.loads(row["body"]) for row in rows]
 
+    def urls(self, owner: str) -> list[str]:
+        """Where the files of a task's plots and images are."""
+        url = "json_extract(body, '$.url')"
+        rows = self._db.rows(f"SELECT DISTINCT {url} AS url FROM reports WHERE owner = ? ORDER BY url", (owner,))
+        return [row["url"] for row in rows if isinstance(row["url"], str) and row["url"]]
+
     def metrics_of(self, owner: str, kind: str) -> list[str]:
         """Names of the metrics of which something of that kind was reported."""
         rows = self._db.rows(

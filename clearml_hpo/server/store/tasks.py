@@ -192,12 +192,12 @@ class Tasks:
             for name in ("name", "type", "project", "tags", "script", "hyperparams", "configuration", "container"):
                 if name in source:
                     document[name] = source[name]
-            document["execution"] = _set_up(source["execution"])
+            document["execution"] = {**_set_up(source["execution"]), **(changes.get("execution") or {})}
             document["models"] = {"input": source["models"].get("input", []), "output": []}
             document["comment"] = source.get("comment")
             document["output"] = {k: v for k, v in source["output"].items() if k == "destination"}
             document["parent"] = source.get("parent") or id_
-            document.update({name: value for name, value in changes.items() if value is not None})
+            document.update({n: value for n, value in changes.items() if value is not None and n != "execution"})
             documents.insert(self._db, TASKS, document)
             self._projects.touch(document.get("project"))
         return str(document["id"])
