@@ -9,7 +9,7 @@ from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, INT, NUMBER, OBJECTS, STR, STRINGS, required
 from clearml_hpo.server.store.documents import Document
-from clearml_hpo.server.store.events import IMAGE, LOG, PLOT, SCALAR
+from clearml_hpo.server.store.events import PLOT, SCALAR
 from clearml_hpo.server.store.query import offset_of, scroll_id_of
 from clearml_hpo.server.store.reports import MOST
 
@@ -59,6 +59,20 @@ def delete_for_task(call: Call) -> Data:
     call.store.tasks.require(call.data["task"], ["id"])
     call.store.events.forget(call.data["task"])
     return {"deleted": True}
+
+
+@service.endpoint("delete_for_model", "2.20", model=required(STR))
+def delete_for_model(call: Call) -> Data:
+    """Removes all events of a model."""
+    call.store.models.require(call.data["model"], ["id"])
+    call.store.events.forget(call.data["model"])
+    return {"deleted": True}
+
+
+@service.endpoint("clear_scroll", "2.18", scroll_id=required(STR))
+def clear_scroll(call: Call) -> Data:
+    """Nothing to clear: a scroll is all in its id."""
+    return {}
 
 
 # --- scalars ----------------------------------------------------------------------------------------------------------
@@ -141,6 +155,17 @@ def get_scalar_metrics_and_variants(call: Call) -> Data:
     }
 
 
+@service.endpoint("get_scalar_metric_data", task=required(STR), metric=required(STR), scroll_id=STR, no_scroll=BOOL)
+def get_scalar_metric_data(call: Call) -> Data:
+    """The scalars of one metric as events, a part at a time; all of them without a scroll."""
+    task, metric, offset = call.data["task"], call.data["metric"], offset_of(call.data)
+    required_names(call, [task])
+    size = 100_000 if call.get("no_scroll") else 10_000
+    events, total = call.store.streams.part(task, SCALAR, offset, size, metric=metric)
+    scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(events))
+    return {"events": events, "returned": len(events), "total": total, "scroll_id": scroll_id}
+
+
 # --- console, plots, images -------------------------------------------------------------------------------------------
 
 
@@ -168,17 +193,11 @@ def get_task_log(call: Call) -> Data:
 
 @service.endpoint("get_task_events", task=required(STR), event_type=STR, batch_size=INT, scroll_id=STR, order=STR)
 def get_task_events(call: Call) -> Data:
-    """Events of one kind of a task, a part at a time."""
-    task, kind, size = call.data["task"], call.get("event_type", SCALAR), _size(call, 500)
+    """Events of a task, of one kind or of all, a part at a time."""
+    task, size = call.data["task"], _size(call, 500)
     required_names(call, [task])
-    offset = offset_of(call.data)
-    if kind == SCALAR:
-        events, total = call.store.scalars.events(task, offset, size)
-    elif kind == LOG:
-        events, total = call.store.reports.log_part(task, offset, size)
-    else:
-        events = call.store.reports.events([task], kind, offset=offset, size=size)
-        total = call.store.reports.count([task], kind)
+    offset, latest_first = offset_of(call.data), call.get("order") == "desc"
+    events, total = call.store.streams.part(task, call.get("event_type"), offset, size, latest_first=latest_first)
     scroll_id = scroll_id_of(offset + len(events))
     return {"events": events, "returned": len(events), "total": total, "scroll_id": scroll_id}
 
@@ -194,13 +213,16 @@ def get_task_metrics(call: Call) -> Data:
     return {"metrics": found}
 
 
-@service.endpoint("get_task_plots", "1.8", task=required(STR), iters=INT, scroll_id=STR, no_scroll=BOOL)
+@service.endpoint(
+    "get_task_plots", "1.8", task=required(STR), iters=INT, scroll_id=STR, no_scroll=BOOL, metrics=OBJECTS
+)
 def get_task_plots(call: Call) -> Data:
     """The plots of a task's last iterations."""
     task = call.data["task"]
     required_names(call, [task])
     offset = offset_of(call.data)
-    plots = call.store.reports.events([task], PLOT, iterations=max(1, call.get("iters", 1)), offset=offset)
+    iters, metrics = max(1, call.get("iters", 1)), call.get("metrics")
+    plots = call.store.reports.events([task], PLOT, iterations=iters, metrics=metrics, offset=offset)
     more = len(plots) == MOST and not call.get("no_scroll")
     scroll_id = scroll_id_of(offset + len(plots)) if more else None
     return {"plots": plots, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
@@ -220,27 +242,6 @@ def get_multi_task_plots(call: Call) -> Data:
         each["plots"].append(plot)
     scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(plots))
     return {"plots": found, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
-
-
-@service.endpoint("debug_images", "2.7", metrics=required(OBJECTS), iters=INT, scroll_id=STR)
-def debug_images(call: Call) -> Data:
-    """The images of the last iterations of some tasks."""
-    iters = max(1, call.get("iters", 1))
-    shown = []
-    for wanted in call.data["metrics"]:
-        task = wanted.get("task")
-        if not isinstance(task, str):
-            raise ApiRefusal(Refusal.VALIDATION, "error for field 'metrics.task'. field is required!")
-        metric = wanted.get("metric")
-        images = call.store.reports.events(
-            [task], IMAGE, iterations=iters, metric=metric if isinstance(metric, str) else None
-        )
-        by_iteration: dict[int, list[Document]] = {}
-        for image in images:
-            by_iteration.setdefault(image["iter"], []).append(image)
-        latest = sorted(by_iteration, reverse=True)[:iters]
-        shown.append({"iterations": [{"events": by_iteration[n], "iter": n} for n in latest], "task": task})
-    return {"metrics": shown, "scroll_id": scroll_id_of(1)}
 
 
 def required_names(call: Call, ids: Sequence[str]) -> dict[str, str]:

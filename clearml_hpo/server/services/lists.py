@@ -19,6 +19,8 @@ LIST: Fields = {
     "size": INT,
     "scroll_id": STR,
     "refresh_scroll": BOOL,
+    "search_text": STR,
+    "search_hidden": BOOL,
 }
 
 

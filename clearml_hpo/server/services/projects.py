@@ -8,12 +8,13 @@ from clearml_hpo.server.fields import BOOL, DICT, INT, STR, STRINGS, required
 from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.joins import joined
+from clearml_hpo.server.store.lifecycle import Gone
 from clearml_hpo.server.store.projects import PROJECTS
 from clearml_hpo.server.store.statistics import STATES
 
 service = Service("projects")
 
-_LIST = {**LIST, "shallow_search": BOOL, "search_hidden": BOOL}
+_LIST = {**LIST, "shallow_search": BOOL}
 
 
 @service.endpoint(
@@ -98,22 +99,31 @@ def update(call: Call) -> Data:
 
 @service.endpoint("delete", project=required(STR), force=BOOL, delete_contents=BOOL)
 def delete(call: Call) -> Data:
-    """Removes a project; with ``delete_contents`` its tasks too."""
-    deleted_tasks = 0
+    """Removes a project; with ``delete_contents`` its tasks and models too."""
+    project, tasks, models = call.data["project"], list[Gone](), list[Document]()
     with call.store.db.transaction():
         if call.get("delete_contents"):
-            ids = call.store.projects.with_descendants([call.data["project"]])
-            tasks = call.store.statistics.tasks_in(ids)
-            for task in tasks:
-                call.store.lifecycle.delete(task, force=True)
-            deleted_tasks = len(tasks)
-        deleted = call.store.projects.delete(call.data["project"], force=bool(call.get("force")))
+            ids = call.store.projects.with_descendants([project])
+            tasks = [call.store.lifecycle.delete(id_, force=True) for id_ in call.store.statistics.tasks_in(ids)]
+            left, _ = call.store.models.search({"project": ids, "page_size": 100_000}, ["id"])
+            models = [call.store.models.delete(model["id"]) for model in left]
+        deleted = call.store.projects.delete(project, force=bool(call.get("force")))
+    models += [model for gone in tasks for model in gone.models]
     return {
         "deleted": deleted,
         "disassociated_tasks": 0,
-        "deleted_tasks": deleted_tasks,
-        "deleted_models": 0,
-        "urls": {"model_urls": [], "event_urls": [], "artifact_urls": []} if call.get("delete_contents") else None,
+        "deleted_tasks": len(tasks),
+        "deleted_models": len(models),
+        "urls": _urls(tasks, models) if call.get("delete_contents") else None,
+    }
+
+
+def _urls(tasks: list[Gone], models: list[Document]) -> Data:
+    """The files of what is gone."""
+    return {
+        "model_urls": [model["uri"] for model in models if model.get("uri")],
+        "event_urls": [url for gone in tasks for url in gone.event_urls],
+        "artifact_urls": [url for gone in tasks for url in gone.artifact_urls],
     }
 
 
@@ -121,11 +131,12 @@ def delete(call: Call) -> Data:
 
 
 def _wanted(call: Call) -> list[str]:
-    """The projects that a call is about; none: all."""
-    return list(call.get("projects") or ([call.data["project"]] if call.get("project") else []))
+    """The projects that a call is about, with those below them unless it says otherwise; none: all."""
+    asked = list(call.get("projects") or ([call.data["project"]] if call.get("project") else []))
+    return call.store.projects.with_descendants(asked) if call.get("include_subprojects", True) else asked
 
 
-@service.endpoint("get_hyper_parameters", "2.9", project=STR, page=INT, page_size=INT)
+@service.endpoint("get_hyper_parameters", "2.9", project=STR, include_subprojects=BOOL, page=INT, page_size=INT)
 def get_hyper_parameters(call: Call) -> Data:
     """Sections and names of all hyperparameters."""
     names = list(
@@ -140,7 +151,14 @@ def get_hyper_parameters(call: Call) -> Data:
     }
 
 
-@service.endpoint("get_hyperparam_values", "2.13", projects=STRINGS, section=required(STR), name=required(STR))
+@service.endpoint(
+    "get_hyperparam_values",
+    "2.13",
+    projects=STRINGS,
+    section=required(STR),
+    name=required(STR),
+    include_subprojects=BOOL,
+)
 def get_hyperparam_values(call: Call) -> Data:
     """All values of one hyperparameter."""
     asked = (call.data["section"], call.data["name"])
@@ -149,9 +167,7 @@ def get_hyperparam_values(call: Call) -> Data:
     return {"total": len(values), "values": values}
 
 
-@service.endpoint("get_unique_metric_variants", project=STR)
+@service.endpoint("get_unique_metric_variants", project=STR, include_subprojects=BOOL)
 def get_unique_metric_variants(call: Call) -> Data:
     """All metrics and variants."""
-    project = call.get("project")
-    projects = call.store.projects.with_descendants([project]) if project else None
-    return {"metrics": call.store.scalars.variants(projects)}
+    return {"metrics": call.store.scalars.variants(_wanted(call) or None)}

@@ -20,6 +20,7 @@ from clearml_hpo.server.store.documents import Document, pick
 
 service = Service("queues")
 _VERSION = "2.4"
+_LIST = {**LIST, "max_task_entries": INT}
 
 
 @service.endpoint("create", _VERSION, name=required(STR), tags=STRINGS, system_tags=STRINGS, metadata=DICT)
@@ -41,7 +42,7 @@ def get_default(call: Call) -> Data:
     return {"id": queue["id"], "name": queue["name"]}
 
 
-@service.endpoint("get_all", _VERSION, **LIST)
+@service.endpoint("get_all", _VERSION, **_LIST)
 def get_all(call: Call) -> Data:
     """Queues that match."""
     found, page = call.store.queues.search(call.data)
@@ -52,7 +53,7 @@ def get_all(call: Call) -> Data:
     return listed("queues", queues, page, call.get("only_fields"))
 
 
-@service.endpoint("get_all_ex", _VERSION, max_task_entries=INT, **LIST)
+@service.endpoint("get_all_ex", _VERSION, **_LIST)
 def get_all_ex(call: Call) -> Data:
     """Queues that match, whole, with the names of their tasks and their workers."""
     found, page = call.store.queues.search({**call.data, "only_fields": None})

@@ -11,13 +11,16 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
 from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
-from clearml_hpo.server.services.tasks import urls
+from clearml_hpo.server.services.tasks import deleted, urls
 from clearml_hpo.server.store.documents import pick
 from clearml_hpo.server.store.lifecycle import STATUSES
 
 service = Service("tasks")
 
-_CHANGE = {"status_reason": STR, "status_message": STR, "force": BOOL}
+_CHANGE = {
+    **{"status_reason": STR, "status_message": STR, "force": BOOL, "publish": BOOL, "publish_model": BOOL},
+    **{"clear_all": BOOL, "delete_output_models": BOOL, "return_file_urls": BOOL, "verify_watched_queue": BOOL},
+}
 Action = Callable[[Call, str], Data]
 
 
@@ -68,7 +71,8 @@ def publish(call: Call, id_: str) -> Data:
     with call.store.db.transaction():
         answer = _to(call, id_, "published")
         task = call.store.tasks.require(id_, ["models", "output"])
-        for item in task["models"].get("output", []):
+        outputs = task["models"].get("output", [])
+        for item in outputs if call.get("publish_model", True) else []:
             with contextlib.suppress(ApiRefusal):  # a model may have been deleted since
                 call.store.models.edit(item["model"], {"ready": True})
     answer["fields"]["output"] = task["output"]
@@ -82,14 +86,19 @@ def stop(call: Call, id_: str) -> Data:
 
 def reset(call: Call, id_: str) -> Data:
     """Makes a task as if it had never run."""
-    fields, queued = call.store.lifecycle.reset(id_, force=_force(call), clear_all=bool(call.get("clear_all")))
+    fields, gone = call.store.lifecycle.reset(
+        id_,
+        force=_force(call),
+        clear_all=bool(call.get("clear_all")),
+        delete_models=call.get("delete_output_models", True),
+    )
     return {
-        "deleted_models": 0,
-        "dequeued": {"removed": 1} if queued else {},
+        "deleted_models": len(gone.models),
+        "dequeued": {"removed": 1} if gone.was_queued else {},
         "events": {},
         "fields": fields,
         "updated": 1,
-        "urls": {},
+        "urls": urls(gone) if call.get("return_file_urls") else {},
     }
 
 
@@ -120,18 +129,6 @@ def dequeue(call: Call, id_: str) -> Data:
     return {"dequeued": 1, "fields": fields, "updated": 1}
 
 
-def delete(call: Call, id_: str) -> Data:
-    """Removes a task."""
-    gone = call.store.lifecycle.delete(id_, force=_force(call))
-    return {
-        "deleted": True,
-        "updated_children": gone["updated_children"],
-        "updated_models": 0,
-        "deleted_models": 0,
-        "urls": urls(gone) if call.get("return_file_urls") else None,
-    }
-
-
 # --- one of many: what ClearML's server answers about it differs a little from what it answers about one --------------
 
 
@@ -147,18 +144,14 @@ def enqueue_each(call: Call, id_: str) -> Data:
 
 def reset_each(call: Call, id_: str) -> Data:
     """Makes one of some tasks as if it had never run."""
-    with call.store.db.transaction():
-        before = call.store.tasks.require(id_, ["execution"])
-        answer = reset(call, id_)
-    return {
-        **pick(answer, ["deleted_models", "fields", "updated"]),
-        "dequeued": bool(answer["dequeued"]),
-        "urls": urls(before) if call.get("return_file_urls") else {},
-    }
+    answer = reset(call, id_)
+    return {**pick(answer, ["deleted_models", "fields", "updated", "urls"]), "dequeued": bool(answer["dequeued"])}
 
 
 @service.endpoint(
-    "enqueue_many", ids=required(STRINGS), queue=STR, queue_name=STR, validate_tasks=BOOL, verify_watched_queue=BOOL
+    "enqueue_many",
+    **{"ids": required(STRINGS), "queue": STR, "queue_name": STR, "validate_tasks": BOOL},
+    **_CHANGE,
 )
 def enqueue_many(call: Call) -> Data:
     """Puts some tasks into a queue."""
@@ -203,7 +196,7 @@ for _action, _act in (
     ("publish_many", publish_each),
     ("reset_many", reset_each),
     ("dequeue_many", dequeue),
-    ("delete_many", delete),
+    ("delete_many", deleted),
     ("archive_many", archive_task),
     ("unarchive_many", unarchive_task),
 ):

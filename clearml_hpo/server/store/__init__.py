@@ -3,11 +3,12 @@
 ``database``   connections, transactions, migrations (``schema/*.sql``)
 ``documents``  rows to JSON documents and back
 ``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
-               ``patterns`` its regular expressions
+               ``patterns`` its regular expressions, ``words`` its text search
 ``joins``      references of ``*.get_all_ex`` filled in
 ``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
-``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
+``events``     scalars, console, plots and images written; ``scalars``, ``reports``, ``samples`` (by iteration) and
+               ``streams`` (all of a task's) read them
 ``statistics`` numbers and values over many tasks
 ``history``    workers and queues over time
 ``names``      tags, frameworks, users and the like that are in use
@@ -28,8 +29,10 @@ from clearml_hpo.server.store.names import Names
 from clearml_hpo.server.store.projects import Projects
 from clearml_hpo.server.store.queues import Queues
 from clearml_hpo.server.store.reports import Reports
+from clearml_hpo.server.store.samples import Samples
 from clearml_hpo.server.store.scalars import Scalars
 from clearml_hpo.server.store.statistics import Statistics
+from clearml_hpo.server.store.streams import Streams
 from clearml_hpo.server.store.tasks import Tasks
 from clearml_hpo.server.store.users import Users
 from clearml_hpo.server.store.workers import Workers
@@ -49,8 +52,10 @@ class Store:
         self.queues = Queues(self.db, clock, self.history)
         self.scalars = Scalars(self.db)
         self.reports = Reports(self.db)
+        self.samples = Samples(self.db)
+        self.streams = Streams(self.db)
         self.tasks = Tasks(self.db, clock, self.projects, self.scalars, self.reports)
-        self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.queues, self.workers)
+        self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.models, self.queues, self.workers)
         self.events = Events(self.db, clock)
         self.joins = Joins(self.db)
         self.names = Names(self.db, self.projects)

@@ -12,6 +12,7 @@ from typing import Any
 
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.store.patterns import compiled
+from clearml_hpo.server.store.words import words_in
 
 Row = sqlite3.Row
 
@@ -132,6 +133,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("FITS", 3, _fits, deterministic=True)
+    connection.create_function("WORDS_IN", -1, words_in, deterministic=True)
     connection.create_collation("BY_NUMBER", _compare_naturally)
     return connection
 

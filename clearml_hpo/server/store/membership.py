@@ -87,5 +87,19 @@ def membership(subject: Scalar | Items, value: Any) -> Clause:
     return Clause(" AND ".join(f"({c.sql})" for c in clauses), [p for c in clauses for p in c.parameters])
 
 
+def is_interval(value: Any) -> bool:
+    """Whether a filter of numbers is ``[lowest, highest]``, of which one may be open (None)."""
+    if not isinstance(value, list) or len(value) != 2 or value == [None, None]:
+        return False
+    return all(item is None or (isinstance(item, (int, float)) and not isinstance(item, bool)) for item in value)
+
+
+def interval(expression: Clause, bounds: list[Any]) -> Clause:
+    """The value is there, and not below the one nor above the other bound."""
+    limits = [(sign, bound) for sign, bound in zip((">=", "<="), bounds, strict=True) if bound is not None]
+    sql = " AND ".join(f"{expression.sql} {sign} ?" for sign, _ in limits)
+    return Clause(sql, [parameter for _, bound in limits for parameter in (*expression.parameters, bound)])
+
+
 def _is_finite(item: Any) -> bool:
     return isinstance(item, float) and math.isfinite(item)

@@ -12,12 +12,15 @@ from clearml_hpo.server import clock
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
-from clearml_hpo.server.store.membership import Clause, Items, Scalar, membership
+from clearml_hpo.server.store.membership import Clause, Items, Scalar, interval, is_interval, membership
 from clearml_hpo.server.store.patterns import compiled
 
 PAGE_SIZE = 500
 _LARGEST_PAGE = 100_000
 _TIME_COMPARISON = re.compile(r"^(>=|<=|>|<|=)?\s*(.+)$")
+_FIELD_CONDITIONS = {"_any_": " OR ", "_or_": " OR ", "_all_": " AND ", "_and_": " AND "}
+_SEARCHED = ("id", "name", "comment", "description")
+_TEXT_SCORE = "@text_score"  # a field to order by: how many of the words of search_text were found
 _EXACT_NAME = re.compile(r"^\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$$")
 
 
@@ -82,7 +85,7 @@ def select(
 ) -> list[Document]:
     """The documents that a request asks for, in its order; all of them where ``page`` is None."""
     clauses = [*filters(collection, request), *also]
-    order, order_parameters = ordering(collection, request.get("order_by"))
+    order, order_parameters = ordering(collection, request.get("order_by"), request.get("search_text"))
     names = ", ".join(columns if columns is not None else collection.columns)
     sql = f"SELECT {names} FROM {collection.table}{_where(clauses)} ORDER BY {order}"
     parameters = [p for clause in clauses for p in clause.parameters] + order_parameters
@@ -100,6 +103,13 @@ def count(db: Database, collection: Collection, request: Mapping[str, Any], also
     return int(row[0]) if row else 0
 
 
+def hidden_ones(collection: Collection, request: Mapping[str, Any]) -> list[Clause]:
+    """Leaves out what has the system tag "hidden", unless it is asked for: by its id, or with ``search_hidden``."""
+    if request.get("search_hidden") or request.get("id"):
+        return []
+    return [Items(f"{collection.table}.system_tags").none_of(["hidden"])]
+
+
 def _where(clauses: Sequence[Clause]) -> str:
     return " WHERE " + " AND ".join(f"({clause.sql})" for clause in clauses) if clauses else ""
 
@@ -110,13 +120,21 @@ def filters(collection: Collection, request: Mapping[str, Any]) -> list[Clause]:
     for key, value in request.items():
         if value is None or value == []:
             continue
-        if key in ("_any_", "_all_"):
-            clauses.append(_pattern(collection, value, every=key == "_all_"))
+        if key in _FIELD_CONDITIONS:
+            clauses.append(_on_fields(collection, value, _FIELD_CONDITIONS[key]))
+        elif key == "search_text":
+            found = _words_found(collection, value)
+            clauses.append(Clause(f"{found.sql} > 0", found.parameters))
         elif key in collection.columns:
             clauses.append(_column_filter(collection, key, value))
         elif "." in key and (expression := expression_of(collection, key)) is not None:
-            clauses.append(membership(Scalar(expression), value))
+            clauses.append(_dotted_filter(key, expression, value))
     return clauses
+
+
+def _dotted_filter(name: str, expression: Clause, value: Any) -> Clause:
+    is_number = name.startswith("last_metrics.")
+    return interval(expression, value) if is_number and is_interval(value) else membership(Scalar(expression), value)
 
 
 def _column_filter(collection: Collection, name: str, value: Any) -> Clause:
@@ -132,6 +150,8 @@ def _column_filter(collection: Collection, name: str, value: Any) -> Clause:
         return Clause(f"{column} = ?", [int(bool(value))])
     if kind is Kind.JSON:
         return Clause("1")
+    if kind is Kind.INTEGER and is_interval(value):
+        return interval(Clause(column), value)
     return membership(Scalar(Clause(column)), value)
 
 
@@ -143,25 +163,46 @@ def _name(column: str, pattern: str) -> Clause:
     return Clause(f"FITS(?, 0, {column})", [pattern])
 
 
-def _pattern(collection: Collection, value: Any, *, every: bool) -> Clause:
-    """``{"pattern": regex, "fields": [...]}``: a field, or every field, matches."""
+def _on_fields(collection: Collection, value: Any, joint: str) -> Clause:
+    """``{"fields": [...]}`` with ``pattern`` (a regex), ``datetime`` (comparisons) or ``values`` that they have."""
     if not isinstance(value, Mapping) or not isinstance(value.get("fields"), list):
-        raise ApiRefusal(Refusal.VALIDATION, "_any_ and _all_ need pattern and fields")
-    pattern = value.get("pattern")
-    if pattern is None:
+        raise ApiRefusal(Refusal.VALIDATION, "_any_, _or_, _all_ and _and_ need fields")
+    names = [str(name) for name in value["fields"] if expression_of(collection, str(name)) is not None]
+    parts = [part for name in names for part in _on_field(collection, name, value)]
+    if not parts:
         return Clause("1")
+    return Clause(joint.join(f"({part.sql})" for part in parts), [p for part in parts for p in part.parameters])
+
+
+def _on_field(collection: Collection, name: str, value: Mapping[str, Any]) -> list[Clause]:
+    """What is asked of one field; more than one thing must all hold."""
+    expression = expression_of(collection, name)
+    assert expression is not None
+    parts: list[Clause] = []
+    if (pattern := value.get("pattern")) is not None:
+        parts.append(_pattern(expression, pattern))
+    if (moments := value.get("datetime")) is not None and collection.columns.get(name) is Kind.TIME:
+        parts.append(_times(expression.sql, moments))
+    if (values := value.get("values")) is not None and name in collection.columns:
+        parts.append(_column_filter(collection, name, values))
+    if len(parts) < 2:
+        return parts
+    return [Clause(" AND ".join(f"({part.sql})" for part in parts), [p for part in parts for p in part.parameters])]
+
+
+def _pattern(expression: Clause, pattern: Any) -> Clause:
     if not isinstance(pattern, str):
         raise ApiRefusal(Refusal.VALIDATION, "a pattern must be a string")
     compiled(pattern, True)
-    parts: list[Clause] = []
-    for name in value["fields"]:
-        expression = expression_of(collection, str(name))
-        if expression is not None:
-            parts.append(Clause(f"FITS(?, 1, {expression.sql})", [pattern, *expression.parameters]))
-    if not parts:
-        return Clause("1")
-    joined = (" AND " if every else " OR ").join(part.sql for part in parts)
-    return Clause(joined, [p for part in parts for p in part.parameters])
+    return Clause(f"FITS(?, 1, {expression.sql})", [pattern, *expression.parameters])
+
+
+def _words_found(collection: Collection, query: Any) -> Clause:
+    """How many words of a ``search_text`` a document has."""
+    if not isinstance(query, str):
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'search_text': a string, not {query!r:.100}")
+    columns = [f"{collection.table}.{name}" for name in _SEARCHED if name in collection.columns]
+    return Clause(f"WORDS_IN(?, {', '.join(columns)})", [query])
 
 
 def _times(column: str, value: Any) -> Clause:
@@ -182,13 +223,14 @@ def _times(column: str, value: Any) -> Clause:
 # --- Order and dotted names -------------------------------------------------------------------------------------------
 
 
-def ordering(collection: Collection, order_by: Any) -> tuple[str, list[Any]]:
+def ordering(collection: Collection, order_by: Any, search_text: Any = None) -> tuple[str, list[Any]]:
     """An ORDER BY list; what has no value comes last in both directions, ties in order of creation."""
     fields = order_by if isinstance(order_by, list) else [order_by] if order_by else []
     parts, parameters = [], []
     for item in fields:
         name = str(item).lstrip("-")
-        expression = expression_of(collection, name)
+        is_score = name == _TEXT_SCORE and search_text
+        expression = _words_found(collection, search_text) if is_score else expression_of(collection, name)
         if expression is None:
             continue
         collation = " COLLATE BY_NUMBER" if name.startswith("hyperparams.") else ""

@@ -12,7 +12,7 @@ from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.history import History
-from clearml_hpo.server.store.query import Page, page_of, select
+from clearml_hpo.server.store.query import Page, hidden_ones, page_of, select
 
 QUEUES = Collection(
     "queues",
@@ -87,9 +87,11 @@ class Queues:
         """Queues that match a ``queues.get_all`` request."""
         page = page_of(request)
         fields = request.get("only_fields")
-        found = select(self._db, QUEUES, request, columns=QUEUES.chosen(fields), page=page)
+        also = hidden_ones(QUEUES, request)
+        found = select(self._db, QUEUES, request, columns=QUEUES.chosen(fields), also=also, page=page)
         if fields is None or any(field.partition(".")[0] == "entries" for field in fields):
-            found = [with_entries(queue, self.entries(queue["id"])) for queue in found]
+            most = request.get("max_task_entries")
+            found = [with_entries(queue, self.entries(queue["id"], most)) for queue in found]
         return found, page
 
     def update(self, id_: str, fields: Mapping[str, Any]) -> int:

@@ -110,33 +110,6 @@ class Scalars:
             found.setdefault(row["owner"], []).append({**value, "value": _number(row["value"])})
         return found
 
-    def events(self, owner: str, offset: int, size: int) -> tuple[list[dict[str, Any]], int]:
-        """A part of a task's scalars as events, in order of iteration, and how many there are."""
-        total = self._db.row(
-            "SELECT count(*) FROM scalars WHERE series IN (SELECT id FROM series WHERE owner = ?)", (owner,)
-        )
-        rows = self._db.rows(
-            "SELECT timestamp, iter, metric, variant, scalars.value, worker FROM scalars "
-            "JOIN series ON series.id = scalars.series WHERE owner = ? ORDER BY iter, series.id LIMIT ? OFFSET ?",
-            (owner, size, offset),
-        )
-        shown = [
-            {
-                "timestamp": row["timestamp"],
-                "type": "training_stats_scalar",
-                "task": owner,
-                "iter": row["iter"],
-                "metric": row["metric"],
-                "variant": row["variant"],
-                "value": _number(row["value"]),
-                "model_event": False,
-                "@timestamp": _iso(row["timestamp"]),
-                "worker": row["worker"] or "",
-            }
-            for row in rows
-        ]
-        return shown, int(total[0]) if total else 0
-
     def raw(
         self, owner: str, metric: Mapping[str, Any], key: str, offset: int, size: int
     ) -> tuple[list[tuple[str, Any, float]], int]:

@@ -92,12 +92,22 @@ class Statistics:
         return {**shown, "last_task_run": max(started)} if started else shown
 
     def parameters(self, projects: Sequence[str]) -> list[dict[str, Any]]:
-        """Distinct section, name and value of the hyperparameters of the tasks in some projects; none: in all."""
+        """Distinct section, name and value of the hyperparameters of the tasks in just these projects; none: in all."""
         columns = "s.key AS section, p.key AS name, json_extract(p.value, '$.value') AS value"
         tables = "tasks, json_each(tasks.hyperparams) s, json_each(s.value) p"
-        ids = [to_json(self._projects.with_descendants(projects))] if projects else []
+        ids = [to_json(list(projects))] if projects else []
         where = _INSIDE if projects else "1"
         rows = self._db.rows(
             f"SELECT DISTINCT {columns} FROM {tables} WHERE {where} ORDER BY section, name, value", ids
         )
         return [dict(row) for row in rows]
+
+    def metadata(self, projects: Sequence[str]) -> list[tuple[str, str]]:
+        """Distinct keys and values of the metadata of the models in some projects; none: in all."""
+        where = "models.project IN (SELECT value FROM json_each(?))" if projects else "1"
+        rows = self._db.rows(
+            "SELECT DISTINCT item.key AS key, json_extract(item.value, '$.value') AS value "
+            f"FROM models, json_each(models.metadata) item WHERE {where} ORDER BY key, value",
+            [to_json(list(projects))] if projects else [],
+        )
+        return [(row["key"], row["value"]) for row in rows if row["value"] is not None]

@@ -14,7 +14,7 @@ from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.membership import Clause
 from clearml_hpo.server.store.projects import Projects
-from clearml_hpo.server.store.query import Page, page_of, select
+from clearml_hpo.server.store.query import Page, hidden_ones, page_of, select
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.scalars import Scalars
 
@@ -129,7 +129,7 @@ class Tasks:
     ) -> tuple[list[Document], Page]:
         """Tasks that match a ``tasks.get_all`` request, with at least the columns that ``fields`` need."""
         page = page_of(request)
-        also = [*also, *self._subprojects(request)]
+        also = [*also, *self._subprojects(request), *hidden_ones(TASKS, request)]
         asked = {k: v for k, v in request.items() if not (k == "project" and request.get("include_subprojects"))}
         found = select(self._db, TASKS, asked, columns=_columns(fields), also=also, page=page)
         self._complete(found, fields)
@@ -192,12 +192,12 @@ class Tasks:
             for name in ("name", "type", "project", "tags", "script", "hyperparams", "configuration", "container"):
                 if name in source:
                     document[name] = source[name]
-            document["execution"] = _set_up(source["execution"])
+            document["execution"] = {**_set_up(source["execution"]), **(changes.get("execution") or {})}
             document["models"] = {"input": source["models"].get("input", []), "output": []}
             document["comment"] = source.get("comment")
             document["output"] = {k: v for k, v in source["output"].items() if k == "destination"}
             document["parent"] = source.get("parent") or id_
-            document.update({name: value for name, value in changes.items() if value is not None})
+            document.update({n: value for n, value in changes.items() if value is not None and n != "execution"})
             documents.insert(self._db, TASKS, document)
             self._projects.touch(document.get("project"))
         return str(document["id"])
