@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from clearml_hpo import settings
+from clearml_hpo.cli.keys import keys
 from clearml_hpo.errors import ServerError
 
 _data = click.option(
@@ -40,6 +41,9 @@ def server() -> None:
       clearml-hpo server status --json
       clearml-hpo server stop
     """
+
+
+server.add_command(keys)
 
 
 def _command(function: Callable[..., Any]) -> click.Command:

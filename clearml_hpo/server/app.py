@@ -38,7 +38,7 @@ class Apps:
 def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now) -> Apps:
     """Opens the store of ``data_dir`` and makes the applications."""
     store = Store(data_dir / "store.sqlite3", clock)
-    authority = Authority(credentials, clock)
+    authority = Authority(credentials, clock, store.keys)
     dispatcher = Dispatcher(endpoints(), store, authority)
     return Apps(
         api=Api(dispatcher),

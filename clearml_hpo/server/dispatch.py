@@ -88,15 +88,14 @@ class Dispatcher:
             data = _data(request)
             fields.check(endpoint.fields, data)
             return {"token": self._authority.login(request.authorization, expiration_s=data.get("expiration_sec"))}
-        if not endpoint.open:
-            self._authority.check_header(request.authorization)
+        key = "" if endpoint.open else self._authority.check_header(request.authorization)
         if request.content_type.partition(";")[0].strip() == "application/json-lines":
             fields.check(endpoint.fields, {})
-            call = Call(self._store, self._authority, {}, _lines(request.body), request.client)
+            call = Call(self._store, self._authority, {}, _lines(request.body), request.client, key)
         else:
             data = _data(request)
             fields.check(endpoint.fields, data)
-            call = Call(self._store, self._authority, data, client=request.client)
+            call = Call(self._store, self._authority, data, client=request.client, access_key=key)
         with self._store.db.snapshot():
             return endpoint.handler(call)
 

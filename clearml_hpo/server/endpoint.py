@@ -23,6 +23,7 @@ class Call:
         data: the request's fields, checked.
         batch: the lines of a JSON-lines body.
         client: the address of the caller.
+        access_key: of the key pair by which the call is made.
     """
 
     store: Store
@@ -30,6 +31,7 @@ class Call:
     data: Data
     batch: list[Any] = field(default_factory=list)
     client: str = ""
+    access_key: str = ""
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field of the request, or ``default`` where it is missing or null."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import python_multipart
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
@@ -63,7 +64,7 @@ class FileServer:
         if method is None:
             return PlainTextResponse("method not allowed", 405)
         try:
-            self._check(request)
+            await run_in_threadpool(self._check, request)
             return await method(request)
         except ApiRefusal as refusal:
             return PlainTextResponse(str(refusal), refusal.code)

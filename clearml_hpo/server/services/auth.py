@@ -19,7 +19,7 @@ def login(call: Call) -> Data:
 @service.endpoint("create_token", expiration_sec=INT)
 def create_token(call: Call) -> Data:
     """A token with a life of the caller's choice, at most the usual one."""
-    return {"token": call.authority.issue(call.get("expiration_sec"))}
+    return {"token": call.authority.issue(call.get("expiration_sec"), access_key=call.access_key)}
 
 
 @service.endpoint("validate_token", token=required(STR))

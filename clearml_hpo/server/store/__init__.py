@@ -5,7 +5,7 @@
 ``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
                ``patterns`` its regular expressions
 ``joins``      references of ``*.get_all_ex`` filled in
-``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
+``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``keys``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
 ``statistics`` numbers and names over many tasks
@@ -19,6 +19,7 @@ from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.events import Events
 from clearml_hpo.server.store.joins import Joins
+from clearml_hpo.server.store.keys import Keys
 from clearml_hpo.server.store.lifecycle import Lifecycle
 from clearml_hpo.server.store.models import Models
 from clearml_hpo.server.store.projects import Projects
@@ -36,6 +37,7 @@ class Store:
     def __init__(self, path: Path, clock: Clock = utc_now) -> None:
         self.db = Database(path)
         self.clock = clock
+        self.keys = Keys(self.db, clock)
         self.projects = Projects(self.db, clock)
         self.models = Models(self.db, clock)
         self.workers = Workers(self.db, clock)
