@@ -12,6 +12,7 @@ import click
 
 from clearml_hpo import settings
 from clearml_hpo.cli.keys import keys
+from clearml_hpo.cli.server_options import run_options
 from clearml_hpo.errors import ServerError
 
 _data = click.option(
@@ -51,7 +52,8 @@ def _command(function: Callable[..., Any]) -> click.Command:
 
 
 @_command
-def start(data: Path | None) -> None:
+@run_options
+def start(data: Path | None, **options: Any) -> None:
     """Start the server in the background; one that already runs is left as it is, and stays after `run --local`.
 
     It listens on this machine only. Its API and files need its keys; its pages, which only read, do not: every user
@@ -62,8 +64,9 @@ def start(data: Path | None) -> None:
       clearml-hpo server start --data ./clearml-data
     """
     from clearml_hpo.server import process
+    from clearml_hpo.server.options import Options
 
-    running = process.start(_data_dir(data))
+    running = process.start(_data_dir(data), options=Options(**options))
     click.echo(f"running (process {running.pid}), data in {running.data_dir}")
     click.echo(f"  API   {running.address.api}\n  files {running.address.files}\n  web   {running.address.web}")
     click.echo(f'to use it in this shell:  eval "$(clearml-hpo server env{_option(data)})"')
@@ -145,7 +148,8 @@ def _conf(address: settings.ServerAddress) -> str:
 @_data
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--with-parent", is_flag=True, hidden=True, help="End when no process holds this server.")
-def run(data: Path | None, host: str, with_parent: bool) -> None:
+@run_options
+def run(data: Path | None, host: str, with_parent: bool, **options: Any) -> None:
     """Serve in the foreground until Ctrl-C.
 
     \b
@@ -153,6 +157,7 @@ def run(data: Path | None, host: str, with_parent: bool) -> None:
       clearml-hpo server run --data ./clearml-data
     """
     from clearml_hpo.server import process
+    from clearml_hpo.server.options import Options
 
     if host not in _LOOPBACK:
         click.echo(
@@ -160,7 +165,7 @@ def run(data: Path | None, host: str, with_parent: bool) -> None:
             "and keys and data travel unencrypted",
             err=True,
         )
-    process.run(_data_dir(data), host=host, held=with_parent)
+    process.run(_data_dir(data), host=host, held=with_parent, options=Options(**options))
 
 
 def _option(data: Path | None) -> str:

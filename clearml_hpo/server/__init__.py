@@ -5,6 +5,7 @@
     process      start, stop, status, release, run: one process, three ports, one data directory
     keys         key pairs added, listed, revoked
     state        what a data directory says of its server; holds: who still needs it
+    options      how it is run; silence: stops tasks of which nothing is heard
     app          the ASGI applications over one store: api, files, web
     dispatch     path -> endpoint -> checked fields -> ClearML's envelope; counts calls
     endpoint     what an endpoint is; fields: what a request may hold; errors: codes and subcodes

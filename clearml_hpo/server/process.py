@@ -23,7 +23,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clearml_hpo.errors import ServerError
-from clearml_hpo.server.app import build
+from clearml_hpo.server.app import Apps, build
+from clearml_hpo.server.options import DEFAULT, Options
+from clearml_hpo.server.silence import Silence
 from clearml_hpo.server.state import DataDir, Listening
 from clearml_hpo.settings import ServerAddress
 
@@ -46,13 +48,16 @@ class RunningServer:
 # --- from outside -----------------------------------------------------------------------------------------------------
 
 
-def start(data_dir: Path, *, with_parent: bool = False, timeout_s: float = 30) -> RunningServer:
+def start(
+    data_dir: Path, *, with_parent: bool = False, options: Options = DEFAULT, timeout_s: float = 30
+) -> RunningServer:
     """Starts a detached server on ``data_dir`` and waits until it answers; one that already runs is returned.
 
     Args:
         data_dir: where its keys, database, files and log are; made if missing.
         with_parent: the calling process holds the server, which ends itself when none of its holders is left: all
             have ended, or called :func:`release`. A server that was once started without this stays.
+        options: how it is run, if it does not run yet.
         timeout_s: how long to wait.
 
     Raises:
@@ -64,13 +69,13 @@ def start(data_dir: Path, *, with_parent: bool = False, timeout_s: float = 30) -
         with data.holds.agreed():
             data.holds.take()
     try:
-        return _started(data, with_parent, timeout_s)
+        return _started(data, with_parent, options, timeout_s)
     except BaseException:
         data.holds.drop()
         raise
 
 
-def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServer:
+def _started(data: DataDir, with_parent: bool, options: Options, timeout_s: float) -> RunningServer:
     child: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -81,7 +86,7 @@ def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServe
         if (child is None or child.poll() is not None) and not data.is_locked():
             if child is not None:
                 raise ServerError(f"the server on {data.path} ended at once:\n{data.log_tail()}")
-            child = _launch(data, with_parent)
+            child = _launch(data, with_parent, options)
         time.sleep(_POLL_S)
     if child is not None and child.poll() is None:
         child.kill()
@@ -89,8 +94,8 @@ def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServe
     raise ServerError(f"the server on {data.path} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
 
 
-def _launch(data: DataDir, with_parent: bool) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data.path)]
+def _launch(data: DataDir, with_parent: bool, options: Options) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data.path), *options.arguments()]
     with data.log.open("ab") as log:
         return subprocess.Popen(
             [*command, "--with-parent"] if with_parent else command,
@@ -187,6 +192,7 @@ def run(
     host: str = "127.0.0.1",
     held: bool = False,
     ports: Sequence[int] | None = None,
+    options: Options = DEFAULT,
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM.
 
@@ -196,6 +202,7 @@ def run(
         held: end when no process holds this server, as those do that called :func:`start` with ``with_parent``.
         ports: of API, files and web; 0 takes a free one. Default: those of the last run, so that links stay valid,
             else ClearML's own, and a free one for each that is taken.
+        options: how it is run.
 
     Raises:
         ServerError: if another server runs on ``data_dir``, or the address cannot be used.
@@ -210,9 +217,16 @@ def run(
             api, files, web = (each.getsockname()[1] for each in sockets)
             by_port = _ByPort({api: apps.api, files: apps.files, web: apps.web})
             data.note(Listening(os.getpid(), host, api, files, web, held))
-            _serve(by_port, sockets, data if held else None)
+            with _watched(apps, options):
+                _serve(by_port, sockets, data if held else None)
         finally:
             apps.store.close()
+
+
+def _watched(apps: Apps, options: Options) -> contextlib.AbstractContextManager[None]:
+    if not options.task_timeout_s:
+        return contextlib.nullcontext()
+    return Silence(apps.store.lifecycle, apps.store.clock, options.task_timeout_s).looking()
 
 
 def _listen(host: str, ports: Sequence[int], *, strict: bool) -> list[socket.socket]:
