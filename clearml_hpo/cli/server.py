@@ -112,6 +112,47 @@ def _facts(running: Any) -> dict[str, Any]:
 
 
 @server.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_data
+@click.option("--files", is_flag=True, help="With what was uploaded: artifacts, models, images.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def backup(file: Path, data: Path | None, files: bool, force: bool) -> None:
+    """Write all that the server remembers to FILE (a tar archive), also while it runs and is in use.
+
+    The database, the owner's key pair and the ports are in it; uploaded files only with --files. Keep it as safe as
+    a key. `server restore` makes a server's data of it again.
+
+    \b
+    Example:
+      clearml-hpo server backup monday.tar --files
+    """
+    from clearml_hpo.server import backup as backups
+
+    done = backups.write(_data_dir(data), file, files=files, force=force)
+    what = "without the uploaded files (--files)" if done.files is None else f"with {done.files} uploaded files"
+    click.echo(f"{done.path}: {done.size / 2**20:.1f} MiB, {what}")
+
+
+@server.command()
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@_data
+@click.option("--force", is_flag=True, help="Replace what is in the data directory.")
+def restore(file: Path, data: Path | None, force: bool) -> None:
+    """Make a server's data of a FILE that `server backup` has written; then start the server on it.
+
+    \b
+    Example:
+      clearml-hpo server restore monday.tar --data ./clearml-data
+      clearml-hpo server start --data ./clearml-data
+    """
+    from clearml_hpo.server import backup as backups
+
+    done = backups.restore(file, _data_dir(data), force=force)
+    click.echo(f"restored to {_data_dir(data)}, with {done.files or 'no'} uploaded files")
+    click.echo(f"to start the server:  clearml-hpo server start{_option(data)}")
+
+
+@server.command()
 @_data
 @click.option("--conf", is_flag=True, help="A clearml.conf instead of shell exports.")
 def env(data: Path | None, conf: bool) -> None:

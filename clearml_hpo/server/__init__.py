@@ -3,7 +3,7 @@
 ::
 
     process      start, stop, status, release, run: one process, three ports, one data directory
-    keys         key pairs added, listed, revoked
+    keys         key pairs added, listed, revoked; backup: a data directory in one file, and back
     state        what a data directory says of its server; holds: who still needs it
     options      how it is run; silence: stops tasks of which nothing is heard
     app          the ASGI applications over one store: api, files, web
