@@ -51,6 +51,9 @@ bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 
 bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
 	@$(BIN)/python -m benchmarks.search_quality
 
+bench-server: $(READY)  ## calls per second, milliseconds, memory and start-up of the embedded server (JSON, five minutes)
+	@$(BIN)/python -m benchmarks.server
+
 bench-trial: $(READY)  ## seconds from enqueued to completed, by the agent's settings (JSON, minutes)
 	@$(BIN)/python -m benchmarks.trial_overhead
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import json
 import logging
 import re
@@ -117,10 +119,16 @@ def _data(request: Request) -> Data:
 
 
 def _lines(body: bytes) -> list[Any]:
-    return [_load(line) for line in body.splitlines() if line.strip()]
+    lines = [line for line in body.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
+    # As one array: much faster than each line by itself, which is left for those that are wrong.
+    with contextlib.suppress(ApiRefusal):
+        data = _load(b"[%s]" % b",".join(lines), _DEEPEST + 1)
+        if len(data) == len(lines):
+            return list(data)
+    return [_load(line) for line in lines]
 
 
-def _load(body: bytes) -> Any:
+def _load(body: bytes, deepest: int = _DEEPEST) -> Any:
     try:
         text = body.decode("utf-8-sig")
         data = json.loads(text)
@@ -128,7 +136,7 @@ def _load(body: bytes) -> Any:
             data = json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise ApiRefusal(Refusal.BAD_REQUEST, f"the body is not JSON: {error}") from None
-    if text.count("[") + text.count("{") > _DEEPEST and _is_deeper(data, _DEEPEST):
+    if text.count("[") + text.count("{") > deepest and _is_deeper(data, deepest):
         raise ApiRefusal(Refusal.BAD_REQUEST, f"the body is nested more than {_DEEPEST} deep")
     return data
 
