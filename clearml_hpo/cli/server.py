@@ -14,6 +14,7 @@ from clearml_hpo import settings
 from clearml_hpo.cli.keys import keys
 from clearml_hpo.cli.server_options import run_options
 from clearml_hpo.errors import ServerError
+from clearml_hpo.server.options import Options
 
 _data = click.option(
     "--data",
@@ -21,9 +22,6 @@ _data = click.option(
     help="Where the server keeps its keys, database and files. Default: server/ in the state directory "
     "(CLEARML_HPO_HOME).",
 )
-
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _data_dir(data: Path | None) -> Path:
@@ -56,17 +54,16 @@ def _command(function: Callable[..., Any]) -> click.Command:
 def start(data: Path | None, **options: Any) -> None:
     """Start the server in the background; one that already runs is left as it is, and stays after `run --local`.
 
-    It listens on this machine only. Its API and files need its keys; its pages, which only read, do not: every user
-    of this machine can open them.
+    It listens on this machine only, unless told otherwise. Its API and files need its keys; its pages, which only
+    read, do not: every user of this machine can open them.
 
     \b
     Example:
       clearml-hpo server start --data ./clearml-data
     """
     from clearml_hpo.server import process
-    from clearml_hpo.server.options import Options
 
-    running = process.start(_data_dir(data), options=Options(**options))
+    running = process.start(_data_dir(data), options=_warned(Options(**options)))
     click.echo(f"running (process {running.pid}), data in {running.data_dir}")
     click.echo(f"  API   {running.address.api}\n  files {running.address.files}\n  web   {running.address.web}")
     click.echo(f'to use it in this shell:  eval "$(clearml-hpo server env{_option(data)})"')
@@ -187,10 +184,9 @@ def _conf(address: settings.ServerAddress) -> str:
 
 @server.command()
 @_data
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--with-parent", is_flag=True, hidden=True, help="End when no process holds this server.")
 @run_options
-def run(data: Path | None, host: str, with_parent: bool, **options: Any) -> None:
+def run(data: Path | None, with_parent: bool, **options: Any) -> None:
     """Serve in the foreground until Ctrl-C.
 
     \b
@@ -198,15 +194,18 @@ def run(data: Path | None, host: str, with_parent: bool, **options: Any) -> None
       clearml-hpo server run --data ./clearml-data
     """
     from clearml_hpo.server import process
-    from clearml_hpo.server.options import Options
 
-    if host not in _LOOPBACK:
+    process.run(_data_dir(data), held=with_parent, options=_warned(Options(**options)))
+
+
+def _warned(options: Options) -> Options:
+    if not options.is_local:
         click.echo(
-            f"warning: listening on {host}: whoever reaches this address can read the pages, "
+            f"warning: listening on {options.host}: whoever reaches this address can read the pages, "
             "and keys and data travel unencrypted",
             err=True,
         )
-    process.run(_data_dir(data), host=host, held=with_parent, options=Options(**options))
+    return options
 
 
 def _option(data: Path | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from clearml_hpo.units import to_seconds
+from clearml_hpo.units import to_bytes, to_seconds
 
 
 def _written(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
@@ -27,6 +27,12 @@ def _duration(text: str) -> float:
 
 
 _OPTIONS = (
+    click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+    click.option(
+        "--allow-remote",
+        is_flag=True,
+        help="The address may be one that other machines reach; or there is a proxy, which asks by another name.",
+    ),
     click.option(
         "--task-timeout",
         "task_timeout_s",
@@ -35,6 +41,17 @@ _OPTIONS = (
         default="15m",
         show_default=True,
         help="Stop tasks that run and of which nothing was heard for so long; 0: never.",
+    ),
+    click.option(
+        "--max-file-size",
+        callback=_written(to_bytes),
+        metavar="SIZE",
+        default="64G",
+        show_default=True,
+        help="Refuse larger uploads.",
+    ),
+    click.option(
+        "--access-log", is_flag=True, help="Write each request down, without keys and queries: access.log in the data."
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clearml_hpo.errors import ServerError
+from clearml_hpo.server.access_log import AccessLog
 from clearml_hpo.server.app import Apps, build
+from clearml_hpo.server.connections import PatientProtocol
+from clearml_hpo.server.guard import Guard
 from clearml_hpo.server.options import DEFAULT, Options
 from clearml_hpo.server.silence import Silence
 from clearml_hpo.server.state import DataDir, Listening
@@ -32,6 +36,8 @@ from clearml_hpo.settings import ServerAddress
 # ClearML's own ports for API, files and web.
 PORTS = (8008, 8081, 8080)
 _THREADS = 8
+_CONNECTIONS = 4096  # a client may keep several, and there may be a thousand clients
+_OTHER_FILES = 200
 _POLL_S = 0.05
 _LOOK_S = 0.5
 
@@ -189,7 +195,6 @@ def _answers(url: str, headers: dict[str, str] | None = None) -> bool:
 def run(
     data_dir: Path,
     *,
-    host: str = "127.0.0.1",
     held: bool = False,
     ports: Sequence[int] | None = None,
     options: Options = DEFAULT,
@@ -198,7 +203,6 @@ def run(
 
     Args:
         data_dir: where keys, database and files are; made if missing.
-        host: the address to listen on.
         held: end when no process holds this server, as those do that called :func:`start` with ``with_parent``.
         ports: of API, files and web; 0 takes a free one. Default: those of the last run, so that links stay valid,
             else ClearML's own, and a free one for each that is taken.
@@ -210,17 +214,32 @@ def run(
     data = DataDir(data_dir.absolute())
     data.make()
     with data.locked():
+        os.umask(0o077)  # what is made from now on is the owner's alone
         last = data.listening()
-        sockets = _listen(host, ports or (last.ports if last else PORTS), strict=ports is not None)
-        apps = build(data.path, data.credentials())
+        sockets = _listen(options.host, ports or (last.ports if last else PORTS), strict=ports is not None)
+        apps = build(data.path, data.credentials(), max_upload=options.max_file_size)
         try:
             api, files, web = (each.getsockname()[1] for each in sockets)
-            by_port = _ByPort({api: apps.api, files: apps.files, web: apps.web})
-            data.note(Listening(os.getpid(), host, api, files, web, held))
-            with _watched(apps, options):
+            data.note(Listening(os.getpid(), options.host, api, files, web, held))
+            with _access_log(data, options) as log, _watched(apps, options):
+                guarded = (
+                    Guard(apps.api, "api", log, options.allow_remote),
+                    Guard(apps.files, "files", log, options.allow_remote),
+                    Guard(apps.web, "web", log, any_host=True),  # the pages see to it themselves
+                )
+                by_port = _ByPort(dict(zip((api, files, web), guarded, strict=True)))
                 _serve(by_port, sockets, data if held else None)
         finally:
             apps.store.close()
+
+
+@contextlib.contextmanager
+def _access_log(data: DataDir, options: Options) -> Iterator[AccessLog | None]:
+    if not options.access_log:
+        yield None
+        return
+    with contextlib.closing(AccessLog(data.path / "access.log")) as log:
+        yield log
 
 
 def _watched(apps: Apps, options: Options) -> contextlib.AbstractContextManager[None]:
@@ -263,7 +282,7 @@ def _bound(host: str, port: int) -> socket.socket:
 class _ByPort:
     """Three applications behind one server process: the port says which."""
 
-    def __init__(self, apps: dict[int, ASGIApp]) -> None:
+    def __init__(self, apps: Mapping[int, ASGIApp]) -> None:
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -286,11 +305,10 @@ class _Server(uvicorn.Server):
 
 
 def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> None:
-    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        await app(scope, receive, send)
-
     config = uvicorn.Config(
-        limited,
+        app,
+        http=PatientProtocol,
+        limit_concurrency=_most_connections(),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -309,6 +327,15 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> 
         await server.serve(sockets)
 
     anyio.run(main)
+
+
+def _most_connections() -> int:
+    """As many as clients may need, and this process may have open beside its files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + _OTHER_FILES
+    soft = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(_CONNECTIONS, soft - _OTHER_FILES)
 
 
 def _end_unless_held(server: uvicorn.Server, data: DataDir) -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse
 from starlette.types import Receive, Scope, Send
 
 from clearml_hpo.server.dispatch import Dispatcher
 from clearml_hpo.server.errors import ApiRefusal
+from clearml_hpo.server.hosts import is_from_elsewhere
 from clearml_hpo.server.pages import html, views
 from clearml_hpo.server.store import Store
 
@@ -47,7 +46,7 @@ class Pages:
         """Answers one request."""
         if scope["type"] != "http":
             return
-        if _is_from_elsewhere(scope):
+        if is_from_elsewhere(scope):
             text = "This server is asked for by its name or address on this machine only, such as localhost."
             response = HTMLResponse(html.page("Not here", html.note(text)), 403)
         else:
@@ -67,19 +66,3 @@ class Pages:
                 except ApiRefusal as refusal:
                     return HTMLResponse(html.page("Not found", html.note(str(refusal))), 404)
         return HTMLResponse(html.page("Not found", html.note(f"There is no page {path}")), 404)
-
-
-def _is_from_elsewhere(scope: Scope) -> bool:
-    """Whether a page that is open in a browser tries to read this one, under a name that it made point here."""
-    if not _is_loopback(scope["server"][0]):
-        return False
-    host = Headers(scope=scope).get("host", "").strip()
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return not (name == "localhost" or name.endswith(".localhost") or _is_loopback(name))
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
