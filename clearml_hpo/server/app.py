@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clearml_hpo.server.auth import Authority, Credentials
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.dispatch import Dispatcher, Request
-from clearml_hpo.server.files import FileServer
+from clearml_hpo.server.files import MAX_UPLOAD, FileServer
 from clearml_hpo.server.pages import Pages
 from clearml_hpo.server.registry import endpoints
 from clearml_hpo.server.store import Store
@@ -36,14 +36,14 @@ class Apps:
     authority: Authority
 
 
-def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now) -> Apps:
+def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now, *, max_upload: int = MAX_UPLOAD) -> Apps:
     """Opens the store of ``data_dir`` and makes the applications."""
     store = Store(data_dir / "store.sqlite3", clock)
-    authority = Authority(credentials, clock)
+    authority = Authority(credentials, clock, store.keys)
     dispatcher = Dispatcher(endpoints(), store, authority)
     return Apps(
         api=Api(dispatcher),
-        files=FileServer(data_dir / "files", authority),
+        files=FileServer(data_dir / "files", authority, max_upload),
         web=Pages(store, dispatcher),
         store=store,
         dispatcher=dispatcher,

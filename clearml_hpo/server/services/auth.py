@@ -25,14 +25,14 @@ def logout(call: Call) -> Data:
 @service.endpoint("create_token", expiration_sec=INT)
 def create_token(call: Call) -> Data:
     """A token with a life of the caller's choice, at most the usual one."""
-    return {"token": call.authority.issue(call.get("expiration_sec"), user=call.user)}
+    return {"token": call.authority.issue(call.get("expiration_sec"), caller=call.caller)}
 
 
 @service.endpoint("validate_token", token=required(STR))
 def validate_token(call: Call) -> Data:
     """Whether a token is valid, and whose it is."""
     try:
-        user = call.authority.user_of(call.data["token"])
+        user = call.authority.caller_of(call.data["token"]).user
     except ApiRefusal as refusal:
         return {"valid": False, "msg": str(refusal)}
     return {"company": identity.COMPANY_ID, "user": user, "valid": True}

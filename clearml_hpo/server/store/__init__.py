@@ -5,7 +5,7 @@
 ``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
                ``patterns`` its regular expressions, ``words`` its text search
 ``joins``      references of ``*.get_all_ex`` filled in
-``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users``  one noun each
+``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users`` ``keys``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars``, ``reports``, ``samples`` (by iteration) and
                ``streams`` (all of a task's) read them
@@ -23,6 +23,7 @@ from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.events import Events
 from clearml_hpo.server.store.history import History
 from clearml_hpo.server.store.joins import Joins
+from clearml_hpo.server.store.keys import Keys
 from clearml_hpo.server.store.lifecycle import Lifecycle
 from clearml_hpo.server.store.models import Models
 from clearml_hpo.server.store.names import Names
@@ -44,6 +45,7 @@ class Store:
     def __init__(self, path: Path, clock: Clock = utc_now) -> None:
         self.db = Database(path)
         self.clock = clock
+        self.keys = Keys(self.db, clock)
         self.projects = Projects(self.db, clock)
         self.users = Users(self.db, clock)
         self.models = Models(self.db, clock)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -36,6 +37,8 @@ REACHED_FROM: Mapping[str, frozenset[str]] = {
     "closed": frozenset(("in_progress", "stopped", "completed", "failed")),
 }
 STATUSES = frozenset(("created", *REACHED_FROM))
+NON_RESPONSIVE = "stopped as non-responsive"
+_SILENT = "SELECT id FROM tasks WHERE status = 'in_progress' AND max(last_update, coalesce(last_worker_report, '')) < ?"
 _FINAL = frozenset(("completed", "stopped", "failed", "published", "closed"))
 
 
@@ -189,6 +192,20 @@ class Lifecycle:
     def _caller_name(self) -> str:
         row = self._db.row("SELECT name FROM users WHERE id = ?", (identity.caller(),))
         return str(row["name"]) if row else identity.caller()
+
+    def stop_silent(self, timeout: timedelta) -> list[str]:
+        """Stops tasks that run and of which, and of whose worker, nothing was heard for ``timeout``; returns their ids.
+
+        ClearML's own server calls them non-responsive, too, and stops them in this way.
+        """
+        since = time.stored(self._clock() - timeout)
+        if not self._db.rows(_SILENT, (since,)):  # nearly always: no lock is taken
+            return []
+        with self._db.transaction():
+            found = [str(row["id"]) for row in self._db.rows(_SILENT, (since,))]
+            for id_ in found:
+                self.change(id_, "stopped", reason=NON_RESPONSIVE, message=f"nothing was heard of it for {timeout}")
+            return found
 
     def reset(
         self, id_: str, *, force: bool = False, clear_all: bool = False, delete_models: bool = True

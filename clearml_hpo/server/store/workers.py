@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -95,8 +94,7 @@ class Workers:
 
     def _alive(self, worker: Document, last_seen_s: float | None) -> bool:
         silence = self._clock() - time.parse(worker["last_report_time"])
-        limit = last_seen_s or worker["register_timeout"]
-        return silence <= timedelta(seconds=min(float(limit), 1e9))
+        return silence.total_seconds() <= (last_seen_s or worker["register_timeout"])
 
     def is_running(self, task: str) -> bool:
         """Whether a live worker says that it runs this task."""

@@ -18,7 +18,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearml_hpo.server import hosts, identity
-from clearml_hpo.server.auth import TOKEN_LIFE, Authority
+from clearml_hpo.server.auth import TOKEN_LIFE, Authority, Caller
 from clearml_hpo.server.errors import ApiRefusal
 from clearml_hpo.server.files import COOKIE
 from clearml_hpo.server.store import Store
@@ -62,7 +62,7 @@ class Relay:
         if cookie and self._is_valid(f"Bearer {cookie}") and not (name == "auth.login" and named):
             return f"Bearer {cookie}"
         if by_name and name in _BEFORE_LOG_IN:
-            return f"Bearer {self._authority.issue(_MOMENT_S, user=named or identity.USER_ID)}"
+            return f"Bearer {self._authority.issue(_MOMENT_S, caller=Caller(user=named or identity.USER_ID))}"
         return given
 
     def _is_valid(self, authorization: str | None) -> bool:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -19,25 +18,11 @@ from clearml_hpo import server as embedded
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.state import DataDir, Listening
 
+from .http_client import Client
+
 ROUNDS, PRODUCERS, AGENTS = 3, 3, 2
 ANSWERS_PER_ROUND = 60
 DEADLINE_S = 15
-
-
-class Client:
-    """A caller with a connection of its own."""
-
-    def __init__(self, server: RunningServer) -> None:
-        self._url = server.address.api
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.auth = (server.address.access_key, server.address.secret_key)
-
-    def call(self, endpoint: str, **data: Any) -> dict[str, Any]:
-        answer = self._session.post(f"{self._url}/{endpoint}", json=data, timeout=10)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()["data"]
-        return found
 
 
 @dataclass

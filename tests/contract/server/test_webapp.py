@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from clearml_hpo import server as embedded
 from clearml_hpo.cli.server import server as command
 from clearml_hpo.errors import ServerError
+from clearml_hpo.server.options import Options
 from clearml_hpo.server.state import DataDir, Listening
 
 INDEX = "<!doctype html><title>the app</title><body><script src=/main.0123456789abcdef.js></script></body>"
@@ -87,7 +88,7 @@ class Browser:
 
 
 def test_the_app_is_served_and_what_a_person_prefers_is_kept_over_restarts(data_dir: Path, build: Path) -> None:
-    web = embedded.start(data_dir, webapp=build).address.web
+    web = embedded.start(data_dir, options=Options(webapp=build)).address.web
     browser = Browser()
     assert browser.get(f"{web}/projects/a/tasks/b/output/log") == INDEX
     assert browser.get(f"{web}/main.0123456789abcdef.js") == SCRIPT
@@ -104,18 +105,18 @@ def test_the_app_is_served_and_what_a_person_prefers_is_kept_over_restarts(data_
     assert "<title>the app" not in browser.get(f"{web}/")  # the choice is not remembered
 
     embedded.stop(data_dir)
-    embedded.start(data_dir, webapp=build)
+    embedded.start(data_dir, options=Options(webapp=build))
     assert browser.call(f"{api}/v999.0/users.get_preferences") == {"preferences": {"theme": "dark"}}
 
 
 def test_a_server_that_serves_something_else_is_not_taken_for_it(data_dir: Path, build: Path) -> None:
     running = embedded.start(data_dir)
     with pytest.raises(ServerError, match=r"with its own pages; .* stop it first"):
-        embedded.start(data_dir, webapp=build)
+        embedded.start(data_dir, options=Options(webapp=build))
     embedded.stop(data_dir)
-    started = embedded.start(data_dir, webapp=build)
+    started = embedded.start(data_dir, options=Options(webapp=build))
     assert started.address == running.address
-    assert embedded.start(data_dir, webapp=build) == started == embedded.start(data_dir)
+    assert embedded.start(data_dir, options=Options(webapp=build)) == started == embedded.start(data_dir)
 
 
 def test_a_folder_that_is_no_build_is_refused_before_anything_starts(data_dir: Path, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_folder_that_is_no_build_is_refused_before_anything_starts(data_dir: P
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
 def test_in_a_browser(data_dir: Path, build: Path, tmp_path: Path) -> None:
-    web = embedded.start(data_dir, webapp=build).address.web
+    web = embedded.start(data_dir, options=Options(webapp=build)).address.web
     browser = Browser()
     browser.call(f"{web}/api/auth.login")
     browser.call(f"{web}/api/projects.create", {"name": "fruit"})

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from clearml_hpo.server.app import build
-from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.auth import Caller, Credentials
 from clearml_hpo.server.dispatch import Request
 
 WORKER = "vm:a1"
@@ -18,16 +20,20 @@ WORKER = "vm:a1"
 class World:
     """A server without sockets, and what it takes to bring a task into a given state."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.credentials = Credentials.generate()
+    def __init__(self, data_dir: Path, credentials: Credentials | None = None) -> None:
+        self.credentials = credentials or Credentials.generate()
         self._apps = build(data_dir, self.credentials)
         self.basic = (
             "Basic "
             + base64.b64encode(f"{self.credentials.access_key}:{self.credentials.secret_key}".encode()).decode()
         )
         self.token = self.send("auth.login", None, authorization=self.basic)[1]["data"]["token"]
-        self.project = self.call("projects.create", name="smoke/sub")["id"]
-        self.queue = self.call("queues.create", name="the queue")["id"]
+        self.project = self._ensure("projects", "smoke/sub")
+        self.queue = self._ensure("queues", "the queue")
+
+    def _ensure(self, noun: str, name: str) -> str:
+        found = self.call(f"{noun}.get_all", name=f"^{name}$")[noun]
+        return str((found[0] if found else self.call(f"{noun}.create", name=name))["id"])
 
     def close(self) -> None:
         self._apps.store.close()
@@ -51,7 +57,21 @@ class World:
         """Makes a user, as a log-in by name does; the header of that user's calls."""
         name = f"{given_name} {family_name}"
         made = self.call("auth.create_user", name=name, given_name=given_name, family_name=family_name)["id"]
-        return f"Bearer {self._apps.authority.issue(user=made)}"
+        return f"Bearer {self._apps.authority.issue(caller=Caller(user=made))}"
+
+    def page(self, path: str) -> int:
+        """Asks for a page; its status."""
+        answer: list[Any] = []
+
+        async def transmit(message: Any) -> None:
+            answer.append(message)
+
+        scope = {
+            **{"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""},
+            **{"scheme": "http", "server": ("127.0.0.1", 80), "headers": [(b"host", b"127.0.0.1")]},
+        }
+        anyio.run(self._apps.web, scope, _nothing, transmit)
+        return int(answer[0]["status"])
 
     def unused(self, name: str) -> bool:
         """Whether neither a project nor a queue has that name."""
@@ -175,3 +195,7 @@ class World:
             "type_data": {"preview": "{}", "content_type": "application/json"},
         }
         self.call("tasks.add_or_update_artifacts", task=task, artifacts=[artifact])
+
+
+async def _nothing() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}

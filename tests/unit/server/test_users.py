@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clearml_hpo.server import identity
+from clearml_hpo.server.auth import Caller
 
 from .server_without_sockets import Api, Refused
 
@@ -12,7 +13,7 @@ from .server_without_sockets import Api, Refused
 def as_user(api: Api, name: str) -> str:
     """Makes a user and calls as that one from now on; the id."""
     made = str(api.call("auth.create_user", name=name, given_name=name)["id"])
-    api.bearer = f"Bearer {api.apps.authority.issue(user=made)}"
+    api.bearer = f"Bearer {api.apps.authority.issue(caller=Caller(user=made))}"
     return made
 
 
@@ -62,7 +63,7 @@ def test_preferences_are_each_users_own_and_change_by_their_topmost_names(api: A
 
 
 def test_a_user_that_is_gone_is_refused(api: Api) -> None:
-    api.bearer = f"Bearer {api.apps.authority.issue(user='nobody')}"
+    api.bearer = f"Bearer {api.apps.authority.issue(caller=Caller(user='nobody'))}"
     for endpoint in ("users.get_current_user", "users.get_preferences"):
         with pytest.raises(Refused) as refused:
             api.call(endpoint)
