@@ -113,7 +113,8 @@ class FileServer:
         return PlainTextResponse("deleted")
 
     async def _upload(self, request: Request) -> Response:
-        if int(request.headers.get("content-length", "0")) > self._max_upload:
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._max_upload:
             raise TooLarge
         boundary = _boundary(request.headers)
         if boundary is not None:
