@@ -73,6 +73,16 @@ class Dispatcher:
             _log.exception("%s failed", name)
             return _envelope(name, version, endpoint, refusal=ApiRefusal(Refusal.INTERNAL))
 
+    def refuse(self, path: str, refusal: ApiRefusal) -> Answer:
+        """The answer to a request that is refused whatever its body says."""
+        name, version, endpoint = "", identity.API_VERSION, None
+        try:
+            name, version = _parse(path)
+            endpoint = self._find(name, version)
+        except ApiRefusal as unknown:
+            refusal = unknown
+        return _envelope(name, version, endpoint, refusal=refusal)
+
     def _find(self, name: str, version: str) -> Endpoint:
         endpoint = self._endpoints.get(name)
         if endpoint is None:

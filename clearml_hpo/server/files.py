@@ -90,7 +90,7 @@ class FileServer:
     def path_of(self, name: str) -> Path:
         """Where the file of that name is kept."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if not parts or any(part == ".." or "\0" in part or "\\" in part for part in parts):
+        if not parts or not all(map(_may_be_name, parts)):
             raise BadUpload(f"not a file name: {name!r}")
         path = self._root.joinpath(*parts)
         if not path.resolve().is_relative_to(self._root):
@@ -113,7 +113,8 @@ class FileServer:
         return PlainTextResponse("deleted")
 
     async def _upload(self, request: Request) -> Response:
-        if int(request.headers.get("content-length", "0")) > self._max_upload:
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._max_upload:
             raise TooLarge
         boundary = _boundary(request.headers)
         if boundary is not None:
@@ -148,6 +149,11 @@ class FileServer:
         """A file that nobody sees until it is whole."""
         path = self._incoming / secrets.token_hex(16)
         return path.open("xb"), path
+
+
+def _may_be_name(part: str) -> bool:
+    is_text = part == part.encode(errors="replace").decode()
+    return is_text and part != ".." and "\0" not in part and "\\" not in part
 
 
 class _Form:

@@ -155,7 +155,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "temp_store = MEMORY",
-        "cache_size = -16000",
+        "cache_size = -8000",  # kilobytes, of each connection
     ):
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("FITS", 3, _fits, deterministic=True)

@@ -35,6 +35,8 @@ class Scalar:
     def one_of(self, values: list[Any]) -> Clause:
         """The value is among ``values``; None among them stands for no value."""
         sql, parameters = self._expression.sql, self._expression.parameters
+        if len(values) == 1 and isinstance(values[0], str):  # an index that orders, too, answers this alone
+            return Clause(f"{sql} = ?", [*parameters, values[0]])
         known = [value for value in values if value is not None]
         clause = Clause(f"{sql} IN (SELECT value FROM json_each(?))", [*parameters, to_json(known)])
         if len(known) == len(values):

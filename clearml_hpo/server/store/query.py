@@ -222,6 +222,8 @@ def _times(column: str, value: Any) -> Clause:
 
 # --- Order and dotted names -------------------------------------------------------------------------------------------
 
+_ALWAYS_THERE = frozenset(("id", "name", "created", "last_update"))
+
 
 def ordering(collection: Collection, order_by: Any, search_text: Any = None) -> tuple[str, list[Any]]:
     """An ORDER BY list; what has no value comes last in both directions, ties in order of creation."""
@@ -235,6 +237,9 @@ def ordering(collection: Collection, order_by: Any, search_text: Any = None) -> 
             continue
         collation = " COLLATE BY_NUMBER" if name.startswith("hyperparams.") else ""
         direction = " DESC" if str(item).startswith("-") else ""
+        if name in _ALWAYS_THERE:
+            parts.append(f"{expression.sql}{direction}")  # as an index has them
+            continue
         parts.append(f"{expression.sql} IS NULL, {expression.sql}{collation}{direction}")
         parameters += expression.parameters * 2
     return ", ".join([*parts, f"{collection.table}.rowid"]), parameters

@@ -19,7 +19,7 @@ class Client:
         self.session.auth = (server.address.access_key, server.address.secret_key)
 
     def call(self, endpoint: str, **data: Any) -> dict[str, Any]:
-        answer = self.session.post(f"{self._url}/{endpoint}", json=data, timeout=10)
+        answer = self.session.post(f"{self._url}/{endpoint}", json=data, timeout=60)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()["data"]
         return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, note
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from clearml_hpo.server.registry import endpoints
@@ -113,6 +113,61 @@ def plain_read(name: str, world: World) -> dict[str, Any]:
         **{"model": populated().ids[6], "metrics": [{"task": task}], "event_type": "plot", "section": "General"},
         **{"name": ".*", "from_date": 0, "to_date": 2e9, "interval": 1e6, "order_by": ["-last_metrics.a.b.value"]},
     }
+
+
+# --- below the endpoints: paths, headers, bodies ----------------------------------------------------------------------
+
+_BITS = st.sampled_from(
+    ["a", "..", ".", "", "%2e", "\\", "\0", "ü", "\ud800", "x" * 300, "v2.23", "tasks.get_all", " "]
+)
+# A server gives its applications text: what is none has been replaced.
+PATHS = st.lists(_BITS | st.text(max_size=5), max_size=5).map(
+    lambda bits: "/" + "/".join(bits).encode(errors="replace").decode()
+)
+ODD = st.sampled_from(
+    ["", "x", "-1", "bytes=0-1", "bytes=-5", "bytes=9-", "bytes=0-0,1-1", "0", "1e9", "9" * 30, "gzip"]
+)
+TYPES = st.sampled_from(
+    [
+        *("application/json", "application/json-lines", "application/json; charset=x", "text/plain", "", ";", "a/b/c"),
+        *("multipart/form-data; boundary=b", "multipart/form-data", "multipart/form-data; boundary="),
+        *(f"multipart/form-data; boundary={'b' * 500}", 'multipart/form-data; boundary="'),
+    ]
+)
+PARTS = st.sampled_from(
+    [
+        *(b"--b\r\n", b"--b--", b"--b--\r\n", b"\r\n", b"\r\n\r\n", b"data", b"\0", b"\xff", b"{", b"[]", b"{}"),
+        *(b'Content-Disposition: form-data; name="a/b"', b'Content-Disposition: form-data; name="../x"', b"x: y"),
+        *(b'Content-Disposition: form-data; filename="\xff"', b"Content-Disposition: ;;;"),
+    ]
+)
+BODIES = st.lists(PARTS, max_size=8).map(b"".join)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        **{"content-type": TYPES, "range": ODD, "content-length": ODD, "if-range": ODD, "cookie": ODD},
+        **{"authorization": st.sampled_from(["Basic", "Basic !", "Basic YTpi", "Bearer", "Bearer x.y.z", "x", "\xff"])},
+    },
+)
+
+
+@pytest.mark.parametrize("application", ["api", "files", "web"])
+def test_any_http_request(application: str) -> None:
+    methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "X"])
+
+    @settings(max_examples=5 * settings().max_examples)
+    @given(
+        method=methods, path=PATHS, body=st.lists(PARTS, max_size=8).map(b"".join), headers=HEADERS, known=st.booleans()
+    )
+    def any_request(method: str, path: str, body: bytes, headers: dict[str, str], known: bool) -> None:
+        given_headers = headers | ({"authorization": f"Bearer {world.token}"} if known else {})
+        status, _ = world.http(application, method, path, body, **given_headers)
+        assert status < 500
+
+    with populated().copy() as world:
+        before = world.files_outside()
+        any_request()
+        assert world.files_outside() == before
 
 
 def test_every_endpoint_of_the_sdk_is_known_by_its_schema() -> None:

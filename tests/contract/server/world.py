@@ -21,6 +21,7 @@ class World:
     """A server without sockets, and what it takes to bring a task into a given state."""
 
     def __init__(self, data_dir: Path, credentials: Credentials | None = None) -> None:
+        self._data_dir = data_dir
         self.credentials = credentials or Credentials.generate()
         self._apps = build(data_dir, self.credentials)
         self.basic = (
@@ -61,17 +62,31 @@ class World:
 
     def page(self, path: str) -> int:
         """Asks for a page; its status."""
+        return self.http("web", "GET", path)[0]
+
+    def http(self, application: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        """A request to one of the three applications (api, files, web); status and body of the answer."""
         answer: list[Any] = []
 
         async def transmit(message: Any) -> None:
             answer.append(message)
 
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        given = {"host": "127.0.0.1", "content-length": str(len(body)), **headers}
         scope = {
-            **{"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""},
-            **{"scheme": "http", "server": ("127.0.0.1", 80), "headers": [(b"host", b"127.0.0.1")]},
+            **{"type": "http", "method": method, "path": path, "raw_path": b"", "query_string": b"", "scheme": "http"},
+            **{"server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)},
+            "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in given.items()],
         }
-        anyio.run(self._apps.web, scope, _nothing, transmit)
-        return int(answer[0]["status"])
+        anyio.run(getattr(self._apps, application), scope, receive, transmit)
+        return int(answer[0]["status"]), b"".join(message.get("body", b"") for message in answer[1:])
+
+    def files_outside(self) -> set[Path]:
+        """The files around the folder of uploads."""
+        inside = self._data_dir / "files"
+        return {path for path in self._data_dir.rglob("*") if not path.is_relative_to(inside)}
 
     def unused(self, name: str) -> bool:
         """Whether neither a project nor a queue has that name."""
@@ -195,7 +210,3 @@ class World:
             "type_data": {"preview": "{}", "content_type": "application/json"},
         }
         self.call("tasks.add_or_update_artifacts", task=task, artifacts=[artifact])
-
-
-async def _nothing() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
