@@ -40,10 +40,11 @@ def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now) -> A
     store = Store(data_dir / "store.sqlite3", clock)
     authority = Authority(credentials, clock)
     dispatcher = Dispatcher(endpoints(), store, authority)
+    files = FileServer(data_dir / "files", authority)
     return Apps(
         api=Api(dispatcher),
-        files=FileServer(data_dir / "files", authority),
-        web=Pages(store, dispatcher),
+        files=files,
+        web=Pages(store, dispatcher, authority, files),
         store=store,
         dispatcher=dispatcher,
     )

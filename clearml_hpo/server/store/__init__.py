@@ -8,7 +8,7 @@
 ``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
-``statistics`` numbers and names over many tasks
+``statistics`` numbers and names over many tasks; ``browse`` what people page through
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clearml_hpo.server.clock import Clock, utc_now
+from clearml_hpo.server.store.browse import Browse
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.events import Events
 from clearml_hpo.server.store.joins import Joins
@@ -47,6 +48,7 @@ class Store:
         self.events = Events(self.db, clock)
         self.joins = Joins(self.db)
         self.statistics = Statistics(self.db, clock, self.projects)
+        self.browse = Browse(self.db, self.tasks)
 
     def close(self) -> None:
         """Closes the database."""
