@@ -44,10 +44,11 @@ def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now, *, m
     store = Store(data_dir / "store.sqlite3", clock)
     authority = Authority(credentials, clock, store.keys)
     dispatcher = Dispatcher(endpoints(), store, authority)
+    files = FileServer(data_dir / "files", authority, max_upload)
     return Apps(
         api=Api(dispatcher, authority),
-        files=FileServer(data_dir / "files", authority, max_upload),
-        web=Pages(store, dispatcher),
+        files=files,
+        web=Pages(store, dispatcher, authority, files),
         store=store,
         dispatcher=dispatcher,
         authority=authority,

@@ -9,7 +9,7 @@
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars``, ``reports``, ``samples`` (by iteration) and
                ``streams`` (all of a task's) read them
-``statistics`` numbers and values over many tasks
+``statistics`` numbers and values over many tasks; ``browse`` what people page through
 ``history``    workers and queues over time
 ``names``      tags, frameworks, users and the like that are in use
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clearml_hpo.server.clock import Clock, utc_now
+from clearml_hpo.server.store.browse import Browse
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.events import Events
 from clearml_hpo.server.store.history import History
@@ -62,6 +63,7 @@ class Store:
         self.joins = Joins(self.db)
         self.names = Names(self.db, self.projects)
         self.statistics = Statistics(self.db, clock, self.projects)
+        self.browse = Browse(self.db, self.tasks)
 
     def close(self) -> None:
         """Closes the database."""

@@ -245,11 +245,17 @@ def ordering(collection: Collection, order_by: Any, search_text: Any = None) -> 
     return ", ".join([*parts, f"{collection.table}.rowid"]), parameters
 
 
+# References of tasks whose names are filtered and ordered by, and the tables where the names are.
+_NAMED = {"project.name": "projects", "parent.name": "tasks"}
+
+
 def expression_of(collection: Collection, path: str) -> Clause | None:
     """SQL for a dotted name, or None if the collection has nothing of that name."""
     top, _, rest = path.partition(".")
     if not rest:
         return Clause(f"{collection.table}.{top}") if top in collection.columns else None
+    if path in _NAMED and collection.table == "tasks":
+        return Clause(f"(SELECT named.name FROM {_NAMED[path]} named WHERE named.id = tasks.{top})")
     if top == "last_metrics":
         return _metric(collection, rest)
     if top == "hyperparams" and top in collection.columns:

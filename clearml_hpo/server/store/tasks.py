@@ -129,18 +129,20 @@ class Tasks:
     ) -> tuple[list[Document], Page]:
         """Tasks that match a ``tasks.get_all`` request, with at least the columns that ``fields`` need."""
         page = page_of(request)
-        also = [*also, *self._subprojects(request), *hidden_ones(TASKS, request)]
-        asked = {k: v for k, v in request.items() if not (k == "project" and request.get("include_subprojects"))}
+        asked, clauses = self.asked(request)
+        also = [*clauses, *also, *hidden_ones(TASKS, request)]
         found = select(self._db, TASKS, asked, columns=_columns(fields), also=also, page=page)
         self._complete(found, fields)
         return found, page
 
-    def _subprojects(self, request: Mapping[str, Any]) -> list[Clause]:
+    def asked(self, request: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Clause]]:
+        """A request whose projects are those below too where it says so, as a request and what else must hold."""
         wanted = request.get("project")
         if not (request.get("include_subprojects") and wanted):
-            return []
+            return request, []
         ids = self._projects.with_descendants(wanted if isinstance(wanted, list) else [wanted])
-        return [Clause("tasks.project IN (SELECT value FROM json_each(?))", [documents.to_json(ids)])]
+        asked = {name: value for name, value in request.items() if name != "project"}
+        return asked, [Clause("tasks.project IN (SELECT value FROM json_each(?))", [documents.to_json(ids)])]
 
     def _complete(self, tasks: Sequence[Document], fields: Sequence[str] | None) -> None:
         """Adds what is kept outside the tasks' table or follows from the clock."""
