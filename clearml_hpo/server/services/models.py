@@ -123,6 +123,12 @@ def get_all_ex(call: Call) -> Data:
     return listed("models", found, page, joined(MODELS, fields))
 
 
+@service.endpoint("get_by_id_ex", **_LIST)
+def get_by_id_ex(call: Call) -> Data:
+    """Some models with their references filled in."""
+    return get_all_ex(call)
+
+
 def _with_metrics(call: Call, models: list[Document]) -> list[Document]:
     metrics = call.store.scalars.last_metrics([model["id"] for model in models])
     for model in models:

@@ -50,6 +50,13 @@ def test_models_in_lists(api: Api) -> None:
     assert api.get(task)["models"]["output"] == outputs
 
 
+def test_models_by_id(api: Api) -> None:
+    model = api.model(name="first", task=api.task(name="maker"))
+    api.model(name="second")
+    [found] = api.call("models.get_by_id_ex", id=[model], only_fields=["name", "task.name"])["models"]
+    assert (found["name"], found["task"]["name"]) == ("first", "maker")
+
+
 def test_a_users_preferences_are_no_part_of_a_reference(api: Api) -> None:
     api.call("users.set_preferences", preferences={"secret": 1})
     assert one(api, api.task(), "user.preferences", "user.name")["user"] == {"id": "local", "name": "Local User"}
