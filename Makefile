@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format chaos bench-calls bench-controller bench-search bench-trial clean
+.PHONY: help install demo test check format docs chaos fuzz bench-calls bench-controller bench-search bench-server bench-trial clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(READY)  ## the whole test suite
 chaos: $(READY)  ## longer storms than in the tests: processes killed at random instants (a quarter of an hour; CHAOS_SEED=7 repeats one)
 	@for storm in 1 2 3; do CHAOS_SCALE=2 $(BIN)/python -m pytest -s tests/chaos || exit 1; done
 
+fuzz: $(READY)  ## many more odd requests to every endpoint of the server than in the tests (ten minutes)
+	$(BIN)/python -m pytest tests/contract/server/test_fuzz.py --hypothesis-profile=many
+
 check: $(READY)  ## format, lint, types, the import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -39,6 +42,9 @@ format: $(READY)  ## write the format that `make check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(READY)  ## write the generated pages: docs/api_coverage.md
+	@$(BIN)/python -m docs.api_coverage
+
 bench-calls: $(READY)  ## API calls per trial, ours and ClearML's optimizer side by side (JSON, minutes)
 	@$(BIN)/python -m benchmarks.calls_per_trial
 
@@ -47,6 +53,9 @@ bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 
 
 bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
 	@$(BIN)/python -m benchmarks.search_quality
+
+bench-server: $(READY)  ## calls per second, milliseconds, memory and start-up of the embedded server (JSON, five minutes)
+	@$(BIN)/python -m benchmarks.server
 
 bench-trial: $(READY)  ## seconds from enqueued to completed, by the agent's settings (JSON, minutes)
 	@$(BIN)/python -m benchmarks.trial_overhead

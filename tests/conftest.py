@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from clearml_hpo import server as embedded
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.state import DataDir, Listening
+
+# How much is fuzzed: the same few requests every time, or many new ones (`make fuzz`).
+_COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("few", derandomize=True, max_examples=20, **_COMMON)
+settings.register_profile("many", max_examples=300, print_blob=True, **_COMMON)
+settings.load_profile("few")
 
 
 @pytest.fixture(scope="session")

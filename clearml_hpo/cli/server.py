@@ -11,7 +11,10 @@ from typing import Any
 import click
 
 from clearml_hpo import settings
+from clearml_hpo.cli.keys import keys
+from clearml_hpo.cli.server_options import run_options
 from clearml_hpo.errors import ServerError
+from clearml_hpo.server.options import Options
 
 _data = click.option(
     "--data",
@@ -19,9 +22,6 @@ _data = click.option(
     help="Where the server keeps its keys, database and files. Default: server/ in the state directory "
     "(CLEARML_HPO_HOME).",
 )
-
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _data_dir(data: Path | None) -> Path:
@@ -42,16 +42,21 @@ def server() -> None:
     """
 
 
+server.add_command(keys)
+
+
 def _command(function: Callable[..., Any]) -> click.Command:
     return server.command()(_data(function))
 
 
 @_command
-def start(data: Path | None) -> None:
+@run_options
+def start(data: Path | None, **options: Any) -> None:
     """Start the server in the background; one that already runs is left as it is, and stays after `run --local`.
 
-    It listens on this machine only. Its API and files need its keys; its pages, which only read, do not: every user
-    of this machine can open them.
+    It listens on this machine only, unless told otherwise. Its API and files need its keys; its pages, which only
+    read, do not: every user of this machine can open them. In ClearML's web app (--webapp) they can also change what
+    there is: it logs in by name alone.
 
     \b
     Example:
@@ -59,7 +64,7 @@ def start(data: Path | None) -> None:
     """
     from clearml_hpo.server import process
 
-    running = process.start(_data_dir(data))
+    running = process.start(_data_dir(data), options=_warned(Options(**options)))
     click.echo(f"running (process {running.pid}), data in {running.data_dir}")
     click.echo(f"  API   {running.address.api}\n  files {running.address.files}\n  web   {running.address.web}")
     click.echo(f'to use it in this shell:  eval "$(clearml-hpo server env{_option(data)})"')
@@ -105,6 +110,47 @@ def _facts(running: Any) -> dict[str, Any]:
 
 
 @server.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_data
+@click.option("--files", is_flag=True, help="With what was uploaded: artifacts, models, images.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def backup(file: Path, data: Path | None, files: bool, force: bool) -> None:
+    """Write all that the server remembers to FILE (a tar archive), also while it runs and is in use.
+
+    The database, the owner's key pair and the ports are in it; uploaded files only with --files. Keep it as safe as
+    a key. `server restore` makes a server's data of it again.
+
+    \b
+    Example:
+      clearml-hpo server backup monday.tar --files
+    """
+    from clearml_hpo.server import backup as backups
+
+    done = backups.write(_data_dir(data), file, files=files, force=force)
+    what = "without the uploaded files (--files)" if done.files is None else f"with {done.files} uploaded files"
+    click.echo(f"{done.path}: {done.size / 2**20:.1f} MiB, {what}")
+
+
+@server.command()
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@_data
+@click.option("--force", is_flag=True, help="Replace what is in the data directory.")
+def restore(file: Path, data: Path | None, force: bool) -> None:
+    """Make a server's data of a FILE that `server backup` has written; then start the server on it.
+
+    \b
+    Example:
+      clearml-hpo server restore monday.tar --data ./clearml-data
+      clearml-hpo server start --data ./clearml-data
+    """
+    from clearml_hpo.server import backup as backups
+
+    done = backups.restore(file, _data_dir(data), force=force)
+    click.echo(f"restored to {_data_dir(data)}, with {done.files or 'no'} uploaded files")
+    click.echo(f"to start the server:  clearml-hpo server start{_option(data)}")
+
+
+@server.command()
 @_data
 @click.option("--conf", is_flag=True, help="A clearml.conf instead of shell exports.")
 def env(data: Path | None, conf: bool) -> None:
@@ -139,9 +185,9 @@ def _conf(address: settings.ServerAddress) -> str:
 
 @server.command()
 @_data
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--with-parent", is_flag=True, hidden=True, help="End when no process holds this server.")
-def run(data: Path | None, host: str, with_parent: bool) -> None:
+@run_options
+def run(data: Path | None, with_parent: bool, **options: Any) -> None:
     """Serve in the foreground until Ctrl-C.
 
     \b
@@ -150,13 +196,17 @@ def run(data: Path | None, host: str, with_parent: bool) -> None:
     """
     from clearml_hpo.server import process
 
-    if host not in _LOOPBACK:
+    process.run(_data_dir(data), held=with_parent, options=_warned(Options(**options)))
+
+
+def _warned(options: Options) -> Options:
+    if not options.is_local:
         click.echo(
-            f"warning: listening on {host}: whoever reaches this address can read the pages, "
+            f"warning: listening on {options.host}: whoever reaches this address can read the pages, "
             "and keys and data travel unencrypted",
             err=True,
         )
-    process.run(_data_dir(data), host=host, held=with_parent)
+    return options
 
 
 def _option(data: Path | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -16,12 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clearml_hpo.server.auth import Authority, Credentials
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.dispatch import Dispatcher, Request
-from clearml_hpo.server.files import FileServer
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.files import MAX_UPLOAD, FileServer
 from clearml_hpo.server.pages import Pages
 from clearml_hpo.server.registry import endpoints
 from clearml_hpo.server.store import Store
 
 MAX_BODY = 64 * 2**20
+_LARGEST_UNCHECKED = 2**16
 
 
 @dataclass(frozen=True)
@@ -33,27 +36,31 @@ class Apps:
     web: ASGIApp
     store: Store
     dispatcher: Dispatcher
+    authority: Authority
 
 
-def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now) -> Apps:
+def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now, *, max_upload: int = MAX_UPLOAD) -> Apps:
     """Opens the store of ``data_dir`` and makes the applications."""
     store = Store(data_dir / "store.sqlite3", clock)
-    authority = Authority(credentials, clock)
+    authority = Authority(credentials, clock, store.keys)
     dispatcher = Dispatcher(endpoints(), store, authority)
+    files = FileServer(data_dir / "files", authority, max_upload)
     return Apps(
-        api=Api(dispatcher),
-        files=FileServer(data_dir / "files", authority),
-        web=Pages(store, dispatcher),
+        api=Api(dispatcher, authority),
+        files=files,
+        web=Pages(store, dispatcher, authority, files),
         store=store,
         dispatcher=dispatcher,
+        authority=authority,
     )
 
 
 class Api:
     """The API as an ASGI application: reads the body, calls the dispatcher in a thread, sends the answer."""
 
-    def __init__(self, dispatcher: Dispatcher, max_body: int = MAX_BODY) -> None:
+    def __init__(self, dispatcher: Dispatcher, authority: Authority, max_body: int = MAX_BODY) -> None:
         self._dispatcher = dispatcher
+        self._authority = authority
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,9 +75,13 @@ class Api:
         await response(scope, receive, send)
 
     async def _respond(self, http: HttpRequest, scope: MutableMapping[str, Any]) -> Response:
-        body = await read_body(http, self._max_body)
-        if body is None:
-            return Response("the body is too large", status_code=413, headers={"connection": "close"})
+        refusal = await self._refusal_of_much(http)
+        # What is refused is read all the same, and forgotten: who is cut off while sending does not see why.
+        body = await read_body(http, self._max_body, keep=refusal is None)
+        if body is None or refusal is not None:
+            answer = self._dispatcher.refuse(scope["path"], refusal or ApiRefusal(Refusal.TOO_LARGE))
+            headers = {"connection": "close"} if body is None else {}
+            return Response(answer.body, answer.status, headers, media_type="application/json")
         request = Request(
             path=scope["path"],
             body=body,
@@ -82,15 +93,30 @@ class Api:
         answer = await run_in_threadpool(self._dispatcher.answer, request)
         return Response(answer.body, answer.status, media_type="application/json")
 
-
-async def read_body(http: HttpRequest, limit: int) -> bytes | None:
-    """The body, or None if it is longer than ``limit`` bytes."""
-    if int(http.headers.get("content-length") or 0) > limit:
+    async def _refusal_of_much(self, http: HttpRequest) -> ApiRefusal | None:
+        """Why somebody may not send a large body; None if they may, or send a small one."""
+        if _is_small(http.headers):
+            return None
+        try:
+            await run_in_threadpool(self._authority.check_header, http.headers.get("authorization"))
+        except ApiRefusal as refusal:
+            return refusal
         return None
+
+
+def _is_small(headers: Headers) -> bool:
+    """Whether a body is announced to be small, or there is none."""
+    length = headers.get("content-length") or "0"
+    return "transfer-encoding" not in headers and length.isdecimal() and int(length) <= _LARGEST_UNCHECKED
+
+
+async def read_body(http: HttpRequest, limit: int, *, keep: bool = True) -> bytes | None:
+    """The body (empty unless ``keep``), or None if it is longer than ``limit`` bytes."""
     parts, size = [], 0
     async for part in http.stream():
         size += len(part)
         if size > limit:
             return None
-        parts.append(part)
+        if keep:
+            parts.append(part)
     return b"".join(parts)

@@ -1,4 +1,8 @@
-"""Who may call: a key pair made at first start, and tokens signed with a key of this server's own."""
+"""Who may call: the owner's key pair, made at first start, those added later, and tokens signed by this server.
+
+The owner's pair is in a file of the data directory that only its owner can read, because commands of theirs need it;
+it is not revoked but made anew where the file is removed. A token says of which pair it is, and ends with it.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from clearml_hpo.errors import ServerError
 from clearml_hpo.server import identity
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.store.keys import Keys
 
 TOKEN_LIFE = timedelta(days=30)
 _ALGORITHM = "HS256"
@@ -37,10 +42,8 @@ class Credentials:
 
     @classmethod
     def generate(cls) -> Credentials:
-        """Fresh keys in the form of ClearML's."""
-        letters = string.ascii_uppercase + string.digits
-        access_key = "".join(secrets.choice(letters) for _ in range(20))
-        return cls(access_key, secrets.token_urlsafe(36), secrets.token_urlsafe(48))
+        """Fresh keys."""
+        return cls(*new_key_pair(), secrets.token_urlsafe(48))
 
     @classmethod
     def load_or_make(cls, path: Path) -> Credentials:
@@ -62,31 +65,50 @@ class Credentials:
             ) from None
 
 
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf a call is made.
+
+    Attributes:
+        access_key: of the key pair by which it is made; empty: the owner's.
+        user: the id of the user; empty where anybody may call and nobody said who they are.
+    """
+
+    access_key: str = ""
+    user: str = identity.USER_ID
+
+
+OWNER = Caller()
+NOBODY = Caller(user="")
+
+
 class Authority:
     """Checks key pairs and issues and checks tokens."""
 
-    def __init__(self, credentials: Credentials, clock: Clock = utc_now) -> None:
+    def __init__(self, credentials: Credentials, clock: Clock = utc_now, keys: Keys | None = None) -> None:
         self._credentials = credentials
+        self._keys = keys
         self._clock = clock
         self._checked: dict[str, dict[str, Any]] = {}
 
     def login(self, authorization: str | None, *, expiration_s: int | None = None) -> str:
         """A token for the key pair of an HTTP Basic header, or for the bearer of a valid token."""
-        scheme, _, value = (authorization or "").partition(" ")
-        if not value:
+        if not (authorization or "").partition(" ")[2]:
             raise ApiRefusal(Refusal.NO_CREDENTIALS)
-        if scheme.lower() == "bearer":
-            self.check(value)
-        elif not self._is_ours(*_key_pair(value)):
+        return self.issue(expiration_s, caller=self.check_header(authorization))
+
+    def _key_of_pair(self, encoded: str) -> str:
+        access_key, secret_key = _key_pair(encoded)
+        if not (self._is_owners(access_key, secret_key) or (self._keys and self._keys.fits(access_key, secret_key))):
             raise ApiRefusal(Refusal.INVALID_CREDENTIALS, "failed to locate provided credentials")
-        return self.issue(expiration_s)
+        return access_key
 
-    def _is_ours(self, access_key: str, secret_key: str) -> bool:
+    def _is_owners(self, access_key: str, secret_key: str) -> bool:
         known = self._credentials
-        given, ours = f"{access_key}:{secret_key}", f"{known.access_key}:{known.secret_key}"
-        return hmac.compare_digest(given.encode(), ours.encode())
+        given, owners = f"{access_key}:{secret_key}", f"{known.access_key}:{known.secret_key}"
+        return hmac.compare_digest(given.encode(), owners.encode())
 
-    def issue(self, expiration_s: int | None = None) -> str:
+    def issue(self, expiration_s: int | None = None, *, caller: Caller = OWNER) -> str:
         """A token that says what clients read in it."""
         now = self._clock()
         longest = int(TOKEN_LIFE.total_seconds())
@@ -96,12 +118,13 @@ class Authority:
             "exp": now + timedelta(seconds=life),
             "auth_type": "Bearer",
             "identity": {
-                "user": identity.USER_ID,
-                "user_name": identity.USER_NAME,
+                "user": caller.user,
+                "user_name": identity.USER_NAME if caller.user == identity.USER_ID else caller.user,
                 "company": identity.COMPANY_ID,
                 "company_name": identity.COMPANY_NAME,
                 "role": "user",
             },
+            "access_key": caller.access_key or self._credentials.access_key,
             "env": "<unknown>",
             "api_version": identity.API_VERSION,
             "server_version": identity.SERVER_VERSION,
@@ -110,18 +133,25 @@ class Authority:
         }
         return jwt.encode(payload, self._credentials.token_secret, _ALGORITHM)
 
-    def check_header(self, authorization: str | None) -> None:
-        """Refuses a call without a valid bearer token."""
+    def check_header(self, authorization: str | None) -> Caller:
+        """Who calls; refuses a call without a valid token or key pair."""
         if not authorization:
             raise ApiRefusal(Refusal.NO_CREDENTIALS)
-        scheme, _, token = authorization.partition(" ")
+        scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "basic":
-            self.login(authorization)
-        else:
-            self.check(token.strip())
+            return Caller(self._key_of_pair(value))
+        return self.caller_of(value.strip())
+
+    def caller_of(self, token: str) -> Caller:
+        """Whom a token stands for; refuses one that is not ours, has expired, or whose key pair is revoked."""
+        claims = self.check(token)
+        return Caller(self._access_key(claims), str(claims["identity"]["user"]))
+
+    def _access_key(self, claims: dict[str, Any]) -> str:
+        return str(claims.get("access_key", self._credentials.access_key))
 
     def check(self, token: str) -> dict[str, Any]:
-        """What a token says; refuses one that is not ours or has expired."""
+        """What a token says; refuses one that is not ours, has expired, or whose key pair is revoked."""
         known = self._checked.get(token)
         if known is None:
             known = self._decode(token)
@@ -130,6 +160,9 @@ class Authority:
             self._checked[token] = known
         if known["exp"] <= self._clock().timestamp():
             raise ApiRefusal(Refusal.INVALID_TOKEN, "expired jwt token", reason="Signature has expired")
+        access_key = self._access_key(known)
+        if access_key != self._credentials.access_key and not (self._keys and self._keys.is_in_use(access_key)):
+            raise ApiRefusal(Refusal.INVALID_TOKEN, "revoked", reason="its key pair is revoked")
         return known
 
     def _decode(self, token: str) -> dict[str, Any]:
@@ -143,6 +176,12 @@ class Authority:
         except (jwt.PyJWTError, UnicodeError) as error:
             raise ApiRefusal(Refusal.INVALID_TOKEN, "invalid jwt token", reason=error) from None
         return found
+
+
+def new_key_pair() -> tuple[str, str]:
+    """A fresh access key and secret key in the form of ClearML's."""
+    letters = string.ascii_uppercase + string.digits
+    return "".join(secrets.choice(letters) for _ in range(20)), secrets.token_urlsafe(36)
 
 
 def _key_pair(encoded: str) -> tuple[str, str]:

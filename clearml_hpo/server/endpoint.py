@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from clearml_hpo.server.auth import Authority
+from clearml_hpo.server.auth import OWNER, Authority, Caller
 from clearml_hpo.server.fields import Field, Fields
 from clearml_hpo.server.store import Store
 
@@ -23,6 +23,7 @@ class Call:
         data: the request's fields, checked.
         batch: the lines of a JSON-lines body.
         client: the address of the caller.
+        caller: by which key pair and for which user.
     """
 
     store: Store
@@ -30,6 +31,12 @@ class Call:
     data: Data
     batch: list[Any] = field(default_factory=list)
     client: str = ""
+    caller: Caller = OWNER
+
+    @property
+    def user(self) -> str:
+        """The id of the calling user; empty where an endpoint needs no token and none was given."""
+        return self.caller.user
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field of the request, or ``default`` where it is missing or null."""

@@ -22,7 +22,8 @@ class Field:
 
     def check(self, name: str, value: Any) -> None:
         """Refuses a value of another type."""
-        wrong_flag = isinstance(value, bool) and self.types is not bool
+        allowed = self.types if isinstance(self.types, tuple) else (self.types,)
+        wrong_flag = isinstance(value, bool) and bool not in allowed
         if wrong_flag or not isinstance(value, self.types):
             raise _wrong(name, self.shown, value)
         if isinstance(value, (int, float)) and not -_LARGEST <= value < _LARGEST:  # also refuses NaN
@@ -43,6 +44,7 @@ STRINGS = Field(list, "list", items=str)
 OBJECTS = Field(list, "list", items=dict)
 DICT = Field(dict, "dict")
 SECTIONS = Field(dict, "dict", items=dict)
+FLAG_OR_WORD = Field((bool, str), "bool")
 ONE_OR_MORE = Field((str, list), "list")
 
 Fields = Mapping[str, Field]

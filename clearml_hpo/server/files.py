@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import python_multipart
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
@@ -25,6 +26,10 @@ _AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "san
 
 class BadUpload(Exception):
     """An upload that cannot be kept; the message says why."""
+
+
+class TooLarge(Exception):
+    """An upload that is larger than allowed."""
 
 
 class FileServer:
@@ -56,17 +61,20 @@ class FileServer:
             response = await self._respond(request)
         except ClientDisconnect:
             return
-        await response(scope, receive, send)
+        await response(_with_one_range(scope), receive, send)
 
     async def _respond(self, request: Request) -> Response:
         method = self._methods.get(request.method)
         if method is None:
             return PlainTextResponse("method not allowed", 405)
         try:
-            self._check(request)
+            await run_in_threadpool(self._check, request)
             return await method(request)
         except ApiRefusal as refusal:
             return PlainTextResponse(str(refusal), refusal.code)
+        except TooLarge:
+            text = f"the file is larger than {self._max_upload} bytes (--max-file-size)"
+            return PlainTextResponse(text, 413, {"connection": "close"})
         except BadUpload as error:
             return PlainTextResponse(str(error), 400)
         except (python_multipart.exceptions.FormParserError, OSError) as error:
@@ -82,7 +90,7 @@ class FileServer:
     def path_of(self, name: str) -> Path:
         """Where the file of that name is kept."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if not parts or any(part == ".." or "\0" in part or "\\" in part for part in parts):
+        if not parts or not all(map(_may_be_name, parts)):
             raise BadUpload(f"not a file name: {name!r}")
         path = self._root.joinpath(*parts)
         if not path.resolve().is_relative_to(self._root):
@@ -105,9 +113,9 @@ class FileServer:
         return PlainTextResponse("deleted")
 
     async def _upload(self, request: Request) -> Response:
-        length = request.headers.get("content-length", "0")
-        if int(length) > self._max_upload:
-            return PlainTextResponse("the file is too large", 413)
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._max_upload:
+            raise TooLarge
         boundary = _boundary(request.headers)
         if boundary is not None:
             form = _Form(boundary, self._open)
@@ -133,7 +141,7 @@ class FileServer:
         async for part in request.stream():
             size += len(part)
             if size > self._max_upload:
-                raise BadUpload("the file is too large")
+                raise TooLarge
             if part:
                 write(part)
 
@@ -141,6 +149,11 @@ class FileServer:
         """A file that nobody sees until it is whole."""
         path = self._incoming / secrets.token_hex(16)
         return path.open("xb"), path
+
+
+def _may_be_name(part: str) -> bool:
+    is_text = part == part.encode(errors="replace").decode()
+    return is_text and part != ".." and "\0" not in part and "\\" not in part
 
 
 class _Form:
@@ -223,3 +236,9 @@ def _keep(temporary: Path, target: Path) -> None:
 def _boundary(headers: Headers) -> bytes | None:
     kind, options = python_multipart.multipart.parse_options_header(headers.get("content-type"))
     return options.get(b"boundary") if kind == b"multipart/form-data" else None
+
+
+def _with_one_range(scope: Scope) -> Scope:
+    """Several ranges at once are more work than use: whoever asks for them gets the whole file, as HTTP allows."""
+    headers = [(name, value) for name, value in scope["headers"] if not (name == b"range" and b"," in value)]
+    return {**scope, "headers": headers}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +24,22 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clearml_hpo.errors import ServerError
-from clearml_hpo.server.app import build
+from clearml_hpo.server.access_log import AccessLog
+from clearml_hpo.server.app import Apps, build
+from clearml_hpo.server.connections import PatientProtocol
+from clearml_hpo.server.guard import Guard
+from clearml_hpo.server.hosts import is_loopback
+from clearml_hpo.server.options import DEFAULT, Options
+from clearml_hpo.server.silence import Silence
 from clearml_hpo.server.state import DataDir, Listening
+from clearml_hpo.server.webapp import WebApp
 from clearml_hpo.settings import ServerAddress
 
 # ClearML's own ports for API, files and web.
 PORTS = (8008, 8081, 8080)
 _THREADS = 8
+_CONNECTIONS = 4096  # a client may keep several, and there may be a thousand clients
+_OTHER_FILES = 200
 _POLL_S = 0.05
 _LOOK_S = 0.5
 
@@ -46,17 +56,20 @@ class RunningServer:
 # --- from outside -----------------------------------------------------------------------------------------------------
 
 
-def start(data_dir: Path, *, with_parent: bool = False, timeout_s: float = 30) -> RunningServer:
+def start(
+    data_dir: Path, *, with_parent: bool = False, options: Options = DEFAULT, timeout_s: float = 30
+) -> RunningServer:
     """Starts a detached server on ``data_dir`` and waits until it answers; one that already runs is returned.
 
     Args:
         data_dir: where its keys, database, files and log are; made if missing.
         with_parent: the calling process holds the server, which ends itself when none of its holders is left: all
             have ended, or called :func:`release`. A server that was once started without this stays.
+        options: how it is run, if it does not run yet.
         timeout_s: how long to wait.
 
     Raises:
-        ServerError: if it does not come up; the message has the end of its log.
+        ServerError: if it does not come up; the message has the end of its log. Or if one runs without this web app.
     """
     data = DataDir(data_dir.absolute())
     data.make()
@@ -64,13 +77,25 @@ def start(data_dir: Path, *, with_parent: bool = False, timeout_s: float = 30) -
         with data.holds.agreed():
             data.holds.take()
     try:
-        return _started(data, with_parent, timeout_s)
+        running = _started(data, with_parent, options, timeout_s)
+        _check_serves(data, options.webapp)
+        return running
     except BaseException:
         data.holds.drop()
         raise
 
 
-def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServer:
+def _check_serves(data: DataDir, webapp: Path | None) -> None:
+    listening = data.listening()
+    if webapp is not None and listening is not None and listening.webapp != str(webapp.absolute()):
+        what = f"with the web app of {listening.webapp}" if listening.webapp else "with its own pages"
+        raise ServerError(
+            f"the server on {data.path} runs already, {what}; to have it serve {webapp}, stop it first: "
+            "clearml-hpo server stop"
+        )
+
+
+def _started(data: DataDir, with_parent: bool, options: Options, timeout_s: float) -> RunningServer:
     child: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -81,7 +106,7 @@ def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServe
         if (child is None or child.poll() is not None) and not data.is_locked():
             if child is not None:
                 raise ServerError(f"the server on {data.path} ended at once:\n{data.log_tail()}")
-            child = _launch(data, with_parent)
+            child = _launch(data, with_parent, options)
         time.sleep(_POLL_S)
     if child is not None and child.poll() is None:
         child.kill()
@@ -89,8 +114,8 @@ def _started(data: DataDir, with_parent: bool, timeout_s: float) -> RunningServe
     raise ServerError(f"the server on {data.path} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
 
 
-def _launch(data: DataDir, with_parent: bool) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data.path)]
+def _launch(data: DataDir, with_parent: bool, options: Options) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data.path), *options.arguments()]
     with data.log.open("ab") as log:
         return subprocess.Popen(
             [*command, "--with-parent"] if with_parent else command,
@@ -184,18 +209,18 @@ def _answers(url: str, headers: dict[str, str] | None = None) -> bool:
 def run(
     data_dir: Path,
     *,
-    host: str = "127.0.0.1",
     held: bool = False,
     ports: Sequence[int] | None = None,
+    options: Options = DEFAULT,
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM.
 
     Args:
         data_dir: where keys, database and files are; made if missing.
-        host: the address to listen on.
         held: end when no process holds this server, as those do that called :func:`start` with ``with_parent``.
         ports: of API, files and web; 0 takes a free one. Default: those of the last run, so that links stay valid,
             else ClearML's own, and a free one for each that is taken.
+        options: how it is run.
 
     Raises:
         ServerError: if another server runs on ``data_dir``, or the address cannot be used.
@@ -203,16 +228,48 @@ def run(
     data = DataDir(data_dir.absolute())
     data.make()
     with data.locked():
+        os.umask(0o077)  # what is made from now on is the owner's alone
         last = data.listening()
-        sockets = _listen(host, ports or (last.ports if last else PORTS), strict=ports is not None)
-        apps = build(data.path, data.credentials())
+        sockets = _listen(options.host, ports or (last.ports if last else PORTS), strict=ports is not None)
+        apps = build(data.path, data.credentials(), max_upload=options.max_file_size)
         try:
             api, files, web = (each.getsockname()[1] for each in sockets)
-            by_port = _ByPort({api: apps.api, files: apps.files, web: apps.web})
-            data.note(Listening(os.getpid(), host, api, files, web, held))
-            _serve(by_port, sockets, data if held else None)
+            shown = str(options.webapp.absolute()) if options.webapp is not None else ""
+            data.note(Listening(os.getpid(), options.host, api, files, web, held, shown))
+            with _access_log(data, options) as log, _watched(apps, options):
+                guarded = (
+                    Guard(apps.api, "api", log, options.allow_remote),
+                    Guard(apps.files, "files", log, options.allow_remote),
+                    Guard(_web(apps, options, sockets), "web", log, any_host=True),  # what is there sees to it itself
+                )
+                by_port = _ByPort(dict(zip((api, files, web), guarded, strict=True)))
+                _serve(by_port, sockets, data if held else None)
         finally:
             apps.store.close()
+
+
+def _web(apps: Apps, options: Options, sockets: Sequence[socket.socket]) -> ASGIApp:
+    """What is served at the web port: the server's own pages, or ClearML's web app."""
+    if options.webapp is None:
+        return apps.web
+    (_, api), (_, files), (address, _) = (each.getsockname()[:2] for each in sockets)
+    by_name = is_loopback(address) and not options.allow_remote
+    return WebApp(options.webapp.absolute(), apps, {"apiServer": api, "filesServer": files}, by_name=by_name)
+
+
+@contextlib.contextmanager
+def _access_log(data: DataDir, options: Options) -> Iterator[AccessLog | None]:
+    if not options.access_log:
+        yield None
+        return
+    with contextlib.closing(AccessLog(data.path / "access.log")) as log:
+        yield log
+
+
+def _watched(apps: Apps, options: Options) -> contextlib.AbstractContextManager[None]:
+    if not options.task_timeout_s:
+        return contextlib.nullcontext()
+    return Silence(apps.store.lifecycle, apps.store.clock, options.task_timeout_s).looking()
 
 
 def _listen(host: str, ports: Sequence[int], *, strict: bool) -> list[socket.socket]:
@@ -249,7 +306,7 @@ def _bound(host: str, port: int) -> socket.socket:
 class _ByPort:
     """Three applications behind one server process: the port says which."""
 
-    def __init__(self, apps: dict[int, ASGIApp]) -> None:
+    def __init__(self, apps: Mapping[int, ASGIApp]) -> None:
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -272,11 +329,10 @@ class _Server(uvicorn.Server):
 
 
 def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> None:
-    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        await app(scope, receive, send)
-
     config = uvicorn.Config(
-        limited,
+        app,
+        http=PatientProtocol,
+        limit_concurrency=_most_connections(),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -295,6 +351,15 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> 
         await server.serve(sockets)
 
     anyio.run(main)
+
+
+def _most_connections() -> int:
+    """As many as clients may need, and this process may have open beside its files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + _OTHER_FILES
+    soft = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(_CONNECTIONS, soft - _OTHER_FILES)
 
 
 def _end_unless_held(server: uvicorn.Server, data: DataDir) -> None:

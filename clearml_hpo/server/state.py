@@ -25,6 +25,7 @@ class Listening:
     Attributes:
         pid: its process; 0 where it is known to be ending or gone.
         held: it ends when nobody holds it any more.
+        webapp: the build of ClearML's web app that it serves in place of its own pages; empty: none.
     """
 
     pid: int
@@ -33,6 +34,7 @@ class Listening:
     files: int
     web: int
     held: bool = False
+    webapp: str = ""
 
     @property
     def ports(self) -> tuple[int, int, int]:
@@ -68,6 +70,16 @@ class DataDir:
         return self.path / "server.log"
 
     @property
+    def database(self) -> Path:
+        """What the server remembers."""
+        return self.path / "store.sqlite3"
+
+    @property
+    def credentials_file(self) -> Path:
+        """The owner's key pair, and the key that signs tokens."""
+        return self.path / "credentials.json"
+
+    @property
     def holds(self) -> Holds:
         """Who needs the server, if it was started to end with those who do."""
         return Holds(self.path / "holds")
@@ -81,7 +93,7 @@ class DataDir:
 
     def credentials(self) -> Credentials:
         """The keys, made at first start."""
-        return Credentials.load_or_make(self.path / "credentials.json")
+        return Credentials.load_or_make(self.credentials_file)
 
     def listening(self) -> Listening | None:
         """What the last server on this directory noted, whether or not it still runs."""

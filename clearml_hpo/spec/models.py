@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -13,17 +12,14 @@ from clearml_hpo import pruners, samplers
 from clearml_hpo.errors import nearest
 from clearml_hpo.objective import Objective
 from clearml_hpo.search_space import full_name
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from clearml_hpo.units import to_seconds
 
 
 def _seconds(given: object) -> object:
-    """``90``, ``90s``, ``10m``, ``2h``, ``1d``, ``1h30m`` → seconds."""
+    """``90``, or a duration as text, → seconds."""
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return given
-    if not isinstance(given, str) or not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", given):
-        raise ValueError(f"{given!r} is no duration; write seconds, or 90s, 10m, 2h, 1d, 1h30m")
-    return sum(float(n) * _UNITS[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", given))
+    return to_seconds(given)
 
 
 Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]

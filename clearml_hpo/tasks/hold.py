@@ -27,7 +27,7 @@ from clearml_hpo.errors import HeldError, StudyError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import user_properties
 from clearml_hpo.tasks.record import OWNER, own_properties
-from clearml_hpo.tasks.trial_tasks import epoch
+from clearml_hpo.tasks.trial_tasks import epoch, is_non_responsive
 
 LEASE_S = 90.0
 RENEW_S = 15.0
@@ -59,11 +59,17 @@ class _State:
     properties: Mapping[str, str]
     foreign: frozenset[str] = frozenset()
     message: str = ""
+    reason: str = ""
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether the server has stopped the task because it heard nothing of its controller for too long."""
+        return self.status == "stopped" and is_non_responsive(self.reason)
 
     @property
     def is_stopping(self) -> bool:
         """Whether somebody aborts the task in the web page; one that an agent runs is asked to end itself."""
-        return self.status != "in_progress" or "stopping" in self.message
+        return (self.status != "in_progress" and not self.was_given_up) or "stopping" in self.message
 
     @property
     def holder(self) -> str:
@@ -161,6 +167,8 @@ class Hold:
             raise HeldError(
                 f"study {self._study_id} was taken over by {state.holder or 'nobody: its hold was released'}"
             )
+        if state.was_given_up:  # it was cut off from the server, and is back
+            self._api.call("tasks.started", task=self._study_id, force=True, status_reason="heard of again")
         self._api.call("tasks.ping", task=self._study_id)
         self._renewed_at, self._renew_after_s = now, RENEW_S
         stop = state.properties.get("stop", "")
@@ -247,7 +255,7 @@ class Hold:
         tasks = self._api.call(
             "tasks.get_all",
             id=[self._study_id],
-            only_fields=["id", "status", "status_message", "last_update", "hyperparams.properties"],
+            only_fields=["id", "status", "status_message", "status_reason", "last_update", "hyperparams.properties"],
             search_hidden=True,
         )["tasks"]
         if not tasks:
@@ -260,6 +268,7 @@ class Hold:
             own,
             frozenset(user_properties(task.get("hyperparams") or {}).keys() - own.keys()),
             task.get("status_message") or "",
+            task.get("status_reason") or "",
         )
 
     def _set(self, **properties: str) -> None:

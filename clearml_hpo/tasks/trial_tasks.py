@@ -35,6 +35,12 @@ LIVE = ("queued", "in_progress")
 """Statuses of a task that waits or runs."""
 COMPLETED = ("completed", "publishing", "published", "closed")
 """Statuses of a task that came to its end."""
+_NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")
+
+
+def is_non_responsive(reason: str) -> bool:
+    """Whether the server, the embedded one or ClearML's, has stopped a task because it heard nothing of it."""
+    return reason.startswith(_NON_RESPONSIVE)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,10 @@ HERE = [
     "clearml-hpo agents down",
     "clearml-hpo agents up --queue default --cpu 2",
     "clearml-hpo agents down --now",
+    "clearml-hpo server keys add ci",
+    "clearml-hpo server backup monday.tar",
     "clearml-hpo server stop",
+    "clearml-hpo server restore monday.tar --data ./monday",
     f"clearml-hpo run {STUDY} --local --cpu 1 --threads 1 --new --set study=processes --set budget.trials=2",
     f"clearml-hpo run {STUDY} --local --set budget.trials=3 --json OUT --set sampler=random --set pruner=none",
     f"clearml-hpo run {STUDY} --local --set budget.trials=25",
@@ -81,14 +84,15 @@ def test_every_command_is_accounted_for(path):
 
 def test_the_commands_work(machine, tmp_path):
     for command in HERE:
-        for found, instead in {**INSTEAD, "OUT": f"{tmp_path}/out.json", "trials.csv": f"{tmp_path}/t.csv"}.items():
+        places = {name: f"{tmp_path}/{name}" for name in ("out.json", "trials.csv", "monday.tar", "./monday")}
+        for found, instead in {**INSTEAD, "OUT": "out.json", **places}.items():
             command = command.replace(found, instead)
         arguments = command.split()
         assert arguments.pop(0) == "clearml-hpo"
         code, output = machine.run(*arguments)
         assert code == 0, f"{command}\n{output}"
     assert (tmp_path / "out.json").is_file()
-    assert len((tmp_path / "t.csv").read_text().splitlines()) == 6
+    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 6
 
 
 def test_make_demo_is_the_example(machine):

@@ -9,8 +9,9 @@ from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, INT, NUMBER, OBJECTS, STR, STRINGS, required
 from clearml_hpo.server.store.documents import Document
-from clearml_hpo.server.store.events import IMAGE, LOG, PLOT, SCALAR
+from clearml_hpo.server.store.events import PLOT, SCALAR
 from clearml_hpo.server.store.query import offset_of, scroll_id_of
+from clearml_hpo.server.store.reports import MOST
 
 service = Service("events")
 
@@ -60,10 +61,25 @@ def delete_for_task(call: Call) -> Data:
     return {"deleted": True}
 
 
+@service.endpoint("delete_for_model", "2.20", model=required(STR))
+def delete_for_model(call: Call) -> Data:
+    """Removes all events of a model."""
+    call.store.models.require(call.data["model"], ["id"])
+    call.store.events.forget(call.data["model"])
+    return {"deleted": True}
+
+
+@service.endpoint("clear_scroll", "2.18", scroll_id=required(STR))
+def clear_scroll(call: Call) -> Data:
+    """Nothing to clear: a scroll is all in its id."""
+    return {}
+
+
 # --- scalars ----------------------------------------------------------------------------------------------------------
 
 
-def _key(call: Call) -> str:
+def scalar_key(call: Call) -> str:
+    """What the x axis shall be."""
     key: str = call.get("key", "iter")
     if key not in _KEYS:
         raise ApiRefusal(Refusal.VALIDATION, f"error for field 'key': one of {', '.join(_KEYS)}, not {key!r}")
@@ -78,8 +94,8 @@ def _samples(call: Call) -> int:
 @service.endpoint("scalar_metrics_iter_histogram", task=required(STR), samples=INT, key=STR, metrics=OBJECTS)
 def scalar_metrics_iter_histogram(call: Call) -> Data:
     """All scalars of a task, thinned."""
-    _require(call, [call.data["task"]])
-    return call.store.scalars.histogram(call.data["task"], _key(call), _samples(call), call.get("metrics"))
+    required_names(call, [call.data["task"]])
+    return call.store.scalars.histogram(call.data["task"], scalar_key(call), _samples(call), call.get("metrics"))
 
 
 @service.endpoint(
@@ -87,8 +103,8 @@ def scalar_metrics_iter_histogram(call: Call) -> Data:
 )
 def multi_task_scalar_metrics_iter_histogram(call: Call) -> Data:
     """All scalars of some tasks, thinned, beside one another."""
-    names = _require(call, call.data["tasks"])
-    key, samples = _key(call), _samples(call)
+    names = required_names(call, call.data["tasks"])
+    key, samples = scalar_key(call), _samples(call)
     found: Document = {}
     for id_, name in names.items():
         for metric, variants in call.store.scalars.histogram(id_, key, samples, call.get("metrics")).items():
@@ -101,7 +117,7 @@ def multi_task_scalar_metrics_iter_histogram(call: Call) -> Data:
 @service.endpoint("get_task_single_value_metrics", tasks=required(STRINGS))
 def get_task_single_value_metrics(call: Call) -> Data:
     """Values that were reported without an iteration."""
-    names = _require(call, call.data["tasks"])
+    names = required_names(call, call.data["tasks"])
     values = call.store.scalars.single_values(list(names))
     return {
         "tasks": [
@@ -139,6 +155,17 @@ def get_scalar_metrics_and_variants(call: Call) -> Data:
     }
 
 
+@service.endpoint("get_scalar_metric_data", task=required(STR), metric=required(STR), scroll_id=STR, no_scroll=BOOL)
+def get_scalar_metric_data(call: Call) -> Data:
+    """The scalars of one metric as events, a part at a time; all of them without a scroll."""
+    task, metric, offset = call.data["task"], call.data["metric"], offset_of(call.data)
+    required_names(call, [task])
+    size = 100_000 if call.get("no_scroll") else 10_000
+    events, total = call.store.streams.part(task, SCALAR, offset, size, metric=metric)
+    scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(events))
+    return {"events": events, "returned": len(events), "total": total, "scroll_id": scroll_id}
+
+
 # --- console, plots, images -------------------------------------------------------------------------------------------
 
 
@@ -166,17 +193,11 @@ def get_task_log(call: Call) -> Data:
 
 @service.endpoint("get_task_events", task=required(STR), event_type=STR, batch_size=INT, scroll_id=STR, order=STR)
 def get_task_events(call: Call) -> Data:
-    """Events of one kind of a task, a part at a time."""
-    task, kind, size = call.data["task"], call.get("event_type", SCALAR), _size(call, 500)
-    _require(call, [task])
-    offset = offset_of(call.data)
-    if kind == SCALAR:
-        events, total = call.store.scalars.events(task, offset, size)
-    elif kind == LOG:
-        events, total = call.store.reports.log_part(task, offset, size)
-    else:
-        events = call.store.reports.events([task], kind, offset=offset, size=size)
-        total = call.store.reports.count([task], kind)
+    """Events of a task, of one kind or of all, a part at a time."""
+    task, size = call.data["task"], _size(call, 500)
+    required_names(call, [task])
+    offset, latest_first = offset_of(call.data), call.get("order") == "desc"
+    events, total = call.store.streams.part(task, call.get("event_type"), offset, size, latest_first=latest_first)
     scroll_id = scroll_id_of(offset + len(events))
     return {"events": events, "returned": len(events), "total": total, "scroll_id": scroll_id}
 
@@ -186,59 +207,44 @@ def get_task_metrics(call: Call) -> Data:
     """Names of the metrics of which some tasks reported events of one kind."""
     kind = call.data["event_type"]
     found = []
-    for task in _require(call, call.data["tasks"]):
+    for task in required_names(call, call.data["tasks"]):
         metrics = call.store.scalars.metrics_of(task) if kind == SCALAR else call.store.reports.metrics_of(task, kind)
         found.append({"task": task, "metrics": metrics})
     return {"metrics": found}
 
 
-@service.endpoint("get_task_plots", "1.8", task=required(STR), iters=INT, scroll_id=STR, no_scroll=BOOL)
+@service.endpoint(
+    "get_task_plots", "1.8", task=required(STR), iters=INT, scroll_id=STR, no_scroll=BOOL, metrics=OBJECTS
+)
 def get_task_plots(call: Call) -> Data:
     """The plots of a task's last iterations."""
     task = call.data["task"]
-    _require(call, [task])
+    required_names(call, [task])
     offset = offset_of(call.data)
-    plots = call.store.reports.events([task], PLOT, iterations=max(1, call.get("iters", 1)), offset=offset)
-    scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(plots))
+    iters, metrics = max(1, call.get("iters", 1)), call.get("metrics")
+    plots = call.store.reports.events([task], PLOT, iterations=iters, metrics=metrics, offset=offset)
+    more = len(plots) == MOST and not call.get("no_scroll")
+    scroll_id = scroll_id_of(offset + len(plots)) if more else None
     return {"plots": plots, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
 
 
-@service.endpoint("get_multi_task_plots", "1.8", tasks=required(STRINGS), iters=INT)
+@service.endpoint("get_multi_task_plots", "1.8", tasks=required(STRINGS), iters=INT, scroll_id=STR, no_scroll=BOOL)
 def get_multi_task_plots(call: Call) -> Data:
     """The plots of the last iterations of some tasks, beside one another."""
-    names = _require(call, call.data["tasks"])
+    names = required_names(call, call.data["tasks"])
     found: Document = {}
-    plots = call.store.reports.events(list(names), PLOT, iterations=max(1, call.get("iters", 1)))
+    offset = offset_of(call.data)
+    plots = call.store.reports.events(list(names), PLOT, iterations=max(1, call.get("iters", 1)), offset=offset)
     for plot in plots:
         by_task = found.setdefault(plot["metric"], {}).setdefault(plot["variant"], {})
         by_iteration = by_task.setdefault(plot["task"], {})
         each = by_iteration.setdefault(str(plot["iter"]), {"name": names[plot["task"]], "plots": []})
         each["plots"].append(plot)
-    return {"plots": found, "returned": len(plots), "total": len(plots), "scroll_id": None}
+    scroll_id = None if call.get("no_scroll") else scroll_id_of(offset + len(plots))
+    return {"plots": found, "returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}
 
 
-@service.endpoint("debug_images", "2.7", metrics=required(OBJECTS), iters=INT, scroll_id=STR)
-def debug_images(call: Call) -> Data:
-    """The images of the last iterations of some tasks."""
-    iters = max(1, call.get("iters", 1))
-    shown = []
-    for wanted in call.data["metrics"]:
-        task = wanted.get("task")
-        if not isinstance(task, str):
-            raise ApiRefusal(Refusal.VALIDATION, "error for field 'metrics.task'. field is required!")
-        metric = wanted.get("metric")
-        images = call.store.reports.events(
-            [task], IMAGE, iterations=iters, metric=metric if isinstance(metric, str) else None
-        )
-        by_iteration: dict[int, list[Document]] = {}
-        for image in images:
-            by_iteration.setdefault(image["iter"], []).append(image)
-        latest = sorted(by_iteration, reverse=True)[:iters]
-        shown.append({"iterations": [{"events": by_iteration[n], "iter": n} for n in latest], "task": task})
-    return {"metrics": shown, "scroll_id": scroll_id_of(1)}
-
-
-def _require(call: Call, ids: Sequence[str]) -> dict[str, str]:
+def required_names(call: Call, ids: Sequence[str]) -> dict[str, str]:
     """Names of the tasks (or, for model events, models) by id; refuses unknown ones."""
     if call.get("model_events"):
         return {id_: call.store.models.require(id_, ["name"])["name"] for id_ in ids}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clearml_hpo.server.endpoint import Data
-from clearml_hpo.server.fields import INT, ONE_OR_MORE, STR, STRINGS, Fields
+from clearml_hpo.server.fields import BOOL, INT, ONE_OR_MORE, STR, STRINGS, Fields
 from clearml_hpo.server.store.documents import Document, pick
 from clearml_hpo.server.store.query import Page
 
@@ -18,6 +18,9 @@ LIST: Fields = {
     "page_size": INT,
     "size": INT,
     "scroll_id": STR,
+    "refresh_scroll": BOOL,
+    "search_text": STR,
+    "search_hidden": BOOL,
 }
 
 

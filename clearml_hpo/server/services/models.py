@@ -15,6 +15,7 @@ from clearml_hpo.server.fields import (
 )
 from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.services.many import each_of
+from clearml_hpo.server.services.metadata import by_key
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.models import MODELS
@@ -42,13 +43,14 @@ _LIST = {**LIST, "ready": BOOL}
 @service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "uri": required(STR), "id": STR})
 def create(call: Call) -> Data:
     """Makes a model."""
-    return {"created": True, "id": call.store.models.create({**call.data, "metadata": _metadata(call)})}
+    return {"created": True, "id": call.store.models.create({**call.data, "metadata": by_key(call.get("metadata"))})}
 
 
 @service.endpoint("edit", **{**_DOCUMENT, "model": required(STR)})
 def edit(call: Call) -> Data:
     """Sets fields of a model."""
-    return {"fields": call.store.models.edit(call.data["model"], call.data), "updated": 1}
+    given = {**call.data, **({"metadata": by_key(call.get("metadata"))} if call.get("metadata") is not None else {})}
+    return {"fields": call.store.models.edit(call.data["model"], given), "updated": 1}
 
 
 @service.endpoint("update", **{**_DOCUMENT, "model": required(STR)})
@@ -57,19 +59,34 @@ def update(call: Call) -> Data:
     return edit(call)
 
 
-@service.endpoint("update_for_task", task=required(STR), uri=STR, name=STR, comment=STR, tags=STRINGS, iteration=INT)
+@service.endpoint(
+    "update_for_task",
+    task=required(STR),
+    uri=STR,
+    name=STR,
+    comment=STR,
+    tags=STRINGS,
+    system_tags=STRINGS,
+    iteration=INT,
+    override_model_id=STR,
+)
 def update_for_task(call: Call) -> Data:
-    """Makes or edits the output model of a task that has this uri."""
+    """Makes or edits the output model of a task: the one that is named, or that has this uri."""
     task = call.store.tasks.require(call.data["task"], ["project", "name"])
-    given = {name: call.data.get(name) for name in ("uri", "name", "comment", "tags", "iteration")}
+    names = ("uri", "name", "comment", "tags", "system_tags", "iteration")
+    given = {name: call.data[name] for name in names if call.get(name) is not None}
     with call.store.db.transaction():
-        found, _ = call.store.models.search({"task": [task["id"]], "uri": [given["uri"]], "page_size": 1}, ["id"])
-        if found:
-            fields = call.store.models.edit(found[0]["id"], given)
-            return {"id": found[0]["id"], "created": False, "updated": 1, "fields": fields}
-        named = {**given, "name": given["name"] or task["name"], "uri": given["uri"] or ""}
-        made = {**named, "task": task["id"], "project": task.get("project"), "ready": False}
-        return {"id": call.store.models.create(made), "created": True, "updated": 0, "fields": {}}
+        id_ = call.get("override_model_id") or _of_task(call, task["id"], given.get("uri"))
+        if id_:
+            fields = call.store.models.edit(id_, {**given, "task": task["id"]})
+            return {"id": id_, "created": False, "updated": 1, "fields": fields}
+        made = {"name": task["name"], "uri": "", **given, "task": task["id"], "project": task.get("project")}
+        return {"id": call.store.models.create({**made, "ready": False}), "created": True, "updated": 0, "fields": {}}
+
+
+def _of_task(call: Call, task: str, uri: str | None) -> str | None:
+    found, _ = call.store.models.search({"task": [task], "uri": [uri or ""], "page_size": 1}, ["id"])
+    return str(found[0]["id"]) if found else None
 
 
 @service.endpoint("get_by_id", model=required(STR))
@@ -106,6 +123,12 @@ def get_all_ex(call: Call) -> Data:
     return listed("models", found, page, joined(MODELS, fields))
 
 
+@service.endpoint("get_by_id_ex", **_LIST)
+def get_by_id_ex(call: Call) -> Data:
+    """Some models with their references filled in."""
+    return get_all_ex(call)
+
+
 def _with_metrics(call: Call, models: list[Document]) -> list[Document]:
     metrics = call.store.scalars.last_metrics([model["id"] for model in models])
     for model in models:
@@ -113,30 +136,78 @@ def _with_metrics(call: Call, models: list[Document]) -> list[Document]:
     return models
 
 
+@service.endpoint("get_frameworks", projects=STRINGS)
+def get_frameworks(call: Call) -> Data:
+    """The frameworks of the models there are."""
+    return {"frameworks": call.store.names.frameworks(call.get("projects", []))}
+
+
+def _publish(call: Call, id_: str, *, with_task: bool) -> Data:
+    """Makes one model final, and with it the task that made it."""
+    with call.store.db.transaction():
+        model = call.store.models.require(id_, ["task"])
+        call.store.models.edit(id_, {"ready": True})
+        if not (with_task and model.get("task")):
+            return {"updated": 1, "published_task": {}}
+        force = bool(call.get("force_publish_task"))
+        fields = call.store.lifecycle.change(model["task"], "published", force=force)
+    return {"updated": 1, "published_task": {"id": model["task"], "data": {"updated": 1, "fields": fields}}}
+
+
 @service.endpoint("set_ready", model=required(STR), publish_task=BOOL, force_publish_task=BOOL)
 def set_ready(call: Call) -> Data:
     """Publishes a model."""
-    call.store.models.edit(call.data["model"], {"ready": True})
-    return {"updated": 1, "published_task": {}}
+    return _publish(call, call.data["model"], with_task=bool(call.get("publish_task")))
+
+
+@service.endpoint("publish_many", ids=required(STRINGS), publish_tasks=BOOL, force_publish_task=BOOL)
+def publish_many(call: Call) -> Data:
+    """Publishes models."""
+    with_tasks = bool(call.get("publish_tasks"))
+    return each_of(call.data["ids"], lambda id_: _publish(call, id_, with_task=with_tasks))
+
+
+def _delete(call: Call, id_: str) -> Data:
+    """Removes one model; a published one only with force."""
+    with call.store.db.transaction():
+        model = call.store.models.require(id_)
+        if model.get("ready") and model.get("task") and not call.get("force"):
+            raise ApiRefusal(Refusal.MODEL_IS_READY, "use force=True", model=id_)
+        call.store.models.delete(id_)
+    return {"deleted": True, "url": model.get("uri", "")}
 
 
 @service.endpoint("delete", model=required(STR), force=BOOL)
 def delete(call: Call) -> Data:
-    """Removes a model; a published one only with force."""
+    """Removes a model."""
+    return _delete(call, call.data["model"])
+
+
+@service.endpoint("delete_many", ids=required(STRINGS), force=BOOL)
+def delete_many(call: Call) -> Data:
+    """Removes models."""
+    return each_of(call.data["ids"], lambda id_: _delete(call, id_))
+
+
+@service.endpoint("move", ids=required(STRINGS), project=STR, project_name=STR)
+def move(call: Call) -> Data:
+    """Moves models to a project, which is made if it is named and missing."""
     with call.store.db.transaction():
-        model = call.store.models.require(call.data["model"])
-        if model.get("ready") and model.get("task") and not call.get("force"):
-            raise ApiRefusal(Refusal.MODEL_IS_READY, "use force=True", model=model["id"])
-        call.store.models.delete(model["id"])
-    return {"deleted": True, "url": model.get("uri", "")}
+        project = call.get("project") or call.store.projects.ensure(call.get("project_name", ""))[0]
+        call.store.projects.require(project, ["id"])
+        moved = [call.store.models.edit(id_, {"project": project}) for id_ in call.data["ids"]]
+    return {"project_id": project, "moved": len(moved)}
 
 
-@service.endpoint("add_or_update_metadata", "2.13", model=required(STR), metadata=required(OBJECTS))
+@service.endpoint(
+    "add_or_update_metadata", "2.13", model=required(STR), metadata=required(OBJECTS), replace_metadata=BOOL
+)
 def add_or_update_metadata(call: Call) -> Data:
-    """Sets some metadata of a model."""
+    """Sets some metadata of a model, or all of it where ``replace_metadata`` says so."""
     with call.store.db.transaction():
         model = call.store.models.require(call.data["model"], ["metadata"])
-        call.store.models.set_metadata(model["id"], {**model["metadata"], **_metadata(call)})
+        kept = {} if call.get("replace_metadata") else model["metadata"]
+        call.store.models.set_metadata(model["id"], {**kept, **by_key(call.get("metadata"))})
     return {"updated": 1}
 
 
@@ -149,13 +220,6 @@ def delete_metadata(call: Call) -> Data:
         kept = {key: item for key, item in model["metadata"].items() if key not in gone}
         call.store.models.set_metadata(model["id"], kept)
     return {"updated": 1}
-
-
-def _metadata(call: Call) -> Document:
-    """Metadata as it is kept, by key; a request has it as a list."""
-    given = call.get("metadata") or []
-    items = given.values() if isinstance(given, dict) else given
-    return {str(item.get("key")): item for item in items if isinstance(item, dict)}
 
 
 def _archive(action: str, archived: bool) -> None:

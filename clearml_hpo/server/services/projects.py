@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from clearml_hpo.server.endpoint import Call, Data, Service
-from clearml_hpo.server.fields import BOOL, INT, STR, STRINGS, required
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.fields import BOOL, DICT, INT, STR, STRINGS, required
 from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.joins import joined
+from clearml_hpo.server.store.lifecycle import Gone
 from clearml_hpo.server.store.projects import PROJECTS
+from clearml_hpo.server.store.statistics import STATES
 
 service = Service("projects")
 
-_LIST = {**LIST, "shallow_search": BOOL, "search_hidden": BOOL}
+_LIST = {**LIST, "shallow_search": BOOL}
 
 
 @service.endpoint(
@@ -38,17 +43,42 @@ def get_all(call: Call) -> Data:
     return listed("projects", found, page, call.get("only_fields"))
 
 
-@service.endpoint("get_all_ex", include_stats=BOOL, **_LIST)
+@service.endpoint(
+    "get_all_ex",
+    **{"include_stats": BOOL, "stats_for_state": STR, "include_stats_filter": DICT, "check_own_contents": BOOL},
+    **_LIST,
+)
 def get_all_ex(call: Call) -> Data:
-    """Projects that match, with references filled in, statistics and the projects below."""
+    """Projects that match, with references filled in and, where asked for, statistics and the projects below."""
     fields = call.get("only_fields")
     found, page = call.store.projects.search(call.data)
     for project in found:
-        project["sub_projects"] = call.store.projects.children(project["id"])
-        if call.get("include_stats"):
-            project["stats"] = {"active": call.store.statistics.of_project(project["id"])}
+        project |= _own(call, project["id"]) | _stats(call, project["id"])
     call.store.joins.fill(PROJECTS, found, fields)
-    return listed("projects", found, page, [*fields, "stats", "sub_projects"] if fields else None)
+    return listed("projects", found, page, [*(joined(PROJECTS, fields) or []), *_ADDED] if fields else None)
+
+
+_ADDED = ("own_tasks", "own_models", "stats", "sub_projects")
+
+
+def _stats(call: Call, id_: str) -> Document:
+    if not call.get("include_stats"):
+        return {}
+    state = call.get("stats_for_state", "active")
+    if state not in STATES:
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'stats_for_state': one of {', '.join(STATES)}")
+    numbers = call.store.statistics.of_project(id_, state, call.get("include_stats_filter", {}))
+    return {"stats": {state: numbers}, "sub_projects": call.store.projects.children(id_)}
+
+
+def _own(call: Call, id_: str) -> Document:
+    """How many tasks and models are in a project itself."""
+    if not call.get("check_own_contents"):
+        return {}
+    return {
+        "own_tasks": call.store.statistics.size("tasks", [id_]),
+        "own_models": call.store.statistics.size("models", [id_]),
+    }
 
 
 @service.endpoint(
@@ -69,22 +99,31 @@ def update(call: Call) -> Data:
 
 @service.endpoint("delete", project=required(STR), force=BOOL, delete_contents=BOOL)
 def delete(call: Call) -> Data:
-    """Removes a project; with ``delete_contents`` its tasks too."""
-    deleted_tasks = 0
+    """Removes a project; with ``delete_contents`` its tasks and models too."""
+    project, tasks, models = call.data["project"], list[Gone](), list[Document]()
     with call.store.db.transaction():
         if call.get("delete_contents"):
-            ids = call.store.projects.with_descendants([call.data["project"]])
-            tasks = call.store.statistics.tasks_in(ids)
-            for task in tasks:
-                call.store.lifecycle.delete(task, force=True)
-            deleted_tasks = len(tasks)
-        deleted = call.store.projects.delete(call.data["project"], force=bool(call.get("force")))
+            ids = call.store.projects.with_descendants([project])
+            tasks = [call.store.lifecycle.delete(id_, force=True) for id_ in call.store.statistics.tasks_in(ids)]
+            left, _ = call.store.models.search({"project": ids, "page_size": 100_000}, ["id"])
+            models = [call.store.models.delete(model["id"]) for model in left]
+        deleted = call.store.projects.delete(project, force=bool(call.get("force")))
+    models += [model for gone in tasks for model in gone.models]
     return {
         "deleted": deleted,
         "disassociated_tasks": 0,
-        "deleted_tasks": deleted_tasks,
-        "deleted_models": 0,
-        "urls": {"model_urls": [], "event_urls": [], "artifact_urls": []},
+        "deleted_tasks": len(tasks),
+        "deleted_models": len(models),
+        "urls": _urls(tasks, models) if call.get("delete_contents") else None,
+    }
+
+
+def _urls(tasks: list[Gone], models: list[Document]) -> Data:
+    """The files of what is gone."""
+    return {
+        "model_urls": [model["uri"] for model in models if model.get("uri")],
+        "event_urls": [url for gone in tasks for url in gone.event_urls],
+        "artifact_urls": [url for gone in tasks for url in gone.artifact_urls],
     }
 
 
@@ -92,11 +131,12 @@ def delete(call: Call) -> Data:
 
 
 def _wanted(call: Call) -> list[str]:
-    """The projects that a call is about; none: all."""
-    return list(call.get("projects") or ([call.data["project"]] if call.get("project") else []))
+    """The projects that a call is about, with those below them unless it says otherwise; none: all."""
+    asked = list(call.get("projects") or ([call.data["project"]] if call.get("project") else []))
+    return call.store.projects.with_descendants(asked) if call.get("include_subprojects", True) else asked
 
 
-@service.endpoint("get_hyper_parameters", "2.9", project=STR, page=INT, page_size=INT)
+@service.endpoint("get_hyper_parameters", "2.9", project=STR, include_subprojects=BOOL, page=INT, page_size=INT)
 def get_hyper_parameters(call: Call) -> Data:
     """Sections and names of all hyperparameters."""
     names = list(
@@ -111,7 +151,14 @@ def get_hyper_parameters(call: Call) -> Data:
     }
 
 
-@service.endpoint("get_hyperparam_values", "2.13", projects=STRINGS, section=required(STR), name=required(STR))
+@service.endpoint(
+    "get_hyperparam_values",
+    "2.13",
+    projects=STRINGS,
+    section=required(STR),
+    name=required(STR),
+    include_subprojects=BOOL,
+)
 def get_hyperparam_values(call: Call) -> Data:
     """All values of one hyperparameter."""
     asked = (call.data["section"], call.data["name"])
@@ -120,21 +167,7 @@ def get_hyperparam_values(call: Call) -> Data:
     return {"total": len(values), "values": values}
 
 
-@service.endpoint("get_unique_metric_variants", project=STR)
+@service.endpoint("get_unique_metric_variants", project=STR, include_subprojects=BOOL)
 def get_unique_metric_variants(call: Call) -> Data:
     """All metrics and variants."""
-    project = call.get("project")
-    projects = call.store.projects.with_descendants([project]) if project else None
-    return {"metrics": call.store.scalars.variants(projects)}
-
-
-@service.endpoint("get_task_tags", projects=STRINGS)
-def get_task_tags(call: Call) -> Data:
-    """All tags in use."""
-    return {"tags": call.store.statistics.tags("tags")}
-
-
-@service.endpoint("get_model_tags", projects=STRINGS)
-def get_model_tags(call: Call) -> Data:
-    """All tags in use."""
-    return {"tags": call.store.statistics.tags("tags")}
+    return {"metrics": call.store.scalars.variants(_wanted(call) or None)}

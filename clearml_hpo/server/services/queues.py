@@ -10,16 +10,17 @@ from clearml_hpo.server.fields import (
     BOOL,
     DICT,
     INT,
-    NUMBER,
     STR,
     STRINGS,
     required,
 )
 from clearml_hpo.server.services.lists import LIST, listed
-from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.services.steps import PERIOD, steps_of
+from clearml_hpo.server.store.documents import Document, pick
 
 service = Service("queues")
 _VERSION = "2.4"
+_LIST = {**LIST, "max_task_entries": INT}
 
 
 @service.endpoint("create", _VERSION, name=required(STR), tags=STRINGS, system_tags=STRINGS, metadata=DICT)
@@ -41,7 +42,7 @@ def get_default(call: Call) -> Data:
     return {"id": queue["id"], "name": queue["name"]}
 
 
-@service.endpoint("get_all", _VERSION, **LIST)
+@service.endpoint("get_all", _VERSION, **_LIST)
 def get_all(call: Call) -> Data:
     """Queues that match."""
     found, page = call.store.queues.search(call.data)
@@ -52,24 +53,38 @@ def get_all(call: Call) -> Data:
     return listed("queues", queues, page, call.get("only_fields"))
 
 
-@service.endpoint("get_all_ex", _VERSION, **LIST)
+@service.endpoint("get_all_ex", _VERSION, **_LIST)
 def get_all_ex(call: Call) -> Data:
-    """Queues that match, with the names of their tasks and their workers."""
-    answer = get_all(call)
+    """Queues that match, whole, with the names of their tasks and their workers."""
+    found, page = call.store.queues.search({**call.data, "only_fields": None})
     workers = call.store.workers.seen()
-    for queue in answer["queues"]:
-        for entry in queue.get("entries", []):
-            task = call.store.tasks.require(entry["task"], ["name"])
-            entry["task"] = {"id": task["id"], "name": task["name"]}
-        queue["workers"] = [{"name": w["id"], "ip": w.get("ip", "")} for w in workers if queue.get("id") in w["queues"]]
-    return answer
+    for queue in found:
+        entries = queue["entries"][: call.get("max_task_entries")]
+        queue["entries"] = [{**entry, "task": _task(call, entry["task"])} for entry in entries]
+        queue["workers"] = [{"name": w["id"], "ip": w.get("ip", "")} for w in workers if queue["id"] in w["queues"]]
+        queue["company"] = {"id": queue["company"]}
+    return listed("queues", found, page, None)
 
 
-@service.endpoint("update", _VERSION, queue=required(STR), name=STR, tags=STRINGS, system_tags=STRINGS, metadata=DICT)
+def _task(call: Call, id_: str) -> Document:
+    return pick(call.store.tasks.require(id_, ["name"]), ["id", "name"])
+
+
+@service.endpoint(
+    "update",
+    _VERSION,
+    queue=required(STR),
+    name=STR,
+    display_name=STR,
+    tags=STRINGS,
+    system_tags=STRINGS,
+    metadata=DICT,
+)
 def update(call: Call) -> Data:
     """Sets fields of a queue."""
     updated = call.store.queues.update(call.data["queue"], call.data)
-    changed = {name: call.data[name] for name in ("name", "tags", "system_tags") if call.get(name) is not None}
+    names = ("name", "display_name", "tags", "system_tags", "metadata")
+    changed = {name: call.data[name] for name in names if call.get(name) is not None}
     return {"updated": updated, "fields": changed}
 
 
@@ -137,13 +152,20 @@ def clear_queue(call: Call) -> Data:
     return {"removed_tasks": call.store.lifecycle.empty(call.data["queue"])}
 
 
-@service.endpoint(
-    "get_queue_metrics", _VERSION, from_date=required(NUMBER), to_date=required(NUMBER), queue_ids=STRINGS
-)
+@service.endpoint("get_queue_metrics", _VERSION, queue_ids=STRINGS, **PERIOD)
 def get_queue_metrics(call: Call) -> Data:
-    """Lengths and waiting times over time, which are not kept yet."""
-    asked = call.get("queue_ids") or ["total"]
-    return {"queues": [{"avg_waiting_times": [], "dates": [], "queue": queue, "queue_lengths": []} for queue in asked]}
+    """Lengths and waiting times of some queues, or of all together as "total"; only where something changed."""
+    steps, asked = steps_of(call), call.get("queue_ids", [])
+    found = []
+    for name, ids in [(id_, [id_]) for id_ in asked] or [("total", [])]:
+        moments = call.store.history.queues(ids, steps.start, steps.end, steps.size)
+        shown = {
+            "avg_waiting_times": [waiting for _, _, waiting in moments],
+            "dates": [date for date, _, _ in moments],
+            "queue_lengths": [length for _, length, _ in moments],
+        }
+        found.append({**shown, "queue": name})
+    return {"queues": found}
 
 
 # action: the place a task moves to, from its place, the number of places and the number of tasks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clearml_hpo.server import identity
 from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.fields import BOOL
 
 service = Service("server")
 
@@ -23,3 +24,9 @@ def info(call: Call) -> Data:
 def config(call: Call) -> Data:
     """Nothing to configure yet."""
     return {}
+
+
+@service.endpoint("report_stats_option", enabled=BOOL)
+def report_stats_option(call: Call) -> Data:
+    """Whether statistics of use are sent to anybody: never."""
+    return {"current_version": identity.SERVER_VERSION, "enabled": False, "supported": False}

@@ -7,7 +7,7 @@ from typing import Any
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, DICT, OBJECTS, STR, STRINGS, required
+from clearml_hpo.server.fields import BOOL, DICT, FLAG_OR_WORD, OBJECTS, STR, STRINGS, required
 from clearml_hpo.server.services.tasks import require_created
 from clearml_hpo.server.store.documents import Document
 
@@ -126,14 +126,18 @@ def get_configuration_names(call: Call) -> Data:
 
 
 @service.endpoint(
-    "edit_configuration", task=required(STR), configuration=required(OBJECTS), replace_configuration=BOOL, force=BOOL
+    "edit_configuration",
+    task=required(STR),
+    configuration=required(OBJECTS),
+    replace_configuration=FLAG_OR_WORD,
+    force=BOOL,
 )
 def edit_configuration(call: Call) -> Data:
     """Sets some configuration objects."""
     items = {str(item.get("name")): item for item in call.data["configuration"]}
     with call.store.db.transaction():
         require_created(call)
-        replace = call.get("replace_configuration")
+        replace = call.get("replace_configuration") in (True, "all")  # the web app says "none" for False
         _edit(call, "configuration", lambda old: items if replace else {**old, **items})
     return {"updated": 1}
 
@@ -165,7 +169,10 @@ def _artifact_key(artifact: Document) -> tuple[str, str]:
 @service.endpoint("add_or_update_artifacts", "2.10", task=required(STR), artifacts=required(OBJECTS), force=BOOL)
 def add_or_update_artifacts(call: Call) -> Data:
     """Notes artifacts; one with the same key and mode is replaced."""
-    added = {_artifact_key(a): {**a, "mode": a.get("mode") or "output"} for a in call.data["artifacts"]}
+    added = {
+        _artifact_key(a): {**a, "mode": a.get("mode") or "output", "display_data": a.get("display_data") or []}
+        for a in call.data["artifacts"]
+    }
 
     def merged(execution: Document) -> Document:
         kept = {_artifact_key(artifact): artifact for artifact in execution.get("artifacts", [])}

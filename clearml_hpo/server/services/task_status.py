@@ -11,12 +11,16 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
 from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
-from clearml_hpo.server.services.tasks import urls
+from clearml_hpo.server.services.tasks import deleted, urls
+from clearml_hpo.server.store.documents import pick
 from clearml_hpo.server.store.lifecycle import STATUSES
 
 service = Service("tasks")
 
-_CHANGE = {"status_reason": STR, "status_message": STR, "force": BOOL}
+_CHANGE = {
+    **{"status_reason": STR, "status_message": STR, "force": BOOL, "publish": BOOL, "publish_model": BOOL},
+    **{"clear_all": BOOL, "delete_output_models": BOOL, "return_file_urls": BOOL, "verify_watched_queue": BOOL},
+}
 Action = Callable[[Call, str], Data]
 
 
@@ -66,9 +70,12 @@ def publish(call: Call, id_: str) -> Data:
     """A task is final, and its output models are ready."""
     with call.store.db.transaction():
         answer = _to(call, id_, "published")
-        for item in call.store.tasks.require(id_, ["models"])["models"].get("output", []):
+        task = call.store.tasks.require(id_, ["models", "output"])
+        outputs = task["models"].get("output", [])
+        for item in outputs if call.get("publish_model", True) else []:
             with contextlib.suppress(ApiRefusal):  # a model may have been deleted since
                 call.store.models.edit(item["model"], {"ready": True})
+    answer["fields"]["output"] = task["output"]
     return {**answer, "published": 1}
 
 
@@ -79,14 +86,19 @@ def stop(call: Call, id_: str) -> Data:
 
 def reset(call: Call, id_: str) -> Data:
     """Makes a task as if it had never run."""
-    fields, queued = call.store.lifecycle.reset(id_, force=_force(call), clear_all=bool(call.get("clear_all")))
+    fields, gone = call.store.lifecycle.reset(
+        id_,
+        force=_force(call),
+        clear_all=bool(call.get("clear_all")),
+        delete_models=call.get("delete_output_models", True),
+    )
     return {
-        "deleted_models": 0,
-        "dequeued": {"removed": 1} if queued else {},
+        "deleted_models": len(gone.models),
+        "dequeued": {"removed": 1} if gone.was_queued else {},
         "events": {},
         "fields": fields,
         "updated": 1,
-        "urls": {},
+        "urls": urls(gone) if call.get("return_file_urls") else {},
     }
 
 
@@ -97,11 +109,13 @@ def enqueue(call: Call, id_: str) -> Data:
         if not queue and name:
             queue = call.store.queues.id_of(name) or call.store.queues.create(name, {})
         fields = call.store.lifecycle.enqueue(id_, queue, **_why(call), force=_force(call))
-    answer: Data = {"fields": fields, "queued": 1, "updated": 1}
-    if call.get("verify_watched_queue"):
-        watched = {each for worker in call.store.workers.seen() for each in worker["queues"]}
-        answer["queue_watched"] = fields["execution.queue"] in watched
-    return answer
+    watched = _watched(call, fields["execution.queue"]) if call.get("verify_watched_queue") else {}
+    return {"fields": fields, "queued": 1, "updated": 1, **watched}
+
+
+def _watched(call: Call, queue: str) -> Data:
+    """Whether a worker serves a queue."""
+    return {"queue_watched": any(queue in worker["queues"] for worker in call.store.workers.seen())}
 
 
 def dequeue(call: Call, id_: str) -> Data:
@@ -115,10 +129,35 @@ def dequeue(call: Call, id_: str) -> Data:
     return {"dequeued": 1, "fields": fields, "updated": 1}
 
 
-def delete(call: Call, id_: str) -> Data:
-    """Removes a task."""
-    gone = call.store.lifecycle.delete(id_, force=_force(call))
-    return {"deleted": True, "urls": urls(gone) if call.get("return_file_urls") else None}
+# --- one of many: what ClearML's server answers about it differs a little from what it answers about one --------------
+
+
+def publish_each(call: Call, id_: str) -> Data:
+    """Publishes one of some tasks."""
+    return pick(publish(call, id_), ["fields", "updated"])
+
+
+def enqueue_each(call: Call, id_: str) -> Data:
+    """Puts one of some tasks into a queue."""
+    return {**pick(enqueue(call, id_), ["fields", "updated"]), "queued": True}
+
+
+def reset_each(call: Call, id_: str) -> Data:
+    """Makes one of some tasks as if it had never run."""
+    answer = reset(call, id_)
+    return {**pick(answer, ["deleted_models", "fields", "updated", "urls"]), "dequeued": bool(answer["dequeued"])}
+
+
+@service.endpoint(
+    "enqueue_many",
+    **{"ids": required(STRINGS), "queue": STR, "queue_name": STR, "validate_tasks": BOOL},
+    **_CHANGE,
+)
+def enqueue_many(call: Call) -> Data:
+    """Puts some tasks into a queue."""
+    answer = each_of(call.data["ids"], lambda id_: enqueue_each(call, id_))
+    queue = next((done["fields"]["execution.queue"] for done in answer["succeeded"]), call.get("queue", ""))
+    return {**answer, **(_watched(call, queue) if call.get("verify_watched_queue") else {})}
 
 
 def _one(action: str, version: str, act: Action) -> None:
@@ -154,11 +193,10 @@ for _action, _act in (
     ("stopped_many", stopped),
     ("completed_many", complete),
     ("failed_many", fail),
-    ("publish_many", publish),
-    ("reset_many", reset),
-    ("enqueue_many", enqueue),
+    ("publish_many", publish_each),
+    ("reset_many", reset_each),
     ("dequeue_many", dequeue),
-    ("delete_many", delete),
+    ("delete_many", deleted),
     ("archive_many", archive_task),
     ("unarchive_many", unarchive_task),
 ):

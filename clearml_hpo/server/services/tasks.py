@@ -9,15 +9,18 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import (
     BOOL,
     DICT,
+    OBJECTS,
     SECTIONS,
     STR,
     STRINGS,
+    check,
     required,
 )
 from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.services.sections import checked_sections
 from clearml_hpo.server.store.documents import Document, pick
 from clearml_hpo.server.store.joins import joined
+from clearml_hpo.server.store.lifecycle import Gone
 from clearml_hpo.server.store.tasks import QUIET, TASKS
 
 service = Service("tasks")
@@ -47,6 +50,16 @@ def create(call: Call) -> Data:
     """Makes a task."""
     checked_sections(call.data)
     return {"id": call.store.tasks.create(call.data)}
+
+
+@service.endpoint("validate", **{**_DOCUMENT, "name": required(STR), "type": required(STR)})
+def validate(call: Call) -> Data:
+    """Refuses what ``tasks.create`` would refuse, and makes nothing."""
+    checked_sections(call.data)
+    TASKS.check_name(call.data["name"])
+    if call.get("project"):
+        call.store.projects.require(call.data["project"], ["id"])
+    return {}
 
 
 @service.endpoint("get_by_id", task=required(STR))
@@ -94,12 +107,35 @@ def edit(call: Call) -> Data:
     return {"fields": {**done, **changed(call, done)}, "updated": 1}
 
 
-@service.endpoint("update", task=required(STR), name=STR, tags=STRINGS, system_tags=STRINGS, comment=STR, project=STR)
+_UPDATE = {
+    **{"task": required(STR), "name": STR, "comment": STR, "project": STR, "parent": STR},
+    **{"tags": STRINGS, "system_tags": STRINGS},
+}
+
+
+@service.endpoint("update", **_UPDATE)
 def update(call: Call) -> Data:
     """Sets what people may change at any status."""
-    names = ("name", "tags", "system_tags", "comment", "project", "parent")
-    done = call.store.tasks.edit(call.data["task"], pick(call.data, names))
+    done = _updated(call, call.data)
     return {"fields": {**done, **changed(call, done)}, "updated": 1}
+
+
+@service.endpoint("update_batch")
+def update_batch(call: Call) -> Data:
+    """Sets fields of many tasks, a request of ``tasks.update`` in each line; all of them or none."""
+    requests = call.batch or [call.data]
+    for request in requests:
+        if not isinstance(request, dict):
+            raise ApiRefusal(Refusal.BAD_REQUEST, "each line must be a JSON object")
+        check(_UPDATE, request)
+    with call.store.db.transaction():
+        for request in requests:
+            _updated(call, request)
+    return {"updated": len(requests)}
+
+
+def _updated(call: Call, request: Document) -> Document:
+    return call.store.tasks.edit(request["task"], pick(request, [name for name in _UPDATE if name != "task"]))
 
 
 @service.endpoint(
@@ -114,6 +150,7 @@ def update(call: Call) -> Data:
     new_task_hyperparams=SECTIONS,
     new_task_configuration=SECTIONS,
     new_task_container=DICT,
+    new_task_input_models=OBJECTS,
     new_project_name=STR,
     execution_overrides=DICT,
 )
@@ -121,6 +158,8 @@ def clone(call: Call) -> Data:
     """Makes a task with the set-up of another."""
     checked_sections(call.data, prefix="new_task_")
     changes = {name: call.get(f"new_task_{name}") for name in _CLONE}
+    changes |= {"execution": call.get("execution_overrides"), "models": _input_models(call)}
+    checked_sections(changes)
     with call.store.db.transaction():
         answer: Data = {}
         name = call.get("new_project_name")
@@ -129,6 +168,11 @@ def clone(call: Call) -> Data:
             if made:
                 answer["new_project"] = {"id": changes["project"], "name": name}
         return {"id": call.store.tasks.clone(call.data["task"], changes), **answer}
+
+
+def _input_models(call: Call) -> Document | None:
+    given = call.get("new_task_input_models")
+    return None if given is None else {"input": given, "output": []}
 
 
 _CLONE = (
@@ -153,17 +197,10 @@ def ping(call: Call) -> Data:
     return {}
 
 
-@service.endpoint("delete", task=required(STR), force=BOOL, return_file_urls=BOOL)
+@service.endpoint("delete", task=required(STR), force=BOOL, return_file_urls=BOOL, delete_output_models=BOOL)
 def delete(call: Call) -> Data:
     """Removes a task."""
-    gone = call.store.lifecycle.delete(call.data["task"], force=bool(call.get("force")))
-    return {
-        "deleted": True,
-        "updated_children": gone["updated_children"],
-        "updated_models": 0,
-        "deleted_models": 0,
-        "urls": urls(gone) if call.get("return_file_urls") else None,
-    }
+    return deleted(call, call.data["task"])
 
 
 @service.endpoint("move", ids=required(STRINGS), project=STR, project_name=STR)
@@ -186,15 +223,27 @@ def require_created(call: Call) -> Document:
 def changed(call: Call, done: Document) -> Document:
     """Who changed a task and when, as answers to edits show it."""
     now = time.precise(call.store.clock())
-    shown = {"last_change": now, "last_changed_by": identity.USER_ID}
+    shown = {"last_change": now, "last_changed_by": identity.caller()}
     return shown if done and done.keys() <= QUIET else {**shown, "last_update": now}
 
 
-def urls(task: Document) -> Data:
-    """The files that belong to a task which is gone."""
-    artifacts = task.get("execution", {}).get("artifacts", [])
+def deleted(call: Call, id_: str) -> Data:
+    """Removes one task; the answer says what is gone with it."""
+    delete_models = call.get("delete_output_models", True)
+    gone = call.store.lifecycle.delete(id_, force=bool(call.get("force")), delete_models=delete_models)
     return {
-        "model_urls": [],
-        "event_urls": [],
-        "artifact_urls": [a["uri"] for a in artifacts if a.get("mode") != "input" and a.get("uri")],
+        "deleted": True,
+        "updated_children": gone.updated_children,
+        "updated_models": gone.updated_models,
+        "deleted_models": len(gone.models),
+        "urls": urls(gone) if call.get("return_file_urls") else None,
+    }
+
+
+def urls(gone: Gone) -> Data:
+    """The files that belonged to a task which is gone or reset."""
+    return {
+        "model_urls": [model["uri"] for model in gone.models if model.get("uri")],
+        "event_urls": gone.event_urls,
+        "artifact_urls": gone.artifact_urls,
     }

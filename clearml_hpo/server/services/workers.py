@@ -7,6 +7,7 @@ from clearml_hpo.server import identity
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal
 from clearml_hpo.server.fields import INT, LIST, NUMBER, STR, STRINGS, required
+from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store import Store
 from clearml_hpo.server.store.documents import Document, pick
 
@@ -57,10 +58,12 @@ def get_stats(call: Call) -> Data:
     return {"workers": []}
 
 
-@service.endpoint("get_activity_report", "2.4", from_date=required(NUMBER), to_date=required(NUMBER))
+@service.endpoint("get_activity_report", "2.4", **PERIOD)
 def get_activity_report(call: Call) -> Data:
-    """Numbers of workers over time, which are not kept yet."""
-    return {"active": {"counts": [], "dates": []}, "total": {"counts": [], "dates": []}}
+    """How many workers were there over time, and how many of them ran a task."""
+    steps = steps_of(call)
+    total, active = call.store.history.workers(steps.start, steps.end, steps.size)
+    return {"active": {"counts": active, "dates": steps.dates}, "total": {"counts": total, "dates": steps.dates}}
 
 
 @service.endpoint("get_metric_keys", "2.4", worker_ids=STRINGS)

@@ -3,12 +3,15 @@
 ``database``   connections, transactions, migrations (``schema/*.sql``)
 ``documents``  rows to JSON documents and back
 ``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
-               ``patterns`` its regular expressions
+               ``patterns`` its regular expressions, ``words`` its text search
 ``joins``      references of ``*.get_all_ex`` filled in
-``projects`` ``tasks`` ``models`` ``queues`` ``workers``  one noun each
+``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users`` ``keys``  one noun each
 ``lifecycle``  a task's status and its place in a queue, changed together
-``events``     scalars, console, plots and images written; ``scalars`` and ``reports`` read them
-``statistics`` numbers and names over many tasks
+``events``     scalars, console, plots and images written; ``scalars``, ``reports``, ``samples`` (by iteration) and
+               ``streams`` (all of a task's) read them
+``statistics`` numbers and values over many tasks; ``browse`` what people page through
+``history``    workers and queues over time
+``names``      tags, frameworks, users and the like that are in use
 """
 
 from __future__ import annotations
@@ -16,17 +19,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from clearml_hpo.server.clock import Clock, utc_now
+from clearml_hpo.server.store.browse import Browse
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.events import Events
+from clearml_hpo.server.store.history import History
 from clearml_hpo.server.store.joins import Joins
+from clearml_hpo.server.store.keys import Keys
 from clearml_hpo.server.store.lifecycle import Lifecycle
 from clearml_hpo.server.store.models import Models
+from clearml_hpo.server.store.names import Names
 from clearml_hpo.server.store.projects import Projects
 from clearml_hpo.server.store.queues import Queues
 from clearml_hpo.server.store.reports import Reports
+from clearml_hpo.server.store.samples import Samples
 from clearml_hpo.server.store.scalars import Scalars
 from clearml_hpo.server.store.statistics import Statistics
+from clearml_hpo.server.store.streams import Streams
 from clearml_hpo.server.store.tasks import Tasks
+from clearml_hpo.server.store.users import Users
 from clearml_hpo.server.store.workers import Workers
 
 
@@ -36,17 +46,24 @@ class Store:
     def __init__(self, path: Path, clock: Clock = utc_now) -> None:
         self.db = Database(path)
         self.clock = clock
+        self.keys = Keys(self.db, clock)
         self.projects = Projects(self.db, clock)
+        self.users = Users(self.db, clock)
         self.models = Models(self.db, clock)
-        self.workers = Workers(self.db, clock)
-        self.queues = Queues(self.db, clock)
+        self.history = History(self.db, clock)
+        self.workers = Workers(self.db, clock, self.history)
+        self.queues = Queues(self.db, clock, self.history)
         self.scalars = Scalars(self.db)
         self.reports = Reports(self.db)
+        self.samples = Samples(self.db)
+        self.streams = Streams(self.db)
         self.tasks = Tasks(self.db, clock, self.projects, self.scalars, self.reports)
-        self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.queues, self.workers)
+        self.lifecycle = Lifecycle(self.db, clock, self.tasks, self.models, self.queues, self.workers)
         self.events = Events(self.db, clock)
         self.joins = Joins(self.db)
+        self.names = Names(self.db, self.projects)
         self.statistics = Statistics(self.db, clock, self.projects)
+        self.browse = Browse(self.db, self.tasks)
 
     def close(self) -> None:
         """Closes the database."""

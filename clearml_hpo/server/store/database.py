@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.store.patterns import compiled
+from clearml_hpo.server.store.words import words_in
 
 Row = sqlite3.Row
 
@@ -120,6 +121,32 @@ class Database:
             raise RuntimeError("writing needs a transaction")
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copies a database as of one moment; who writes to it meanwhile is not kept waiting."""
+    with closing(_open(source)) as known, closing(sqlite3.connect(target)) as made:
+        known.backup(made)  # in one step, so that it never begins again
+
+
+def check(path: Path) -> None:
+    """Refuses a database that is damaged, or of a newer version.
+
+    Raises:
+        ServerError: what is wrong with it.
+    """
+    with closing(_open(path)) as database:
+        try:
+            found = database.execute("PRAGMA integrity_check").fetchone()[0]
+            _known_version(database)
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+    if found != "ok":
+        raise ServerError(f"the database is damaged: {found}")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=30)
     connection.row_factory = sqlite3.Row
@@ -128,25 +155,30 @@ def _connect(path: Path) -> sqlite3.Connection:
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "temp_store = MEMORY",
-        "cache_size = -16000",
+        "cache_size = -8000",  # kilobytes, of each connection
     ):
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("FITS", 3, _fits, deterministic=True)
+    connection.create_function("WORDS_IN", -1, words_in, deterministic=True)
     connection.create_collation("BY_NUMBER", _compare_naturally)
     return connection
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Runs the migrations of schema/ that this file has not seen; its number is kept in user_version."""
-    known = connection.execute("PRAGMA user_version").fetchone()[0]
-    migrations = _migrations()
-    if known > len(migrations):
+    known = _known_version(connection)
+    for number, script in enumerate(_migrations()[known:], start=known + 1):
+        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _known_version(connection: sqlite3.Connection) -> int:
+    found, newest = int(connection.execute("PRAGMA user_version").fetchone()[0]), len(_migrations())
+    if found > newest:
         raise ServerError(
-            f"the database is of a newer version ({known}) than this program ({len(migrations)}); "
+            f"the database is of a newer version ({found}) than this program ({newest}); "
             "update clearml-hpo or choose another --data directory"
         )
-    for number, script in enumerate(migrations[known:], start=known + 1):
-        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+    return found
 
 
 def _migrations() -> list[str]:

@@ -141,3 +141,9 @@ def _copy(source: Mapping[str, Any], target: Document, keys: list[str]) -> None:
             if below is not value:
                 _copy(value, below, keys[cut:])
             return
+        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            chosen = target.setdefault(head, [{} for _ in value])
+            if chosen is not value:
+                for item, part in zip(value, chosen, strict=True):
+                    _copy(item, part, keys[cut:])
+            return

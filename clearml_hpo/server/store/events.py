@@ -16,8 +16,8 @@ from clearml_hpo.server.store.documents import to_json
 
 SCALAR, LOG, PLOT, IMAGE = "training_stats_scalar", "log", "plot", "training_debug_image"
 _IGNORED = frozenset(("allow_locked", "method"))  # of the transport, not of the event
-_INTEGERS = range(-(2**63), 2**63)
-_MOMENTS = range(253_402_300_800_000)  # milliseconds up to the year 9999, the last that a date can name
+_LARGEST = 2**63
+_LAST_MOMENT = 253_402_300_800_000  # milliseconds up to the year 9999, the last that a date can name
 
 
 @lru_cache(maxsize=4096)
@@ -113,6 +113,7 @@ class _Batch:
     def __init__(self, db: Database, clock: time.Clock, outcome: Outcome) -> None:
         self._db = db
         self._now = clock()
+        self._moment = time.milliseconds(self._now)
         self._received = time.stored(self._now).replace("000+00:00", "Z")
         self._outcome = outcome
         self._known: dict[tuple[str, bool], bool] = {}
@@ -141,14 +142,14 @@ class _Batch:
             self._outcome.refuse("Event without a type")
             return
         timestamp = _integer(event.get("timestamp"))
-        if timestamp is None or timestamp not in _MOMENTS:
-            timestamp = time.milliseconds(self._now)
+        if timestamp is None or not 0 <= timestamp < _LAST_MOMENT:
+            timestamp = self._moment
         taker = self._takers.get(kind, self._take_report)
         if not taker(owner, event, timestamp):
             self._outcome.refuse(f"Malformed {kind} event")
             return
         self._outcome.added += 1
-        self._stats[owner, _text(event.get("metric")), kind] = time.milliseconds(self._now)
+        self._stats[owner, _text(event.get("metric")), kind] = self._moment
         iteration = _integer(event.get("iter"))
         if iteration is not None and kind != LOG:
             self._last_iteration[owner] = max(self._last_iteration.get(owner, 0), iteration)
@@ -243,7 +244,7 @@ class _Batch:
             self._db.execute(
                 f"UPDATE {table} SET last_iteration = max(last_iteration, ?), last_update = ?, last_change = ?, "
                 "last_changed_by = ? WHERE id = ?",
-                (iteration, now, now, identity.USER_ID, owner),
+                (iteration, now, now, identity.caller(), owner),
             )
 
 
@@ -262,4 +263,4 @@ def _integer(value: Any) -> int | None:
         number = int(value)
     except (ValueError, OverflowError):
         return None
-    return number if number in _INTEGERS else None
+    return number if -_LARGEST <= number < _LARGEST else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from clearml_hpo.server import identity
 from clearml_hpo.server.store import documents
@@ -13,13 +14,20 @@ from clearml_hpo.server.store.projects import PROJECTS
 from clearml_hpo.server.store.query import select
 from clearml_hpo.server.store.queues import QUEUES
 from clearml_hpo.server.store.tasks import TASKS
+from clearml_hpo.server.store.users import USERS
 
 REFERENCES: dict[str, dict[str, Collection]] = {
-    "tasks": {"project": PROJECTS, "parent": TASKS, "execution.queue": QUEUES},
-    "models": {"project": PROJECTS, "task": TASKS, "parent": MODELS},
-    "projects": {"parent": PROJECTS},
+    "tasks": {
+        "project": PROJECTS,
+        "parent": TASKS,
+        "user": USERS,
+        "execution.queue": QUEUES,
+        "models.input.model": MODELS,
+        "models.output.model": MODELS,
+    },
+    "models": {"project": PROJECTS, "task": TASKS, "parent": MODELS, "user": USERS},
+    "projects": {"parent": PROJECTS, "user": USERS},
 }
-_NAMES = {"user": identity.USER_NAME, "company": identity.COMPANY_NAME}
 
 
 class Joins:
@@ -29,52 +37,49 @@ class Joins:
         self._db = db
 
     def fill(self, collection: Collection, found: Sequence[Document], fields: Sequence[str] | None) -> None:
-        """Turns each reference into ``{"id"}`` with the parts that ``fields`` (dotted) ask for."""
-        for name, other in REFERENCES[collection.table].items():
-            wanted = _below(fields, name)
-            ids = {id_ for document in found if (id_ := _read(document, name))}
-            known = self._known(other, ids, wanted)
-            for document in found:
-                id_ = _read(document, name)
-                if id_:
-                    _write(document, name, known.get(id_, {"id": id_}))
-        for name, text in _NAMES.items():
-            asked = "name" in _below(fields, name)
-            for document in found:
-                if name in document:
-                    document[name] = {"id": document[name], **({"name": text} if asked else {})}
+        """Turns each reference into ``{"id"}`` with the parts that ``fields`` (dotted) ask for, references too."""
+        for name, other in REFERENCES.get(collection.table, {}).items():
+            places = [place for document in found for place in _places(document, name.split("."))]
+            known = self._known(other, {holder[key] for holder, key in places}, below(fields, name))
+            for holder, key in places:
+                holder[key] = known.get(holder[key], {"id": holder[key]})
+        asked = "name" in below(fields, "company")
+        for document in found:
+            if isinstance(document.get("company"), str):
+                names = {"name": identity.COMPANY_NAME} if asked else {}
+                document["company"] = {"id": document["company"], **names}
 
     def _known(self, other: Collection, ids: set[str], wanted: Sequence[str]) -> dict[str, Document]:
         if not ids or not wanted:
             return {}
-        columns = other.chosen(wanted)
-        rows = select(self._db, other, {"id": sorted(ids)}, columns=columns)
-        return {row["id"]: documents.pick(row, ["id", *wanted]) for row in rows}
+        rows = select(self._db, other, {"id": sorted(ids)}, columns=other.chosen(wanted))
+        self.fill(other, rows, wanted)
+        return {row["id"]: documents.pick(row, joined(other, wanted) or []) for row in rows}
 
 
 def joined(collection: Collection, fields: Sequence[str] | None) -> list[str] | None:
     """``fields`` and the ids of the document and of all it refers to, which an answer always has."""
     if fields is None:
         return None
-    names = [*REFERENCES[collection.table], *_NAMES]
-    return ["id", *fields, *(f"{name}.id" for name in names if _below(fields, name))]
+    shown = ["id", *fields, *(["company.id"] if below(fields, "company") else [])]
+    for name, other in REFERENCES.get(collection.table, {}).items():
+        wanted = below(fields, name)
+        shown += [f"{name}.{part}" for part in (joined(other, wanted) or [])] if wanted else []
+    return shown
 
 
-def _below(fields: Sequence[str] | None, name: str) -> list[str]:
+def below(fields: Sequence[str] | None, name: str) -> list[str]:
+    """What dotted ``fields`` ask for of the document that ``name`` refers to."""
     return [field[len(name) + 1 :] for field in fields or () if field.startswith(f"{name}.")]
 
 
-def _read(document: Document, path: str) -> str | None:
-    top, _, rest = path.partition(".")
-    value = document.get(top)
-    if rest:
-        return _read(value, rest) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else None
-
-
-def _write(document: Document, path: str, value: Document) -> None:
-    top, _, rest = path.partition(".")
-    if rest:
-        _write(document[top], rest, value)
-    else:
-        document[top] = value
+def _places(value: Any, steps: Sequence[str]) -> Iterator[tuple[Document, str]]:
+    """Where the ids of a dotted name stand, in objects and in lists of them: the object and the key."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _places(item, steps)
+    elif isinstance(value, dict) and steps[0] in value:
+        if len(steps) > 1:
+            yield from _places(value[steps[0]], steps[1:])
+        elif isinstance(value[steps[0]], str) and value[steps[0]]:
+            yield value, steps[0]

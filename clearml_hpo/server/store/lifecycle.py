@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -18,7 +20,9 @@ from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.events import forget
+from clearml_hpo.server.store.models import Models
 from clearml_hpo.server.store.queues import Queues
+from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.tasks import TASKS, Tasks, seconds_between
 from clearml_hpo.server.store.workers import Workers
 
@@ -33,6 +37,8 @@ REACHED_FROM: Mapping[str, frozenset[str]] = {
     "closed": frozenset(("in_progress", "stopped", "completed", "failed")),
 }
 STATUSES = frozenset(("created", *REACHED_FROM))
+NON_RESPONSIVE = "stopped as non-responsive"
+_SILENT = "SELECT id FROM tasks WHERE status = 'in_progress' AND max(last_update, coalesce(last_worker_report, '')) < ?"
 _FINAL = frozenset(("completed", "stopped", "failed", "published", "closed"))
 
 
@@ -40,15 +46,31 @@ def _may_become(current: str, status: str) -> bool:
     return current == status or current in REACHED_FROM.get(status, ())
 
 
+@dataclass(frozen=True)
+class Gone:
+    """What a task that was deleted or reset has lost."""
+
+    was_queued: bool
+    artifact_urls: list[str]
+    event_urls: list[str]
+    models: list[Document]
+    updated_models: int = 0
+    updated_children: int = 0
+
+
 class Lifecycle:
     """What may happen to a task."""
 
-    def __init__(self, db: Database, clock: time.Clock, tasks: Tasks, queues: Queues, workers: Workers) -> None:
+    def __init__(
+        self, db: Database, clock: time.Clock, tasks: Tasks, models: Models, queues: Queues, workers: Workers
+    ) -> None:
         self._db = db
         self._clock = clock
         self._tasks = tasks
+        self._models = models
         self._queues = queues
         self._workers = workers
+        self._reports = Reports(db)
 
     def change(self, id_: str, status: str, *, reason: str = "", message: str = "", force: bool = False) -> Document:
         """Sets a status; returns the changed fields."""
@@ -85,7 +107,7 @@ class Lifecycle:
             "status_changed": time.precise(now),
             "last_update": time.precise(now),
             "last_change": time.precise(now),
-            "last_changed_by": identity.USER_ID,
+            "last_changed_by": identity.caller(),
             **extra,
         }
         stored = {
@@ -163,18 +185,37 @@ class Lifecycle:
             if not _may_become(status, "stopped") and not force:
                 raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="in_progress", status=status)
             self._queues.remove(id_)
-            by = message or f"Stopped by {identity.USER_NAME}"
+            by = message or f"Stopped by {self._caller_name()}"
             extra = {} if status in ("created", "queued") else self._times(task, "stopped")
             return self._write(id_, "stopped", reason, by, extra)
 
-    def reset(self, id_: str, *, force: bool = False, clear_all: bool = False) -> tuple[Document, bool]:
-        """Makes a task as if it had never run; returns the changed fields, and whether it was queued."""
+    def _caller_name(self) -> str:
+        row = self._db.row("SELECT name FROM users WHERE id = ?", (identity.caller(),))
+        return str(row["name"]) if row else identity.caller()
+
+    def stop_silent(self, timeout: timedelta) -> list[str]:
+        """Stops tasks that run and of which, and of whose worker, nothing was heard for ``timeout``; returns their ids.
+
+        ClearML's own server calls them non-responsive, too, and stops them in this way.
+        """
+        since = time.stored(self._clock() - timeout)
+        if not self._db.rows(_SILENT, (since,)):  # nearly always: no lock is taken
+            return []
+        with self._db.transaction():
+            found = [str(row["id"]) for row in self._db.rows(_SILENT, (since,))]
+            for id_ in found:
+                self.change(id_, "stopped", reason=NON_RESPONSIVE, message=f"nothing was heard of it for {timeout}")
+            return found
+
+    def reset(
+        self, id_: str, *, force: bool = False, clear_all: bool = False, delete_models: bool = True
+    ) -> tuple[Document, Gone]:
+        """Makes a task as if it had never run; returns the changed fields, and what it has lost."""
         with self._db.transaction():
             task = self._tasks.require(id_)
             if task["status"] in ("in_progress", "published") and not force:
                 raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="not running", status=task["status"])
-            queued = self._queues.remove(id_) is not None
-            forget(self._db, id_)
+            gone = self._take_away(task, delete_models)
             execution = {k: v for k, v in task["execution"].items() if k != "queue"}
             execution["artifacts"] = [a for a in execution.get("artifacts", []) if a.get("mode") == "input"]
             cleared: Document = {
@@ -187,10 +228,10 @@ class Lifecycle:
             if clear_all:
                 cleared |= {"script": {}, "hyperparams": {}, "configuration": {}, "container": {}}
             documents.update(self._db, TASKS, id_, cleared)
-            return self._write(id_, "created", "reset", "reset", {}), queued
+            return self._write(id_, "created", "reset", "reset", {}), gone
 
-    def delete(self, id_: str, *, force: bool = False) -> Document:
-        """Removes a task with its events; returns what it was."""
+    def delete(self, id_: str, *, force: bool = False, delete_models: bool = True) -> Gone:
+        """Removes a task with its events and, unless somebody else needs them, its models; returns what is gone."""
         with self._db.transaction():
             task = self._tasks.require(id_)
             if task["status"] != "created" and not force:
@@ -201,11 +242,23 @@ class Lifecycle:
                     expected="created",
                     current=task["status"],
                 )
-            self._queues.remove(id_)
-            forget(self._db, id_)
+            gone = self._take_away(task, delete_models)
             documents.delete(self._db, TASKS, id_)
-            task["updated_children"] = self._db.execute("UPDATE tasks SET parent = NULL WHERE parent = ?", (id_,))
-            return task
+            children = self._db.execute("UPDATE tasks SET parent = NULL WHERE parent = ?", (id_,))
+            return replace(gone, updated_children=children, updated_models=self._models.orphan(id_))
+
+    def _take_away(self, task: Document, delete_models: bool) -> Gone:
+        """Removes a task's entry in a queue, its events and its models."""
+        id_ = task["id"]
+        artifacts = task["execution"].get("artifacts", [])
+        gone = Gone(
+            was_queued=self._queues.remove(id_) is not None,
+            artifact_urls=[a["uri"] for a in artifacts if a.get("mode") != "input" and a.get("uri")],
+            event_urls=self._reports.urls(id_),
+            models=self._models.release(id_) if delete_models else [],
+        )
+        forget(self._db, id_)
+        return gone
 
 
 _TIMES = frozenset(("status_changed", "last_update", "last_change", "started", "completed", "published"))

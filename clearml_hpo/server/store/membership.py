@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,12 @@ class Clause:
     parameters: list[Any] = field(default_factory=list)
 
 
+def every(clauses: Sequence[Clause]) -> Clause:
+    """All of some clauses; none: whatever."""
+    sql = " AND ".join(f"({clause.sql})" for clause in clauses) or "1"
+    return Clause(sql, [parameter for clause in clauses for parameter in clause.parameters])
+
+
 class Scalar:
     """A value is one of ..."""
 
@@ -28,6 +35,8 @@ class Scalar:
     def one_of(self, values: list[Any]) -> Clause:
         """The value is among ``values``; None among them stands for no value."""
         sql, parameters = self._expression.sql, self._expression.parameters
+        if len(values) == 1 and isinstance(values[0], str):  # an index that orders, too, answers this alone
+            return Clause(f"{sql} = ?", [*parameters, values[0]])
         known = [value for value in values if value is not None]
         clause = Clause(f"{sql} IN (SELECT value FROM json_each(?))", [*parameters, to_json(known)])
         if len(known) == len(values):
@@ -78,6 +87,20 @@ def membership(subject: Scalar | Items, value: Any) -> Clause:
     if not clauses:
         return Clause("1")
     return Clause(" AND ".join(f"({c.sql})" for c in clauses), [p for c in clauses for p in c.parameters])
+
+
+def is_interval(value: Any) -> bool:
+    """Whether a filter of numbers is ``[lowest, highest]``, of which one may be open (None)."""
+    if not isinstance(value, list) or len(value) != 2 or value == [None, None]:
+        return False
+    return all(item is None or (isinstance(item, (int, float)) and not isinstance(item, bool)) for item in value)
+
+
+def interval(expression: Clause, bounds: list[Any]) -> Clause:
+    """The value is there, and not below the one nor above the other bound."""
+    limits = [(sign, bound) for sign, bound in zip((">=", "<="), bounds, strict=True) if bound is not None]
+    sql = " AND ".join(f"{expression.sql} {sign} ?" for sign, _ in limits)
+    return Clause(sql, [parameter for _, bound in limits for parameter in (*expression.parameters, bound)])
 
 
 def _is_finite(item: Any) -> bool:

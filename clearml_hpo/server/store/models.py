@@ -11,6 +11,7 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.events import forget
 from clearml_hpo.server.store.query import Page, page_of, select
 
 MODELS = Collection(
@@ -69,11 +70,11 @@ class Models:
         document: Document = {
             "id": fields.get("id") or documents.new_id(),
             "company": identity.COMPANY_ID,
-            "user": identity.USER_ID,
+            "user": identity.caller(),
             "created": now,
             "last_update": now,
             "last_change": now,
-            "last_changed_by": identity.USER_ID,
+            "last_changed_by": identity.caller(),
             "tags": [],
             "system_tags": [],
             "ready": True,
@@ -111,11 +112,11 @@ class Models:
                 stored["last_iteration"] = fields["iteration"]
             if fields.get("metadata") is not None:
                 stored["metadata"] = fields["metadata"]
-            documents.update(self._db, MODELS, id_, {**stored, "last_changed_by": identity.USER_ID})
+            documents.update(self._db, MODELS, id_, {**stored, "last_changed_by": identity.caller()})
         return {
             **shown,
             "last_change": time.precise(now),
-            "last_changed_by": identity.USER_ID,
+            "last_changed_by": identity.caller(),
             "last_update": time.precise(now),
         }
 
@@ -128,8 +129,25 @@ class Models:
         """Removes a model; returns what it was."""
         with self._db.transaction():
             model = self.require(id_)
+            forget(self._db, id_)
             documents.delete(self._db, MODELS, id_)
             return model
+
+    def release(self, task: str) -> list[Document]:
+        """Deletes the drafts among a task's models that no other task uses; returns them. Inside a transaction."""
+        rows = self._db.rows(
+            "SELECT * FROM models WHERE task = ? AND NOT ready AND NOT EXISTS "
+            "(SELECT 1 FROM tasks WHERE tasks.id != models.task AND instr(tasks.models, models.id))",
+            (task,),
+        )
+        deleted = [MODELS.decode(row) for row in rows]
+        for model in deleted:
+            self.delete(model["id"])
+        return deleted
+
+    def orphan(self, task: str) -> int:
+        """Makes the models of a task that is gone nobody's; returns how many. Inside a transaction."""
+        return self._db.execute("UPDATE models SET task = NULL WHERE task = ?", (task,))
 
 
 def given(fields: Mapping[str, Any]) -> Document:

@@ -12,7 +12,7 @@ from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.membership import Clause
-from clearml_hpo.server.store.query import Page, page_of, select
+from clearml_hpo.server.store.query import Page, hidden_ones, page_of, select
 
 PROJECTS = Collection(
     "projects",
@@ -66,7 +66,7 @@ class Projects:
         document: Document = {
             "id": documents.new_id(),
             "company": identity.COMPANY_ID,
-            "user": identity.USER_ID,
+            "user": identity.caller(),
             "name": name,
             "basename": basename,
             "description": fields.get("description") or "",
@@ -162,6 +162,25 @@ class Projects:
         ids = [found for found in self.with_descendants([id_]) if found != id_]
         return select(self._db, PROJECTS, {"id": ids}, columns=["id", "name"]) if ids else []
 
+    def merge(self, id_: str, target: str | None) -> tuple[int, int]:
+        """Moves tasks, models and projects of one into another one, and removes it; returns how many were moved.
+
+        Inside a transaction.
+        """
+        self.require(id_, ["id"])
+        if target in self.with_descendants([id_]):
+            raise ApiRefusal(Refusal.DATA_VALIDATION, name="a project cannot be merged into itself")
+        above = f"{self.require(target, ['name'])['name']}/" if target else ""
+        entities = sum(
+            self._db.execute(f"UPDATE {table} SET project = ? WHERE project = ?", (target, id_))
+            for table in ("tasks", "models")
+        )
+        children = select(self._db, PROJECTS, {"parent": [id_]}, columns=["id", "basename"])
+        for child in children:
+            self.update(child["id"], {"name": f"{above}{child['basename']}"})
+        documents.delete(self._db, PROJECTS, id_)
+        return entities, len(children)
+
     def delete(self, id_: str, *, force: bool) -> int:
         """Removes a project and those below it; their tasks and models stay, without a project."""
         with self._db.transaction():
@@ -186,6 +205,4 @@ def _visibility(request: Mapping[str, Any]) -> list[Clause]:
     clauses = []
     if request.get("shallow_search") and not request.get("parent"):
         clauses.append(Clause("projects.parent IS NULL"))
-    if not request.get("search_hidden") and not request.get("id"):
-        clauses.append(Clause("NOT EXISTS (SELECT 1 FROM json_each(projects.system_tags) t WHERE t.value = 'hidden')"))
-    return clauses
+    return [*clauses, *hidden_ones(PROJECTS, request)]

@@ -11,7 +11,8 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
-from clearml_hpo.server.store.query import Page, page_of, select
+from clearml_hpo.server.store.history import History
+from clearml_hpo.server.store.query import Page, hidden_ones, page_of, select
 
 QUEUES = Collection(
     "queues",
@@ -34,12 +35,12 @@ DEFAULT_QUEUE = "default"
 class Queues:
     """The queues of the store; each server has one named "default"."""
 
-    def __init__(self, db: Database, clock: time.Clock) -> None:
+    def __init__(self, db: Database, clock: time.Clock, history: History) -> None:
         self._db = db
         self._clock = clock
+        self._history = history
         with db.transaction():
-            if self.id_of(DEFAULT_QUEUE) is None:
-                self.create(DEFAULT_QUEUE, {})
+            self.default_id()
 
     def create(self, name: str, fields: Mapping[str, Any]) -> str:
         """Makes a queue; returns its id."""
@@ -69,7 +70,7 @@ class Queues:
     def default_id(self) -> str:
         """The id of the default queue, which is made again if it was deleted."""
         with self._db.transaction():
-            return self.id_of(DEFAULT_QUEUE) or self.create(DEFAULT_QUEUE, {})
+            return self.id_of(DEFAULT_QUEUE) or self.create(DEFAULT_QUEUE, {"system_tags": ["default"]})
 
     def require(self, id_: str) -> Document:
         """One queue without its entries; refuses unknown ids."""
@@ -86,9 +87,11 @@ class Queues:
         """Queues that match a ``queues.get_all`` request."""
         page = page_of(request)
         fields = request.get("only_fields")
-        found = select(self._db, QUEUES, request, columns=QUEUES.chosen(fields), page=page)
+        also = hidden_ones(QUEUES, request)
+        found = select(self._db, QUEUES, request, columns=QUEUES.chosen(fields), also=also, page=page)
         if fields is None or any(field.partition(".")[0] == "entries" for field in fields):
-            found = [with_entries(queue, self.entries(queue["id"])) for queue in found]
+            most = request.get("max_task_entries")
+            found = [with_entries(queue, self.entries(queue["id"], most)) for queue in found]
         return found, page
 
     def update(self, id_: str, fields: Mapping[str, Any]) -> int:
@@ -129,6 +132,7 @@ class Queues:
             "SELECT ?, ?, coalesce(max(position), 0) + 1, ? FROM queue_entries WHERE queue = ?",
             (task, id_, self._touch(id_), id_),
         )
+        self._history.queue_changed(id_)
 
     def remove(self, task: str) -> str | None:
         """Takes a task out of its queue, if it is in one; returns that queue's id. Inside a transaction."""
@@ -137,6 +141,7 @@ class Queues:
             return None
         self._db.execute("DELETE FROM queue_entries WHERE task = ?", (task,))
         self._touch(row["queue"])
+        self._history.queue_changed(row["queue"])
         return str(row["queue"])
 
     def pop(self, id_: str) -> Document | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clearml_hpo.server.store.database import Database, Row
+from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import to_json
 from clearml_hpo.server.store.events import md5
+from clearml_hpo.server.store.streams import log_event
+
+MOST = 10_000  # plots or images in one answer
 
 
 class Reports:
@@ -38,14 +41,7 @@ class Reports:
                 f"SELECT * FROM logs WHERE owner = ? AND timestamp = ? AND id {sign} ? ORDER BY id {order} LIMIT 10000",
                 (owner, last["timestamp"], last["id"]),
             )
-        return [_log_event(row) for row in rows], self._log_size(owner)
-
-    def log_part(self, owner: str, offset: int, size: int) -> tuple[list[dict[str, Any]], int]:
-        """A part of the console events, earliest first, and how many there are in all."""
-        rows = self._db.rows(
-            "SELECT * FROM logs WHERE owner = ? ORDER BY timestamp, id LIMIT ? OFFSET ?", (owner, size, offset)
-        )
-        return [_log_event(row) for row in rows], self._log_size(owner)
+        return [log_event(row) for row in rows], self._log_size(owner)
 
     def _log_size(self, owner: str) -> int:
         row = self._db.row("SELECT count(*) FROM logs WHERE owner = ?", (owner,))
@@ -57,28 +53,29 @@ class Reports:
         kind: str,
         *,
         iterations: int | None = None,
-        metric: str | None = None,
+        metrics: Sequence[Mapping[str, Any]] | None = None,
         offset: int = 0,
-        size: int = 10_000,
+        size: int = MOST,
     ) -> list[dict[str, Any]]:
-        """Plots or images of some tasks, of the last ``iterations`` of each metric and variant."""
-        metric_clause = "AND metric = ?" if metric else ""
+        """Plots or images of some tasks, of the last ``iterations`` of each metric and variant.
+
+        ``metrics`` is ``[{"metric", "variants"}]``; None: all, and without variants all of the metric.
+        """
+        named, parameters = _named(metrics or [])
         rank = "row_number() OVER (PARTITION BY owner, metric, variant ORDER BY iter DESC)"
         rows = self._db.rows(
-            f"SELECT body FROM (SELECT *, {rank} AS age FROM reports WHERE type = ? {metric_clause} "
+            f"SELECT body FROM (SELECT *, {rank} AS age FROM reports WHERE type = ?{named} "
             "AND owner IN (SELECT value FROM json_each(?))) WHERE age <= ? "
             "ORDER BY metric, variant, iter LIMIT ? OFFSET ?",
-            [kind, *([metric] if metric else []), to_json(list(owners)), iterations or 2**31, size, offset],
+            [kind, *parameters, to_json(list(owners)), iterations or 2**31, size, offset],
         )
         return [json.loads(row["body"]) for row in rows]
 
-    def count(self, owners: Sequence[str], kind: str) -> int:
-        """How many plots or images some tasks have."""
-        row = self._db.row(
-            "SELECT count(*) FROM reports WHERE type = ? AND owner IN (SELECT value FROM json_each(?))",
-            (kind, to_json(list(owners))),
-        )
-        return int(row[0]) if row else 0
+    def urls(self, owner: str) -> list[str]:
+        """Where the files of a task's plots and images are."""
+        url = "json_extract(body, '$.url')"
+        rows = self._db.rows(f"SELECT DISTINCT {url} AS url FROM reports WHERE owner = ? ORDER BY url", (owner,))
+        return [row["url"] for row in rows if isinstance(row["url"], str) and row["url"]]
 
     def metrics_of(self, owner: str, kind: str) -> list[str]:
         """Names of the metrics of which something of that kind was reported."""
@@ -86,6 +83,15 @@ class Reports:
             "SELECT DISTINCT metric FROM reports WHERE owner = ? AND type = ? ORDER BY metric", (owner, kind)
         )
         return [row["metric"] for row in rows]
+
+    def names_of(self, owners: Sequence[str], kind: str | None = None) -> list[tuple[str, str]]:
+        """Metrics and variants of which some tasks reported plots or images, or (None) either."""
+        rows = self._db.rows(
+            "SELECT DISTINCT metric, variant FROM reports WHERE owner IN (SELECT value FROM json_each(?)) "
+            "AND type = coalesce(?, type)",
+            (to_json(list(owners)), kind),
+        )
+        return [(row["metric"], row["variant"]) for row in rows]
 
     def metric_stats(self, owners: Sequence[str]) -> dict[str, dict[str, Any]]:
         """``{owner: {md5 of metric: {metric, event_stats_by_type}}}``."""
@@ -100,16 +106,11 @@ class Reports:
         return found
 
 
-def _log_event(row: Row) -> dict[str, Any]:
-    return {
-        "timestamp": row["timestamp"],
-        "type": "log",
-        "task": row["owner"],
-        "level": row["level"] or "info",
-        "worker": row["worker"] or "",
-        "msg": row["msg"],
-        "model_event": False,
-        "@timestamp": row["received"],
-        "metric": "",
-        "variant": "",
-    }
+def _named(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
+    """SQL for events of some metrics, or of some of their variants."""
+    clauses, parameters = [], []
+    for each in metrics:
+        variants = each.get("variants")
+        clauses.append("metric = ? AND variant IN (SELECT value FROM json_each(?))" if variants else "metric = ?")
+        parameters += [str(each.get("metric")), *([to_json(variants)] if variants else [])]
+    return (f" AND ({' OR '.join(clauses)})" if clauses else ""), parameters

@@ -110,32 +110,27 @@ class Scalars:
             found.setdefault(row["owner"], []).append({**value, "value": _number(row["value"])})
         return found
 
-    def events(self, owner: str, offset: int, size: int) -> tuple[list[dict[str, Any]], int]:
-        """A part of a task's scalars as events, in order of iteration, and how many there are."""
-        total = self._db.row(
-            "SELECT count(*) FROM scalars WHERE series IN (SELECT id FROM series WHERE owner = ?)", (owner,)
-        )
+    def raw(
+        self, owner: str, metric: Mapping[str, Any], key: str, offset: int, size: int
+    ) -> tuple[list[tuple[str, Any, float]], int]:
+        """A part of the points of one ``{metric, variants}`` as (variant, x, y), by variant, and how many there are."""
+        ids = to_json([series["id"] for series in self._series(owner, [metric])])
+        inside = f"scalars.series {_IN} AND iter > {SINGLE_VALUE_ITERATION}"
+        total = self._db.row(f"SELECT count(*) FROM scalars WHERE {inside}", (ids,))
         rows = self._db.rows(
-            "SELECT timestamp, iter, metric, variant, scalars.value, worker FROM scalars "
-            "JOIN series ON series.id = scalars.series WHERE owner = ? ORDER BY iter, series.id LIMIT ? OFFSET ?",
-            (owner, size, offset),
+            "SELECT variant, iter, timestamp, scalars.value FROM scalars JOIN series ON series.id = scalars.series "
+            f"WHERE {inside} ORDER BY variant, iter LIMIT ? OFFSET ?",
+            (ids, size, offset),
         )
-        shown = [
-            {
-                "timestamp": row["timestamp"],
-                "type": "training_stats_scalar",
-                "task": owner,
-                "iter": row["iter"],
-                "metric": row["metric"],
-                "variant": row["variant"],
-                "value": _number(row["value"]),
-                "model_event": False,
-                "@timestamp": _iso(row["timestamp"]),
-                "worker": row["worker"] or "",
-            }
-            for row in rows
-        ]
-        return shown, int(total[0]) if total else 0
+        column = "iter" if key == "iter" else "timestamp"
+        shown = _iso if key == "iso_time" else int
+        points = [(row["variant"], shown(row[column]), _number(row["value"])) for row in rows]
+        return points, int(total[0]) if total else 0
+
+    def names_of(self, owners: Sequence[str]) -> list[tuple[str, str]]:
+        """Metrics and variants of which some tasks reported scalars."""
+        rows = self._db.rows(f"SELECT DISTINCT metric, variant FROM series WHERE owner {_IN}", (to_json(list(owners)),))
+        return [(row["metric"], row["variant"]) for row in rows]
 
     def metrics_of(self, owner: str) -> list[str]:
         """Names of the metrics of which scalars were reported."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from clearml_hpo.server import clock as time
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Document, to_json
+from clearml_hpo.server.store.membership import every
 from clearml_hpo.server.store.projects import Projects
+from clearml_hpo.server.store.query import filters
+from clearml_hpo.server.store.tasks import TASKS
 
 STATUSES = (
     "closed",
@@ -24,7 +27,8 @@ STATUSES = (
     "unknown",
 )
 _INSIDE = "tasks.project IN (SELECT value FROM json_each(?))"
-_NOT_ARCHIVED = "NOT EXISTS (SELECT 1 FROM json_each(tasks.system_tags) t WHERE t.value = 'archived')"
+_ARCHIVED = "EXISTS (SELECT 1 FROM json_each({table}.system_tags) t WHERE t.value = 'archived')"
+STATES = {"active": f"NOT {_ARCHIVED}", "archived": _ARCHIVED}
 
 
 class Statistics:
@@ -55,15 +59,27 @@ class Statistics:
         each = (f"SELECT item.value FROM {table}, json_each({table}.{column}) item" for table in tables)
         return sorted(row[0] for row in self._db.rows(" UNION ".join(each)))
 
-    def of_project(self, project: str) -> Document:
-        """Numbers of the tasks in a project and below that are not archived."""
+    def size(self, table: str, projects: Sequence[str], state: str | None = None, tag: str | None = None) -> int:
+        """How many tasks or models are in some projects themselves; of one state, with a system tag, if given."""
+        conditions = ["project IN (SELECT value FROM json_each(?))"]
+        conditions += [STATES[state].format(table=table)] if state else []
+        conditions += [f"EXISTS (SELECT 1 FROM json_each({table}.system_tags) t WHERE t.value = ?)"] if tag else []
+        row = self._db.row(
+            f"SELECT count(*) FROM {table} WHERE {' AND '.join(conditions)}",
+            (to_json(list(projects)), *([tag] if tag else [])),
+        )
+        return int(row[0]) if row else 0
+
+    def of_project(self, project: str, state: str = "active", condition: Mapping[str, Any] | None = None) -> Document:
+        """Numbers of the tasks in a project and below that are (not) archived and fit a ``condition``."""
         ids = self._projects.with_descendants([project])
+        also = every(filters(TASKS, condition or {}))
         yesterday = time.stored(self._clock() - timedelta(days=1))
         rows = self._db.rows(
             "SELECT status, count(*) AS number, coalesce(sum(active_duration), 0) AS runtime, max(started) AS last, "
             "sum(status = 'completed' AND completed > ?) AS today FROM tasks "
-            f"WHERE {_INSIDE} AND {_NOT_ARCHIVED} GROUP BY status",
-            (yesterday, to_json(ids)),
+            f"WHERE {_INSIDE} AND {STATES[state].format(table='tasks')} AND {also.sql} GROUP BY status",
+            (yesterday, to_json(ids), *also.parameters),
         )
         counts = dict.fromkeys(STATUSES, 0) | {row["status"]: row["number"] for row in rows}
         shown: Document = {
@@ -76,12 +92,22 @@ class Statistics:
         return {**shown, "last_task_run": max(started)} if started else shown
 
     def parameters(self, projects: Sequence[str]) -> list[dict[str, Any]]:
-        """Distinct section, name and value of the hyperparameters of the tasks in some projects; none: in all."""
+        """Distinct section, name and value of the hyperparameters of the tasks in just these projects; none: in all."""
         columns = "s.key AS section, p.key AS name, json_extract(p.value, '$.value') AS value"
         tables = "tasks, json_each(tasks.hyperparams) s, json_each(s.value) p"
-        ids = [to_json(self._projects.with_descendants(projects))] if projects else []
+        ids = [to_json(list(projects))] if projects else []
         where = _INSIDE if projects else "1"
         rows = self._db.rows(
             f"SELECT DISTINCT {columns} FROM {tables} WHERE {where} ORDER BY section, name, value", ids
         )
         return [dict(row) for row in rows]
+
+    def metadata(self, projects: Sequence[str]) -> list[tuple[str, str]]:
+        """Distinct keys and values of the metadata of the models in some projects; none: in all."""
+        where = "models.project IN (SELECT value FROM json_each(?))" if projects else "1"
+        rows = self._db.rows(
+            "SELECT DISTINCT item.key AS key, json_extract(item.value, '$.value') AS value "
+            f"FROM models, json_each(models.metadata) item WHERE {where} ORDER BY key, value",
+            [to_json(list(projects))] if projects else [],
+        )
+        return [(row["key"], row["value"]) for row in rows if row["value"] is not None]

@@ -14,7 +14,7 @@ from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.membership import Clause
 from clearml_hpo.server.store.projects import Projects
-from clearml_hpo.server.store.query import Page, page_of, select
+from clearml_hpo.server.store.query import Page, hidden_ones, page_of, select
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.scalars import Scalars
 
@@ -129,18 +129,20 @@ class Tasks:
     ) -> tuple[list[Document], Page]:
         """Tasks that match a ``tasks.get_all`` request, with at least the columns that ``fields`` need."""
         page = page_of(request)
-        also = [*also, *self._subprojects(request)]
-        asked = {k: v for k, v in request.items() if not (k == "project" and request.get("include_subprojects"))}
+        asked, clauses = self.asked(request)
+        also = [*clauses, *also, *hidden_ones(TASKS, request)]
         found = select(self._db, TASKS, asked, columns=_columns(fields), also=also, page=page)
         self._complete(found, fields)
         return found, page
 
-    def _subprojects(self, request: Mapping[str, Any]) -> list[Clause]:
+    def asked(self, request: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Clause]]:
+        """A request whose projects are those below too where it says so, as a request and what else must hold."""
         wanted = request.get("project")
         if not (request.get("include_subprojects") and wanted):
-            return []
+            return request, []
         ids = self._projects.with_descendants(wanted if isinstance(wanted, list) else [wanted])
-        return [Clause("tasks.project IN (SELECT value FROM json_each(?))", [documents.to_json(ids)])]
+        asked = {name: value for name, value in request.items() if name != "project"}
+        return asked, [Clause("tasks.project IN (SELECT value FROM json_each(?))", [documents.to_json(ids)])]
 
     def _complete(self, tasks: Sequence[Document], fields: Sequence[str] | None) -> None:
         """Adds what is kept outside the tasks' table or follows from the clock."""
@@ -179,7 +181,7 @@ class Tasks:
         """Stores fields as they are, and when. Inside a transaction."""
         now = time.stored(self._clock())
         times = {"last_change": now} if quiet else {"last_change": now, "last_update": now}
-        return documents.update(self._db, TASKS, id_, {**fields, **times, "last_changed_by": identity.USER_ID})
+        return documents.update(self._db, TASKS, id_, {**fields, **times, "last_changed_by": identity.caller()})
 
     def clone(self, id_: str, changes: Mapping[str, Any]) -> str:
         """Makes a task with the source's set-up and without its results; returns its id."""
@@ -192,12 +194,12 @@ class Tasks:
             for name in ("name", "type", "project", "tags", "script", "hyperparams", "configuration", "container"):
                 if name in source:
                     document[name] = source[name]
-            document["execution"] = _set_up(source["execution"])
+            document["execution"] = {**_set_up(source["execution"]), **(changes.get("execution") or {})}
             document["models"] = {"input": source["models"].get("input", []), "output": []}
             document["comment"] = source.get("comment")
             document["output"] = {k: v for k, v in source["output"].items() if k == "destination"}
             document["parent"] = source.get("parent") or id_
-            document.update({name: value for name, value in changes.items() if value is not None})
+            document.update({n: value for n, value in changes.items() if value is not None and n != "execution"})
             documents.insert(self._db, TASKS, document)
             self._projects.touch(document.get("project"))
         return str(document["id"])
@@ -212,7 +214,7 @@ def _new_task(now: str) -> Document:
     return {
         "id": documents.new_id(),
         "company": identity.COMPANY_ID,
-        "user": identity.USER_ID,
+        "user": identity.caller(),
         "name": "",
         "type": "training",
         "status": "created",
@@ -228,7 +230,7 @@ def _new_task(now: str) -> Document:
         "script": copy.deepcopy(_SCRIPT),
         "last_update": now,
         "last_change": now,
-        "last_changed_by": identity.USER_ID,
+        "last_changed_by": identity.caller(),
         "last_iteration": 0,
         "hyperparams": {},
         "configuration": {},

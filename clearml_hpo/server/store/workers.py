@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from clearml_hpo.server import clock as time
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
+from clearml_hpo.server.store.history import History
 
 WORKERS = Collection(
     "workers",
@@ -33,9 +33,10 @@ TIMEOUT_S = 600
 class Workers:
     """The workers of the store."""
 
-    def __init__(self, db: Database, clock: time.Clock) -> None:
+    def __init__(self, db: Database, clock: time.Clock, history: History) -> None:
         self._db = db
         self._clock = clock
+        self._history = history
 
     def register(self, id_: str, ip: str, fields: Mapping[str, Any]) -> None:
         """Notes a worker that begins; what was known of its id is forgotten."""
@@ -54,6 +55,7 @@ class Workers:
         with self._db.transaction():
             documents.delete(self._db, WORKERS, id_)
             documents.insert(self._db, WORKERS, document)
+            self._history.worker_seen(id_, busy=False)
 
     def unregister(self, id_: str) -> int:
         """Forgets a worker; returns 1, or 0 if it was unknown."""
@@ -77,6 +79,7 @@ class Workers:
             if not documents.update(self._db, WORKERS, id_, changes):
                 self.register(id_, ip, fields)
                 documents.update(self._db, WORKERS, id_, changes)
+            self._history.worker_seen(id_, busy=task is not None)
             if task:
                 self._db.execute(
                     "UPDATE tasks SET last_worker = ?, last_worker_report = ? WHERE id = ?",
@@ -91,8 +94,7 @@ class Workers:
 
     def _alive(self, worker: Document, last_seen_s: float | None) -> bool:
         silence = self._clock() - time.parse(worker["last_report_time"])
-        limit = last_seen_s or worker["register_timeout"]
-        return silence <= timedelta(seconds=min(float(limit), 1e9))
+        return silence.total_seconds() <= (last_seen_s or worker["register_timeout"])
 
     def is_running(self, task: str) -> bool:
         """Whether a live worker says that it runs this task."""

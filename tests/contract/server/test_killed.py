@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -10,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -19,25 +19,11 @@ from clearml_hpo import server as embedded
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.state import DataDir, Listening
 
-ROUNDS, PRODUCERS, AGENTS = 3, 3, 2
-ANSWERS_PER_ROUND = 60
-DEADLINE_S = 15
+from .http_client import Client
 
-
-class Client:
-    """A caller with a connection of its own."""
-
-    def __init__(self, server: RunningServer) -> None:
-        self._url = server.address.api
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.auth = (server.address.access_key, server.address.secret_key)
-
-    def call(self, endpoint: str, **data: Any) -> dict[str, Any]:
-        answer = self._session.post(f"{self._url}/{endpoint}", json=data, timeout=10)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()["data"]
-        return found
+ROUNDS, PRODUCERS, AGENTS = 20, 3, 2
+ANSWERS_PER_ROUND = range(5, 65, 3)  # each round is killed at another moment
+DEADLINE_S = 120
 
 
 @dataclass
@@ -64,18 +50,24 @@ def test_nothing_that_was_answered_is_lost(data_dir: Path) -> None:
     template = client.call("tasks.create", name="template", type="training")["id"]
     queue = client.call("queues.create", name="the queue")["id"]
     answered = Answered()
-    for _ in range(ROUNDS):
-        _load_until_killed(server, template, queue, answered)
-        server = embedded.start(data_dir, with_parent=True)
+    for number in ANSWERS_PER_ROUND:
+        _load_until_killed(server, template, queue, answered, number)
+        _check_database(data_dir / "store.sqlite3")
+        server = embedded.start(data_dir, with_parent=True, timeout_s=DEADLINE_S)
+    assert len(ANSWERS_PER_ROUND) == ROUNDS
     _check(Client(server), queue, answered)
-    os.kill(server.pid, signal.SIGKILL)
-    with sqlite3.connect(data_dir / "store.sqlite3") as database:
+
+
+def _check_database(path: Path) -> None:
+    """It is intact as the next server will find it, and so are the queues in it."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    database.close()
+        waiting = "SELECT count(*) FROM queue_entries JOIN tasks ON tasks.id = task WHERE status != 'queued'"
+        assert database.execute(waiting).fetchone() == (0,)
 
 
-def _load_until_killed(server: RunningServer, template: str, queue: str, answered: Answered) -> None:
-    """Clients call as fast as they can until the server dies in the middle of it."""
+def _load_until_killed(server: RunningServer, template: str, queue: str, answered: Answered, number: int) -> None:
+    """Clients call as fast as they can until the server dies in the middle of it, after so many more reports."""
 
     def produce(client: Client) -> None:
         task = client.call("tasks.clone", task=template, new_task_name="a clone")["id"]
@@ -109,13 +101,13 @@ def _load_until_killed(server: RunningServer, template: str, queue: str, answere
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + DEADLINE_S
-    while len(answered.reported) < before + ANSWERS_PER_ROUND and time.monotonic() < deadline:
+    while len(answered.reported) < before + number and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(server.pid, signal.SIGKILL)
     for thread in threads:
         thread.join(DEADLINE_S)
     assert not answered.trouble
-    assert len(answered.reported) >= before + ANSWERS_PER_ROUND
+    assert len(answered.reported) >= before + number
 
 
 def _check(client: Client, queue: str, answered: Answered) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from clearml_hpo.server.app import build
-from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.auth import Caller, Credentials
 from clearml_hpo.server.dispatch import Request
 
 WORKER = "vm:a1"
@@ -17,16 +20,21 @@ WORKER = "vm:a1"
 class World:
     """A server without sockets, and what it takes to bring a task into a given state."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.credentials = Credentials.generate()
+    def __init__(self, data_dir: Path, credentials: Credentials | None = None) -> None:
+        self._data_dir = data_dir
+        self.credentials = credentials or Credentials.generate()
         self._apps = build(data_dir, self.credentials)
         self.basic = (
             "Basic "
             + base64.b64encode(f"{self.credentials.access_key}:{self.credentials.secret_key}".encode()).decode()
         )
         self.token = self.send("auth.login", None, authorization=self.basic)[1]["data"]["token"]
-        self.project = self.call("projects.create", name="smoke/sub")["id"]
-        self.queue = self.call("queues.create", name="the queue")["id"]
+        self.project = self._ensure("projects", "smoke/sub")
+        self.queue = self._ensure("queues", "the queue")
+
+    def _ensure(self, noun: str, name: str) -> str:
+        found = self.call(f"{noun}.get_all", name=f"^{name}$")[noun]
+        return str((found[0] if found else self.call(f"{noun}.create", name=name))["id"])
 
     def close(self) -> None:
         self._apps.store.close()
@@ -45,6 +53,40 @@ class World:
         assert status == 200, (endpoint, envelope["meta"])
         found: dict[str, Any] = envelope["data"]
         return found
+
+    def log_in(self, given_name: str, family_name: str) -> str:
+        """Makes a user, as a log-in by name does; the header of that user's calls."""
+        name = f"{given_name} {family_name}"
+        made = self.call("auth.create_user", name=name, given_name=given_name, family_name=family_name)["id"]
+        return f"Bearer {self._apps.authority.issue(caller=Caller(user=made))}"
+
+    def page(self, path: str) -> int:
+        """Asks for a page; its status."""
+        return self.http("web", "GET", path)[0]
+
+    def http(self, application: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        """A request to one of the three applications (api, files, web); status and body of the answer."""
+        answer: list[Any] = []
+
+        async def transmit(message: Any) -> None:
+            answer.append(message)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        given = {"host": "127.0.0.1", "content-length": str(len(body)), **headers}
+        scope = {
+            **{"type": "http", "method": method, "path": path, "raw_path": b"", "query_string": b"", "scheme": "http"},
+            **{"server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)},
+            "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in given.items()],
+        }
+        anyio.run(getattr(self._apps, application), scope, receive, transmit)
+        return int(answer[0]["status"]), b"".join(message.get("body", b"") for message in answer[1:])
+
+    def files_outside(self) -> set[Path]:
+        """The files around the folder of uploads."""
+        inside = self._data_dir / "files"
+        return {path for path in self._data_dir.rglob("*") if not path.is_relative_to(inside)}
 
     def unused(self, name: str) -> bool:
         """Whether neither a project nor a queue has that name."""
@@ -102,6 +144,7 @@ class World:
         self.call("tasks.edit", task=made, force=True, runtime={"hostname": "vm"})
         self._report(made)
         self._make_model(made)
+        self.store_artifact(made)
         return made
 
     def _completed(self) -> str:
@@ -136,7 +179,11 @@ class World:
                 "worker": "vm",
             },
         ]
-        lines = [{"timestamp": 1795232172872 + n, "task": task, **event} for n, event in enumerate(scalars + others)]
+        self.report(task, scalars + others)
+
+    def report(self, task: str, events: Sequence[dict[str, Any]]) -> None:
+        """Reports events of a task."""
+        lines = [{"timestamp": 1795232172872 + n, "task": task, **event} for n, event in enumerate(events)]
         body = "\n".join(map(json.dumps, lines)).encode()
         status, envelope = self.send("/events.add_batch", body, content_type="application/json-lines")
         assert status == 200 and envelope["data"]["added"] == len(lines), envelope
@@ -154,3 +201,12 @@ class World:
             labels={},
             design={"design": ""},
         )["id"]
+
+    def store_artifact(self, task: str) -> None:
+        """Notes an artifact of a task."""
+        artifact = {
+            **{"key": "summary", "type": "dict", "mode": "output", "uri": "http://127.0.0.1:8081/summary.json"},
+            **{"hash": "f126", "content_size": 2259, "timestamp": 1795233679},
+            "type_data": {"preview": "{}", "content_type": "application/json"},
+        }
+        self.call("tasks.add_or_update_artifacts", task=task, artifacts=[artifact])

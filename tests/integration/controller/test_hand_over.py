@@ -53,6 +53,17 @@ def test_a_displaced_controller_that_comes_to_its_end_leaves_the_study_running(s
     assert successor.renew(at_once=True).stop == ""
 
 
+def test_a_controller_that_was_cut_off_from_the_server_goes_on_with_its_study(study_file, api, agent):
+    study_id = run(study_file, api).result["study_id"]
+    hold = Hold(api, study_id)
+    hold.acquire()
+    api.call("tasks.stopped", task=study_id, force=True, status_reason="stopped as non-responsive")
+    assert hold.renew(at_once=True).stop == ""
+    assert status_of(api, study_id) == "in_progress"
+    api.call("tasks.stopped", task=study_id, force=True, status_reason="by ada")
+    assert hold.renew(at_once=True).stop == "abort"
+
+
 def test_a_displaced_controller_that_is_interrupted_stops_nothing(study_file, api, queue):
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
         study_id = run(study_file, api, overrides=["budget.trials=2"]).result["study_id"]

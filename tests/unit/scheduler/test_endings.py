@@ -40,6 +40,16 @@ def test_what_is_completed_is_completed_whatever_was_wished(status, wish):
         ("failed", "exit code 1", None, (TrialState.FAILED, "exit code 1")),
         ("failed", "lost: agent died", None, (TrialState.LOST, "lost: agent died")),
         ("failed", "it was lost: really", None, (TrialState.FAILED, "it was lost: really")),
+        (
+            *("stopped", "stopped as non-responsive; nothing was heard", None),
+            (TrialState.LOST, "the server heard nothing of it (stopped as non-responsive; nothing was heard)"),
+        ),
+        (
+            *("stopped", "Forced stop (non-responsive)", None),  # ClearML's own server
+            (TrialState.LOST, "the server heard nothing of it (Forced stop (non-responsive))"),
+        ),
+        ("stopped", "by ada: it was non-responsive", None, (TrialState.ABORTED, "by ada: it was non-responsive")),
+        ("stopped", "stopped as non-responsive", PRUNE, PRUNE),
         ("stopped", "by ada", None, (TrialState.ABORTED, "by ada")),
         ("stopped", "", None, (TrialState.ABORTED, "it was stopped by somebody")),
         ("created", "", None, (TrialState.ABORTED, "it was taken out of its queue")),

@@ -10,6 +10,8 @@ import pytest
 
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.query import filters, ordering
+from clearml_hpo.server.store.tasks import TASKS
 
 from .server_without_sockets import Api
 
@@ -111,3 +113,15 @@ def test_filters_and_orders_have_an_index(db: Database) -> None:
     for where in ("id = 'x'", "project = 'x'", "parent = 'x'", "status = 'x'", "name = 'x'"):
         [step] = db.rows(f"EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE {where}")
         assert "USING INDEX" in step["detail"], where
+
+
+@pytest.mark.parametrize("column", ["project", "parent", "status"])
+def test_a_page_of_the_newest_tasks_does_not_look_at_the_others(column: str, api: Api) -> None:
+    order, _ = ordering(TASKS, ["-last_update"])
+    [clause] = filters(TASKS, {column: ["x"]})
+    plan = api.store.db.rows(f"EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE {clause.sql} ORDER BY {order}", ["x"])
+    details = [step["detail"] for step in plan]
+    assert details[0] == f"SEARCH tasks USING INDEX tasks_by_{column} ({column}=?)"
+    # What has the very same time is put into order, and nothing else; SQLite has two names for that.
+    [rest] = details[1:]
+    assert rest in {f"USE TEMP B-TREE FOR {part} OF ORDER BY" for part in ("LAST TERM", "RIGHT PART")}

@@ -69,6 +69,36 @@ def test_upload_as_the_sdk_does_and_download(files: FileServer, api: Api) -> Non
     assert send(files, "GET", "/a project/sub dir/ü.bin", **head)[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "part", "content_range"),
+    [
+        ("bytes=0-0", 206, slice(0, 1), "0-0/100"),
+        ("bytes=90-", 206, slice(90, 100), "90-99/100"),
+        ("bytes=-10", 206, slice(90, 100), "90-99/100"),
+        ("bytes=50-1000", 206, slice(50, 100), "50-99/100"),
+        ("bytes=100-", 416, slice(0, 0), "*/100"),
+        ("bytes=0-1,5-6", 200, slice(0, 100), None),
+        ("bytes=" + ",".join(["0-0"] * 10_000), 200, slice(0, 100), None),
+        ("", 200, slice(0, 100), None),
+    ],
+)
+def test_ranges(asked: str, status: int, part: slice, content_range: str | None, files: FileServer, api: Api) -> None:
+    data = bytes(range(100))
+    send(files, "PUT", "/x", data, authorization=api.bearer)
+    headers = {"authorization": api.bearer, **({"range": asked} if asked else {})}
+    got, body, found = send(files, "GET", "/x", **headers)
+    assert got == status
+    assert found.get("content-range", "").removeprefix("bytes ") == (content_range or "")
+    if status != 416:
+        assert (body, found["content-length"]) == (data[part], str(len(data[part])))
+
+
+@pytest.mark.parametrize("asked", ["bytes", "bytes=", "bytes=x", "bytes=5-1", "lines=0-1", "bytes=--1", "bytes=-"])
+def test_odd_ranges(asked: str, files: FileServer, api: Api) -> None:
+    send(files, "PUT", "/x", b"data", authorization=api.bearer)
+    assert send(files, "GET", "/x", authorization=api.bearer, range=asked)[0] in (200, 206, 400, 416)
+
+
 def test_upload_of_a_path(files: FileServer, api: Api) -> None:
     for method in ("PUT", "POST"):
         assert send(files, method, "/some/file", method.encode(), authorization=api.bearer)[0] == 200
@@ -99,7 +129,9 @@ def test_a_link_out_of_the_directory_is_not_followed(files: FileServer, tmp_path
 
 
 def test_too_large(files: FileServer, api: Api, tmp_path: Path) -> None:
-    assert upload(files, api, "big", b"x" * 2000) == 400
+    assert upload(files, api, "big", b"x" * 2000) == 413
+    assert send(files, "PUT", "/big", b"x" * 1001, authorization=api.bearer)[0] == 413
+    assert send(files, "PUT", "/small", b"x" * 1000, authorization=api.bearer)[0] == 200
     answer = send(files, "PUT", "/big", b"x" * 2000, authorization=api.bearer, **{"content-length": "2000"})
     assert answer[0] == 413
     assert not list((tmp_path / "incoming").iterdir())

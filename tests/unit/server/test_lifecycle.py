@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -205,6 +207,53 @@ def test_clone_with_hyperparameters_and_a_new_project(api: Api) -> None:
     assert answer["new_project"]["name"] == "made/for it"
     assert api.get(answer["id"])["hyperparams"] == {"General": section}
     assert refused(api, "tasks.clone", task=answer["id"], new_task_name="c0") == (400, 800)
+
+
+def test_clone_with_another_set_up(api: Api) -> None:
+    source, model = api.task(execution={"parameters": {"a": "1"}, "framework": "f"}), api.model()
+    answer = api.call(
+        "tasks.clone",
+        task=source,
+        execution_overrides={"parameters": {"b": "2"}},
+        new_task_input_models=[{"name": "the model", "model": model}],
+    )
+    found = api.get(answer["id"])
+    assert (found["execution"]["parameters"], found["execution"]["framework"]) == ({"b": "2"}, "f")
+    assert found["models"] == {"input": [{"name": "the model", "model": model}], "output": []}
+    assert refused(api, "tasks.clone", task=source, execution_overrides={"artifacts": 1}) == (400, 12)
+
+
+def test_a_batch_of_updates_is_done_as_a_whole_or_not_at_all(api: Api) -> None:
+    tasks = [api.task(), api.task()]
+
+    def update(*lines: object) -> dict[str, Any]:
+        return api.send("/tasks.update_batch", "\n".join(map(json.dumps, lines)).encode(), "application/json-lines")
+
+    assert update(*({"task": task, "comment": "new"} for task in tasks)) == {"updated": 2}
+    assert {api.get(task)["comment"] for task in tasks} == {"new"}
+    for bad, code in (({"task": "unknown"}, (400, 101)), ({"comment": "x"}, (400, 12)), ([], (400, 0))):
+        with pytest.raises(Refused) as error:
+            update({"task": tasks[0], "comment": "newer"}, bad)
+        assert error.value.code == code
+    assert api.get(tasks[0])["comment"] == "new"
+
+
+def test_validate_makes_nothing(api: Api) -> None:
+    assert api.call("tasks.validate", name="long enough", type="training") == {}
+    assert refused(api, "tasks.validate", name="x", type="training") == (400, 800)
+    assert refused(api, "tasks.validate", name="long enough", type="training", project="unknown") == (400, 401)
+    assert api.names() == []
+
+
+def test_a_pipeline_is_started_again(api: Api) -> None:
+    arguments = {"lr": {"section": "Args", "name": "lr", "value": "1", "type": "float"}}
+    pipeline, queue = api.task(type="controller", hyperparams={"Args": arguments}), api.queue()
+    given = [{"name": "lr", "value": "2"}, {"name": "new", "value": "x"}]
+    answer = api.call("pipelines.start_pipeline", task=pipeline, queue=queue, args=given)
+    section = api.get(answer["pipeline"])["hyperparams"]["Args"]
+    assert answer["enqueued"] and entries(api, queue) == [answer["pipeline"]]
+    assert (section["lr"], section["new"]["value"]) == ({**arguments["lr"], "value": "2"}, "x")
+    assert refused(api, "pipelines.start_pipeline", task=api.task()) == (400, 800)
 
 
 def test_edit_replaces_and_edit_hyper_params_merges(api: Api) -> None:

@@ -31,6 +31,10 @@ def test_terms(items: list[str], terms: Terms) -> None:
     assert parse_terms(items) == terms
 
 
+# md5 of "m" and of "v"
+METRIC = ".".join(md5(name.encode()).hexdigest() for name in ("m", "v"))
+
+
 def parameter(section: str, name: str, value: str) -> dict[str, Any]:
     return {section: {name: {"section": section, "name": name, "value": value}}}
 
@@ -74,6 +78,19 @@ def three(api: Api) -> Api:
         ({"_all_": {"pattern": "ten", "fields": ["comment", "name"]}}, ["ten"]),
         ({"created": [">=2026-01-01", "<2026-01-02T00:00:00Z"]}, ["two", "ten", "one"]),
         ({"created": ">2027-01-01"}, []),
+        ({"_or_": {"fields": ["last_update", "last_change"], "datetime": [">2026-01-01"]}}, ["two", "ten", "one"]),
+        ({"_or_": {"fields": ["started", "created"], "datetime": ">2027-01-01"}}, []),
+        ({"_any_": {"fields": ["name", "type"], "values": ["-two"]}}, ["two", "ten", "one"]),
+        ({"_and_": {"fields": ["name", "comment"], "pattern": "T"}}, ["two", "ten"]),
+        ({"last_iteration": [0, None]}, ["two", "ten", "one"]),
+        ({"last_iteration": [1, 5]}, []),
+        ({f"last_metrics.{METRIC}.max_value": [2.5, None]}, ["ten"]),
+        ({f"last_metrics.{METRIC}.min_value": [None, 2.5]}, ["two"]),
+        ({f"last_metrics.{METRIC}.value": [2, 10]}, ["two", "ten"]),
+        ({"search_text": "TEN two nothing"}, ["two", "ten"]),
+        ({"search_text": "comment -ten"}, ["two", "one"]),
+        ({"search_text": "omment"}, []),
+        ({"search_text": "of ten comment", "order_by": ["-@text_score", "name"]}, ["ten", "one", "two"]),
         ({"order_by": ["name"]}, ["one", "ten", "two"]),
         ({"order_by": ["-created"]}, ["one", "ten", "two"]),
         ({"order_by": ["hyperparams.properties.trial.number.value"]}, ["one", "two", "ten"]),
@@ -90,6 +107,29 @@ def test_tasks_without_the_metric_come_last_in_both_directions(three: Api) -> No
     metric = ".".join(["last_metrics", *(md5(name.encode()).hexdigest() for name in ("m", "v")), "value"])
     assert three.names(order_by=[metric]) == ["two", "ten", "one"]
     assert three.names(order_by=[f"-{metric}"]) == ["ten", "two", "one"]
+
+
+def test_what_is_hidden_is_found_by_its_id_or_when_asked(api: Api) -> None:
+    hidden = {
+        "tasks": api.task(system_tags=["hidden"]),
+        "projects": api.call("projects.create", name="hidden one", system_tags=["hidden"])["id"],
+        "queues": api.call("queues.create", name="hidden one", system_tags=["hidden"])["id"],
+    }
+    for noun, id_ in hidden.items():
+        assert id_ not in [each["id"] for each in api.call(f"{noun}.get_all")[noun]]
+        for asked in ({"search_hidden": True}, {"id": [id_]}):
+            assert id_ in [each["id"] for each in api.call(f"{noun}.get_all", **asked)[noun]]
+
+
+def test_a_long_queue_is_cut_when_asked(api: Api) -> None:
+    queue = api.queue()
+    for _ in range(3):
+        api.call("tasks.enqueue", task=api.task(), queue=queue)
+    sizes = [
+        len(api.call("queues.get_all", id=[queue], **asked)["queues"][0]["entries"])
+        for asked in ({}, {"max_task_entries": 2})
+    ]
+    assert sizes == [3, 2]
 
 
 def test_projects_below_are_included_when_asked(three: Api) -> None:
@@ -126,6 +166,15 @@ def test_scroll(three: Api) -> None:
         found += [task["name"] for task in answer["tasks"]]
         scroll = answer["scroll_id"]
     assert found == ["two", "ten", "one"]
+
+
+def test_a_scroll_is_asked_once_more(three: Api) -> None:
+    first = three.call("tasks.get_all", size=2, only_fields=["id", "name"], refresh_scroll=True)
+    three.call("tasks.update", task=first["tasks"][0]["id"], name="first")
+    again = three.call("tasks.get_all", size=2, only_fields=["name"], refresh_scroll=True, scroll_id=first["scroll_id"])
+    assert [task["name"] for task in again["tasks"]] == ["first", "ten"]
+    rest = three.call("tasks.get_all", size=2, only_fields=["name"], scroll_id=again["scroll_id"])
+    assert [task["name"] for task in rest["tasks"]] == ["one"]
 
 
 def test_many_ids_at_once(api: Api) -> None:

@@ -1,40 +1,49 @@
-"""ClearML's usual optimizer script, unmodified; the template's id and the queue are its arguments."""
+"""ClearML's usual optimizer script, unmodified; its arguments are the template's id, the queue and the strategy."""
 
 import json
 import sys
 
 from clearml import Task
-from clearml.automation import DiscreteParameterRange, HyperParameterOptimizer, UniformParameterRange
+from clearml.automation import (
+    DiscreteParameterRange,
+    GridSearch,
+    HyperParameterOptimizer,
+    RandomSearch,
+    UniformParameterRange,
+)
 from clearml.automation.optuna import OptimizerOptuna
 
+template, queue, strategy = sys.argv[1:]
 task = Task.init("contract/agent", "optimizer", task_type=Task.TaskTypes.optimizer, reuse_last_task_id=False)
 optimizer = HyperParameterOptimizer(
-    base_task_id=sys.argv[1],
+    base_task_id=template,
     hyper_parameters=[
-        UniformParameterRange("General/lr", min_value=0.01, max_value=1.0),
+        UniformParameterRange("General/lr", min_value=0.25, max_value=1.0, step_size=0.75),
         DiscreteParameterRange("General/iterations", [2, 3]),
     ],
     objective_metric_title="validation",
     objective_metric_series="score",
     objective_metric_sign="min",
-    max_number_of_concurrent_tasks=1,
-    optimizer_class=OptimizerOptuna,
-    execution_queue=sys.argv[2],
-    total_max_jobs=2,
+    max_number_of_concurrent_tasks=2,
+    optimizer_class={each.__name__: each for each in (RandomSearch, GridSearch, OptimizerOptuna)}[strategy],
+    execution_queue=queue,
+    total_max_jobs=4 if strategy == "GridSearch" else 2,
     max_iteration_per_job=100,
     pool_period_min=0.01,
     time_limit_per_job=5.0,
 )
 optimizer.set_report_period(0.05)
 optimizer.start()
-optimizer.set_time_limit(in_minutes=2.0)
+optimizer.set_time_limit(in_minutes=4.0)
 optimizer.wait()
 top = optimizer.get_top_experiments(top_k=2)
+jobs = Task.get_tasks(task_filter={"parent": task.id})
 found = {
-    "top": [each.id for each in top],
     "values": [each.get_last_scalar_metrics()["validation"]["score"]["last"] for each in top],
-    "parents": sorted({each.parent for each in top}) == [task.id],
-    "statuses": sorted(str(each.status) for each in top),
+    "statuses": [str(each.status) for each in jobs],
+    "points": sorted(
+        [each.get_parameter(f"General/{name}", cast=True) for name in ("lr", "iterations")] for each in jobs
+    ),
 }
 optimizer.stop()
 task.close()

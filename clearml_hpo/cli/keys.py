@@ -1,0 +1,102 @@
+"""``clearml-hpo server keys``: key pairs for other people, machines and jobs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from clearml_hpo import settings
+from clearml_hpo.cli.tables import moment, print_json
+from clearml_hpo.server import clock
+
+_data = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The server's data. Default: server/ in the state directory (CLEARML_HPO_HOME).",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+def _data_dir(data: Path | None) -> Path:
+    return data if data is not None else settings.load().home / "server"
+
+
+@click.group()
+def keys() -> None:
+    """Key pairs for other people, machines and jobs, beside your own, which `server env` prints.
+
+    They can be added and revoked at any time, whether or not the server runs.
+
+    \b
+    Examples:
+      clearml-hpo server keys add ci
+      clearml-hpo server keys list
+      clearml-hpo server keys revoke ci
+    """
+
+
+@keys.command()
+@click.argument("label")
+@_data
+@_json
+def add(label: str, data: Path | None, as_json: bool) -> None:
+    """Make a key pair and print it, this one time: the server keeps only a hash of the secret.
+
+    LABEL says whose it is.
+
+    \b
+    Example:
+      clearml-hpo server keys add "gpu box 2" --json
+    """
+    from clearml_hpo.server import keys as pairs
+
+    pair = pairs.add(_data_dir(data), label)
+    if as_json:
+        print_json(asdict(pair))
+        return
+    click.echo(f"access_key {pair.access_key}\nsecret_key {pair.secret_key}")
+    click.echo("the secret is not shown again", err=True)
+
+
+@keys.command(name="list")
+@_data
+@_json
+def list_(data: Path | None, as_json: bool) -> None:
+    """List the key pairs: label, access key, when they were made, last used, and revoked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from clearml_hpo.server import keys as pairs
+
+    found = pairs.listed(_data_dir(data))
+    if as_json:
+        print_json([asdict(key) for key in found])
+        return
+    table = Table("label", "access key", "created", "last used", "revoked", box=None)
+    for key in found:
+        # When the owner's own pair was used is not noted.
+        times = (key.created, key.last_used, key.revoked)
+        table.add_row(key.label, key.access_key, *(_moment(each) for each in times))
+    Console().print(table)
+
+
+def _moment(text: str | None) -> str:
+    return moment(clock.parse(text).timestamp()) if text else ""
+
+
+@keys.command()
+@click.argument("name", metavar="LABEL|ACCESS_KEY")
+@_data
+def revoke(name: str, data: Path | None) -> None:
+    """Refuse a key pair from now on, with all tokens that were given out for it. Again is no error.
+
+    \b
+    Example:
+      clearml-hpo server keys revoke ci
+    """
+    from clearml_hpo.server import keys as pairs
+
+    key = pairs.revoke(_data_dir(data), name)
+    click.echo(f"{key.label} ({key.access_key}) is revoked")

@@ -1,0 +1,90 @@
+"""ClearML's own web app at the web port, for who has a build of it: its files, and what it calls, in one place.
+
+::
+
+    /configuration.json   where the app finds the API and the files: below this same address
+    /api/...              the API, by cookie: relay
+    /files/...            the file server
+    anything else         a file of the build, or its index.html: build
+
+The app itself is no part of this package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from clearml_hpo.server import hosts
+from clearml_hpo.server.app import Apps
+from clearml_hpo.server.webapp.build import Build, checked
+from clearml_hpo.server.webapp.relay import Relay
+
+__all__ = ["WebApp", "checked"]
+
+
+class WebApp:
+    """The app and what it calls as an ASGI application.
+
+    Args:
+        folder: the build.
+        apps: the API and the file server.
+        ports: where these listen themselves, ``{"apiServer": 8008, "filesServer": 8081}``, as the app shows to people.
+        by_name: people log in by name alone. Only for a server that no other machine can reach.
+    """
+
+    def __init__(self, folder: Path, apps: Apps, ports: Mapping[str, int], *, by_name: bool) -> None:
+        self._folder = folder
+        self._ports = ports
+        self._build = Build(folder)
+        self._files = apps.files
+        self._relay = Relay(apps.api, apps.authority, apps.store, by_name=by_name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            return
+        first, _, rest = scope["path"].removeprefix("/").partition("/")
+        if hosts.is_from_elsewhere(scope) or (scope["method"] not in _READING and hosts.is_of_another_site(scope)):
+            response: Response = PlainTextResponse("not for pages of other sites", 403)
+        elif first == "api":
+            return await self._relay(scope, receive, send)
+        elif first == "files":
+            return await self._files({**scope, "path": f"/{rest}"}, receive, send)
+        elif scope["path"] == "/configuration.json":
+            response = self._configuration(scope)
+        else:
+            response = await self._build.response(scope)
+        response.headers["x-content-type-options"] = "nosniff"
+        response.headers["content-security-policy"] = "frame-ancestors 'self'"
+        await response(scope, receive, send)
+
+    def _configuration(self, scope: Scope) -> Response:
+        """What the app asks for at its start: the build's own configuration, with our addresses."""
+        host = Headers(scope=scope).get("host", "")
+        here = f"{scope['scheme']}://{host}"
+        name = hosts.host_name(host)
+        shown = f"{scope['scheme']}://[{name}]" if ":" in name else f"{scope['scheme']}://{name}"
+        ours = {
+            "apiBaseUrl": f"{here}/api",
+            "fileBaseUrl": f"{here}/files",
+            "displayedServerUrls": {which: f"{shown}:{port}" for which, port in self._ports.items()},
+        }
+        return JSONResponse({**_own_configuration(self._folder), **ours}, headers={"cache-control": "no-cache"})
+
+
+_READING = ("GET", "HEAD", "OPTIONS")
+
+
+def _own_configuration(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "configuration.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""The server's pages in a real browser."""
