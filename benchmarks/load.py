@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import statistics
 import threading
@@ -79,10 +80,8 @@ def measured(connect: Callable[[], Connection], act: Act, clients: int, seconds:
     threads = [threading.Thread(target=run, args=(mine,)) for mine in waits]
     for thread in threads:
         thread.start()
-    try:
+    with contextlib.suppress(threading.BrokenBarrierError):  # the trouble is raised below
         ends.wait()
-    except threading.BrokenBarrierError:
-        pass  # the trouble is raised below
     began, busy_s = time.perf_counter(), _busy_s(server)
     for thread in threads:
         thread.join()
