@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -59,7 +60,7 @@ class Watched:
         self.page.on("request", self._check)
 
     def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
+        if kind == "error":
             self.faults.append(f"{kind}: {text}")
 
     def _check(self, request: Request) -> None:
@@ -70,6 +71,14 @@ class Watched:
         """A page of the server."""
         self.page.goto(f"{self._address}{path}")
         return self.page
+
+
+def eventually(page: Page, expression: str) -> None:
+    """Waits until a JavaScript expression holds. Playwright's own way would need the pages to allow ``eval``."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"never: {expression}"
+        page.wait_for_timeout(100)
 
 
 @pytest.fixture
