@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format chaos bench-calls bench-controller bench-search bench-trial clean
+.PHONY: help install demo test check format screenshots chaos bench-calls bench-controller bench-search bench-trial clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(READY)  ## format, lint, types, the import contract
 format: $(READY)  ## write the format that `make check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+screenshots: $(READY)  ## the pictures of docs/images, made anew (needs chromium)
+	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 bench-calls: $(READY)  ## API calls per trial, ours and ClearML's optimizer side by side (JSON, minutes)
 	@$(BIN)/python -m benchmarks.calls_per_trial

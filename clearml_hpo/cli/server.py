@@ -50,8 +50,8 @@ def _command(function: Callable[..., Any]) -> click.Command:
 def start(data: Path | None) -> None:
     """Start the server in the background; one that already runs is left as it is, and stays after `run --local`.
 
-    It listens on this machine only. Its API and files need its keys; its pages, which only read, do not: every user
-    of this machine can open them.
+    It listens on this machine only. Its API and files need its keys; its pages know the user who started it, and ask
+    everybody else for a key pair.
 
     \b
     Example:
@@ -152,8 +152,7 @@ def run(data: Path | None, host: str, with_parent: bool) -> None:
 
     if host not in _LOOPBACK:
         click.echo(
-            f"warning: listening on {host}: whoever reaches this address can read the pages, "
-            "and keys and data travel unencrypted",
+            f"warning: listening on {host}: keys and data travel unencrypted, those of a log-in to the pages too",
             err=True,
         )
     process.run(_data_dir(data), host=host, held=with_parent)

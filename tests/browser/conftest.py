@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.pages.gate import COOKIE
@@ -86,6 +86,7 @@ def tab(browser: Browser, server: RunningServer, client: made_up.Client) -> Iter
     """A tab; afterwards, nothing may have gone wrong in it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     token = client.call("auth.login")["token"]
     context.add_cookies([{"name": COOKIE, "value": token, "url": server.address.web}])
     watched = Watched(context, server.address.web)
