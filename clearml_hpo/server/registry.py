@@ -20,6 +20,7 @@ from clearml_hpo.server.services import (
     task_status,
     tasks,
     users,
+    worker_stats,
     workers,
 )
 
@@ -40,6 +41,7 @@ _MODULES = (
     task_edits,
     task_status,
     users,
+    worker_stats,
     workers,
 )
 
