@@ -201,7 +201,8 @@ def run(data: Path | None, with_parent: bool, **options: Any) -> None:
 def _warned(options: Options) -> Options:
     if not options.is_local:
         click.echo(
-            f"warning: listening on {options.host}: keys and data travel unencrypted, those of a log-in to the pages too",
+            f"warning: listening on {options.host}: keys and data travel unencrypted, "
+            "those of a log-in to the pages too",
             err=True,
         )
     return options

@@ -83,7 +83,7 @@ def test_force_does_not_queue_a_task_twice(api: Api) -> None:
 
 
 def test_a_status_and_a_place_in_a_queue_change_together(api: Api) -> None:
-    """Callers change the same few tasks at once; whoever looks, whenever, sees no entry of a task that is not queued."""
+    """Callers change the same few tasks at once; whoever looks, whenever, sees no entry of a task not queued."""
     queues, tasks = [api.queue() for _ in range(2)], [api.task() for _ in range(4)]
     done = threading.Event()
     odd: list[object] = []
