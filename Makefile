@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format docs chaos fuzz bench-calls bench-controller bench-search bench-server bench-trial clean
+.PHONY: help install demo test check format docs screenshots chaos fuzz bench-calls bench-controller bench-search bench-server bench-trial clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(READY)  ## write the format that `make check` asks for
 
 docs: $(READY)  ## write the generated pages: docs/api_coverage.md
 	@$(BIN)/python -m docs.api_coverage
+
+screenshots: $(READY)  ## the pictures of docs/images, made anew (needs chromium)
+	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 bench-calls: $(READY)  ## API calls per trial, ours and ClearML's optimizer side by side (JSON, minutes)
 	@$(BIN)/python -m benchmarks.calls_per_trial

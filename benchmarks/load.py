@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import statistics
 import threading
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+import psutil
 
 
 class Connection:
@@ -50,8 +53,12 @@ class Connection:
 Act = Callable[[Connection], object]
 
 
-def measured(connect: Callable[[], Connection], act: Act, clients: int, seconds: float) -> Mapping[str, Any]:
-    """``clients`` do ``act`` again and again: how many a second, and the milliseconds that one took."""
+def measured(connect: Callable[[], Connection], act: Act, clients: int, seconds: float, pid: int) -> Mapping[str, Any]:
+    """``clients`` do ``act`` again and again: how many a second, the milliseconds that one took, and the processor's.
+
+    The last, of the server's process ``pid``, hardly depends on what else the machine does.
+    """
+    server = psutil.Process(pid)
     ends, trouble = threading.Barrier(clients + 1), []
     waits: list[list[float]] = [[] for _ in range(clients)]
 
@@ -73,18 +80,22 @@ def measured(connect: Callable[[], Connection], act: Act, clients: int, seconds:
     threads = [threading.Thread(target=run, args=(mine,)) for mine in waits]
     for thread in threads:
         thread.start()
-    try:
+    with contextlib.suppress(threading.BrokenBarrierError):  # the trouble is raised below
         ends.wait()
-        began = time.perf_counter()
-    except threading.BrokenBarrierError:
-        began = 0.0
+    began, busy_s = time.perf_counter(), _busy_s(server)
     for thread in threads:
         thread.join()
     if trouble:
         raise trouble[0]
     took = time.perf_counter() - began
     found = sorted(wait for mine in waits for wait in mine)
-    return {"per_s": round(len(found) / took, 1), **percentiles_ms(found)}
+    cpu_ms = (_busy_s(server) - busy_s) / max(1, len(found)) * 1000
+    return {"per_s": round(len(found) / took, 1), **percentiles_ms(found), "cpu_ms": round(cpu_ms, 2)}
+
+
+def _busy_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def percentiles_ms(seconds: list[float]) -> dict[str, float]:

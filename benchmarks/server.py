@@ -30,7 +30,6 @@ import psutil
 from benchmarks.load import Act, Connection, measured
 from benchmarks.place import Place, say, surroundings, temporary_place
 from clearml_hpo.server import process as server_process
-from clearml_hpo.settings import ServerAddress
 
 HERE = Path(__file__).parent
 FEW = 100
@@ -42,7 +41,8 @@ FIELDS = ["id", "status", "status_reason", "status_message", "last_iteration", "
 class Server:
     """The server under test, and the tasks in it."""
 
-    def __init__(self, address: ServerAddress) -> None:
+    def __init__(self, running: server_process.RunningServer) -> None:
+        self.pid, address = running.pid, running.address
         self.address = address
         pair = base64.b64encode(f"{address.access_key}:{address.secret_key}".encode()).decode()
         login = Connection(address.api, f"Basic {pair}")
@@ -148,7 +148,7 @@ def by_clients(server: Server, name: str, clients: list[int], seconds: float) ->
     """One action by some numbers of clients; of batches also the scalars a second."""
     found = {}
     for number in clients:
-        figures = dict(measured(server.connect, ACTIONS[name](server), number, seconds))
+        figures = dict(measured(server.connect, ACTIONS[name](server), number, seconds, server.pid))
         if name == "add_batch_500":
             figures["scalars_per_s"] = round(figures["per_s"] * BATCH)
         found[str(number)] = figures
@@ -160,14 +160,14 @@ def by_clients(server: Server, name: str, clients: list[int], seconds: float) ->
 
 
 @contextmanager
-def bare_app(size: int) -> Iterator[str]:
-    """Its URL."""
+def bare_app(size: int) -> Iterator[tuple[str, int]]:
+    """Its URL and its process."""
     process = subprocess.Popen(
         [sys.executable, str(HERE / "bare_app.py"), str(size)], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid
     finally:
         process.terminate()
         process.wait()
@@ -177,9 +177,10 @@ def bare(server: Server, clients: list[int], seconds: float) -> dict[str, Any]:
     """What is possible: reads and answers as many bytes as ``get_by_id`` does."""
     body = json.dumps({"task": server.template}).encode()
     size = len(server.connect().post("/v2.23/tasks.get_by_id", body))
-    with bare_app(size) as url:
+    with bare_app(size) as (url, pid):
         found = {
-            str(n): dict(measured(partial(Connection, url), lambda c: c.post("/", body), n, seconds)) for n in clients
+            str(n): dict(measured(partial(Connection, url), lambda c: c.post("/", body), n, seconds, pid))
+            for n in clients
         }
     say(f"bare app: {found}")
     return {"answer_bytes": size, **found}
@@ -199,11 +200,9 @@ def start_s(place: Place, times: int) -> float:
     return round(statistics.median(found), 2)
 
 
-def memory_mb(place: Place) -> float:
+def memory_mb(server: Server) -> float:
     """Resident memory of the server's process."""
-    running = server_process.status(place.folder / "server")
-    assert running is not None
-    return round(psutil.Process(running.pid).memory_info().rss / 1e6, 1)
+    return round(psutil.Process(server.pid).memory_info().rss / 1e6, 1)
 
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
@@ -212,16 +211,16 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     result = {"benchmark": "server", "settings": vars(given), **surroundings()}
     with temporary_place() as place:
         result["start_s"] = {"empty": start_s(place, given.starts)}
-        server = Server(place.server)
+        server = Server(server_process.start(place.folder / "server", with_parent=True))
         server.fill(FEW, given.scalars)
-        result["memory_mb"] = {"few": memory_mb(place)}
+        result["memory_mb"] = {"few": memory_mb(server)}
         result["few"] = {name: by_clients(server, name, [1], given.seconds)["1"] for name in names}
         say(f"making {given.tasks} tasks of {given.scalars} scalars")
         result["filled_scalars_per_s"] = server.fill(given.tasks, given.scalars)
         result["bare"] = bare(server, given.clients, given.seconds)
         result["actions"] = {name: by_clients(server, name, given.clients, given.seconds) for name in names}
         result["many"] = {name: result["actions"][name][str(given.clients[0])] for name in names}
-        result["memory_mb"]["many"] = memory_mb(place)
+        result["memory_mb"]["many"] = memory_mb(server)
         result["start_s"]["many"] = start_s(place, given.starts)
     return result
 

@@ -54,9 +54,8 @@ def _command(function: Callable[..., Any]) -> click.Command:
 def start(data: Path | None, **options: Any) -> None:
     """Start the server in the background; one that already runs is left as it is, and stays after `run --local`.
 
-    It listens on this machine only, unless told otherwise. Its API and files need its keys; its pages, which only
-    read, do not: every user of this machine can open them. In ClearML's web app (--webapp) they can also change what
-    there is: it logs in by name alone.
+    It listens on this machine only, unless told otherwise. Its API and files need its keys; its pages know the user
+    who started it, and ask everybody else for a key pair. So does ClearML's web app (--webapp), by any name.
 
     \b
     Example:
@@ -202,8 +201,8 @@ def run(data: Path | None, with_parent: bool, **options: Any) -> None:
 def _warned(options: Options) -> Options:
     if not options.is_local:
         click.echo(
-            f"warning: listening on {options.host}: whoever reaches this address can read the pages, "
-            "and keys and data travel unencrypted",
+            f"warning: listening on {options.host}: keys and data travel unencrypted, "
+            "those of a log-in to the pages too",
             err=True,
         )
     return options

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.pages.gate import COOKIE
@@ -59,7 +60,7 @@ class Watched:
         self.page.on("request", self._check)
 
     def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
+        if kind == "error":
             self.faults.append(f"{kind}: {text}")
 
     def _check(self, request: Request) -> None:
@@ -72,11 +73,20 @@ class Watched:
         return self.page
 
 
+def eventually(page: Page, expression: str) -> None:
+    """Waits until a JavaScript expression holds. Playwright's own way would need the pages to allow ``eval``."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"never: {expression}"
+        page.wait_for_timeout(100)
+
+
 @pytest.fixture
 def tab(browser: Browser, server: RunningServer, client: made_up.Client) -> Iterator[Watched]:
     """A tab; afterwards, nothing may have gone wrong in it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     token = client.call("auth.login")["token"]
     context.add_cookies([{"name": COOKIE, "value": token, "url": server.address.web}])
     watched = Watched(context, server.address.web)

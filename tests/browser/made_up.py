@@ -63,6 +63,7 @@ class World:
     """Ids of what was made."""
 
     project: str
+    scratch: str
     queue: str
     controller: str
     running: str
@@ -73,7 +74,7 @@ def make(client: Client, trials: int = 24, seed: int = 5) -> World:
     """A project with a study: its controller task, trials, one of them running; a worker and a queue."""
     chance = random.Random(seed)
     project = client.call("projects.create", name="vision/tabular", description="Made up for the documentation.")["id"]
-    client.call("projects.create", name="vision/detection")
+    scratch = client.call("projects.create", name="vision/detection")["id"]
     queue = client.call("queues.create", name="gpu")["id"]
     controller = client.call(
         "tasks.create",
@@ -83,7 +84,7 @@ def make(client: Client, trials: int = 24, seed: int = 5) -> World:
         configuration={"study": {"name": "study", "type": "yaml", "value": STUDY}},
         hyperparams={"General": {"seed": _item("General", "seed", 7)}},
     )["id"]
-    made = World(project, queue, controller, "")
+    made = World(project, scratch, queue, controller, "")
     for number in range(trials):
         made.trials.append(_trial(client, made, number, chance, runs=number == trials - 1))
     made.running = made.trials[-1]

@@ -11,7 +11,10 @@ import pytest
 pytestmark = pytest.mark.agent
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ["README.md", "examples/01_catboost_breast_cancer/README.md", "examples/02_clearml_script/README.md"]
+DOCS = [
+    *("README.md", "docs/server.md"),
+    *("examples/01_catboost_breast_cancer/README.md", "examples/02_clearml_script/README.md"),
+]
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 
 # command → the test that runs it
@@ -31,6 +34,8 @@ ELSEWHERE = {
     "clearml-hpo agents up --queue services --cpu 1": "below, for another queue",
     "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below",
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
+    "clearml-hpo server run": "what `server start` runs",
+    "clearml-hpo server start --data ./elsewhere": "tests/contract/server/test_backup.py",
     "clearml-hpo study stop": "tests/integration/cli",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
@@ -49,9 +54,13 @@ HERE = [
     "clearml-hpo agents up --queue default --cpu 2",
     "clearml-hpo agents down --now",
     "clearml-hpo server keys add ci",
+    "clearml-hpo server keys list",
+    "clearml-hpo server keys revoke ci",
     "clearml-hpo server backup monday.tar",
     "clearml-hpo server stop",
     "clearml-hpo server restore monday.tar --data ./monday",
+    "clearml-hpo server backup tuesday.tar --files",
+    "clearml-hpo server restore tuesday.tar --data ./elsewhere",
     f"clearml-hpo run {STUDY} --local --cpu 1 --threads 1 --new --set study=processes --set budget.trials=2",
     f"clearml-hpo run {STUDY} --local --set budget.trials=3 --json OUT --set sampler=random --set pruner=none",
     f"clearml-hpo run {STUDY} --local --set budget.trials=25",
@@ -65,6 +74,7 @@ HERE = [
 ]
 # fewer trials, and files where they belong
 INSTEAD = {"budget.trials=25": "budget.trials=4", "budget.trials=26": "budget.trials=5"}
+FILES = ("out.json", "trials.csv", "monday.tar", "./monday", "tuesday.tar", "./elsewhere")
 
 
 def commands(path: str) -> set[str]:
@@ -84,7 +94,7 @@ def test_every_command_is_accounted_for(path):
 
 def test_the_commands_work(machine, tmp_path):
     for command in HERE:
-        places = {name: f"{tmp_path}/{name}" for name in ("out.json", "trials.csv", "monday.tar", "./monday")}
+        places = {name: f"{tmp_path}/{name}" for name in FILES}
         for found, instead in {**INSTEAD, "OUT": "out.json", **places}.items():
             command = command.replace(found, instead)
         arguments = command.split()

@@ -13,7 +13,7 @@ The app itself is no part of this package.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from clearml_hpo.server import hosts
 from clearml_hpo.server.app import Apps
+from clearml_hpo.server.pages.gate import is_own_user
 from clearml_hpo.server.webapp.build import Build, checked
 from clearml_hpo.server.webapp.relay import Relay
 
@@ -36,15 +37,24 @@ class WebApp:
         folder: the build.
         apps: the API and the file server.
         ports: where these listen themselves, ``{"apiServer": 8008, "filesServer": 8081}``, as the app shows to people.
-        by_name: people log in by name alone. Only for a server that no other machine can reach.
+        by_name: the server's own user logs in by name alone. Only for a server that no other machine can reach.
+        is_own: whether a request comes from the server's own user on this machine.
     """
 
-    def __init__(self, folder: Path, apps: Apps, ports: Mapping[str, int], *, by_name: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        apps: Apps,
+        ports: Mapping[str, int],
+        *,
+        by_name: bool,
+        is_own: Callable[[Scope], bool] = is_own_user,
+    ) -> None:
         self._folder = folder
         self._ports = ports
         self._build = Build(folder)
         self._files = apps.files
-        self._relay = Relay(apps.api, apps.authority, apps.store, by_name=by_name)
+        self._relay = Relay(apps.api, apps.authority, apps.store, by_name=by_name, is_own=is_own)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

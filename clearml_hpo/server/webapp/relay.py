@@ -2,8 +2,8 @@
 
 The app keeps its token in a cookie that scripts cannot read and that browsers send for no other site's pages. Before
 there is one it asks for the known users, makes a new one and logs in as one of them, by a key of its own that no
-server here knows. On a machine's own address that is enough: who can reach it could read the owner's key as well. For
-others the app is told to ask for a name and password, which are an access key and its secret.
+server here knows. For the server's own user, on the same machine, that is enough: they could read the owner's key as
+well. For everybody else the app is told to ask for a name and password, which are an access key and its secret.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from clearml_hpo.server import hosts, identity
 from clearml_hpo.server.auth import TOKEN_LIFE, Authority, Caller
 from clearml_hpo.server.errors import ApiRefusal
 from clearml_hpo.server.files import COOKIE
+from clearml_hpo.server.pages.gate import is_own_user
 from clearml_hpo.server.store import Store
 
 Envelope = dict[str, Any]
@@ -28,21 +29,25 @@ Envelope = dict[str, Any]
 _BEFORE_LOG_IN = frozenset(("auth.login", "auth.create_user", "users.get_all", "users.get_all_ex"))
 _AS_USER = "x-clearml-impersonate-as"
 _MOMENT_S = 60
+_IsOwn = Callable[[Scope], bool]
 
 
 class Relay:
     """The API for the web app as an ASGI application."""
 
-    def __init__(self, api: ASGIApp, authority: Authority, store: Store, *, by_name: bool) -> None:
+    def __init__(
+        self, api: ASGIApp, authority: Authority, store: Store, *, by_name: bool, is_own: _IsOwn = is_own_user
+    ) -> None:
         self._api = api
         self._authority = authority
         self._store = store
         self._by_name = by_name
+        self._is_own = is_own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         name = scope["path"].rstrip("/").rpartition("/")[2]
-        by_name = self._by_name and not hosts.is_passed_on(scope)
+        by_name = await run_in_threadpool(self._may_log_in_by_name, name, scope)
         headers = MutableHeaders(raw=list(scope["headers"]))
         authorization = await run_in_threadpool(self._authorization, name, headers, by_name)
         if authorization is not None:
@@ -51,6 +56,11 @@ class Relay:
         if name in _SEEN:
             answer = _Answer(send, lambda start, envelope: _SEEN[name](start, envelope, by_name))
         await self._api({**scope, "headers": headers.raw}, receive, answer)
+
+    def _may_log_in_by_name(self, endpoint: str, scope: Scope) -> bool:
+        """Whether the caller need not say more than a name, where an endpoint asks for that."""
+        asked = self._by_name and endpoint in _BEFORE_LOG_IN | _SEEN.keys()
+        return asked and not hosts.is_passed_on(scope) and self._is_own(scope)
 
     def _authorization(self, name: str, headers: Headers, by_name: bool) -> str | None:
         """The header by which the API shall judge a call."""

@@ -40,6 +40,7 @@ def test_each_action_has_figures_by_number_of_clients_and_of_tasks(name, result)
     for figures in (*result["actions"][name].values(), result["few"][name], result["many"][name]):
         assert figures["per_s"] > 0
         assert 0 < figures["p50_ms"] <= figures["p99_ms"]
+        assert figures["cpu_ms"] >= 0
     assert list(result["actions"][name]) == ["1", "2"]
 
 

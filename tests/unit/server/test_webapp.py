@@ -41,8 +41,9 @@ class Answer:
 class Site:
     """The web app without sockets."""
 
-    def __init__(self, api: Api, folder: Path, *, by_name: bool = True) -> None:
-        self._app = WebApp(folder, api.apps, {"apiServer": 8008, "filesServer": 8081}, by_name=by_name)
+    def __init__(self, api: Api, folder: Path, *, by_name: bool = True, own: bool = True) -> None:
+        ports = {"apiServer": 8008, "filesServer": 8081}
+        self._app = WebApp(folder, api.apps, ports, by_name=by_name, is_own=lambda scope: own)
 
     def get(
         self, path: str, *, method: str = "GET", body: bytes = b"", at: str = "127.0.0.1", **headers: str
@@ -224,8 +225,11 @@ def test_a_log_in_as_nobody_known_is_the_servers_own_user(site: Site) -> None:
         assert site.call("users.get_current_user", cookie=cookie).data["user"]["id"] == "local"
 
 
-def test_elsewhere_than_on_loopback_it_takes_a_key(api: Api, folder: Path) -> None:
-    site = Site(api, folder, by_name=False)
+@pytest.mark.parametrize("who", [{"by_name": False}, {"own": False}], ids=["another address", "another user"])
+def test_for_everybody_but_the_servers_own_user_on_loopback_it_takes_a_key(
+    who: dict[str, bool], api: Api, folder: Path
+) -> None:
+    site = Site(api, folder, **who)
     assert site.call("login.supported_modes").data["basic"]["enabled"] is True
     for endpoint in ("auth.login", "auth.create_user", "users.get_all"):
         answer = site.call(endpoint, {"name": "Tess"}, x_clearml_impersonate_as="local")

@@ -68,7 +68,7 @@
 
   async function draw(canvas) {
     const figure = figures.get(canvas);
-    if (!figure.data.length) { say(canvas, "nothing to draw"); return; }
+    if (!figure.data.length && !figure.layout.images?.length) { say(canvas, "nothing to draw"); return; }
     try {
       if (!canvas.classList.contains("js-plotly-plot")) canvas.replaceChildren();
       await Plotly.react(canvas, traces(figure), layout(figure, canvas), config);

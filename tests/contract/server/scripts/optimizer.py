@@ -14,11 +14,12 @@ from clearml.automation import (
 from clearml.automation.optuna import OptimizerOptuna
 
 template, queue, strategy = sys.argv[1:]
+step = 0.75 if strategy == "GridSearch" else None  # a grid of four; with so few points, the others would repeat some
 task = Task.init("contract/agent", "optimizer", task_type=Task.TaskTypes.optimizer, reuse_last_task_id=False)
 optimizer = HyperParameterOptimizer(
     base_task_id=template,
     hyper_parameters=[
-        UniformParameterRange("General/lr", min_value=0.25, max_value=1.0, step_size=0.75),
+        UniformParameterRange("General/lr", min_value=0.25, max_value=1.0, step_size=step),
         DiscreteParameterRange("General/iterations", [2, 3]),
     ],
     objective_metric_title="validation",
@@ -30,11 +31,11 @@ optimizer = HyperParameterOptimizer(
     total_max_jobs=4 if strategy == "GridSearch" else 2,
     max_iteration_per_job=100,
     pool_period_min=0.01,
-    time_limit_per_job=5.0,
+    time_limit_per_job=8.0,
 )
 optimizer.set_report_period(0.05)
 optimizer.start()
-optimizer.set_time_limit(in_minutes=4.0)
+optimizer.set_time_limit(in_minutes=8.0)
 optimizer.wait()
 top = optimizer.get_top_experiments(top_k=2)
 jobs = Task.get_tasks(task_filter={"parent": task.id})
