@@ -110,7 +110,8 @@ def get_next_task(call: Call) -> Data:
     answer: Data = {"entry": entry}
     if call.get("get_task_info"):
         task = call.store.tasks.require(entry["task"], ["company", "user", "project"])
-        answer["task_info"] = {"company": task.get("company"), "owner": task.get("user"), "task": entry["task"]}
+        user = task.get("user")
+        answer["task_info"] = {"company": task.get("company"), "user": user, "owner": user, "task": entry["task"]}
     return answer
 
 

@@ -1,4 +1,4 @@
-"""ClearML's command lines, unmodified, against the embedded server: ``clearml-data`` and ``clearml-task``."""
+"""ClearML's command lines, unmodified, against the embedded server: ``clearml-init``, ``-data`` and ``-task``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from clearml_hpo.server import RunningServer
+
 from .client import Client, Queue, Script
 
 Tool = Callable[..., str]
@@ -17,13 +19,14 @@ Tool = Callable[..., str]
 
 @pytest.fixture
 def tool(server_environ: dict[str, str], tmp_path: Path) -> Tool:
-    """Runs a command line of ClearML; what it printed."""
+    """Runs a command line of ClearML, with what a person types and without some variables; what it printed."""
 
-    def run(name: str, *arguments: str) -> str:
+    def run(name: str, *arguments: str, typed: str = "", without: tuple[str, ...] = ()) -> str:
         done = subprocess.run(
             [str(Path(sys.executable).with_name(name)), *arguments],
             cwd=tmp_path,
-            env=server_environ,
+            env={name: value for name, value in server_environ.items() if not name.startswith(without)},
+            input=typed,
             capture_output=True,
             text=True,
             timeout=180,
@@ -32,6 +35,19 @@ def tool(server_environ: dict[str, str], tmp_path: Path) -> Tool:
         return done.stdout + done.stderr
 
     return run
+
+
+def test_a_machine_is_set_up(tool: Tool, server: RunningServer, tmp_path: Path) -> None:
+    address, conf = server.address, tmp_path / "clearml.conf"
+    typed = f"""api {{
+        web_server: {address.web}
+        api_server: {address.api}
+        files_server: {address.files}
+        credentials {{ "access_key" = "{address.access_key}", "secret_key" = "{address.secret_key}" }}
+    }}\n\n\n"""
+    printed = tool("clearml-init", "--file", str(conf), typed=typed, without=("CLEARML",))
+    assert "Credentials verified!" in printed
+    assert address.api in conf.read_text() and address.secret_key in conf.read_text()
 
 
 def test_a_dataset(tool: Tool, script: Script, call: Client, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ def add(numbers):
 
 @PipelineDecorator.pipeline(name="decorated", project="contract/pipelines", version="1.0", pool_frequency=0.005)
 def run(size):
+    numbers = load(size)
+    assert len(numbers) == size  # waits for the step: the same one again is found in the cache
     return add(load(size))
 
 
