@@ -134,10 +134,14 @@ class Models:
             return model
 
     def release(self, task: str) -> list[Document]:
-        """Deletes the drafts among a task's models that no other task uses; returns them. Inside a transaction."""
+        """Deletes the drafts among a task's models that are no other task's input; returns them.
+
+        Inside a transaction.
+        """
         rows = self._db.rows(
-            "SELECT * FROM models WHERE task = ? AND NOT ready AND NOT EXISTS "
-            "(SELECT 1 FROM tasks WHERE tasks.id != models.task AND instr(tasks.models, models.id))",
+            "SELECT * FROM models WHERE task = ? AND NOT ready AND NOT EXISTS (SELECT 1 FROM tasks "
+            "WHERE json_array_length(tasks.models, '$.input') > 0 AND tasks.id != models.task "
+            "AND instr(json_extract(tasks.models, '$.input'), models.id))",
             (task,),
         )
         deleted = [MODELS.decode(row) for row in rows]

@@ -16,7 +16,7 @@ from clearml_hpo.server import RunningServer
 
 SCRIPTS = Path(__file__).parent / "scripts"
 Script = Callable[..., dict[str, Any]]
-_LIMIT_S = 300
+_LIMIT_S = 600
 
 
 class Client:

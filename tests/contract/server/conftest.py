@@ -64,7 +64,7 @@ def agent(server_environ: dict[str, str], call: Client, tmp_path_factory: pytest
     """A daemon in a session of its own, so that all it starts can be ended with it."""
     name = "agent queue"
     queue = Queue(str(call("queues.create", name=name)["id"]), name)
-    agent = Agent("contract:0", queue, tmp_path_factory.mktemp("agent") / "agent.log")
+    agent = Agent(f"contract-{uuid.uuid4().hex[:8]}:0", queue, tmp_path_factory.mktemp("agent") / "agent.log")
     environ = {
         **server_environ,
         "CLEARML_WORKER_ID": agent.worker,

@@ -29,7 +29,7 @@ def tool(server_environ: dict[str, str], tmp_path: Path) -> Tool:
             input=typed,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -30,11 +30,11 @@ optimizer = HyperParameterOptimizer(
     total_max_jobs=4 if strategy == "GridSearch" else 2,
     max_iteration_per_job=100,
     pool_period_min=0.01,
-    time_limit_per_job=5.0,
+    time_limit_per_job=8.0,
 )
 optimizer.set_report_period(0.05)
 optimizer.start()
-optimizer.set_time_limit(in_minutes=4.0)
+optimizer.set_time_limit(in_minutes=8.0)
 optimizer.wait()
 top = optimizer.get_top_experiments(top_k=2)
 jobs = Task.get_tasks(task_filter={"parent": task.id})

@@ -16,7 +16,7 @@ job = {"queue": queue, "minute": 30, "execute_immediately": True}
 scheduler.add_task(schedule_task_id=template, name="a job", task_parameters={"General/lr": "0.25"}, **job)
 scheduler.add_task(schedule_function=called.set, name="a call", **job)
 threading.Thread(target=scheduler.start, daemon=True).start()
-deadline = time.monotonic() + 150
+deadline = time.monotonic() + 300
 while not (jobs := Task.query_tasks(task_filter={"parent": template, "status": ["queued"]})):
     assert time.monotonic() < deadline
     time.sleep(0.1)

@@ -18,7 +18,7 @@ client = APIClient()
 
 
 def until(happened):
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 300
     while not (found := happened()):
         assert time.monotonic() < deadline, seen
         time.sleep(0.1)
