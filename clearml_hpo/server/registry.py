@@ -25,6 +25,7 @@ from clearml_hpo.server.services import (
     task_status,
     tasks,
     users,
+    worker_stats,
     workers,
 )
 
@@ -50,6 +51,7 @@ _MODULES = (
     task_edits,
     task_status,
     users,
+    worker_stats,
     workers,
 )
 

@@ -6,7 +6,7 @@ from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal
-from clearml_hpo.server.fields import INT, LIST, NUMBER, STR, STRINGS, required
+from clearml_hpo.server.fields import DICT, INT, NUMBER, STR, STRINGS, required
 from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store import Store
 from clearml_hpo.server.store.documents import Document, pick
@@ -31,18 +31,29 @@ def unregister(call: Call) -> Data:
 
 
 @service.endpoint(
-    "status_report", "2.4", worker=required(STR), task=STR, queue=STR, queues=STRINGS, tags=STRINGS, timestamp=NUMBER
+    "status_report",
+    "2.4",
+    worker=required(STR),
+    task=STR,
+    queue=STR,
+    queues=STRINGS,
+    tags=STRINGS,
+    system_tags=STRINGS,
+    timestamp=NUMBER,
+    machine_stats=DICT,
 )
 def status_report(call: Call) -> Data:
-    """A worker is alive, and says what it runs."""
+    """A worker is alive, and says what it runs and how its machine is."""
     call.store.workers.report(call.data["worker"], call.client, call.data)
+    if stats := call.get("machine_stats"):
+        call.store.machines.keep(call.data["worker"], stats)
     return {}
 
 
 @service.endpoint("get_all", "2.4", last_seen=NUMBER, tags=STRINGS, system_tags=STRINGS)
 def get_all(call: Call) -> Data:
-    """Workers that reported lately."""
-    workers = call.store.workers.seen(call.get("last_seen"))
+    """Workers that reported lately, of those with some tags."""
+    workers = call.store.workers.seen(call.get("last_seen"), call.data)
     return {"workers": [_shown(call.store, worker) for worker in workers]}
 
 
@@ -52,24 +63,12 @@ def get_count(call: Call) -> Data:
     return {"count": len(call.store.workers.seen(call.get("last_seen")))}
 
 
-@service.endpoint("get_stats", "2.4", from_date=required(NUMBER), to_date=required(NUMBER), items=LIST)
-def get_stats(call: Call) -> Data:
-    """Machine statistics over time, which are not kept yet."""
-    return {"workers": []}
-
-
 @service.endpoint("get_activity_report", "2.4", **PERIOD)
 def get_activity_report(call: Call) -> Data:
     """How many workers were there over time, and how many of them ran a task."""
     steps = steps_of(call)
     total, active = call.store.history.workers(steps.start, steps.end, steps.size)
     return {"active": {"counts": active, "dates": steps.dates}, "total": {"counts": total, "dates": steps.dates}}
-
-
-@service.endpoint("get_metric_keys", "2.4", worker_ids=STRINGS)
-def get_metric_keys(call: Call) -> Data:
-    """Machine statistics there are, which is none yet."""
-    return {"categories": []}
 
 
 def _shown(store: Store, worker: Document) -> Document:

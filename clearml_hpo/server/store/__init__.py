@@ -5,7 +5,8 @@
 ``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
                ``patterns`` its regular expressions, ``words`` its text search
 ``joins``      references of ``*.get_all_ex`` filled in
-``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users`` ``keys``  one noun each
+``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users`` ``keys``  one noun each; ``machines`` is what
+               workers say of theirs
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars``, ``reports``, ``samples`` (by iteration) and
                ``streams`` (all of a task's) read them
@@ -26,6 +27,7 @@ from clearml_hpo.server.store.history import History
 from clearml_hpo.server.store.joins import Joins
 from clearml_hpo.server.store.keys import Keys
 from clearml_hpo.server.store.lifecycle import Lifecycle
+from clearml_hpo.server.store.machines import Machines
 from clearml_hpo.server.store.models import Models
 from clearml_hpo.server.store.names import Names
 from clearml_hpo.server.store.projects import Projects
@@ -52,6 +54,7 @@ class Store:
         self.models = Models(self.db, clock)
         self.history = History(self.db, clock)
         self.workers = Workers(self.db, clock, self.history)
+        self.machines = Machines(self.db, clock)
         self.queues = Queues(self.db, clock, self.history)
         self.scalars = Scalars(self.db)
         self.reports = Reports(self.db)

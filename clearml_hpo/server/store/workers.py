@@ -10,6 +10,7 @@ from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
 from clearml_hpo.server.store.history import History
+from clearml_hpo.server.store.query import select
 
 WORKERS = Collection(
     "workers",
@@ -72,7 +73,7 @@ class Workers:
             "task": task,
             "queue": fields.get("queue") or None,
         }
-        for name in ("queues", "tags"):
+        for name in ("queues", "tags", "system_tags"):
             if fields.get(name) is not None:
                 changes[name] = fields[name]
         with self._db.transaction():
@@ -86,10 +87,10 @@ class Workers:
                     (id_, time.stored(self._clock()), task),
                 )
 
-    def seen(self, last_seen_s: float | None = None) -> list[Document]:
-        """Workers that are registered, or that reported in the last ``last_seen_s`` seconds."""
-        rows = self._db.rows("SELECT * FROM workers ORDER BY rowid")
-        found = [WORKERS.decode(row) for row in rows]
+    def seen(self, last_seen_s: float | None = None, request: Mapping[str, Any] | None = None) -> list[Document]:
+        """Workers that are registered, or that reported in the last ``last_seen_s`` seconds; with tags of a request."""
+        wanted = {name: (request or {}).get(name) for name in ("tags", "system_tags")}
+        found = select(self._db, WORKERS, wanted)
         return [worker for worker in found if self._alive(worker, last_seen_s)]
 
     def _alive(self, worker: Document, last_seen_s: float | None) -> bool:
