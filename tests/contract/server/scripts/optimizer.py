@@ -14,11 +14,12 @@ from clearml.automation import (
 from clearml.automation.optuna import OptimizerOptuna
 
 template, queue, strategy = sys.argv[1:]
+step = 0.75 if strategy == "GridSearch" else None  # a grid of four; with so few points, the others would repeat some
 task = Task.init("contract/agent", "optimizer", task_type=Task.TaskTypes.optimizer, reuse_last_task_id=False)
 optimizer = HyperParameterOptimizer(
     base_task_id=template,
     hyper_parameters=[
-        UniformParameterRange("General/lr", min_value=0.25, max_value=1.0, step_size=0.75),
+        UniformParameterRange("General/lr", min_value=0.25, max_value=1.0, step_size=step),
         DiscreteParameterRange("General/iterations", [2, 3]),
     ],
     objective_metric_title="validation",
