@@ -7,29 +7,22 @@ from typing import Any
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, INT, NUMBER, OBJECTS, STRINGS, required
+from clearml_hpo.server.fields import BOOL, OBJECTS, STRINGS, required
+from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store.machines import AGGREGATIONS
 
 service = Service("workers")
 
-_LATEST_MS = 2**50
 _VERSION = "2.4"
 
 
-@service.endpoint(
-    "get_stats",
-    _VERSION,
-    from_date=required(NUMBER),
-    to_date=required(NUMBER),
-    interval=INT,
-    items=required(OBJECTS),
-    worker_ids=STRINGS,
-    split_by_variant=BOOL,
-)
+@service.endpoint("get_stats", _VERSION, items=required(OBJECTS), worker_ids=STRINGS, split_by_variant=BOOL, **PERIOD)
 def get_stats(call: Call) -> Data:
     """Machine statistics of some workers in steps of ``interval`` seconds; steps in which nothing came are left out."""
-    asked, by_variant = _asked(call), bool(call.get("split_by_variant"))
-    rows = call.store.machines.steps(call.get("worker_ids", []), list(asked), _period(call), by_variant=by_variant)
+    asked, steps = _asked(call), steps_of(call)
+    period = range(steps.start, steps.end, steps.size)
+    by_variant = bool(call.get("split_by_variant"))
+    rows = call.store.machines.steps(call.get("worker_ids", []), list(asked), period, by_variant=by_variant)
     workers = []
     for worker, of_worker in groupby(rows, lambda row: row["worker"]):
         series = groupby(of_worker, lambda row: (row["metric"], row["variant"]))
@@ -47,12 +40,6 @@ def _asked(call: Call) -> dict[str, list[str]]:
             raise ApiRefusal(Refusal.VALIDATION, f"error for field 'items.aggregation': one of {allowed}")
         asked.setdefault(str(item.get("key")), []).append(aggregation)
     return asked
-
-
-def _period(call: Call) -> range:
-    """From, to and step in milliseconds."""
-    first, last = (max(0, min(int(call.data[name] * 1000), _LATEST_MS)) for name in ("from_date", "to_date"))
-    return range(first, last, max(1, min(call.get("interval", 60), _LATEST_MS)) * 1000)
 
 
 def _shown(metric: str, variant: str, rows: list[Any], asked: dict[str, list[str]]) -> Data:

@@ -107,7 +107,8 @@ def hidden_ones(collection: Collection, request: Mapping[str, Any]) -> list[Clau
     """Leaves out what has the system tag "hidden", unless it is asked for: by its id, or with ``search_hidden``."""
     if request.get("search_hidden") or request.get("id"):
         return []
-    return [Items(f"{collection.table}.system_tags").none_of(["hidden"])]
+    # The list is JSON text: a tag within quotes is the whole tag.
+    return [Clause(f"instr({collection.table}.system_tags, '\"hidden\"') = 0")]
 
 
 def _where(clauses: Sequence[Clause]) -> str:

@@ -71,7 +71,7 @@ def test_statistics_are_kept_for_two_days(api: Api) -> None:
     report(api)
     api.now += timedelta(days=2, minutes=1)
     report(api, "w:1")
-    everything = {"from_date": 0, "to_date": api.now.timestamp() + 60}
+    everything = {"from_date": api.now.timestamp() - 3 * 86400, "to_date": api.now.timestamp() + 60}
     assert [each["worker"] for each in stats(api, ("memory_used", "avg"), **everything)] == ["w:1"]
 
 
