@@ -7,6 +7,8 @@ import contextlib
 import json
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -123,6 +125,16 @@ def test_odd_lengths_are_refused(length: str, running: RunningServer) -> None:
             401,
             413,
         )
+
+
+def test_connections_leave_room_for_files() -> None:
+    script = (
+        "import resource; from clearml_hpo.server import process; "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (500, 1000)); "
+        "print(process._most_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.stdout.split() == ["800", "1000"], done.stderr
 
 
 # --- what stays -------------------------------------------------------------------------------------------------------
