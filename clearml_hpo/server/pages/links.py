@@ -9,7 +9,7 @@ from clearml_hpo.server.pages.visit import Visit
 
 # How a view of ClearML's web app begins: the tab that shows the same.
 _TABS = {
-    "output/log": "console",
+    "output/log": "overview",  # what the SDK calls the results page
     "info-output/log": "console",
     "output/metrics/plots": "plots",
     "output/plots": "plots",

@@ -101,10 +101,11 @@ def test_a_task_of_which_little_is_known(api: Api) -> None:
 @pytest.mark.parametrize(
     ("link", "page"),
     [
-        ("/projects/{p}/tasks/{t}/output/log", "/tasks/{t}/console"),
-        ("/projects/{p}/experiments/{t}/output/log", "/tasks/{t}/console"),
-        ("/projects/*/tasks/{t}/output/log", "/tasks/{t}/console"),
+        ("/projects/{p}/tasks/{t}/output/log", "/tasks/{t}/overview"),
+        ("/projects/{p}/experiments/{t}/output/log", "/tasks/{t}/overview"),
+        ("/projects/*/tasks/{t}/output/log", "/tasks/{t}/overview"),
         ("/projects/*/experiments/{t}", "/tasks/{t}"),
+        ("/projects/{p}/tasks/{t}/info-output/log", "/tasks/{t}/console"),
         ("/projects/{p}/tasks/{t}/info-output/metrics/scalar", "/tasks/{t}/scalars"),
         ("/projects/{p}/tasks/{t}/info-output/metrics/plots", "/tasks/{t}/plots"),
         ("/projects/{p}/tasks/{t}/info-output/debugImages", "/tasks/{t}/images"),
