@@ -117,8 +117,8 @@ def test_what_the_sdk_reports(
     assert done.returncode == 0, done.stdout + done.stderr
     page = tab.page
     page.goto(done.stderr.split()[-1])
-    assert page.url.startswith(f"{server.address.web}/tasks/") and page.url.endswith("/console")
-    expect(page.locator("pre.console")).to_contain_text("a line of the console")
+    assert page.url.startswith(f"{server.address.web}/tasks/") and page.url.endswith("/overview")
+    expect(page.locator("pre")).to_contain_text("a line of the console")
     for name, least in (("scalars", 1), ("plots", 9)):
         page.get_by_role("link", name=name, exact=True).click()
         page.wait_for_url(f"**/{name}")

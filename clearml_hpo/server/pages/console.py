@@ -14,7 +14,7 @@ from clearml_hpo.server.store.browse import Moment
 from clearml_hpo.server.store.database import Row
 from clearml_hpo.server.store.documents import Document
 
-_SIZE, _PART = 200, 1000
+_SIZE, _PART, _TAIL = 200, 1000, 15
 _MOMENT = re.compile(r"(\d{1,15})\.(\d{1,15})")
 _BEGINNING: Moment = (-1, 0)
 
@@ -23,6 +23,11 @@ def fill(visit: Visit, task: Document) -> dict[str, Any]:
     """The end of the console."""
     before = _moment(visit, "before")
     return {**_window(visit.store.browse.console(task["id"], _SIZE + 1, before), before), "before": before}
+
+
+def tail(visit: Visit, task: str) -> str:
+    """The last few lines."""
+    return "\n".join(_text(visit.store.browse.console(task, _TAIL)).splitlines()[-_TAIL:])
 
 
 def more(visit: Visit) -> Response:

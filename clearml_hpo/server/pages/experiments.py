@@ -78,5 +78,7 @@ def _below(visit: Visit, id_: str) -> list[Document]:
     """The projects one level below."""
     if id_ == "*":
         return []
-    found, _ = visit.store.projects.search({"parent": [id_], "only_fields": ["id", "basename"], "order_by": ["name"]})
+    found, _ = visit.store.projects.search(
+        {"parent": [id_], "search_hidden": True, "only_fields": ["id", "basename"], "order_by": ["name"]}
+    )
     return found

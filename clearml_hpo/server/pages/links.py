@@ -9,7 +9,7 @@ from clearml_hpo.server.pages.visit import Visit
 
 # How a view of ClearML's web app begins: the tab that shows the same.
 _TABS = {
-    "output/log": "console",
+    "output/log": "overview",  # what the SDK calls the results page
     "info-output/log": "console",
     "output/metrics/plots": "plots",
     "output/plots": "plots",
@@ -37,9 +37,14 @@ def project(visit: Visit) -> Response:
     return RedirectResponse(cells.path("projects", visit.names["project"]), 302)
 
 
-def all_tasks(visit: Visit) -> Response:
-    """The table of all tasks."""
-    return RedirectResponse(cells.path("projects", "*"), 302)
+def datasets(visit: Visit) -> Response:
+    """The tasks that are versions of datasets."""
+    return RedirectResponse("/projects/*?type=data_processing", 302)
+
+
+def pipelines(visit: Visit) -> Response:
+    """The tasks that drive pipelines."""
+    return RedirectResponse("/projects/*?type=controller", 302)
 
 
 def compare(visit: Visit) -> Response:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearml_hpo.server.pages import cells
+from clearml_hpo.server.pages import cells, console
 from clearml_hpo.server.pages.columns import USER_PROPERTIES
 from clearml_hpo.server.pages.visit import Visit
 from clearml_hpo.server.store.documents import Document
 
 FIELDS = (
     *("comment", "parent", "created", "started", "completed", "active_duration", "last_update", "last_worker"),
-    *("status_reason", "status_message", "hyperparams", "last_metrics", "runtime"),
+    *("status_reason", "status_message", "hyperparams", "last_metrics", "execution"),
 )
 
 
 def fill(visit: Visit, task: Document) -> dict[str, Any]:
-    """Facts, last metrics, parameters."""
+    """Facts, last metrics, parameters, names of artifacts, the end of the console."""
     sections = {name: list(items.values()) for name, items in task["hyperparams"].items()}
     children = visit.store.browse.count({"parent": [task["id"]]})
     return {
         "facts": [(name, value) for name, value in _facts(visit, task).items() if value],
         "children": children,
         "metrics": cells.last_metrics(task),
+        "artifacts": [str(each.get("key")) for each in task["execution"].get("artifacts", [])],
+        "log": console.tail(visit, task["id"]),
         "properties": sections.pop(USER_PROPERTIES, []),
         "sections": sections,
     }

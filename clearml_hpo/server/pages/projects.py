@@ -20,8 +20,11 @@ def show(visit: Visit) -> Response:
 
 
 def tree(visit: Visit) -> list[Document]:
-    """All projects in order of their names, each with its depth and, with all below it, its numbers and last change."""
-    found, _ = visit.store.projects.search({"page_size": _MOST, "only_fields": _FIELDS})
+    """All projects in order of their names, each with its depth and, with all below it, its numbers and last change.
+
+    Those that ClearML hides, of datasets and pipelines, are among them.
+    """
+    found, _ = visit.store.projects.search({"page_size": _MOST, "only_fields": _FIELDS, "search_hidden": True})
     own = visit.store.browse.by_project()
     numbers: dict[str, Document] = {}
     for project in sorted(found, key=lambda each: str(each["name"]).count("/"), reverse=True):

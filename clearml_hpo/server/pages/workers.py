@@ -45,10 +45,11 @@ def _statistics(visit: Visit, workers: list[Document]) -> dict[str, list[tuple[s
         "items": [{"key": key, "aggregation": "avg"} for key in _STATISTICS],
         "worker_ids": [worker["id"] for worker in workers],
     }
-    return {each["worker"]: _latest(each) for each in visit.call("workers.get_stats", **asked)["workers"]}
+    return {each["worker"]: latest(each) for each in visit.call("workers.get_stats", **asked)["workers"]}
 
 
-def _latest(worker: Document) -> list[tuple[str, float]]:
+def latest(worker: Document) -> list[tuple[str, float]]:
+    """The last value of each statistic of a worker, as ``workers.get_stats`` answers them."""
     found = []
     for metric in worker.get("metrics", []):
         values = [value for stats in metric.get("stats", []) for value in stats.get("values", []) if value is not None]

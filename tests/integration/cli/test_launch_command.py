@@ -17,6 +17,8 @@ from clearml_hpo.testing import PlayedAgent
 from clearml_hpo.trial import TrialState
 from tests.integration.controller.conftest import CONNECTS, quadratic
 
+from .web_page import Form
+
 DEADLINE_S = 180.0
 
 
@@ -106,21 +108,20 @@ def console(api, task_id):
 
 
 @pytest.mark.agent
-def test_an_agent_drives_it_and_an_edited_copy_of_it(command, api, study_file, services, agent, services_agent):
+def test_an_agent_drives_it_and_an_edited_copy_of_it(server, command, api, study_file, services, agent, services_agent):
     launched = launch(command, study_file, services, "--set", "budget.trials=3")
     study = ended(launched["study_id"])
     assert study.record.status == "completed", console(api, study.study_id)
     assert [trial.state.value for trial in study.trials] == ["completed"] * 3
     assert not study.is_driven() and study.driven_s > 0
 
-    copy = api.call("tasks.clone", task=study.study_id, new_task_name="more of it")["id"]
-    edited = {**yaml.safe_load(study.record.study_yaml), "budget": {"trials": 5}}
-    api.call(
-        "tasks.edit_configuration",
-        task=copy,
-        configuration=[{"name": "study", "type": "yaml", "value": yaml.safe_dump(edited)}],
-    )
-    api.call("tasks.enqueue", task=copy, queue_name=services)
+    # In the web page.
+    form = Form(f"{server.address.web}/tasks/{study.study_id}/clone")
+    at = form.fields.index(("object", "study")) + 1
+    edited = {**yaml.safe_load(form.fields[at][1]), "budget": {"trials": 5}}
+    form.fields[at] = ("text", yaml.safe_dump(edited))
+    (found,) = api.call("queues.get_all", name=f"^{services}$")["queues"]
+    copy = form.send(enqueue="1", queue=found["id"]).rpartition("/")[2]
     again = ended(copy)
     assert again.record.status == "completed", console(api, copy)
     assert len(again.trials) == 5 and len(study.refresh().trials) == 3

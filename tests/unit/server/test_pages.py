@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from clearml_hpo.server.pages import workers
+
 from .page_visits import get
 from .server_without_sockets import Api
 
@@ -101,10 +103,11 @@ def test_a_task_of_which_little_is_known(api: Api) -> None:
 @pytest.mark.parametrize(
     ("link", "page"),
     [
-        ("/projects/{p}/tasks/{t}/output/log", "/tasks/{t}/console"),
-        ("/projects/{p}/experiments/{t}/output/log", "/tasks/{t}/console"),
-        ("/projects/*/tasks/{t}/output/log", "/tasks/{t}/console"),
+        ("/projects/{p}/tasks/{t}/output/log", "/tasks/{t}/overview"),
+        ("/projects/{p}/experiments/{t}/output/log", "/tasks/{t}/overview"),
+        ("/projects/*/tasks/{t}/output/log", "/tasks/{t}/overview"),
         ("/projects/*/experiments/{t}", "/tasks/{t}"),
+        ("/projects/{p}/tasks/{t}/info-output/log", "/tasks/{t}/console"),
         ("/projects/{p}/tasks/{t}/info-output/metrics/scalar", "/tasks/{t}/scalars"),
         ("/projects/{p}/tasks/{t}/info-output/metrics/plots", "/tasks/{t}/plots"),
         ("/projects/{p}/tasks/{t}/info-output/debugImages", "/tasks/{t}/images"),
@@ -116,6 +119,8 @@ def test_a_task_of_which_little_is_known(api: Api) -> None:
         ("/projects/{p}/tasks", "/projects/{p}"),
         ("/projects/{p}/experiments", "/projects/{p}"),
         ("/projects/{p}/compare-tasks;ids={t},x/scalars", "/compare?task={t}&task=x"),
+        ("/datasets", "/projects/*?type=data_processing"),
+        ("/pipelines", "/projects/*?type=controller"),
         ("/workers-and-queues/workers", "/workers"),
         ("/workers-and-queues/queues", "/queues"),
     ],
@@ -264,6 +269,18 @@ def test_subprojects(api: Api) -> None:
     assert f'href="/projects/{below}"' in get(api, f"/projects/{above}").text
 
 
+def test_the_tree_counts_what_is_below(api: Api) -> None:
+    deep = api.call("projects.create", name="above/below/deep")["id"]
+    hidden = api.call("projects.create", name="above/.datasets", system_tags=["hidden"])["id"]
+    done, put_away, _ = api.task(project=deep), api.task(project=deep), api.task(project=hidden)
+    api.call("tasks.started", task=done)
+    api.call("tasks.archive_many", ids=[put_away])
+    text = get(api, "/projects").text
+    rows = dict(re.findall(r">([^<>]+)</a></td>\s*<td class=\"right\">(\d+)</td>", text))
+    assert rows == {"above": "2", ".datasets": "1", "below": "1", "deep": "1"}
+    assert re.search(r'title="in progress">1<', text) and "archived" not in text
+
+
 def test_csv_has_all_tasks_with_the_chosen_columns(api: Api, trials: str) -> None:
     api.task(name="=1+1", project=trials)
     query = f"columns=p/General/depth&columns={AUC}/last&columns=tags&columns=started&sort=p/General/depth&size=2"
@@ -388,6 +405,12 @@ def test_console_in_windows(api: Api) -> None:
     assert figure(api, f"/tasks/{made}/console/more?after={last[1]}")["text"] == "2%\n"
     assert get(api, f"/tasks/{made}/console.txt").text.splitlines() == [*(f"line {n}" for n in range(450)), "2%"]
     assert get(api, f"/tasks/{made}/console/more?after=x").status == 400
+
+
+def test_what_a_worker_says_of_its_machine() -> None:
+    stats = [{"aggregation": "avg", "values": [12.5, None, 50.0]}]
+    metrics = [{"metric": "cpu_usage", "stats": stats}, {"metric": "other", "stats": stats}, {"metric": "gpu_usage"}]
+    assert workers.latest({"worker": "box:0", "metrics": metrics}) == [("CPU %", 50.0)]
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
