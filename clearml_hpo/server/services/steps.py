@@ -9,7 +9,7 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import INT, NUMBER, Fields, required
 
 PERIOD: Fields = {"from_date": required(NUMBER), "to_date": required(NUMBER), "interval": INT}
-_MOST = 10_000
+_MOST, _LONGEST_S = 10_000, 2**40
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Steps:
 
 def steps_of(call: Call) -> Steps:
     """The steps that a call asks for, in seconds; they begin at multiples of their size."""
-    size = call.get("interval", 60)
+    size = min(call.get("interval", 60), _LONGEST_S)
     if size < 1:
         raise ApiRefusal(Refusal.VALIDATION, "error for field 'interval': must be 1 or more")
     first, last = int(call.data["from_date"]) // size, int(call.data["to_date"]) // size

@@ -81,6 +81,11 @@ def test_an_unknown_aggregation_is_the_clients_fault(api: Api) -> None:
     assert error.value.code == (400, 12)
 
 
+def test_steps_longer_than_time(api: Api) -> None:
+    report(api)
+    assert stats(api, ("memory_used", "avg"), interval=2**62) == []
+
+
 def test_workers_are_found_by_their_tags(api: Api) -> None:
     for worker, tags in (("w:0", ["a", "b"]), ("w:1", ["b"]), ("w:2", [])):
         api.call("workers.register", worker=worker, tags=tags)
