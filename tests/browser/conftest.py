@@ -25,7 +25,7 @@ def chromium() -> str | None:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running, which must not outlive these tests
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
