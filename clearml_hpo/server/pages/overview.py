@@ -32,7 +32,8 @@ def fill(visit: Visit, task: Document) -> dict[str, Any]:
 
 def _facts(visit: Visit, task: Document) -> dict[str, Any]:
     """What else a person may want to know; what the task has nothing of is left out."""
-    why = ": ".join(text for name in ("status_reason", "status_message") if (text := task.get(name)))
+    said = dict.fromkeys(task.get(name) for name in ("status_reason", "status_message"))
+    why = ": ".join(text for text in said if text)
     return {
         "comment": task.get("comment"),
         "why": why,
