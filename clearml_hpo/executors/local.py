@@ -37,6 +37,7 @@ class LocalExecutor:
         *,
         queue: str,
         min_free_mb: int | None = None,
+        warm: bool = True,
         on_note: Callable[[str], None] = _log.warning,
     ) -> None:
         """Begins to serve.
@@ -48,6 +49,8 @@ class LocalExecutor:
                 study finds what waits.
             min_free_mb: MiB of GPU memory that a task needs; a second one shares a GPU only if there is so much.
                 None does not ask.
+            warm: whether tasks are forks of processes that have imported what they import; False starts a Python for
+                each.
             on_note: hears what a person should know.
 
         Raises:
@@ -63,6 +66,7 @@ class LocalExecutor:
             self._queue_id,
             queue,
             memory=None if min_free_mb is None else SharedMemory(min_free_mb),
+            warm=warm,
             on_note=on_note,
         )
 

@@ -7,6 +7,7 @@ requeue, reorder. The scripts run as under an agent, too: they set neither their
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -23,8 +24,11 @@ import psutil
 from clearml_hpo.environ import without_foreign
 from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.executors import programs
-from clearml_hpo.executors.processes import GRACE_S, TaskProcess, reason_of
+from clearml_hpo.executors.bell import Bell
+from clearml_hpo.executors.processes import GRACE_S, Process, TaskProcess
+from clearml_hpo.executors.programs import Program
 from clearml_hpo.executors.slots import SharedMemory, Slot
+from clearml_hpo.executors.warm import WarmParents
 from clearml_hpo.settings import child_environ
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.watchdog import Watchdog
@@ -54,7 +58,7 @@ class _Run:
 
     task_id: str
     slot: Slot
-    process: TaskProcess
+    process: Process
     reason: str = ""
     is_foreign: bool = False
 
@@ -79,6 +83,7 @@ class LocalWorkers:
         name: str,
         *,
         memory: SharedMemory | None = None,
+        warm: bool = True,
         on_note: Callable[[str], None],
     ) -> None:
         """Starts.
@@ -88,6 +93,7 @@ class LocalWorkers:
             queue_id: where the tasks come from.
             name: the middle part of the workers' ids, after the host's name.
             memory: whether a GPU has memory for one more task; None does not ask.
+            warm: whether tasks are forks of processes that have imported what they import.
             on_note: hears what a person should know.
         """
         self._slots = tuple(slots)
@@ -98,11 +104,12 @@ class LocalWorkers:
         self._api = Api()  # of the thread alone
         self._folder = Path(tempfile.mkdtemp(prefix="clearml-hpo-local-"))  # code and logs
         self._watchdog = Watchdog(self._folder)  # which removes the folder, too
+        self._parents = WarmParents(self._folder, self._watchdog, on_note) if warm else None
         self._environ = {**without_foreign(child_environ()), **_quick_reports(self._folder)}
         self._runs: dict[str, _Run] = {}
         self._taken: str | None = None  # out of the queue, and its process not yet started
         self._due = _Rounds()
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._closing = threading.Event()
         self._between_tasks = threading.RLock()
         self._thread = threading.Thread(target=self._serve, name=f"local executor {name}", daemon=True)
@@ -118,16 +125,18 @@ class LocalWorkers:
     def look_now(self) -> None:
         """Looks at the queue and at the tasks at once."""
         self._due.pop = self._due.look = 0.0
-        self._wake.set()
+        self._bell.ring()
 
     def close(self) -> bool:
         """Ends all tasks that run, within some seconds; whether the server was told, and they are stopped."""
         self._closing.set()
-        self._wake.set()
+        self._bell.ring()
         self._thread.join(timeout=2 * GRACE_S)
         for run in list(self._runs.values()):  # the server does not answer
             run.reason = run.reason or CLOSED_REASON
             run.process.kill()
+        if self._parents:
+            self._parents.close()
         self._watchdog.close()
         return not self._thread.is_alive()
 
@@ -138,11 +147,11 @@ class LocalWorkers:
         while not self._closing.is_set():
             if self._try(step):
                 step = self._step
-            self._wake.wait(self._due.wait_s)
-            self._wake.clear()
+            self._bell.wait(self._due.wait_s, self._parents.filenos() if self._parents else ())
         until = time.monotonic() + _TELL_S
         while not self._try(self._end) and time.monotonic() < until:
             time.sleep(_TELL_AGAIN_S)
+        self._bell.close()
 
     def _try(self, step: Callable[[], None]) -> bool:
         """Whether a step succeeded; one that fails is taken again, less and less often, and what runs goes on."""
@@ -163,6 +172,8 @@ class LocalWorkers:
         now = time.monotonic()
         for run in self._runs.values():
             run.process.step(now)
+        if self._parents:
+            self._parents.step(now)
         self._see(now)
         if now >= self._due.pop:
             self._due.pop = now + _POP_S  # first: what is submitted meanwhile is looked for at once
@@ -229,7 +240,7 @@ class LocalWorkers:
             if run.reason:
                 action, reason = "stopped", run.reason
             elif code != 0:
-                action, reason = "failed", reason_of(run.process.last_output(), code)
+                action, reason = "failed", run.process.reason()
             with _unless_gone():
                 self._api.call(f"tasks.{action}", task=run.task_id, force=True, status_reason=reason)
         del self._runs[run.slot.name]
@@ -321,9 +332,15 @@ class LocalWorkers:
         }
         if self._memory is not None and slot.gpu is not None:
             self._memory.note(slot.gpu, self._running_on(slot.gpu))
-        process = TaskProcess(program, environ, place / "console.log", self._watchdog)
+        process = self._process(found[0], program, environ, place / "console.log")
         self._runs[slot.name] = _Run(task_id, slot, process)
         self._report(slot)
+
+    def _process(self, task: Mapping[str, Any], program: Program, environ: Mapping[str, str], log: Path) -> Process:
+        if self._parents is None:
+            return TaskProcess(program, environ, log, self._watchdog)
+        template = json.dumps(task.get("script") or {}, sort_keys=True)
+        return self._parents.run(template, program, environ, log)
 
     def _recover(self) -> None:
         """Sees to the tasks of workers of this queue and machine whose process died."""
