@@ -21,6 +21,7 @@ _COMMANDS = {
     "check": "clearml_hpo.cli.check",
     "server": "clearml_hpo.cli.server",
     "agents": "clearml_hpo.cli.agents",
+    "worker": "clearml_hpo.cli.worker",
 }
 
 
@@ -72,4 +73,5 @@ def main() -> None:
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
       clearml-hpo server start                an embedded ClearML server for this machine
       clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU
+      clearml-hpo worker --queue quick        serve a queue with processes that are kept warm
     """

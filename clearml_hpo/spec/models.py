@@ -17,7 +17,7 @@ from clearml_hpo.search_space import full_name
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def _seconds(given: object) -> object:
+def seconds_of(given: object) -> object:
     """``90``, ``90s``, ``10m``, ``2h``, ``1d``, ``1h30m`` → seconds."""
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return given
@@ -26,7 +26,7 @@ def _seconds(given: object) -> object:
     return sum(float(n) * _UNITS[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", given))
 
 
-Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Seconds: TypeAlias = Annotated[float, BeforeValidator(seconds_of), Field(gt=0, allow_inf_nan=False)]
 Whole: TypeAlias = Annotated[int, Field(strict=True)]
 
 
