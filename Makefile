@@ -20,8 +20,8 @@ $(READY): setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[catboost,dev]'
 	@touch $@
 
-demo: $(READY)  ## an embedded server, two agents, one study of 20 CatBoost trials
-	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --agents 2 --new
+demo: $(READY)  ## an embedded server, two warm workers, one study of 20 CatBoost trials
+	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --cpu 2 --new
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest

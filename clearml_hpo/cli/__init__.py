@@ -68,7 +68,7 @@ def main() -> None:
     Examples:
       clearml-hpo check study.yaml            is the study file sound?
       clearml-hpo run study.yaml              run it on the ClearML server that is configured
-      clearml-hpo run study.yaml --local      run it here: embedded server, agents, everything
+      clearml-hpo run study.yaml --local      run it here: embedded server, warm workers, everything
       clearml-hpo launch study.yaml           have an agent drive it
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
       clearml-hpo server start                an embedded ClearML server for this machine

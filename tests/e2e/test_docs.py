@@ -94,4 +94,4 @@ def test_the_commands_work(machine, tmp_path):
 def test_make_demo_is_the_example(machine):
     code, output = machine.run("--dry-run", "demo", command=["make", f"VENV={Path(sys.prefix)}"])
     assert code == 0, output
-    assert f"clearml-hpo run {STUDY} --local --agents 2" in output
+    assert f"clearml-hpo run {STUDY} --local --cpu 2" in output
