@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format chaos bench-calls bench-controller bench-search bench-trial clean
+.PHONY: help install demo test check format chaos bench-calls bench-controller bench-search bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, Cle
 
 bench-trial: $(READY)  ## seconds from enqueued to completed, by the agent's settings (JSON, minutes)
 	@$(BIN)/python -m benchmarks.trial_overhead
+
+bench-trials: $(READY)  ## trials per hour and processor seconds of each: plain agents, tuned agents, warm workers, Optuna alone (JSON, ten minutes)
+	@$(BIN)/python -m benchmarks.warm_trials
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -50,6 +50,12 @@ def _duration(ctx: click.Context, param: click.Parameter, given: str | None) -> 
 @click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="Run N tasks at once on the cores.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each task.")
 @click.option("--min-free-mb", type=click.IntRange(min=1), metavar="MB", help="GPU memory that one more task needs.")
+@click.option(
+    "--venv/--no-venv",
+    default=True,
+    help="A task that asks for packages that this Python lacks is run by clearml-agent, in a virtual environment "
+    "(default), or in this Python all the same.",
+)
 @click.option("--cold", is_flag=True, help="Start a Python for each task; nothing is kept warm.")
 @click.option("--once", is_flag=True, help="Leave when the queues are empty and nothing runs.")
 @click.option("--idle-timeout", callback=_duration, metavar="10m", help="Leave after so long without a task.")
@@ -60,6 +66,7 @@ def worker(
     cpu: int | None,
     threads: int | None,
     min_free_mb: int | None,
+    venv: bool,
     cold: bool,
     once: bool,
     idle_timeout: float | None,
@@ -67,8 +74,8 @@ def worker(
     """Serve ClearML queues as agents do, and keep warm what their tasks need.
 
     Each task is a fork of a process that has imported what the task's script imports: a trial costs what its
-    training costs. Agents may serve the same queues. Tasks run in this Python, with the packages it has. Without
-    --gpus and --cpu: one task per GPU of this machine, or per core if it has none.
+    training costs. Agents may serve the same queues. Without --gpus and --cpu: one task per GPU of this machine, or
+    per core if it has none.
 
     Ctrl-C or SIGTERM: it takes no more tasks and leaves when those that run have ended; a second one ends them, and
     they count as lost, so that a controller runs them again.
@@ -97,6 +104,7 @@ def worker(
         "worker",
         memory=SharedMemory(min_free_mb) if min_free_mb else None,
         warm=not cold,
+        venv=venv,
         closed_reason="lost: its worker was ended",
         on_note=lambda text: click.echo(text, err=True),
     )

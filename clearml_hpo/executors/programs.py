@@ -62,6 +62,17 @@ def prepare(task: Mapping[str, Any], place: Path, kept: Path) -> Program:
     return Program([sys.executable, "-m", "clearml_hpo.checkout", str(plan)], folder, plan=plan)
 
 
+def by_agent(task_id: str, gpu: str | None, place: Path) -> Program:
+    """Makes ``place`` anew for a task that an agent is to run once, in a virtual environment that it makes."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    device = ["--gpus", gpu] if gpu else ["--cpu-only"]
+    # As the agent's daemon calls it, which sees to status and console itself.
+    return Program(
+        [sys.executable, "-m", "clearml_agent", "execute", "--disable-monitoring", *device, "--id", task_id], place
+    )
+
+
 def refuse(task: Mapping[str, Any]) -> None:
     """Says what is in the way of running a task here.
 

@@ -26,6 +26,7 @@ from clearml_hpo.executors.bell import Bell
 from clearml_hpo.executors.machine import Machine
 from clearml_hpo.executors.processes import GRACE_S, Process, TaskProcess
 from clearml_hpo.executors.programs import Program
+from clearml_hpo.executors.requirements import unmet
 from clearml_hpo.executors.slots import SharedMemory, Slot
 from clearml_hpo.executors.warm import WarmParents
 from clearml_hpo.processes import identify, is_alive
@@ -44,6 +45,8 @@ _TELL_AGAIN_S = 1.0
 _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
 _PULLED_BY = "pulled by "
+_MOST_SAID = 3
+_OF_THE_SCRIPT = ("CLEARML_TASK_ID", "CLEARML_LOG_TASK_TO_BACKEND")  # an agent sets them for the script itself
 CLOSED_REASON = "its controller ended"
 
 
@@ -85,6 +88,7 @@ class LocalWorkers:
         *,
         memory: SharedMemory | None = None,
         warm: bool = True,
+        venv: bool = False,
         closed_reason: str = CLOSED_REASON,
         on_note: Callable[[str], None],
     ) -> None:
@@ -96,12 +100,15 @@ class LocalWorkers:
             name: the middle part of the workers' ids, after the host's name.
             memory: whether a GPU has memory for one more task; None does not ask.
             warm: whether tasks are forks of processes that have imported what they import.
+            venv: whether an agent, which makes a virtual environment, runs tasks that ask for packages that are not
+                here.
             closed_reason: why tasks end that run when this is closed: they are stopped, or, if it begins with
                 "lost:", failed.
             on_note: hears what a person should know.
         """
         self._slots = tuple(slots)
         self._queues = tuple(queues)
+        self._venv = venv
         self._closed_reason = closed_reason
         self._machine = Machine(tuple(slot.gpu for slot in slots if slot.gpu))
         self._worker_ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
@@ -115,6 +122,7 @@ class LocalWorkers:
         self._runs: dict[str, _Run] = {}
         self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started
         self._idle_since: float | None = None
+        self._said: set[str] = set()
         self._due = _Rounds()
         self._bell = Bell()
         self._closing = threading.Event()
@@ -356,6 +364,7 @@ class LocalWorkers:
             run.is_foreign = True
             run.process.kill()
         place = self._folder / slot.name
+        lacking = unmet(found[0].get("script") or {}) if self._venv else []
         try:
             program = programs.prepare(found[0], place, self._folder / "kept")
         except (InputError, OSError) as error:
@@ -372,7 +381,10 @@ class LocalWorkers:
         }
         if self._memory is not None and slot.gpu is not None:
             self._memory.note(slot.gpu, self._running_on(slot.gpu))
-        process = self._process(found[0], program, environ, place / "console.log")
+        if lacking:
+            process = self._by_agent(task_id, slot, environ, lacking)
+        else:
+            process = self._process(found[0], program, environ, place / "console.log")
         self._runs[slot.name] = _Run(task_id, queue, slot, process)
         self._report(slot)
 
@@ -381,6 +393,16 @@ class LocalWorkers:
             return TaskProcess(program, environ, log, self._watchdog)
         template = json.dumps(task.get("script") or {}, sort_keys=True)
         return self._parents.run(template, program, environ, log)
+
+    def _by_agent(self, task_id: str, slot: Slot, environ: Mapping[str, str], lacking: Sequence[str]) -> Process:
+        asked = ", ".join(lacking[:_MOST_SAID]) + (", ..." if len(lacking) > _MOST_SAID else "")
+        if asked not in self._said:
+            self._said.add(asked)
+            self._on_note(f"run by clearml-agent, in a virtual environment: tasks that ask for {asked}")
+        place = self._folder / slot.name
+        own = {"CLEARML_AGENT__AGENT__VENVS_DIR": json.dumps(str(place / "venvs"))}
+        environ = {name: value for name, value in environ.items() if name not in _OF_THE_SCRIPT} | own
+        return TaskProcess(programs.by_agent(task_id, slot.gpu, place), environ, place / "console.log", self._watchdog)
 
     def _recover(self) -> None:
         """Sees to the tasks of workers of these queues and this machine whose process died."""

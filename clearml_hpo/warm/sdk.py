@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
 import sys
@@ -13,7 +14,7 @@ _ALSO = ("multiprocessing.dummy", "multiprocessing.pool", "netrc")
 _SERVICES = ("auth", "events", "models", "projects", "tasks")
 # A script that names these may be about to set them: what reads them is left to the run.
 _SETS_PLOTS = re.compile(r"MPL[A-Z]+|matplotlibrc")
-_SETS_CONFIG = re.compile(r"CLEARML_CONFIG|TRAINS_CONFIG|CLEARML__|clearml\.conf")
+_SETS_CONFIG = re.compile(r"CLEARML_CONFIG|TRAINS_CONFIG|CLEARML__|clearml\.conf\b|trains\.conf\b")
 
 
 def warm_up(sources: str) -> None:
@@ -34,6 +35,7 @@ def warm_up(sources: str) -> None:
             continue
     if not _SETS_CONFIG.search(sources):
         _read_config()
+    inspect.getmodule(sys._getframe())  # which files the modules are of, looked up once: the SDK asks at its start
 
 
 def take_over(task_id: str) -> None:

@@ -157,3 +157,34 @@ def test_without_a_server_it_says_so(tmp_path):
     environ = {**kept, "HOME": str(tmp_path), "CLEARML_HPO_HOME": str(tmp_path / "state")}
     done = subprocess.run([*WORKER, "--queue", "abc", "--cpu", "1"], capture_output=True, text=True, env=environ)
     assert done.returncode == 2 and "no ClearML server is configured" in done.stderr
+
+
+@pytest.mark.agent
+def test_a_task_that_asks_for_other_packages_is_run_by_an_agent(stage, start, monkeypatch):
+    monkeypatch.setenv("CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL", "1")  # pip would want a network
+    _make(stage, stage.queue)
+    scripts = {
+        "completed": "import os, sys\nprint('task', os.environ['CLEARML_TASK_ID'])\n",
+        "failed": "raise ValueError('no such depth')\n",
+    }
+    asked = {"binary": "python3", "entry_point": "a.py", "requirements": {"pip": "there-is-no-such-package == 1.0"}}
+    tasks = {status: stage.script("", script={**asked, "diff": text}) for status, text in scripts.items()}
+    _enqueue(stage, *tasks.values())
+    worker = start("--once")
+    for status, task in tasks.items():
+        stage.until(status, task)
+    output, _ = worker.communicate(timeout=120)
+    assert output.count("run by clearml-agent, in a virtual environment: tasks that ask for there-is-no-such") == 1
+    assert f"task {tasks['completed']}" in stage.console(tasks["completed"])
+    assert "Executing task id" in stage.console(tasks["completed"])
+    assert "ValueError: no such depth" in stage.task(tasks["failed"])["status_reason"]
+
+
+def test_or_in_this_python_if_that_is_wanted(stage, start):
+    _make(stage, stage.queue)
+    requirements = {"pip": "there-is-no-such-package == 1.0"}
+    script = {"binary": "python3", "entry_point": "a.py", "diff": "print(1)\n", "requirements": requirements}
+    task = stage.script("", script=script)
+    _enqueue(stage, task)
+    assert start("--once", "--no-venv").wait(120) == 0
+    assert (stage.status(task), stage.console(task)) == ("completed", "1\n")
