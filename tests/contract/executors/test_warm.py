@@ -225,6 +225,44 @@ def test_a_task_that_is_aborted_while_its_parent_prepares_does_not_begin(stage, 
     other.close()
 
 
+TEMPLATE = Path(__file__).resolve().parents[3] / "templates" / "catboost_train.py"
+
+
+def test_a_training_has_the_values_that_it_has_in_a_process_of_its_own(stage):
+    """Every scalar at every iteration, value for value, at equal seeds; the second run of a parent as the first."""
+    params = {"iterations": 25, "depth": 3, "thread_count": 1, "bootstrap_type": "Bayesian", "seed": 5}
+    seen = []
+    for is_warm, times in ((False, 1), (True, 2)):
+        executor = LocalExecutor(stage.api, plan_slots(cpu=1, threads=1), queue=stage.queue, warm=is_warm)
+        tasks = [stage.script(TEMPLATE.read_text(), params=params) for _ in range(times)]
+        for task in tasks:
+            executor.submit(task)
+        stage.until("completed", *tasks)
+        executor.close()
+        seen += [(_scalars(stage, task), _ended(stage, task)) for task in tasks]
+    assert seen[0] == seen[1] == seen[2]
+    histories = seen[0][0]["validation"]
+    assert histories["logloss"]["x"] == list(range(25)) and histories["logloss"]["y"][-1] < histories["logloss"]["y"][0]
+
+
+def _scalars(stage, task):
+    found = stage.api.call("events.scalar_metrics_iter_histogram", task=task, samples=10_000)
+    return {metric: series for metric, series in found.items() if metric in ("train", "validation")}
+
+
+def _ended(stage, task):
+    """What the task has at its end, but for times and names of this run."""
+    (found,) = stage.api.call("tasks.get_all", id=[task])["tasks"]
+    single = found["last_metrics"].values()
+    values = sorted(
+        (v["metric"], v["variant"], v["value"]) for m in single for v in m.values() if "time" not in v["variant"]
+    )
+    parameters = {s: {n: v["value"] for n, v in e.items()} for s, e in found["hyperparams"].items()}
+    models = [model["name"] for model in found["models"]["output"]]
+    kept = [value for value in values if not value[0].startswith(":monitor")]
+    return found["last_iteration"], kept, parameters, models
+
+
 # --- what is not kept warm ----------------------------------------------------------------------------------------
 
 
