@@ -17,6 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from clearml_hpo.checkout import Plan
 from clearml_hpo.executors.processes import Process, start
 from clearml_hpo.executors.programs import Program
@@ -25,7 +27,9 @@ from clearml_hpo.warm.child import Order
 from clearml_hpo.watchdog import Watchdog
 
 MOST_PARENTS = 4
-"""Idle ones beyond so many are ended, the longest idle first."""
+"""For each GPU: idle ones beyond so many are ended, the longest idle first."""
+LEAST_FREE = 0.05
+"""Share of the memory; where less is free, idle parents are ended."""
 IDLE_S = 600.0
 """Seconds without a run after which a parent is ended."""
 PREPARE_S = 300.0
@@ -33,11 +37,9 @@ PREPARE_S = 300.0
 _MOST_DEATHS = 3
 _WAIT_S = 0.01
 _KILL_S = 5.0
-# Of one run: the rest of the environment is the parent's from its start, before any library is loaded.
-_OF_A_RUN = (
-    *("CLEARML_TASK_ID", "CLEARML_WORKER_ID"),
-    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
-)
+# Of one run: all the rest of the environment is the parent's from its start, before any library is loaded.
+_OF_A_RUN = ("CLEARML_TASK_ID", "CLEARML_WORKER_ID")
+_NO_TASK = "0" * 32  # a library that asks for the task while it is imported is to fail, not to make a task
 
 
 class WarmParent:
@@ -231,8 +233,13 @@ class WarmProcess(Process):
 class WarmParents:
     """One parent for each template and environment that is in use."""
 
-    def __init__(self, folder: Path, watchdog: Watchdog, on_note: Callable[[str], None]) -> None:
-        """Makes folders within ``folder``; a template that is not kept warm is said once."""
+    def __init__(self, folder: Path, watchdog: Watchdog, on_note: Callable[[str], None], gpus: int = 0) -> None:
+        """Makes folders within ``folder``; a template that is not kept warm is said once.
+
+        A template has a parent on each of ``gpus`` GPUs, because libraries may look at what they see when they are
+        imported.
+        """
+        self._places = max(1, gpus)
         self._folder = folder
         self._watchdog = watchdog
         self._on_note = on_note
@@ -250,7 +257,7 @@ class WarmParents:
             environ: of the run.
             log: file of its output.
         """
-        shared = {name: value for name, value in environ.items() if name not in _OF_A_RUN}
+        shared = {name: _NO_TASK if name in _OF_A_RUN else value for name, value in environ.items()}
         key = hashlib.sha256(json.dumps([template, sorted(shared.items())]).encode()).hexdigest()
         plan = str(program.plan or "")
         order = Order(next(self._numbers), dict(environ), str(program.folder), list(program.words), plan, str(log))
@@ -266,7 +273,8 @@ class WarmParents:
                 self._bury(key)
         idle = sorted((parent.idle_since, key) for key, parent in self._parents.items() if parent.is_idle)
         for i, (since, key) in enumerate(idle):
-            if now - since >= IDLE_S or (len(self._parents) > MOST_PARENTS and i < len(idle) - 1):
+            are_many = len(self._parents) > MOST_PARENTS * self._places and i < len(idle) - 1
+            if now - since >= IDLE_S or are_many or _is_memory_short():
                 self._parents.pop(key).end()
 
     def filenos(self) -> list[int]:
@@ -299,6 +307,11 @@ class WarmParents:
         self._parents.pop(key).end()
         self._cold.add(key)
         self._on_note(f"a template is not kept warm, each of its tasks starts a Python of its own: {reason}")
+
+
+def _is_memory_short() -> bool:
+    memory = psutil.virtual_memory()
+    return bool(memory.available < LEAST_FREE * memory.total)
 
 
 def _copy(program: Program, folder: Path) -> dict[str, Any]:

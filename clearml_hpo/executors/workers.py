@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -46,6 +47,7 @@ _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
 _PULLED_BY = "pulled by "
 _MOST_SAID = 3
+_CAN_FORK = sys.platform == "linux"  # elsewhere whether a process may be forked cannot be seen
 _OF_THE_SCRIPT = ("CLEARML_TASK_ID", "CLEARML_LOG_TASK_TO_BACKEND")  # an agent sets them for the script itself
 CLOSED_REASON = "its controller ended"
 
@@ -117,7 +119,9 @@ class LocalWorkers:
         self._api = Api()  # of the thread alone
         self._folder = Path(tempfile.mkdtemp(prefix="clearml-hpo-local-"))  # code and logs
         self._watchdog = Watchdog(self._folder)  # which removes the folder, too
-        self._parents = WarmParents(self._folder, self._watchdog, on_note) if warm else None
+        gpus = len({slot.gpu for slot in slots if slot.gpu})
+        can_fork = warm and _CAN_FORK
+        self._parents = WarmParents(self._folder, self._watchdog, on_note, gpus) if can_fork else None
         self._environ = {**without_foreign(child_environ()), **_quick_reports(self._folder)}
         self._runs: dict[str, _Run] = {}
         self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,16 @@ def do(found: Import) -> None:
                 importlib.import_module(f"{found.module}.{name}")
     except BaseException:  # modules may even exit
         return
+
+
+def hidden(loaded: Iterable[str], roots: Sequence[Path]) -> str:
+    """A module of the script's own that the script could not import, because another one of its name is loaded."""
+    for name in loaded:
+        if "." in name or name.startswith("_"):
+            continue
+        if any((root / f"{name}.py").is_file() or (root / name / "__init__.py").is_file() for root in roots):
+            return name
+    return ""
 
 
 def _imports(statement: ast.stmt) -> Iterator[Import]:

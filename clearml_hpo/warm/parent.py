@@ -15,7 +15,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,7 @@ def prepare(words: list[str], folder: str, plan: str) -> str:
         folder: where the code is, or empty.
         plan: what to check out; empty for nothing.
     """
+    before = _open()
     root = Path(folder)
     roots = [root]
     if plan:
@@ -148,17 +149,26 @@ def prepare(words: list[str], folder: str, plan: str) -> str:
         sdk.warm_up(_sources(file, roots[-1]))
     elif file is not None and file.is_dir():
         return f"{words[0]!r} is a folder"
+    if hidden := imports.hidden(sys.modules, roots):
+        return f"its own module {hidden!r} has the name of one that is loaded before it"
     gc.collect()
     gc.freeze()  # what is there now is looked at no more, so that the children share it
-    return why_not()
+    return why_not(before)
 
 
-def why_not() -> str:
-    """Why this process must not be forked; empty if nothing speaks against it."""
+def why_not(before: Collection[str]) -> str:
+    """Why this process must not be forked; empty if nothing speaks against it.
+
+    Args:
+        before: what was open before the imports, as :func:`_open` tells it.
+    """
     if known := sorted(set(UNSAFE) & set(sys.modules)):
         return f"{known[0]} does not survive a fork"
-    if any(Path(f"/proc/self/fd/{name}").is_symlink() and _is_gpu(name) for name in _entries("/proc/self/fd")):
+    opened = [found for found in _open() if found not in before]
+    if any(found.startswith("/dev/nvidia") for found in opened):
         return "its imports have taken a GPU"
+    if any(found.startswith("socket:") for found in opened):
+        return "its imports have opened a connection"
     # Libraries that are made for it, OpenBLAS among them, end their threads at a fork: so one fork, then a look.
     pid = os.fork()
     if not pid:
@@ -171,10 +181,13 @@ def why_not() -> str:
     return f"its imports have started {threads - 1} thread(s)" if threads > 1 else ""
 
 
-def _is_gpu(descriptor: str) -> bool:
-    with contextlib.suppress(OSError):
-        return str(Path(f"/proc/self/fd/{descriptor}").readlink()).startswith("/dev/nvidia")
-    return False
+def _open() -> set[str]:
+    """What this process has open: paths, or such as ``socket:[1234]``."""
+    found = set()
+    for name in _entries("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.add(str(Path(f"/proc/self/fd/{name}").readlink()))
+    return found
 
 
 def _entries(folder: str) -> list[str]:

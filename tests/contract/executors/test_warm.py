@@ -271,6 +271,7 @@ def _ended(stage, task):
     [
         ("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n", "1 thread(s)"),
         ("import subprocess\nsubprocess.Popen(['sleep', '600'])\n", "its imports have started processes"),
+        ("import socket\nkept = socket.socketpair()\n", "its imports have opened a connection"),
         ("import sys\nsys.modules['tensorflow'] = sys\n", "tensorflow does not survive a fork"),
     ],
 )
@@ -291,12 +292,66 @@ def test_what_must_not_be_forked_runs_in_a_process_of_its_own(stage, tmp_path, m
     assert note.startswith("a template is not kept warm") and reason in note
 
 
+def test_a_library_that_wants_the_task_while_it_is_imported_makes_none(stage, tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    library = "from clearml import Task\ntask = Task.init('contract', 'of a library')\n"
+    (tmp_path / "own" / "tracks_all.py").write_text(library)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "own"))
+    executor = LocalExecutor(stage.api, plan_slots(cpu=1), queue=stage.queue, on_note=lambda text: None)
+    task = stage.script("from tracks_all import task\nprint('the task is', task.id)\n")
+    executor.submit(task)
+    stage.until("completed", task)
+    executor.close()
+    assert f"the task is {task}" in stage.console(task)
+    assert stage.api.call("tasks.get_all", name="^of a library$", only_fields=["id"])["tasks"] == []
+
+
+def test_a_script_with_the_name_of_a_module_runs_in_a_process_of_its_own(stage, notes, executor):
+    """There, and only there, its name hides the module."""
+    script = {"entry_point": "select.py", "binary": "python3", "diff": "import select\nprint(select.__file__)\n"}
+    task = stage.script("", script=script)
+    executor.submit(task)
+    stage.until("completed", task)
+    assert stage.console(task).splitlines()[0].endswith("cpu0/code/select.py")
+    assert len(notes) == 1 and "its own module 'select'" in notes[0]
+
+
 def test_parents_that_are_of_no_more_use_are_ended(run, monkeypatch):
     run("tell()")
     (first,) = _parents()
     monkeypatch.setattr(warm, "IDLE_S", 0.0)
     eventually(lambda: not first.is_running(), "it is ended")
     run("tell()")
+
+
+def test_idle_parents_are_ended_where_memory_is_short(run, monkeypatch):
+    run("tell()")
+    (first,) = _parents()
+    monkeypatch.setattr(warm, "LEAST_FREE", 1.1)
+    eventually(lambda: not first.is_running(), "it is ended")
+    run("tell()")
+
+
+def test_each_gpu_has_parents_that_see_it_from_their_start(stage):
+    slots = plan_slots(["0", "3"], per_gpu=2, present=["0", "3"])
+    executor = LocalExecutor(stage.api, slots, queue=stage.queue)
+    held = FOUND.format(folder=str(stage.folder)) + (
+        "import time\nseen = pathlib.Path(f'/proc/{os.getppid()}/environ').read_bytes().decode().split('\\0')\n"
+        "seen = [each for each in seen if each.startswith('CUDA_V')]\n"
+        "tell(parent=os.getppid(), own=os.environ['CUDA_VISIBLE_DEVICES'], seen=seen)\n"
+        "while not (folder / 'release').exists(): time.sleep(0.02)\n"
+    )
+    tasks = [stage.script(held) for _ in slots]
+    for task in tasks:
+        executor.submit(task)
+    eventually(lambda: all((stage.folder / task).exists() for task in tasks), "all run at once")
+    (stage.folder / "release").touch()
+    stage.until("completed", *tasks)
+    executor.close()
+    found = [json.loads((stage.folder / task).read_text()) for task in tasks]
+    assert sorted(each["own"] for each in found) == ["0", "0", "3", "3"]
+    assert len({(each["own"], each["parent"]) for each in found}) == len({each["parent"] for each in found}) == 2
+    assert all(each["seen"] == [f"CUDA_VISIBLE_DEVICES={each['own']}"] for each in found)
 
 
 def test_idle_parents_are_few(run, monkeypatch):
