@@ -80,7 +80,7 @@ class LocalExecutor:
             self._queue.withdraw(task_ids)
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
-        """Ends tasks, in one call: SIGTERM, and SIGKILL some seconds later."""
+        """Ends tasks, in one call: SIGTERM, and SIGKILL a second or two later."""
         with self._workers.between_tasks():
             self._queue.abort(task_ids, reason)
 

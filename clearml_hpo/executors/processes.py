@@ -15,7 +15,7 @@ from clearml_hpo.executors.programs import Program
 from clearml_hpo.processes import session_members
 from clearml_hpo.watchdog import Watchdog
 
-GRACE_S = 5.0
+GRACE_S = 1.5
 """How long a process may take to end after SIGTERM."""
 _READ_BYTES = 512 * 1024
 # The shell waits for a word before it becomes the program: should this process die before the watchdog knows of it,

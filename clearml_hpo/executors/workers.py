@@ -47,6 +47,7 @@ _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
 _PULLED_BY = "pulled by "
 _MOST_SAID = 3
+_CLOSES_WITHIN = 7  # times the grace of a process
 _CAN_FORK = sys.platform == "linux"  # elsewhere whether a process may be forked cannot be seen
 _OF_THE_SCRIPT = ("CLEARML_TASK_ID", "CLEARML_LOG_TASK_TO_BACKEND")  # an agent sets them for the script itself
 CLOSED_REASON = "its controller ended"
@@ -167,7 +168,7 @@ class LocalWorkers:
         """Ends all tasks that run, within some seconds; whether the server was told, and they are stopped."""
         self._closing.set()
         self._bell.ring()
-        self._thread.join(timeout=2 * GRACE_S)
+        self._thread.join(timeout=_CLOSES_WITHIN * GRACE_S)
         for run in list(self._runs.values()):  # the server does not answer
             run.reason = run.reason or self._closed_reason
             run.process.kill()

@@ -192,6 +192,24 @@ def test_a_file_that_is_left_open_is_written(run, stage):
     assert (stage.folder / "left").read_text() == "all of it"
 
 
+def test_a_script_that_reports_is_aborted_with_all_that_it_has_reported(stage, executor):
+    script = (
+        "import pathlib, time\nfrom clearml import Task\ntask = Task.init('contract', 'aborted')\n"
+        "for i in range(20):\n    task.get_logger().report_scalar('validation', 'loss', 1 / (i + 1), i)\n"
+        "task.flush(wait_for_uploads=True)\n"
+        f"pathlib.Path({str(stage.folder / 'reported')!r}).touch()\ntime.sleep(600)\n"
+    )
+    task = stage.script(script)
+    executor.submit(task)
+    eventually((stage.folder / "reported").exists, "it has reported")
+    executor.abort([task], "pruned at iteration 19")
+    stage.until("stopped", task)
+    assert stage.task(task)["status_reason"] == "pruned at iteration 19"
+    assert _scalars(stage, task)["validation"]["loss"]["x"] == list(range(20))
+    (parent,) = _parents()
+    eventually(lambda: parent.children() == [], "it is gone, and no zombie")
+
+
 def test_a_run_whose_parent_dies_is_lost_and_the_next_one_has_another(stage, executor, run):
     runs = stage.held("runs")
     executor.submit(runs)
