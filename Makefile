@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format docs screenshots chaos fuzz bench-calls bench-controller bench-search bench-server bench-trial clean
+.PHONY: help install demo test check format docs screenshots chaos fuzz bench-calls bench-controller bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,8 @@ $(READY): setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[catboost,dev]'
 	@touch $@
 
-demo: $(READY)  ## an embedded server, two agents, one study of 20 CatBoost trials
-	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --agents 2 --new
+demo: $(READY)  ## an embedded server, two warm workers, one study of 20 CatBoost trials
+	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --cpu 2 --new
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest
@@ -62,6 +62,9 @@ bench-server: $(READY)  ## calls per second, milliseconds, memory and start-up o
 
 bench-trial: $(READY)  ## seconds from enqueued to completed, by the agent's settings (JSON, minutes)
 	@$(BIN)/python -m benchmarks.trial_overhead
+
+bench-trials: $(READY)  ## trials per hour and processor seconds of each: plain agents, tuned agents, warm workers, Optuna alone (JSON, ten minutes)
+	@$(BIN)/python -m benchmarks.warm_trials
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

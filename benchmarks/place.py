@@ -64,12 +64,12 @@ def temporary_place() -> Iterator[Place]:
             server_process.stop(data.path)
 
 
-def make_template(api: Api) -> str:
-    """Id of a template task of the no-op script that has run once, as one that a person has tried."""
+def make_template(api: Api, script: Path = NO_OP) -> str:
+    """Id of a template task of a script that has run once, as one that a person has tried."""
     from clearml_hpo.tasks.names import ensure_project
     from clearml_hpo.tasks.template import create_template
 
-    task_id = create_template(api, NO_OP, ensure_project(api, PROJECT)).task_id
+    task_id = create_template(api, script, ensure_project(api, PROJECT)).task_id
     own = {"x": ("float", "0.5"), "depth": ("int", "4")}
     entries = [{"section": "General", "name": n, "type": kind, "value": text} for n, (kind, text) in own.items()]
     api.call("tasks.edit_hyper_params", task=task_id, hyperparams=entries)

@@ -70,12 +70,13 @@ class Daemon:
 
 
 @contextmanager
-def plain_agent(place: Place, queue: str) -> Iterator[Daemon]:
-    """``clearml-agent daemon``, all defaults but the virtual environment."""
+def plain_agent(place: Place, queue: str, name: str = "") -> Iterator[Daemon]:
+    """``clearml-agent daemon``, all defaults but the virtual environment; ``name`` is the queue's unless given."""
+    name = name or queue
     # Unbuffered, because what the agent does is read from its log.
-    own = {**NO_VENV, "CLEARML_WORKER_ID": f"bench:{queue}", "PYTHONUNBUFFERED": "1"}
+    own = {**NO_VENV, "CLEARML_WORKER_ID": f"bench:{name}", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "clearml_agent", "daemon", "--foreground", "--create-queue", "--cpu-only"]
-    log = place.folder / f"{queue}.log"
+    log = place.folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--queue", queue],
@@ -94,16 +95,17 @@ def plain_agent(place: Place, queue: str) -> Iterator[Daemon]:
 
 
 @contextmanager
-def fleet_agent(place: Place, queue: str, changes: Mapping[str, str]) -> Iterator[Daemon]:
-    """One agent of ``clearml_hpo.fleet``, with some of its settings changed."""
+def fleet_agent(place: Place, queue: str, changes: Mapping[str, str], name: str = "") -> Iterator[Daemon]:
+    """One agent of ``clearml_hpo.fleet``, with some of its settings changed; ``name`` is the queue's unless given."""
+    name = name or queue
     with variables(changes):
-        up = fleet.up(place.folder, place.server, fleet.plan_slots(queue=queue, cpu=1), name=queue, with_parent=True)
+        up = fleet.up(place.folder, place.server, fleet.plan_slots(queue=queue, cpu=1), name=name, with_parent=True)
     try:
         (agent,) = up.agents
         assert agent.pid is not None  # up() returns when the daemon serves its queue
         yield Daemon(agent.pid, agent.log, float({**TUNED, **changes}[POLL]))
     finally:
-        fleet.down(place.folder, name=queue, now=True, timeout_s=60)
+        fleet.down(place.folder, name=name, now=True, timeout_s=60)
 
 
 def agent_of(place: Place, side: str, queue: str) -> AbstractContextManager[Daemon]:

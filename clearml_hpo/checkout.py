@@ -83,6 +83,13 @@ def make_tree(plan: Plan) -> Path:
     return folder
 
 
+def enter(plan: Plan, folder: Path) -> None:
+    """Makes this process one that runs in the tree: its folder, and where the Python that it starts finds modules."""
+    os.chdir(folder)
+    roots = [str(folder), plan.tree, os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, roots)))
+
+
 def _fetched(plan: Plan, kept: Path) -> str:
     """The commit to run, fetched if it is not there yet; one process at a time."""
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +132,7 @@ def main(argv: Sequence[str]) -> int:
     except CheckoutError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    os.chdir(folder)
-    roots = [str(folder), plan.tree, os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, roots)))
+    enter(plan, folder)
     os.execv(sys.executable, [sys.executable, "-u", *arguments(plan.entry_point, folder)])
 
 

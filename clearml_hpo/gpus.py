@@ -66,6 +66,27 @@ def parse_memory(listing: str) -> dict[str, int]:
     return free
 
 
+LOAD = ("gpu_usage", "gpu_memory_used", "gpu_memory_free", "gpu_temperature")
+"""What :func:`load` tells of a GPU: percent, MiB, MiB, degrees Celsius."""
+
+
+def load() -> dict[str, dict[str, float]]:
+    """By GPU, by its index and by its UUID, the values of :data:`LOAD`."""
+    asked = "index,uuid,utilization.gpu,memory.used,memory.free,temperature.gpu"
+    return parse_load(_nvidia_smi(f"--query-gpu={asked}", "--format=csv,noheader,nounits"))
+
+
+def parse_load(listing: str) -> dict[str, dict[str, float]]:
+    """``index, uuid, percent, MiB, MiB, degrees`` lines; what a GPU does not tell is 0."""
+    found: dict[str, dict[str, float]] = {}
+    for line in listing.splitlines():
+        words = [word.strip() for word in line.split(",")]
+        if len(words) == 2 + len(LOAD):
+            values = [float(word) if word.replace(".", "", 1).isdigit() else 0.0 for word in words[2:]]
+            found |= {name: dict(zip(LOAD, values, strict=True)) for name in words[:2]}
+    return found
+
+
 def _nvidia_smi(*arguments: str) -> str:
     try:
         done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=30, check=False)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "check": "clearml_hpo.cli.check",
     "server": "clearml_hpo.cli.server",
     "agents": "clearml_hpo.cli.agents",
+    "worker": "clearml_hpo.cli.worker",
 }
 
 
@@ -67,9 +68,10 @@ def main() -> None:
     Examples:
       clearml-hpo check study.yaml            is the study file sound?
       clearml-hpo run study.yaml              run it on the ClearML server that is configured
-      clearml-hpo run study.yaml --local      run it here: embedded server, agents, everything
+      clearml-hpo run study.yaml --local      run it here: embedded server, warm workers, everything
       clearml-hpo launch study.yaml           have an agent drive it
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
       clearml-hpo server start                an embedded ClearML server for this machine
       clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU
+      clearml-hpo worker --queue quick        serve a queue with processes that are kept warm
     """

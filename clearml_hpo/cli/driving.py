@@ -77,9 +77,14 @@ def driving_options(command: _Command) -> _Command:
     """The options that ``run`` and ``resume`` share, as click takes them."""
     for option in reversed(
         (
-            click.option("--local", is_flag=True, help="Embedded server and agents on this machine, stopped after."),
             click.option(
-                "--agents", type=click.IntRange(min=1), metavar="N", help="Agents for --local (default: GPUs or cores)."
+                "--local", is_flag=True, help="Embedded server; trials run on this machine, in warm processes."
+            ),
+            click.option(
+                "--agents",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="With --local: N clearml-agents in their place.",
             ),
             click.option("--gpus", metavar="0,1", help="No agents: run trials here, as processes on these GPUs."),
             click.option("--per-gpu", type=click.IntRange(min=1), metavar="N", help="Trials that share a GPU."),
@@ -169,14 +174,20 @@ class _Place:
 
     def prepare(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         """Starts agents, if they are to run here; returns the study on their queue, and how to make its executor."""
-        from clearml_hpo.controller.executors import executor_of, on_one_queue
+        from clearml_hpo.controller.executors import executor_of, on_one_queue, on_this_machine, slots_of
 
         if self._server is not None and file.spec.execution.executor == "queue":
-            from clearml_hpo.cli.local import local_agents
+            if self._agents is None:
+                file = on_this_machine(file)
+            else:
+                from clearml_hpo.cli.local import local_agents
 
-            queue = file.spec.execution.queue[0]
-            own = local_agents(self._here, self._server, queue, self._agents, _sayer(self._console))
-            file = on_one_queue(file, self._stack.enter_context(own))
+                queue = file.spec.execution.queue[0]
+                own = local_agents(self._here, self._server, queue, self._agents, _sayer(self._console))
+                file = on_one_queue(file, self._stack.enter_context(own))
+        if file.spec.execution.executor == "local":
+            count = len(slots_of(file))
+            _sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
         make = executor_of(file, api, _sayer(self._console))
 
         def make_and_close(study_id: str) -> Executor:

@@ -1,4 +1,4 @@
-"""What ``--local`` starts and stops: the embedded server and agents on this machine."""
+"""What ``--local`` starts and stops: the embedded server and, with ``--agents``, agents on this machine."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def embedded_server(settings: Settings, say: Callable[[str], None]) -> Iterator[
 
 @contextmanager
 def local_agents(
-    settings: Settings, server: ServerAddress, queue: str, count: int | None, say: Callable[[str], None]
+    settings: Settings, server: ServerAddress, queue: str, count: int, say: Callable[[str], None]
 ) -> Iterator[str]:
-    """Agents that serve a queue of their own for as long as the block lasts: ``count``, or one per GPU, else per core.
+    """``count`` agents that serve a queue of their own for as long as the block lasts.
 
     Runs at the same time share the server; on a shared queue their agents would take each other's trials, and abort
     them at their end. Yields the name of the queue, which is made from ``queue`` and is removed at the end.

@@ -25,6 +25,8 @@ def run(study_file: Path, new: bool, **given: Any) -> None:
     \b
     Examples:
       clearml-hpo run study.yaml --local
+      clearml-hpo run study.yaml --local --cpu 4 --threads 2
+      clearml-hpo run study.yaml --local --agents 2
       clearml-hpo run study.yaml --set budget.trials=50 --set sampler.seed=1
       clearml-hpo run study.yaml --new --json out.json
     """

@@ -8,24 +8,7 @@ from typing import Any
 
 import click
 
-from clearml_hpo.units import to_bytes, to_seconds
-
-
-def _written(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """Reads a value that people write with a unit."""
-
-    def convert(ctx: click.Context, param: click.Parameter, text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return convert
-
-
-def _duration(text: str) -> float:
-    return to_seconds(f"{text}s" if text.replace(".", "", 1).isdigit() else text)
-
+from clearml_hpo.cli.quantities import duration, size
 
 _OPTIONS = (
     click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
@@ -37,7 +20,7 @@ _OPTIONS = (
     click.option(
         "--task-timeout",
         "task_timeout_s",
-        callback=_written(_duration),
+        callback=duration,
         metavar="DURATION",
         default="15m",
         show_default=True,
@@ -45,7 +28,7 @@ _OPTIONS = (
     ),
     click.option(
         "--max-file-size",
-        callback=_written(to_bytes),
+        callback=size,
         metavar="SIZE",
         default="64G",
         show_default=True,

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.executors import Executor, LocalExecutor, QueueExecutor, Slot, default_slots, plan_slots
+from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.spec import StudyFile
-from clearml_hpo.spec.models import LocalSpec
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.names import find_queues
 
@@ -26,16 +26,29 @@ def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> Ma
         executor = QueueExecutor(api, find_queues(api, placement_of(file.spec).all_queues))
         return lambda study_id: executor
     given = file.spec.execution.local
-    slots = _slots(given)
+    slots = slots_of(file)
     return lambda study_id: LocalExecutor(
         api, slots, queue=f"local-{study_id}", min_free_mb=given.min_free_mb, on_note=on_note
     )
 
 
-def _slots(given: LocalSpec) -> Sequence[Slot]:
+def slots_of(file: StudyFile) -> Sequence[Slot]:
+    """What trials of ``executor: local`` have for themselves; if the file does not say it, a GPU or a core each.
+
+    Raises:
+        InputError: this machine has no such GPU.
+    """
+    given = file.spec.execution.local
     if not given.gpus and given.cpu is None:
         return default_slots()
     return plan_slots([str(gpu) for gpu in given.gpus], given.per_gpu, given.cpu or 0, given.threads)
+
+
+def on_this_machine(file: StudyFile) -> StudyFile:
+    """The study with all its trials in processes of this machine, whatever its queues."""
+    file = on_one_queue(file, LOCAL)
+    execution = file.spec.execution.model_copy(update={"executor": "local"})
+    return replace(file, spec=file.spec.model_copy(update={"execution": execution}))
 
 
 def on_one_queue(file: StudyFile, queue: str) -> StudyFile:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.executors.queue import QueueExecutor
@@ -13,7 +12,7 @@ from clearml_hpo.executors.slots import SharedMemory, Slot
 from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.gpus import free_memory
 from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.names import NAME_EXISTS, exactly
+from clearml_hpo.tasks.names import ensure_queue
 
 LOCAL = "local"
 """The queue that :meth:`LocalExecutor.workers` lists."""
@@ -37,6 +36,7 @@ class LocalExecutor:
         *,
         queue: str,
         min_free_mb: int | None = None,
+        warm: bool = True,
         on_note: Callable[[str], None] = _log.warning,
     ) -> None:
         """Begins to serve.
@@ -48,6 +48,8 @@ class LocalExecutor:
                 study finds what waits.
             min_free_mb: MiB of GPU memory that a task needs; a second one shares a GPU only if there is so much.
                 None does not ask.
+            warm: whether tasks are forks of processes that have imported what they import; False starts a Python for
+                each.
             on_note: hears what a person should know.
 
         Raises:
@@ -56,13 +58,14 @@ class LocalExecutor:
         _check(slots, queue, min_free_mb)
         self._api = api
         self._slots = tuple(slots)
-        self._queue_id = _ensure_queue(api, queue)
+        self._queue_id = ensure_queue(api, queue, [_TAG])
         self._queue = QueueExecutor(api, {LOCAL: self._queue_id})
         self._workers = LocalWorkers(
             slots,
-            self._queue_id,
+            [self._queue_id],
             queue,
             memory=None if min_free_mb is None else SharedMemory(min_free_mb),
+            warm=warm,
             on_note=on_note,
         )
 
@@ -77,7 +80,7 @@ class LocalExecutor:
             self._queue.withdraw(task_ids)
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
-        """Ends tasks, in one call: SIGTERM, and SIGKILL some seconds later."""
+        """Ends tasks, in one call: SIGTERM, and SIGKILL a second or two later."""
         with self._workers.between_tasks():
             self._queue.abort(task_ids, reason)
 
@@ -120,18 +123,3 @@ def _check(slots: Sequence[Slot], queue: str, min_free_mb: int | None) -> None:
     known = free_memory()
     if unknown := sorted({slot.gpu for slot in slots if slot.gpu} - set(known)):
         raise InputError(f"min_free_mb: nvidia-smi tells no free memory of GPU {unknown[0]!r}; leave it out")
-
-
-def _ensure_queue(api: Api, name: str) -> str:
-    def found() -> list[dict[str, Any]]:
-        queues: list[dict[str, Any]] = api.call("queues.get_all", name=exactly(name), only_fields=["id"])["queues"]
-        return queues
-
-    if queues := found():
-        return str(queues[0]["id"])
-    try:
-        return str(api.call("queues.create", name=name, tags=[_TAG])["id"])
-    except ApiError as error:
-        if error.subcode != NAME_EXISTS:  # somebody made it in between
-            raise
-    return str(found()[0]["id"])

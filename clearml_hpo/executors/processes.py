@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from clearml_hpo.console import last_words
@@ -15,7 +15,7 @@ from clearml_hpo.executors.programs import Program
 from clearml_hpo.processes import session_members
 from clearml_hpo.watchdog import Watchdog
 
-GRACE_S = 5.0
+GRACE_S = 1.5
 """How long a process may take to end after SIGTERM."""
 _READ_BYTES = 512 * 1024
 # The shell waits for a word before it becomes the program: should this process die before the watchdog knows of it,
@@ -23,47 +23,38 @@ _READ_BYTES = 512 * 1024
 _GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 
 
-class TaskProcess:
-    """A program at work.
+class Process:
+    """A task at work: the process, what it prints, its end. How it comes to be is its sub-classes' own.
 
     Attributes:
         code: its exit code, negative for a signal; None while it runs.
+        pid: leader of its session; None until it is there.
     """
 
-    def __init__(self, program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> None:
-        """Starts it, its output going to ``log``."""
+    def __init__(self, log: Path, watchdog: Watchdog) -> None:
+        """Its output is to go to the file ``log``."""
         self.code: int | None = None
+        self.pid: int | None = None
+        self._log = log
         self._watchdog = watchdog
         self._kill_at: float | None = None
         self._offset = self._next_offset = 0
-        with log.open("wb") as output:
-            self._output = log.open("rb")  # kept open: it can be read when its folder is gone
-            self._process = subprocess.Popen(
-                [*_GATE, *program.command],
-                cwd=program.folder,
-                env=dict(environ),
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        watchdog.watch(self._process.pid)
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as gate:
-            gate.write(b"go\n")
+        log.write_bytes(b"")
+        self._output = log.open("rb")  # kept open: it can be read when its folder is gone
 
     def step(self, now: float | None = None) -> None:
         """Notices its end; kills it when its time to end is over. What it has left running ends with it."""
         if self.code is not None:
             return
         now = time.monotonic() if now is None else now
-        if self._process.poll() is None:
+        code = self._poll()
+        if code is None:
             if self._kill_at is not None and now >= self._kill_at:
                 self._signal(signal.SIGKILL)
             return
         self._signal(signal.SIGKILL)
-        self.code = self._process.returncode
-        self._watchdog.forget(self._process.pid)
+        self.code = code
+        self._settle()
 
     def terminate(self) -> None:
         """Has it end, within :data:`GRACE_S`."""
@@ -75,8 +66,13 @@ class TaskProcess:
         """Ends it at once."""
         if self.code is None:
             self._signal(signal.SIGKILL)
-            self._process.wait()
+            self._wait()
             self.step()
+
+    def reason(self) -> str:
+        """Why it has failed."""
+        assert self.code is not None
+        return reason_of(self.last_output(), self.code)
 
     def new_output(self) -> str:
         """What was written since the last :meth:`output_taken`: whole lines, half a mebibyte of them at most."""
@@ -103,11 +99,62 @@ class TaskProcess:
         """Nothing more is asked of it."""
         self._output.close()
 
+    def _poll(self) -> int | None:
+        """Its exit code, if it has ended."""
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        """Returns when it has ended; it was killed."""
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Nothing of it runs any more."""
+        if self.pid is not None:
+            self._watchdog.forget(self.pid)
+
+    def _members(self) -> Collection[int]:
+        """Its whole session, whatever process groups were made in it."""
+        return session_members(self.pid) if self.pid is not None else ()
+
     def _signal(self, number: signal.Signals) -> None:
-        """To its whole session, whatever process groups were made in it."""
-        for pid in session_members(self._process.pid):
+        for pid in self._members():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+class TaskProcess(Process):
+    """A program that is started for the task."""
+
+    def __init__(self, program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> None:
+        """Starts it, its output going to ``log``."""
+        super().__init__(log, watchdog)
+        self._process = start(program, environ, log, watchdog)
+        self.pid = self._process.pid
+
+    def _poll(self) -> int | None:
+        return self._process.poll()
+
+    def _wait(self) -> None:
+        self._process.wait()
+
+
+def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> subprocess.Popen[bytes]:
+    """Starts a program in a session of its own, once the watchdog knows of it."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*_GATE, *program.command],
+            cwd=program.folder,
+            env=dict(environ),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    watchdog.watch(process.pid)
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as gate:
+        gate.write(b"go\n")
+    return process
 
 
 def reason_of(output: str, code: int) -> str:

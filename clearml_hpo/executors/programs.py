@@ -19,10 +19,21 @@ FIELDS = ("script", "container", "execution.docker_cmd")
 
 @dataclass(frozen=True)
 class Program:
-    """A command, and the folder to start it in."""
+    """A command, and the folder to start it in.
+
+    Attributes:
+        words: what of the command are arguments for Python; () if the plan says them.
+        plan: file of a ``checkout.Plan``, for code from a repository.
+    """
 
     command: Sequence[str]
     folder: Path
+    words: Sequence[str] = ()
+    plan: Path | None = None
+
+
+def _of_python(words: Sequence[str], folder: Path) -> Program:
+    return Program([sys.executable, "-u", *words], folder, words)
 
 
 def prepare(task: Mapping[str, Any], place: Path, kept: Path) -> Program:
@@ -45,10 +56,21 @@ def prepare(task: Mapping[str, Any], place: Path, kept: Path) -> Program:
     if not script.get("repository"):
         if script.get("diff"):
             return _literal(script["diff"], entry_point, folder)
-        return Program([sys.executable, "-u", *arguments(entry_point, folder)], folder)
+        return _of_python(arguments(entry_point, folder), folder)
     plan = place / "checkout.json"
     _plan(script, entry_point, place, kept).write(plan)
-    return Program([sys.executable, "-m", "clearml_hpo.checkout", str(plan)], folder)
+    return Program([sys.executable, "-m", "clearml_hpo.checkout", str(plan)], folder, plan=plan)
+
+
+def by_agent(task_id: str, gpu: str | None, place: Path) -> Program:
+    """Makes ``place`` anew for a task that an agent is to run once, in a virtual environment that it makes."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    device = ["--gpus", gpu] if gpu else ["--cpu-only"]
+    # As the agent's daemon calls it, which sees to status and console itself.
+    return Program(
+        [sys.executable, "-m", "clearml_agent", "execute", "--disable-monitoring", *device, "--id", task_id], place
+    )
 
 
 def refuse(task: Mapping[str, Any]) -> None:
@@ -78,7 +100,7 @@ def _literal(text: str, entry_point: str, folder: Path) -> Program:
     path = folder / (Path(entry_point).name if entry_point and named else "untitled.py")
     path.write_text(text, encoding="utf-8")
     words = [path.name] if named else arguments(entry_point, folder)
-    return Program([sys.executable, "-u", *words], folder)
+    return _of_python(words, folder)
 
 
 def _plan(script: Mapping[str, Any], entry_point: str, place: Path, kept: Path) -> Plan:

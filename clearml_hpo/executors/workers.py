@@ -1,4 +1,4 @@
-"""The slots of this machine as workers of one ClearML queue: one thread takes tasks, runs them and says how they ended.
+"""The slots of this machine as workers of ClearML queues: one thread takes tasks, runs them and says how they ended.
 
 It makes an agent's calls, so that everything in ClearML's web page works on its tasks as on an agent's: abort, dequeue,
 requeue, reorder. The scripts run as under an agent, too: they set neither their status nor their console themselves.
@@ -7,9 +7,11 @@ requeue, reorder. The scripts run as under an agent, too: they set neither their
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -18,13 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from clearml_hpo.environ import without_foreign
 from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.executors import programs
-from clearml_hpo.executors.processes import GRACE_S, TaskProcess, reason_of
+from clearml_hpo.executors.bell import Bell
+from clearml_hpo.executors.machine import Machine
+from clearml_hpo.executors.processes import GRACE_S, Process, TaskProcess
+from clearml_hpo.executors.programs import Program
+from clearml_hpo.executors.requirements import unmet
 from clearml_hpo.executors.slots import SharedMemory, Slot
+from clearml_hpo.executors.warm import WarmParents
+from clearml_hpo.processes import identify, is_alive
 from clearml_hpo.settings import child_environ
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.watchdog import Watchdog
@@ -40,6 +46,10 @@ _TELL_AGAIN_S = 1.0
 _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
 _PULLED_BY = "pulled by "
+_MOST_SAID = 3
+_CLOSES_WITHIN = 7  # times the grace of a process
+_CAN_FORK = sys.platform == "linux"  # elsewhere whether a process may be forked cannot be seen
+_OF_THE_SCRIPT = ("CLEARML_TASK_ID", "CLEARML_LOG_TASK_TO_BACKEND")  # an agent sets them for the script itself
 CLOSED_REASON = "its controller ended"
 
 
@@ -53,8 +63,9 @@ class _Run:
     """
 
     task_id: str
+    queue: str
     slot: Slot
-    process: TaskProcess
+    process: Process
     reason: str = ""
     is_foreign: bool = False
 
@@ -70,40 +81,57 @@ class _Rounds:
 
 
 class LocalWorkers:
-    """Serves a queue with the slots of this machine until it is closed."""
+    """Serves queues with the slots of this machine until it is closed."""
 
     def __init__(
         self,
         slots: Sequence[Slot],
-        queue_id: str,
+        queues: Sequence[str],
         name: str,
         *,
         memory: SharedMemory | None = None,
+        warm: bool = True,
+        venv: bool = False,
+        closed_reason: str = CLOSED_REASON,
         on_note: Callable[[str], None],
     ) -> None:
         """Starts.
 
         Args:
             slots: what may run at once.
-            queue_id: where the tasks come from.
+            queues: ids of those that the tasks come from; one is looked into if those before it are empty.
             name: the middle part of the workers' ids, after the host's name.
             memory: whether a GPU has memory for one more task; None does not ask.
+            warm: whether tasks are forks of processes that have imported what they import.
+            venv: whether an agent, which makes a virtual environment, runs tasks that ask for packages that are not
+                here.
+            closed_reason: why tasks end that run when this is closed: they are stopped, or, if it begins with
+                "lost:", failed.
             on_note: hears what a person should know.
         """
         self._slots = tuple(slots)
-        self._queue = queue_id
+        self._queues = tuple(queues)
+        self._venv = venv
+        self._closed_reason = closed_reason
+        self._machine = Machine(tuple(slot.gpu for slot in slots if slot.gpu))
         self._worker_ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
         self._memory = memory
         self._on_note = on_note
         self._api = Api()  # of the thread alone
         self._folder = Path(tempfile.mkdtemp(prefix="clearml-hpo-local-"))  # code and logs
         self._watchdog = Watchdog(self._folder)  # which removes the folder, too
+        gpus = len({slot.gpu for slot in slots if slot.gpu})
+        can_fork = warm and _CAN_FORK
+        self._parents = WarmParents(self._folder, self._watchdog, on_note, gpus) if can_fork else None
         self._environ = {**without_foreign(child_environ()), **_quick_reports(self._folder)}
         self._runs: dict[str, _Run] = {}
-        self._taken: str | None = None  # out of the queue, and its process not yet started
+        self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started
+        self._idle_since: float | None = None
+        self._said: set[str] = set()
         self._due = _Rounds()
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._closing = threading.Event()
+        self._draining = threading.Event()
         self._between_tasks = threading.RLock()
         self._thread = threading.Thread(target=self._serve, name=f"local executor {name}", daemon=True)
         self._thread.start()
@@ -118,16 +146,34 @@ class LocalWorkers:
     def look_now(self) -> None:
         """Looks at the queue and at the tasks at once."""
         self._due.pop = self._due.look = 0.0
-        self._wake.set()
+        self._bell.ring()
+
+    def is_idle_for(self, seconds: float) -> bool:
+        """Whether for so long nothing has run, and nothing was found in the queues."""
+        since = self._idle_since
+        return since is not None and time.monotonic() - since >= seconds
+
+    def drain(self) -> None:
+        """Takes no more tasks; those that run go on."""
+        self._draining.set()
+        self._bell.ring()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether no task will be taken, and none runs."""
+        with self._between_tasks:
+            return self._draining.is_set() and not self._runs and self._taken is None
 
     def close(self) -> bool:
         """Ends all tasks that run, within some seconds; whether the server was told, and they are stopped."""
         self._closing.set()
-        self._wake.set()
-        self._thread.join(timeout=2 * GRACE_S)
+        self._bell.ring()
+        self._thread.join(timeout=_CLOSES_WITHIN * GRACE_S)
         for run in list(self._runs.values()):  # the server does not answer
-            run.reason = run.reason or CLOSED_REASON
+            run.reason = run.reason or self._closed_reason
             run.process.kill()
+        if self._parents:
+            self._parents.close()
         self._watchdog.close()
         return not self._thread.is_alive()
 
@@ -138,11 +184,11 @@ class LocalWorkers:
         while not self._closing.is_set():
             if self._try(step):
                 step = self._step
-            self._wake.wait(self._due.wait_s)
-            self._wake.clear()
+            self._bell.wait(self._due.wait_s, self._parents.filenos() if self._parents else ())
         until = time.monotonic() + _TELL_S
         while not self._try(self._end) and time.monotonic() < until:
             time.sleep(_TELL_AGAIN_S)
+        self._bell.close()
 
     def _try(self, step: Callable[[], None]) -> bool:
         """Whether a step succeeded; one that fails is taken again, less and less often, and what runs goes on."""
@@ -156,27 +202,30 @@ class LocalWorkers:
 
     def _begin(self) -> None:
         for worker in self._worker_ids.values():
-            self._api.call("workers.register", worker=worker, queues=[self._queue])
+            self._api.call("workers.register", worker=worker, queues=list(self._queues))
         self._recover()
 
     def _step(self) -> None:
         now = time.monotonic()
         for run in self._runs.values():
             run.process.step(now)
+        if self._parents:
+            self._parents.step(now)
         self._see(now)
         if now >= self._due.pop:
             self._due.pop = now + _POP_S  # first: what is submitted meanwhile is looked for at once
             self._fill()
         if now >= self._due.report:
+            statistics = self._machine.statistics()
             for slot in self._slots:
-                self._report(slot)
+                self._report(slot, machine_stats=statistics)
             self._due.report = now + _REPORT_S
         # While tasks run their ends are looked for; a queue that is empty is asked less often.
         self._due.wait_s = _TICK_S if self._runs else _POP_S
 
     def _end(self) -> None:
         for run in self._runs.values():
-            run.reason = run.reason or CLOSED_REASON
+            run.reason = run.reason or self._closed_reason
             run.process.terminate()
         while any(run.process.code is None for run in self._runs.values()):
             for run in self._runs.values():
@@ -227,9 +276,9 @@ class LocalWorkers:
         if not run.is_foreign:
             action, reason = "completed", "its process ended"
             if run.reason:
-                action, reason = "stopped", run.reason
+                action, reason = "failed" if run.reason.startswith("lost:") else "stopped", run.reason
             elif code != 0:
-                action, reason = "failed", reason_of(run.process.last_output(), code)
+                action, reason = "failed", run.process.reason()
             with _unless_gone():
                 self._api.call(f"tasks.{action}", task=run.task_id, force=True, status_reason=reason)
         del self._runs[run.slot.name]
@@ -255,32 +304,47 @@ class LocalWorkers:
                 "msg": shown[start : start + _EVENT_CHARS],
             }
 
-    def _report(self, slot: Slot) -> None:
+    def _report(self, slot: Slot, **more: Any) -> None:
         """A sign of life of one worker, and what it runs."""
         run = self._runs.get(slot.name)
-        about = {"task": run.task_id, "queue": self._queue} if run else {}
+        about = {"task": run.task_id, "queue": run.queue} if run else {}
         self._api.call(
             "workers.status_report",
             worker=self._worker_ids[slot.name],
-            timestamp=int(time.time()),
-            queues=[self._queue],
+            timestamp=int(time.time() * 1000),
+            queues=list(self._queues),
             **about,
+            **more,
         )
 
     # --- tasks that wait ---------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        """Takes tasks from the queue as long as there are tasks and slots."""
-        while not self._closing.is_set() and (slot := self._free_slot()) is not None:
+        """Takes tasks from the queues as long as there are tasks and slots."""
+        while not self._leaves() and (slot := self._free_slot()) is not None:
             with self._between_tasks:
-                if self._taken is None:
-                    entry = self._api.call("queues.get_next_task", queue=self._queue).get("entry")
-                    self._taken = entry and entry["task"]
-                if not self._taken:
+                if self._leaves():
                     return
+                self._taken = self._taken or self._next_task()
+                if not self._taken:
+                    break
                 with _unless_gone():
-                    self._start(slot, self._taken)
+                    self._start(slot, *self._taken)
                 self._taken = None
+        if self._runs:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
+
+    def _leaves(self) -> bool:
+        return self._closing.is_set() or self._draining.is_set()
+
+    def _next_task(self) -> tuple[str, str] | None:
+        """The first task of the first queue that has one, and that queue."""
+        for queue in self._queues:
+            if entry := self._api.call("queues.get_next_task", queue=queue).get("entry"):
+                return entry["task"], queue
+        return None
 
     def _free_slot(self) -> Slot | None:
         """The slot whose GPU has the fewest tasks of ours; None if all are taken, or no memory is left."""
@@ -293,7 +357,7 @@ class LocalWorkers:
     def _running_on(self, gpu: str | None) -> int:
         return sum(run.slot.gpu == gpu for run in self._runs.values()) if gpu else 0
 
-    def _start(self, slot: Slot, task_id: str) -> None:
+    def _start(self, slot: Slot, task_id: str, queue: str) -> None:
         fields = ["id", "status", *programs.FIELDS]
         found = self._api.call("tasks.get_all", id=[task_id], only_fields=fields, search_hidden=True)["tasks"]
         earlier = [run for run in self._runs.values() if run.task_id == task_id]
@@ -305,6 +369,7 @@ class LocalWorkers:
             run.is_foreign = True
             run.process.kill()
         place = self._folder / slot.name
+        lacking = unmet(found[0].get("script") or {}) if self._venv else []
         try:
             program = programs.prepare(found[0], place, self._folder / "kept")
         except (InputError, OSError) as error:
@@ -321,22 +386,42 @@ class LocalWorkers:
         }
         if self._memory is not None and slot.gpu is not None:
             self._memory.note(slot.gpu, self._running_on(slot.gpu))
-        process = TaskProcess(program, environ, place / "console.log", self._watchdog)
-        self._runs[slot.name] = _Run(task_id, slot, process)
+        if lacking:
+            process = self._by_agent(task_id, slot, environ, lacking)
+        else:
+            process = self._process(found[0], program, environ, place / "console.log")
+        self._runs[slot.name] = _Run(task_id, queue, slot, process)
         self._report(slot)
 
+    def _process(self, task: Mapping[str, Any], program: Program, environ: Mapping[str, str], log: Path) -> Process:
+        if self._parents is None:
+            return TaskProcess(program, environ, log, self._watchdog)
+        template = json.dumps(task.get("script") or {}, sort_keys=True)
+        return self._parents.run(template, program, environ, log)
+
+    def _by_agent(self, task_id: str, slot: Slot, environ: Mapping[str, str], lacking: Sequence[str]) -> Process:
+        asked = ", ".join(lacking[:_MOST_SAID]) + (", ..." if len(lacking) > _MOST_SAID else "")
+        if asked not in self._said:
+            self._said.add(asked)
+            self._on_note(f"run by clearml-agent, in a virtual environment: tasks that ask for {asked}")
+        place = self._folder / slot.name
+        own = {"CLEARML_AGENT__AGENT__VENVS_DIR": json.dumps(str(place / "venvs"))}
+        environ = {name: value for name, value in environ.items() if name not in _OF_THE_SCRIPT} | own
+        return TaskProcess(programs.by_agent(task_id, slot.gpu, place), environ, place / "console.log", self._watchdog)
+
     def _recover(self) -> None:
-        """Sees to the tasks of workers of this queue and machine whose process died."""
+        """Sees to the tasks of workers of these queues and this machine whose process died."""
         tasks = self._api.call(
             "tasks.get_all",
             status=["queued", "in_progress"],
             only_fields=["id", "status", "status_reason", "execution.queue", "last_worker"],
         )["tasks"]
-        of_queue = [task for task in tasks if (task.get("execution") or {}).get("queue") == self._queue]
-        entries = self._api.call("queues.get_by_id", queue=self._queue)["queue"].get("entries") or ()
-        waiting = {entry["task"] for entry in entries}
-        for task in of_queue:
-            worker = _puller(task)
+        queues = self._api.call("queues.get_all", id=list(self._queues), only_fields=["id", "entries"])["queues"]
+        waiting = {entry["task"] for queue in queues for entry in queue.get("entries") or ()}
+        for task in tasks:
+            worker, queue = _puller(task), str((task.get("execution") or {}).get("queue"))
+            if queue not in self._queues:
+                continue
             with _unless_gone():
                 if task["status"] == "in_progress" and _is_dead(worker):
                     self._api.call(
@@ -344,7 +429,7 @@ class LocalWorkers:
                     )
                 elif task["status"] == "queued" and task["id"] not in waiting:  # taken, and never started
                     self._api.call("tasks.dequeue", task=task["id"])
-                    self._api.call("tasks.enqueue", task=task["id"], queue=self._queue)
+                    self._api.call("tasks.enqueue", task=task["id"], queue=queue)
 
 
 def worker_id(name: str, pid: int, slot: Slot) -> str:
@@ -364,7 +449,7 @@ def _is_dead(worker: str) -> bool:
     if match is None:
         return False
     pid = int(match[1])
-    return pid == os.getpid() or not psutil.pid_exists(pid)
+    return pid == os.getpid() or not is_alive(identify(pid))
 
 
 def _as_shown(text: str) -> str:

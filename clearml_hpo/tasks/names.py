@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from clearml_hpo.errors import ApiError, InputError, nearest
@@ -50,6 +50,23 @@ def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue")
             )
         found[name] = known.get(name, name)
     return found
+
+
+def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
+    """Id of the queue of this name, which is created, with ``tags``, if there is none."""
+
+    def found() -> list[dict[str, Any]]:
+        queues: list[dict[str, Any]] = api.call("queues.get_all", name=exactly(name), only_fields=["id"])["queues"]
+        return queues
+
+    if queues := found():
+        return str(queues[0]["id"])
+    try:
+        return str(api.call("queues.create", name=name, tags=list(tags))["id"])
+    except ApiError as error:
+        if error.subcode != NAME_EXISTS:  # somebody made it in between
+            raise
+    return str(found()[0]["id"])
 
 
 def workers_by_queue(api: Api) -> dict[str, list[str]]:

@@ -33,6 +33,7 @@ ELSEWHERE = {
     f"clearml-hpo run {STUDY} --local --set budget.trials=5 --json out.json": "below, with fewer trials",
     "clearml-hpo agents up --queue services --cpu 1": "below, for another queue",
     "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below",
+    "clearml-hpo worker --queue quick --cpu 4 --threads 2": "test_worker_command.py",
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
     "clearml-hpo server run": "what `server start` runs",
     "clearml-hpo server start --data ./elsewhere": "tests/contract/server/test_backup.py",
@@ -108,4 +109,4 @@ def test_the_commands_work(machine, tmp_path):
 def test_make_demo_is_the_example(machine):
     code, output = machine.run("--dry-run", "demo", command=["make", f"VENV={Path(sys.prefix)}"])
     assert code == 0, output
-    assert f"clearml-hpo run {STUDY} --local --agents 2" in output
+    assert f"clearml-hpo run {STUDY} --local --cpu 2" in output

@@ -69,9 +69,10 @@ def test_every_trial_is_a_clone_on_the_server(finished, machine, monkeypatch):
         assert {name: texts[name] for name in trial["params"]} == {n: str(v) for n, v in trial["params"].items()}
 
 
-def test_ctrl_c_cleans_up(machine, tmp_path):
+@pytest.mark.parametrize("by", [("--agents", "1"), ("--cpu", "1")])
+def test_ctrl_c_cleans_up(machine, tmp_path, by):
     out = tmp_path / "out.json"
-    process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", "--json", str(out))
+    process = machine.start("run", STUDY, "--local", *by, "--new", "--json", str(out))
     seen = []
     for line in process.stdout:
         seen.append(line)
@@ -86,9 +87,10 @@ def test_ctrl_c_cleans_up(machine, tmp_path):
     assert machine.left_running() == []
 
 
-def test_a_killed_run_takes_its_server_and_agents_along_and_goes_on_when_asked(machine, tmp_path):
+@pytest.mark.parametrize("by", [("--agents", "1"), ("--cpu", "1")])
+def test_a_killed_run_takes_its_server_and_workers_along_and_goes_on_when_asked(machine, tmp_path, by):
     few = ("--set", "budget.trials=4")
-    process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", *few)
+    process = machine.start("run", STUDY, "--local", *by, "--new", *few)
     for line in process.stdout:
         if "trial 1 runs" in line:
             break
@@ -99,7 +101,7 @@ def test_a_killed_run_takes_its_server_and_agents_along_and_goes_on_when_asked(m
         time.sleep(0.5)
     assert machine.left_running() == []
     out = tmp_path / "out.json"
-    process = machine.start("run", STUDY, "--local", "--agents", "1", *few, "--json", str(out))
+    process = machine.start("run", STUDY, "--local", *by, *few, "--json", str(out))
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     result = json.loads(out.read_text())

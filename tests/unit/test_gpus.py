@@ -96,7 +96,16 @@ def test_free_memory(listing: str, free: dict[str, int]) -> None:
     assert gpus.parse_memory(listing) == free
 
 
+def test_load() -> None:
+    listing = "0, GPU-7e3c9f5a, 35, 1200, 142000, 48\n1, GPU-61a35ea5, [N/A], 0, 142000, 40\nno devices\n"
+    first = {"gpu_usage": 35.0, "gpu_memory_used": 1200.0, "gpu_memory_free": 142000.0, "gpu_temperature": 48.0}
+    second = {"gpu_usage": 0.0, "gpu_memory_used": 0.0, "gpu_memory_free": 142000.0, "gpu_temperature": 40.0}
+    expected = {"0": first, "GPU-7e3c9f5a": first, "1": second, "GPU-61a35ea5": second}
+    assert gpus.parse_load(listing) == expected
+
+
 def test_no_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert gpus.detect_gpus() == ()
     assert gpus.free_memory() == {}
+    assert gpus.load() == {}

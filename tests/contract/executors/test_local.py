@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import textwrap
+import uuid
 from pathlib import Path
 
 import psutil
@@ -22,12 +22,17 @@ from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventu
 GPU = "0, GPU-7e3c9f5a, {free}\n"
 
 
+@pytest.fixture(params=["cold", "warm"])
+def warm(request):
+    return request.param == "warm"
+
+
 class TestLocalExecutor(ProcessContract):
     @pytest.fixture
-    def executor(self, stage):
+    def executor(self, stage, warm):
         notes = []
         executor = LocalExecutor(
-            stage.api, plan_slots(cpu=stage.slots, threads=1), queue=stage.queue, on_note=notes.append
+            stage.api, plan_slots(cpu=stage.slots, threads=1), queue=stage.queue, warm=warm, on_note=notes.append
         )
         yield executor
         executor.close()
@@ -36,16 +41,17 @@ class TestLocalExecutor(ProcessContract):
 
 @pytest.fixture
 def stage(api, tmp_path, request):
-    return Stage(api, tmp_path, f"local-{request.node.name[:30]}-{os.getpid()}", 2)
+    return Stage(api, tmp_path, f"local-{request.node.name[:30]}-{uuid.uuid4().hex[:8]}", 2)
 
 
 @pytest.fixture
-def make(stage):
+def make(stage, warm):
     """Makes an executor that ends with the test."""
     made = []
 
     def make(slots=(), **options):
-        made.append(LocalExecutor(stage.api, slots or plan_slots(cpu=2, threads=1), queue=stage.queue, **options))
+        given = {"queue": stage.queue, "warm": warm, **options}
+        made.append(LocalExecutor(stage.api, slots or plan_slots(cpu=2, threads=1), **given))
         return made[-1]
 
     yield make

@@ -51,7 +51,8 @@ def test_close_ends_what_runs_without_a_server(stage, data_dir, monkeypatch):
     executor = LocalExecutor(stage.api, plan_slots(cpu=1), queue=stage.queue)
     executor.submit(stage.held("a"))
     stage.until_begun("a")
-    (task,) = (child for child in psutil.Process().children() if "trial.py" in child.cmdline())
+    (parent,) = (child for child in psutil.Process().children() if "clearml_hpo.warm.parent" in child.cmdline())
+    (task,) = parent.children()
     embedded.stop(data_dir)
     executor.close()
     assert not task.is_running() or task.status() == psutil.STATUS_ZOMBIE

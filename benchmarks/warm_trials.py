@@ -1,0 +1,273 @@
+"""Trials per hour, and processor seconds of each: plain agents, tuned agents, warm workers; and Optuna without any.
+
+    make bench-trials
+    python -m benchmarks.warm_trials --side warm --template no_op --trials 40
+
+One machine, one server, one side after the other, two trials at a time. ``stock`` is ClearML's optimizer and
+``clearml-agent`` as it is; ``tuned`` is ``clearml-hpo run`` and agents of ``clearml_hpo.fleet``; ``warm`` is
+``clearml-hpo run`` and ``clearml-hpo worker``; ``optuna`` is two processes on one SQLite storage, training the same
+without ClearML. The rate is from the first end of a trial to the last, so that starting is no part of it. Then
+80 trials that sleep for a second, on 8 slots of one worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.place import NO_OP, PROJECT, Place, make_template, run_timed, say, surroundings, temporary_place
+from benchmarks.trial_overhead import fleet_agent, plain_agent
+from clearml_hpo.processes import end_session, identify
+
+if TYPE_CHECKING:
+    from clearml_hpo.tasks import Api
+
+HERE = Path(__file__).parent
+CATBOOST = HERE / "catboost_cancer.py"
+SLOTS = 2
+POLL_S = 2.0
+TIMEOUT_S = 900.0
+TRIALS: Mapping[str, Mapping[str, int]] = {
+    "stock": {"no_op": 8, "catboost": 8},
+    "tuned": {"no_op": 16, "catboost": 16},
+    "warm": {"no_op": 80, "catboost": 60},
+    "optuna": {"no_op": 80, "catboost": 60},
+}
+STUDY = """\
+study: {name}
+project: benchmarks
+template: {{task: {template}}}
+search_space:
+  General/x: {{type: float, low: 0.0, high: 1.0}}
+  General/depth: {{type: int, low: 2, high: 8}}
+objective: {{metric: validation/loss, direction: minimize}}
+sampler: {{name: tpe, seed: 1}}
+budget: {{trials: {trials}}}
+execution: {{queue: {name}, poll_interval: {poll_s}, prefetch: 2}}
+"""
+SLEEPS = {
+    "bare": "import time\ntime.sleep(1)\n",
+    "reports": (
+        "import time\nfrom clearml import Task\ntask = Task.init('benchmarks', 'sleep')\ntime.sleep(1)\n"
+        "task.get_logger().report_scalar('validation', 'loss', 0.5, 1)\n"
+    ),
+}
+
+Cost = Callable[[], float]
+"""Processor seconds so far, or in all when it has ended."""
+
+
+@contextmanager
+def agents(place: Place, side: str, queue: str) -> Iterator[Cost]:
+    """Agents of a side, each a worker of the queue."""
+    with ExitStack() as stack:
+        names = [f"{queue}-{i}" for i in range(SLOTS)]
+        if side == "stock":
+            found = [stack.enter_context(plain_agent(place, queue, name)) for name in names]
+        else:
+            found = [stack.enter_context(fleet_agent(place, queue, {}, name)) for name in names]
+        yield lambda: sum(daemon.cpu_s() for daemon in found)
+
+
+class Worker:
+    """``clearml-hpo worker`` on a queue; ``cpu_s`` is known when it has ended."""
+
+    def __init__(self, place: Place, queue: str, slots: int) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "clearml_hpo",
+            "worker",
+            "--queue",
+            queue,
+            "--cpu",
+            str(slots),
+            "--threads",
+            "1",
+        ]
+        self.cpu_s = 0.0
+        with (place.folder / f"{queue}.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._leader = identify(self._process.pid)
+
+    def end(self) -> None:
+        """Returns when it has left."""
+        self._process.send_signal(signal.SIGTERM)
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        end_session(self._leader)
+        self.cpu_s = usage.ru_utime + usage.ru_stime
+
+
+def controller(place: Place, side: str, template: str, queue: str, trials: int) -> Sequence[str]:
+    """The command that drives a side's trials."""
+    folder = place.folder / queue
+    folder.mkdir()
+    if side == "stock":
+        # A copy outside any repository, so that the SDK does not look for changes to send along.
+        copy = str(shutil.copy(HERE / "optimizer_script.py", folder))
+        classes = ["clearml.automation.HyperParameterOptimizer", "clearml.automation.optuna.OptimizerOptuna"]
+        return [sys.executable, copy, *classes, template, queue, str(trials), str(POLL_S), str(SLOTS)]
+    file = folder / "study.yaml"
+    file.write_text(STUDY.format(name=queue, template=template, trials=trials, poll_s=POLL_S))
+    return [sys.executable, "-m", "clearml_hpo", "run", str(file)]
+
+
+def measure(place: Place, api: Api, side: str, name: str, template: str, trials: int) -> dict[str, Any]:
+    """Figures of one side on one template."""
+    queue = f"bench-{side}-{name}".replace("_", "-")
+    api.call("queues.create", name=queue)
+    command = controller(place, side, template, queue, trials)
+    log = place.folder / queue / "output.log"
+    if side == "warm":
+        worker = Worker(place, queue, SLOTS)
+        try:
+            ran = run_timed(command, log, TIMEOUT_S)
+        finally:
+            worker.end()
+        worker_s = worker.cpu_s
+    else:
+        with agents(place, side, queue) as cost:
+            before = cost()
+            ran = run_timed(command, log, TIMEOUT_S)
+            worker_s = cost() - before
+    if ran.code:
+        say(log.read_text(errors="replace")[-3000:])
+    return figures(ends_of(api, template, queue), ran.code, ran.cpu_s, worker_s)
+
+
+def ends_of(api: Api, template: str, queue: str) -> list[float]:
+    """When the clones of a side were completed, in seconds."""
+    fields = ["id", "status", "completed", "execution.queue"]
+    found = api.call("tasks.get_all", parent=None, only_fields=fields, status=["completed"])["tasks"]
+    queue_id = api.call("queues.get_all", name=f"^{queue}$", only_fields=["id"])["queues"][0]["id"]
+    mine = [task for task in found if (task.get("execution") or {}).get("queue") == queue_id]
+    return sorted(_seconds(task["completed"]) for task in mine if task["id"] != template)
+
+
+def figures(ends: Sequence[float], code: int | None, controller_s: float, worker_s: float) -> dict[str, Any]:
+    """What is said of a side."""
+    rate = (len(ends) - 1) / (ends[-1] - ends[0]) * 3600 if len(ends) > 1 else None
+    return {
+        "outcome": "out of time" if code is None else "done" if code == 0 else f"exit status {code}",
+        "trials": len(ends),
+        "trials_per_hour": rate and round(rate),
+        "cpu_s_per_trial": round((controller_s + worker_s) / len(ends), 2) if ends else None,
+        "controller_cpu_s": round(controller_s, 1),
+        "workers_cpu_s": round(worker_s, 1),
+    }
+
+
+def measure_optuna(place: Place, name: str, trials: int) -> dict[str, Any]:
+    """Figures of Optuna processes on one storage."""
+    import optuna
+
+    storage = f"sqlite:///{place.folder}/{name}.db"
+    command = [sys.executable, "-m", "benchmarks.optuna_worker", storage, str(trials), name]
+    shell = " & ".join([" ".join(command)] * SLOTS) + " & wait"
+    optuna.create_study(study_name="bench", storage=storage)
+    ran = run_timed(["sh", "-c", shell], place.folder / f"optuna-{name}.log", TIMEOUT_S)
+    ended = optuna.load_study(study_name="bench", storage=storage).get_trials(deepcopy=False)
+    ends = sorted(trial.datetime_complete.timestamp() for trial in ended if trial.datetime_complete)
+    return figures(ends, ran.code, ran.cpu_s, 0.0)
+
+
+def sleepers(place: Place, api: Api, kind: str, slots: int, trials: int) -> dict[str, Any]:
+    """The share of the ideal throughput with trials that only sleep."""
+    queue = f"bench-sleep-{kind}"
+    api.call("queues.create", name=queue)
+    script = {"entry_point": "sleep.py", "diff": SLEEPS[kind], "binary": "python3"}
+    tasks = [
+        api.call("tasks.create", name=f"sleep {i}", type="training", project=_project(api), script=script)["id"]
+        for i in range(trials + slots)
+    ]
+    worker = Worker(place, queue, slots)
+    for task in tasks[:slots]:  # the parent is warm after these
+        api.call("tasks.enqueue", task=task, queue_name=queue)
+    _until_completed(api, tasks[:slots])
+    for task in tasks[slots:]:
+        api.call("tasks.enqueue", task=task, queue_name=queue)
+    _until_completed(api, tasks[slots:])
+    worker.end()
+    found = api.call("tasks.get_all", id=tasks[slots:], only_fields=["started", "completed"], page_size=500, page=0)
+    times = found["tasks"]
+    wall_s = max(_seconds(t["completed"]) for t in times) - min(_seconds(t["started"]) for t in times)
+    ideal_s = trials / slots
+    return {"trials": trials, "slots": slots, "wall_s": round(wall_s, 1), "share_of_ideal": round(ideal_s / wall_s, 3)}
+
+
+def _until_completed(api: Api, tasks: Sequence[str]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        found = api.call("tasks.get_all", id=list(tasks), only_fields=["status"], page_size=500, page=0)["tasks"]
+        if all(task["status"] == "completed" for task in found):
+            return
+        time.sleep(0.5)
+    raise RuntimeError("the trials were not completed in time")
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def _project(api: Api) -> str:
+    from clearml_hpo.tasks.names import ensure_project
+
+    return ensure_project(api, PROJECT)
+
+
+def templates(api: Api) -> Mapping[str, str]:
+    """Ids by name."""
+    return {"no_op": make_template(api, NO_OP), "catboost": make_template(api, CATBOOST)}
+
+
+def run(sides: Sequence[str], names: Sequence[str], trials: int | None, sleeps: bool) -> dict[str, Any]:
+    """The whole benchmark."""
+    result: dict[str, Any] = {"benchmark": "warm_trials", "slots": SLOTS, **surroundings()}
+    with temporary_place() as place:
+        from clearml_hpo.tasks import Api
+
+        api = Api()
+        ids = templates(api)
+        result["templates"] = {}
+        for name in names:
+            found = result["templates"][name] = {}
+            for side in sides:
+                say(f"{name}, {side} ...")
+                count = trials or TRIALS[side][name]
+                if side == "optuna":
+                    found[side] = measure_optuna(place, name, count)
+                else:
+                    found[side] = measure(place, api, side, name, ids[name], count)
+        if sleeps:
+            say("sleeping trials ...")
+            result["sleeping"] = {kind: sleepers(place, api, kind, 8, 80) for kind in SLEEPS}
+    return result
+
+
+def main() -> int:
+    """The command; 1 if a side did not come to its end."""
+    parser = argparse.ArgumentParser(description="Trials per hour by who runs them, as JSON.")
+    parser.add_argument("--side", action="append", choices=list(TRIALS), help="this side alone; may be repeated")
+    parser.add_argument("--template", action="append", choices=["no_op", "catboost"], help="this one alone")
+    parser.add_argument("--trials", type=int, help="of each side (default: as many as take a minute or so)")
+    parser.add_argument("--no-sleep", action="store_true", help="leave out the sleeping trials")
+    given = parser.parse_args()
+    result = run(given.side or list(TRIALS), given.template or ["no_op", "catboost"], given.trials, not given.no_sleep)
+    print(json.dumps(result, indent=2))
+    return int(any(side["outcome"] != "done" for found in result["templates"].values() for side in found.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""What a machine does: load, memory, disk and network, as workers report it to ClearML."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from clearml_hpo import gpus
+
+_MB = 1024.0 * 1024.0
+
+
+class Machine:
+    """This machine, looked at now and then."""
+
+    def __init__(self, seen_gpus: tuple[str, ...] = ()) -> None:
+        """``seen_gpus`` are those that statistics are wanted of, by index or UUID."""
+        self._gpus = seen_gpus
+        self._before, self._looked_at = _counters(), time.monotonic()
+        psutil.cpu_percent()  # counts from here
+
+    def statistics(self) -> dict[str, Any]:
+        """Percent of the cores in use and of the disk free, MiB of memory, MiB/s since the last look; by GPU: lists."""
+        now, elapsed = _counters(), max(1e-3, time.monotonic() - self._looked_at)
+        rates = {name: (now[name] - self._before[name]) / _MB / elapsed for name in now}
+        self._before, self._looked_at = now, time.monotonic()
+        memory = psutil.virtual_memory()
+        found: dict[str, Any] = {
+            "cpu_usage": [psutil.cpu_percent()],
+            "memory_used": memory.used / _MB,
+            "memory_free": memory.available / _MB,
+            "disk_free_home": 100.0 - psutil.disk_usage(str(Path.home())).percent,
+            **rates,
+        }
+        return {**found, **self._of_gpus()}
+
+    def _of_gpus(self) -> dict[str, list[float]]:
+        if not self._gpus:
+            return {}
+        known = gpus.load()
+        seen = [known[gpu] for gpu in dict.fromkeys(self._gpus) if gpu in known]
+        return {name: [gpu[name] for gpu in seen] for name in gpus.LOAD} if seen else {}
+
+
+def _counters() -> dict[str, float]:
+    network, disk = psutil.net_io_counters(), psutil.disk_io_counters()
+    return {
+        "network_tx": network.bytes_sent if network else 0.0,
+        "network_rx": network.bytes_recv if network else 0.0,
+        "disk_read": disk.read_bytes if disk else 0.0,
+        "disk_write": disk.write_bytes if disk else 0.0,
+    }

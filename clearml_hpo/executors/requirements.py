@@ -1,0 +1,37 @@
+"""Whether this Python has the packages that a task asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import metadata
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+
+def unmet(script: Mapping[str, Any]) -> list[str]:
+    """What a task asks for and this Python lacks, such as ``catboost==1.2.7 (here: 1.2.10)``.
+
+    Args:
+        script: of the task. Lines that are no plain requirements (options of pip, addresses) are taken for met: only
+            pip could tell.
+    """
+    asked = (script.get("requirements") or {}).get("pip") or ""
+    lines: Iterable[str] = asked if isinstance(asked, list) else str(asked).splitlines()
+    return [found for line in lines if (found := _lacking(line.partition("#")[0].strip()))]
+
+
+@lru_cache(maxsize=1024)
+def _lacking(line: str) -> str:
+    try:
+        wanted = Requirement(line)
+    except InvalidRequirement:
+        return ""
+    if wanted.url or (wanted.marker is not None and not wanted.marker.evaluate()):
+        return ""
+    try:
+        here = metadata.version(wanted.name)
+    except metadata.PackageNotFoundError:
+        return f"{wanted} (not here)"
+    return "" if wanted.specifier.contains(here, prereleases=True) else f"{wanted} (here: {here})"

@@ -1,0 +1,51 @@
+"""The benchmark's command and the keys of its JSON, by the side that is quick."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.catboost_cancer import train
+from benchmarks.warm_trials import TRIALS, figures
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def result():
+    quick = ["--side", "warm", "--side", "optuna", "--template", "no_op", "--trials", "3", "--no-sleep"]
+    command = [sys.executable, "-m", "benchmarks.warm_trials", *quick]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_each_side_has_the_promised_figures(result):
+    assert result["benchmark"] == "warm_trials" and result["slots"] == 2
+    assert list(result["templates"]) == ["no_op"] and list(result["templates"]["no_op"]) == ["warm", "optuna"]
+    for side in result["templates"]["no_op"].values():
+        assert side["outcome"] == "done" and side["trials"] >= 3
+        assert side["trials_per_hour"] > 0 and side["cpu_s_per_trial"] > 0
+    assert result["templates"]["no_op"]["warm"]["workers_cpu_s"] > 0
+
+
+def test_the_rate_is_from_the_first_end_to_the_last():
+    found = figures([100.0, 110.0, 120.0], 0, 3.0, 6.0)
+    assert (found["trials_per_hour"], found["cpu_s_per_trial"]) == (360, 3.0)
+    assert figures([100.0], None, 1.0, 1.0)["outcome"] == "out of time"
+    assert figures([], 1, 1.0, 1.0)["trials_per_hour"] is None
+
+
+def test_there_are_four_sides():
+    assert list(TRIALS) == ["stock", "tuned", "warm", "optuna"]
+
+
+def test_the_training_learns():
+    seen = []
+    last = train(0.1, 2, lambda loss, i: seen.append((i, loss)))
+    assert [i for i, _ in seen] == list(range(19, 200, 20))
+    assert seen[-1][1] == last < seen[0][1]

@@ -1,0 +1,96 @@
+"""Warm parents without a server."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import psutil
+import pytest
+
+from clearml_hpo.executors.programs import Program
+from clearml_hpo.executors.warm import WarmParents
+from clearml_hpo.testing.executor_contract import eventually
+from clearml_hpo.watchdog import Watchdog
+
+RUNS = 1000
+AT_ONCE = 4
+
+
+@pytest.fixture
+def watchdog(tmp_path):
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    watchdog = Watchdog(folder)
+    yield watchdog
+    watchdog.close()
+
+
+@pytest.fixture
+def parents(tmp_path, watchdog):
+    parents = WarmParents(tmp_path / "watched", watchdog, on_note=lambda text: pytest.fail(text))
+    yield parents
+    parents.close()
+
+
+def _program(tmp_path, text):
+    folder = tmp_path / "code"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.py").write_text(text)
+    return Program([sys.executable, "-u", "a.py"], folder, ["a.py"])
+
+
+def _ends(parents, *processes):
+    def step():
+        parents.step(time.monotonic())
+        for process in processes:
+            process.step()
+        return all(process.code is not None for process in processes)
+
+    eventually(step, "all end")
+
+
+def test_a_thousand_runs_leave_nothing_behind(tmp_path, parents):
+    program = _program(tmp_path, "import json, socket\nopened = socket.socket()\nheld = bytearray(10_000_000)\n")
+    me = psutil.Process()
+    seen = []
+    for i in range(RUNS // AT_ONCE):
+        environ = {**os.environ, "CLEARML_TASK_ID": str(i)}
+        batch = [parents.run("t", program, environ, tmp_path / f"{n}.log") for n in range(AT_ONCE)]
+        _ends(parents, *batch)
+        assert [process.code for process in batch] == [0] * AT_ONCE
+        for process in batch:
+            process.close()
+        if i in (4, RUNS // AT_ONCE - 1):
+            (parent,) = (child for child in me.children() if "clearml_hpo.warm.parent" in child.cmdline())
+            assert parent.children() == []
+            seen.append((me.num_fds(), parent.num_fds(), parent.memory_info().rss))
+    (mine, its, memory), (mine_then, its_then, memory_then) = seen
+    assert (mine, its) == (mine_then, its_then)
+    assert memory_then - memory < 4 * 1024 * 1024
+
+
+def test_a_run_that_is_killed_before_its_parent_is_ready_never_begins(tmp_path, parents):
+    program = _program(tmp_path, "print('begins')\n")
+    first = parents.run("t", program, os.environ, tmp_path / "1.log")
+    first.kill()
+    second = parents.run("t", program, os.environ, tmp_path / "2.log")
+    _ends(parents, second)
+    assert (first.code, second.code) == (-9, 0)
+    assert (first.new_output(), second.new_output()) == ("", "begins\n")
+
+
+def test_a_run_that_is_killed_while_it_is_forked_never_begins_or_is_ended(tmp_path, parents):
+    program = _program(tmp_path, "import time\nprint('begins')\ntime.sleep(600)\n")
+    _ends(parents, warm := parents.run("t", _program(tmp_path, "pass"), os.environ, tmp_path / "0.log"))
+    assert warm.code == 0
+    program = _program(tmp_path, "import time\ntime.sleep(600)\n")
+    for i in range(20):
+        process = parents.run("t", program, os.environ, tmp_path / f"{i + 1}.log")
+        if i % 2:
+            process.step()
+        process.kill()
+        assert process.code is not None and process.code < 0
+    (parent,) = (child for child in psutil.Process().children() if "clearml_hpo.warm.parent" in child.cmdline())
+    eventually(lambda: parents.step(time.monotonic()) or not parent.children(), "none is left")
