@@ -291,12 +291,15 @@ def _attempt(trial: Trial) -> str:
 
 
 def _short_worker(worker: str) -> str:
-    """``node-1:gpu2`` of ``node-1.example.com:gpu2``; of a long name its end, by which those of one machine differ."""
-    host, colon, slot = worker.partition(":")
+    """``node-1:gpu2`` of ``node-1.example.com:gpu2`` and ``node-1:local-3f9c2a-1234:gpu2``; of a long name its end."""
+    host, *middle, slot = worker.split(":") if ":" in worker else ("", worker)
     if not host.replace(".", "").isdecimal():
         host = host.partition(".")[0]
-    worker = f"{host}{colon}{slot}"
-    return worker if len(worker) <= _WORKER else f"…{worker[1 - _WORKER :]}"
+    for parts in ((host, *middle, slot), (host, slot)):
+        short = ":".join(filter(None, parts))
+        if len(short) <= _WORKER:
+            return short
+    return f"…{short[1 - _WORKER :]}"
 
 
 def _titles(goal: Goal) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from clearml_hpo.display import LineView, LiveView, Progress, clock, short_params, trial_table, view_for
+from clearml_hpo.display import LineView, LiveView, Progress, _short_worker, clock, short_params, trial_table, view_for
 from clearml_hpo.objective import Goal, MetricConstraint, Objective
 from clearml_hpo.trial import Trial, TrialState
 
@@ -77,6 +78,21 @@ def test_the_live_view_fits_80_columns_and_shows_where_the_study_stands():
     for piece in ("my-study", "3/6 trials", "ETA 1:00", "2 workers, 1 waiting", "0.25  trial 1", "(trial 0: 0.5)"):
         assert piece in text
     assert "17" in text and "host:cpu0" in text and "pruned" in text
+
+
+@pytest.mark.parametrize(
+    ("worker", "shown"),
+    [
+        ("host:cpu0", "host:cpu0"),
+        ("node-1.cluster.example.com:gpu2", "node-1:gpu2"),
+        ("node-1:local-3f9c2a3f9c2a-1234:gpu2", "node-1:gpu2"),
+        ("10.0.0.12:gpu0,1", "10.0.0.12:gpu0,1"),
+        ("a-name-without-any-colon-in-it", "…out-any-colon-in-it"),
+        ("", ""),
+    ],
+)
+def test_workers_have_short_names(worker, shown):
+    assert _short_worker(worker) == shown
 
 
 def test_trials_that_wait_for_a_queue_without_workers_are_counted():
