@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -22,6 +24,7 @@ import psutil
 from clearml_hpo.checkout import Plan
 from clearml_hpo.executors.processes import Process, start
 from clearml_hpo.executors.programs import Program
+from clearml_hpo.processes import session_members
 from clearml_hpo.warm.channel import Channel
 from clearml_hpo.warm.child import Order
 from clearml_hpo.watchdog import Watchdog
@@ -99,7 +102,9 @@ class WarmParent:
         """Kills it: it holds nothing that could be lost."""
         self.is_gone = True
         self.channel.close()
-        self._process.kill()
+        for pid in session_members(self.pid):  # its imports may have started some
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._watchdog.forget(self.pid)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -288,13 +293,15 @@ class WarmParents:
         self._parents.clear()
 
     def _parent(self, key: str, program: Program, environ: Mapping[str, str]) -> WarmParent | None:
+        found = self._parents.get(key)
+        if found is not None and found.is_gone:
+            self._bury(key)
         if key in self._cold:
             return None
-        found = self._parents.get(key)
-        if found is None or found.is_gone:
+        if key not in self._parents:
             folder = self._folder / f"parent{next(self._numbers)}"
-            found = self._parents[key] = WarmParent(program, environ, folder, self._watchdog)
-        return found
+            self._parents[key] = WarmParent(program, environ, folder, self._watchdog)
+        return self._parents[key]
 
     def _bury(self, key: str) -> None:
         self._parents.pop(key).end()

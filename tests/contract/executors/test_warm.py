@@ -223,6 +223,16 @@ def test_a_run_whose_parent_dies_is_lost_and_the_next_one_has_another(stage, exe
     assert found["parent"] in {each.pid for each in _parents()}
 
 
+def test_a_template_whose_parents_die_is_not_kept_warm_for_ever(stage, executor, notes):
+    script = "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(600)\n"
+    for _ in range(3):
+        task = stage.script(script)
+        executor.submit(task)
+        stage.until("failed", task)
+    assert notes == ["a template is not kept warm: its warm process has died 3 times"]
+    assert _parents() == []
+
+
 def test_a_task_that_is_aborted_while_its_parent_prepares_does_not_begin(stage, executor, tmp_path, monkeypatch):
     module = tmp_path / "slow"
     module.mkdir()
@@ -288,7 +298,7 @@ def _ended(stage, task):
     ("text", "reason"),
     [
         ("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n", "1 thread(s)"),
-        ("import subprocess\nsubprocess.Popen(['sleep', '600'])\n", "its imports have started processes"),
+        ("import subprocess\nsubprocess.Popen(['sleep', '600.25'])\n", "its imports have started processes"),
         ("import socket\nkept = socket.socketpair()\n", "its imports have opened a connection"),
         ("import sys\nsys.modules['tensorflow'] = sys\n", "tensorflow does not survive a fork"),
     ],
@@ -306,6 +316,7 @@ def test_what_must_not_be_forked_runs_in_a_process_of_its_own(stage, tmp_path, m
     stage.until("completed", *tasks)
     executor.close()
     assert {stage.console(task).strip() for task in tasks} == {str(os.getpid())}
+    assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "600.25"]]
     (note,) = notes
     assert note.startswith("a template is not kept warm") and reason in note
 
