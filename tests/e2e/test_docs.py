@@ -31,6 +31,7 @@ ELSEWHERE = {
     "clearml-hpo agents up --queue services --cpu 1": "below, for another queue",
     "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below",
     "clearml-hpo worker --queue quick --cpu 4 --threads 2": "test_worker_command.py",
+    "clearml-agent execute": "test_worker_command.py",
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
     "clearml-hpo study stop": "tests/integration/cli",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
