@@ -39,6 +39,7 @@ _TICK_S = 0.05
 _POP_S = 1.0  # for what others put into the queue; our own submits are looked for at once
 _LOOK_S = 1.0
 _REPORT_S = 30.0
+_CHANGE_S = 2.0
 _EVENT_CHARS = 64 * 1024  # as agents send them
 _LONGEST_WAIT_S = 30.0
 _TELL_S = 60.0  # in which a server that does not answer is told of the end again and again
@@ -77,6 +78,7 @@ class _Rounds:
     pop: float = 0.0
     look: float = 0.0
     report: float = 0.0
+    change: float = 0.0
     wait_s: float = _TICK_S
 
 
@@ -128,6 +130,7 @@ class LocalWorkers:
         self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started
         self._idle_since: float | None = None
         self._said: set[str] = set()
+        self._changed: set[Slot] = set()  # that they are free was not reported yet
         self._due = _Rounds()
         self._bell = Bell()
         self._closing = threading.Event()
@@ -220,6 +223,9 @@ class LocalWorkers:
             for slot in self._slots:
                 self._report(slot, machine_stats=statistics)
             self._due.report = now + _REPORT_S
+        elif self._changed and now >= self._due.change:
+            for slot in tuple(self._changed):
+                self._report(slot)
         # While tasks run their ends are looked for; a queue that is empty is asked less often.
         self._due.wait_s = _TICK_S if self._runs else _POP_S
 
@@ -283,7 +289,7 @@ class LocalWorkers:
                 self._api.call(f"tasks.{action}", task=run.task_id, force=True, status_reason=reason)
         del self._runs[run.slot.name]
         run.process.close()
-        self._report(run.slot)
+        self._changed.add(run.slot)  # most often it runs the next one at once, and says that
 
     def _send_output(self, runs: Sequence[_Run]) -> None:
         events = [event for run in runs for event in self._events(run, run.process.new_output())]
@@ -316,6 +322,8 @@ class LocalWorkers:
             **about,
             **more,
         )
+        self._changed.discard(slot)
+        self._due.change = time.monotonic() + _CHANGE_S
 
     # --- tasks that wait ---------------------------------------------------------------------------------------------
 
@@ -392,6 +400,7 @@ class LocalWorkers:
             process = self._process(found[0], program, environ, place / "console.log")
         self._runs[slot.name] = _Run(task_id, queue, slot, process)
         self._report(slot)
+        process.step()  # a fork has been made meanwhile: it begins before other slots are seen to
 
     def _process(self, task: Mapping[str, Any], program: Program, environ: Mapping[str, str], log: Path) -> Process:
         if self._parents is None:

@@ -67,7 +67,8 @@ def test_a_thousand_runs_leave_nothing_behind(tmp_path, parents):
             assert parent.children() == []
             seen.append((me.num_fds(), parent.num_fds(), parent.memory_info().rss))
     (mine, its, memory), (mine_then, its_then, memory_then) = seen
-    assert (mine, its) == (mine_then, its_then)
+    assert its_then == its
+    assert mine_then < mine + 10  # this process runs other tests, too; a leak would be 900 and more
     assert memory_then - memory < 4 * 1024 * 1024
 
 
