@@ -355,7 +355,7 @@ class _FirstStep:
 
 
 def multiply(database: Path, task_id: str, trials: int) -> str:
-    """Copies an ended trial task until the study has so many trials; returns the study's id."""
+    """Copies an ended trial task until the study has so many trials, and was interrupted; returns the study's id."""
     with closing(sqlite3.connect(database, timeout=30)) as db:
         columns = [row[1] for row in db.execute("PRAGMA table_info(tasks)")]
         (study_id,) = db.execute("SELECT parent FROM tasks WHERE id = ?", [task_id]).fetchone()
@@ -368,6 +368,7 @@ def multiply(database: Path, task_id: str, trials: int) -> str:
             new = {"id": uuid.uuid4().hex, "number": str(number), "x": repr(number / trials), "source": task_id}
             db.execute(f"INSERT INTO tasks SELECT {selected} FROM tasks WHERE id = :source", new)
             _copy_series(db, task_id, new["id"], 0.5 + number / trials)
+        db.execute("UPDATE tasks SET status = 'stopped' WHERE id = ?", [study_id])
         db.commit()
     return str(study_id)
 

@@ -20,6 +20,7 @@ def embedded_server(settings: Settings, say: Callable[[str], None]) -> Iterator[
     data_dir = settings.home / "server"
     server = server_process.start(data_dir, with_parent=True)
     say(f"embedded server: {server.address.web} (data in {data_dir})")
+    fleet.lose_tasks_of_killed_runs(server.address)
     try:
         yield server.address
     finally:

@@ -6,7 +6,7 @@ when it is told to or ends itself. See ``state.py`` for the files, ``leaving.py`
 
 from __future__ import annotations
 
-from clearml_hpo.fleet.control import down, fleet_names, forget_queue, run, status, up
+from clearml_hpo.fleet.control import down, fleet_names, forget_queue, lose_tasks_of_killed_runs, run, status, up
 from clearml_hpo.fleet.slots import AgentSlot, default_slots, plan_slots
 from clearml_hpo.fleet.state import AgentState, Fleet
 from clearml_hpo.gpus import detect_gpus
@@ -20,6 +20,7 @@ __all__ = [
     "down",
     "fleet_names",
     "forget_queue",
+    "lose_tasks_of_killed_runs",
     "plan_slots",
     "run",
     "status",

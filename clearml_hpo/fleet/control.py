@@ -164,6 +164,14 @@ def forget_queue(server: ServerAddress, queue: str) -> None:
     attempt(lambda: remove_queue(Client(server), queue), f"queue {queue} stays on the server")
 
 
+def lose_tasks_of_killed_runs(server: ServerAddress) -> None:
+    """Has the tasks run again that killed runs on this machine have left "in progress".
+
+    A server that refuses, or is gone, is a warning in the log.
+    """
+    attempt(lambda: recovery.after_killed_runs(Client(server)), "tasks of killed runs are still in progress")
+
+
 def _forget_old(home: Path, but: str) -> None:
     for name in fleet_names(home):
         folder = FleetFolder(home, name)

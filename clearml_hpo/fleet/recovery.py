@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
+import socket
 import time
+
+import psutil
 
 from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.fleet.client import Client
@@ -11,6 +15,8 @@ from clearml_hpo.fleet.queues import attempt
 
 SETTLE_S = 1.0
 """A living agent's task is "queued" and in no queue for milliseconds, between being taken and being started."""
+
+_OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-\w+")
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +88,19 @@ def return_strays(client: Client, queue: str, settle_s: float = SETTLE_S) -> lis
         client.call("tasks.dequeue", task=task)
         client.call("tasks.enqueue", task=task, queue=queue)
     return sorted(strays)
+
+
+def after_killed_runs(client: Client) -> None:
+    """Marks the tasks lost that agents of ``run --local`` ran here, if that run is gone and they could not say so.
+
+    A run that is killed takes its agents along, and its server too, which may be the first to end.
+    """
+    tasks = client.call("tasks.get_all", status=["in_progress"], only_fields=["id", "last_worker"])["tasks"]
+    for task in tasks:
+        worker = str(task.get("last_worker") or "")
+        found = _OF_A_RUN.fullmatch(worker)
+        if found and found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"])):
+            end_task(client, task["id"], "failed", f"lost: agent {worker} died")
 
 
 def unregister(client: Client, worker_ids: set[str]) -> None:

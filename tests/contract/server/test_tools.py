@@ -58,7 +58,7 @@ def test_a_dataset(tool: Tool, script: Script, call: Client, tmp_path: Path) -> 
     tool("clearml-data", "create", "--project", "contract/data", "--name", "the data", "--tags", "small")
     tool("clearml-data", "add", "--files", str(data))  # of the dataset that was made last
     tool("clearml-data", "close")
-    [task] = call("tasks.get_all", name="^the data$", system_tags=["dataset"])["tasks"]
+    [task] = call("tasks.get_all", name="^the data$", tags=["small"])["tasks"]
     id_, copy = task["id"], tmp_path / "copy"
     assert (task["status"], task["type"], task["tags"]) == ("completed", "data_processing", ["small"])
 

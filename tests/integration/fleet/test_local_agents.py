@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from tests.integration.fleet.conftest import Tasks, eventually
 
 pytestmark = pytest.mark.agent
 
+_NO_PID = 4194304  # above the largest
 LONG = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 OTHER = """
 import json, sys
@@ -86,3 +88,15 @@ def test_what_a_killed_run_left_in_its_queue_is_not_run(
     with local_agents(settings, address, queue, 1, lambda text: None) as own:
         assert own == left
         assert tasks.status(task) == "created"
+
+
+def test_tasks_of_agents_that_were_killed_with_their_server_are_lost(address: ServerAddress, tasks: Tasks) -> None:
+    host = socket.gethostname()
+    gone, others = tasks.make(LONG), [tasks.make(LONG) for _ in range(3)]
+    workers = (f"{host}:run-{os.getpid()}-cpu0", f"elsewhere:run-{_NO_PID}-cpu0", f"{host}:cpu0")
+    for task, worker in zip([gone, *others], (f"{host}:run-{_NO_PID}-cpu0", *workers), strict=True):
+        tasks.client.call("tasks.started", task=task, force=True)
+        tasks.client.call("workers.status_report", worker=worker, task=task, queues=[])
+    fleet.lose_tasks_of_killed_runs(address)
+    assert tasks.look(gone)["status_reason"] == f"lost: agent {host}:run-{_NO_PID}-cpu0 died"
+    assert [tasks.status(task) for task in (gone, *others)] == ["failed", *["in_progress"] * 3]
