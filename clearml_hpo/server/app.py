@@ -39,8 +39,15 @@ class Apps:
     authority: Authority
 
 
-def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now, *, max_upload: int = MAX_UPLOAD) -> Apps:
-    """Opens the store of ``data_dir`` and makes the applications."""
+def build(
+    data_dir: Path,
+    credentials: Credentials,
+    clock: Clock = utc_now,
+    *,
+    max_upload: int = MAX_UPLOAD,
+    allow_remote: bool = False,
+) -> Apps:
+    """Opens the store of ``data_dir`` and makes the applications; see ``Options`` for ``allow_remote``."""
     store = Store(data_dir / "store.sqlite3", clock)
     authority = Authority(credentials, clock, store.keys)
     dispatcher = Dispatcher(endpoints(), store, authority)
@@ -48,7 +55,7 @@ def build(data_dir: Path, credentials: Credentials, clock: Clock = utc_now, *, m
     return Apps(
         api=Api(dispatcher, authority),
         files=files,
-        web=Pages(store, dispatcher, authority, files),
+        web=Pages(store, dispatcher, authority, files, allow_remote=allow_remote),
         store=store,
         dispatcher=dispatcher,
         authority=authority,

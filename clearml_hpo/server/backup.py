@@ -72,7 +72,7 @@ def _pack(data: DataDir, folder: Path, whole: Path, files: bool) -> int | None:
     if listening is not None:
         (folder / _LISTENING).write_text(json.dumps(asdict(replace(listening, pid=0, held=False))))
     whole.touch(mode=0o600)
-    with tarfile.open(whole, "w") as archive:
+    with tarfile.open(whole, "w", dereference=True) as archive:
         for name in (_DATABASE, _CREDENTIALS, _LISTENING):
             _add(archive, folder / name, name)
         if not files:
@@ -131,11 +131,24 @@ def restore(path: Path, data_dir: Path, *, force: bool = False) -> Backup:
     with _beside(data.path) as folder:
         number = _unpack(path, folder / "new")
         check(folder / "new" / _DATABASE)
-        with data.locked() if is_there else contextlib.nullcontext():
-            if data.path.exists():
-                data.path.rename(folder / "old")  # goes with the folder
-            (folder / "new").rename(data.path)
+        if not force and data.path.exists() and any(data.path.iterdir()):
+            raise InputError(f"{data.path} was made meanwhile; another --data directory, or --force to replace it")
+        with data.locked() if data.path.exists() else contextlib.nullcontext():
+            _exchange(data.path, folder)
     return Backup(path, path.stat().st_size, number)
+
+
+def _exchange(path: Path, folder: Path) -> None:
+    """Puts ``new`` of ``folder`` in the place of ``path``, which goes with the folder; or leaves all as it was."""
+    old = folder / "old"
+    try:
+        if path.exists():
+            path.rename(old)
+        (folder / "new").rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
 
 
 def _unpack(path: Path, folder: Path) -> int | None:

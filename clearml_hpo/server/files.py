@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from clearml_hpo.server.auth import Authority
 from clearml_hpo.server.errors import ApiRefusal
+from clearml_hpo.server.hosts import is_of_another_site
 
 MAX_UPLOAD = 64 * 2**30
 COOKIE = "clearml_token_basic"
+_READING = ("GET", "HEAD")
 # What somebody uploaded is shown by a browser as what it says it is, and has no part in this server's pages.
 _AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox allow-scripts"}
 
@@ -85,6 +87,8 @@ class FileServer:
     def _check(self, request: Request) -> None:
         """Refuses a request without a valid token, in a header as the SDK sends it or in a cookie."""
         header, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
+        if not header and request.method not in _READING and is_of_another_site(request.scope):
+            cookie = None  # a browser sends it along with whatever a page of another port has it send
         self._authority.check_header(header or (f"Bearer {cookie}" if cookie else None))
 
     def path_of(self, name: str) -> Path:

@@ -81,14 +81,16 @@ class _Paced:
     def __init__(self, receive: Receive, guard: Guard) -> None:
         self._receive = receive
         self._guard = guard
-        self._began = guard.clock()
+        self._began: float | None = None  # when somebody first asked for it: what waits for a thread is not late
         self._size = 0
         self._is_whole = False
 
     async def __call__(self) -> Message:
         if self._is_whole:  # what comes now is the end of the connection, for which applications wait as they like
             return await self._receive()
-        left_s = self._left_s()
+        if self._began is None:
+            self._began = self._guard.clock()
+        left_s = self._left_s(self._began)
         with anyio.move_on_after(left_s):
             if left_s <= 0:
                 raise TooSlowError
@@ -98,6 +100,6 @@ class _Paced:
             return message
         raise TooSlowError
 
-    def _left_s(self) -> float:
+    def _left_s(self, began: float) -> float:
         allowed = self._guard.grace_s + self._size / SLOWEST
-        return allowed - (self._guard.clock() - self._began)
+        return allowed - (self._guard.clock() - began)

@@ -35,6 +35,11 @@ def is_of_another_site(scope: Scope) -> bool:
     return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").strip().lower()
 
 
+def is_fetched_by_another_site(scope: Scope) -> bool:
+    """Whether a browser says that a page of another site, or of another port, loads this."""
+    return Headers(scope=scope).get("sec-fetch-site") not in (None, "same-origin", "none")
+
+
 def is_passed_on(scope: Scope) -> bool:
     """Whether a proxy sends this for somebody else."""
     headers = Headers(scope=scope)

@@ -231,7 +231,7 @@ def run(
         os.umask(0o077)  # what is made from now on is the owner's alone
         last = data.listening()
         sockets = _listen(options.host, ports or (last.ports if last else PORTS), strict=ports is not None)
-        apps = build(data.path, data.credentials(), max_upload=options.max_file_size)
+        apps = build(data.path, data.credentials(), max_upload=options.max_file_size, allow_remote=options.allow_remote)
         try:
             api, files, web = (each.getsockname()[1] for each in sockets)
             shown = str(options.webapp.absolute()) if options.webapp is not None else ""
@@ -253,8 +253,13 @@ def _web(apps: Apps, options: Options, sockets: Sequence[socket.socket]) -> ASGI
     if options.webapp is None:
         return apps.web
     (_, api), (_, files), (address, _) = (each.getsockname()[:2] for each in sockets)
-    by_name = is_loopback(address) and not options.allow_remote
-    return WebApp(options.webapp.absolute(), apps, {"apiServer": api, "filesServer": files}, by_name=by_name)
+    return WebApp(
+        options.webapp.absolute(),
+        apps,
+        {"apiServer": api, "filesServer": files},
+        by_name=is_loopback(address) and not options.allow_remote,
+        any_host=options.allow_remote,
+    )
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from starlette.types import Scope
 
 from clearml_hpo.server.auth import Authority
 from clearml_hpo.server.errors import ApiRefusal
+from clearml_hpo.server.hosts import is_of_another_site
 
 COOKIE = "clearml_hpo_pages"
 SESSION_S = 12 * 3600
@@ -44,8 +45,8 @@ def is_own_order(scope: Scope) -> bool:
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is None and origin is None:
         return False
-    own = origin is None or origin == f"{scope['scheme']}://{headers.get('host', '')}"
-    return own and site in (None, "same-origin")
+    # By name and port alone: before a proxy that encrypts, the scheme is another one.
+    return not is_of_another_site(scope) and site in (None, "same-origin")
 
 
 def may_enter(scope: Scope, authority: Authority) -> bool:

@@ -23,6 +23,7 @@ from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
 _LARGEST_FORM = 8 * 2**20
+_LARGEST_OPEN_FORM = 2**14  # of somebody who has not logged in
 # Plotly sets styles as it draws; there is no other way for it. Nothing comes from, or goes to, anywhere else.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -38,8 +39,19 @@ _HEADERS = {
 class Pages:
     """The pages as an ASGI application."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, authority: Authority, files: FileServer) -> None:
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        authority: Authority,
+        files: FileServer,
+        *,
+        allow_remote: bool = False,
+    ) -> None:
+        """With ``allow_remote`` any name will do, and everybody logs in: a proxy may be at the other end."""
         self._parts = Parts(store, dispatcher, authority, files)
+        self._allow_remote = allow_remote
+        self._may_enter = gate.has_session if allow_remote else gate.may_enter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -56,7 +68,7 @@ class Pages:
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         try:
-            if gate.is_foreign(scope):
+            if not self._allow_remote and gate.is_foreign(scope):
                 raise Mistake(
                     "This server is asked for by its name or address on this machine only, such as localhost.", 403
                 )
@@ -65,10 +77,11 @@ class Pages:
                 raise Mistake(f"There is no page {scope['path']!r:.200}", 404)
             if scope["method"] == "POST" and not gate.is_own_order(scope):
                 raise Mistake("Orders are taken from this server's own pages only.", 403)
-            if route not in OPEN and not await run_in_threadpool(gate.may_enter, scope, self._parts.authority):
+            if route not in OPEN and not await run_in_threadpool(self._may_enter, scope, self._parts.authority):
                 return _to_login(scope)
             view = _view(route, scope["method"])
-            form = await _form(Request(scope, receive)) if view is route.order else b""
+            largest = _LARGEST_OPEN_FORM if route in OPEN else _LARGEST_FORM
+            form = await _form(Request(scope, receive), largest) if view is route.order else b""
             visit = Visit(
                 *(self._parts, scope["path"], names, QueryParams(scope["query_string"]), QueryParams(form)),
                 is_encrypted=scope["scheme"] == "https",
@@ -109,12 +122,12 @@ def _run(view: Callable[[Visit], Response], visit: Visit, *, reads: bool) -> Res
         raise Mistake("This page failed; the server's log says why.", 500) from None
 
 
-async def _form(request: Request) -> bytes:
+async def _form(request: Request, largest: int) -> bytes:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > _LARGEST_FORM:
-            raise Mistake(f"the form is larger than {_LARGEST_FORM // 2**20} MB", 413)
+        if size > largest:
+            raise Mistake(f"the form is larger than {largest // 2**10} KB", 413)
         parts.append(part)
     return b"".join(parts)
 

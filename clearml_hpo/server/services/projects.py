@@ -103,6 +103,7 @@ def delete(call: Call) -> Data:
     project, tasks, models = call.data["project"], list[Gone](), list[Document]()
     with call.store.db.transaction():
         if call.get("delete_contents"):
+            call.store.projects.refuse_if_used(project, force=bool(call.get("force")))
             ids = call.store.projects.with_descendants([project])
             tasks = [call.store.lifecycle.delete(id_, force=True) for id_ in call.store.statistics.tasks_in(ids)]
             left, _ = call.store.models.search({"project": ids, "page_size": 100_000}, ["id"])

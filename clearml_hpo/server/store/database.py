@@ -168,7 +168,13 @@ def _migrate(connection: sqlite3.Connection) -> None:
     """Runs the migrations of schema/ that this file has not seen; its number is kept in user_version."""
     known = _known_version(connection)
     for number, script in enumerate(_migrations()[known:], start=known + 1):
-        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        except sqlite3.OperationalError:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if _known_version(connection) < number:  # else another process has run it in the same moment
+                raise
 
 
 def _known_version(connection: sqlite3.Connection) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
+import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -95,7 +97,8 @@ class Keys:
             return False
         now = self._clock()
         if row["last_used"] is None or now - time.parse(row["last_used"]) >= _NOTED_EVERY:
-            with self._db.transaction():
+            # A full disk is no reason to refuse what is only read.
+            with contextlib.suppress(sqlite3.OperationalError), self._db.transaction():
                 self._db.execute(
                     "UPDATE key_pairs SET last_used = ? WHERE access_key = ?", (time.stored(now), access_key)
                 )

@@ -38,7 +38,11 @@ REACHED_FROM: Mapping[str, frozenset[str]] = {
 }
 STATUSES = frozenset(("created", *REACHED_FROM))
 NON_RESPONSIVE = "stopped as non-responsive"
-_SILENT = "SELECT id FROM tasks WHERE status = 'in_progress' AND max(last_update, coalesce(last_worker_report, '')) < ?"
+# The datasets of clearml-data are "in progress" from their making until somebody closes them.
+_SILENT = (
+    "SELECT id FROM tasks WHERE status = 'in_progress' AND max(last_update, coalesce(last_worker_report, '')) < ? "
+    "AND NOT EXISTS (SELECT 1 FROM json_each(system_tags) WHERE value = 'dataset')"
+)
 _FINAL = frozenset(("completed", "stopped", "failed", "published", "closed"))
 
 

@@ -35,6 +35,7 @@ PROJECTS = Collection(
 )
 
 
+_INSIDE = "project IN (SELECT value FROM json_each(?))"
 _DEEPEST = 100  # levels of the tree
 
 
@@ -181,17 +182,20 @@ class Projects:
         documents.delete(self._db, PROJECTS, id_)
         return entities, len(children)
 
+    def refuse_if_used(self, id_: str, *, force: bool) -> None:
+        """Refuses unless ``force``, if there are tasks in a project or below it."""
+        self.require(id_, ["id"])
+        ids = documents.to_json(self.with_descendants([id_]))
+        if not force and self._db.row(f"SELECT 1 FROM tasks WHERE {_INSIDE} LIMIT 1", (ids,)):
+            raise ApiRefusal(Refusal.PROJECT_HAS_CONTENT, "use force=True", id=id_)
+
     def delete(self, id_: str, *, force: bool) -> int:
         """Removes a project and those below it; their tasks and models stay, without a project."""
         with self._db.transaction():
-            self.require(id_, ["id"])
+            self.refuse_if_used(id_, force=force)
             ids = documents.to_json(self.with_descendants([id_]))
-            inside = "project IN (SELECT value FROM json_each(?))"
-            used = self._db.row(f"SELECT 1 FROM tasks WHERE {inside} LIMIT 1", (ids,))
-            if used and not force:
-                raise ApiRefusal(Refusal.PROJECT_HAS_CONTENT, "use force=True", id=id_)
             for table in ("tasks", "models"):
-                self._db.execute(f"UPDATE {table} SET project = NULL WHERE {inside}", (ids,))
+                self._db.execute(f"UPDATE {table} SET project = NULL WHERE {_INSIDE}", (ids,))
             return self._db.execute("DELETE FROM projects WHERE id IN (SELECT value FROM json_each(?))", (ids,))
 
 

@@ -38,6 +38,7 @@ class WebApp:
         apps: the API and the file server.
         ports: where these listen themselves, ``{"apiServer": 8008, "filesServer": 8081}``, as the app shows to people.
         by_name: the server's own user logs in by name alone. Only for a server that no other machine can reach.
+        any_host: also under names that are not this machine's own, as a proxy before the server asks for it.
         is_own: whether a request comes from the server's own user on this machine.
     """
 
@@ -48,9 +49,11 @@ class WebApp:
         ports: Mapping[str, int],
         *,
         by_name: bool,
+        any_host: bool = False,
         is_own: Callable[[Scope], bool] = is_own_user,
     ) -> None:
         self._folder = folder
+        self._any_host = any_host
         self._ports = ports
         self._build = Build(folder)
         self._files = apps.files
@@ -61,7 +64,7 @@ class WebApp:
         if scope["type"] != "http":
             return
         first, _, rest = scope["path"].removeprefix("/").partition("/")
-        if hosts.is_from_elsewhere(scope) or (scope["method"] not in _READING and hosts.is_of_another_site(scope)):
+        if self._is_refused(scope, calls=first == "api"):
             response: Response = PlainTextResponse("not for pages of other sites", 403)
         elif first == "api":
             return await self._relay(scope, receive, send)
@@ -74,6 +77,14 @@ class WebApp:
         response.headers["x-content-type-options"] = "nosniff"
         response.headers["content-security-policy"] = "frame-ancestors 'self'"
         await response(scope, receive, send)
+
+    def _is_refused(self, scope: Scope, *, calls: bool) -> bool:
+        """Whether a page of another site asks; a call to the API may change something whatever its method."""
+        if not self._any_host and hosts.is_from_elsewhere(scope):
+            return True
+        if scope["method"] not in _READING and hosts.is_of_another_site(scope):
+            return True
+        return calls and hosts.is_fetched_by_another_site(scope)
 
     def _configuration(self, scope: Scope) -> Response:
         """What the app asks for at its start: the build's own configuration, with our addresses."""

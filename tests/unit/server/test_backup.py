@@ -62,6 +62,14 @@ def test_there_and_back(data: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tar", "data", "new"]
 
 
+def test_files_that_share_their_content_on_disk_come_back_as_two(data: Path, tmp_path: Path) -> None:
+    (data / "files" / "y.bin").hardlink_to(data / "files" / "x.bin")
+    whole, new = tmp_path / "b.tar", tmp_path / "new"
+    backup.write(data, whole, files=True)
+    assert backup.restore(whole, new).files == 3
+    assert (new / "files" / "y.bin").read_text() == "x.bin"
+
+
 def test_without_files(data: Path, tmp_path: Path) -> None:
     assert backup.write(data, tmp_path / "b.tar").files is None
     backup.restore(tmp_path / "b.tar", tmp_path / "new")

@@ -168,3 +168,12 @@ def test_broken_forms(body: bytes, files: FileServer, api: Api, tmp_path: Path) 
     head = {"content-type": "multipart/form-data; boundary=xyz", "authorization": api.bearer}
     assert send(files, "POST", "/", body, **head)[0] == 400
     assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_cookie_writes_nothing_for_pages_of_another_port(files: FileServer, api: Api) -> None:
+    body, kind = form(("a.bin", b"data"))
+    cookie = {"cookie": f"clearml_token_basic={api.bearer.removeprefix('Bearer ')}", "host": "localhost:8081"}
+    for origin, status in (("http://localhost:9999", 401), ("http://localhost:8081", 200)):
+        given = {**cookie, "origin": origin, "content-type": kind}
+        assert send(files, "POST", "/", body, **given)[0] == status
+    assert send(files, "GET", "/a.bin", **cookie, origin="http://localhost:9999")[0] == 200

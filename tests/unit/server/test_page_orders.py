@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 from pathlib import Path
 
 import pytest
 
+from clearml_hpo.server.files import FileServer
 from clearml_hpo.server.pages import gate
+from clearml_hpo.server.pages.site import Pages
 
 from .page_visits import OWN, get, post, visit
 from .server_without_sockets import Api
@@ -212,7 +215,7 @@ def test_text_of_a_form_keeps_its_first_line_end(api: Api, source: str) -> None:
         ({}, False),
         ({"origin": "null"}, False),
         ({"origin": "http://127.0.0.1:9999"}, False),
-        ({"origin": "https://127.0.0.1:8080"}, False),
+        ({"origin": "https://127.0.0.1:8080"}, True),  # a proxy before it encrypts
         ({"origin": "http://evil.example"}, False),
         ({**OWN, "sec-fetch-site": "same-site"}, False),
         ({**OWN, "sec-fetch-site": "cross-site"}, False),
@@ -297,3 +300,24 @@ def test_the_kernel_says_whose_a_connection_is(
     table.write_text(TABLE.format(uid=uid, state=state))
     scope = {"client": client, "server": ("127.0.0.1", 8080), "headers": headers}
     assert gate.is_own_user(scope, (tmp_path / "missing", table)) is own
+
+
+def test_who_has_not_logged_in_sends_no_large_forms(api: Api) -> None:
+    answer = post(api, "/login", [("access_key", "a" * 2**15)], logged_in=False)
+    assert answer.status == 413 and "larger than 16 KB" in answer.text
+
+
+def test_behind_a_proxy_any_name_will_do_and_everybody_logs_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "is_own_user", lambda scope: True)
+    proxied = {"host": "clearml.example.com"}
+    assert get(api, "/projects", headers=proxied).status == 403
+    pages = Pages(
+        api.store,
+        api.dispatcher,
+        api.apps.authority,
+        FileServer(Path("/nowhere"), api.apps.authority),
+        allow_remote=True,
+    )
+    monkeypatch.setattr(api, "apps", dataclasses.replace(api.apps, web=pages))
+    assert get(api, "/projects", headers=proxied, logged_in=False).location.startswith("/login")
+    assert get(api, "/projects", headers=proxied).status == 200

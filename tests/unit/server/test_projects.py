@@ -88,3 +88,11 @@ def test_metadata_of_a_queue(api: Api) -> None:
     assert list(api.call("queues.get_by_id", queue=queue)["queue"]["metadata"]) == ["a", "b"]
     api.call("queues.delete_metadata", queue=queue, keys=["a"])
     assert list(api.call("queues.get_by_id", queue=queue)["queue"]["metadata"]) == ["b"]
+
+
+def test_what_is_in_a_project_goes_with_it_only_by_force(api: Api) -> None:
+    project = make(api, "kept")
+    task = api.task(project=project)
+    with pytest.raises(Refused):
+        api.call("projects.delete", project=project, delete_contents=True)
+    assert api.get(task)["project"] == project

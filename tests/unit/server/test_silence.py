@@ -114,3 +114,9 @@ def test_the_thread_ends_with_the_block_and_a_failure_is_no_end(api: Api) -> Non
         for _ in range(3):
             assert looked.acquire(timeout=60)
     assert threading.active_count() == before
+
+
+def test_a_dataset_that_nobody_has_closed_yet_is_no_silent_task(api: Api, silence: Silence) -> None:
+    task = running(api)
+    api.call("tasks.update", task=task, system_tags=["dataset"])
+    assert listen(api, silence, 3 * LIMIT_S) == []

@@ -268,3 +268,8 @@ def test_the_apps_calls_reach_the_api_and_the_files(api: Api, site: Site) -> Non
     assert site.get("/files/a/b.txt", cookie=cookie).body == b"content"
     assert site.get("/files/a/b.txt").status == 401
     assert site.get("/files/../store.sqlite3", cookie=cookie).status == 400
+
+
+def test_pages_of_another_port_call_nothing(site: Site) -> None:
+    assert site.get("/api/v2.23/server.info", sec_fetch_site="same-site").status == 403
+    assert site.get("/", sec_fetch_site="same-site").status == 200, "a link to it is no call"
