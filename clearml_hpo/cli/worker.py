@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -96,10 +97,13 @@ def worker(
         warm=not cold,
         venv=venv,
         closed_reason="lost: its worker was ended",
-        on_note=lambda text: click.echo(text, err=True),
+        on_note=_say,
     )
     click.echo(f"{len(slots)} slot(s) serve {', '.join(dict.fromkeys(queues))} (worker {os.getpid()}); Ctrl-C to leave")
-    _serve(workers, stops, 0.0 if once else idle_timeout)
+    try:
+        _serve(workers, stops, 0.0 if once else idle_timeout)
+    finally:
+        workers.close()
 
 
 class _Stops:
@@ -118,13 +122,17 @@ def _serve(workers: LocalWorkers, stops: _Stops, idle_timeout: float | None) -> 
         if stops.count or (idle_timeout is not None and workers.is_idle_for(idle_timeout)):
             workers.drain()
         if stops.count and says and not workers.is_drained:
-            click.echo("waiting for running tasks; once more ends them", err=True)
+            _say("waiting for running tasks; once more ends them")
             says = False
         stops.asked.clear()
-    interrupted = not workers.is_drained
-    workers.close()
-    if interrupted:
+    if not workers.is_drained:
         sys.exit(_INTERRUPTED)
+
+
+def _say(text: str) -> None:
+    """The terminal, or whoever reads the pipe, may be gone; what runs goes on."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _stop_on_signals(stops: _Stops) -> None:
@@ -133,7 +141,8 @@ def _stop_on_signals(stops: _Stops) -> None:
         stops.asked.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # such as SIGHUP under nohup
+            signal.signal(number, stop)
 
 
 def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None) -> Sequence[Slot]:

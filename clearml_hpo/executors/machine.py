@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ class Machine:
         psutil.cpu_percent()  # counts from here
 
     def statistics(self) -> dict[str, Any]:
-        """Percent of the cores in use and of the disk free, MiB of memory, MiB/s since the last look; by GPU: lists."""
+        """Percent of the cores in use and of the disk free, MiB of memory, MiB/s since the last look; by GPU: lists.
+
+        What this machine does not tell is left out.
+        """
         now, elapsed = _counters(), max(1e-3, time.monotonic() - self._looked_at)
         rates = {name: (now[name] - self._before[name]) / _MB / elapsed for name in now}
         self._before, self._looked_at = now, time.monotonic()
@@ -32,9 +36,10 @@ class Machine:
             "cpu_usage": [psutil.cpu_percent()],
             "memory_used": memory.used / _MB,
             "memory_free": memory.available / _MB,
-            "disk_free_home": 100.0 - psutil.disk_usage(str(Path.home())).percent,
             **rates,
         }
+        with contextlib.suppress(OSError, RuntimeError):  # there may be no home
+            found["disk_free_home"] = 100.0 - psutil.disk_usage(str(Path.home())).percent
         return {**found, **self._of_gpus()}
 
     def _of_gpus(self) -> dict[str, list[float]]:
@@ -46,7 +51,9 @@ class Machine:
 
 
 def _counters() -> dict[str, float]:
-    network, disk = psutil.net_io_counters(), psutil.disk_io_counters()
+    network = disk = None
+    with contextlib.suppress(OSError, NotImplementedError, RuntimeError):  # a container may show neither
+        network, disk = psutil.net_io_counters(), psutil.disk_io_counters()
     return {
         "network_tx": network.bytes_sent if network else 0.0,
         "network_rx": network.bytes_recv if network else 0.0,

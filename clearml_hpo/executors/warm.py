@@ -153,7 +153,7 @@ class WarmProcess(Process):
         self._program = program
         self._parent = parent
         self._started: subprocess.Popen[bytes] | None = None
-        self._is_asked = self._is_lost = False
+        self._is_asked = self._is_refused = self._is_lost = False
         self._ended: int | None = None
         self._begin()
 
@@ -185,8 +185,7 @@ class WarmProcess(Process):
 
     def refused(self) -> None:
         """The parent could not fork this time."""
-        if self.code is None:
-            self._start()
+        self._is_refused = True  # what is started instead is started at the next look: it may fail for the same reason
 
     def ended(self, code: int) -> bool:
         """The parent has seen its end; whether its pid may go at once, because nothing of it has ever begun."""
@@ -196,7 +195,7 @@ class WarmProcess(Process):
     # --- its own -----------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        if self._parent is None or self._parent.is_gone or self._parent.refusal:
+        if self._parent is None or self._parent.is_gone or self._parent.refusal or self._is_refused:
             self._start()
         elif self._parent.is_ready and not self._is_asked:
             self._is_asked = True

@@ -46,6 +46,8 @@ _TELL_S = 60.0  # in which a server that does not answer is told of the end agai
 _TELL_AGAIN_S = 1.0
 _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
+_NO_SUCH_QUEUE = 701
+_SETTLE_S = 1.0  # a living worker's task is "queued" and in no queue for as long as its start takes
 _PULLED_BY = "pulled by "
 _MOST_SAID = 3
 _CLOSES_WITHIN = 7  # times the grace of a process
@@ -220,9 +222,9 @@ class LocalWorkers:
             self._fill()
         if now >= self._due.report:
             statistics = self._machine.statistics()
+            self._due.report = now + _REPORT_S
             for slot in self._slots:
                 self._report(slot, machine_stats=statistics)
-            self._due.report = now + _REPORT_S
         elif self._changed and now >= self._due.change:
             for slot in tuple(self._changed):
                 self._report(slot)
@@ -230,9 +232,12 @@ class LocalWorkers:
         self._due.wait_s = _TICK_S if self._runs else _POP_S
 
     def _end(self) -> None:
+        self._give_back()
         for run in self._runs.values():
-            run.reason = run.reason or self._closed_reason
-            run.process.terminate()
+            run.process.step()
+            if run.process.code is None:  # else it has come to its own end, and only the server does not know yet
+                run.reason = run.reason or self._closed_reason
+                run.process.terminate()
         while any(run.process.code is None for run in self._runs.values()):
             for run in self._runs.values():
                 run.process.step()
@@ -332,17 +337,30 @@ class LocalWorkers:
         while not self._leaves() and (slot := self._free_slot()) is not None:
             with self._between_tasks:
                 if self._leaves():
-                    return
+                    break
                 self._taken = self._taken or self._next_task()
                 if not self._taken:
                     break
                 with _unless_gone():
                     self._start(slot, *self._taken)
                 self._taken = None
+        if self._leaves():
+            self._give_back()
         if self._runs:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = time.monotonic()
+
+    def _give_back(self) -> None:
+        """A task that was taken and could not be started yet waits for other workers."""
+        if self._taken is None:
+            return
+        (task_id, queue), self._taken = self._taken, None
+        try:
+            self._api.call("tasks.dequeue", task=task_id)
+            self._api.call("tasks.enqueue", task=task_id, queue=queue)
+        except ApiError as error:  # the next worker of the queue sees to it
+            self._on_note(f"task {task_id} was taken, and could not be put back: {error}")
 
     def _leaves(self) -> bool:
         return self._closing.is_set() or self._draining.is_set()
@@ -350,9 +368,21 @@ class LocalWorkers:
     def _next_task(self) -> tuple[str, str] | None:
         """The first task of the first queue that has one, and that queue."""
         for queue in self._queues:
-            if entry := self._api.call("queues.get_next_task", queue=queue).get("entry"):
+            try:
+                entry = self._api.call("queues.get_next_task", queue=queue).get("entry")
+            except ApiError as error:
+                if error.subcode != _NO_SUCH_QUEUE or len(self._queues) == 1:
+                    raise
+                self._say_once(f"the queue {queue} is not there any more")
+                continue
+            if entry:
                 return entry["task"], queue
         return None
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._on_note(text)
 
     def _free_slot(self) -> Slot | None:
         """The slot whose GPU has the fewest tasks of ours; None if all are taken, or no memory is left."""
@@ -366,13 +396,15 @@ class LocalWorkers:
         return sum(run.slot.gpu == gpu for run in self._runs.values()) if gpu else 0
 
     def _start(self, slot: Slot, task_id: str, queue: str) -> None:
-        fields = ["id", "status", *programs.FIELDS]
+        fields = ["id", "status", "status_reason", "last_worker", *programs.FIELDS]
         found = self._api.call("tasks.get_all", id=[task_id], only_fields=fields, search_hidden=True)["tasks"]
         earlier = [run for run in self._runs.values() if run.task_id == task_id]
-        # "in progress" without a process: an earlier try to start it was heard, and only the answer was lost.
-        may_start = ("queued",) if earlier else ("queued", "in_progress")
-        if not found or found[0]["status"] not in may_start:
-            return  # deleted, stopped or withdrawn while on its way
+        if not found:
+            return  # deleted while on its way
+        # Ours without a process: an earlier try to start it was heard, and only the answer was lost.
+        was_heard = found[0]["status"] == "in_progress" and _puller(found[0]) in self._worker_ids.values()
+        if found[0]["status"] != "queued" and (earlier or not was_heard):
+            return  # stopped or withdrawn while on its way, or another worker's
         for run in earlier:  # it was put back into the queue while it ran
             run.is_foreign = True
             run.process.kill()
@@ -380,7 +412,7 @@ class LocalWorkers:
         lacking = unmet(found[0].get("script") or {}) if self._venv else []
         try:
             program = programs.prepare(found[0], place, self._folder / "kept")
-        except (InputError, OSError) as error:
+        except (InputError, OSError, ValueError) as error:  # ValueError: quotes that do not close, half characters
             self._api.call("tasks.failed", task=task_id, force=True, status_reason=str(error))
             return
         worker = self._worker_ids[slot.name]
@@ -399,6 +431,7 @@ class LocalWorkers:
         else:
             process = self._process(found[0], program, environ, place / "console.log")
         self._runs[slot.name] = _Run(task_id, queue, slot, process)
+        self._taken = None  # whatever goes wrong from here on, it runs
         self._report(slot)
         process.step()  # a fork has been made meanwhile: it begins before other slots are seen to
 
@@ -410,9 +443,7 @@ class LocalWorkers:
 
     def _by_agent(self, task_id: str, slot: Slot, environ: Mapping[str, str], lacking: Sequence[str]) -> Process:
         asked = ", ".join(lacking[:_MOST_SAID]) + (", ..." if len(lacking) > _MOST_SAID else "")
-        if asked not in self._said:
-            self._said.add(asked)
-            self._on_note(f"run by clearml-agent, in a virtual environment: tasks that ask for {asked}")
+        self._say_once(f"run by clearml-agent, in a virtual environment: tasks that ask for {asked}")
         place = self._folder / slot.name
         own = {"CLEARML_AGENT__AGENT__VENVS_DIR": json.dumps(str(place / "venvs"))}
         environ = {name: value for name, value in environ.items() if name not in _OF_THE_SCRIPT} | own
@@ -420,30 +451,42 @@ class LocalWorkers:
 
     def _recover(self) -> None:
         """Sees to the tasks of workers of these queues and this machine whose process died."""
-        tasks = self._api.call(
-            "tasks.get_all",
-            status=["queued", "in_progress"],
-            only_fields=["id", "status", "status_reason", "execution.queue", "last_worker"],
-        )["tasks"]
-        queues = self._api.call("queues.get_all", id=list(self._queues), only_fields=["id", "entries"])["queues"]
-        waiting = {entry["task"] for queue in queues for entry in queue.get("entries") or ()}
-        for task in tasks:
-            worker, queue = _puller(task), str((task.get("execution") or {}).get("queue"))
-            if queue not in self._queues:
-                continue
-            with _unless_gone():
-                if task["status"] == "in_progress" and _is_dead(worker):
+        for task in self._of_these_queues("in_progress"):
+            worker = _puller(task)
+            if _is_dead(worker):
+                with _unless_gone():
                     self._api.call(
                         "tasks.failed", task=task["id"], force=True, status_reason=f"lost: worker {worker} died"
                     )
-                elif task["status"] == "queued" and task["id"] not in waiting:  # taken, and never started
-                    self._api.call("tasks.dequeue", task=task["id"])
-                    self._api.call("tasks.enqueue", task=task["id"], queue=queue)
+        strays = self._strays()
+        if strays:
+            time.sleep(_SETTLE_S)  # another worker may just have taken it
+            strays = {task_id: queue for task_id, queue in self._strays().items() if task_id in strays}
+        for task_id, queue in strays.items():
+            with _unless_gone():
+                self._api.call("tasks.dequeue", task=task_id)
+                self._api.call("tasks.enqueue", task=task_id, queue=queue)
+
+    def _strays(self) -> dict[str, str]:
+        """Tasks that were taken from a queue and never started, each with that queue."""
+        tasks = self._of_these_queues("queued")
+        queues = self._api.call("queues.get_all", id=list(self._queues), only_fields=["id", "entries"])["queues"]
+        waiting = {entry["task"] for queue in queues for entry in queue.get("entries") or ()}
+        return {task["id"]: _queue_of(task) for task in tasks if task["id"] not in waiting}
+
+    def _of_these_queues(self, status: str) -> list[Mapping[str, Any]]:
+        fields = ["id", "status", "status_reason", "execution.queue", "last_worker"]
+        tasks = self._api.call("tasks.get_all", status=[status], only_fields=fields)["tasks"]
+        return [task for task in tasks if _queue_of(task) in self._queues]
 
 
 def worker_id(name: str, pid: int, slot: Slot) -> str:
     """``host:name-pid:slot``: unique among the processes of all hosts, and it tells whether its own is alive."""
     return f"{socket.gethostname()}:{name}-{pid}:{slot.name}"
+
+
+def _queue_of(task: Mapping[str, Any]) -> str:
+    return str((task.get("execution") or {}).get("queue") or "")
 
 
 def _puller(task: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from clearml_hpo.fleet.queues import attempt
 SETTLE_S = 1.0
 """A living agent's task is "queued" and in no queue for milliseconds, between being taken and being started."""
 
-_OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-\w+")
+_OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")
 
 _log = logging.getLogger(__name__)
 

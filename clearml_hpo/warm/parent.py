@@ -143,6 +143,8 @@ def prepare(words: list[str], folder: str, plan: str) -> str:
     if not words or (words[0].startswith("-") and (words[0] != "-m" or len(words) < 2)):
         return f"{' '.join(words)!r} is neither a script nor a module"
     file = _file_of(words, roots)
+    if file is not None and words[0] != "-m":
+        roots = [file.resolve().parent, *roots]  # where the script looks first
     if file is not None and file.is_file():
         for found in imports.leading_imports(file.read_bytes(), roots):
             imports.do(found)
