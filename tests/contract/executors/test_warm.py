@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from clearml_hpo.executors import LocalExecutor, plan_slots, warm
+from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.testing.executor_contract import Stage, eventually
 
 FOUND = """
@@ -394,3 +395,33 @@ def test_idle_parents_are_few(run, monkeypatch):
     monkeypatch.setattr(warm, "MOST_PARENTS", 2)
     pids = [run(f"tell(parent=os.getppid())  # {i}")[0]["parent"] for i in range(4)]
     eventually(lambda: {each.pid for each in _parents()} == set(pids[2:]), "the last two are kept")
+
+
+def test_a_task_that_cannot_be_prepared_fails_and_the_next_one_runs(stage, executor):
+    broken = stage.script("", script={"entry_point": '-m mod --name "it', "binary": "python3", "diff": ""})
+    task = stage.script("print('runs')\n")
+    for each in (broken, task):
+        executor.submit(each)
+    stage.until("failed", broken)
+    stage.until("completed", task)
+    assert "No closing quotation" in stage.task(broken)["status_reason"]
+
+
+def test_a_queue_that_was_deleted_does_not_starve_the_others(stage):
+    gone, left = (stage.api.call("queues.create", name=f"{stage.queue}-{name}")["id"] for name in ("gone", "left"))
+    notes = []
+    workers = LocalWorkers(plan_slots(cpu=1, threads=1), [gone, left], "two", on_note=notes.append)
+    try:
+        eventually(lambda: _registered(stage.api, gone), "it serves both")
+        stage.api.call("queues.delete", queue=gone, force=True)
+        task = stage.script("print('runs')\n")
+        stage.api.call("tasks.enqueue", task=task, queue=left)
+        stage.until("completed", task)
+    finally:
+        workers.close()
+    assert notes == [f"the queue {gone} is not there any more"]
+
+
+def _registered(api, queue):
+    workers = api.call("workers.get_all")["workers"]
+    return any(queue in [each["id"] for each in worker["queues"]] for worker in workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 
@@ -95,3 +96,14 @@ def test_a_run_that_is_killed_while_it_is_forked_never_begins_or_is_ended(tmp_pa
         assert process.code is not None and process.code < 0
     (parent,) = (child for child in psutil.Process().children() if "clearml_hpo.warm.parent" in child.cmdline())
     eventually(lambda: parents.step(time.monotonic()) or not parent.children(), "none is left")
+
+
+@pytest.mark.parametrize(("beside", "reason"), [("json.py", "its own module 'json'"), ("other.py", "")])
+def test_a_script_in_a_folder_has_its_own_modules_beside_it(tmp_path, beside, reason):
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "train.py").write_text("import json\n")
+    (scripts / beside).write_text("")
+    code = f"from clearml_hpo.warm.parent import prepare\nprint(prepare(['scripts/train.py'], {str(tmp_path)!r}, ''))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert said.startswith(reason) and bool(said) == bool(reason)
