@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import pytest
 from clearml_hpo.executors import LocalExecutor, plan_slots, warm
 from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from tests.children import children_running
 
 FOUND = """
 import json, os, pathlib, random, signal, sys, threading, __main__
@@ -58,13 +58,7 @@ def run(stage, executor):
 
 
 def _parents():
-    return [child for child in psutil.Process().children() if _is_parent(child)]
-
-
-def _is_parent(process):
-    with contextlib.suppress(psutil.Error):  # a zombie that nobody has waited for yet
-        return "clearml_hpo.warm.parent" in process.cmdline()
-    return False
+    return children_running("clearml_hpo.warm.parent")
 
 
 def test_runs_of_a_template_are_forks_of_one_process(run, notes):

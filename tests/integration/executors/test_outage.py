@@ -9,6 +9,7 @@ from clearml_hpo import server as embedded
 from clearml_hpo.executors import LocalExecutor, plan_slots, processes, workers
 from clearml_hpo.server.state import DataDir, Listening
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from tests.children import children_running
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_close_ends_what_runs_without_a_server(stage, data_dir, monkeypatch):
     executor = LocalExecutor(stage.api, plan_slots(cpu=1), queue=stage.queue)
     executor.submit(stage.held("a"))
     stage.until_begun("a")
-    (parent,) = (child for child in psutil.Process().children() if "clearml_hpo.warm.parent" in child.cmdline())
+    (parent,) = children_running("clearml_hpo.warm.parent")
     (task,) = parent.children()
     embedded.stop(data_dir)
     executor.close()

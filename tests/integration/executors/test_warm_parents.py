@@ -14,6 +14,7 @@ from clearml_hpo.executors.programs import Program
 from clearml_hpo.executors.warm import WarmParents
 from clearml_hpo.testing.executor_contract import eventually
 from clearml_hpo.watchdog import Watchdog
+from tests.children import children_running
 
 RUNS = 1000
 AT_ONCE = 4
@@ -64,7 +65,7 @@ def test_a_thousand_runs_leave_nothing_behind(tmp_path, parents):
         for process in batch:
             process.close()
         if i in (4, RUNS // AT_ONCE - 1):
-            (parent,) = (child for child in me.children() if "clearml_hpo.warm.parent" in child.cmdline())
+            (parent,) = children_running("clearml_hpo.warm.parent")
             assert parent.children() == []
             seen.append((me.num_fds(), parent.num_fds(), parent.memory_info().rss))
     (mine, its, memory), (mine_then, its_then, memory_then) = seen
@@ -94,7 +95,7 @@ def test_a_run_that_is_killed_while_it_is_forked_never_begins_or_is_ended(tmp_pa
             process.step()
         process.kill()
         assert process.code is not None and process.code < 0
-    (parent,) = (child for child in psutil.Process().children() if "clearml_hpo.warm.parent" in child.cmdline())
+    (parent,) = children_running("clearml_hpo.warm.parent")
     eventually(lambda: parents.step(time.monotonic()) or not parent.children(), "none is left")
 
 

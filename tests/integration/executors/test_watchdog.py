@@ -10,6 +10,7 @@ import pytest
 
 from clearml_hpo.testing.executor_contract import eventually
 from clearml_hpo.watchdog import Watchdog
+from tests.children import children_running
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -23,8 +24,8 @@ def sleeper():
 
 
 def _watchdog_pid(watchdog):
-    (found,) = [child.pid for child in psutil.Process().children() if "clearml_hpo.watchdog" in child.cmdline()]
-    return found
+    (found,) = children_running("clearml_hpo.watchdog")
+    return found.pid
 
 
 def test_closed_it_ends_what_is_watched_and_removes_the_folder(tmp_path, sleeper):

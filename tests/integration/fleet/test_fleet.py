@@ -92,6 +92,7 @@ def test_draining_ends_the_running_task_and_leaves_the_waiting_ones(
     for task in (first, second, *waiting):
         tasks.enqueue(task, queue)
     eventually(lambda: tasks.waiting(queue) == waiting, "two tasks are taken")
+    eventually(lambda: [tasks.status(task) for task in (first, second)] == ["in_progress"] * 2, "both run")
 
     with pytest.raises(AgentError, match="have not ended their tasks"):
         fleet.down(home, name=name, timeout_s=3)
