@@ -153,4 +153,6 @@ def test_the_link_that_the_sdk_prints_opens_a_page(reported: dict[str, Any], rea
 
 
 def test_nothing_failed_inside(server: RunningServer, read: dict[str, Any], queried: dict[str, Any]) -> None:
-    assert (server.data_dir / "server.log").read_text() == ""
+    said = (server.data_dir / "server.log").read_text().splitlines()
+    # Tests that share the server leave tasks that nobody runs; in a long session it stops them.
+    assert [line for line in said if "nothing was heard of it" not in line] == []
