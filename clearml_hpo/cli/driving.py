@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from clearml_hpo.controller.opening import Opened, Opening
     from clearml_hpo.controller.run import Outcome
     from clearml_hpo.executors import Executor
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.tasks import Api, Template
 
 _TOP = 5
 _EXIT = {"completed": 0, "failed": 1, "stopped": 130}
@@ -69,7 +69,7 @@ class Options:
             gpus = [gpu.strip() for gpu in self.gpus.split(",")]
             given.append(f"execution.local.gpus={json.dumps([int(g) if g.isdecimal() else g for g in gpus])}")
         if given:
-            overrides += ["execution.executor=local", *given]
+            overrides += ["execution.executor=local", "execution.pilots=null", *given]
         return tuple(overrides)
 
 
@@ -190,8 +190,8 @@ class _Place:
             _sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
         make = executor_of(file, api, _sayer(self._console))
 
-        def make_and_close(study_id: str) -> Executor:
-            executor = make(study_id)
+        def make_and_close(study_id: str, template: Template) -> Executor:
+            executor = make(study_id, template)
             self._stack.callback(executor.close)
             return executor
 

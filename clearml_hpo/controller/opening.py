@@ -101,7 +101,7 @@ class Opening:
             study_yaml=file.text(template.task_id),
             properties=hold.properties(),
         )
-        executor = make_executor(controller.task_id)
+        executor = make_executor(controller.task_id, template)
         hold = hold.on(controller.task_id)
         return Opened(file, controller, template, executor, hold, metric_is_known=known, known=warm)
 
@@ -143,7 +143,7 @@ class Opening:
             known = check_template(self._api, file, template)
         controller.go_on(file.text(template.task_id))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=hold.stopping_since)
-        executor = make_executor(record.study_id)
+        executor = make_executor(record.study_id, template)
         return Opened(file, controller, template, executor, hold, records, known, known=warm)
 
     def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:

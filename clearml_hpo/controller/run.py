@@ -34,6 +34,8 @@ from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
+_LOOK_AT_WORKERS_S = 10.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -202,10 +204,12 @@ class StudyRun:
         workers = patiently(self._executor.workers, self._view.note, self._stopped)
         if not workers.get(trial.queue):
             self._view.note(f"no worker serves the queue {trial.queue!r} yet: the first run waits")
-        patience = Patience(self._file.spec.execution.poll_interval, self._view.note)
+        patience, looked_at = Patience(self._file.spec.execution.poll_interval, self._view.note), time.monotonic()
         while True:
             try:
                 asked = hold.renew()
+                if time.monotonic() - looked_at >= _LOOK_AT_WORKERS_S:
+                    workers, looked_at = self._executor.workers(), time.monotonic()
                 registered = first.look(trial.task_id)
                 if registered is not None:
                     return registered

@@ -73,16 +73,8 @@ class ControllerTask:
     def go_on(self, study_yaml: str) -> None:
         """Starts an existing task again, with the study as it is now."""
         self.set_configuration(study=study_yaml)
-        self._ask_for_time_to_end()
+        ask_for_time_to_end(self._api, self.task_id)
         self._api.call("tasks.started", task=self.task_id, force=True)
-
-    def _ask_for_time_to_end(self) -> None:
-        """An agent that is to abort the task lets it end its trials first; otherwise it would kill it at once."""
-        (task,) = self._api.call("tasks.get_all", id=[self.task_id], only_fields=["runtime"], search_hidden=True)[
-            "tasks"
-        ]
-        runtime = {**(task.get("runtime") or {}), "_abort_callback_timeout": _TIME_TO_END_S, "_abort_poll_freq": 5.0}
-        self._api.call("tasks.edit", task=self.task_id, force=True, runtime=runtime)
 
     @property
     def url(self) -> str:
@@ -181,3 +173,10 @@ class ControllerTask:
     def finish(self, status: str, reason: str = "") -> None:
         """Ends the task: ``status`` is completed, stopped or failed."""
         self._api.call(f"tasks.{status}", task=self.task_id, force=True, status_reason=reason, status_message=reason)
+
+
+def ask_for_time_to_end(api: Api, task_id: str) -> None:
+    """An agent that is to abort the task lets it end its trials first; otherwise it would kill it at once."""
+    (task,) = api.call("tasks.get_all", id=[task_id], only_fields=["runtime"], search_hidden=True)["tasks"]
+    runtime = {**(task.get("runtime") or {}), "_abort_callback_timeout": _TIME_TO_END_S, "_abort_poll_freq": 5.0}
+    api.call("tasks.edit", task=task_id, force=True, runtime=runtime)

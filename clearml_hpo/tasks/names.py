@@ -33,16 +33,19 @@ def find_project(api: Api, name: str) -> str | None:
 
 
 def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
-    """Ids of the queues of these names, in one call; ``key`` is where a person wrote them.
+    """Ids of the queues of these names, in one call if there are any; ``key`` is where a person wrote them.
 
     Raises:
         InputError: there is none of some name; the message gives the nearest one.
     """
+    wanted = list(names)
+    if not wanted:
+        return {}
     queues = api.call("queues.get_all", only_fields=["id", "name"])["queues"]
     known = {queue["name"]: str(queue["id"]) for queue in queues}
     ids = set(known.values())
     found = {}
-    for name in names:
+    for name in wanted:
         if name not in known and name not in ids:
             raise InputError(
                 f"{key}: no queue {name!r} on the server{nearest(name, known)} (there are: "

@@ -219,10 +219,15 @@ class TrialTasks:
 
     def log_tail(self, task_id: str, lines: int = 20) -> str:
         """The last lines of a task's console."""
-        events = self._api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
-        events.sort(key=lambda event: event.get("timestamp", 0))
-        text = "\n".join(str(event.get("msg", "")).rstrip() for event in events)
-        return "\n".join(text.splitlines()[-lines:])
+        return log_tail(self._api, task_id, lines)
+
+
+def log_tail(api: Api, task_id: str, lines: int = 20) -> str:
+    """The last lines of a task's console, in one call."""
+    events = api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
+    events.sort(key=lambda event: event.get("timestamp", 0))
+    text = "\n".join(str(event.get("msg", "")).rstrip() for event in events)
+    return "\n".join(text.splitlines()[-lines:])
 
 
 def metric_fields(metrics: Iterable[str]) -> list[str]:

@@ -34,6 +34,8 @@ ELSEWHERE = {
     "clearml-hpo agents up --queue services --cpu 1": "below, for another queue",
     "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below",
     "clearml-hpo worker --queue quick --cpu 4 --threads 2": "test_worker_command.py",
+    "clearml-hpo run study.yaml --set execution.queue=gpu --set execution.pilots=4": "test_pilots.py",
+    "clearml-hpo worker --queue quick --as-task gpu --count 4": "test_worker_command.py",
     "clearml-agent execute": "ClearML's own; test_worker_command.py",
     "clearml-hpo server start --webapp DIR": "tests/contract/server/test_webapp.py",
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
