@@ -166,7 +166,7 @@ def test_they_leave_when_nothing_comes(stage, study, make):
 
 def test_pilots_that_fail_end_the_study(stage, study, make):
     executor = make(3, cpu="none")
-    with pytest.raises(StudyError, match="3 pilots in a row have failed: .*'none' is not a valid integer"):
+    with pytest.raises(StudyError, match=r"3 pilots in a row have failed: .*'none' is not a valid integer"):
         eventually(lambda: not executor.workers(), "it fails")
 
 
