@@ -11,10 +11,7 @@ import pytest
 pytestmark = pytest.mark.agent
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = [
-    *("README.md", "docs/server.md"),
-    *("examples/01_catboost_breast_cancer/README.md", "examples/02_clearml_script/README.md"),
-]
+DOCS = ["README.md", "docs/server.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("examples/*/README.md"))]
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 
 # command → the test that runs it
@@ -41,6 +38,15 @@ ELSEWHERE = {
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
     "clearml-hpo server run": "what `server start` runs",
     "clearml-hpo server start --data ./elsewhere": "tests/contract/server/test_backup.py",
+    "clearml-hpo run examples/05_own_script/study.yaml --local": "test_other_examples.py, as all of these",
+    "clearml-hpo check examples/05_own_script/study.yaml": "as that of the first example",
+    "python examples/05_own_script/train.py --lr 0.01 --hidden 32": "the trials run it",
+    "clearml-hpo run examples/06_multi_objective/study.yaml --local": "test_other_examples.py",
+    "clearml-hpo study best small-and-good": "test_other_examples.py",
+    "clearml-hpo agents up --queue services --cpu 1 --name services": "test_other_examples.py",
+    "clearml-hpo launch examples/05_own_script/study.yaml --queue services": "test_other_examples.py",
+    "python examples/07_launch_by_clone/launch_copy.py CONTROLLER_TASK_ID budget.trials=4": "test_other_examples.py",
+    "clearml-agent daemon --services-mode": "ClearML's own",
     "clearml-hpo study stop": "tests/integration/cli",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
