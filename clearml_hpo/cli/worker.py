@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -50,6 +52,13 @@ _INTERRUPTED = 130
 @click.option("--cold", is_flag=True, help="Start a Python for each task; nothing is kept warm.")
 @click.option("--once", is_flag=True, help="Leave when the queues are empty and nothing runs.")
 @click.option("--idle-timeout", callback=duration, metavar="10m", help="Leave after so long without a task.")
+@click.option(
+    "--drain-timeout",
+    "drain_s",
+    callback=duration,
+    metavar="10m",
+    help="After a signal running tasks may go on for so long; default: for ever.",
+)
 def worker(
     queues: tuple[str, ...],
     gpus: str | None,
@@ -61,6 +70,7 @@ def worker(
     cold: bool,
     once: bool,
     idle_timeout: float | None,
+    drain_s: float | None,
 ) -> None:
     """Serve ClearML queues as agents do, and keep warm what their tasks need.
 
@@ -69,7 +79,7 @@ def worker(
     per core if it has none.
 
     Ctrl-C or SIGTERM: it takes no more tasks and leaves when those that run have ended; a second one ends them, and
-    they count as lost, so that a controller runs them again.
+    they count as lost, so that a controller runs them again. So does --drain-timeout.
 
     \b
     Examples:
@@ -101,7 +111,7 @@ def worker(
     )
     click.echo(f"{len(slots)} slot(s) serve {', '.join(dict.fromkeys(queues))} (worker {os.getpid()}); Ctrl-C to leave")
     try:
-        _serve(workers, stops, 0.0 if once else idle_timeout)
+        _serve(workers, stops, 0.0 if once else idle_timeout, math.inf if drain_s is None else drain_s)
     finally:
         workers.close()
 
@@ -114,13 +124,16 @@ class _Stops:
         self.asked = threading.Event()
 
 
-def _serve(workers: LocalWorkers, stops: _Stops, idle_timeout: float | None) -> None:
+def _serve(workers: LocalWorkers, stops: _Stops, idle_timeout: float | None, drain_s: float) -> None:
     """Returns when the worker has left; exits if what runs had to be ended."""
     says = True
-    while stops.count < 2 and not workers.is_drained:
+    ends_at = math.inf
+    while stops.count < 2 and time.monotonic() < ends_at and not workers.is_drained:
         stops.asked.wait(_LOOK_S)
         if stops.count or (idle_timeout is not None and workers.is_idle_for(idle_timeout)):
             workers.drain()
+        if stops.count:
+            ends_at = min(ends_at, time.monotonic() + drain_s)
         if stops.count and says and not workers.is_drained:
             _say("waiting for running tasks; once more ends them")
             says = False
