@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from clearml_hpo import fleet, settings
+from clearml_hpo.cli.install import install, uninstall
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.errors import AgentError, InputError
 from clearml_hpo.fleet import logtail
@@ -55,6 +56,7 @@ def agents() -> None:
       clearml-hpo agents logs gpu0 -f                  what one of them says
       clearml-hpo agents down                          end them, each after its current task
       clearml-hpo agents down --now                    end them now, running tasks are aborted
+      clearml-hpo agents install --queue gpu           units of systemd, or a compose file, for this machine
     """
 
 
@@ -157,6 +159,10 @@ def logs(worker: str | None, name: str, follow: bool, lines: int) -> None:
         click.echo(line)
     if follow:
         _follow(log)
+
+
+agents.add_command(install)
+agents.add_command(uninstall)
 
 
 def _server(current: settings.Settings) -> ServerAddress | None:
