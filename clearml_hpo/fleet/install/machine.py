@@ -97,12 +97,16 @@ def inspect(user: str | None = None) -> Machine:
         uid=account.pw_uid,
         config_file=config_file,
         python=Path(sys.executable),
-        environ={} if is_other else {name: environ[name] for name in _PATHS if environ.get(name)},
+        environ={} if is_other else {name: _absolute(environ[name]) for name in _PATHS if environ.get(name)},
         has_config=_is_file(config_file),
         has_systemd=_SYSTEMD_RUNS.is_dir(),
         has_docker=shutil.which("docker") is not None,
         has_gpu_runtime=shutil.which("nvidia-container-runtime") is not None or shutil.which("nvidia-ctk") is not None,
     )
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def _is_file(path: Path) -> bool:
