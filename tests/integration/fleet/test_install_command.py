@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -180,6 +182,23 @@ def test_a_folder_that_cannot_be_written(call: Command, tmp_path: Path) -> None:
     done = call("install", "--directory", "file/units")
     assert done.returncode == 1
     assert "cannot be written: Not a directory" in done.stderr
+
+
+README = (Path(__file__).parents[3] / "agents" / "README.md").read_text()
+COMMANDS = re.findall(r"^(?:sudo ~/hpo/bin/)?clearml-hpo agents (install.*?)(?: *#.*)?$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_readme(call: Command, tmp_path: Path, command: str) -> None:
+    arguments = shlex.split(command.replace("$USER", USER))
+    done = call(*arguments, *(["--directory", "units"] if "--system" in arguments else []))
+    assert done.returncode == 0, done.stderr
+    _, _, then = done.stdout.partition("then:\n")
+    said = [line.partition("  #")[0].strip() for line in then.splitlines()]
+    assert bool(said) == ("--dry-run" not in arguments)
+    if "--system" not in arguments:  # what is to be typed then is in the README too
+        shown = [line.replace(f"{tmp_path}/", "").replace(f"linger {USER}", 'linger "$USER"') for line in said]
+        assert [line for line in shown if line not in README] == []
 
 
 def _program(name: str) -> str:
