@@ -45,7 +45,9 @@ def _where(command: _Command) -> _Command:
 @click.command(epilog="Exit codes: 0 done, or nothing to do; 1 a file cannot be written; 2 bad input.")
 @click.option("--queue", default="gpu", show_default=True, help="The queue of the GPUs.")
 @click.option(
-    "--gpus", metavar="0,1|all", help="One daemon for each of these GPUs. Default: all that nvidia-smi lists."
+    "--gpus",
+    metavar="0,1|all|none",
+    help="One daemon for each of these GPUs. Default: all that nvidia-smi lists.",
 )
 @click.option("--per-gpu", type=click.IntRange(min=1), default=1, metavar="N", help="Tasks that share a GPU.")
 @click.option("--cpu", type=click.IntRange(min=0), default=0, metavar="N", help="A daemon for N tasks without a GPU.")

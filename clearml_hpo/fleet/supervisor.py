@@ -205,7 +205,7 @@ def supervise(
 
 def worker_id(fleet: str, slot: AgentSlot) -> str:
     """``host:name``; fleets other than the default one put their own name before the slot's, if it does not end so."""
-    prefix = "" if fleet == "default" else fleet.removesuffix(slot.name).removesuffix("-") + "-"
+    prefix = "" if fleet == "default" else fleet.removesuffix(f"-{slot.name}") + "-"
     return f"{socket.gethostname()}:{prefix}{slot.name}"
 
 

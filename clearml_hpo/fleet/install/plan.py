@@ -78,7 +78,7 @@ class Plan:
 
 
 def choose_gpus(wanted: str | None, present: Sequence[str]) -> tuple[str, ...]:
-    """The GPUs that ``--gpus`` names; None and ``all`` are those of the machine.
+    """The GPUs that ``--gpus`` names; None and ``all`` are those of the machine, ``none`` is none of them.
 
     On a machine of which nvidia-smi lists no GPU, what is named is taken as it is: the files may be for another one.
 
@@ -87,6 +87,8 @@ def choose_gpus(wanted: str | None, present: Sequence[str]) -> tuple[str, ...]:
     """
     if wanted is None:
         return tuple(present)
+    if wanted == "none":
+        return ()
     if wanted == "all":
         if not present:
             raise InputError("--gpus all: nvidia-smi lists no GPU here; name them (--gpus 0,1), or --cpu N")

@@ -130,6 +130,7 @@ def test_a_container_sees_one_gpu() -> None:
         (None, (), ()),
         (None, ("0", "1"), ("0", "1")),
         ("all", MIG_NAMES, MIG_NAMES),
+        ("none", ("0", "1"), ()),
         ("1, 0", ("0", "1"), ("1", "0")),
         ("0,1", (), ("0", "1")),
         ("GPU-5d5ba0d6-d33d", ("0",), ("GPU-5d5ba0d6-d33d",)),
