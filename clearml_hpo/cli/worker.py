@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -29,7 +30,7 @@ _LOOK_S = 0.2
 _LOOK_AT_TASK_S = 5.0
 _INTERRUPTED = 130
 _PROJECT = "clearml-hpo"
-_OF_A_PILOT = ("per_gpu", "cpu", "threads", "min_free_mb", "idle_timeout")
+_OF_A_PILOT = ("per_gpu", "cpu", "threads", "min_free_mb", "idle_timeout", "drain_timeout")
 _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
 
 
@@ -58,6 +59,12 @@ _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
 @click.option("--once", is_flag=True, help="Leave when the queues are empty and nothing runs.")
 @click.option("--idle-timeout", callback=duration, metavar="10m", help="Leave after so long without a task.")
 @click.option(
+    "--drain-timeout",
+    callback=duration,
+    metavar="10m",
+    help="After a signal running tasks may go on for so long; default: for ever.",
+)
+@click.option(
     "--as-task",
     "agent_queue",
     metavar="QUEUE",
@@ -78,6 +85,7 @@ def worker(
     cold: bool,
     once: bool,
     idle_timeout: float | None,
+    drain_timeout: float | None,
     agent_queue: str | None,
     count: int,
 ) -> None:
@@ -88,7 +96,7 @@ def worker(
     per core if it has none. It leaves when its queues are deleted.
 
     Ctrl-C or SIGTERM: it takes no more tasks and leaves when those that run have ended; a second one ends them, and
-    they count as lost, so that a controller runs them again.
+    they count as lost, so that a controller runs them again. So does --drain-timeout.
 
     \b
     Examples:
@@ -131,7 +139,8 @@ def worker(
     )
     click.echo(f"{len(slots)} slot(s) serve {', '.join(names)} (worker {os.getpid()}); Ctrl-C to leave")
     try:
-        _serve(workers, stops, 0.0 if once else idle_timeout, own.is_to_end if own else lambda: False)
+        patience_s = math.inf if drain_timeout is None else drain_timeout
+        _serve(workers, stops, 0.0 if once else idle_timeout, patience_s, own.is_to_end if own else lambda: False)
     finally:
         workers.close()
         if own:
@@ -196,16 +205,22 @@ class _Stops:
 
 
 def _serve(
-    workers: LocalWorkers, stops: _Stops, idle_timeout: float | None, task_is_to_end: Callable[[], bool]
+    workers: LocalWorkers,
+    stops: _Stops,
+    idle_timeout: float | None,
+    drain_s: float,
+    task_is_to_end: Callable[[], bool],
 ) -> None:
     """Returns when the worker has left; exits if what runs had to be ended."""
     says = True
-    look_at = time.monotonic() + _LOOK_AT_TASK_S
-    while stops.count < 2 and not workers.is_drained:
+    ends_at, look_at = math.inf, time.monotonic() + _LOOK_AT_TASK_S
+    while stops.count < 2 and time.monotonic() < ends_at and not workers.is_drained:
         stops.asked.wait(_LOOK_S)
         is_idle = idle_timeout is not None and workers.is_idle_for(idle_timeout)
         if stops.count or is_idle or workers.is_without_queues:
             workers.drain()
+        if stops.count:
+            ends_at = min(ends_at, time.monotonic() + drain_s)
         if stops.count and says and not workers.is_drained:
             _say("waiting for running tasks; once more ends them")
             says = False

@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.agent
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ["README.md", "docs/server.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("examples/*/README.md"))]
+DOCS = ["README.md", "docs/server.md", "agents/README.md"]
+DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 
 # command → the test that runs it
@@ -50,6 +51,52 @@ ELSEWHERE = {
     "clearml-hpo study stop": "tests/integration/cli",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
+}
+
+_INSTALL = "tests/integration/fleet/test_install_command.py runs those of agents/README.md"
+_AGENTS = "tests/integration/fleet/test_agents_command.py, with other names and numbers"
+_SYSTEMD = "wants a running systemd; the units are checked in test_install_command.py"
+_DOCKER = "wants Docker; the compose file is checked in test_install_command.py"
+ELSEWHERE |= {
+    "clearml-hpo agents install --queue gpu --dry-run": _INSTALL,
+    "clearml-hpo agents install --queue gpu": _INSTALL,
+    "clearml-hpo agents install --queue gpu --cpu 4 --services": _INSTALL,
+    "clearml-hpo agents install --queue gpu --gpus 0,1 --per-gpu 2": _INSTALL,
+    "clearml-hpo agents install --queue gpu --warm": _INSTALL,
+    "clearml-hpo agents install --queue gpu --drain-timeout 2h": _INSTALL,
+    "clearml-hpo agents install --queue gpu --format compose": _INSTALL,
+    'sudo ~/hpo/bin/clearml-hpo agents install --system --run-as "$USER"': _INSTALL,
+    "clearml-hpo agents uninstall": _INSTALL,
+    "systemctl --user daemon-reload": _SYSTEMD,
+    "systemctl --user enable --now clearml-hpo.target": _SYSTEMD,
+    "systemctl --user list-dependencies clearml-hpo.target": _SYSTEMD,
+    "systemctl --user stop clearml-hpo-gpu@0": _SYSTEMD,
+    "systemctl --user edit clearml-hpo-gpu@": _SYSTEMD,
+    "journalctl --user -u clearml-hpo-gpu@0 -f": _SYSTEMD,
+    'sudo loginctl enable-linger "$USER"': _SYSTEMD,
+    "docker compose -f clearml-hpo-agents/compose.yaml up -d --build --remove-orphans": _DOCKER,
+    "docker compose -f clearml-hpo-agents/compose.yaml down": _DOCKER,
+    "clearml-hpo agents": "a group of commands",
+    "clearml-hpo agents up --queue gpu": _AGENTS,
+    "clearml-hpo agents up --queue gpu --gpus 0,0": "tests/unit/fleet/test_slots.py plans two agents on one GPU",
+    "clearml-hpo agents up --queue cpu --cpu 4 --name cpu": _AGENTS,
+    "clearml-hpo agents run --queue gpu --gpus 0,1": _AGENTS,
+    "clearml-hpo agents run --queue gpu --gpus 0": "what a unit runs: tests/unit/fleet/test_install.py",
+    "clearml-hpo agents run --queue cpu --cpu 4": "what a unit runs: test_install_command.py runs it",
+    "clearml-hpo agents run --queue services --cpu 2": "what a unit runs: tests/unit/fleet/test_install.py",
+    "clearml-hpo agents logs": _AGENTS,
+    "clearml-hpo agents logs gpu0 -f": "as without -f, and never ends",
+    "clearml-hpo agents logs gpu0 --name unit-gpu0 -f": "as without -f, and never ends",
+    "clearml-hpo agents status --name unit-gpu0": _AGENTS,
+    "clearml-hpo launch": "test_launch_command.py",
+    "clearml-hpo worker --queue QUEUE": "test_worker_command.py",
+    "clearml-agent daemon": "ClearML's own",
+    "clearml-agent daemon --foreground --create-queue --queue gpu --gpus 0": "ClearML's own, run by every agent here",
+    "make bench-trial": "minutes of clones one by one; tests/integration/benchmarks tries its siblings",
+    "python3 -m venv ~/hpo && . ~/hpo/bin/activate": "Python's own",
+    "pip install 'clearml-hpo[catboost]'": "what `make install` does",
+    "cp agents/clearml.conf ~/clearml.conf": "tests/integration/fleet/test_clearml_conf.py",
+    "chmod 600 ~/clearml.conf": "the shell's",
 }
 
 # in the order in which a person would run them

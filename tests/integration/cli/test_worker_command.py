@@ -108,6 +108,17 @@ def test_one_signal_lets_what_runs_end(stage, start):
     assert (stage.status(runs), stage.status(waits)) == ("completed", "queued")
 
 
+def test_what_has_not_ended_in_the_time_to_drain_is_lost(stage, start):
+    _make(stage, stage.queue)
+    runs = stage.held("runs")
+    _enqueue(stage, runs)
+    worker = start("--drain-timeout", "0.5s")
+    stage.until_begun("runs")
+    worker.terminate()
+    assert worker.wait(120) == 130
+    assert (stage.status(runs), stage.task(runs)["status_reason"]) == ("failed", "lost: its worker was ended")
+
+
 def test_two_signals_end_it_and_what_runs_is_lost(stage, start):
     _make(stage, stage.queue)
     runs = stage.held("runs")
