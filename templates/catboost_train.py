@@ -39,37 +39,59 @@ Value = bool | int | float | str
 
 # No default is None: a value that was changed on the server arrives as text and is cast to the type of its default.
 PARAMETERS: dict[str, Value] = {
-    # Data: a set bundled with scikit-learn (see BUNDLED) or the path of a CSV file
-    "data": "breast_cancer",
-    "target": "",  # column of the CSV file; empty: the last one
-    "problem": "auto",  # auto, binary, multiclass, regression
-    "validation_fraction": 0.2,
+    # Data
+    "data": "breast_cancer",  # set of scikit-learn (see BUNDLED), CSV or Parquet file, or id of a ClearML dataset
+    "data_file": "",  # file in the ClearML dataset; empty: the only one
+    "target": "",  # column; empty: the last one
+    "problem": "auto",  # auto, binary, multiclass, regression, ranking
+    "id_column": "",
+    "weight_column": "",
+    "time_column": "",  # orders the rows for validation=time
+    "group_column": "",  # rows of a group stay on one side of the split; the queries of a ranking
+    "categorical_columns": "",  # comma separated; those that are not numbers are categorical anyway
+    "ignored_columns": "",  # comma separated
+    "test_data": "",  # file of rows to predict for submission.csv
+    # Validation
+    "validation": "holdout",  # holdout, kfold, stratified, group, time
+    "validation_fraction": 0.2,  # of holdout
+    "folds": 5,  # of the others
     "split_seed": 0,
     # Training
     "loss": "auto",  # any loss_function of CatBoost
     "metrics": "auto",  # comma separated, see METRICS; the first one decides on early stopping and the kept model
     "iterations": 200,
     "early_stopping_rounds": 50,  # 0: off
+    "class_weights": "none",  # none, balanced, sqrt_balanced
     "seed": 0,
+    # What is kept
     "upload_model": True,
+    "upload_predictions": True,
+    "submission": "labels",  # labels, probabilities
     # Where it runs
     "device": "auto",  # auto, cpu, gpu
-    "gpu_devices": "0",  # counted among the visible ones; one process per GPU
+    "gpu_devices": "0",  # counted among the visible ones; several: 0,1
     "gpu_ram_part": 0.95,  # lower it where several trainings share a GPU
-    "thread_count": 2,  # small tables gain nothing from more; -1: all cores
+    "thread_count": 0,  # -1: all cores; 0: OMP_NUM_THREADS, which workers set, else 2: small tables gain no more
     # CatBoost's own, under its own names
     "learning_rate": 0.03,
     "depth": 6,
     "l2_leaf_reg": 3.0,
     "random_strength": 1.0,
     "border_count": 128,
+    "leaf_estimation_iterations": 0,  # 0: CatBoost chooses by the loss
     "bootstrap_type": "MVS",  # Bayesian, Bernoulli, MVS, Poisson (GPU), No
     "bagging_temperature": 1.0,  # Bayesian only
     "subsample": 0.8,  # Bernoulli, MVS and Poisson only
+    "sampling_frequency": "PerTreeLevel",  # PerTree, PerTreeLevel; CPU only
     "grow_policy": "SymmetricTree",  # SymmetricTree, Depthwise, Lossguide
+    "boosting_type": "auto",  # auto, Plain, Ordered; SymmetricTree only
     "min_data_in_leaf": 1,  # Depthwise and Lossguide only
     "max_leaves": 31,  # Lossguide only
     "rsm": 1.0,  # CPU only
+    "one_hot_max_size": 2,  # categorical columns only, as the next two
+    "max_ctr_complexity": 4,
+    "model_size_reg": 0.5,
+    "scale_pos_weight": 1.0,  # binary only
 }
 
 ALWAYS_PASSED = (
