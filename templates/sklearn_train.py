@@ -106,7 +106,7 @@ PARAMETERS: dict[str, Value] = {
     "hist_max_bins": 255,
     "logistic_C": 1.0,
     "ridge_alpha": 1.0,
-    "elastic_net_alpha": 1.0,
+    "elastic_net_alpha": 0.1,
     "elastic_net_l1_ratio": 0.5,
     "svm_C": 1.0,
     "svm_kernel": "rbf",  # rbf, linear, poly, sigmoid
@@ -483,12 +483,14 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
 
 
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as dates."""
+    """Return the rows' places in time; text is read as ISO dates."""
     if not name:
         return None
-    values = frame[name] if is_numeric_dtype(frame[name]) else pd.to_datetime(frame[name], errors="coerce", utc=True)
+    values = frame[name]
+    if not is_numeric_dtype(values):
+        values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
-        raise InputError(f"General/time_column: {name!r} has values that are missing or neither numbers nor dates")
+        raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
     return values.rank(method="first").to_numpy(dtype=int) - 1
 
 
@@ -873,6 +875,7 @@ def preparation_of(row: Estimator, table: Table) -> ColumnTransformer:
 def grow(estimator: Any, row: Estimator, total: int, train: tuple[Any, Any], **weights: Any) -> Iterator[int]:
     """Train, and stop after each step to tell the number of the iteration."""
     if row.grows == "epochs":
+        estimator.set_params(batch_size=min(estimator.batch_size, len(train[1])))
         more = {"classes": np.unique(train[1])} if hasattr(estimator, "predict_proba") else {}
         for iteration in range(total):
             estimator.partial_fit(*train, **more, **weights)
