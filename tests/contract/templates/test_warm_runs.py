@@ -60,7 +60,7 @@ def _scalars(stage, task):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fork_trains_as_a_process_of_its_own_with_the_threads_of_its_slot(stage, run, name):
     """Two threads: OpenMP starts in the fork, after imports that have not used it."""
-    given = {"seed": 5}
+    given = {"data": "iris", "seed": 5}
     forks = run(name, given, given)
     (alone,) = run(name, given, warm=False)
     found = [_scalars(stage, task) for task in (*forks, alone)]
