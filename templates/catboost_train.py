@@ -181,7 +181,7 @@ DEFAULT_METRICS = {
 }
 
 ALWAYS_PASSED = (
-    *("iterations", "learning_rate", "depth", "l2_leaf_reg", "random_strength", "border_count", "bootstrap_type"),
+    *("iterations", "learning_rate", "depth", "l2_leaf_reg", "random_strength", "border_count"),
     *("grow_policy", "one_hot_max_size", "max_ctr_complexity", "model_size_reg"),
 )
 # CatBoost refuses a parameter that its bootstrap type, growing policy or device has no use for.
@@ -798,6 +798,8 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
     """Translate the task's parameters into CatBoost's, leaving out those that do not apply."""
     bootstrap = one_of("bootstrap_type", params["bootstrap_type"], PASSED_BY_BOOTSTRAP)
     growth = one_of("grow_policy", params["grow_policy"], PASSED_BY_GROWTH)
+    if bootstrap == "MVS" and table.problem == "multiclass" and params["device"] == "gpu":
+        bootstrap = "Bernoulli"  # CatBoost has no MVS for it
     passed = (
         *(*ALWAYS_PASSED, "leaf_estimation_iterations", *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth]),
         *(*PASSED_BY_DEVICE[params["device"]], *PASSED_BY_PROBLEM.get(table.problem, ())),
@@ -811,6 +813,7 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
     if params["device"] == "gpu":
         settings["devices"] = params["gpu_devices"].replace(",", ":")
     return settings | {
+        "bootstrap_type": bootstrap,
         "loss_function": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
         "custom_metric": own,
         "use_best_model": bool(metrics[0].own),
