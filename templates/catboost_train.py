@@ -502,7 +502,7 @@ def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
 
 def _numbers(part: pd.Series) -> pd.Series:
     if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
-        return part
+        return part.astype(int) if part.dtype == bool else part
     try:
         return part.astype(float)
     except (TypeError, ValueError) as error:
@@ -702,7 +702,8 @@ def own_metric(name: str, problem: str) -> Metric | None:
     base, _, top = name.partition("@")
     if own := METRICS[problem].get(base if problem == "ranking" else name):
         return Metric(name, own + (f"{';' if ':' in own else ':'}top={top}" if top else ""))
-    return Metric(name, name) if hasattr(catboost_metrics, name.partition(":")[0]) else None
+    known = name[:1].isupper() and hasattr(catboost_metrics, name.partition(":")[0])
+    return Metric(name, name) if known else None
 
 
 # --- Where it runs --------------------------------------------------------------------------------------------------
