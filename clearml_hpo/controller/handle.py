@@ -23,7 +23,7 @@ from clearml_hpo.search_space import as_text
 from clearml_hpo.spec import StudyFile, dump_params, parse_study
 from clearml_hpo.tasks import Api, ControllerTask
 from clearml_hpo.tasks.hold import Hold, driven_s, stopping_since
-from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
+from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_again, read_study, read_trials
 from clearml_hpo.tasks.removal import Removal, plan_removal, remove
 from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
 
@@ -54,6 +54,7 @@ class Study:
         """Use :meth:`load` or :meth:`list`."""
         self._api = api
         self.record = record
+        self._queue_names: dict[str, str] = {}
 
     @classmethod
     def load(cls, study: str, project: str | None = None) -> Study:
@@ -124,7 +125,7 @@ class Study:
     @cached_property
     def _records(self) -> TrialRecords:
         file, stopping = self.file, stopping_since(self.record.properties)
-        return read_trials(self._api, self.study_id, file.space, file.goal, stopping=stopping)
+        return read_trials(self._api, self.study_id, file.space, file.goal, stopping=stopping, queues=self._queue_names)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -259,8 +260,9 @@ class Study:
 
     def refresh(self) -> Study:
         """Reads the study anew; returns it."""
-        self.record = read_study(self._api, self.study_id)
-        for name in ("file", "_records", "trials"):
+        before, self.record = self.record, read_again(self._api, self.record)
+        is_same = self.record.study_yaml == before.study_yaml
+        for name in ("_records", "trials") if is_same else ("file", "_records", "trials"):
             self.__dict__.pop(name, None)
         return self
 

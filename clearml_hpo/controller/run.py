@@ -387,8 +387,10 @@ class StudyRun:
     ) -> None:
         hold = self._opened.hold
         elapsed_s = hold.driven_s if hold else 0.0
-        budget, in_all = self._file.budget.trials, sum(workers.values())
-        self._view.progress(Progress(trials, in_all, elapsed_s, budget, workers, earlier, stranded))
+        budget, in_all = self._file.budget, sum(workers.values())
+        self._view.progress(
+            Progress(trials, in_all, elapsed_s, budget.trials, workers, earlier, stranded, budget.wall_s)
+        )
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

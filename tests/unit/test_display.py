@@ -64,7 +64,7 @@ def rendered(progress, ended=(), goal=LOSS):
     for one in ended:
         view.trial(one)
     view.progress(progress)
-    out.print(view._render())
+    out.print(view.render())
     return out.file.getvalue()
 
 
