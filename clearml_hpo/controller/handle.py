@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from clearml_hpo.controller.rows import TIMES, columns_of, rows_of, to_csv
 from clearml_hpo.controller.steering import WITHOUT_VALUE, Retried, chosen_for_retry, end_study
 from clearml_hpo.errors import InputError
 from clearml_hpo.objective import Goal
-from clearml_hpo.report import study_result
+from clearml_hpo.report import StudySummary, study_result, trials_with_curves
 from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.scheduler.ledger import Ledger
 from clearml_hpo.search_space import as_text
@@ -25,6 +26,7 @@ from clearml_hpo.tasks import Api, ControllerTask
 from clearml_hpo.tasks.hold import Hold, driven_s, stopping_since
 from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_again, read_study, read_trials
 from clearml_hpo.tasks.removal import Removal, plan_removal, remove
+from clearml_hpo.tasks.trial_tasks import histories_of
 from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
 
 if TYPE_CHECKING:
@@ -250,6 +252,27 @@ class Study:
             reason=self.record.reason,
             api_calls={},
             wall_s=self.driven_s,
+        )
+
+    def summary(self) -> StudySummary:
+        """The study to be summed up, with the curves of some trials: one call more."""
+        trials, goal = self.trials, self.goal
+        shown = trials_with_curves(trials, goal)
+        return StudySummary(
+            name=self.name,
+            study_id=self.study_id,
+            project=self.record.project,
+            url=self.url,
+            status=self.record.status,
+            reason=self.record.reason,
+            goal=goal,
+            space=self.file.space,
+            trials=trials,
+            earlier=self.earlier_attempts,
+            driven_s=self.driven_s,
+            at=time.time() + self._api.server_ahead_s,
+            url_of=self.url_of,
+            histories=histories_of(self._api, goal, [trial.task_id for trial in shown]) if shown else {},
         )
 
     @property

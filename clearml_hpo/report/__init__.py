@@ -12,9 +12,17 @@ text.py          the same as plain text
 
 from clearml_hpo.report.best import best_yaml
 from clearml_hpo.report.page import summary_page
-from clearml_hpo.report.publisher import Publisher
+from clearml_hpo.report.publisher import Publisher, trials_with_curves
 from clearml_hpo.report.result import study_result
 from clearml_hpo.report.summary import StudySummary
 from clearml_hpo.report.text import summary_text
 
-__all__ = ["Publisher", "StudySummary", "best_yaml", "study_result", "summary_page", "summary_text"]
+__all__ = [
+    "Publisher",
+    "StudySummary",
+    "best_yaml",
+    "study_result",
+    "summary_page",
+    "summary_text",
+    "trials_with_curves",
+]

@@ -46,6 +46,11 @@ class Figure:
     least_px: int = 0
 
     @property
+    def caption(self) -> str:
+        """What the plot itself has to say."""
+        return str(self.drawn["layout"].get("title", {}).get("text", "")).removeprefix(f"{self.title}: ")
+
+    @property
     def height_px(self) -> int:
         """As tall as it is to be."""
         return int(self.drawn["layout"].get("height", 360))
@@ -69,7 +74,7 @@ def summary_page(title: str, studies: Sequence[StudySummary], *, top: int = 10) 
 
     Args:
         title: of the page.
-        studies: one or several; those with the same first objective are compared.
+        studies: one or several; those of one group with the same first objective are compared.
         top: so many of the best trials are listed of each study.
     """
     beside = [*_beside(studies)] if len(studies) > 1 else []
@@ -99,19 +104,21 @@ def _section(study: StudySummary, number: int, top: int) -> Section:
 
 def _beside(studies: Sequence[StudySummary]) -> Iterable[Figure]:
     """What compares studies, and shows how they shared the workers."""
-    for number, (objective, those) in enumerate(_comparable(studies).items()):
-        groups = {study.name: study.trials for study in those}
-        yield from _figure(f"compare-{number}", "Studies compared", figures.comparison_figure(groups, objective))
+    for number, ((group, objective), those) in enumerate(_comparable(studies).items()):
+        title = f"Compared: {group}" if group else "Studies compared"
+        trials = {study.name: study.trials for study in those}
+        yield from _figure(f"compare-{number}", title, figures.comparison_figure(trials, objective))
     at = max(study.at for study in studies)
     attempts = {study.name: [*study.earlier, *study.trials] for study in studies}
     yield from _figure("usage", "Resource use over time", figures.usage_figure(attempts, at))
 
 
-def _comparable(studies: Sequence[StudySummary]) -> dict[Objective, list[StudySummary]]:
-    found: dict[Objective, list[StudySummary]] = {}
+def _comparable(studies: Sequence[StudySummary]) -> dict[tuple[str, Objective], list[StudySummary]]:
+    """Studies of one group that are after the same."""
+    found: dict[tuple[str, Objective], list[StudySummary]] = {}
     for study in studies:
-        found.setdefault(study.goal.objectives[0], []).append(study)
-    return {objective: those for objective, those in found.items() if len(those) > 1}
+        found.setdefault((study.group, study.goal.objectives[0]), []).append(study)
+    return {key: those for key, those in found.items() if len(those) > 1}
 
 
 def _figures(study: StudySummary, number: int) -> Iterable[Figure]:

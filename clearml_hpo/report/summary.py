@@ -42,6 +42,7 @@ class StudySummary:
         driven_s: seconds that controllers drove it.
         at: when it was read, in seconds since the epoch.
         url_of: the page of a trial's task.
+        group: what makes studies comparable, such as their data set; only those of one group are compared.
         histories: reported ``(iteration, value)`` of what the pruner looks at, by task, as far as they are known.
     """
 
@@ -58,6 +59,7 @@ class StudySummary:
     driven_s: float
     at: float
     url_of: Callable[[Trial], str]
+    group: str = ""
     histories: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
 
     @cached_property

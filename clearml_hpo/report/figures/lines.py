@@ -20,6 +20,7 @@ _BANDS = (  # share of the trials, colour; the best drawn last
     ("the best", 0.0, "#d62728", 1.0),
 )
 _HEIGHT_PX = 420
+_LONGEST = 16  # letters of what is written at an axis
 
 
 def parallel_lines_figure(trials: Sequence[Trial], goal: Goal, distributions: Mapping[str, Distribution]) -> str:
@@ -30,20 +31,27 @@ def parallel_lines_figure(trials: Sequence[Trial], goal: Goal, distributions: Ma
     shown = thinned(done, ranking(done, goal), _MOST_LINES)
     dimensions = [*dimensions_of(shown, distributions), *_objectives(shown, goal)]
     places = [_places(dimension) for dimension in dimensions]
-    labels = short_names([dimension["label"] for dimension in dimensions])
+    labels = short_names([dimension["label"] for dimension in dimensions[: -len(goal.objectives)]])
     at = list(range(len(dimensions)))
     return figure(
         _bands(shown, goal, [line for line, _ in places]),
-        title="parallel coordinates: a line for each trial",
+        title="a line for each trial",
         xaxis={
             "tickvals": at,
-            "ticktext": [labels[dimension["label"]] for dimension in dimensions],
+            "ticktext": [labels.get(dimension["label"], dimension["label"]) for dimension in dimensions],
             "showgrid": True,
             "range": [-0.2, len(at) - 0.8 + 0.5],
         },
         yaxis={"visible": False, "range": [-0.06, 1.06]},
         annotations=[
-            {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": "left", "font": {"size": 10}}
+            {
+                "x": x,
+                "y": y,
+                "text": text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
+                "showarrow": False,
+                "xanchor": "left",
+                "font": {"size": 10},
+            }
             for x, (_, ticks) in enumerate(places)
             for y, text in ticks
         ],

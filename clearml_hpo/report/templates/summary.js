@@ -25,16 +25,22 @@
   }
 
   function axis(given = {}) {
-    return { gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), linecolor: colour("--grid"), automargin: true, ...given };
+    return { gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), linecolor: colour("--grid"), automargin: true, exponentformat: "e", ...given };
   }
 
-  function layout(given, canvas) {
+  function legendRows(traces, width) {
+    const names = traces.filter((each) => each.showlegend !== false && each.name).map((each) => each.name);
+    const perRow = Math.max(1, Math.floor((width - 60) / (50 + 7 * Math.max(0, ...names.map((name) => name.length)))));
+    return names.length > 1 ? Math.ceil(names.length / perRow) : 0;
+  }
+
+  function layout(given, traces, canvas) {
     const axes = Object.fromEntries(Object.keys(given).filter((name) => /^[xy]axis\d*$/.test(name)).map((name) => [name, axis(given[name])]));
     const isNarrow = canvas.clientWidth < 600;
     return {
       ...given,
-      title: { ...given.title, font: { size: 12, color: colour("--quiet") }, x: 0, xanchor: "left", xref: "paper", automargin: false },
-      margin: { l: 50, r: 12, t: 64, b: 44 },
+      title: null,
+      margin: { l: 50, r: 12, t: 20 + 20 * (given.showlegend === false ? 0 : legendRows(traces, canvas.clientWidth)), b: 44 },
       legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 11 } },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
@@ -57,7 +63,7 @@
       await (loading ??= load());
       const figure = figures[canvas.dataset.figure];
       drawn.add(canvas);
-      await Plotly.react(canvas, figure.data.map(trace), layout(figure.layout, canvas), { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+      await Plotly.react(canvas, figure.data.map(trace), layout(figure.layout, figure.data, canvas), { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] });
       canvas.dataset.drawn = "";
     } catch (error) {
       const note = document.createElement("p");
