@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -69,7 +70,8 @@ def usage_figure(studies: Mapping[str, Sequence[Trial]], now: float) -> str:
 
 
 def _row(trial: Trial) -> str:
-    return trial.worker or "?"
+    """The worker; of one of a controller's own machine without the controller's name."""
+    return re.sub(r":local-[^:]+(?=:)", "", trial.worker) or "?"
 
 
 def _waiting_row(trial: Trial) -> str:
