@@ -154,7 +154,7 @@ class LiveView:
         self._goal = goal
         self._clock = clock
         self._progress = Progress((), 0, 0.0)
-        self._drawn_at = time.monotonic()
+        self._drawn_at = self._clock()
         self._recent: list[Trial] = []
         self._front: list[Trial] = []
         self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
@@ -184,12 +184,12 @@ class LiveView:
         if not self._recent:  # of a study that goes on, or is looked at from elsewhere
             self._recent = _last_ended((*progress.earlier, *progress.trials))[:_RECENT]
         self._progress = progress
-        self._drawn_at = time.monotonic()
+        self._drawn_at = self._clock()
 
     def render(self) -> RenderableType:
         """The view as it is now."""
         progress = self._progress
-        passed_s = time.monotonic() - self._drawn_at if progress.is_driven else 0.0
+        passed_s = self._clock() - self._drawn_at if progress.is_driven else 0.0
         elapsed_s = progress.elapsed_s + passed_s
         parts: list[RenderableType] = [
             Text.assemble((self._study, "bold"), f"  {_aims(self._goal)}"),
@@ -292,7 +292,7 @@ def clock(seconds: float) -> str:
 def _remark(trial: Trial) -> Text:
     """Why it has no value; else its parameters."""
     if _STYLE.get(trial.state) == "red" and trial.reason:
-        return Text(trial.reason)
+        return Text(trial.reason.partition("\n")[0])
     params = Text(short_params(trial.params))
     if trial.state is TrialState.COMPLETED and not trial.is_feasible:
         return Text.assemble(("breaks a constraint  ", "red"), params)

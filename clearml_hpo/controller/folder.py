@@ -74,10 +74,10 @@ def fetch_submissions(
     files: list[Path] = []
     missing: list[str] = []
     for trial in [trial for trial in completed if trial.task_id in addresses][:top]:
-        address = addresses[trial.task_id]
+        address, end = addresses[trial.task_id], _ending(addresses[trial.task_id])
         path = folder / score_name(name, goal, trial, address)
         if path in files:  # another trial has the very value
-            path = path.with_name(f"{path.name.partition('.')[0]}-trial-{trial.number:04d}{_ending(address)}")
+            path = path.with_name(f"{path.name.removesuffix(end)}-trial-{trial.number:04d}{end}")
         folder.mkdir(parents=True, exist_ok=True)
         try:
             download(address, path)
