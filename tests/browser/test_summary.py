@@ -14,7 +14,7 @@ from clearml_hpo.report import StudySummary, summary_page
 from clearml_hpo.trial import Trial
 from tests.unit.report.study import LOSS, SPACE, TWO, study
 
-from .conftest import PATIENCE_MS, Watched
+from .conftest import PATIENCE_MS, Watched, eventually
 
 MARKUP = "<img src=x onerror=alert(1)><b>bold</b>"
 DRAW_ALL = """async () => {
@@ -83,6 +83,9 @@ def test_paper_is_white(browser: Browser, tmp_path: Path) -> None:
     assert page.evaluate(back) != "rgb(255, 255, 255)"
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(back) == "rgb(255, 255, 255)"
+    eventually(page, "document.querySelector('[data-drawn]') !== null")
+    assert page.pdf().startswith(b"%PDF")
+    assert page.locator("[data-drawn]").count() == page.locator("[data-figure]").count(), "paper has all plots"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate(back) != "rgb(255, 255, 255)"
     context.close()

@@ -12,6 +12,7 @@ from clearml_hpo.report.figures.plot import COLOURS, figure
 from clearml_hpo.trial import Trial, TrialState
 
 _MOST_BARS = 1_000
+_MOST_OUTLINED = 300  # thin bars would be all outline
 _ROW_PX = 22
 _LOWEST_PX = 360  # for the legend
 _STUDY_COLOURS = (
@@ -106,7 +107,11 @@ def _bars(
         "text": [f"trial {trial.number}" + f", attempt {trial.attempt}" * (trial.attempt > 1) for trial in trials],
         "textposition": "none",
         "hovertemplate": "%{text}<br>%{base|%H:%M:%S} to %{x|%H:%M:%S}",
-        "marker": {"color": colour, "opacity": opacity, "line": {"color": "white", "width": 1}},
+        "marker": {
+            "color": colour,
+            "opacity": opacity,
+            "line": {"color": "white", "width": 1 if len(trials) <= _MOST_OUTLINED else 0},
+        },
     }
 
 

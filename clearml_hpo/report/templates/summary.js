@@ -6,7 +6,6 @@
   const canvases = [...document.querySelectorAll("[data-figure]")];
   const drawn = new Set();
   let figures = null;
-  let loading = null;
 
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
@@ -23,6 +22,9 @@
     script.textContent = await unpacked("plotly");
     document.head.append(script);
   }
+
+  const loading = canvases.length ? load() : null;  // at once: paper does not wait
+  loading?.catch(() => {});  // it is said where a plot would be
 
   function axis(given = {}) {
     return { gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), linecolor: colour("--grid"), automargin: true, exponentformat: "e", ...given };
@@ -60,7 +62,7 @@
 
   async function draw(canvas) {
     try {
-      await (loading ??= load());
+      await loading;
       const figure = figures[canvas.dataset.figure];
       drawn.add(canvas);
       await Plotly.react(canvas, figure.data.map(trace), layout(figure.layout, figure.data, canvas), { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] });
