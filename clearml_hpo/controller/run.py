@@ -138,12 +138,14 @@ class StudyRun:
             url_of=lambda trial: self._api.task_url(controller.project_id, trial.task_id),
             histories=self._curves,
         )
-        texts = {"html": summary_page(summary.name, [summary]), "plain": summary_text(summary.name, [summary])}
         try:
-            for kind, name in (("html", "summary.html"), ("plain", "summary.txt")):
-                controller.upload_artifact(name, texts[kind], name, content_type=f"text/{kind}")
-        except ClearmlHpoError as error:
-            self._view.note(f"{error}; it can be written later: clearml-hpo study report {controller.task_id}")
+            for kind, name, render in (("html", "summary.html", summary_page), ("plain", "summary.txt", summary_text)):
+                text = render(summary.name, [summary])
+                controller.upload_artifact(name, text, name, content_type=f"text/{kind}")
+        except Exception as error:  # of whatever kind: the study itself is complete, and its end is still to be noted
+            self._view.note(
+                f"no summary: {error}; it can be written later: clearml-hpo study report {controller.task_id}"
+            )
 
     def _finish(self, hold: Hold, status: str, reason: str) -> None:
         """Asks a server in trouble again for a while: the end of a week's study must not be lost."""

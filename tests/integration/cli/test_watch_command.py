@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
@@ -152,6 +153,18 @@ def test_one_whose_controller_was_given_up_by_the_server_is_not_over(api, record
 def test_bad_input(command, recorded, arguments, said):
     code, output = command("watch", *arguments)
     assert code == 2 and said in output
+
+
+def test_lines_for_programs(command, recorded):
+    _, output = command("watch", recorded.study_id, "--once", "--json")
+    looked = json.loads(output)
+    assert looked["trials"] == {"completed": 1, "failed": 1, "running": 1, "queued": 1}
+    assert (looked["best_trial"], looked["best_value"], looked["is_driven"]) == (0, 0.5, False)
+    finish(recorded)
+    code, output = command("watch", recorded.study_id, "--json")
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert code == 0 and lines[0]["note"].startswith(f"study {recorded.name}")
+    assert lines[-1]["status"] == "completed" and lines[-1]["reason"] == "the budget of 4 trials is used up"
 
 
 def test_ctrl_c_leaves_the_study_alone(command, recorded, monkeypatch):

@@ -210,7 +210,18 @@ def test_a_study_whose_summary_no_server_takes_is_completed_all_the_same(study_f
     monkeypatch.setattr(type(api), "files", server.address.api)
     outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
     assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"
-    assert any("summary.html" in note and "clearml-hpo study report" in note for note in view.notes)
+    assert any("no summary: " in note and "clearml-hpo study report" in note for note in view.notes)
+
+
+def test_a_summary_that_cannot_be_drawn_is_no_reason_to_fail(study_file, api, agent, monkeypatch):
+    def broken(name, studies):
+        raise ValueError("cannot be drawn")
+
+    monkeypatch.setattr("clearml_hpo.controller.run.summary_page", broken)
+    view = Listener()
+    outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
+    assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"
+    assert any("no summary: cannot be drawn" in note for note in view.notes)
 
 
 def test_the_best_parameters_are_constants_of_a_search_space(study_file, api, agent):
