@@ -17,6 +17,7 @@ _COMMANDS = {
     "run": "clearml_hpo.cli.run",
     "resume": "clearml_hpo.cli.resume",
     "launch": "clearml_hpo.cli.launch",
+    "watch": "clearml_hpo.cli.watch",
     "study": "clearml_hpo.cli.study",
     "check": "clearml_hpo.cli.check",
     "server": "clearml_hpo.cli.server",
@@ -70,6 +71,7 @@ def main() -> None:
       clearml-hpo run study.yaml              run it on the ClearML server that is configured
       clearml-hpo run study.yaml --local      run it here: embedded server, warm workers, everything
       clearml-hpo launch study.yaml           have an agent drive it
+      clearml-hpo watch 3f9c2a                look at one that runs anywhere
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
       clearml-hpo server start                an embedded ClearML server for this machine
       clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU

@@ -19,6 +19,7 @@ from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, with_user_propert
 
 BEST_TAG = "best"
 _TIME_TO_END_S = 120.0
+_LONGEST_PREVIEW = 64_000
 _SCRIPT = """\
 from clearml_hpo.cli import main
 
@@ -140,8 +141,8 @@ class ControllerTask:
                 others = [tag for tag in tags if tag != BEST_TAG]
                 self._api.call("tasks.update", task=task_id, tags=others + [BEST_TAG] * (task_id in best))
 
-    def upload_artifact(self, name: str, text: str, file_name: str) -> str:
-        """Puts a small text on the file server as an artifact of the task; returns its address.
+    def upload_artifact(self, name: str, text: str, file_name: str, content_type: str = "text/yaml") -> str:
+        """Puts a text of some megabytes at most on the file server as an artifact of the task; returns its address.
 
         Raises:
             ServerError: the file server did not take it.
@@ -165,7 +166,7 @@ class ControllerTask:
             "content_size": len(content),
             "hash": hashlib.sha256(content).hexdigest(),
             "timestamp": int(time.time()),
-            "type_data": {"preview": text, "content_type": "text/yaml"},
+            "type_data": {"preview": text if len(text) <= _LONGEST_PREVIEW else "", "content_type": content_type},
         }
         self._api.call("tasks.add_or_update_artifacts", task=self.task_id, artifacts=[artifact], force=True)
         return uri

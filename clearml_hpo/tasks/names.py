@@ -72,13 +72,13 @@ def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
     return str(found()[0]["id"])
 
 
-def workers_by_queue(api: Api) -> dict[str, list[str]]:
-    """Ids of the workers that were heard of lately, by the id of the queue that they serve."""
+def workers_by_queue(api: Api, *, key: str = "id") -> dict[str, list[str]]:
+    """Ids of the workers that were heard of lately, by the ``id`` or ``name`` of the queue that they serve."""
     workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=WORKER_SEEN_WITHIN_S)["workers"]
     serving: dict[str, list[str]] = {}
     for worker in workers:
         for queue in worker.get("queues") or ():
-            serving.setdefault(str(queue.get("id")), []).append(worker["id"])
+            serving.setdefault(str(queue.get(key)), []).append(worker["id"])
     return serving
 
 

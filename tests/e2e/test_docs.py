@@ -123,16 +123,22 @@ HERE = [
     f"clearml-hpo run {STUDY} --local --set budget.trials=3 --json OUT --set sampler=random --set pruner=none",
     f"clearml-hpo run {STUDY} --local --set budget.trials=25",
     "clearml-hpo resume catboost-breast-cancer --local --set budget.trials=26",
+    "clearml-hpo watch catboost-breast-cancer --local",
     "clearml-hpo study list",
     "clearml-hpo study show catboost-breast-cancer",
     "clearml-hpo study trials catboost-breast-cancer --sort value --top 5",
     "clearml-hpo study best catboost-breast-cancer",
     "clearml-hpo study export catboost-breast-cancer trials.csv",
     "clearml-hpo study keep catboost-breast-cancer --top 5 --dry-run",
+    "clearml-hpo study report catboost-breast-cancer --output report",
 ]
 # fewer trials, and files where they belong
-INSTEAD = {"budget.trials=25": "budget.trials=4", "budget.trials=26": "budget.trials=5"}
-FILES = ("out.json", "trials.csv", "monday.tar", "./monday", "tuesday.tar", "./elsewhere")
+INSTEAD = {
+    "--output report": "--output REPORT",
+    "budget.trials=25": "budget.trials=4",
+    "budget.trials=26": "budget.trials=5",
+}
+FILES = ("out.json", "trials.csv", "monday.tar", "./monday", "tuesday.tar", "./elsewhere", "REPORT")
 
 
 def commands(path: str) -> set[str]:
@@ -160,6 +166,7 @@ def test_the_commands_work(machine, tmp_path):
         code, output = machine.run(*arguments)
         assert code == 0, f"{command}\n{output}"
     assert (tmp_path / "out.json").is_file()
+    assert (tmp_path / "REPORT" / "summary.html").is_file()
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 6
 
 
