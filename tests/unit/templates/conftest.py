@@ -38,8 +38,3 @@ def catboost_train() -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="session")
-def search_spaces() -> Path:
-    return ROOT / "search_spaces"
