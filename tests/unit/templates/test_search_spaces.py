@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
 import warnings
-from functools import cache
 
+import numpy as np
+import pandas as pd
 import pytest
 from optuna.samplers import RandomSampler
 
@@ -17,11 +16,10 @@ from clearml_hpo.study import OptunaStudy
 from clearml_hpo.tasks import Template
 from clearml_hpo.tasks.template import faults_of_space
 
-from .conftest import ROOT
+from .conftest import NAMES, ROOT, load
 
-LIBRARIES = ("catboost", "xgboost", "lightgbm", "sklearn")
 SIZES = ("small", "default", "wide")
-SPACES = [f"{library}/{size}" for library in LIBRARIES for size in SIZES]
+SPACES = [f"{library}/{size}" for library in NAMES for size in SIZES]
 # Parameters whose default, 0, has no place on a logarithmic scale
 WITHOUT_DEFAULT = {"xgboost/wide": {"reg_alpha"}, "lightgbm/wide": {"lambda_l1", "lambda_l2"}}
 STUDY = """
@@ -76,7 +74,7 @@ def test_the_defaults_are_a_point_of_the_space(name, space):
     assert space.contains(params) is not bool(outside)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", NAMES)
 def test_each_space_has_what_the_smaller_one_has_and_no_narrower(library, tmp_path):
     spaces = [study_of(f"{library}/{size}", tmp_path).space for size in SIZES]
     unlike = {f"General/{name}" for name in WITHOUT_DEFAULT.get(f"{library}/wide", ())}
@@ -92,22 +90,9 @@ def test_each_space_has_what_the_smaller_one_has_and_no_narrower(library, tmp_pa
                 assert parameter.high <= wider.high, name
 
 
-@cache
-def script_of(library):
-    """The template as a module."""
-    name = f"{library}_train"
-    spec = importlib.util.spec_from_file_location(name, ROOT / "templates" / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def table_file(tmp_path_factory):
     """A small table with a categorical column and gaps, as the templates take it."""
-    import numpy as np
-    import pandas as pd
-
     generator = np.random.default_rng(0)
     numbers = pd.DataFrame(generator.normal(size=(160, 4)), columns=list("abcd")).round(3)
     numbers.loc[::11, "b"] = None
@@ -120,7 +105,7 @@ def table_file(tmp_path_factory):
 
 @every_space
 def test_fifty_draws_train(name, space, table_file, recorder):
-    module = script_of(name.partition("/")[0])
+    module = load(name.partition("/")[0])
     study = OptunaStudy(space, ["minimize"], sampler=RandomSampler(seed=7))
     fixed = {"data": str(table_file), "iterations": 3, "thread_count": 1, "device": "cpu"}
     if name == "xgboost/wide":  # gblinear takes no categories
