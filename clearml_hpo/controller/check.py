@@ -46,7 +46,7 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
         check_reachable(file.spec.storage)
     if api is not None:
         if check_queue and file.spec.execution.executor == "queue":
-            find_queues(api, placement_of(file.spec).all_queues)
+            find_queues(api, placement_of(file).all_queues)
         known_before(file, api, findings.remarks.append)
     project_id = find_project(api, file.spec.project) if api is not None else None
     for model in file.space.used_models:

@@ -23,7 +23,7 @@ def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> Ma
         InputError: the server has no such queue, or this machine no such GPU.
     """
     if file.spec.execution.executor == "queue":
-        executor = QueueExecutor(api, find_queues(api, placement_of(file.spec).all_queues))
+        executor = QueueExecutor(api, find_queues(api, placement_of(file).all_queues))
         return lambda study_id: executor
     given = file.spec.execution.local
     slots = slots_of(file)

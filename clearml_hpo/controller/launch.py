@@ -42,7 +42,7 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
     """
     spec = file.spec
     queue_id = find_queues(api, [queue], key="--queue")[queue]
-    trial_queues = set() if spec.execution.executor == "local" else {*placement_of(spec).all_queues}
+    trial_queues = set() if spec.execution.executor == "local" else {*placement_of(file).all_queues}
     find_queues(api, trial_queues)
     project_id = ensure_project(api, spec.project)
     found = [] if new else find_studies(api, name=spec.study, project=spec.project, limit=1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
+from clearml_hpo.search_space import Params
 from clearml_hpo.spec import StudyFile
-from clearml_hpo.spec.models import FailuresSpec, StudySpec
+from clearml_hpo.spec.models import FailuresSpec, PlacementSpec
 from clearml_hpo.trial import TrialState
 
 _CLASSES = ("failed", "lost", "no_objective", "not_finite", "aborted")
@@ -16,15 +19,15 @@ def policy_of(file: StudyFile) -> Policy:
     return Policy(
         budget=file.budget,
         limits=file.limits,
-        placement=placement_of(file.spec),
+        placement=placement_of(file),
         failures=_failures(file.spec.failures),
         rerun_duplicates=file.spec.duplicates == "rerun",
     )
 
 
-def placement_of(spec: StudySpec) -> Placement:
+def placement_of(file: StudyFile) -> Placement:
     """Where trials go; with the local executor to one queue, whatever the rules."""
-    execution = spec.execution
+    spec, execution = file.spec, file.spec.execution
     concurrency = execution.concurrency
     per_queue = concurrency if isinstance(concurrency, dict) else {}
     in_all = None if isinstance(concurrency, dict) else concurrency
@@ -32,15 +35,20 @@ def placement_of(spec: StudySpec) -> Placement:
         return Placement((LOCAL,), concurrency=in_all, prefetch=execution.prefetch)
     return Placement(
         queues=tuple(execution.queue),
-        rules=tuple(
-            Rule({name: tuple(values) for name, values in rule.when.items()}, tuple(rule.queue))
-            for rule in execution.placement
-        ),
+        rules=tuple(_rules(execution.placement, file.space.constants)),
         concurrency=in_all,
         per_queue=per_queue,
         prefetch=execution.prefetch,
         retry_queues=tuple(queue for name in _CLASSES if (queue := getattr(spec.failures, name).queue)),
     )
+
+
+def _rules(given: Sequence[PlacementSpec], constants: Params) -> Iterator[Rule]:
+    """Those that trials may fit; what they say of constants, which no trial's parameters have, is settled here."""
+    for rule in given:
+        if all(constants[name] in values for name, values in rule.when.items() if name in constants):
+            when = {name: tuple(values) for name, values in rule.when.items() if name not in constants}
+            yield Rule(when, tuple(rule.queue))
 
 
 def _failures(given: FailuresSpec) -> Failures:

@@ -102,7 +102,7 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
             f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
             f"at least {_FEWEST_LOOKS * poll_s:g} s"
         )
-    faults += _faults_of_placement(spec, space, marks)
+    faults += _faults_of_placement(spec, space, marks) if space.parameters else ()
     count = len(space.used_models)
     if spec.budget.trials is not None and spec.budget.trials < count:
         where = mark_of(marks, ("budget", "trials"))
@@ -137,7 +137,7 @@ def _faults_of_placement(spec: StudySpec, space: SearchSpace, marks: Marks) -> I
             if parameter is None:
                 yield f"{where}: no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
                 continue
-            for value in values:
+            for value in values if not (name == MODEL and isinstance(parameter, Constant)) else ():
                 fits = value == parameter.value if isinstance(parameter, Constant) else parameter.contains(value)
                 if not fits:
                     yield f"{where}: found {value!r}; {name} is {parameter}"
@@ -227,7 +227,7 @@ def _first_point(
     """A point of ``enqueue``, by full names."""
     point: dict[str, Value] = {}
     varying = space.distributions
-    model = given.get("model", given.get(MODEL))
+    model = given.get("model", given.get(MODEL, space.constants.get(MODEL)))
     if space.models and MODEL in varying and model is None:
         key: KeyPath = ("enqueue", index)
         faults.append(f"{mark_of(marks, key)}: {dotted(key)}.model is missing: it says of which template the rest is")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import warnings
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_the_defaults_are_a_point_of_the_space(name, space):
 def test_each_space_has_what_the_smaller_one_has_and_no_narrower(library, tmp_path):
     spaces = [study_of(f"{library}/{size}", tmp_path).space for size in SIZES]
     unlike = {f"General/{name}" for name in WITHOUT_DEFAULT.get(f"{library}/wide", ())}
-    for smaller, larger in zip(spaces, spaces[1:], strict=False):
+    for smaller, larger in itertools.pairwise(spaces):
         for name, parameter in smaller.distributions.items():
             if larger is spaces[-1] and name in unlike:
                 continue
