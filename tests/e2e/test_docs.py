@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = [
     *("README.md", "docs/server.md"),
     *("examples/01_catboost_breast_cancer/README.md", "examples/02_clearml_script/README.md"),
+    "examples/03_several_models/README.md",
 ]
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 
@@ -42,6 +43,16 @@ ELSEWHERE = {
     "clearml-hpo study stop": "tests/integration/cli",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
+}
+
+SEVERAL = "examples/03_several_models/study.yaml"
+ELSEWHERE |= {
+    f"clearml-hpo run {SEVERAL} --local": "test_several_models.py, with fewer trials",
+    f"clearml-hpo check {SEVERAL}": "test_several_models.py",
+    f"clearml-hpo run {SEVERAL} --local --set study=one-model --set search_space.model=lightgbm": "test_several_models.py",
+    f"clearml-hpo run {SEVERAL} --local --set study=larger --set budget.trials=40 --set search_space.iterations=500": (
+        "test_several_models.py, with fewer trials and iterations"
+    ),
 }
 
 # in the order in which a person would run them

@@ -1,0 +1,43 @@
+"""The example of several models, by the command line: three libraries, warm workers, a study that goes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.agent
+
+STUDY = "examples/03_several_models/study.yaml"
+MODELS = ["catboost", "xgboost", "lightgbm"]
+
+
+def run(machine, tmp_path, *options):
+    out = tmp_path / "out.json"
+    code, output = machine.run("run", STUDY, "--local", "--cpu", "2", "--json", str(out), *options)
+    assert code == 0, output
+    return output, json.loads(out.read_text())
+
+
+def test_each_model_begins_with_its_defaults_and_the_study_goes_on(machine, tmp_path):
+    output, result = run(machine, tmp_path, "--set", "budget.trials=5")
+    assert [trial["params"]["General/model"] for trial in result["trials"][:3]] == MODELS
+    assert {trial["state"] for trial in result["trials"]} == {"completed"}
+    assert result["trials"][1]["params"]["xgboost/max_depth"] == 6
+    assert output.count("is new: its first run") == 3
+    output, more = run(machine, tmp_path, "--set", "budget.trials=6")
+    assert more["trials"][:5] == result["trials"] and len(more["trials"]) == 6
+    assert "is new" not in output
+    code, output = machine.run("check", STUDY, "--local")
+    assert code == 0 and all(f"{model}: template" in output for model in MODELS), output
+    assert machine.left_running() == []
+
+
+def test_one_model_alone_and_a_constant_for_all(machine, tmp_path):
+    chosen = ("--set", "study=one-model", "--set", "search_space.model=lightgbm", "--set", "budget.trials=2")
+    _, result = run(machine, tmp_path, *chosen)
+    assert {name.partition("/")[0] for trial in result["trials"] for name in trial["params"]} == {"lightgbm", "General"}
+    fewer = ("--set", "study=larger", "--set", "budget.trials=4", "--set", "search_space.iterations=5")
+    _, result = run(machine, tmp_path, *fewer)
+    assert [trial["params"]["General/model"] for trial in result["trials"][:3]] == MODELS
+    assert {trial["iteration"] for trial in result["trials"]} == {4}
