@@ -26,7 +26,8 @@ def test_each_model_begins_with_its_defaults_and_the_study_goes_on(machine, tmp_
     assert result["trials"][1]["params"]["xgboost/max_depth"] == 6
     assert output.count("is new: its first run") == 3
     output, more = run(machine, tmp_path, "--set", "budget.trials=6")
-    assert more["trials"][:5] == result["trials"] and len(more["trials"]) == 6
+    kept = [[(trial["task_id"], trial["value"], trial["params"]) for trial in r["trials"]] for r in (result, more)]
+    assert kept[1][:5] == kept[0] and len(kept[1]) == 6
     assert "is new" not in output
     code, output = machine.run("check", STUDY, "--local")
     assert code == 0 and all(f"{model}: template" in output for model in MODELS), output
@@ -40,4 +41,4 @@ def test_one_model_alone_and_a_constant_for_all(machine, tmp_path):
     fewer = ("--set", "study=larger", "--set", "budget.trials=4", "--set", "search_space.iterations=5")
     _, result = run(machine, tmp_path, *fewer)
     assert [trial["params"]["General/model"] for trial in result["trials"][:3]] == MODELS
-    assert {trial["iteration"] for trial in result["trials"]} == {4}
+    assert result["trials"][0]["value"] > 0.3, "CatBoost has learnt little after five iterations"
