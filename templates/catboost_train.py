@@ -181,7 +181,7 @@ DEFAULT_METRICS = {
 }
 
 ALWAYS_PASSED = (
-    *("iterations", "learning_rate", "depth", "l2_leaf_reg", "random_strength", "border_count", "bootstrap_type"),
+    *("iterations", "learning_rate", "depth", "l2_leaf_reg", "random_strength", "border_count"),
     *("grow_policy", "one_hot_max_size", "max_ctr_complexity", "model_size_reg"),
 )
 # CatBoost refuses a parameter that its bootstrap type, growing policy or device has no use for.
@@ -502,7 +502,7 @@ def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
 
 def _numbers(part: pd.Series) -> pd.Series:
     if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
-        return part
+        return part.astype(int) if part.dtype == bool else part
     try:
         return part.astype(float)
     except (TypeError, ValueError) as error:
@@ -702,7 +702,8 @@ def own_metric(name: str, problem: str) -> Metric | None:
     base, _, top = name.partition("@")
     if own := METRICS[problem].get(base if problem == "ranking" else name):
         return Metric(name, own + (f"{';' if ':' in own else ':'}top={top}" if top else ""))
-    return Metric(name, name) if hasattr(catboost_metrics, name.partition(":")[0]) else None
+    known = name[:1].isupper() and hasattr(catboost_metrics, name.partition(":")[0])
+    return Metric(name, name) if known else None
 
 
 # --- Where it runs --------------------------------------------------------------------------------------------------
@@ -798,6 +799,8 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
     """Translate the task's parameters into CatBoost's, leaving out those that do not apply."""
     bootstrap = one_of("bootstrap_type", params["bootstrap_type"], PASSED_BY_BOOTSTRAP)
     growth = one_of("grow_policy", params["grow_policy"], PASSED_BY_GROWTH)
+    if bootstrap == "MVS" and table.problem == "multiclass" and params["device"] == "gpu":
+        bootstrap = "Bernoulli"  # CatBoost has no MVS for it
     passed = (
         *(*ALWAYS_PASSED, "leaf_estimation_iterations", *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth]),
         *(*PASSED_BY_DEVICE[params["device"]], *PASSED_BY_PROBLEM.get(table.problem, ())),
@@ -811,6 +814,7 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
     if params["device"] == "gpu":
         settings["devices"] = params["gpu_devices"].replace(",", ":")
     return settings | {
+        "bootstrap_type": bootstrap,
         "loss_function": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
         "custom_metric": own,
         "use_best_model": bool(metrics[0].own),

@@ -493,7 +493,7 @@ def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
 
 def _numbers(part: pd.Series) -> pd.Series:
     if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
-        return part
+        return part.astype(int) if part.dtype == bool else part
     try:
         return part.astype(float)
     except (TypeError, ValueError) as error:

@@ -81,6 +81,35 @@ def test_a_gpu_is_told_its_device_and_prints_what_the_follower_reads(catboost_tr
     assert not {"rsm", "sampling_frequency"} & passed.keys()  # CatBoost has them on CPUs only
 
 
+@pytest.mark.parametrize("target", ["two", "three", "number", "rank"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"bootstrap_type": "Poisson", "grow_policy": "Depthwise"},
+        {"bootstrap_type": "Bayesian", "grow_policy": "Lossguide"},
+        {"boosting_type": "Ordered", "leaf_estimation_iterations": 2, "scale_pos_weight": 2.0},
+    ],
+)
+def test_what_catboost_is_told_it_takes_on_a_gpu(catboost_train, recorder, tables, target, given):
+    """It looks at its options before it looks for the GPU, so that without one the complaint is about that alone."""
+    if target == "three":
+        given = given | {"boosting_type": "Plain"}  # it refuses Ordered there
+    roles = {"group_column": "query"} | ({"problem": "ranking"} if target == "rank" else {})
+    path = str(tables / "train.csv")
+    params = catboost_train.typed({"data": path, "target": target, "iterations": 2, **roles, **given}) | {
+        "device": "gpu"
+    }
+    table = catboost_train.load_table(params)
+    scalars = catboost_train.Scalars(recorder, catboost_train.chosen_metrics("auto", table.problem))
+    sides = catboost_train.split_rows(table, params)[0]
+    if catboost_train.visible_gpus():
+        assert catboost_train.fit(table, sides, params, scalars).best_iteration < 2
+    else:
+        with pytest.raises(catboost_train.CatBoostError, match="catboost/cuda/"):
+            catboost_train.fit(table, sides, params, scalars)
+
+
 @pytest.mark.parametrize(
     ("wanted", "count", "chosen"), [("auto", 2, "gpu"), ("auto", 0, "cpu"), ("cpu", 2, "cpu"), ("gpu", 1, "gpu")]
 )
