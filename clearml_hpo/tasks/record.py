@@ -299,11 +299,14 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
     number, attempt = properties.get("trial", ""), properties.get("attempt", "")
     if not (number.isdecimal() and attempt.isdecimal() and int(attempt)):
         return None
+    model = properties.get(MODEL_PROPERTY, "")
+    if space.models and model not in space.models:
+        return None  # a person has taken its model away: nobody knows of which template it is
     snapshot = snapshot_of(task)
     marked = _state(properties.get("state", ""))
     trial = Trial(
         int(number),
-        space.parse(space.named(flatten(hyperparams), properties.get(MODEL_PROPERTY, ""))),
+        space.parse(space.named(flatten(hyperparams), model)),
         snapshot.task_id,
         int(attempt),
         values=_values(snapshot, properties, goal),

@@ -123,6 +123,16 @@ def test_a_condition_by_hand_keeps_a_shared_parameter_from_a_template(folder):
     assert "General/trees" in space.names_in("forest") and "General/trees" not in space.names_in("linear")
 
 
+def test_names_without_the_model_do_where_they_are_clear(folder):
+    space = load(folder, "search_space.leaves.high=32", "parameter_constraints=['leaves < 20']").space
+    assert space.parameters["forest/leaves"] == Int(2, 32)
+    assert space.constraints[0].names == {"forest/leaves"}
+    with pytest.raises(
+        InputError, match=r"no parameter 'rate'.*there are forest/rate, linear/rate: write {forest/rate}"
+    ):
+        load(folder, "parameter_constraints=['rate < 0.5']")
+
+
 def test_without_a_parameter_model_nothing_says_which_template(folder):
     with pytest.raises(InputError, match=r"with template.models, model is a categorical whose choices are"):
         load(folder, "search_space={linear/rate: {type: float, low: 0, high: 1}}")

@@ -10,7 +10,7 @@ import pytest
 
 from clearml_hpo.controller.check import check_study
 from clearml_hpo.controller.handle import Study
-from clearml_hpo.errors import InputError, StudyError
+from clearml_hpo.errors import HeldError, InputError, StudyError
 from clearml_hpo.search_space import MODEL
 from clearml_hpo.spec import load_study
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
@@ -184,6 +184,61 @@ def test_what_is_interrupted_during_the_first_runs_goes_on(study_file, api, queu
     assert outcome.status == "completed" and [trial.number for trial in outcome.trials] == list(range(8))
     assert [trial.params[MODEL] for trial in outcome.trials[:2]] == ["forest", "linear"]
     assert all(trial.state is TrialState.COMPLETED for trial in outcome.trials)
+
+
+class Waiting(Listener):
+    """Calls ``react`` when a first run waits for a worker."""
+
+    def __init__(self, react):
+        super().__init__()
+        self._react = react
+
+    def note(self, text):
+        super().note(text)
+        if "no worker serves" in text:
+            self._react()
+
+
+def test_another_controller_takes_up_the_first_runs(study_file, api, queues):
+    """The first one is displaced while the first run of the second template waits."""
+    waits, said = threading.Event(), []
+
+    def drive():
+        try:
+            run(study_file, api, view=Waiting(waits.set))
+        except HeldError as error:
+            said.append(str(error))
+
+    def agent(model):
+        return PlayedAgent(training, queue=queues[model], worker_id=f"{model}:0", connects=CONNECTS[model])
+
+    first = threading.Thread(target=drive)
+    with ExitStack() as stack:
+        stack.enter_context(agent("forest"))
+        first.start()
+        assert waits.wait(60)
+        linear = []
+        view = Waiting(lambda: linear.append(stack.enter_context(agent("linear"))))
+        outcome = run(study_file, api, view=view, take_over=True)
+        first.join(timeout=60)
+    assert "was taken over" in said[0] and outcome.status == "completed" and len(outcome.trials) == 8
+    assert [trial.params[MODEL] for trial in outcome.trials[:2]] == ["forest", "linear"]
+    assert [trial.attempt for trial in outcome.trials[:2]] == [1, 1]
+    assert linear[0].ran[0] == outcome.trials[1].task_id
+
+
+def test_a_task_without_its_model_is_no_trial(study_file, api, agents):
+    first = run(study_file, api)
+    api.call(
+        "tasks.edit_hyper_params",
+        task=first.trials[4].task_id,
+        force=True,
+        hyperparams=[{"section": "properties", "name": "model", "value": "tree"}],
+    )
+    study = Study.load(first.result["study_id"])
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 3, 5, 6, 7]
+    more = resume(first.result["study_id"], api, overrides=["budget.trials=9"])
+    assert more.status == "completed" and len(more.trials) == 9
 
 
 def test_points_to_try_first_and_trials_that_are_known(study_file, api, agents):
