@@ -6,9 +6,19 @@ import json
 
 import pytest
 
+from .conftest import ROOT
+
 pytestmark = pytest.mark.agent
 
 STUDY = "examples/03_several_models/study.yaml"
+ESTIMATORS = """
+study: estimators
+template: {{script: {root}/templates/sklearn_train.py}}
+search_space: {root}/search_spaces/sklearn/default.yaml
+objective: {{metric: validation/logloss, direction: minimize, value: best}}
+sampler: {{name: random, seed: 1}}
+budget: {{trials: 8}}
+"""
 MODELS = ["catboost", "xgboost", "lightgbm"]
 
 
@@ -32,6 +42,20 @@ def test_each_model_begins_with_its_defaults_and_the_study_goes_on(machine, tmp_
     code, output = machine.run("check", STUDY, "--local")
     assert code == 0 and all(f"{model}: template" in output for model in MODELS), output
     assert machine.left_running() == []
+
+
+def test_several_estimators_of_one_template(machine, tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text(ESTIMATORS.format(root=ROOT))
+    out = tmp_path / "out.json"
+    code, output = machine.run("run", str(study), "--local", "--cpu", "2", "--json", str(out))
+    assert code == 0, output
+    trials = json.loads(out.read_text())["trials"]
+    assert {trial["state"] for trial in trials} == {"completed"} and len(trials) == 8
+    assert len({trial["params"]["General/estimator"] for trial in trials}) > 1
+    for trial in trials:
+        prefix = "hist" if trial["params"]["General/estimator"] == "hist_gradient_boosting" else "forest"
+        assert all(name.startswith((f"General/{prefix}_", "General/estimator")) for name in trial["params"])
 
 
 def test_one_model_alone_and_a_constant_for_all(machine, tmp_path):

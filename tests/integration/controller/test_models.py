@@ -10,6 +10,7 @@ import pytest
 
 from clearml_hpo.controller.check import check_study
 from clearml_hpo.controller.handle import Study
+from clearml_hpo.controller.launch import launch_study
 from clearml_hpo.errors import HeldError, InputError, StudyError
 from clearml_hpo.search_space import MODEL
 from clearml_hpo.spec import load_study
@@ -289,6 +290,28 @@ def test_a_model_that_cannot_run_ends_the_study_with_its_log(study_file, api, qu
         pytest.raises(StudyError, match="the first run of linear is failed: no such table"),
     ):
         run(study_file, api)
+
+
+def test_a_metric_that_one_model_does_not_report_ends_the_study(study_file, api, queues):
+    def other(params):
+        yield {"validation/los": 1.0}
+
+    with (
+        PlayedAgent(training, queue=queues["forest"], worker_id="forest:0", connects=CONNECTS["forest"]),
+        PlayedAgent(other, queue=queues["linear"], worker_id="linear:0", connects=CONNECTS["linear"]),
+        pytest.raises(
+            InputError, match="'validation/loss' was never reported by linear; did you mean 'validation/los'"
+        ),
+    ):
+        run(study_file, api)
+
+
+def test_a_study_that_an_agent_is_to_drive_knows_its_templates(study_file, api, agents):
+    queue = f"services-{uuid.uuid4().hex[:8]}"
+    api.call("queues.create", name=queue)
+    launched = launch_study(api, load_study(study_file, ["budget.trials=3"]), queue)
+    outcome = resume(launched.study_id, api)
+    assert outcome.status == "completed" and [t.params[MODEL] for t in outcome.trials[:2]] == ["forest", "linear"]
 
 
 def test_other_templates_need_another_study(study_file, api, agents):
