@@ -132,7 +132,6 @@ MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken
 MOST_FEATURES = 50  # in the plot of importances; the table has all
 CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
-
 LIBRARY = "scikit-learn"
 LIBRARY_ERRORS = (ValueError,)  # what scikit-learn says of values that it cannot train with
 SOURCES = "scikit-learn"
@@ -235,7 +234,7 @@ TRANSLATED: dict[str, Callable[[Any], Any]] = {
     "forest_max_samples": lambda share: share or None,
     "hist_max_depth": lambda depth: depth or None,
     "svm_gamma": lambda gamma: gamma or "scale",
-    "mlp_hidden_layer_sizes": lambda sizes: tuple(int(size) for size in listed(sizes)),
+    "mlp_hidden_layer_sizes": lambda sizes: layer_sizes(sizes),
 }
 
 
@@ -855,6 +854,14 @@ def own_settings(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         if name.startswith(f"{prefix}_") and params[name] != "auto"
     }
     return settings | {"bootstrap": bool(settings["max_samples"])} if "max_samples" in settings else settings
+
+
+def layer_sizes(text: str) -> tuple[int, ...]:
+    """Read the sizes of the hidden layers."""
+    sizes = listed(text)
+    if not sizes or not all(size.isdecimal() and int(size) for size in sizes):
+        raise InputError(f"General/mlp_hidden_layer_sizes: {text!r} is not like 100 or 64,32")
+    return tuple(int(size) for size in sizes)
 
 
 def preparation_of(row: Estimator, table: Table) -> ColumnTransformer:

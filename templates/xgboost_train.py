@@ -112,7 +112,6 @@ MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken
 MOST_FEATURES = 50  # in the plot of importances; the table has all
 CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
-
 LIBRARY = "XGBoost"
 LIBRARY_ERRORS = (xgboost.core.XGBoostError,)
 SOURCES = "XGBoost and scikit-learn"

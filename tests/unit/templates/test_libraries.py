@@ -175,6 +175,13 @@ def test_a_forest_grown_in_steps_is_the_forest_grown_at_once(train):
     assert steps["prediction"].tolist() == pytest.approx(once["prediction"].tolist())
 
 
+@pytest.mark.parametrize("sizes", ["", "wide", "64,0"])
+def test_layers_that_cannot_be_are_refused(train, sizes):
+    module = load("sklearn")
+    with pytest.raises(module.InputError, match=r"General/mlp_hidden_layer_sizes: .* is not like 100 or 64,32"):
+        train(module, estimator="mlp", mlp_hidden_layer_sizes=sizes)
+
+
 def test_weights_that_an_estimator_does_not_take_are_refused(train):
     module = load("sklearn")
     with pytest.raises(module.InputError, match="General/estimator: knn takes no weights"):

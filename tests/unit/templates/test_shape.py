@@ -61,6 +61,16 @@ def test_the_parameters_of_data_and_training_are_the_same(name):
     assert len(common(first)) > 20
 
 
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_the_tables_are_the_same(name):
+    first, other = load("catboost"), load(name)
+    for table in ("BUNDLED", "BUNDLED_FILES", "FILE_TYPES", "ROLES", "MOST_CLASSES", "MOST_FEATURES", "CLASS_WEIGHTS"):
+        assert getattr(first, table) == getattr(other, table), table
+    for problem in other.METRICS:
+        assert first.SCORERS[problem] == other.SCORERS[problem]
+        assert first.DEFAULT_METRICS[problem] == other.DEFAULT_METRICS[problem]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_default_has_a_type_that_survives_the_way_over_the_server(name):
     for parameter, default in load(name).PARAMETERS.items():
