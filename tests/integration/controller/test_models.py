@@ -185,6 +185,9 @@ def test_what_is_interrupted_during_the_first_runs_goes_on(study_file, api, queu
     assert outcome.status == "completed" and [trial.number for trial in outcome.trials] == list(range(8))
     assert [trial.params[MODEL] for trial in outcome.trials[:2]] == ["forest", "linear"]
     assert all(trial.state is TrialState.COMPLETED for trial in outcome.trials)
+    if serves:
+        before, now = interrupted.trials[0], outcome.trials[0]
+        assert (now.task_id, now.attempt) == (before.task_id, 1), "what had ended is not run again"
 
 
 class Waiting(Listener):
