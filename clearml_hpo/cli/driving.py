@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from clearml_hpo.controller.opening import Opened, Opening
     from clearml_hpo.controller.run import Outcome
     from clearml_hpo.executors import Executor
-    from clearml_hpo.tasks import Api, Template
+    from clearml_hpo.tasks import Api, Templates
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -190,8 +190,8 @@ class _Place:
             _sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
         make = executor_of(file, api, _sayer(self._console))
 
-        def make_and_close(study_id: str, template: Template) -> Executor:
-            executor = make(study_id, template)
+        def make_and_close(study_id: str, templates: Templates) -> Executor:
+            executor = make(study_id, templates)
             self._stack.callback(executor.close)
             return executor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.policy import agent_queues
@@ -41,42 +42,49 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
         InputError: the server has no such queue, template or trials to start from; the storage cannot be reached.
     """
     findings = Findings()
-    template = None
     if file.spec.storage is not None:
         check_reachable(file.spec.storage)
     if api is not None:
         if check_queue:
-            find_queues(api, agent_queues(file.spec))
-        template = find_template(api, file.spec.template, find_project(api, file.spec.project))
+            find_queues(api, agent_queues(file))
         known_before(file, api, findings.remarks.append)
-    if template is not None and template.is_registered:
-        metrics = reported_metrics(api, template) if api else frozenset()
-        findings.faults += faults_of_space(template, file.space) or faults_of_first_points(file, template)
-        findings.faults += faults_of_objectives(metrics, file.goal) if metrics else []
-        known = f"{len(metrics)} metrics" if metrics else "whether it reports the objective is not known yet"
-        findings.remarks.append(
-            f"template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
-        )
-    elif file.spec.template.script is not None:
-        findings.remarks.append("the script was not run yet: parameters and metrics are known after its first run")
-        findings.faults += faults_of_text(file)
-    elif template is None:
-        findings.remarks.append("no server: the template was not looked up")
-    else:
-        findings.remarks.append(f"the template {template.name!r} has no hyperparameters yet: its first run shows them")
+    project_id = find_project(api, file.spec.project) if api is not None else None
+    for model in file.space.used_models:
+        _check_template(file, model, api, project_id, findings)
     return findings
 
 
-def faults_of_text(file: StudyFile) -> list[Fault]:
-    """Parameters of the space, and the metric, that a script's text has no word for."""
-    script = file.spec.template.script
-    if script is None:
-        return []
+def _check_template(file: StudyFile, model: str, api: Api | None, project_id: str | None, findings: Findings) -> None:
+    given = file.spec.template.by_model[model]
+    template = find_template(api, given, project_id) if api is not None else None
+    of = f"{model}: " if model else ""
+    if template is not None and template.is_registered:
+        metrics = reported_metrics(api, template) if api else frozenset()
+        faults = faults_of_space(template, file.space, model)
+        findings.faults += faults or faults_of_first_points(file, {model: template})
+        findings.faults += faults_of_objectives(metrics, file.goal, model) if metrics else []
+        known = f"{len(metrics)} metrics" if metrics else "whether it reports the objective is not known yet"
+        findings.remarks.append(
+            f"{of}template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
+        )
+    elif given.script is not None:
+        findings.remarks.append(f"{of}the script was not run yet: parameters and metrics are known after its first run")
+        findings.faults += faults_of_text(file, given.script, model)
+    elif template is None:
+        findings.remarks.append(f"{of}no server: the template was not looked up")
+    else:
+        findings.remarks.append(
+            f"{of}the template {template.name!r} has no hyperparameters yet: its first run shows them"
+        )
+
+
+def faults_of_text(file: StudyFile, script: Path, model: str = "") -> list[Fault]:
+    """Parameters of the space, and the metric, that a template's script has no word for."""
     words = _words(script.read_text(encoding="utf-8"))
     faults = []
-    for name in file.space.all_parameters:
-        bare = name.rpartition("/")[2]
-        if name.startswith((CONFIG_SECTION, "Hydra/")):
+    for name, own in file.space.names_in(model).items():
+        bare = own.rpartition("/")[2]
+        if own.startswith((CONFIG_SECTION, "Hydra/")):
             bare = bare.rpartition(".")[2]
         if bare not in words:
             text = f"nothing in {script.name} is called {bare!r}{nearest(bare, words)}"

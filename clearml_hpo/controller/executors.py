@@ -11,12 +11,12 @@ from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.pilots import Flight, PilotExecutor
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.spec.models import PilotsSpec
-from clearml_hpo.tasks import Api, Template
+from clearml_hpo.tasks import Api, Templates
 from clearml_hpo.tasks.names import find_queues
 from clearml_hpo.tasks.pilots import environment_of
 
-MakeExecutor = Callable[[str, Template], Executor]
-"""Makes the executor of a study, by the study's id and its template."""
+MakeExecutor = Callable[[str, Templates], Executor]
+"""Makes the executor of a study, by the study's id and its templates."""
 
 
 def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> MakeExecutor:
@@ -25,24 +25,24 @@ def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> Ma
     Raises:
         InputError: the server has no such queue, or this machine no such GPU.
     """
-    found = find_queues(api, agent_queues(file.spec))
+    found = find_queues(api, agent_queues(file))
     if file.spec.execution.pilots is not None:
         ((queue, queue_id),) = found.items()
         flight = flight_of(file.spec.execution.pilots, queue, queue_id)
-        return lambda study_id, template: PilotExecutor(
+        return lambda study_id, templates: PilotExecutor(
             api,
             flight,
             study_id=study_id,
-            project_id=template.project_id,
-            environment=environment_of(api, template.task_id),
+            project_id=next(iter(templates.values())).project_id,
+            environment=environment_of(api, [template.task_id for template in templates.values()]),
             on_note=on_note,
         )
     if file.spec.execution.executor == "queue":
         executor = QueueExecutor(api, found)
-        return lambda study_id, template: executor
+        return lambda study_id, templates: executor
     given = file.spec.execution.local
     slots = slots_of(file)
-    return lambda study_id, template: LocalExecutor(
+    return lambda study_id, templates: LocalExecutor(
         api, slots, queue=f"local-{study_id}", min_free_mb=given.min_free_mb, on_note=on_note
     )
 

@@ -1,31 +1,42 @@
-"""The points that ``enqueue`` lists, held against the template whose values they are filled up with."""
+"""The points that are tried first, held against the templates whose values they are filled up with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from clearml_hpo.errors import Fault
 from clearml_hpo.search_space import Params, as_text
 from clearml_hpo.spec import StudyFile
-from clearml_hpo.tasks import Template
+from clearml_hpo.tasks import Template, Templates
 
 
-def first_points(file: StudyFile, template: Template) -> Sequence[Params]:
-    """The points that the file lists, in its order; what a point lacks is the template's own."""
-    own = template.params
-    return [
-        file.space.parse({**own, **{name: as_text(value) for name, value in given.items()}}) for given in file.first
-    ]
+def own_point(file: StudyFile, template: Template, model: str) -> Params:
+    """The template's own values."""
+    return file.space.parse(file.space.named(template.params, model))
 
 
-def faults_of_first_points(file: StudyFile, template: Template) -> list[Fault]:
+def first_points(file: StudyFile, templates: Templates) -> Mapping[int, Params]:
+    """The points that the file lists, by their place there; what a point lacks is the template's own.
+
+    Those of other models than ``templates`` has are left out.
+    """
+    points = {}
+    for index, given in enumerate(file.first):
+        model = file.space.model_of(given)
+        if model in templates:
+            own = file.space.named(templates[model].params, model)
+            points[index] = file.space.parse({**own, **{name: as_text(value) for name, value in given.items()}})
+    return points
+
+
+def faults_of_first_points(file: StudyFile, templates: Templates) -> list[Fault]:
     """Those that are no points of the search space: out of range, or against a constraint between parameters."""
-    own = file.space.parse(template.params)
-    return [
-        Fault(
-            ("enqueue", index),
-            f"{dict(given)}, with the template's own values {own}, is no point of the search space",
-        )
-        for index, (given, point) in enumerate(zip(file.first, first_points(file, template), strict=True))
-        if not file.space.contains(point)
-    ]
+    faults = []
+    for index, point in first_points(file, templates).items():
+        if not file.space.contains(point):
+            given = file.first[index]
+            model = file.space.model_of(given)
+            own = dict(own_point(file, templates[model], model))
+            text = f"{dict(given)}, with the template's own values {own}, is no point of the search space"
+            faults.append(Fault(("enqueue", index), text))
+    return faults

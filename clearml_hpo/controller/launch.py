@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clearml_hpo.controller.opening import check_template
+from clearml_hpo.controller.opening import check_templates, ids_of
 from clearml_hpo.controller.policy import agent_queues
-from clearml_hpo.controller.registration import find_or_create_template
+from clearml_hpo.controller.registration import find_or_create_templates
 from clearml_hpo.errors import InputError
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.tasks import Api, ControllerTask
@@ -42,7 +42,7 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
     """
     spec = file.spec
     queue_id = find_queues(api, [queue], key="--queue")[queue]
-    trial_queues = agent_queues(spec)
+    trial_queues = agent_queues(file)
     find_queues(api, trial_queues)
     project_id = ensure_project(api, spec.project)
     found = [] if new else find_studies(api, name=spec.study, project=spec.project, limit=1)
@@ -51,9 +51,9 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
             f"study {spec.study!r} exists already ({found[0].study_id}, {found[0].status}); to go on with it: "
             f"clearml-hpo resume {found[0].study_id}; to start another one of this name: --new"
         )
-    template = find_or_create_template(api, spec.template, project_id)
-    check_template(api, file, template)
-    task = ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(template.task_id))
+    templates = find_or_create_templates(api, spec.template, project_id)
+    check_templates(api, file, templates)
+    task = ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))
     api.call("tasks.enqueue", task=task.task_id, queue=queue_id)
     workers = len(workers_by_queue(api).get(queue_id, ()))
     return Launched(task.task_id, task.url, queue, workers, queue in trial_queues)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.first_points import faults_of_first_points
-from clearml_hpo.controller.registration import find_or_create_template
+from clearml_hpo.controller.registration import find_or_create_templates
 from clearml_hpo.controller.warm_start import known_before
-from clearml_hpo.errors import InputError
+from clearml_hpo.errors import Fault, InputError
 from clearml_hpo.executors import Executor
 from clearml_hpo.rehearsal import rehearse
 from clearml_hpo.spec import StudyFile, parse_study
 from clearml_hpo.storage import Known, check_storage
-from clearml_hpo.tasks import Api, ControllerTask, Template
+from clearml_hpo.tasks import Api, ControllerTask, Templates
 from clearml_hpo.tasks.hold import Hold, stopping_since
 from clearml_hpo.tasks.names import ensure_project
 from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
@@ -34,18 +34,18 @@ class Opened:
         executor: runs its trials; None if the study is finished.
         hold: None if the study is finished and nothing is to be driven.
         records: the trials that it has already; None for a new study.
-        metric_is_known: whether some run of the template has reported the objectives.
+        reporting: the models of which some run has reported the objectives.
         finished: how it ended, if it did and its budget is still the same.
         known: points whose values are known from elsewhere.
     """
 
     file: StudyFile
     controller: ControllerTask
-    template: Template
+    templates: Templates
     executor: Executor | None
     hold: Hold | None
     records: TrialRecords | None = None
-    metric_is_known: bool = False
+    reporting: Collection[str] = ()
     finished: str = ""
     known: Sequence[Known] = ()
 
@@ -84,13 +84,14 @@ class Opening:
         """
         spec = file.spec
         project_id = ensure_project(self._api, spec.project)
-        template = find_or_create_template(self._api, spec.template, project_id)
-        known = check_template(self._api, file, template)
+        templates = find_or_create_templates(self._api, spec.template, project_id)
+        reporting = check_templates(self._api, file, templates)
         found = [] if new else find_studies(self._api, name=spec.study, project=spec.project, limit=1)
         if found:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
-            self._refuse_differences(found[0], stored, file, template)
-            return self._go_on(found[0], file, template, known, is_same=stored.data["budget"] == file.data["budget"])
+            self._refuse_differences(found[0], stored, file, templates)
+            is_same = stored.data["budget"] == file.data["budget"]
+            return self._go_on(found[0], file, templates, reporting, is_same=is_same)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         hold = Hold(self._api, "", wait=self._stopped.wait)
@@ -98,12 +99,12 @@ class Opening:
             self._api,
             name=spec.study,
             project_id=project_id,
-            study_yaml=file.text(template.task_id),
+            study_yaml=file.text(ids_of(templates)),
             properties=hold.properties(),
         )
-        executor = make_executor(controller.task_id, template)
+        executor = make_executor(controller.task_id, templates)
         hold = hold.on(controller.task_id)
-        return Opened(file, controller, template, executor, hold, metric_is_known=known, known=warm)
+        return Opened(file, controller, templates, executor, hold, reporting=reporting, known=warm)
 
     def by_id(self, study: str, overrides: Sequence[str] = ()) -> Opened:
         """The study of this id or name, as its controller task keeps it.
@@ -118,13 +119,17 @@ class Opening:
         name = f"study {record.study_id}"
         file = parse_study(record.study_yaml, name, overrides)
         rehearse(file)
-        template = template_by_id(self._api, str(file.spec.template.task))
-        known = check_template(self._api, file, template)
+        templates = {
+            model: template_by_id(self._api, str(one.task)) for model, one in file.spec.template.by_model.items()
+        }
+        reporting = check_templates(self._api, file, templates)
         if overrides:
-            self._refuse_differences(record, parse_study(record.study_yaml, name), file, template)
-        return self._go_on(record, file, template, known, is_same=not overrides)
+            self._refuse_differences(record, parse_study(record.study_yaml, name), file, templates)
+        return self._go_on(record, file, templates, reporting, is_same=not overrides)
 
-    def _go_on(self, record: StudyRecord, file: StudyFile, template: Template, known: bool, *, is_same: bool) -> Opened:
+    def _go_on(
+        self, record: StudyRecord, file: StudyFile, templates: Templates, reporting: Collection[str], *, is_same: bool
+    ) -> Opened:
         controller = ControllerTask(self._api, record.study_id, record.project_id)
         stopping = stopping_since(record.properties)
         if record.status in _FINISHED:
@@ -133,18 +138,20 @@ class Opening:
             is_used_up = is_same or (trials is not None and len(records.latest) >= trials)
             # A trial that a person wishes to be run again is marked as stopped.
             if is_used_up and all(trial.state is not TrialState.STOPPED for trial in records.settled):
-                return Opened(file, controller, template, None, None, records, known, record.reason or "completed")
+                finished = record.reason or "completed"
+                return Opened(file, controller, templates, None, None, records, reporting, finished)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         hold = Hold(self._api, record.study_id, wait=self._stopped.wait)
         hold.acquire(take_over=self._take_over, on_note=self._note)
-        if not template.is_registered:  # perhaps the controller before has seen its first run meanwhile
-            template = template_by_id(self._api, template.task_id)
-            known = check_template(self._api, file, template)
-        controller.go_on(file.text(template.task_id))
+        if not all(templates[model].is_registered for model in file.space.used_models):
+            # Perhaps the controller before has seen a first run meanwhile.
+            templates = {model: template_by_id(self._api, one.task_id) for model, one in templates.items()}
+            reporting = check_templates(self._api, file, templates)
+        controller.go_on(file.text(ids_of(templates)))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=hold.stopping_since)
-        executor = make_executor(record.study_id, template)
-        return Opened(file, controller, template, executor, hold, records, known, known=warm)
+        executor = make_executor(record.study_id, templates)
+        return Opened(file, controller, templates, executor, hold, records, reporting, known=warm)
 
     def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         if file.spec.storage is not None:
@@ -154,9 +161,11 @@ class Opening:
             raise KeyboardInterrupt
         return prepared
 
-    def _refuse_differences(self, record: StudyRecord, stored: StudyFile, file: StudyFile, template: Template) -> None:
+    def _refuse_differences(
+        self, record: StudyRecord, stored: StudyFile, file: StudyFile, templates: Templates
+    ) -> None:
         different = [key for key in _FIXED if stored.data.get(key) != file.data.get(key)]
-        if stored.spec.template.task != template.task_id:
+        if {model: one.task for model, one in stored.spec.template.by_model.items()} != ids_of(templates):
             different.append("template")
         if different:
             raise InputError(
@@ -166,18 +175,25 @@ class Opening:
             )
 
 
-def check_template(api: Api, file: StudyFile, template: Template) -> bool:
-    """Holds the file against the template; True if the template is known to report the objectives.
+def ids_of(templates: Templates) -> dict[str, str]:
+    """The ids of the template tasks by model."""
+    return {model: template.task_id for model, template in templates.items()}
+
+
+def check_templates(api: Api, file: StudyFile, templates: Templates) -> frozenset[str]:
+    """Holds the file against the templates; the models of those that are known to report the objectives.
 
     Raises:
-        InputError: the template lacks a parameter or an objective, or makes a point to try first none of the space.
+        InputError: a template lacks a parameter or an objective, or makes a point to try first none of the space.
     """
-    if not template.is_registered:
-        return False
-    faults = faults_of_space(template, file.space) or faults_of_first_points(file, template)
-    metrics = reported_metrics(api, template)
-    if metrics:
-        faults += faults_of_objectives(metrics, file.goal)
+    known = {model: templates[model] for model in file.space.used_models if templates[model].is_registered}
+    reported = {model: reported_metrics(api, template) for model, template in known.items()}
+    faults: list[Fault] = []
+    for model, template in known.items():
+        faults += faults_of_space(template, file.space, model)
+    faults = faults or faults_of_first_points(file, known)
+    for model, metrics in reported.items():
+        faults += faults_of_objectives(metrics, file.goal, model) if metrics else []
     if faults:
         raise InputError(file.explain(faults))
-    return bool(metrics)
+    return frozenset(model for model, metrics in reported.items() if metrics)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
+from clearml_hpo.search_space import Params
 from clearml_hpo.spec import StudyFile
-from clearml_hpo.spec.models import FailuresSpec, StudySpec
+from clearml_hpo.spec.models import FailuresSpec, PlacementSpec, StudySpec
 from clearml_hpo.trial import TrialState
 
 _CLASSES = ("failed", "lost", "no_objective", "not_finite", "aborted")
@@ -17,15 +20,15 @@ def policy_of(file: StudyFile) -> Policy:
     return Policy(
         budget=file.budget,
         limits=file.limits,
-        placement=placement_of(file.spec),
+        placement=placement_of(file),
         failures=_failures(file.spec.failures, has_queues=_own_queue(file.spec) is None),
         rerun_duplicates=file.spec.duplicates == "rerun",
     )
 
 
-def placement_of(spec: StudySpec) -> Placement:
+def placement_of(file: StudyFile) -> Placement:
     """Where trials go; with the local executor, or pilots, to one queue, whatever the rules."""
-    execution = spec.execution
+    spec, execution = file.spec, file.spec.execution
     concurrency = execution.concurrency
     per_queue = concurrency if isinstance(concurrency, dict) else {}
     in_all = None if isinstance(concurrency, dict) else concurrency
@@ -33,10 +36,7 @@ def placement_of(spec: StudySpec) -> Placement:
         return Placement((own,), concurrency=in_all, prefetch=execution.prefetch)
     return Placement(
         queues=tuple(execution.queue),
-        rules=tuple(
-            Rule({name: tuple(values) for name, values in rule.when.items()}, tuple(rule.queue))
-            for rule in execution.placement
-        ),
+        rules=tuple(_rules(execution.placement, file.space.constants)),
         concurrency=in_all,
         per_queue=per_queue,
         prefetch=execution.prefetch,
@@ -44,16 +44,24 @@ def placement_of(spec: StudySpec) -> Placement:
     )
 
 
-def agent_queues(spec: StudySpec) -> tuple[str, ...]:
+def agent_queues(file: StudyFile) -> tuple[str, ...]:
     """The queues that agents are to serve."""
-    if spec.execution.pilots is not None:
-        return tuple(spec.execution.queue)
-    return placement_of(spec).all_queues if _own_queue(spec) is None else ()
+    if file.spec.execution.pilots is not None:
+        return tuple(file.spec.execution.queue)
+    return placement_of(file).all_queues if _own_queue(file.spec) is None else ()
 
 
 def _own_queue(spec: StudySpec) -> str | None:
     """Where all trials go if not to queues that agents serve."""
     return LOCAL if spec.execution.executor == "local" else PILOTS if spec.execution.pilots else None
+
+
+def _rules(given: Sequence[PlacementSpec], constants: Params) -> Iterator[Rule]:
+    """Those that trials may fit; what they say of constants, which no trial's parameters have, is settled here."""
+    for rule in given:
+        if all(constants[name] in values for name, values in rule.when.items() if name in constants):
+            when = {name: tuple(values) for name, values in rule.when.items() if name not in constants}
+            yield Rule(when, tuple(rule.queue))
 
 
 def _failures(given: FailuresSpec, *, has_queues: bool) -> Failures:

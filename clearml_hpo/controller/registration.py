@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
 from clearml_hpo.search_space import Constant
-from clearml_hpo.spec import StudyFile, TemplateSpec
-from clearml_hpo.tasks import Api, TaskSnapshot, Template, TrialTasks
+from clearml_hpo.spec import StudyFile, TemplateSpec, TemplatesSpec
+from clearml_hpo.tasks import Api, TaskSnapshot, Template, Templates, TrialTasks
 from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import (
     create_template,
@@ -47,12 +47,17 @@ def find_or_create_template(api: Api, spec: TemplateSpec, project_id: str) -> Te
     return create_template(api, spec.script, project_id)
 
 
+def find_or_create_templates(api: Api, spec: TemplatesSpec, project_id: str) -> Templates:
+    """The templates of a study file by model, see :func:`find_or_create_template`."""
+    return {model: find_or_create_template(api, one, project_id) for model, one in spec.by_model.items()}
+
+
 @dataclass(frozen=True)
 class FirstRun:
     """The first run of a new template: a clone that says nothing, so that what the script itself connects shows.
 
-    It is trial 0, unless the search space has constants: they would be mistaken for the script's own values, so the
-    run is then only looked at (attempt 0), and trial 0 is a run of its own.
+    It is a trial, number 0 of a single template, unless the search space has constants: they would be mistaken for the
+    script's own values, so the run is then only looked at (attempt 0), and the baseline is a run of its own.
     """
 
     api: Api
@@ -61,31 +66,34 @@ class FirstRun:
     tasks: TrialTasks
     executor: Executor
     queue: str
+    number: int = 0
+    model: str = ""
 
     @property
     def is_trial(self) -> bool:
-        """Whether the run is trial 0."""
-        return not any(isinstance(one, Constant) for one in self.file.space.parameters.values())
+        """Whether the run is a trial."""
+        parameters = self.file.space.all_parameters
+        return not any(isinstance(parameters[name], Constant) for name in self.file.space.names_in(self.model))
 
     def start(self, records: TrialRecords | None) -> Trial:
         """Clones the template and has the clone run, as the attempt that follows those of ``records``."""
-        before = [trial.attempt for trial in records.latest if trial.number == 0] if records else []
+        before = [trial.attempt for trial in records.latest if trial.number == self.number] if records else []
         attempt = max(before, default=0) + 1 if self.is_trial else 0
-        task_id = self.tasks.create(0, attempt, {})
+        task_id = self.tasks.create(self.number, attempt, {})
         self.executor.submit(task_id, self.queue)
-        return Trial(0, {}, task_id, attempt, queue=self.queue, queued_at=time.time())
+        return Trial(self.number, {}, task_id, attempt, queue=self.queue, queued_at=time.time())
 
     def take_up(self, records: TrialRecords | None) -> Trial | None:
         """The first run that an earlier controller has begun, or None."""
         if records is None or not self.is_trial:
             return None
         for trial in records.drafts:
-            if trial.number == 0:
+            if trial.number == self.number:
                 self.executor.submit(trial.task_id, self.queue)
                 return replace(trial, queue=self.queue)
         for trial in records.unsettled:
             unseen = records.unseen.get(trial.task_id)
-            if trial.number == 0 and (unseen is None or unseen.status not in _DEAD):
+            if trial.number == self.number and (unseen is None or unseen.status not in _DEAD):
                 return trial
         return None  # of one that failed or was stopped there is nothing to be seen
 
@@ -105,7 +113,7 @@ class FirstRun:
         if snapshot.status not in _ENDED and snapshot.iteration == 0 and not snapshot.summaries:
             return None
         template = register(self.api, self.template, task_id)
-        faults = faults_of_space(template, self.file.space)
+        faults = faults_of_space(template, self.file.space, self.model)
         if not template.is_registered or (faults and snapshot.status in ("failed", "stopped", "created")):
             raise StudyError(self._why(task_id, snapshot))
         if faults and snapshot.status not in _ENDED and not snapshot.summaries:

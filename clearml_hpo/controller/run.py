@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clearml_hpo.budget import Spent
-from clearml_hpo.controller.first_points import faults_of_first_points, first_points
+from clearml_hpo.controller.first_points import faults_of_first_points, first_points, own_point
 from clearml_hpo.controller.objectives import clearml_objective, sign_of
 from clearml_hpo.controller.opening import Opened
 from clearml_hpo.controller.optimizer import StudyOptimizer
@@ -25,7 +25,7 @@ from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, StudySummary, study_result, summary_page, summary_text
 from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import Scheduler
-from clearml_hpo.search_space import Params
+from clearml_hpo.search_space import MODEL, Constant, Params, SearchSpace
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.storage import Mirror, StorageTrouble
 from clearml_hpo.tasks import Api, Template, TrialTasks, cleanup
@@ -86,9 +86,11 @@ class StudyRun:
         self._policy = policy_of(opened.file)
         self._mirror: Mirror | None = None
         self._started_at = time.time()
-        self._metric_is_known = opened.metric_is_known
-        self._first_run: FirstRun | None = None
-        self._unregistered: str = ""
+        self._templates = dict(opened.templates)
+        self._reporting = {*opened.reporting}
+        self._first_runs: dict[int, FirstRun] = {}
+        self._baselines: dict[int, Trial] = {}
+        self._unregistered: dict[int, str] = {}
         self._fault: ClearmlHpoError | None = None
         self._refused: set[str] = set()
         self._storage_trouble = ""
@@ -170,16 +172,14 @@ class StudyRun:
         return self._outcome(_Ended("completed", self._opened.finished, tuple(trials), tuple(earlier)))
 
     def _drive(self, hold: Hold) -> _Ended:
-        template, baseline, records = self._opened.template, None, self._opened.records
+        records = self._opened.records
         if records is not None:
             self._show_progress(records.latest, {}, records.earlier)
-        if not template.is_registered:
-            registered = self._register(template)
-            if isinstance(registered, _Ended):
-                return registered
-            template, baseline = registered
+        ended = self._register()
+        if ended is not None:
+            return ended
         self._mirror = _mirror(self._opened)
-        strategy = self._strategy(template, baseline, hold)
+        strategy = self._strategy(hold)
         optimizer = self._optimizer(strategy)
         publisher = Publisher(
             self._controller,
@@ -202,35 +202,50 @@ class StudyRun:
             raise self._fault
         return self._conclude(scheduler, strategy)
 
-    # --- the first run of a new template -----------------------------------------------------------------------------
+    # --- the first runs of new templates -----------------------------------------------------------------------------
 
-    def _register(self, template: Template) -> tuple[Template, Trial | None] | _Ended:
-        """Waits until the first run of the template has shown its hyperparameters; with it trial 0, if it is that."""
-        self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
-        queue = self._policy.placement.queues[0]
-        first = FirstRun(self._api, template, self._file, self._trial_tasks(template), self._executor, queue)
-        records, note = self._opened.records, self._view.note
-        trial = patiently(lambda: first.take_up(records) or first.start(records), note, self._stopped)
+    def _register(self) -> _Ended | None:
+        """Waits until the first run of each new template has shown its hyperparameters; how the study ended, if so."""
+        started: list[tuple[FirstRun, Trial]] = []
         try:
-            registered = self._wait_for(first, trial)
+            for model in self._file.space.used_models:
+                if not self._templates[model].is_registered:
+                    started.append(self._start(model))
+                    ended = self._wait_for(*started[-1])
+                    if ended is not None:
+                        self._view.note("stopping: ending the first run")
+                        for first, trial in started:
+                            first.cancel(trial.task_id)
+                        return ended
         except HeldError:
-            raise  # the run is another controller's now
+            raise  # the runs are another controller's now
         except Exception:
-            with suppress(ClearmlHpoError):
-                first.cancel(trial.task_id)
+            for first, trial in started:
+                with suppress(ClearmlHpoError):
+                    first.cancel(trial.task_id)
             raise
-        if isinstance(registered, _Ended):
-            self._view.note("stopping: ending the first run")
-            first.cancel(trial.task_id)
-            return registered
-        if not first.is_trial:
-            first.cancel(trial.task_id)
-            return registered, None
-        self._first_run = first
-        return registered, replace(trial, params=self._file.space.parse(registered.params))
+        return None
 
-    def _wait_for(self, first: FirstRun, trial: Trial) -> Template | _Ended:
-        """The template once it is complete, or how the study has ended before that."""
+    def _start(self, model: str) -> tuple[FirstRun, Trial]:
+        """The first run of a template, which an earlier controller may have begun."""
+        template, records = self._templates[model], self._opened.records
+        self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
+        queue = self._policy.placement.queues_for({MODEL: model} if model else {})[0]
+        tasks, number = self._first_tasks(template, model), self._number_of_first(model)
+        first = FirstRun(self._api, template, self._file, tasks, self._executor, queue, number, model)
+        trial = patiently(lambda: first.take_up(records) or first.start(records), self._view.note, self._stopped)
+        return first, trial
+
+    def _number_of_first(self, model: str) -> int:
+        """The number that the first run of a template has, or the next free one."""
+        space, records = self._file.space, self._opened.records
+        latest = records.latest if records is not None else ()
+        of_model = [trial.number for trial in latest if space.model_of(trial.params) == model]
+        taken = [*(trial.number for trial in latest), *self._baselines]
+        return min(of_model, default=max(taken, default=-1) + 1)
+
+    def _wait_for(self, first: FirstRun, trial: Trial) -> _Ended | None:
+        """Returns once the template is complete; how the study has ended, if it did before that."""
         hold = self._opened.hold
         assert hold is not None  # nothing is waited for in a finished study
         workers = patiently(self._executor.workers, self._view.note, self._stopped)
@@ -244,34 +259,47 @@ class StudyRun:
                     workers, looked_at = self._executor.workers(), time.monotonic()
                 registered = first.look(trial.task_id)
                 if registered is not None:
-                    return registered
+                    self._has_registered(first, trial, registered)
+                    return None
                 patience.succeeded()
                 if asked.stop:
                     self._stopped.set()
             except ApiError as error:
                 patience.failed(error)
-            self._show_progress([trial], workers)
+            shown = [*self._baselines.values(), trial]
+            self._show_progress(shown, workers)
             spent = self._file.budget.reached(Spent(wall_s=hold.driven_s))
             if spent or self._stopped.wait(patience.wait_s):
-                reason = spent or "interrupted"
-                ended = replace(trial, state=TrialState.STOPPED, reason=reason, ended_at=time.time())
-                return _Ended("failed" if spent else "stopped", reason, (ended,))
+                reason, now = spent or "interrupted", time.time()
+                ended = [replace(one, state=TrialState.STOPPED, reason=reason, ended_at=now) for one in shown]
+                return _Ended("failed" if spent else "stopped", reason, tuple(ended))
 
-    def _trial_tasks(self, template: Template) -> TrialTasks:
+    def _has_registered(self, first: FirstRun, trial: Trial, template: Template) -> None:
+        """Goes on with the first run as a trial, if it is one."""
+        self._templates[first.model] = template
+        if first.is_trial:
+            self._first_runs[trial.number] = first
+            self._baselines[trial.number] = replace(trial, params=own_point(self._file, template, first.model))
+        else:
+            first.cancel(trial.task_id)
+
+    def _first_tasks(self, template: Template, model: str) -> TrialTasks:
+        space = SearchSpace({MODEL: Constant(model)}, models=(model,)) if model else SearchSpace()
         return TrialTasks(
             self._api,
-            template,
+            {model: template},
             self._file.goal,
             study=self._controller.task_id,
             parent_id=self._controller.task_id,
             project_id=self._controller.project_id,
             name_of=lambda number, params: f"{template.name}: baseline",
+            space=space,
             tags=("optimization", f"opt: {self._controller.task_id}"),
         )
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
-    def _strategy(self, template: Template, baseline: Trial | None, hold: Hold) -> OptunaStrategy:
+    def _strategy(self, hold: Hold) -> OptunaStrategy:
         file, spec = self._file, self._file.spec
         trials, concurrency = file.budget.trials, self._policy.placement.concurrency
         choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=concurrency)
@@ -290,7 +318,7 @@ class StudyRun:
             workers=concurrency,
         )
         return OptunaStrategy(
-            base_task_id=template.task_id,
+            base_task_id=self._templates[file.space.used_models[0]].task_id,
             hyper_parameters=file.space,
             objective_metric=clearml_objective(file.goal),
             execution_queue=self._policy.placement.queues[0],
@@ -301,16 +329,16 @@ class StudyRun:
             optuna_pruner=build_pruner(spec.pruner.name, options=spec.pruner.options),
             context=StudyContext(
                 self._api,
-                template,
+                self._templates,
                 parent_id=self._controller.task_id,
                 project_id=self._controller.project_id,
                 goal=file.goal,
                 policy=self._policy,
                 executor=self._executor,
-                baseline=baseline,
-                first=self._first_points(template, baseline),
+                baselines=[*self._baselines.values()],
+                first=self._first_points(),
                 known=self._opened.known,
-                records=self._without(baseline),
+                records=self._other_records(),
                 hold=hold,
                 stopped=self._stopped,
                 abort_on_stop=self._abort_on_stop,
@@ -318,30 +346,29 @@ class StudyRun:
             ),
         )
 
-    def _first_points(self, template: Template, baseline: Trial | None) -> Sequence[Params]:
-        """The template's own values, unless they run already, and what the file lists."""
+    def _first_points(self) -> Sequence[Params]:
+        """The templates' own values, unless they run already, and what the file lists."""
         file, records = self._file, self._opened.records
-        faults = faults_of_first_points(file, template)
+        faults = faults_of_first_points(file, self._templates)
         if faults:
             raise InputError(file.explain(faults))
         known = [trial.params for trial in records.latest] if records is not None else []
-        own = [] if baseline is not None or known else [file.space.parse(template.params)]
-        return [*own, *(point for point in first_points(file, template) if point not in known)]
+        begun = {file.space.model_of(trial) for trial in (*known, *(one.params for one in self._baselines.values()))}
+        own = [own_point(file, self._templates[model], model) for model in file.space.used_models if model not in begun]
+        return [*own, *(point for point in first_points(file, self._templates).values() if point not in known)]
 
-    def _without(self, baseline: Trial | None) -> TrialRecords | None:
-        """The records, without the trial that is the first run of the template."""
-        records = self._opened.records
-        if records is None or baseline is None:
+    def _other_records(self) -> TrialRecords | None:
+        """The records, without the trials that are first runs of templates."""
+        records, baselines = self._opened.records, self._baselines
+        if records is None or not baselines:
             return records
+        before = [trial for trial in records.latest if trial.number in baselines]
         return replace(
             records,
-            settled=tuple(trial for trial in records.settled if trial.number != 0),
-            unsettled=tuple(trial for trial in records.unsettled if trial.number != 0),
-            drafts=tuple(trial for trial in records.drafts if trial.number != 0),
-            earlier=(
-                *records.earlier,
-                *(t for t in records.latest if t.number == 0 and t.task_id != baseline.task_id),
-            ),
+            settled=tuple(trial for trial in records.settled if trial.number not in baselines),
+            unsettled=tuple(trial for trial in records.unsettled if trial.number not in baselines),
+            drafts=tuple(trial for trial in records.drafts if trial.number not in baselines),
+            earlier=(*records.earlier, *(t for t in before if t.task_id != baselines[t.number].task_id)),
         )
 
     def _optimizer(self, strategy: OptunaStrategy) -> StudyOptimizer:
@@ -361,27 +388,29 @@ class StudyRun:
         self._view.trial(trial)
         if trial.state.is_live:
             return
-        if self._first_run is not None and trial.number == 0:
-            self._unregistered = trial.task_id
-        self._metric_is_known |= trial.state is TrialState.COMPLETED
-        if trial.state is TrialState.NO_OBJECTIVE and not self._metric_is_known and self._fault is None:
+        if trial.number in self._first_runs:
+            self._unregistered[trial.number] = trial.task_id
+        model = self._file.space.model_of(trial.params)
+        if trial.state is TrialState.COMPLETED:
+            self._reporting.add(model)
+        if trial.state is TrialState.NO_OBJECTIVE and model not in self._reporting and self._fault is None:
             # No run of this template is known to have reported the objective: more trials would only be waste.
-            faults = faults_of_objectives(metrics_of(self._api, trial.task_id), self._file.goal)
+            faults = faults_of_objectives(metrics_of(self._api, trial.task_id), self._file.goal, model)
             if faults:
                 self._fault = InputError(self._file.explain(faults))
                 self._stopped.set()
 
     def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
         self._show_progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
-        self._unless_refused("the template is not complete", self._complete_template)
+        self._unless_refused("the template is not complete", self._complete_templates)
         self._unless_refused("the report is behind", lambda: self._publish(scheduler, publisher))
         self._follow(scheduler)
 
-    def _complete_template(self) -> None:
+    def _complete_templates(self) -> None:
         """What the script connected after its first report belongs to the template too."""
-        if self._unregistered and self._first_run is not None:
-            register(self._api, self._first_run.template, self._unregistered)
-        self._unregistered = ""
+        for number, task_id in [*self._unregistered.items()]:
+            register(self._api, self._first_runs[number].template, task_id)
+            del self._unregistered[number]
 
     def _unless_refused(self, what: str, call: Callable[[], None]) -> None:
         """A call that the trials do not depend on: if the server refuses it for good, that is said once."""

@@ -33,7 +33,7 @@ from clearml_hpo.scheduler import Failures, Hooks, Placement, Policy, Scheduler
 from clearml_hpo.search_space import Params, SearchSpace, as_text
 from clearml_hpo.storage import Known
 from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks import Api, Template, TrialTasks
+from clearml_hpo.tasks import Api, Template, Templates, TrialTasks
 from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.names import find_queues
 from clearml_hpo.tasks.record import TrialRecords
@@ -60,7 +60,7 @@ class StudyContext:
         goal: in place of ``objective_metric``, with what ClearML's classes have no words for.
         policy: in place of the limits among the arguments.
         executor: in place of one for ``execution_queue``.
-        baseline: trial 0, if it runs already.
+        baselines: trials that run already, with the templates' own values.
         first: parameters to try before the sampler's.
         known: points whose values are known from elsewhere.
         records: the trials of a study that goes on.
@@ -71,13 +71,13 @@ class StudyContext:
     """
 
     api: Api
-    template: Template
+    templates: Templates
     parent_id: str | None = None
     project_id: str | None = None
     goal: Goal | None = None
     policy: Policy | None = None
     executor: Executor | None = None
-    baseline: Trial | None = None
+    baselines: Sequence[Trial] = ()
     first: Sequence[Params] = ()
     known: Sequence[Known] = ()
     records: TrialRecords | None = None
@@ -267,13 +267,18 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
 
     def _validate_base_task(self) -> None:
         """Warns, as ClearML does, of parameters and metrics that the template has not; a study file was checked."""
-        self._base_task_name = self._context.template.name
+        self._base_task_name = self._template.name
         if self._context.is_checked:
             return
-        for fault in faults_of_space(self._context.template, self.space):
+        for fault in faults_of_space(self._template, self.space):
             _LOG.warning(str(fault))
-        for fault in faults_of_objectives(self._context.template.metrics, self.goal):
+        for fault in faults_of_objectives(self._template.metrics, self.goal):
             _LOG.warning(str(fault))
+
+    @property
+    def _template(self) -> Template:
+        """The template task, the first of several."""
+        return next(iter(self._context.templates.values()))
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -282,7 +287,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         parent_id = self.parent_id
         return TrialTasks(
             self.api,
-            self._context.template,
+            self._context.templates,
             self.goal,
             study=parent_id,
             parent_id=parent_id,
@@ -347,8 +352,8 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
                 # Perhaps nobody has noted it yet; a third controller could not tell it from an aborted one.
                 if trial.state is TrialState.STOPPED:
                     self._patiently(partial(tasks.mark, trial.task_id, state=trial.state.value))
-        if context.baseline is not None:
-            scheduler.adopt(context.baseline)
+        for baseline in context.baselines:
+            scheduler.adopt(baseline)
         for params in context.first:
             scheduler.enqueue(params)
 
@@ -415,18 +420,19 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         return self.scheduler
 
     def _name_of(self, number: int, params: Params) -> str:
+        template = self._context.templates[self.space.model_of(params)].name
         if self._naming_function is False:
-            return str(self._base_task_name)
+            return template
         if self._naming_function:
-            return str(self._naming_function(self._base_task_name, dict(params)))
+            return str(self._naming_function(template, dict(params)))
         values = " ".join(f"{name}={as_text(params[name])}" for name in sorted(params))
-        return f"{self._base_task_name}: {values}"
+        return f"{template}: {values}"
 
     def _project_id(self) -> str:
         given = self._context.project_id or self._job_project_id
         if given:
             return str(given)
-        return str(self._optimizer_task.project) if self._optimizer_task else self._context.template.project_id
+        return str(self._optimizer_task.project) if self._optimizer_task else self._template.project_id
 
     def _trial_changed(self, trial: Trial) -> None:
         self.budget.jobs.update(trial.task_id, 1.0)
@@ -441,7 +447,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
 def _context_of(task_id: str) -> StudyContext:
     api = Api()
     try:
-        return StudyContext(api, template_by_id(api, task_id))
+        return StudyContext(api, {"": template_by_id(api, task_id)})
     except InputError:
         raise ValueError(f"Could not find base task id {task_id}") from None
 

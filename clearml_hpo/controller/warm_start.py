@@ -9,9 +9,9 @@ from clearml_hpo.spec import StudyFile
 from clearml_hpo.spec.models import WarmStartSpec
 from clearml_hpo.storage import Known, known_of
 from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.hyperparameters import flatten
+from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 from clearml_hpo.tasks.record import read_study, read_trials
-from clearml_hpo.tasks.trial_tasks import metric_fields, snapshot_of
+from clearml_hpo.tasks.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of
 from clearml_hpo.trial import Trial, TrialState
 
 
@@ -52,10 +52,11 @@ def _of_tasks(ids: list[str], file: StudyFile, api: Api) -> Iterable[Trial]:
     if missing:
         raise InputError(f"warm_start.tasks: no task {missing[0]} on the server")
     for number, task_id in enumerate(ids):
-        summaries = snapshot_of(tasks[task_id]).summaries
+        summaries, hyperparams = snapshot_of(tasks[task_id]).summaries, tasks[task_id].get("hyperparams") or {}
+        model = user_properties(hyperparams).get(MODEL_PROPERTY, "")
         yield Trial(
             number,
-            file.space.parse(flatten(tasks[task_id].get("hyperparams") or {})),
+            file.space.parse(file.space.named(flatten(hyperparams), model)),
             task_id,
             state=TrialState.COMPLETED,
             values=file.goal.values(summaries),

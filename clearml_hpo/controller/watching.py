@@ -10,6 +10,7 @@ from clearml_hpo.controller.handle import Study
 from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.display import Progress
 from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hold import driven_s, is_held_by
 from clearml_hpo.tasks.names import workers_by_queue
@@ -78,7 +79,7 @@ class Watch:
         """How many workers each queue has that the study uses; asked now and then."""
         if self._clock() - self._asked_at >= _WORKERS_EVERY_S:
             serving = workers_by_queue(self._api, key="name")
-            placed = set(placement_of(self.study.file.spec).all_queues) - {LOCAL}
+            placed = set(placement_of(self.study.file).all_queues) - {LOCAL, PILOTS}
             names = sorted(placed | {trial.queue for trial in trials if trial.queue})
             self._workers = {name: len(serving.get(name, ())) for name in names}
             self._asked_at = self._clock()

@@ -112,6 +112,9 @@ def parse_expression(text: str, known: Collection[str], full_name_of: Callable[[
 def _hint(written: str, known: Collection[str]) -> str:
     if any(name.startswith(f"{written}/") for name in known):
         return f"; a name with its section is written in braces: {{{written}/...}}"
+    several = [name for name in known if name.endswith(f"/{written}")]
+    if len(several) > 1:
+        return f"; there are {', '.join(several)}: write {{{several[0]}}}"
     by_word = {name.rpartition("/")[2]: name for name in known} | {name: name for name in known}
     return nearest(written, by_word)
 

@@ -10,10 +10,12 @@ from functools import cached_property
 
 from clearml_hpo.search_space.conditions import Condition, faults_of_conditions
 from clearml_hpo.search_space.expressions import Expression
-from clearml_hpo.search_space.ranges import Combination, Constant, Distribution, Parameter
+from clearml_hpo.search_space.ranges import Categorical, Combination, Constant, Distribution, Parameter
 from clearml_hpo.search_space.texts import (
+    MODEL,
     Params,
     Value,
+    full_name,
     is_among,
     plain_text,
 )
@@ -58,6 +60,7 @@ class SearchSpace:
             inactive one is inactive.
         constraints: what must hold between parameters; one that names an inactive parameter is not looked at.
         combinations: parameters that take their values together.
+        models: names of the templates, where there are several.
 
     Raises:
         ValueError: a condition names an unknown parameter, a value that it cannot take, or goes round in a circle; a
@@ -68,6 +71,7 @@ class SearchSpace:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     constraints: tuple[Expression, ...] = ()
     combinations: tuple[Combination, ...] = ()
+    models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         combined = [name for combination in self.combinations for name in combination.parameters]
@@ -77,6 +81,8 @@ class SearchSpace:
         conditional = [name for name in combined if name in self.conditions]
         if conditional:
             raise ValueError(f"{conditional[0]} is part of a combination and cannot have a condition")
+        if self.models and not isinstance(self.parameters.get(MODEL), (Categorical, Constant)):
+            raise ValueError(f"{MODEL} is missing, which says of which template a trial is a clone")
         fault = next(faults_of_conditions(self.all_parameters, self.conditions), None)
         if fault is not None:
             raise ValueError(f"the condition of {fault[0]}: {fault[2]}")
@@ -158,8 +164,50 @@ class SearchSpace:
                 known.update({step.name: step.kind.value} if isinstance(step.kind, Constant) else step.taken(params))
         return {**known, **params}
 
+    @property
+    def used_models(self) -> tuple[str, ...]:
+        """The templates that a trial may be a clone of; a single one has no name: ``""``."""
+        if not self.models:
+            return ("",)
+        model = self.parameters[MODEL]
+        return tuple(map(str, (model.value,) if isinstance(model, Constant) else model.values or ()))
+
+    def model_of(self, params: Params) -> str:
+        """Of which template a trial at ``params`` is a clone."""
+        return str(self.hyperparameters(params).get(MODEL, "")) if self.models else ""
+
+    def names_in(self, model: str) -> dict[str, str]:
+        """What a template calls the parameters that its trials may be given, by their names here."""
+        if not self.models:
+            return {name: name for name in self.all_parameters}
+        names: dict[str, str] = {}
+        for name in self.all_parameters:
+            owner, _, rest = name.partition("/")
+            if owner == model:
+                names[name] = full_name(rest)
+            elif (
+                name != MODEL
+                and owner not in self.models
+                and model in self.conditions.get(name, {}).get(MODEL, (model,))
+            ):
+                names[name] = name
+        return names
+
+    def in_task(self, params: Params) -> dict[str, Value]:
+        """All that the task of a trial at ``params`` is given, by the names in its template."""
+        given = self.hyperparameters(params)
+        if not self.models:
+            return given
+        names = self.names_in(self.model_of(params))
+        return {names[name]: value for name, value in given.items() if name in names}
+
+    def named(self, texts: Mapping[str, str], model: str) -> dict[str, str]:
+        """Hyperparameters of a template, or of a task of it, by their names here."""
+        found = {name: texts[own] for name, own in self.names_in(model).items() if own in texts}
+        return {**found, MODEL: model} if self.models else found
+
     def parse(self, texts: Mapping[str, str]) -> dict[str, Value]:
-        """Reads back a point of the space from a task's hyperparameters, which are text; inactive ones are passed over.
+        """Reads back a point of the space from hyperparameters, which are text; inactive ones are passed over.
 
         What is missing or cannot be read is left as it was found, so that :meth:`contains` says no.
         """

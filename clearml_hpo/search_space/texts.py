@@ -10,6 +10,8 @@ Value: TypeAlias = int | float | str | bool | None
 Params: TypeAlias = Mapping[str, Value]
 
 DEFAULT_SECTION = "General"
+MODEL = f"{DEFAULT_SECTION}/model"
+"""The parameter that says of which template a trial is a clone, where a study has several."""
 
 _HYDRA = "Hydra/"
 _HYDRA_WORDS = ("null", "true", "false", "nan", "inf")
@@ -32,6 +34,11 @@ def resolve_name(name: str, names: Iterable[str]) -> str | None:
 def full_name(name: str) -> str:
     """``learning_rate`` → ``General/learning_rate``; a name that has a section keeps it."""
     return name if "/" in name else f"{DEFAULT_SECTION}/{name}"
+
+
+def name_in_model(model: str, name: str) -> str:
+    """``General/depth`` or ``depth`` of the template ``xgboost`` → ``xgboost/depth``."""
+    return name if name.startswith(f"{model}/") else f"{model}/{name.removeprefix(f'{DEFAULT_SECTION}/')}"
 
 
 def as_text(value: Value) -> str:

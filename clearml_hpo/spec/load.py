@@ -15,7 +15,7 @@ from clearml_hpo import pruners, samplers
 from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import Fault, InputError, nearest
 from clearml_hpo.objective import Goal, MetricConstraint, Objective
-from clearml_hpo.search_space import Constant, SearchSpace, Value, full_name
+from clearml_hpo.search_space import MODEL, Constant, SearchSpace, Value, full_name, name_in_model
 from clearml_hpo.spec.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
 from clearml_hpo.spec.models import StudySpec
 from clearml_hpo.spec.overrides import apply_override
@@ -46,9 +46,14 @@ class StudyFile:
         """A line for each fault, with the file and line of its key."""
         return "\n".join(f"{mark_of(self.marks, fault.key)}: {fault}" for fault in faults)
 
-    def text(self, template_task: str) -> str:
-        """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads."""
-        data = {**self.data, "template": {"task": template_task}}
+    def text(self, template_tasks: Mapping[str, str]) -> str:
+        """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.
+
+        Args:
+            template_tasks: ids of the template tasks by model.
+        """
+        by_model = {model: {"task": task_id} for model, task_id in template_tasks.items()}
+        data = {**self.data, "template": {"models": by_model} if self.space.models else by_model[""]}
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
@@ -84,9 +89,9 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
     except ValidationError as error:
         raise InputError("\n".join(_explain(error, data, marks))) from None
     faults: list[str] = []
-    space = read_search_space(spec.search_space, spec.parameter_constraints, marks, faults)
-    if spec.template.script is not None:
-        spec = _with_script(spec, folder, marks, faults)
+    models = spec.template.models
+    space = read_search_space(spec.search_space, spec.parameter_constraints, marks, faults, models)
+    spec = _with_scripts(spec, folder, marks, faults)
     goal = _goal(spec, marks, faults)
     if not faults:
         faults += _faults_of_names(spec, space, goal, marks)
@@ -97,7 +102,11 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
             f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
             f"at least {_FEWEST_LOOKS * poll_s:g} s"
         )
-    faults += _faults_of_placement(spec, space, marks)
+    faults += _faults_of_placement(spec, space, marks) if space.parameters else ()
+    count = len(space.used_models)
+    if spec.budget.trials is not None and spec.budget.trials < count:
+        where = mark_of(marks, ("budget", "trials"))
+        faults.append(f"{where}: budget.trials: found {spec.budget.trials}; {count} models want {count} or more")
     first = (
         ()
         if faults
@@ -128,7 +137,7 @@ def _faults_of_placement(spec: StudySpec, space: SearchSpace, marks: Marks) -> I
             if parameter is None:
                 yield f"{where}: no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
                 continue
-            for value in values:
+            for value in values if not (name == MODEL and isinstance(parameter, Constant)) else ():
                 fits = value == parameter.value if isinstance(parameter, Constant) else parameter.contains(value)
                 if not fits:
                     yield f"{where}: found {value!r}; {name} is {parameter}"
@@ -218,8 +227,13 @@ def _first_point(
     """A point of ``enqueue``, by full names."""
     point: dict[str, Value] = {}
     varying = space.distributions
+    model = given.get("model", given.get(MODEL, space.constants.get(MODEL)))
+    if space.models and MODEL in varying and model is None:
+        key: KeyPath = ("enqueue", index)
+        faults.append(f"{mark_of(marks, key)}: {dotted(key)}.model is missing: it says of which template the rest is")
     for name, value in given.items():
-        key, full = ("enqueue", index, name), full_name(str(name))
+        own = name_in_model(str(model), str(name))
+        key, full = ("enqueue", index, name), own if own in varying else full_name(str(name))
         where = f"{mark_of(marks, key)}: {dotted(key)}"
         if full not in varying:
             faults.append(f"{where}: no parameter that varies{nearest(full, varying)}; there are: {', '.join(varying)}")
@@ -260,19 +274,56 @@ def _include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> N
     given = data.get("search_space")
     if isinstance(given, str):
         path = folder / given
-        if not path.is_file():
-            raise InputError(f"{marks[('search_space',)]}: search_space: no such file: {path}")
-        space, space_marks = read_yaml(path)
-        data["search_space"] = space
-        marks.update({("search_space", *loc): mark for loc, mark in space_marks.items() if loc})
+        data["search_space"] = _included(path, ("search_space",), marks)
+        folder = path.parent
+        given = data["search_space"]
+    if isinstance(given, dict):
+        _include_branches(given, ("search_space",), marks, folder)
     use_full_names(data, marks)
 
 
-def _with_script(spec: StudySpec, folder: Path, marks: Marks, faults: list[str]) -> StudySpec:
-    script = (folder / str(spec.template.script)).resolve()
-    if not script.is_file():
-        faults.append(f"{mark_of(marks, ('template', 'script'))}: template.script: no such file: {script}")
-    return spec.model_copy(update={"template": spec.template.model_copy(update={"script": script})})
+def _include_branches(
+    given: Mapping[Any, Any], path: KeyPath, marks: Marks, folder: Path, above: Sequence[Path] = ()
+) -> None:
+    """Puts the files that choices name in their place; ``above`` are those that led here."""
+    for name, definition in given.items():
+        choices = definition.get("choices") if isinstance(definition, dict) else None
+        if not isinstance(choices, dict):
+            continue
+        for choice, inner in choices.items():
+            at: KeyPath = (*path, name, "choices", choice)
+            inside, files = folder, above
+            if isinstance(inner, str):
+                file = (folder / inner).resolve()
+                if file in above:
+                    raise InputError(f"{mark_of(marks, at)}: {dotted(at)}: {file} includes itself")
+                choices[choice] = inner = _included(file, at, marks)
+                inside, files = file.parent, (*above, file)
+            if isinstance(inner, dict):
+                _include_branches(inner, at, marks, inside, files)
+
+
+def _included(file: Path, path: KeyPath, marks: Marks) -> dict[Any, Any]:
+    """What a file holds that is named at ``path``; its lines become those of all that is in it."""
+    if not file.is_file():
+        raise InputError(f"{mark_of(marks, path)}: {dotted(path)}: no such file: {file}")
+    data, inner = read_yaml(file)
+    marks.update({(*path, *loc): mark for loc, mark in inner.items() if loc})
+    return data
+
+
+def _with_scripts(spec: StudySpec, folder: Path, marks: Marks, faults: list[str]) -> StudySpec:
+    """Scripts by their whole paths."""
+    found = {}
+    for model, given in spec.template.by_model.items():
+        script = (folder / given.script).resolve() if given.script is not None else None
+        key: KeyPath = ("template", *(("models", model) if model else ()), "script")
+        if script is not None and not script.is_file():
+            faults.append(f"{mark_of(marks, key)}: {dotted(key)}: no such file: {script}")
+        found[model] = given.model_copy(update={"script": script})
+    single = found.get("")
+    template = single or spec.template.model_copy(update={"models": found})
+    return spec.model_copy(update={"template": template})
 
 
 # pydantic's words for what a value should be, in ours; the names in braces are of the error's context.
@@ -339,7 +390,7 @@ def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
 def _allowed_keys(path: KeyPath) -> list[str]:
     model: type[BaseModel] = StudySpec
     for part in path:
-        if isinstance(part, int):
+        if part not in model.model_fields:  # an index, or the name of a model
             continue
         inner = _model_in(model.model_fields[part].annotation)
         if inner is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -23,6 +24,8 @@ def _seconds(given: object) -> object:
 
 
 Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+_SECTIONS = ("General", "Args", "Hydra", "properties")  # of hyperparameters
+
 Whole: TypeAlias = Annotated[int, Field(strict=True)]
 
 
@@ -39,7 +42,9 @@ class _Strict(BaseModel):
 
 
 class TemplateSpec(_Strict):
-    """What is trained: a script, a task by id, or a task by project and name."""
+    """A template: a script, a task by id, or a task by project and name."""
+
+    _WAYS: ClassVar[str] = "script; task (an id); project and name"
 
     script: Path | None = None
     task: str | None = None
@@ -48,10 +53,39 @@ class TemplateSpec(_Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> TemplateSpec:
-        ways = [bool(self.script), bool(self.task), bool(self.project or self.name)]
-        if sum(ways) != 1 or bool(self.project) != bool(self.name):
-            raise ValueError("give one of: script; task (an id); project and name")
+        if self._ways != 1 or bool(self.project) != bool(self.name):
+            raise ValueError(f"give one of: {self._WAYS}")
         return self
+
+    @property
+    def _ways(self) -> int:
+        return sum([bool(self.script), bool(self.task), bool(self.project or self.name)])
+
+
+def _are_models(models: dict[str, TemplateSpec]) -> dict[str, TemplateSpec]:
+    for name in models:
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*", name) or name in _SECTIONS:
+            raise ValueError(
+                f"{name!r} cannot be the name of a model: letters, digits and _.- are; a section's name is not"
+            )
+    return models
+
+
+class TemplatesSpec(TemplateSpec):
+    """What is trained: one template, or several by the name of the model."""
+
+    _WAYS: ClassVar[str] = f"{TemplateSpec._WAYS}; models (several of them)"
+
+    models: Annotated[dict[str, TemplateSpec], AfterValidator(_are_models)] = Field(default_factory=dict)
+
+    @property
+    def _ways(self) -> int:
+        return super()._ways + bool(self.models)
+
+    @property
+    def by_model(self) -> Mapping[str, TemplateSpec]:
+        """The templates by model; a single one has no name: ``""``."""
+        return self.models or {"": self}
 
 
 def _is_metric(metric: str) -> str:
@@ -304,7 +338,7 @@ class StudySpec(_Strict):
 
     study: Annotated[str, Field(min_length=3)]
     project: Annotated[str, Field(min_length=3)] = "clearml-hpo"
-    template: TemplateSpec
+    template: TemplatesSpec
     search_space: dict[str, Any]
     parameter_constraints: list[str] = Field(default_factory=list)
     objective: Annotated[list[ObjectiveSpec], Field(min_length=1), BeforeValidator(one_or_several)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clearml_hpo.errors import InputError
-from clearml_hpo.search_space import full_name
+from clearml_hpo.search_space import full_name, resolve_name
 from clearml_hpo.spec.marks import KeyPath, Mark, Marks, parse_yaml
 from clearml_hpo.spec.models import name_alone
 from clearml_hpo.spec.space import PARAMETER_KEYS
@@ -45,7 +45,8 @@ def _path(key: str, data: dict[Any, Any]) -> KeyPath:
     given = data.get(head)
     space = given if isinstance(given, dict) else {}
     *names, last = rest
-    name, owner = full_name(".".join(rest)), full_name(".".join(names))
+    name, short = full_name(".".join(rest)), ".".join(names)
+    owner = resolve_name(short, space) or full_name(short)
     if owner in space and name not in space:
         return (head, owner, last)
     if names and last in PARAMETER_KEYS and not (name in space and owner not in space):

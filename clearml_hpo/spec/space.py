@@ -7,19 +7,22 @@
       choices:
         gblinear: {}
         dart: {rate_drop: {type: float, low: 0, high: 0.5}}
+
+Where a study has several templates, what ``model`` opens belongs to that template: its names begin with the model's.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from clearml_hpo.errors import InputError, nearest
 from clearml_hpo.search_space import (
     DEFAULT_SECTION,
+    MODEL,
     Categorical,
     Condition,
     Constant,
@@ -28,8 +31,10 @@ from clearml_hpo.search_space import (
     Parameter,
     SearchSpace,
     Value,
+    as_text,
     faults_of_conditions,
     full_name,
+    name_in_model,
     resolve_name,
 )
 from clearml_hpo.search_space.expressions import Expression, parse_expression
@@ -56,8 +61,7 @@ def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
     given = data.get("search_space")
     if not isinstance(given, dict):
         return
-    opened: dict[str, _Opened] = {}
-    _open(given, ("search_space",), None, opened, marks)
+    opened = _Opening(marks, _models_of(data)).open(given)
     written = {name: _written(name, entry, opened) for name, entry in opened.items()}
     moved: Marks = {}
     for name, entry in opened.items():
@@ -71,10 +75,11 @@ def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A parameter as it was written: where, and under which choices of which other parameter."""
+    """A parameter as it was written: where, of which template, and under which choices of which other parameter."""
 
     definition: Any
     path: KeyPath
+    model: str = ""
     parent: str | None = None
     choices: tuple[str, ...] = ()
 
@@ -85,34 +90,68 @@ class _Opened:
         return choices if isinstance(choices, dict) else None
 
 
-def _open(
-    given: Mapping[str, Any], path: KeyPath, under: tuple[str, str] | None, opened: dict[str, _Opened], marks: Marks
-) -> None:
-    """Adds the parameters of ``given``, and those that their choices open, to ``opened``."""
-    parent, choice = under or (None, "")
-    for short, definition in given.items():
-        name, at = full_name(short), (*path, short)
-        entry = _Opened(definition, at, parent, (choice,) if parent else ())
-        known = opened.get(name)
-        if known is not None and parent is not None and known.parent == parent and choice not in known.choices:
-            if known.definition != definition:
+def _models_of(data: Mapping[Any, Any]) -> Collection[str]:
+    """The names of the templates, where there are several."""
+    template = data.get("template")
+    models = template.get("models") if isinstance(template, dict) else None
+    return models if isinstance(models, dict) else ()
+
+
+class _Opening:
+    """Collects parameters, and those that their choices open."""
+
+    def __init__(self, marks: Marks, models: Collection[str]) -> None:
+        self._marks = marks
+        self._models = models
+        self._opened: dict[str, _Opened] = {}
+
+    def open(self, given: Mapping[str, Any]) -> Mapping[str, _Opened]:
+        """The parameters by full name."""
+        self._open(given, ("search_space",), "", None)
+        return self._opened
+
+    def _open(self, given: Mapping[str, Any], path: KeyPath, model: str, under: tuple[str, str] | None) -> None:
+        parent, choice = under or (None, "")
+        for short, definition in given.items():
+            name, owner = self._name(short, model)
+            at = (*path, short)
+            entry = _Opened(definition, at, owner, parent, (choice,) if parent else ())
+            if self._is_known(name, entry):
+                continue
+            self._opened[name] = entry
+            for value, inner in (entry.opens or {}).items():
+                if not isinstance(inner, (dict, type(None))):
+                    raise _refusal(
+                        self._marks, (*at, "choices", value), f"expected parameters, or {{}} for none; found {inner!r}"
+                    )
+                of = value if name == MODEL and value in self._models else owner
+                self._open(inner or {}, (*at, "choices", value), of, (name, value))
+
+    def _name(self, short: str, model: str) -> tuple[str, str]:
+        """The full name, and the model that it belongs to, if it belongs to one."""
+        if model:
+            return name_in_model(model, short), model
+        name = full_name(short)
+        owner = name.partition("/")[0]
+        return name, owner if owner in self._models else ""
+
+    def _is_known(self, name: str, entry: _Opened) -> bool:
+        """Whether the parameter is there under another choice already; raises InputError if it is there otherwise."""
+        known = self._opened.get(name)
+        if known is None:
+            return False
+        (choice,) = entry.choices or ("",)
+        if entry.parent is not None and known.parent == entry.parent and choice not in known.choices:
+            if known.definition != entry.definition:
                 first = known.choices[0]
-                raise _refusal(marks, at, f"not as under {first}; a parameter has one range wherever it is active")
-            opened[name] = replace(known, choices=(*known.choices, choice))
-            continue
-        if known is not None:
-            bare = name.removeprefix(f"{DEFAULT_SECTION}/")
-            short_for = (
-                f": {bare} is short for {name}" if known.path[:-1] == path else f"; {mark_of(marks, known.path)} too"
-            )
-            raise _refusal(marks, at, f"given twice{short_for}")
-        opened[name] = entry
-        for value, inner in (entry.opens or {}).items():
-            if not isinstance(inner, (dict, type(None))):
-                raise _refusal(
-                    marks, (*at, "choices", value), f"expected parameters, or {{}} for none; found {inner!r}"
-                )
-            _open(inner or {}, (*at, "choices", value), (name, value), opened, marks)
+                text = f"not as under {first}; a parameter has one range wherever it is active"
+                raise _refusal(self._marks, entry.path, text)
+            self._opened[name] = replace(known, choices=(*known.choices, choice))
+            return True
+        bare = name.removeprefix(f"{DEFAULT_SECTION}/")
+        is_beside = known.path[:-1] == entry.path[:-1]
+        short_for = f": {bare} is short for {name}" if is_beside else f"; {mark_of(self._marks, known.path)} too"
+        raise _refusal(self._marks, entry.path, f"given twice{short_for}")
 
 
 def _refusal(marks: Marks, path: KeyPath, text: str) -> InputError:
@@ -131,31 +170,43 @@ def _written(name: str, entry: _Opened, opened: Mapping[str, _Opened]) -> Any:
         written["choices"] = list(entry.opens)
     condition: Any = written.get("when")
     if isinstance(condition, dict):
-        condition = {resolve_name(parent, opened) or full_name(parent): values for parent, values in condition.items()}
+        condition = {_parent(parent, entry, opened): values for parent, values in condition.items()}
     if entry.parent is not None and isinstance(condition, (dict, type(None))):
         condition = {**(condition or {}), entry.parent: list(entry.choices)}
+    if entry.model and isinstance(condition, (dict, type(None))):
+        condition = {**(condition or {}), MODEL: [entry.model]}
     if condition is not None:
         written["when"] = condition
     return written
 
 
+def _parent(name: str, entry: _Opened, opened: Mapping[str, _Opened]) -> str:
+    """The full name of a parameter that the condition of ``entry`` names: one of its own template, if that has it."""
+    own = name_in_model(entry.model, name) if entry.model else ""
+    return own if own in opened else resolve_name(name, opened) or full_name(name)
+
+
 def _moved(path: KeyPath, entry: _Opened, opened: Mapping[str, _Opened]) -> KeyPath:
     """The place that ``path`` of a parameter has once the space is written out."""
     if path[2:3] == ("when",) and len(path) > 3:
-        parent = str(path[3])
-        return (*path[:3], resolve_name(parent, opened) or full_name(parent), *path[4:])
+        return (*path[:3], _parent(str(path[3]), entry, opened), *path[4:])
     if path[2:3] == ("choices",) and len(path) > 3 and entry.opens is not None:
         return (*path[:3], list(entry.opens).index(str(path[3])), *path[4:])
     return path
 
 
 def read_search_space(
-    given: Mapping[str, Any], constraints: Sequence[str], marks: Marks, faults: list[str]
+    given: Mapping[str, Any],
+    constraints: Sequence[str],
+    marks: Marks,
+    faults: list[str],
+    models: Collection[str] = (),
 ) -> SearchSpace:
     """The space that ``given``, written out, describes; what is wrong with it is added to ``faults``, a line each.
 
     Args:
         constraints: expressions that hold between parameters.
+        models: names of the templates, where there are several.
     """
     before = len(faults)
 
@@ -173,6 +224,8 @@ def read_search_space(
             note((*path, *error.field), str(error))
         else:
             conditions.update({name: condition} if condition else {})
+    for name, text in _faults_of_models(parameters, models) if len(faults) == before else ():
+        note(("search_space", name) if name in given else ("search_space",), text)
     if len(faults) > before:
         return SearchSpace()
     for name, parent, text in faults_of_conditions(parameters, conditions):
@@ -182,9 +235,30 @@ def read_search_space(
     expressions = [_expression(text, index, parameters, note) for index, text in enumerate(constraints)]
     if len(faults) > before:
         return SearchSpace()
-    space = SearchSpace(parameters, conditions, tuple(e for e in expressions if e is not None))
+    space = SearchSpace(parameters, conditions, tuple(e for e in expressions if e is not None), models=tuple(models))
     _try(space, note)
     return space
+
+
+def _faults_of_models(parameters: Mapping[str, Parameter], models: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the parameter ``model``, and with the parameters of one model alone."""
+    if not models:
+        return
+    model, listed = parameters.get(MODEL), ", ".join(models)
+    if not isinstance(model, (Categorical, Constant)):
+        yield MODEL, f"with template.models, model is a categorical whose choices are the templates: {listed}"
+        return
+    values = [model.value] if isinstance(model, Constant) else model.choices
+    for value in values:
+        if value not in models:
+            yield MODEL, f"template.models has no {value!r}{nearest(as_text(value), models)}; there are: {listed}"
+    for name in models if isinstance(model, Categorical) else ():
+        if name not in values:
+            yield MODEL, f"no choice is {name!r}, which template.models has"
+    for name in parameters:
+        owner, _, rest = name.partition("/")
+        if owner in models and full_name(rest) in parameters:
+            yield name, f"given twice: {full_name(rest)} is for all templates"
 
 
 def _condition(definition: Any) -> Condition:

@@ -15,7 +15,7 @@ removal.py           a study deleted, with all that it has stored
 
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.controller_task import ControllerTask
-from clearml_hpo.tasks.template import Template
+from clearml_hpo.tasks.template import Template, Templates
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot, TrialTasks
 
-__all__ = ["Api", "ControllerTask", "TaskSnapshot", "Template", "TrialTasks"]
+__all__ = ["Api", "ControllerTask", "TaskSnapshot", "Template", "Templates", "TrialTasks"]

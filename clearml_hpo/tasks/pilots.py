@@ -62,15 +62,20 @@ class Pilot:
         return self.status == "stopped" and not is_machine
 
 
-def environment_of(api: Api, task_id: str) -> Environment:
-    """What the runs of a task ask for."""
+def environment_of(api: Api, task_ids: Sequence[str]) -> Environment:
+    """What the runs of these tasks ask for, together; the container is that of the first one that asks for one."""
     fields = ["script.binary", "script.requirements", "container"]
-    (task,) = api.call("tasks.get_all", id=[task_id], only_fields=fields, search_hidden=True)["tasks"]
-    script = task.get("script") or {}
-    asked = (script.get("requirements") or {}).get("pip") or ""
-    lines = asked if isinstance(asked, list) else str(asked).splitlines()
+    tasks = api.call("tasks.get_all", id=list(task_ids), only_fields=fields, search_hidden=True)["tasks"]
+    scripts = [task.get("script") or {} for task in tasks]
+    lines: dict[str, None] = {}
+    for script in scripts:
+        asked = (script.get("requirements") or {}).get("pip") or ""
+        lines |= dict.fromkeys(asked if isinstance(asked, list) else str(asked).splitlines())
+    containers = [{key: text for key, text in _container(task).items() if text} for task in tasks]
     return Environment(
-        script.get("binary") or Environment.binary, "\n".join(lines), {k: v for k, v in _container(task).items() if v}
+        next((script["binary"] for script in scripts if script.get("binary")), Environment.binary),
+        "\n".join(lines),
+        next(filter(None, containers), {}),
     )
 
 

@@ -20,6 +20,7 @@ from clearml_hpo.tasks.names import exactly, find_project
 from clearml_hpo.tasks.trial_tasks import (
     COMPLETED,
     LIVE,
+    MODEL_PROPERTY,
     SNAPSHOT_FIELDS,
     TaskSnapshot,
     epoch,
@@ -210,7 +211,8 @@ def read_trials(
         stopping: when the last controller began to end its trials, in seconds since the epoch; what was stopped from
             then on ended with the study.
     """
-    sections = {name.partition("/")[0] for name in space.distributions}
+    names = [own for model in space.models or ("",) for own in space.names_in(model).values()]
+    sections = {name.partition("/")[0] for name in names}
     # A dot in a dotted name would be taken for a step: the whole is fetched where a section has one.
     wanted = [f"hyperparams.{section}" for section in sorted({*sections, "properties"})]
     fields = [
@@ -318,11 +320,14 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
     number, attempt = properties.get("trial", ""), properties.get("attempt", "")
     if not (number.isdecimal() and attempt.isdecimal() and int(attempt)):
         return None
+    model = properties.get(MODEL_PROPERTY, "")
+    if space.models and model not in space.models:
+        return None  # a person has taken its model away: nobody knows of which template it is
     snapshot = snapshot_of(task)
     marked = _state(properties.get("state", ""))
     trial = Trial(
         int(number),
-        space.parse(flatten(hyperparams)),
+        space.parse(space.named(flatten(hyperparams), model)),
         snapshot.task_id,
         int(attempt),
         values=_values(snapshot, properties, goal),

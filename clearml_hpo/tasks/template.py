@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from clearml_hpo.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.objective import Goal
@@ -64,6 +64,10 @@ class Template:
     def is_registered(self) -> bool:
         """Whether its hyperparameters are known."""
         return bool(flatten(self.hyperparams))
+
+
+Templates: TypeAlias = Mapping[str, Template]
+"""The templates of a study by model; a single one has no name: ``""``."""
 
 
 def template_by_id(api: Api, task_id: str) -> Template:
@@ -161,25 +165,25 @@ def register(api: Api, template: Template, baseline_id: str) -> Template:
     )
 
 
-def faults_of_space(template: Template, space: SearchSpace) -> list[Fault]:
-    """What of the space the template does not have."""
+def faults_of_space(template: Template, space: SearchSpace, model: str = "") -> list[Fault]:
+    """What of the space the template, that of ``model``, does not have."""
     params, faults = template.params, []
-    for name, parameter in space.all_parameters.items():
-        section, _, bare = name.partition("/")
-        if name in params:
-            text = misfit(parameter, template.entries[section][bare])
+    for name, own in space.names_in(model).items():
+        section, _, bare = own.partition("/")
+        if own in params:
+            text = misfit(space.all_parameters[name], template.entries[section][bare])
         elif section == _HYDRA and section in template.entries:
             text = ""  # an override of what the Hydra configuration has
         else:
-            hint = _near_parameter(name, params) or f"; it has: {', '.join(sorted(params))}"
+            hint = _near_parameter(own, params) or f"; it has: {', '.join(sorted(params))}"
             text = f"the template {template.name!r} has no such parameter{hint}"
         if text:
             faults.append(Fault(("search_space", name), text))
     return faults
 
 
-def faults_of_objectives(metrics: Iterable[str], goal: Goal) -> list[Fault]:
-    """Says which scalars of the goal were never reported, with the nearest one that was."""
+def faults_of_objectives(metrics: Iterable[str], goal: Goal, model: str = "") -> list[Fault]:
+    """Says which scalars of the goal the template never reported, with the nearest one that it did."""
     reported = sorted(metrics)
     keys: dict[str, tuple[str, ...]] = {c.metric: ("metric_constraints",) for c in goal.constraints}
     keys |= {goal.pruned_by.metric: ("pruner", "metric")} if goal.pruned_by else {}
@@ -188,7 +192,8 @@ def faults_of_objectives(metrics: Iterable[str], goal: Goal) -> list[Fault]:
     for metric, key in keys.items():
         if metric not in reported:
             hint = nearest(metric, reported) or f"; reported: {', '.join(reported) or 'nothing'}"
-            faults.append(Fault(key, f"{metric!r} was never reported{hint}"))
+            by = f" by {model}" if model else ""
+            faults.append(Fault(key, f"{metric!r} was never reported{by}{hint}"))
     return faults
 
 

@@ -14,7 +14,7 @@ from clearml_hpo.search_space import Params, SearchSpace
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.configurations import CONFIG_SECTION, with_configuration
 from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
-from clearml_hpo.tasks.template import Template
+from clearml_hpo.tasks.template import Templates
 
 POLL_CHUNK = 500
 HISTORY_CHUNK = 100  # the most that the SDK's request class allows
@@ -35,6 +35,8 @@ LIVE = ("queued", "in_progress")
 """Statuses of a task that waits or runs."""
 COMPLETED = ("completed", "publishing", "published", "closed")
 """Statuses of a task that came to its end."""
+MODEL_PROPERTY = "model"
+"""User property: of which template a trial task is a clone, where a study has several."""
 _NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")
 
 
@@ -74,7 +76,7 @@ class TrialTasks:
     def __init__(
         self,
         api: Api,
-        template: Template,
+        templates: Templates,
         goal: Goal,
         *,
         study: str,
@@ -86,7 +88,7 @@ class TrialTasks:
     ) -> None:
         """Clones become children of ``parent_id`` in ``project_id``; with the constants of ``space``."""
         self._api = api
-        self._template = template
+        self._templates = templates
         self._goal = goal
         self._study = study
         self._parent_id = parent_id
@@ -96,23 +98,25 @@ class TrialTasks:
         self._tags = list(tags)
 
     def create(self, number: int, attempt: int, params: Params) -> str:
-        """Clones the template with ``params``, in one call; returns the new task's id."""
-        values = self._space.hyperparameters(params)
+        """Clones the template of the model with ``params``, in one call; returns the new task's id."""
+        model = self._space.model_of(params)
+        template, values = self._templates[model], self._space.in_task(params)
         hyperparams = with_user_properties(
-            with_values(self._template.hyperparams, values),
+            with_values(template.hyperparams, values),
             {
                 "study": self._study,
                 "trial": number,
                 "attempt": attempt,
-                "template_task": self._template.task_id,
+                "template_task": template.task_id,
+                **({MODEL_PROPERTY: model} if model else {}),
             },
         )
         configured: dict[str, Any] = {}
         if any(name.startswith(CONFIG_SECTION) for name in values):
-            configured["new_task_configuration"] = with_configuration(self._template.configuration, values)
+            configured["new_task_configuration"] = with_configuration(template.configuration, values)
         clone = self._api.call(
             "tasks.clone",
-            task=self._template.task_id,
+            task=template.task_id,
             new_task_name=self._name_of(number, params),
             new_task_comment="\n".join(f"{key}={value}" for key, value in params.items()),
             new_task_parent=self._parent_id,

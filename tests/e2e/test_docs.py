@@ -99,6 +99,16 @@ ELSEWHERE |= {
     "chmod 600 ~/clearml.conf": "the shell's",
 }
 
+SEVERAL = "examples/04_several_models/study.yaml"
+ELSEWHERE |= {
+    f"clearml-hpo run {SEVERAL} --local": "test_several_models.py, with fewer trials",
+    f"clearml-hpo check {SEVERAL}": "test_several_models.py",
+    f"clearml-hpo run {SEVERAL} --local --set study=one-model --set search_space.model=lightgbm": "the same",
+    f"clearml-hpo run {SEVERAL} --local --set study=larger --set budget.trials=40 --set search_space.iterations=500": (
+        "test_several_models.py, with fewer trials and iterations"
+    ),
+}
+
 # in the order in which a person would run them
 HERE = [
     "clearml-hpo server start",

@@ -71,7 +71,7 @@ def test_a_sound_file(write):
 
 def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
     file = load_study(write(), ["budget.trials=5"])
-    (tmp_path / "again.yaml").write_text(file.text("template-id"))
+    (tmp_path / "again.yaml").write_text(file.text({"": "template-id"}))
     again = load_study(tmp_path / "again.yaml")
     assert again.space == file.space and again.budget.trials == 5
 

@@ -62,7 +62,7 @@ class RecordedStudy:
         template = Template(self.template_id, "template", self.project_id, hyperparams)
         self.tasks = TrialTasks(
             api,
-            template,
+            {"": template},
             GOAL,
             study=self.study_id,
             parent_id=self.study_id,

@@ -67,7 +67,7 @@ def publisher(api, controller):
 
     tasks = TrialTasks(
         api,
-        Template("", "", ""),
+        {"": Template("", "", "")},
         LOSS,
         study=controller.task_id,
         parent_id=controller.task_id,

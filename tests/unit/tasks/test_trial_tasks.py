@@ -21,7 +21,7 @@ def tasks(api):
     template = Template("t", "train", "p")
     return TrialTasks(
         api,
-        template,
+        {"": template},
         Goal((Objective("a", "b"),)),
         study="s",
         parent_id="c",

@@ -97,11 +97,6 @@ def ranker(request) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def search_spaces() -> Path:
-    return ROOT / "search_spaces"
-
-
-@pytest.fixture(scope="session")
 def tables(tmp_path_factory) -> Path:
     """A folder with ``train.csv`` and ``test.csv``: holes, text, an odd name, every role a column can have.
 
