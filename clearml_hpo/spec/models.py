@@ -26,7 +26,9 @@ Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, all
 Whole: TypeAlias = Annotated[int, Field(strict=True)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Refuses keys that it does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
@@ -38,7 +40,7 @@ class _Strict(BaseModel):
         return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
 
 
-class TemplateSpec(_Strict):
+class TemplateSpec(Strict):
     """What is trained: a script, a task by id, or a task by project and name."""
 
     script: Path | None = None
@@ -78,7 +80,7 @@ def _unknown(name: str, names: Iterable[str]) -> str:
 Metric: TypeAlias = Annotated[str, AfterValidator(_is_metric)]
 
 
-class ObjectiveSpec(_Strict):
+class ObjectiveSpec(Strict):
     """Which scalar counts: ``metric`` is ``title/series``."""
 
     metric: Metric
@@ -86,7 +88,7 @@ class ObjectiveSpec(_Strict):
     value: Literal["last", "best"] = "last"
 
 
-class MetricConstraintSpec(_Strict):
+class MetricConstraintSpec(Strict):
     """Bounds that a scalar must keep."""
 
     metric: Metric
@@ -102,7 +104,7 @@ class MetricConstraintSpec(_Strict):
         return self
 
 
-class SamplerSpec(_Strict):
+class SamplerSpec(Strict):
     """The sampler by name or dotted path, its seed, and options of its class."""
 
     name: Annotated[str, AfterValidator(_is_sampler)] = samplers.DEFAULT
@@ -110,7 +112,7 @@ class SamplerSpec(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class PrunerSpec(_Strict):
+class PrunerSpec(Strict):
     """The pruner by name or dotted path, options of its class, what it looks at, and when it may begin."""
 
     name: Annotated[str, AfterValidator(_is_pruner)] = pruners.DEFAULT
@@ -121,7 +123,7 @@ class PrunerSpec(_Strict):
     min_time: Seconds | None = None
 
 
-class StaleSpec(_Strict):
+class StaleSpec(Strict):
     """How long a study may go on without improvement."""
 
     trials: Annotated[Whole, Field(ge=1)] | None = None
@@ -134,7 +136,7 @@ class StaleSpec(_Strict):
         return self
 
 
-class BudgetSpec(_Strict):
+class BudgetSpec(Strict):
     """When the study ends, and when a trial does; the first limit that is reached counts."""
 
     trials: Annotated[Whole, Field(ge=1)] | None = None
@@ -159,7 +161,7 @@ class BudgetSpec(_Strict):
         return self
 
 
-class RetrySpec(_Strict):
+class RetrySpec(Strict):
     """How often a trial that ends so is run again, and in which queue."""
 
     retries: Annotated[Whole, Field(ge=0)] = 0
@@ -174,7 +176,7 @@ def number_alone(given: object) -> object:
 Retries: TypeAlias = Annotated[RetrySpec, BeforeValidator(number_alone)]
 
 
-class FailuresSpec(_Strict):
+class FailuresSpec(Strict):
     """What is done about trials that end without a value, by the class of the end."""
 
     failed: Retries = RetrySpec()
@@ -203,14 +205,14 @@ def lists_of_values(given: object) -> object:
     return {full_name(str(name)): v if isinstance(v, list) else [v] for name, v in given.items()}
 
 
-class PlacementSpec(_Strict):
+class PlacementSpec(Strict):
     """Queues, in order of preference, for trials whose parameters have one of the given values each."""
 
     when: Annotated[dict[str, list[Any]], Field(min_length=1), BeforeValidator(lists_of_values)]
     queue: Queues
 
 
-class LocalSpec(_Strict):
+class LocalSpec(Strict):
     """Slots of this machine, for ``executor: local``."""
 
     gpus: list[Annotated[Whole, Field(ge=0)] | str] = Field(default_factory=list)
@@ -220,7 +222,7 @@ class LocalSpec(_Strict):
     min_free_mb: Annotated[Whole, Field(ge=1)] | None = None
 
 
-class ExecutionSpec(_Strict):
+class ExecutionSpec(Strict):
     """Where trials run, and how many at once.
 
     ``queue``: one ClearML queue, or several in order of preference; ``placement``: rules for some of the trials.
@@ -236,14 +238,14 @@ class ExecutionSpec(_Strict):
     local: LocalSpec = LocalSpec()
 
 
-class KeepSpec(_Strict):
+class KeepSpec(Strict):
     """Of which trials models and artifacts are kept when the study has ended, and what becomes of the others'."""
 
     top: Annotated[Whole, Field(ge=1)]
     others: Literal["delete", "archive"] = "delete"
 
 
-class WarmStartSpec(_Strict):
+class WarmStartSpec(Strict):
     """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage."""
 
     study: str | None = None
@@ -269,7 +271,7 @@ def one_or_several(given: object) -> object:
     return [given] if isinstance(given, dict) else given
 
 
-class StudySpec(_Strict):
+class StudySpec(Strict):
     """A study file, checked."""
 
     study: Annotated[str, Field(min_length=3)]
