@@ -75,8 +75,8 @@ class Opening:
         self._note = on_note
         self._take_over = take_over
 
-    def from_file(self, file: StudyFile, *, new: bool = False) -> Opened:
-        """The study of this name in its project; one that exists goes on, unless ``new``.
+    def from_file(self, file: StudyFile, *, new: bool = False, campaign: str = "") -> Opened:
+        """The study of this name in its project, or in a campaign; one that exists goes on, unless ``new``.
 
         Raises:
             InputError: the server lacks a parameter, the metric or the template, or the study has another space.
@@ -86,7 +86,8 @@ class Opening:
         project_id = ensure_project(self._api, spec.project)
         template = find_or_create_template(self._api, spec.template, project_id)
         known = check_template(self._api, file, template)
-        found = [] if new else find_studies(self._api, name=spec.study, project=spec.project, limit=1)
+        among = {"campaign": campaign} if campaign else {"project": spec.project}
+        found = [] if new else find_studies(self._api, name=spec.study, limit=1, **among)
         if found:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
             self._refuse_differences(found[0], stored, file, template)
@@ -100,6 +101,7 @@ class Opening:
             project_id=project_id,
             study_yaml=file.text(template.task_id),
             properties=hold.properties(),
+            parent=campaign,
         )
         executor = make_executor(controller.task_id)
         hold = hold.on(controller.task_id)
