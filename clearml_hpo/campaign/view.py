@@ -137,7 +137,7 @@ def _resources(progress: CampaignProgress, now: float) -> Iterator[Table]:
     for resource in progress.resources:
         waiting = str(resource.waiting)
         if not resource.running:
-            table.add_row(resource.name, Text("idle", style="dim"), "", waiting)
+            table.add_row(resource.name, Text("starting" if resource.waiting else "idle", style="dim"), "", waiting)
         for index, run in enumerate(resource.running):
             since = "" if run.since is None else clock(max(0.0, now - run.since))
             first = (resource.name, waiting) if index == 0 else ("", "")
