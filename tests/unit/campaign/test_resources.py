@@ -157,7 +157,7 @@ def test_time_is_shared_by_weight(prefetch, studies):
     world = World([1, 1], prefetch)
     for weight, trial_s in studies:
         world.study([0, 1], weight=weight, trial_s=trial_s)
-    world.run(until_s=3_000)
+    world.run(until_s=1_000)
     per_weight = [seconds(study) / study.weight for study in world.studies]
     longest = max(trial_s for _, trial_s in studies)
     assert max(per_weight) - min(per_weight) <= 10 * longest, per_weight
