@@ -6,7 +6,8 @@
 
 Every entry of ``PARAMETERS`` is a hyperparameter of the task (``General/learning_rate``, ...): clone the task, change
 values, enqueue it. Scalars are ``validation/<metric>`` and ``train/<metric>`` at each iteration; the metrics of the
-kept model are single values ``validation_<metric>``; the model is an output model of the task.
+kept model are single values ``validation_<metric>``; the model is an output model of the task. templates/README.md of
+clearml-hpo has the rest.
 
 This file needs clearml, catboost, scikit-learn and pandas, and no other file, so that any agent can run it.
 """
@@ -22,7 +23,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,70 +32,88 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from catboost import CatBoost, CatBoostError, Pool
-from catboost.utils import get_gpu_device_count
-from clearml import OutputModel, Task
+from catboost import metrics as catboost_metrics
+from clearml import Dataset, Logger, OutputModel, Task
 from clearml.config import config
+from pandas.api.types import is_numeric_dtype
 
 Value = bool | int | float | str
 
 # No default is None: a value that was changed on the server arrives as text and is cast to the type of its default.
 PARAMETERS: dict[str, Value] = {
-    # Data: a set bundled with scikit-learn (see BUNDLED) or the path of a CSV file
-    "data": "breast_cancer",
-    "target": "",  # column of the CSV file; empty: the last one
-    "problem": "auto",  # auto, binary, multiclass, regression
-    "validation_fraction": 0.2,
+    # Data
+    "data": "breast_cancer",  # set of scikit-learn (see BUNDLED), CSV or Parquet file, or id of a ClearML dataset
+    "data_file": "",  # file in the ClearML dataset; empty: the only one
+    "target": "",  # column; empty: the last one
+    "problem": "auto",  # auto, binary, multiclass, regression, ranking
+    "id_column": "",
+    "weight_column": "",
+    "time_column": "",  # numbers or dates that order the rows; holdout takes the latest
+    "group_column": "",  # rows of a group stay on one side of the split; the queries of a ranking
+    "categorical_columns": "",  # comma separated; those that are not numbers are categorical anyway
+    "ignored_columns": "",  # comma separated
+    "test_data": "",  # file of rows to predict for submission.csv
+    # Validation
+    "validation": "holdout",  # holdout, kfold, stratified, group, time
+    "validation_fraction": 0.2,  # of holdout
+    "folds": 5,  # of the others
     "split_seed": 0,
     # Training
     "loss": "auto",  # any loss_function of CatBoost
     "metrics": "auto",  # comma separated, see METRICS; the first one decides on early stopping and the kept model
     "iterations": 200,
     "early_stopping_rounds": 50,  # 0: off
+    "class_weights": "none",  # none, balanced, sqrt_balanced
     "seed": 0,
+    # What is kept
     "upload_model": True,
+    "upload_predictions": True,
+    "submission": "labels",  # labels, probabilities
     # Where it runs
     "device": "auto",  # auto, cpu, gpu
-    "gpu_devices": "0",  # counted among the visible ones; one process per GPU
+    "gpu_devices": "0",  # counted among the visible ones; several: 0,1
     "gpu_ram_part": 0.95,  # lower it where several trainings share a GPU
-    "thread_count": 2,  # small tables gain nothing from more; -1: all cores
+    "thread_count": 0,  # -1: all cores; 0: OMP_NUM_THREADS, which workers set, else 2: small tables gain no more
     # CatBoost's own, under its own names
     "learning_rate": 0.03,
     "depth": 6,
     "l2_leaf_reg": 3.0,
     "random_strength": 1.0,
     "border_count": 128,
+    "leaf_estimation_iterations": 0,  # 0: CatBoost chooses by the loss
     "bootstrap_type": "MVS",  # Bayesian, Bernoulli, MVS, Poisson (GPU), No
     "bagging_temperature": 1.0,  # Bayesian only
     "subsample": 0.8,  # Bernoulli, MVS and Poisson only
+    "sampling_frequency": "PerTree",  # PerTree, PerTreeLevel; CPU only
     "grow_policy": "SymmetricTree",  # SymmetricTree, Depthwise, Lossguide
+    "boosting_type": "auto",  # auto, Plain, Ordered; SymmetricTree only
     "min_data_in_leaf": 1,  # Depthwise and Lossguide only
     "max_leaves": 31,  # Lossguide only
     "rsm": 1.0,  # CPU only
-}
-
-ALWAYS_PASSED = (
-    *("iterations", "thread_count", "learning_rate", "depth"),
-    *("l2_leaf_reg", "random_strength", "border_count", "bootstrap_type", "grow_policy"),
-)
-# CatBoost refuses a parameter that its bootstrap type or growing policy has no use for.
-PASSED_BY_BOOTSTRAP: dict[str, tuple[str, ...]] = {
-    "Bayesian": ("bagging_temperature",),
-    "Bernoulli": ("subsample",),
-    "MVS": ("subsample",),
-    "Poisson": ("subsample",),
-    "No": (),
-}
-PASSED_BY_GROWTH: dict[str, tuple[str, ...]] = {
-    "SymmetricTree": (),
-    "Depthwise": ("min_data_in_leaf",),
-    "Lossguide": ("min_data_in_leaf", "max_leaves"),
+    "one_hot_max_size": 2,  # categorical columns only, as the next two
+    "max_ctr_complexity": 4,
+    "model_size_reg": 0.5,
+    "scale_pos_weight": 1.0,  # binary only
 }
 
 BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
 # The file of those that scikit-learn keeps as plain CSV
 BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
+FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
+ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
+MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
+MOST_FEATURES = 50  # in the plot of importances; the table has all
+CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
-LOSSES = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
+
+LIBRARY = "CatBoost"
+LIBRARY_ERRORS = (CatBoostError,)
+SOURCES = "CatBoost and scikit-learn"
+TASK_NAME = "catboost"
+MODEL_SUFFIX = ".cbm"
+NOISE = r"^\S+\.(?:cpp|h):\d+: (?:Error: )?"  # the source line that CatBoost puts in front of its messages
+
+LOSSES = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE", "ranking": "YetiRank"}
 # Series of the scalars -> metric of CatBoost
 METRICS: dict[str, dict[str, str]] = {
     "binary": {
@@ -122,13 +141,65 @@ METRICS: dict[str, dict[str, str]] = {
         "mape": "MAPE",
         "median_absolute_error": "MedianAbsoluteError",
     },
+    "ranking": {"ndcg": "NDCG:type=Exp", "map": "MAP", "mrr": "MRR"},  # ndcg@10 is ndcg of the first ten
+}
+# Series of the scalars -> scorer of scikit-learn and its sign, where the library does not measure the metric itself
+SCORERS: dict[str, dict[str, tuple[str, int]]] = {
+    "binary": {
+        "logloss": ("neg_log_loss", -1),
+        "auc": ("roc_auc", 1),
+        "accuracy": ("accuracy", 1),
+        "balanced_accuracy": ("balanced_accuracy", 1),
+        "f1": ("f1", 1),
+        "precision": ("precision", 1),
+        "recall": ("recall", 1),
+        "mcc": ("matthews_corrcoef", 1),
+    },
+    "multiclass": {
+        "logloss": ("neg_log_loss", -1),
+        "auc": ("roc_auc_ovr", 1),
+        "accuracy": ("accuracy", 1),
+        "balanced_accuracy": ("balanced_accuracy", 1),
+        "f1_macro": ("f1_macro", 1),
+        "f1_weighted": ("f1_weighted", 1),
+        "mcc": ("matthews_corrcoef", 1),
+    },
+    "regression": {
+        "rmse": ("neg_root_mean_squared_error", -1),
+        "mae": ("neg_mean_absolute_error", -1),
+        "r2": ("r2", 1),
+        "mape": ("neg_mean_absolute_percentage_error", -1),
+        "median_absolute_error": ("neg_median_absolute_error", -1),
+    },
+    "ranking": {},
 }
 DEFAULT_METRICS = {
     "binary": "logloss,auc,accuracy",
     "multiclass": "logloss,accuracy",
     "regression": "rmse,mae,r2",
+    "ranking": "ndcg@10,ndcg",
 }
-MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
+
+ALWAYS_PASSED = (
+    *("iterations", "learning_rate", "depth", "l2_leaf_reg", "random_strength", "border_count", "bootstrap_type"),
+    *("grow_policy", "one_hot_max_size", "max_ctr_complexity", "model_size_reg"),
+)
+# CatBoost refuses a parameter that its bootstrap type, growing policy or device has no use for.
+PASSED_BY_BOOTSTRAP: dict[str, tuple[str, ...]] = {
+    "Bayesian": ("bagging_temperature",),
+    "Bernoulli": ("subsample",),
+    "MVS": ("subsample",),
+    "Poisson": ("subsample",),
+    "No": (),
+}
+PASSED_BY_GROWTH: dict[str, tuple[str, ...]] = {
+    "SymmetricTree": ("boosting_type",),
+    "Depthwise": ("min_data_in_leaf",),
+    "Lossguide": ("min_data_in_leaf", "max_leaves"),
+}
+PASSED_BY_DEVICE: dict[str, tuple[str, ...]] = {"cpu": ("rsm", "sampling_frequency"), "gpu": ("gpu_ram_part",)}
+PASSED_BY_PROBLEM: dict[str, tuple[str, ...]] = {"binary": ("scale_pos_weight",)}
+LEFT_TO_CATBOOST = {"boosting_type": "auto", "leaf_estimation_iterations": 0, "scale_pos_weight": 1.0}
 
 
 class InputError(Exception):
@@ -167,11 +238,16 @@ def by_hand(arguments: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def one_of(name: str, value: str, allowed: Mapping[str, Any] | tuple[str, ...]) -> str:
+def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
     """Return the value if it is allowed, else say what is."""
     if value not in allowed:
         raise InputError(f"General/{name}: {value!r} is none of {', '.join(allowed)}")
     return value
+
+
+def listed(text: str) -> list[str]:
+    """Take names separated by commas apart."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 # --- Data ------------------------------------------------------------------------------------------------------------
@@ -179,37 +255,74 @@ def one_of(name: str, value: str, allowed: Mapping[str, Any] | tuple[str, ...]) 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to learn from; ``classes`` are the labels by their code in ``target``, empty for a regression."""
+    """Rows to learn from.
+
+    ``classes`` are the labels by their code in ``target``, empty if that has numbers; ``group`` has codes, ``time`` the
+    rows' places in time. Categorical features have pandas' type for them, without holes. ``test`` has the same columns.
+    """
 
     features: pd.DataFrame
-    target: np.ndarray
+    target: pd.Series
     problem: str
     classes: tuple[str, ...]
+    ids: pd.Series
+    weight: np.ndarray | None = None
+    time: np.ndarray | None = None
+    group: np.ndarray | None = None
+    test: pd.DataFrame | None = None
+    test_ids: pd.Series | None = None
 
     @property
     def categorical(self) -> list[str]:
-        """Names of the columns that are not numbers."""
-        numeric = pd.api.types.is_numeric_dtype
-        return [name for name in self.features if not numeric(self.features[name])]
+        """Names of the categorical columns."""
+        return list(self.features.select_dtypes("category"))
 
-    def pool(self, rows: np.ndarray) -> Pool:
-        """Give the rows of a mask to CatBoost, which takes missing numbers as they are."""
-        return Pool(self.features[rows], self.target[rows], cat_features=self.categorical)
+    def weights(self, rows: np.ndarray, class_weights: str) -> np.ndarray | None:
+        """Weigh training rows, also by the rarity of their class; None if all weigh the same."""
+        power = CLASS_WEIGHTS[one_of("class_weights", class_weights, CLASS_WEIGHTS)]
+        given = None if self.weight is None else self.weight[rows]
+        if not power or not self.classes:
+            return given
+        codes, own = self.target.to_numpy()[rows], np.ones(len(rows)) if given is None else given
+        totals = np.bincount(codes, own, len(self.classes))
+        return own * (totals.sum() / len(totals) / totals[codes]) ** power
 
 
-def load_table(data: str, target: str, problem: str) -> Table:
-    """Read features and target from a bundled set or a CSV file."""
-    one_of("problem", problem, ("auto", *METRICS))
-    frame = read_bundled(data) if data in BUNDLED else read_csv(data)
-    name = target_column(frame, target, data)
+def load_table(params: Mapping[str, Any]) -> Table:
+    """Read features and target, and what the other columns are for."""
+    data, problem = params["data"], one_of("problem", params["problem"], ("auto", *METRICS))
+    folder = dataset_folder(data)
+    frame = read_bundled(data) if data in BUNDLED else read_file(data_file(data, folder, params["data_file"]))
+    name = target_column(frame, params["target"], data)
+    check_target(frame[name], name, data)
     frame = frame[frame[name].notna()]
-    values, features = frame[name], frame.drop(columns=name)
-    check_target(values, name, data)
+    roles = {role: column_of(frame, role, params[f"{role}_column"], data) for role in ROLES}
+    problem = detect_problem(frame[name]) if problem == "auto" else problem
+    if problem == "ranking":
+        if not roles["group"]:
+            raise InputError("General/group_column: a ranking needs the column that tells its queries apart")
+        frame = frame.sort_values(roles["group"], kind="stable")
+    ids = frame[roles["id"]] if roles["id"] else pd.Series(frame.index, name="row")
+    frame = frame.reset_index(drop=True)
+    target, classes = encode_target(frame[name], problem, name)
+    ignored = [column_of(frame, "ignored", each, data) for each in listed(params["ignored_columns"])]
+    features = frame.drop(columns=[name, *filter(None, roles.values()), *ignored])
     if features.empty:
         raise InputError(f"{data}: no column is left beside the target {name!r}")
-    kind = detect_problem(values) if problem == "auto" else problem
-    coded, classes = encode_target(values, kind, name)
-    return Table(fill_categories(features), coded, kind, classes)
+    test = read_test(params["test_data"], folder, features)
+    features, encoded = encode_features(features, test, listed(params["categorical_columns"]), data)
+    return Table(
+        features,
+        target,
+        problem,
+        classes,
+        ids,
+        weight=weights_of(frame, roles["weight"]),
+        time=places_of(frame, roles["time"]),
+        group=pd.factorize(frame[roles["group"]])[0] if roles["group"] else None,
+        test=encoded,
+        test_ids=None if test is None else test_ids(test, roles["id"], params["test_data"]),
+    )
 
 
 def read_bundled(name: str) -> pd.DataFrame:
@@ -237,33 +350,66 @@ def _bundled_file(name: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def read_csv(path: str) -> pd.DataFrame:
-    """Read a CSV file; say on which machine it is missing, as an agent may run anywhere."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        near = "".join(f" (did you mean {name}?)" for name in get_close_matches(path, BUNDLED, n=1))
-        raise InputError(f"General/data: no file {file.absolute()} on {socket.gethostname()}{near}")
+def dataset_folder(data: str) -> Path | None:
+    """Fetch a ClearML dataset, if ``data`` is the id of one."""
+    if not re.fullmatch("[0-9a-f]{32}", data):
+        return None
     try:
-        return pd.read_csv(file)
+        return Path(Dataset.get(dataset_id=data).get_local_copy())
+    except Exception as error:  # the SDK raises what its many parts raise
+        raise InputError(f"General/data: no dataset {data} on the ClearML server: {reason_of(error)}") from None
+
+
+def data_file(data: str, folder: Path | None, wanted: str) -> Path:
+    """Return the file that ``data`` names, itself or as a dataset."""
+    if folder is None:
+        return Path(data).expanduser()
+    if wanted:
+        return folder / wanted
+    found = sorted(file for file in folder.rglob("*") if file.suffix in FILE_TYPES)
+    if len(found) != 1:
+        names = ", ".join(str(file.relative_to(folder)) for file in found) or "none"
+        raise InputError(f"General/data_file: name one of the tables of the dataset {data}: {names}")
+    return found[0]
+
+
+def read_file(file: Path, parameter: str = "data") -> pd.DataFrame:
+    """Read a CSV or Parquet file; say on which machine it is missing, as an agent may run anywhere."""
+    if not file.is_file():
+        near = "".join(f" (did you mean {name}?)" for name in get_close_matches(str(file), BUNDLED, n=1))
+        raise InputError(f"General/{parameter}: no file {file.absolute()} on {socket.gethostname()}{near}")
+    kind = FILE_TYPES.get(file.suffix, "CSV")
+    try:
+        frame = pd.read_parquet(file) if kind == "Parquet" else pd.read_csv(file)
+    except ImportError:
+        raise InputError(f"{file}: pandas needs the package pyarrow to read Parquet files") from None
     except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"{file}: not a readable CSV file: {error}") from None
+        raise InputError(f"{file}: not a readable {kind} file: {reason_of(error)}") from None
+    return frame.set_axis(frame.columns.map(str), axis="columns")
+
+
+def column_of(frame: pd.DataFrame, role: str, wanted: str, data: str) -> str:
+    """Return the name of the column that has the role; say what is near if there is none."""
+    if wanted and wanted not in frame:
+        names = list(frame)
+        shown = get_close_matches(wanted, names, n=3) or names[-3:]
+        parameter = role if role == "target" else f"{role}_columns" if role not in ROLES else f"{role}_column"
+        raise InputError(f"General/{parameter}: {data} has no column {wanted!r}; it has {', '.join(shown)}, ...")
+    return wanted
 
 
 def target_column(frame: pd.DataFrame, wanted: str, data: str) -> str:
     """Return the name of the target's column: the one wanted, or the last."""
-    names = [str(name) for name in frame.columns]
-    if wanted and wanted not in names:
-        shown = get_close_matches(wanted, names, n=3) or names[-3:]
-        raise InputError(f"General/target: {data} has no column {wanted!r}; it has {', '.join(shown)}, ...")
-    return wanted or names[-1]
+    return column_of(frame, "target", wanted, data) or str(frame.columns[-1])
 
 
 def check_target(values: pd.Series, name: str, data: str) -> None:
     """Refuse a target from which nothing can be learnt."""
-    if values.empty:
+    known = values.dropna()
+    if known.empty:
         raise InputError(f"{data}: no row has a value for the target {name!r}")
-    if values.nunique() < 2:
-        raise InputError(f"{data}: the target {name!r} is constant: every row has {values.iloc[0]}")
+    if known.nunique() < 2:
+        raise InputError(f"{data}: the target {name!r} is constant: every row has {known.iloc[0]}")
 
 
 def detect_problem(values: pd.Series) -> str:
@@ -271,132 +417,327 @@ def detect_problem(values: pd.Series) -> str:
     count = values.nunique()
     if count == 2:
         return "binary"
-    if not pd.api.types.is_numeric_dtype(values):
+    if not is_numeric_dtype(values):
         return "multiclass"
     whole = bool((values == values.round()).all())
     return "multiclass" if whole and count <= MOST_CLASSES else "regression"
 
 
-def encode_target(values: pd.Series, problem: str, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def encode_target(values: pd.Series, problem: str, name: str) -> tuple[pd.Series, tuple[str, ...]]:
     """Turn classes into codes from 0 on, in the order of their labels; leave numbers alone."""
-    if problem == "regression":
-        if not pd.api.types.is_numeric_dtype(values):
-            raise InputError(f"the target {name!r} is not numeric: no regression on it")
-        return values.to_numpy(dtype=float), ()
+    if problem in ("regression", "ranking"):
+        if not is_numeric_dtype(values):
+            raise InputError(f"the target {name!r} is not numeric: no {problem} on it")
+        return values.astype(float), ()
     codes, labels = pd.factorize(values, sort=True)
     if problem == "binary" and len(labels) != 2:
         raise InputError(f"the target {name!r} has {len(labels)} classes: not a binary problem")
-    return codes, tuple(str(label) for label in labels)
+    return pd.Series(codes, name=name), tuple(str(label) for label in labels)
 
 
-def fill_categories(features: pd.DataFrame) -> pd.DataFrame:
-    """Give missing categories a name of their own: CatBoost takes text only."""
-    numeric = pd.api.types.is_numeric_dtype
-    texts = {
-        name: column.astype(object).where(column.notna(), "missing").astype(str)
-        for name, column in features.items()
-        if not numeric(column)
-    }
-    return features.assign(**texts) if texts else features
+def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
+    """Return the rows' weights."""
+    if not name:
+        return None
+    weights = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float)
+    if not (weights >= 0).all() or not weights.any():
+        raise InputError(f"General/weight_column: {name!r} has values that are missing, negative or no numbers")
+    return weights
 
 
-def split_rows(table: Table, fraction: float, seed: int) -> np.ndarray:
-    """Draw the validation rows, as a mask; classes keep their shares, and each is on both sides.
+def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
+    """Return the rows' places in time; text is read as dates."""
+    if not name:
+        return None
+    values = frame[name] if is_numeric_dtype(frame[name]) else pd.to_datetime(frame[name], errors="coerce", utc=True)
+    if values.isna().any():
+        raise InputError(f"General/time_column: {name!r} has values that are missing or neither numbers nor dates")
+    return values.rank(method="first").to_numpy(dtype=int) - 1
 
-    scikit-learn's ``train_test_split`` would do; see :func:`read_bundled` for why it is not imported.
+
+def read_test(path: str, folder: Path | None, features: pd.DataFrame) -> pd.DataFrame | None:
+    """Read the rows to predict, from a file of its own or one of the dataset."""
+    if not path:
+        return None
+    file = Path(path).expanduser()
+    test = read_file(folder / path if folder and not file.is_file() else file, "test_data")
+    missing = [name for name in features if name not in test]
+    if missing:
+        raise InputError(f"General/test_data: {path} lacks the column {missing[0]!r}, which the training has")
+    return test
+
+
+def test_ids(test: pd.DataFrame, name: str, path: str) -> pd.Series:
+    """Return what identifies the rows to predict: the id column, or the row's number."""
+    if name and name not in test:
+        raise InputError(f"General/test_data: {path} lacks the id column {name!r}")
+    return test[name] if name else pd.Series(np.arange(len(test)), name="id")
+
+
+def encode_features(
+    features: pd.DataFrame, test: pd.DataFrame | None, also: Sequence[str], data: str
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Give categorical columns one set of categories for both frames, in which a hole is one; others are numbers."""
+    for name in also:
+        column_of(features, "categorical", name, data)
+    frames = [features] if test is None else [features, test[features.columns]]
+    columns: dict[str, list[pd.Series]] = {}
+    for name in features:
+        parts = [frame[name] for frame in frames]
+        if name in also or not is_numeric_dtype(features[name]):
+            columns[name] = _categories(parts)
+        else:
+            columns[name] = [_numbers(part) for part in parts]
+    encoded = [pd.DataFrame({name: parts[i] for name, parts in columns.items()}) for i in range(len(frames))]
+    return encoded[0], encoded[1] if test is not None else None
+
+
+def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
+    texts = [part.astype(object).where(part.notna(), "missing").astype(str) for part in parts]
+    categories = pd.CategoricalDtype(sorted(set().union(*texts)))
+    return [text.astype(categories) for text in texts]
+
+
+def _numbers(part: pd.Series) -> pd.Series:
+    if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
+        return part
+    try:
+        return part.astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"General/test_data: {part.name!r} has other values than numbers: {error}") from None
+
+
+# --- Validation ------------------------------------------------------------------------------------------------------
+
+Split = tuple[np.ndarray, np.ndarray]  # numbers of the training and of the validation rows
+
+
+def split_rows(table: Table, params: Mapping[str, Any]) -> list[Split]:
+    """Draw the validation rows, once or once per fold; every class is on both sides.
+
+    scikit-learn's splitters would do; see :func:`read_bundled` for why it is not imported.
     """
+    scheme = one_of("validation", params["validation"], SCHEMES)
+    if table.problem == "ranking" and scheme not in ("holdout", "group"):
+        raise InputError(f"General/validation: {scheme!r} would part the queries of a ranking; use holdout or group")
+    for needed in ("group", "time"):
+        if scheme == needed and getattr(table, needed) is None:
+            raise InputError(f"General/{needed}_column: validation={scheme} needs it")
+    splits = SCHEMES[scheme](table, params, np.random.default_rng(params["split_seed"]))
+    for fold, sides in enumerate(splits):
+        check_classes(table, sides, f"fold {fold}: " if len(splits) > 1 else "")
+    return splits
+
+
+def hold_out(table: Table, params: Mapping[str, Any], generator: np.random.Generator) -> list[Split]:
+    """Draw a fraction: of the groups if there are any, else the latest rows if there are times, else of each class."""
+    fraction, held_out = params["validation_fraction"], np.zeros(len(table.target), dtype=bool)
     if not 0 < fraction < 1:
         raise InputError(f"General/validation_fraction: {fraction} is not between 0 and 1")
-    generator = np.random.default_rng(seed)
-    mask = np.zeros(len(table.target), dtype=bool)
-    for group in _groups(table):
-        if len(group) < 2:
-            label = f"class {table.classes[table.target[group[0]]]!r}" if table.classes else "the table"
-            raise InputError(f"{label} has a single row: it cannot be on both sides of the split")
-        count = min(max(round(len(group) * fraction), 1), len(group) - 1)
-        mask[generator.permutation(group)[:count]] = True
-    return mask
+    if table.group is not None:
+        groups = generator.permutation(table.group.max() + 1)
+        held_out = np.isin(table.group, groups[: _share(len(groups), fraction, "there is a single group")])
+    elif table.time is not None:
+        held_out = table.time >= len(held_out) - _share(len(held_out), fraction, "the table has a single row")
+    else:
+        for label, rows in _by_class(table):
+            held_out[generator.permutation(rows)[: _share(len(rows), fraction, f"{label} has a single row")]] = True
+    return [_sides(held_out)]
 
 
-def _groups(table: Table) -> list[np.ndarray]:
+def k_fold(table: Table, params: Mapping[str, Any], generator: np.random.Generator) -> list[Split]:
+    """Deal the rows out at random."""
+    rows = np.arange(len(table.target))
+    return _folds(_deal([rows], _fold_count(params, len(rows), "rows"), generator))
+
+
+def stratified(table: Table, params: Mapping[str, Any], generator: np.random.Generator) -> list[Split]:
+    """Deal the rows of each class out at random."""
+    count = _fold_count(params, len(table.target), "rows")
+    return _folds(_deal([rows for _, rows in _by_class(table)], count, generator))
+
+
+def by_group(table: Table, params: Mapping[str, Any], generator: np.random.Generator) -> list[Split]:
+    """Give each group, the largest first, to the fold with the fewest rows."""
+    assert table.group is not None
+    sizes = np.bincount(table.group)
+    count = _fold_count(params, len(sizes), "groups")
+    drawn, filled, fold_of = generator.permutation(len(sizes)), np.zeros(count), np.zeros(len(sizes), dtype=int)
+    for group in drawn[np.argsort(-sizes[drawn], kind="stable")]:
+        fold_of[group] = filled.argmin()
+        filled[fold_of[group]] += sizes[group]
+    return _folds(fold_of[table.group])
+
+
+def by_time(table: Table, params: Mapping[str, Any], generator: np.random.Generator) -> list[Split]:
+    """Cut time into one part more than there are folds; each fold trains on what was before its part."""
+    assert table.time is not None
+    count = _fold_count(params, len(table.time) - 1, "rows", least=1)
+    part = table.time * (count + 1) // len(table.time)
+    return [(np.flatnonzero(part < k), np.flatnonzero(part == k)) for k in range(1, count + 1)]
+
+
+SCHEMES = {"holdout": hold_out, "kfold": k_fold, "stratified": stratified, "group": by_group, "time": by_time}
+
+
+def check_classes(table: Table, sides: Split, where: str) -> None:
+    """Refuse a split of which one side lacks a class."""
+    for side, rows in zip(("training", "validation"), sides, strict=True):
+        there = np.bincount(table.target.to_numpy()[rows], minlength=len(table.classes)) if table.classes else []
+        for label, count in zip(table.classes, there, strict=True):
+            if not count:
+                raise InputError(f"{where}class {label!r} has no row on the {side} side of the split")
+
+
+def _share(count: int, fraction: float, single: str) -> int:
+    if count < 2:
+        raise InputError(f"{single}: it cannot be on both sides of the split")
+    return min(max(round(count * fraction), 1), count - 1)
+
+
+def _by_class(table: Table) -> list[tuple[str, np.ndarray]]:
     if not table.classes:
-        return [np.arange(len(table.target))]
-    return [np.flatnonzero(table.target == code) for code in range(len(table.classes))]
+        return [("the table", np.arange(len(table.target)))]
+    return [(f"class {label!r}", np.flatnonzero(table.target == code)) for code, label in enumerate(table.classes)]
 
 
-# --- What CatBoost is told -------------------------------------------------------------------------------------------
+def _fold_count(params: Mapping[str, Any], most: int, what: str, least: int = 2) -> int:
+    count = params["folds"]
+    if not least <= count <= most:
+        raise InputError(f"General/folds: {count} is not between {least} and {most}, the number of {what}")
+    return count
 
 
-def chosen_metrics(wanted: str, problem: str) -> dict[str, str]:
-    """Resolve ``metrics`` to CatBoost's names -> series of the scalars; the first one decides."""
-    known = METRICS[problem]
-    names = DEFAULT_METRICS[problem] if wanted.strip() in ("", "auto") else wanted
-    chosen = {}
-    for name in (part.strip() for part in names.split(",")):
-        if name.lower() not in known:
-            raise InputError(
-                f"General/metrics: unknown metric {name!r} for a {problem} problem; known: {', '.join(known)}"
-            )
-        chosen[known[name.lower()]] = name.lower()
-    return chosen
+def _deal(strata: Sequence[np.ndarray], count: int, generator: np.random.Generator) -> np.ndarray:
+    drawn = np.concatenate([generator.permutation(rows) for rows in strata])
+    fold_of = np.empty(len(drawn), dtype=int)
+    fold_of[drawn] = np.arange(len(drawn)) % count
+    return fold_of
 
 
-def choose_device(wanted: str) -> str:
-    """Return CatBoost's ``task_type``: the GPU if there is one and it is not ruled out."""
-    one_of("device", wanted, ("auto", "cpu", "gpu"))
-    # get_gpu_device_count counts those that CUDA_VISIBLE_DEVICES lets through; without a driver it complains.
-    count = get_gpu_device_count() if wanted != "cpu" and _has_driver() else 0
-    if wanted == "gpu" and count == 0:
-        raise InputError(f"General/device: no GPU is visible on {socket.gethostname()}")
-    return "GPU" if count else "CPU"
+def _folds(fold_of: np.ndarray) -> list[Split]:
+    return [_sides(fold_of == fold) for fold in range(fold_of.max() + 1)]
 
 
-def _has_driver() -> bool:
+def _sides(held_out: np.ndarray) -> Split:
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A series of the scalars: ``own`` is the library's name of it, else it is ``sign`` times scikit-learn's scorer."""
+
+    series: str
+    own: str = ""
+    scorer: str = ""
+    sign: int = 1
+    maximize: bool = True
+
+
+def chosen_metrics(wanted: str, problem: str) -> list[Metric]:
+    """Resolve ``metrics``; the first one decides."""
+    names = listed(DEFAULT_METRICS[problem] if wanted.strip() in ("", "auto") else wanted)
+    return [find_metric(name, problem) for name in dict.fromkeys(names)]
+
+
+def find_metric(name: str, problem: str) -> Metric:
+    """Look a metric up by its name here, the library's or scikit-learn's, in this order."""
+    known = dict.fromkeys((*METRICS[problem], *SCORERS[problem]))
+    series = name.lower() if name.lower().partition("@")[0] in known else name
+    if own := own_metric(series, problem):
+        return own
+    scorer, sign = SCORERS[problem].get(series, (name, 1))
+    if series in SCORERS[problem] or (problem != "ranking" and _is_scorer(name)):
+        return Metric(series, scorer=scorer, sign=sign, maximize=sign > 0)
+    raise InputError(
+        f"General/metrics: unknown metric {name!r} for a {problem} problem; known: {', '.join(known)}, "
+        f"and the names of {SOURCES}"
+    )
+
+
+def _is_scorer(name: str) -> bool:
+    from sklearn.metrics import get_scorer_names
+
+    return name in get_scorer_names()
+
+
+def score(
+    metric: Metric, problem: str, target: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+) -> float:
+    """Let scikit-learn measure predictions: numbers, or a column of probabilities per class."""
+    from sklearn import base, metrics
+
+    kind = base.RegressorMixin if problem == "regression" else base.ClassifierMixin
+
+    class Predictions(kind, base.BaseEstimator):  # type: ignore[misc, valid-type]
+        """Is asked about predictions, and answers with them."""
+
+        classes_ = np.arange(predictions.shape[-1])
+
+        def predict(self, given: np.ndarray) -> np.ndarray:
+            return given if problem == "regression" else given.argmax(axis=1)
+
+        def predict_proba(self, given: np.ndarray) -> np.ndarray:
+            return given
+
+    weights = {} if weight is None else {"sample_weight": weight}
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        return metric.sign * float(metrics.get_scorer(metric.scorer)(Predictions(), predictions, target, **weights))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"General/metrics: {metric.series} cannot be measured here: {reason_of(error)}") from None
+
+
+def as_matrix(predictions: np.ndarray, problem: str) -> np.ndarray:
+    """Bring probabilities of two classes to a column each."""
+    return np.column_stack([1 - predictions, predictions]) if problem == "binary" else predictions
+
+
+def own_metric(name: str, problem: str) -> Metric | None:
+    """Return a metric that CatBoost measures; it knows itself whether more is better."""
+    base, _, top = name.partition("@")
+    if own := METRICS[problem].get(base if problem == "ranking" else name):
+        return Metric(name, own + (f"{';' if ':' in own else ':'}top={top}" if top else ""))
+    return Metric(name, name) if hasattr(catboost_metrics, name.partition(":")[0]) else None
+
+
+# --- Where it runs --------------------------------------------------------------------------------------------------
+
+
+def visible_gpus() -> int:
+    """Count the GPUs that the driver shows, which are those that CUDA_VISIBLE_DEVICES lets through."""
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
-        return False
-    return True
+        return 0
+    count = ctypes.c_int(0)
+    return count.value if cuda.cuInit(0) == cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
 
 
-def catboost_settings(
-    params: Mapping[str, Any], problem: str, metrics: Mapping[str, str], device: str
-) -> dict[str, Any]:
-    """Translate the task's parameters into CatBoost's, leaving out those that do not apply."""
-    bootstrap = one_of("bootstrap_type", params["bootstrap_type"], PASSED_BY_BOOTSTRAP)
-    growth = one_of("grow_policy", params["grow_policy"], PASSED_BY_GROWTH)
-    first, *others = metrics
-    settings = {
-        name: params[name] for name in (*ALWAYS_PASSED, *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth])
-    }
-    settings |= {
-        "loss_function": LOSSES[problem] if params["loss"] == "auto" else params["loss"],
-        "eval_metric": first,
-        "custom_metric": others,
-        "random_seed": params["seed"],
-        "allow_writing_files": False,
-    }
-    if params["early_stopping_rounds"] > 0:
-        settings["early_stopping_rounds"] = params["early_stopping_rounds"]
-    return settings | _device_settings(params, device)
+def choose_device(params: Mapping[str, Any]) -> str:
+    """Return ``gpu`` if there is one and it is not ruled out, else ``cpu``."""
+    wanted = one_of("device", params["device"], ("auto", "cpu", "gpu"))
+    count = visible_gpus() if wanted != "cpu" else 0
+    if wanted == "gpu" and count == 0:
+        raise InputError(f"General/device: no GPU is visible on {socket.gethostname()}, or {LIBRARY} is built without")
+    return "gpu" if count else "cpu"
 
 
-def _device_settings(params: Mapping[str, Any], device: str) -> dict[str, Any]:
-    if device == "CPU":
-        return {"task_type": "CPU", "rsm": params["rsm"], "logging_level": "Silent"}
-    return {
-        "task_type": "GPU",
-        "devices": params["gpu_devices"],
-        "gpu_ram_part": params["gpu_ram_part"],
-        "logging_level": "Verbose",  # the lines that LogFollower reads
-    }
+def thread_count(wanted: int) -> int:
+    """Return how many threads to start: as many as wanted, or as the slot has that this runs in."""
+    if wanted < 0:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return wanted or (int(limit) if limit.isdecimal() and int(limit) else 2)
 
 
-# --- Training and its scalars ----------------------------------------------------------------------------------------
+# --- Scalars --------------------------------------------------------------------------------------------------------
 
 
-class ScalarLogger(Protocol):
-    """The part of ``clearml.Logger`` that is used here."""
+class Reporter(Protocol):
+    """The part of ``clearml.Logger`` that reports numbers."""
 
     def report_scalar(self, title: str, series: str, value: float, iteration: int) -> None:
         """Report one point of a curve."""
@@ -406,26 +747,106 @@ class ScalarLogger(Protocol):
 
 
 class Scalars:
-    """Reports what CatBoost measured, under the same names whatever way it became known."""
+    """Reports the curves of one training: the only one, or that of a fold. Keeps those of the validation rows."""
 
-    def __init__(self, logger: ScalarLogger, metrics: Mapping[str, str]) -> None:
+    def __init__(self, logger: Reporter, metrics: Sequence[Metric], fold: int | None = None) -> None:
         self._logger = logger
-        self.metrics = dict(metrics)
-        self.first = next(iter(metrics))
+        self._fold = fold
+        self._least = math.inf
+        self.metrics = metrics
+        self.curves: dict[str, dict[int, float]] = {metric.series: {} for metric in metrics}
+        self.best_iteration = 0  # by the first metric; the earliest of equals
 
-    def report(self, title: str, metric: str, value: float, iteration: int) -> None:
-        """Report one value; ``metric`` is CatBoost's name of it."""
+    def report(self, side: str, metric: Metric, value: float, iteration: int) -> None:
+        """Report one value; ``side`` is train or validation."""
+        title, series = side, metric.series
+        if self._fold is not None:
+            title, series = f"fold_{self._fold}", series if side == "validation" else f"train_{series}"
+        if side == "validation":
+            self.curves[metric.series][iteration] = value
+            loss = -value if metric.maximize else value
+            if metric == self.metrics[0] and loss < self._least:
+                self._least, self.best_iteration = loss, iteration
         if math.isfinite(value):  # the SDK would send 0 in place of NaN: a perfect loss
-            self._logger.report_scalar(title, self.metrics[metric], value, iteration)
+            self._logger.report_scalar(title, series, value, iteration)
 
-    def report_curve(self, title: str, metric: str, values: list[float]) -> None:
-        """Report all iterations of a metric."""
-        for iteration, value in enumerate(values):
-            self.report(title, metric, value, iteration)
+    def last_iteration(self) -> int:
+        """Return the iteration that was reported last."""
+        return max(self.curves[self.metrics[0].series], default=0)
+
+    def at(self, iteration: int) -> dict[str, float]:
+        """Return the value of each metric at an iteration."""
+        return {series: float(curve.get(iteration, math.nan)) for series, curve in self.curves.items()}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model, cut to its best iteration; ``importances`` are the features', in the order of the columns."""
+
+    best_iteration: int
+    predict: Callable[[pd.DataFrame], np.ndarray]
+    importances: np.ndarray
+    save: Callable[[str], Any]
+
+
+# --- What CatBoost is told -------------------------------------------------------------------------------------------
+
+
+def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Translate the task's parameters into CatBoost's, leaving out those that do not apply."""
+    bootstrap = one_of("bootstrap_type", params["bootstrap_type"], PASSED_BY_BOOTSTRAP)
+    growth = one_of("grow_policy", params["grow_policy"], PASSED_BY_GROWTH)
+    passed = (
+        *(*ALWAYS_PASSED, "leaf_estimation_iterations", *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth]),
+        *(*PASSED_BY_DEVICE[params["device"]], *PASSED_BY_PROBLEM.get(table.problem, ())),
+    )
+    settings = {name: params[name] for name in passed if params[name] != LEFT_TO_CATBOOST.get(name)}
+    own = [metric.own for metric in metrics if metric.own]
+    if metrics[0].own:
+        settings["eval_metric"] = own.pop(0)
+    if params["early_stopping_rounds"] > 0:
+        settings["early_stopping_rounds"] = params["early_stopping_rounds"]
+    if params["device"] == "gpu":
+        settings["devices"] = params["gpu_devices"].replace(",", ":")
+    return settings | {
+        "loss_function": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
+        "custom_metric": own,
+        "use_best_model": bool(metrics[0].own),
+        "random_seed": params["seed"],
+        "thread_count": thread_count(params["thread_count"]),
+        "task_type": params["device"].upper(),
+        "logging_level": "Verbose" if params["device"] == "gpu" else "Silent",  # the lines that LogFollower reads
+        "allow_writing_files": False,
+    }
+
+
+def pool_of(table: Table, rows: np.ndarray, weight: np.ndarray | None) -> Pool:
+    """Give rows to CatBoost, which takes missing numbers as they are."""
+    group = None if table.group is None or table.problem != "ranking" else table.group[rows]
+    features, target = table.features.iloc[rows], table.target.iloc[rows]
+    return Pool(features, target, cat_features=table.categorical, weight=weight, group_id=group)
+
+
+# --- Training --------------------------------------------------------------------------------------------------------
+
+
+def curve_of(own: str, curves: Mapping[str, list[float]]) -> list[float]:
+    """Find a metric among those that CatBoost has measured, whose names it completes with defaults."""
+    if own in curves:
+        return curves[own]
+    base, wanted = _parts(own)
+    found = {name: parts for name in curves if (there := _parts(name))[0] == base and wanted <= (parts := there[1])}
+    named = [name for name, parts in found.items() if "use_weights=false" not in parts]
+    return curves[min(named, key=lambda name: len(found[name]))] if named else []
+
+
+def _parts(name: str) -> tuple[str, set[str]]:
+    base, _, options = name.partition(":")
+    return base, set(filter(None, options.split(";")))
 
 
 class CallbackFollower:
-    """Reports every metric after each iteration, from CatBoost's callback: CPU only."""
+    """Reports CatBoost's own metrics after each iteration, from its callback: CPU only."""
 
     def __init__(self, scalars: Scalars) -> None:
         self._scalars = scalars
@@ -434,10 +855,13 @@ class CallbackFollower:
         """Take the newest value of each metric; True lets the training go on."""
         iteration = info.iteration - 1  # CatBoost counts the iterations that are done
         for metric in self._scalars.metrics:
-            self._scalars.report("validation", metric, info.metrics["validation"][metric][-1], iteration)
-        first = info.metrics["learn"].get(self._scalars.first)  # AUC is not measured on the training rows
-        if first:
-            self._scalars.report("train", self._scalars.first, first[-1], iteration)
+            if metric.own:
+                curve = curve_of(metric.own, info.metrics["validation"])
+                self._scalars.report("validation", metric, curve[-1], iteration)
+        first = self._scalars.metrics[0]
+        measured = curve_of(first.own, info.metrics["learn"]) if first.own else []
+        if measured:  # AUC, for one, is not measured on the training rows
+            self._scalars.report("train", first, measured[-1], iteration)
         return True
 
 
@@ -460,16 +884,19 @@ class LogFollower:
             print(text, end="")
             return
         iteration, learn, test = found.groups()
-        self._scalars.report("validation", self._scalars.first, float(test), int(iteration))
+        first = self._scalars.metrics[0]
+        if not first.own:  # the lines show the loss
+            return
+        self._scalars.report("validation", first, float(test), int(iteration))
         if learn is not None:
-            self._scalars.report("train", self._scalars.first, float(learn), int(iteration))
+            self._scalars.report("train", first, float(learn), int(iteration))
 
     def report_others(self, model: CatBoost) -> None:
-        """Report, after the training, the metrics that its log does not show."""
+        """Report, after the training, the metrics of CatBoost's that its log does not show."""
         curves = model.get_evals_result()["validation"]
-        for metric in self._scalars.metrics:
-            if metric != self._scalars.first:
-                self._scalars.report_curve("validation", metric, curves[metric])
+        for metric in self._scalars.metrics[1:]:
+            for iteration, value in enumerate(curve_of(metric.own, curves) if metric.own else []):
+                self._scalars.report("validation", metric, value, iteration)
 
 
 def train_by_callback(model: CatBoost, train: Pool, validation: Pool, scalars: Scalars) -> None:
@@ -484,15 +911,113 @@ def train_by_log(model: CatBoost, train: Pool, validation: Pool, scalars: Scalar
     follower.report_others(model)
 
 
-def report_kept_model(model: CatBoost, scalars: Scalars, logger: ScalarLogger) -> dict[str, float]:
-    """Report, as single values, the validation metrics of the kept model: that of the best iteration."""
-    best = model.get_best_iteration()
-    curves = model.get_evals_result()["validation"]
-    values = {f"validation_{series}": curves[name][best] for name, series in scalars.metrics.items()}
+def report_scored(model: CatBoost, validation: Pool, table: Table, rows: np.ndarray, scalars: Scalars) -> None:
+    """Report, after the training, the metrics that scikit-learn measures."""
+    scored = [metric for metric in scalars.metrics if metric.scorer]
+    target, weight = table.target.to_numpy()[rows], table.weights(rows, "none")
+    for iteration, predictions in enumerate(model.staged_predict(validation, _kind(model)) if scored else []):
+        for metric in scored:
+            value = score(metric, table.problem, target, predictions, weight)
+            scalars.report("validation", metric, value, iteration)
+
+
+def _kind(model: CatBoost) -> str:
+    """Return what to predict: probabilities of classes, numbers on the target's own scale, or bare scores."""
+    loss = str(model.get_param("loss_function")).partition(":")[0]
+    classes = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "Focal")
+    return "Probability" if loss in classes else "Exponent" if loss in ("Poisson", "Tweedie") else "RawFormulaVal"
+
+
+def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
+    """Train one model."""
+    rows, held_out = sides
+    model = CatBoost(settings_of(params, table, scalars.metrics))
+    train = pool_of(table, rows, table.weights(rows, params["class_weights"]))
+    validation = pool_of(table, held_out, table.weights(held_out, "none"))
+    follow = train_by_log if params["device"] == "gpu" else train_by_callback
+    follow(model, train, validation, scalars)
+    measured = model.get_evals_result()["validation"]
+    for metric in scalars.metrics:
+        if metric.own:  # the log has fewer digits
+            scalars.curves[metric.series] = dict(enumerate(curve_of(metric.own, measured)))
+    report_scored(model, validation, table, held_out, scalars)
+    best = model.get_best_iteration() if scalars.metrics[0].own else scalars.best_iteration
+    if model.tree_count_ > best + 1:
+        model.shrink(best + 1)
+    print(f"{model.tree_count_} trees kept")
+    return Fitted(
+        best,
+        lambda features: model.predict(Pool(features, cat_features=table.categorical), _kind(model)),
+        np.abs(model.get_feature_importance(type="PredictionValuesChange")),
+        model.save_model,
+    )
+
+
+# --- Reports ---------------------------------------------------------------------------------------------------------
+
+
+def report_outcome(
+    fits: Sequence[Fitted], outcomes: Sequence[Mapping[str, float]], logger: Reporter
+) -> dict[str, float]:
+    """Report the kept models' metrics as single values: of several folds their mean and standard deviation."""
+    values = {}
+    for series in outcomes[0]:
+        found = [outcome[series] for outcome in outcomes]
+        values[f"validation_{series}"] = float(np.mean(found))
+        if len(found) > 1:
+            values[f"validation_{series}_std"] = float(np.std(found))
     values = {name: value for name, value in values.items() if math.isfinite(value)}
-    for name, value in (values | {"best_iteration": float(best)}).items():
+    best = float(np.mean([fitted.best_iteration for fitted in fits]))
+    for name, value in (values | {"best_iteration": best}).items():
         logger.report_single_value(name, value)
     return values
+
+
+def report_importances(fits: Sequence[Fitted], names: Sequence[str], logger: Logger) -> None:
+    """Report the features' shares of all importance, the mean over the folds, as a plot and as a table."""
+    total = np.mean([fitted.importances / (fitted.importances.sum() or 1) for fitted in fits], axis=0)
+    order = np.argsort(-total, kind="stable")
+    shares = pd.DataFrame({"feature": np.array(names)[order], "importance": total[order]})
+    top = shares.head(MOST_FEATURES)
+    logger.report_histogram(
+        "feature importances", "plot", top["importance"].tolist(), 0, xlabels=top["feature"].tolist(), yaxis="share"
+    )
+    logger.report_table("feature importances", "table", 0, shares.round(6))
+
+
+def predictions_of(table: Table, predictions: np.ndarray) -> dict[str, Any]:
+    """Return the columns that predictions make: a number, or a label and the probability of each class."""
+    if not table.classes:
+        return {"prediction": predictions}
+    labels = np.array(table.classes)[predictions.argmax(axis=1)]
+    return {"prediction": labels} | {
+        f"probability_{label}": predictions[:, code] for code, label in enumerate(table.classes)
+    }
+
+
+def validation_predictions(table: Table, splits: Sequence[Split], fits: Sequence[Fitted]) -> pd.DataFrame:
+    """Return what each validation row was predicted to be by a model that has not seen it."""
+    parts = []
+    for fold, ((_, rows), fitted) in enumerate(zip(splits, fits, strict=True)):
+        target = table.target.iloc[rows]
+        known = target.map(dict(enumerate(table.classes))) if table.classes else target
+        columns = {str(table.ids.name): table.ids.iloc[rows].to_numpy(), "fold": fold, "target": known.to_numpy()}
+        predicted = predictions_of(table, fitted.predict(table.features.iloc[rows]))
+        parts.append(pd.DataFrame(columns | predicted))
+    return pd.concat(parts, ignore_index=True)
+
+
+def submission(table: Table, predictions: np.ndarray, kind: str) -> pd.DataFrame:
+    """Return id and target of the rows to predict: the label, or the probability of the second class, or of each."""
+    assert table.test_ids is not None
+    columns = predictions_of(table, predictions)
+    if kind == "labels" or not table.classes:
+        shown = {str(table.target.name): columns["prediction"]}
+    elif table.problem == "binary":
+        shown = {str(table.target.name): predictions[:, 1]}
+    else:
+        shown = dict(zip(table.classes, predictions.T, strict=True))
+    return pd.DataFrame({str(table.test_ids.name): table.test_ids.to_numpy()} | shown)
 
 
 # --- The task --------------------------------------------------------------------------------------------------------
@@ -507,56 +1032,96 @@ def start_task() -> Task:
     Task.set_random_seed(None)  # the seeds are parameters here; Task.init would set its own
     task = Task.init(
         project_name="clearml-hpo/templates",
-        task_name="catboost",
+        task_name=TASK_NAME,
         reuse_last_task_id=False,
         output_uri=True,  # models go to the files server
         auto_connect_arg_parser=False,
-        auto_connect_frameworks=False,  # it would report every CatBoost scalar and model a second time
+        auto_connect_frameworks=False,  # it would report what the library does a second time
     )
     task.set_initial_iteration(0)  # a trial that is run again starts anew: the SDK would count on from where it was
     return task
 
 
-def upload_model(task: Task, model: CatBoost, classes: tuple[str, ...]) -> None:
-    """Make the model an output model of the task; the upload goes on in the background."""
-    handle, file = tempfile.mkstemp(prefix="model-", suffix=".cbm")
-    os.close(handle)
-    model.save_model(file)
-    if task.is_offline():  # the SDK cannot update an output model there
-        task.upload_artifact("model", Path(file), delete_after_upload=True)
-        return
-    if not task.output_uri:  # a task that was created without running, and so without start_task's output_uri
+def upload_models(task: Task, fits: Sequence[Fitted], classes: tuple[str, ...]) -> None:
+    """Make the models output models of the task; the upload goes on in the background."""
+    if not task.is_offline() and not task.output_uri:  # a task created without running, without start_task's output_uri
         task.output_uri = True
-    labels = {label: code for code, label in enumerate(classes)}
-    output = OutputModel(task=task, name=f"{task.name} model", framework="CatBoost", label_enumeration=labels)
-    output.update_weights(file, target_filename="model.cbm")  # deletes the file afterwards
+    for fold, fitted in enumerate(fits):
+        name = "model" if len(fits) == 1 else f"model_fold_{fold}"
+        handle, file = tempfile.mkstemp(prefix=f"{name}-", suffix=MODEL_SUFFIX)
+        os.close(handle)
+        fitted.save(file)
+        if task.is_offline():  # the SDK cannot update an output model there
+            task.upload_artifact(name, Path(file), delete_after_upload=True)
+            continue
+        labels = {label: code for code, label in enumerate(classes)}
+        title = f"{task.name} {name.replace('_', ' ')}"
+        output = OutputModel(task=task, name=title, framework=LIBRARY, label_enumeration=labels)
+        output.update_weights(file, target_filename=f"{name}{MODEL_SUFFIX}")  # deletes the file afterwards
+
+
+def upload_predictions(
+    task: Task, table: Table, splits: Sequence[Split], fits: Sequence[Fitted], params: Mapping[str, Any]
+) -> None:
+    """Make the predictions artifacts of the task; of several folds' models, the mean predicts the test rows."""
+    if params["upload_predictions"]:
+        task.upload_artifact("validation_predictions", validation_predictions(table, splits, fits))
+    if table.test is None or table.test_ids is None:
+        return
+    predictions = np.mean([fitted.predict(table.test) for fitted in fits], axis=0)
+    if params["upload_predictions"]:
+        columns = {str(table.test_ids.name): table.test_ids.to_numpy()} | predictions_of(table, predictions)
+        task.upload_artifact("test_predictions", pd.DataFrame(columns))
+    file = Path(tempfile.mkdtemp(prefix="submission-")) / "submission.csv"
+    submission(table, predictions, params["submission"]).to_csv(file, index=False)
+    task.upload_artifact("submission", file, delete_after_upload=True)
 
 
 def run(task: Task, given: Mapping[str, Any]) -> None:
     """Load, split, train, report."""
     params, logger = typed(given), task.get_logger()
     started = time.monotonic()
-    table = load_table(params["data"], params["target"], params["problem"])
-    mask = split_rows(table, params["validation_fraction"], params["split_seed"])
-    metrics, device = chosen_metrics(params["metrics"], table.problem), choose_device(params["device"])
-    model = CatBoost(catboost_settings(params, table.problem, metrics, device))
-    scalars = Scalars(logger, metrics)
-    print(f"{table.problem} problem, {(~mask).sum()} + {mask.sum()} rows, {table.features.shape[1]} columns, {device}")
+    one_of("submission", params["submission"], ("labels", "probabilities"))
+    table = load_table(params)
+    splits = split_rows(table, params)
+    metrics = chosen_metrics(params["metrics"], table.problem)
+    params["device"] = choose_device(params)
+    sizes = f"{len(splits[0][0])} + {len(splits[0][1])} rows, {table.features.shape[1]} columns"
+    print(f"{table.problem} problem, {sizes}, {len(splits)} training(s), {params['device']}")
     loaded = time.monotonic()
-    train = train_by_log if device == "GPU" else train_by_callback
-    train(model, table.pool(~mask), table.pool(mask), scalars)
+    fits, outcomes = train_all(table, splits, params, metrics, logger)
     trained = time.monotonic()
-    values = report_kept_model(model, scalars, logger)
+    values = report_outcome(fits, outcomes, logger)
+    report_importances(fits, list(table.features), logger)
+    upload_predictions(task, table, splits, fits, params)
     if params["upload_model"]:
-        upload_model(task, model, table.classes)
+        upload_models(task, fits, table.classes)
     shown = ", ".join(f"{name} {value:.5f}" for name, value in values.items())
-    print(f"{model.tree_count_} trees kept: {shown} (data {loaded - started:.2f} s, fit {trained - loaded:.2f} s)")
+    print(f"{shown} (data {loaded - started:.2f} s, fit {trained - loaded:.2f} s)")
+
+
+def train_all(
+    table: Table, splits: Sequence[Split], params: Mapping[str, Any], metrics: Sequence[Metric], logger: Reporter
+) -> tuple[list[Fitted], list[dict[str, float]]]:
+    """Train once per split; after each fold report the mean over those that are done, at the fold's number."""
+    fits: list[Fitted] = []
+    outcomes: list[dict[str, float]] = []
+    for fold, sides in enumerate(splits):
+        scalars = Scalars(logger, metrics, fold if len(splits) > 1 else None)
+        fits.append(fit(table, sides, params, scalars))
+        outcomes.append(scalars.at(fits[-1].best_iteration))
+        if len(splits) > 1:
+            for series in outcomes[0]:
+                mean = float(np.mean([outcome[series] for outcome in outcomes]))
+                if math.isfinite(mean):
+                    logger.report_scalar("validation", series, mean, fold)
+    return fits, outcomes
 
 
 def reason_of(error: Exception) -> str:
-    """Put an error in one line, without the source line that CatBoost puts in front of its messages."""
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"^\S+\.(?:cpp|h):\d+: (?:Error: )?", "", first)[:300]
+    """Put an error in one line, without where in the library it arose."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(NOISE, "", first)[:300]
 
 
 def main() -> None:
@@ -569,7 +1134,7 @@ def main() -> None:
     given = task.connect(defaults)
     try:
         run(task, given)
-    except (InputError, CatBoostError) as error:
+    except (InputError, *LIBRARY_ERRORS) as error:
         reason = reason_of(error)
         task.get_logger().report_text(f"error: {reason}", print_console=False)
         task.flush(wait_for_uploads=True)
