@@ -138,7 +138,10 @@ def read_campaign_state(api: Api, campaign: str) -> CampaignState:
     runs = read_runs(api, record, [study.study_id for study in studies.values()])
     now = time.time() + api.server_ahead_s
     driven = driven_s(record.properties, record.updated_at or now)
-    members = tuple(_study(member, studies.get(member.name), trials.get(member.name), now) for member in file.members)
+    members = tuple(
+        _study(member, studies.get(member.name), trials.get(member.name), record.failures.get(member.name, ""), now)
+        for member in file.members
+    )
     ended = sum(study.trials for study in members)
     progress = CampaignProgress(
         record.name,
@@ -151,12 +154,14 @@ def read_campaign_state(api: Api, campaign: str) -> CampaignState:
     return CampaignState(record, file, studies, trials, runs, progress)
 
 
-def _study(member: Member, record: StudyRecord | None, trials: TrialRecords | None, now: float) -> StudyProgress:
+def _study(
+    member: Member, record: StudyRecord | None, trials: TrialRecords | None, failure: str, now: float
+) -> StudyProgress:
     goal, budget = member.file.goal, member.file.budget
     objective = goal.objectives[0]
     seen = StudyProgress(member.name, member.dataset, member.model, objective.metric, objective.direction)
     if record is None or trials is None:
-        return seen
+        return replace(seen, state="failed", reason=failure) if failure else seen
     ended = [trial for trial in trials.settled if trial.state is not TrialState.STOPPED]
     ranked = _ranked(trials, member)
     driven = driven_s(record.properties, record.updated_at or now)

@@ -228,15 +228,23 @@ class CampaignRun:
     def _conclude(self) -> tuple[str, str]:
         if self._stopped.is_set() or self._is_asked_to_stop:
             return "stopped", "interrupted" if self._stopped.is_set() else "somebody asked for it to stop"
-        failed = [session for session in self._sessions.values() if session.status != "completed"]
-        if failed:
-            return "failed", "\n".join(f"{session.member.name}: {session.reason}" for session in failed)
+        if failures := self._failures():
+            names: dict[str, list[str]] = {}
+            for name, reason in failures.items():
+                names.setdefault(reason, []).append(name)
+            return "failed", "\n".join(f"{', '.join(alike)}: {reason}" for reason, alike in names.items())
         return "completed", f"all {len(self._file.members)} studies have ended"
+
+    def _failures(self) -> dict[str, str]:
+        """Why studies have failed, in a line each, by name."""
+        ended = [session for session in self._sessions.values() if not session.is_alive]
+        return {s.member.name: s.reason.partition("\n")[0] for s in ended if s.status == "failed"}
 
     def _finish(self, status: str, reason: str) -> None:
         def finish() -> None:
             if self._opened.hold.is_mine():
                 self._publish()
+                self._opened.task.note_failures(self._failures())
                 self._opened.task.finish(status, reason)
                 self._opened.hold.release()
 

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, field
 
 from clearml_hpo.controller.first_points import faults_of_first_points
+from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
@@ -52,8 +53,10 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     if template is not None and template.is_registered:
         metrics = reported_metrics(api, template) if api else frozenset()
         findings.faults += faults_of_space(template, file.space) or faults_of_first_points(file, template)
-        findings.faults += faults_of_objectives(metrics, file.goal) if metrics else []
-        known = f"{len(metrics)} metrics" if metrics else "whether it reports the objective is not known yet"
+        missing = faults_of_objectives(metrics, file.goal) if metrics else []
+        findings.faults += [] if has_constants(file) else missing
+        unknown = "whether it reports the objective is not known yet"
+        known = f"{len(metrics)} metrics" if metrics and not missing else unknown
         findings.remarks.append(
             f"template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
         )

@@ -13,6 +13,7 @@ from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.errors import InputError
 from clearml_hpo.executors import Executor
 from clearml_hpo.rehearsal import rehearse
+from clearml_hpo.search_space import Constant
 from clearml_hpo.spec import StudyFile, parse_study
 from clearml_hpo.storage import Known, check_storage
 from clearml_hpo.tasks import Api, ControllerTask, Template
@@ -178,8 +179,14 @@ def check_template(api: Api, file: StudyFile, template: Template) -> bool:
         return False
     faults = faults_of_space(template, file.space) or faults_of_first_points(file, template)
     metrics = reported_metrics(api, template)
-    if metrics:
-        faults += faults_of_objectives(metrics, file.goal)
+    missing = faults_of_objectives(metrics, file.goal) if metrics else []
+    if missing and not has_constants(file):
+        faults += missing
     if faults:
         raise InputError(file.explain(faults))
-    return bool(metrics)
+    return bool(metrics) and not missing
+
+
+def has_constants(file: StudyFile) -> bool:
+    """Whether all trials have values of the file's own, such as a data set: what they report may hang on these."""
+    return any(isinstance(parameter, Constant) for parameter in file.space.parameters.values())

@@ -30,6 +30,7 @@ _FIELDS = (
     "hyperparams.properties",
     "configuration.campaign",
     "configuration.resources",
+    "configuration.failures",
 )
 
 
@@ -40,6 +41,10 @@ class CampaignTask(ControllerTask):
     tags = ("clearml-hpo", _TAG)
     file = "campaign"
     arguments = ("campaign", "resume")
+
+    def note_failures(self, reasons: Mapping[str, str]) -> None:
+        """Keeps why studies have failed, by name: one that never began has no task of its own to say so."""
+        self.set_configuration(failures=json.dumps(reasons))
 
     def note_queues(self, record: CampaignRecord | None, queues: Mapping[str, str]) -> None:
         """Keeps which queue is which resource, those of earlier sessions too; ``queues`` has ids by resource."""
@@ -57,6 +62,7 @@ class CampaignRecord:
         status: ClearML's word for the task: created, in_progress, completed, stopped, failed.
         text: the campaign file, as the task keeps it.
         resources: names by the ids of their queues, of all sessions.
+        failures: why studies have failed in the last session, by name.
         properties: the task's user properties.
         started_at: seconds since the epoch, as are the other times; ``updated_at`` is the last sign of life.
     """
@@ -69,6 +75,7 @@ class CampaignRecord:
     url: str
     text: str = field(repr=False)
     resources: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     started_at: float | None = None
     ended_at: float | None = None
@@ -175,7 +182,6 @@ def _tasks(api: Api, **filters: Any) -> list[dict[str, Any]]:
 
 def _record(api: Api, task: Mapping[str, Any]) -> CampaignRecord:
     configuration = task.get("configuration") or {}
-    queues = json.loads((configuration.get("resources") or {}).get("value") or "{}")
     project_id = task.get("project") or ""
     return CampaignRecord(
         campaign_id=task["id"],
@@ -185,9 +191,15 @@ def _record(api: Api, task: Mapping[str, Any]) -> CampaignRecord:
         reason=task.get("status_reason") or "",
         url=api.task_url(project_id, task["id"]),
         text=(configuration.get("campaign") or {}).get("value") or "",
-        resources=queues,
+        resources=_json(configuration, "resources"),
+        failures=_json(configuration, "failures"),
         properties=own_properties(task),
         started_at=epoch(task.get("started")),
         ended_at=epoch(task.get("completed")),
         updated_at=epoch(task.get("last_update")),
     )
+
+
+def _json(configuration: Mapping[str, Any], name: str) -> dict[str, str]:
+    found = json.loads((configuration.get(name) or {}).get("value") or "{}")
+    return found if isinstance(found, dict) else {}
