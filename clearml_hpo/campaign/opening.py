@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from clearml_hpo.controller.opening import check_template
 from clearml_hpo.controller.registration import find_or_create_template
 from clearml_hpo.errors import InputError
-from clearml_hpo.rehearsal import rehearse
+from clearml_hpo.rehearsal import rehearse_all
 from clearml_hpo.spec import CampaignFile, parse_campaign, parse_study
 from clearml_hpo.tasks import Api, Template
 from clearml_hpo.tasks.campaigns import CampaignRecord, CampaignTask, find_campaign, read_campaign
@@ -83,7 +82,7 @@ class CampaignOpening:
         """
         record = read_campaign(self._api, campaign)
         file = parse_campaign(record.text, f"campaign {record.campaign_id}", overrides)
-        rehearse_all(file)
+        rehearse_all(member.file for member in file.members)
         return self._open(file, record)
 
     def _open(self, file: CampaignFile, record: CampaignRecord | None) -> OpenedCampaign:
@@ -122,15 +121,3 @@ class CampaignOpening:
         if faults:
             raise InputError("\n".join(dict.fromkeys(faults)))
         return tasks
-
-
-def rehearse_all(file: CampaignFile) -> None:
-    """Rehearses each sampler and pruner once for each space that it is used with. Raises InputError."""
-    seen = set()
-    for member in file.members:
-        spec = member.file.spec
-        space = {name: str(parameter) for name, parameter in member.file.space.distributions.items()}
-        key = json.dumps([spec.sampler.model_dump_json(), spec.pruner.model_dump_json(), space, str(member.file.goal)])
-        if key not in seen:
-            seen.add(key)
-            rehearse(member.file)

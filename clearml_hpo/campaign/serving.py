@@ -99,6 +99,14 @@ def slots_of(resources: Mapping[str, ResourceSpec]) -> dict[str, list[Slot]]:
     return found
 
 
+def check_resources(resources: Mapping[str, ResourceSpec], api: Api | None) -> None:
+    """That this machine has the GPUs, and the server, if there is one, the queues; raises InputError."""
+    slots_of(resources)
+    queues = [spec.queue for spec in resources.values() if spec.queue is not None]
+    if queues and api is not None:
+        find_queues(api, queues, key="resources")
+
+
 def on_this_machine(resources: Mapping[str, ResourceSpec]) -> dict[str, ResourceSpec]:
     """The resources with a slot of this machine in place of each queue that others would serve."""
     return {name: spec if spec.queue is None else ResourceSpec() for name, spec in resources.items()}

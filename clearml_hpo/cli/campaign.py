@@ -18,6 +18,7 @@ from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.driving import check_writable, sayer, stop_on_signals, use_embedded_server
 from clearml_hpo.cli.tables import print_json
 from clearml_hpo.display import clock
+from clearml_hpo.rehearsal import rehearse_all
 from clearml_hpo.server import process as server_process
 from clearml_hpo.spec import load_campaign
 
@@ -83,9 +84,7 @@ def run(
       clearml-hpo campaign run campaign.yaml --set budget.time=20m
     """
     file = load_campaign(campaign_file, overrides)
-    from clearml_hpo.campaign.opening import rehearse_all
-
-    rehearse_all(file)
+    rehearse_all(member.file for member in file.members)
     _drive(lambda opening: opening.from_file(file, new=new), local, json_file, take_over)
 
 
