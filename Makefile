@@ -17,7 +17,7 @@ $(READY): setup.cfg pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "could not make $(VENV); on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 	@echo "installing into $(VENV) (about a minute the first time)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[catboost,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[catboost,lightgbm,sklearn,parquet,dev]'
 	@touch $@
 
 demo: $(READY)  ## an embedded server, two warm workers, one study of 20 CatBoost trials

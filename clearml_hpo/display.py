@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -21,6 +21,7 @@ from clearml_hpo.trial import Trial, TrialState, pareto_front
 
 _RECENT = 6
 _RUNNING = 8
+_OTHER_LINES = 17  # of a screen, beside the running trials
 _WORKER = 20
 _METRIC = 12
 _STYLE = {
@@ -46,6 +47,8 @@ class Progress:
         queues: how many each queue can run at once; shown if there are several.
         earlier: attempts that were followed by another one.
         stranded: planned attempts that may only go to queues which nobody serves.
+        time_budget_s: for how long a controller may drive the study, if that is limited.
+        is_driven: whether a controller drives it now.
     """
 
     trials: Sequence[Trial]
@@ -55,6 +58,8 @@ class Progress:
     queues: Mapping[str, int] = field(default_factory=dict)
     earlier: Sequence[Trial] = ()
     stranded: int = 0
+    time_budget_s: float | None = None
+    is_driven: bool = True
 
 
 class View(Protocol):
@@ -141,17 +146,18 @@ class LineView:
 
 
 class LiveView:
-    """Progress, running trials, the best and the recent ones, redrawn in place."""
+    """Progress, workers and what they run, the best and the recent trials, redrawn in place."""
 
-    def __init__(self, console: Console, study: str, goal: Goal) -> None:
+    def __init__(self, console: Console, study: str, goal: Goal, clock: Callable[[], float] = time.time) -> None:
         self._console = console
         self._study = study
         self._goal = goal
+        self._clock = clock
         self._progress = Progress((), 0, 0.0)
-        self._drawn_at = time.monotonic()
+        self._drawn_at = self._clock()
         self._recent: list[Trial] = []
         self._front: list[Trial] = []
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -175,22 +181,28 @@ class LiveView:
         """Shows it at the next redraw."""
         if _ended(progress) != _ended(self._progress):
             self._front = pareto_front(progress.trials, self._goal)
+        if not self._recent:  # of a study that goes on, or is looked at from elsewhere
+            self._recent = _last_ended((*progress.earlier, *progress.trials))[:_RECENT]
         self._progress = progress
-        self._drawn_at = time.monotonic()
+        self._drawn_at = self._clock()
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """The view as it is now."""
         progress = self._progress
-        elapsed_s = progress.elapsed_s + time.monotonic() - self._drawn_at
+        passed_s = self._clock() - self._drawn_at if progress.is_driven else 0.0
+        elapsed_s = progress.elapsed_s + passed_s
         parts: list[RenderableType] = [
             Text.assemble((self._study, "bold"), f"  {_aims(self._goal)}"),
             _bar(progress, elapsed_s),
             *_queues(progress),
-            *_ends(progress),
+            *_ends(progress, elapsed_s, self._clock()),
+            *_last_failure(progress),
             *([self._best_line(progress)] if self._goal.is_single else self._front_lines()),
         ]
         running = [t for t in progress.trials if t.state is TrialState.RUNNING]
-        if running:
-            parts.append(self._running_table(running))
+        idle = _idle(progress)
+        if running or idle:
+            parts.append(self._running_table(running, idle))
         if self._recent:
             parts.append(trial_table(self._recent, self._goal, title="recent"))
         return Group(*parts)
@@ -218,8 +230,10 @@ class LiveView:
             lines.append(Text.assemble("best  ", (value, "bold green"), f"  {title}, trial {best.number}"))
         return lines
 
-    def _running_table(self, running: Sequence[Trial]) -> Table:
-        table = _table(f"running, {_RUNNING} of {len(running)}" if len(running) > _RUNNING else "running")
+    def _running_table(self, running: Sequence[Trial], idle: Sequence[tuple[str, float | None]]) -> Table:
+        """A row for each worker: what it runs and since when, or since when it is idle."""
+        rows = max(_RUNNING, self._console.height - _OTHER_LINES)
+        table = _table(f"running, {rows} of {len(running)}" if len(running) > rows else "running")
         titles = ["value"] if self._goal.is_single else _titles(self._goal)
         for name in ("trial", "since", "iteration"):
             table.add_column(name, justify="right", no_wrap=True)
@@ -227,16 +241,19 @@ class LiveView:
             table.add_column(title, justify="right", no_wrap=True, max_width=_METRIC)
         table.add_column("worker", no_wrap=True)
         table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
-        for trial in running[:_RUNNING]:
-            since = max(0.0, time.time() - trial.started_at) if trial.started_at else 0.0
+        for trial in running[:rows]:
             table.add_row(
                 _attempt(trial),
-                clock(since),
+                clock(max(0.0, self._clock() - trial.started_at) if trial.started_at else 0.0),
                 str(trial.iteration),
                 *(_number(trial, index) for index in range(len(titles))),
                 _short_worker(trial.worker),
                 short_params(trial.params),
             )
+        for worker, since in idle[: max(0, rows - len(running))]:
+            empty = [""] * (len(titles) + 1)
+            waited = "" if since is None else clock(max(0.0, self._clock() - since))
+            table.add_row("", waited, *empty, _short_worker(worker), Text("idle"), style="dim")
         return table
 
 
@@ -275,7 +292,7 @@ def clock(seconds: float) -> str:
 def _remark(trial: Trial) -> Text:
     """Why it has no value; else its parameters."""
     if _STYLE.get(trial.state) == "red" and trial.reason:
-        return Text(trial.reason)
+        return Text(trial.reason.partition("\n")[0])
     params = Text(short_params(trial.params))
     if trial.state is TrialState.COMPLETED and not trial.is_feasible:
         return Text.assemble(("breaks a constraint  ", "red"), params)
@@ -312,8 +329,35 @@ def _ended(progress: Progress) -> int:
     return sum(not trial.state.is_live for trial in progress.trials)
 
 
+def _last_ended(trials: Iterable[Trial]) -> list[Trial]:
+    """Those whose end has a time, the last one first."""
+    ended = [trial for trial in trials if not trial.state.is_live and trial.ended_at is not None]
+    return sorted(ended, key=lambda trial: trial.ended_at or 0.0, reverse=True)
+
+
+def _idle(progress: Progress) -> list[tuple[str, float | None]]:
+    """Workers without a trial, and since when; those that have run none of the study yet have no name."""
+    found: list[tuple[str, float | None]] = []
+    busy = {trial.worker for trial in progress.trials if trial.state is TrialState.RUNNING}
+    last = _last_ended((*progress.earlier, *progress.trials))
+    for queue, workers in progress.queues.items():
+        is_only = len(progress.queues) == 1
+        running = sum(t.state is TrialState.RUNNING and (is_only or t.queue == queue) for t in progress.trials)
+        free: dict[str, float | None] = {}
+        for trial in last:
+            if (is_only or trial.queue == queue) and trial.worker and trial.worker not in busy:
+                free.setdefault(trial.worker, trial.ended_at)
+        number = max(0, workers - running)
+        found += [*free.items()][:number]
+        unnamed = number - len(free)
+        found += [(f"{unnamed} of {queue}", None)] * (unnamed > 0)
+    return found
+
+
 def _queues(progress: Progress) -> list[Text]:
-    """How many workers each of several queues has."""
+    """How many workers each of several queues has; whether somebody drives the study."""
+    if not progress.is_driven:
+        return [Text("nobody drives the study", style="red")]
     if len(progress.queues) < 2:
         return []
     line = Text("queues")
@@ -325,18 +369,39 @@ def _queues(progress: Progress) -> list[Text]:
     return [line]
 
 
-def _ends(progress: Progress) -> list[Text]:
-    """How many trials ended how, once some did not complete; and how the attempts ended that were run again."""
+def _ends(progress: Progress, elapsed_s: float, now: float) -> list[Text]:
+    """How many trials ended how, and how many an hour; and how the attempts ended that were run again."""
     counts = Counter(trial.state for trial in progress.trials if not trial.state.is_live)
-    if not progress.earlier and set(counts) <= {TrialState.COMPLETED}:
-        return []
     line = Text("ended")
     for state in TrialState:
         if counts[state]:
             line.append(f"{',' * (len(line) > 5)} {counts[state]} ").append(state.value, style=_STYLE.get(state, ""))
+    rate = trials_per_hour(progress.trials, elapsed_s, now)
+    if rate:
+        line.append(f"  {rate:,.0f} an hour" if rate >= 10 else f"  {rate:.1f} an hour")
     again = Counter(attempt.state.value for attempt in progress.earlier)
     lines = [line] if counts else []
     return lines + [Text("again " + ", ".join(f"{n} {state}" for state, n in again.items()))] * bool(again)
+
+
+def trials_per_hour(trials: Iterable[Trial], elapsed_s: float, now: float) -> float:
+    """Trials that ended in the last hour, or since the study started, by the hour."""
+    window_s = min(elapsed_s, 3600.0)
+    if window_s <= 0:
+        return 0.0
+    ended = [trial.ended_at for trial in trials if not trial.state.is_live and trial.ended_at is not None]
+    return sum(at > now - window_s for at in ended) / window_s * 3600
+
+
+def _last_failure(progress: Progress) -> list[Text]:
+    """The last trial that failed, and why."""
+    failed = [t for t in (*progress.earlier, *progress.trials) if _STYLE.get(t.state) == "red" and t.reason]
+    if not failed:
+        return []
+    last = max(failed, key=lambda trial: trial.ended_at or 0.0)
+    reason = last.reason.partition("\n")[0]
+    text = Text.assemble(("failed", "red"), f" trial {_attempt(last)}: {reason}", no_wrap=True, overflow="ellipsis")
+    return [text]
 
 
 def _bar(progress: Progress, elapsed_s: float) -> Table:
@@ -352,11 +417,22 @@ def _bar(progress: Progress, elapsed_s: float) -> Table:
             0,
             ProgressBar(total=progress.budget, completed=ended, width=24, style="bright_black", complete_style="green"),
         )
-        if 0 < ended < progress.budget:
-            cells.append(f"ETA {clock(elapsed_s / ended * (progress.budget - ended))}")
+    left_s = _left_s(progress, ended, elapsed_s)
+    if left_s is not None and progress.is_driven:
+        cells.append(f"ETA {clock(left_s)}")
     cells.append(f"{progress.workers} worker{'' if progress.workers == 1 else 's'}, {waiting} waiting")
     row.add_row(*cells)
     return row
+
+
+def _left_s(progress: Progress, ended: int, elapsed_s: float) -> float | None:
+    """Seconds until the budget of trials or of time is used up, whichever comes first."""
+    left = []
+    if progress.budget and 0 < ended < progress.budget:
+        left.append(elapsed_s / ended * (progress.budget - ended))
+    if progress.time_budget_s is not None:
+        left.append(max(0.0, progress.time_budget_s - elapsed_s))
+    return min(left, default=None)
 
 
 def _aims(goal: Goal) -> str:

@@ -54,12 +54,17 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Reads the settings from ``environ`` (default: this process's environment)."""
     env = os.environ if environ is None else environ
     home = env.get("CLEARML_HPO_HOME")
-    config_file = Path(env.get("CLEARML_CONFIG_FILE") or "~/clearml.conf").expanduser()
     return Settings(
         home=Path(home).expanduser() if home else Path(platformdirs.user_state_dir("clearml-hpo")),
-        clearml_configured=bool(env.get("CLEARML_API_HOST")) or config_file.is_file(),
+        clearml_configured=bool(env.get("CLEARML_API_HOST")) or config_file(env).is_file(),
         task_id=env.get("CLEARML_TASK_ID", ""),
     )
+
+
+def config_file(environ: Mapping[str, str] | None = None) -> Path:
+    """The clearml.conf that ClearML's programs read, whether it is there or not."""
+    env = os.environ if environ is None else environ
+    return Path(env.get("CLEARML_CONFIG_FILE") or "~/clearml.conf").expanduser().absolute()
 
 
 def use_server(server: ServerAddress) -> None:

@@ -105,7 +105,6 @@ MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken
 MOST_FEATURES = 50  # in the plot of importances; the table has all
 CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
-
 LIBRARY = "CatBoost"
 LIBRARY_ERRORS = (CatBoostError,)
 SOURCES = "CatBoost and scikit-learn"
@@ -181,7 +180,7 @@ DEFAULT_METRICS = {
 }
 
 ALWAYS_PASSED = (
-    *("iterations", "learning_rate", "depth", "l2_leaf_reg", "random_strength", "border_count", "bootstrap_type"),
+    *("iterations", "learning_rate", "depth", "l2_leaf_reg", "random_strength", "border_count"),
     *("grow_policy", "one_hot_max_size", "max_ctr_complexity", "model_size_reg"),
 )
 # CatBoost refuses a parameter that its bootstrap type, growing policy or device has no use for.
@@ -446,12 +445,14 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
 
 
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as dates."""
+    """Return the rows' places in time; text is read as ISO dates."""
     if not name:
         return None
-    values = frame[name] if is_numeric_dtype(frame[name]) else pd.to_datetime(frame[name], errors="coerce", utc=True)
+    values = frame[name]
+    if not is_numeric_dtype(values):
+        values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
-        raise InputError(f"General/time_column: {name!r} has values that are missing or neither numbers nor dates")
+        raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
     return values.rank(method="first").to_numpy(dtype=int) - 1
 
 
@@ -500,7 +501,7 @@ def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
 
 def _numbers(part: pd.Series) -> pd.Series:
     if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
-        return part
+        return part.astype(int) if part.dtype == bool else part
     try:
         return part.astype(float)
     except (TypeError, ValueError) as error:
@@ -700,7 +701,8 @@ def own_metric(name: str, problem: str) -> Metric | None:
     base, _, top = name.partition("@")
     if own := METRICS[problem].get(base if problem == "ranking" else name):
         return Metric(name, own + (f"{';' if ':' in own else ':'}top={top}" if top else ""))
-    return Metric(name, name) if hasattr(catboost_metrics, name.partition(":")[0]) else None
+    known = name[:1].isupper() and hasattr(catboost_metrics, name.partition(":")[0])
+    return Metric(name, name) if known else None
 
 
 # --- Where it runs --------------------------------------------------------------------------------------------------
@@ -796,6 +798,8 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
     """Translate the task's parameters into CatBoost's, leaving out those that do not apply."""
     bootstrap = one_of("bootstrap_type", params["bootstrap_type"], PASSED_BY_BOOTSTRAP)
     growth = one_of("grow_policy", params["grow_policy"], PASSED_BY_GROWTH)
+    if bootstrap == "MVS" and table.problem == "multiclass" and params["device"] == "gpu":
+        bootstrap = "Bernoulli"  # CatBoost has no MVS for it
     passed = (
         *(*ALWAYS_PASSED, "leaf_estimation_iterations", *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth]),
         *(*PASSED_BY_DEVICE[params["device"]], *PASSED_BY_PROBLEM.get(table.problem, ())),
@@ -809,6 +813,7 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
     if params["device"] == "gpu":
         settings["devices"] = params["gpu_devices"].replace(",", ":")
     return settings | {
+        "bootstrap_type": bootstrap,
         "loss_function": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
         "custom_metric": own,
         "use_best_model": bool(metrics[0].own),

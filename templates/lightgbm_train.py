@@ -111,7 +111,6 @@ MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken
 MOST_FEATURES = 50  # in the plot of importances; the table has all
 CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
-
 LIBRARY = "LightGBM"
 LIBRARY_ERRORS = (lightgbm.basic.LightGBMError,)
 SOURCES = "LightGBM and scikit-learn"
@@ -434,12 +433,14 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
 
 
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as dates."""
+    """Return the rows' places in time; text is read as ISO dates."""
     if not name:
         return None
-    values = frame[name] if is_numeric_dtype(frame[name]) else pd.to_datetime(frame[name], errors="coerce", utc=True)
+    values = frame[name]
+    if not is_numeric_dtype(values):
+        values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
-        raise InputError(f"General/time_column: {name!r} has values that are missing or neither numbers nor dates")
+        raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
     return values.rank(method="first").to_numpy(dtype=int) - 1
 
 
@@ -488,7 +489,7 @@ def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
 
 def _numbers(part: pd.Series) -> pd.Series:
     if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
-        return part
+        return part.astype(int) if part.dtype == bool else part
     try:
         return part.astype(float)
     except (TypeError, ValueError) as error:

@@ -106,7 +106,7 @@ PARAMETERS: dict[str, Value] = {
     "hist_max_bins": 255,
     "logistic_C": 1.0,
     "ridge_alpha": 1.0,
-    "elastic_net_alpha": 1.0,
+    "elastic_net_alpha": 0.1,
     "elastic_net_l1_ratio": 0.5,
     "svm_C": 1.0,
     "svm_kernel": "rbf",  # rbf, linear, poly, sigmoid
@@ -131,7 +131,6 @@ ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
 MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
 MOST_FEATURES = 50  # in the plot of importances; the table has all
 CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
-
 
 LIBRARY = "scikit-learn"
 LIBRARY_ERRORS = (ValueError,)  # what scikit-learn says of values that it cannot train with
@@ -235,7 +234,7 @@ TRANSLATED: dict[str, Callable[[Any], Any]] = {
     "forest_max_samples": lambda share: share or None,
     "hist_max_depth": lambda depth: depth or None,
     "svm_gamma": lambda gamma: gamma or "scale",
-    "mlp_hidden_layer_sizes": lambda sizes: tuple(int(size) for size in listed(sizes)),
+    "mlp_hidden_layer_sizes": lambda sizes: layer_sizes(sizes),
 }
 
 
@@ -483,12 +482,14 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
 
 
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as dates."""
+    """Return the rows' places in time; text is read as ISO dates."""
     if not name:
         return None
-    values = frame[name] if is_numeric_dtype(frame[name]) else pd.to_datetime(frame[name], errors="coerce", utc=True)
+    values = frame[name]
+    if not is_numeric_dtype(values):
+        values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
-        raise InputError(f"General/time_column: {name!r} has values that are missing or neither numbers nor dates")
+        raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
     return values.rank(method="first").to_numpy(dtype=int) - 1
 
 
@@ -537,7 +538,7 @@ def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
 
 def _numbers(part: pd.Series) -> pd.Series:
     if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
-        return part
+        return part.astype(int) if part.dtype == bool else part
     try:
         return part.astype(float)
     except (TypeError, ValueError) as error:
@@ -855,6 +856,14 @@ def own_settings(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return settings | {"bootstrap": bool(settings["max_samples"])} if "max_samples" in settings else settings
 
 
+def layer_sizes(text: str) -> tuple[int, ...]:
+    """Read the sizes of the hidden layers."""
+    sizes = listed(text)
+    if not sizes or not all(size.isdecimal() and int(size) for size in sizes):
+        raise InputError(f"General/mlp_hidden_layer_sizes: {text!r} is not like 100 or 64,32")
+    return tuple(int(size) for size in sizes)
+
+
 def preparation_of(row: Estimator, table: Table) -> ColumnTransformer:
     """Make what brings the columns to a form that the estimator takes."""
     categories = table.categorical
@@ -873,6 +882,7 @@ def preparation_of(row: Estimator, table: Table) -> ColumnTransformer:
 def grow(estimator: Any, row: Estimator, total: int, train: tuple[Any, Any], **weights: Any) -> Iterator[int]:
     """Train, and stop after each step to tell the number of the iteration."""
     if row.grows == "epochs":
+        estimator.set_params(batch_size=min(estimator.batch_size, len(train[1])))
         more = {"classes": np.unique(train[1])} if hasattr(estimator, "predict_proba") else {}
         for iteration in range(total):
             estimator.partial_fit(*train, **more, **weights)

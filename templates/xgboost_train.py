@@ -112,7 +112,6 @@ MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken
 MOST_FEATURES = 50  # in the plot of importances; the table has all
 CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
-
 LIBRARY = "XGBoost"
 LIBRARY_ERRORS = (xgboost.core.XGBoostError,)
 SOURCES = "XGBoost and scikit-learn"
@@ -437,12 +436,14 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
 
 
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as dates."""
+    """Return the rows' places in time; text is read as ISO dates."""
     if not name:
         return None
-    values = frame[name] if is_numeric_dtype(frame[name]) else pd.to_datetime(frame[name], errors="coerce", utc=True)
+    values = frame[name]
+    if not is_numeric_dtype(values):
+        values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
-        raise InputError(f"General/time_column: {name!r} has values that are missing or neither numbers nor dates")
+        raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
     return values.rank(method="first").to_numpy(dtype=int) - 1
 
 
@@ -491,7 +492,7 @@ def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
 
 def _numbers(part: pd.Series) -> pd.Series:
     if isinstance(part.dtype, np.dtype) and is_numeric_dtype(part):
-        return part
+        return part.astype(int) if part.dtype == bool else part
     try:
         return part.astype(float)
     except (TypeError, ValueError) as error:
@@ -813,7 +814,9 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
     if table.problem == "multiclass":
         settings["num_class"] = len(table.classes)
     return settings | {
-        "objective": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
+        "objective": {"auto": LOSSES[table.problem], "multi:softmax": "multi:softprob"}.get(
+            params["loss"], params["loss"]
+        ),
         "eval_metric": [metric.own for metric in metrics if metric.own],
         "disable_default_eval_metric": True,
         "seed": params["seed"],

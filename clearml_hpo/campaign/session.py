@@ -163,4 +163,4 @@ class Session:
 
     def _place(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         executor = self._serving.executor(api, self.member.resources)
-        return on_queues(file, self.share.queues), lambda study_id: executor
+        return on_queues(file, self.share.queues), lambda study_id, template: executor

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import click
 
 from clearml_hpo import fleet, settings
+from clearml_hpo.cli.install import install, uninstall
+from clearml_hpo.cli.quantities import duration
 from clearml_hpo.errors import AgentError, InputError
 from clearml_hpo.fleet import logtail
 from clearml_hpo.fleet.state import FleetFolder
@@ -54,6 +56,7 @@ def agents() -> None:
       clearml-hpo agents logs gpu0 -f                  what one of them says
       clearml-hpo agents down                          end them, each after its current task
       clearml-hpo agents down --now                    end them now, running tasks are aborted
+      clearml-hpo agents install --queue gpu           units of systemd, or a compose file, for this machine
     """
 
 
@@ -80,16 +83,26 @@ def up(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, timeout: f
 
 @agents.command()
 @_what
-def run(queue: str, gpus: str | None, cpu: int, venv: bool, name: str) -> None:
+@click.option(
+    "--drain-timeout",
+    "drain_s",
+    callback=duration,
+    metavar="10m",
+    help="After SIGTERM running tasks may go on for so long, then they are lost, and a controller runs them again. "
+    "Without it they are aborted.",
+)
+def run(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, drain_s: float | None) -> None:
     """Run agents in the foreground until Ctrl-C, as a systemd unit does.
 
     \b
-    Example:
+    Examples:
       clearml-hpo agents run --queue gpu --gpus 0,1
+      clearml-hpo agents run --queue gpu --gpus 0,1 --drain-timeout 10m
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     current = settings.load()
-    fleet.run(current.home, _server(current), _slots(queue, gpus, cpu), name=name, venv=venv)
+    slots = _slots(queue, gpus, cpu)
+    fleet.run(current.home, _server(current), slots, name=name, venv=venv, drain_s=drain_s)
 
 
 @agents.command()
@@ -146,6 +159,10 @@ def logs(worker: str | None, name: str, follow: bool, lines: int) -> None:
         click.echo(line)
     if follow:
         _follow(log)
+
+
+agents.add_command(install)
+agents.add_command(uninstall)
 
 
 def _server(current: settings.Settings) -> ServerAddress | None:

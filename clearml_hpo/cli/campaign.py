@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from clearml_hpo import settings
+from clearml_hpo.cli.closing import EXIT
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.driving import check_writable, sayer, stop_on_signals, use_embedded_server
 from clearml_hpo.cli.tables import print_json
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from clearml_hpo.campaign.opening import CampaignOpening, OpenedCampaign
     from clearml_hpo.campaign.run import CampaignOutcome
 
-_EXIT = {"completed": 0, "failed": 1, "stopped": 130}
 _EXIT_CODES = "Exit codes: 0 done, 1 a study failed, 2 bad input, 130 interrupted."
 
 _local = click.option(
@@ -196,7 +196,7 @@ def _drive(
         outcome = _open_and_run(find, console, stopped, json_file, local=local, take_over=take_over)
     if local and server_process.status(here.home / "server") is None:
         sayer(console)("to look at it again: clearml-hpo server start")
-    sys.exit(_EXIT[outcome.status])
+    sys.exit(EXIT[outcome.status])
 
 
 def _open_and_run(

@@ -17,22 +17,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.console import Console
 
-from clearml_hpo import display, settings
+from clearml_hpo import settings
+from clearml_hpo.cli.closing import EXIT, say_how_it_ended
 from clearml_hpo.display import view_for
 from clearml_hpo.objective import Goal
 from clearml_hpo.server import process as server_process
-from clearml_hpo.spec import StudyFile, dump_params
-from clearml_hpo.trial import pareto_front
+from clearml_hpo.spec import StudyFile
 
 if TYPE_CHECKING:
     from clearml_hpo.controller.executors import MakeExecutor
     from clearml_hpo.controller.opening import Opened, Opening
     from clearml_hpo.controller.run import Outcome
     from clearml_hpo.executors import Executor
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.tasks import Api, Template
 
-_TOP = 5
-_EXIT = {"completed": 0, "failed": 1, "stopped": 130}
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 
@@ -69,7 +67,7 @@ class Options:
             gpus = [gpu.strip() for gpu in self.gpus.split(",")]
             given.append(f"execution.local.gpus={json.dumps([int(g) if g.isdecimal() else g for g in gpus])}")
         if given:
-            overrides += ["execution.executor=local", *given]
+            overrides += ["execution.executor=local", "execution.pilots=null", *given]
         return tuple(overrides)
 
 
@@ -127,10 +125,12 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
         goal, outcome = _open_and_run(find, options, place, console, stopped)
         if options.json_file is not None:
             options.json_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
-    _say_how_it_ended(console, goal, outcome)
+    wall_s = outcome.result["wall_s"]
+    how = {"status": outcome.status, "reason": outcome.reason, "url": outcome.url}
+    say_how_it_ended(console, goal, outcome.trials, wall_s=wall_s, **how)
     if local and server_process.status(here.home / "server") is None:
         console.print("to look at it again: clearml-hpo server start", markup=False, highlight=False)
-    sys.exit(_EXIT[outcome.status])
+    sys.exit(EXIT[outcome.status])
 
 
 def check_writable(json_file: Path) -> None:
@@ -192,8 +192,8 @@ class _Place:
             sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
         make = executor_of(file, api, sayer(self._console))
 
-        def make_and_close(study_id: str) -> Executor:
-            executor = make(study_id)
+        def make_and_close(study_id: str, template: Template) -> Executor:
+            executor = make(study_id, template)
             self._stack.callback(executor.close)
             return executor
 
@@ -232,24 +232,3 @@ def stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _say_how_it_ended(console: Console, goal: Goal, outcome: Outcome) -> None:
-    from clearml_hpo.report.figures import ranking
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    ranked = ranking(outcome.trials, goal)
-    if ranked:
-        console.print(display.trial_table(ranked[:_TOP], goal, title=f"best of {len(ranked)} trials"))
-    say(f"\n{outcome.status}: {outcome.reason} ({display.clock(outcome.result['wall_s'])})")
-    if outcome.best is not None:
-        values = zip(goal.objectives, outcome.best.values, strict=True)
-        said = ", ".join(f"{objective.metric} = {value:.6g}" for objective, value in values)
-        say(f"best: trial {outcome.best.number}, {said}")
-        if not goal.is_single:
-            front = pareto_front(outcome.trials, goal)
-            say(f"Pareto front: trials {', '.join(str(trial.number) for trial in front)}")
-        say("".join(f"  {line}\n" for line in dump_params(outcome.best.params).splitlines()))
-    say(outcome.url)

@@ -16,6 +16,7 @@ from rich.text import Text
 from clearml_hpo import display
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.keep import keep
+from clearml_hpo.cli.report import report
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
 from clearml_hpo.errors import InputError
 from clearml_hpo.objective import Goal
@@ -62,6 +63,7 @@ def study() -> None:
       clearml-hpo study show 3f9c2a                   where one stands
       clearml-hpo study trials 3f9c2a --sort value    its trials, best first
       clearml-hpo study best 3f9c2a > best.yaml       its best parameters
+      clearml-hpo study report 3f9c2a                 a folder with its plots, submissions and logs
       clearml-hpo study stop 3f9c2a --drain           end it when its running trials have ended
     """
 
@@ -278,6 +280,7 @@ def _refuse_if_live(found: Study) -> None:
 
 
 study.add_command(keep)
+study.add_command(report)
 
 
 @contextmanager

@@ -38,14 +38,15 @@ def print_list(
 
 def print_json(data: object) -> None:
     """Prints it as JSON; what is not finite is null."""
-    click.echo(json.dumps(_finite(data), indent=2))
+    click.echo(json.dumps(finite(data), indent=2))
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
+    """The same data; what is not finite is null."""
     if isinstance(data, Mapping):
-        return {key: _finite(value) for key, value in data.items()}
+        return {key: finite(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_finite(value) for value in data]
+        return [finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
-from clearml_hpo.controller.policy import placement_of
+from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.errors import Fault, InputError, nearest
@@ -46,8 +46,8 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     if file.spec.storage is not None:
         check_reachable(file.spec.storage)
     if api is not None:
-        if check_queue and file.spec.execution.executor == "queue":
-            find_queues(api, placement_of(file.spec).all_queues)
+        if check_queue:
+            find_queues(api, agent_queues(file.spec))
         template = find_template(api, file.spec.template, find_project(api, file.spec.project))
         known_before(file, api, findings.remarks.append)
     if template is not None and template.is_registered:

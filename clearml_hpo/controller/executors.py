@@ -5,31 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from clearml_hpo.controller.policy import placement_of
+from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.executors import Executor, LocalExecutor, QueueExecutor, Slot, default_slots, plan_slots
 from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.executors.pilots import Flight, PilotExecutor
 from clearml_hpo.spec import StudyFile
-from clearml_hpo.tasks import Api
+from clearml_hpo.spec.models import PilotsSpec
+from clearml_hpo.tasks import Api, Template
 from clearml_hpo.tasks.names import find_queues
+from clearml_hpo.tasks.pilots import environment_of
 
-MakeExecutor = Callable[[str], Executor]
-"""Makes the executor of a study, by the study's id."""
+MakeExecutor = Callable[[str, Template], Executor]
+"""Makes the executor of a study, by the study's id and its template."""
 
 
 def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> MakeExecutor:
-    """Queues that agents serve, or processes of this machine, which are started when the executor is made.
+    """Queues that agents serve, pilots on one of them, or processes of this machine; the executor starts the latter.
 
     Raises:
         InputError: the server has no such queue, or this machine no such GPU.
     """
+    found = find_queues(api, agent_queues(file.spec))
+    if file.spec.execution.pilots is not None:
+        ((queue, queue_id),) = found.items()
+        flight = flight_of(file.spec.execution.pilots, queue, queue_id)
+        return lambda study_id, template: PilotExecutor(
+            api,
+            flight,
+            study_id=study_id,
+            project_id=template.project_id,
+            environment=environment_of(api, template.task_id),
+            on_note=on_note,
+        )
     if file.spec.execution.executor == "queue":
-        executor = QueueExecutor(api, find_queues(api, placement_of(file.spec).all_queues))
-        return lambda study_id: executor
+        executor = QueueExecutor(api, found)
+        return lambda study_id, template: executor
     given = file.spec.execution.local
     slots = slots_of(file)
-    return lambda study_id: LocalExecutor(
+    return lambda study_id, template: LocalExecutor(
         api, slots, queue=f"local-{study_id}", min_free_mb=given.min_free_mb, on_note=on_note
     )
+
+
+def flight_of(pilots: PilotsSpec, queue: str, queue_id: str) -> Flight:
+    """The pilots that a study file asks for."""
+    given = {"idle-timeout": f"{pilots.idle_timeout:g}", "per-gpu": pilots.per_gpu}
+    more = {"cpu": pilots.cpu, "threads": pilots.threads, "min-free-mb": pilots.min_free_mb}
+    options = {**given, **{name: value for name, value in more.items() if value is not None}}
+    return Flight(queue, queue_id, pilots.count, {name: str(value) for name, value in options.items()})
 
 
 def slots_of(file: StudyFile) -> Sequence[Slot]:
@@ -47,7 +70,7 @@ def slots_of(file: StudyFile) -> Sequence[Slot]:
 def on_this_machine(file: StudyFile) -> StudyFile:
     """The study with all its trials in processes of this machine, whatever its queues."""
     file = on_one_queue(file, LOCAL)
-    execution = file.spec.execution.model_copy(update={"executor": "local"})
+    execution = file.spec.execution.model_copy(update={"executor": "local", "pilots": None})
     return replace(file, spec=file.spec.model_copy(update={"execution": execution}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,15 +17,16 @@ from clearml_hpo.controller.rows import TIMES, columns_of, rows_of, to_csv
 from clearml_hpo.controller.steering import WITHOUT_VALUE, Retried, chosen_for_retry, end_study
 from clearml_hpo.errors import InputError
 from clearml_hpo.objective import Goal
-from clearml_hpo.report import study_result
+from clearml_hpo.report import StudySummary, study_result, trials_with_curves
 from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.scheduler.ledger import Ledger
 from clearml_hpo.search_space import as_text
 from clearml_hpo.spec import StudyFile, dump_params, parse_study
 from clearml_hpo.tasks import Api, ControllerTask
 from clearml_hpo.tasks.hold import Hold, driven_s, stopping_since
-from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
+from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_again, read_study, read_trials
 from clearml_hpo.tasks.removal import Removal, plan_removal, remove
+from clearml_hpo.tasks.trial_tasks import histories_of
 from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Study:
         """Use :meth:`load` or :meth:`list`."""
         self._api = api
         self.record = record
+        self._queue_names: dict[str, str] = {}
 
     @classmethod
     def load(cls, study: str, project: str | None = None) -> Study:
@@ -124,7 +127,7 @@ class Study:
     @cached_property
     def _records(self) -> TrialRecords:
         file, stopping = self.file, stopping_since(self.record.properties)
-        return read_trials(self._api, self.study_id, file.space, file.goal, stopping=stopping)
+        return read_trials(self._api, self.study_id, file.space, file.goal, stopping=stopping, queues=self._queue_names)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -251,6 +254,27 @@ class Study:
             wall_s=self.driven_s,
         )
 
+    def summary(self) -> StudySummary:
+        """The study to be summed up, with the curves of some trials: one call more."""
+        trials, goal = self.trials, self.goal
+        shown = trials_with_curves(trials, goal)
+        return StudySummary(
+            name=self.name,
+            study_id=self.study_id,
+            project=self.record.project,
+            url=self.url,
+            status=self.record.status,
+            reason=self.record.reason,
+            goal=goal,
+            space=self.file.space,
+            trials=trials,
+            earlier=self.earlier_attempts,
+            driven_s=self.driven_s,
+            at=time.time() + self._api.server_ahead_s,
+            url_of=self.url_of,
+            histories=histories_of(self._api, goal, [trial.task_id for trial in shown]) if shown else {},
+        )
+
     @property
     def _params(self) -> Sequence[str]:
         return [*self.file.space.distributions]
@@ -259,8 +283,9 @@ class Study:
 
     def refresh(self) -> Study:
         """Reads the study anew; returns it."""
-        self.record = read_study(self._api, self.study_id)
-        for name in ("file", "_records", "trials"):
+        before, self.record = self.record, read_again(self._api, self.record)
+        is_same = self.record.study_yaml == before.study_yaml
+        for name in ("_records", "trials") if is_same else ("file", "_records", "trials"):
             self.__dict__.pop(name, None)
         return self
 

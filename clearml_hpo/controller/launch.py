@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clearml_hpo.controller.opening import check_template
-from clearml_hpo.controller.policy import placement_of
+from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_or_create_template
 from clearml_hpo.errors import InputError
 from clearml_hpo.spec import StudyFile
@@ -42,7 +42,7 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
     """
     spec = file.spec
     queue_id = find_queues(api, [queue], key="--queue")[queue]
-    trial_queues = set() if spec.execution.executor == "local" else {*placement_of(spec).all_queues}
+    trial_queues = agent_queues(spec)
     find_queues(api, trial_queues)
     project_id = ensure_project(api, spec.project)
     found = [] if new else find_studies(api, name=spec.study, project=spec.project, limit=1)

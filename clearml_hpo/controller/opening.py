@@ -104,7 +104,7 @@ class Opening:
             properties=hold.properties(),
             parent=campaign,
         )
-        executor = make_executor(controller.task_id)
+        executor = make_executor(controller.task_id, template)
         hold = hold.on(controller.task_id)
         return Opened(file, controller, template, executor, hold, metric_is_known=known, known=warm)
 
@@ -146,7 +146,7 @@ class Opening:
             known = check_template(self._api, file, template)
         controller.go_on(file.text(template.task_id))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=hold.stopping_since)
-        executor = make_executor(record.study_id)
+        executor = make_executor(record.study_id, template)
         return Opened(file, controller, template, executor, hold, records, known, known=warm)
 
     def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.spec.models import FailuresSpec, StudySpec
@@ -17,19 +18,19 @@ def policy_of(file: StudyFile) -> Policy:
         budget=file.budget,
         limits=file.limits,
         placement=placement_of(file.spec),
-        failures=_failures(file.spec.failures),
+        failures=_failures(file.spec.failures, has_queues=_own_queue(file.spec) is None),
         rerun_duplicates=file.spec.duplicates == "rerun",
     )
 
 
 def placement_of(spec: StudySpec) -> Placement:
-    """Where trials go; with the local executor to one queue, whatever the rules."""
+    """Where trials go; with the local executor, or pilots, to one queue, whatever the rules."""
     execution = spec.execution
     concurrency = execution.concurrency
     per_queue = concurrency if isinstance(concurrency, dict) else {}
     in_all = None if isinstance(concurrency, dict) else concurrency
-    if execution.executor == "local":
-        return Placement((LOCAL,), concurrency=in_all, prefetch=execution.prefetch)
+    if own := _own_queue(spec):
+        return Placement((own,), concurrency=in_all, prefetch=execution.prefetch)
     return Placement(
         queues=tuple(execution.queue),
         rules=tuple(
@@ -43,10 +44,24 @@ def placement_of(spec: StudySpec) -> Placement:
     )
 
 
-def _failures(given: FailuresSpec) -> Failures:
+def agent_queues(spec: StudySpec) -> tuple[str, ...]:
+    """The queues that agents are to serve."""
+    if spec.execution.pilots is not None:
+        return tuple(spec.execution.queue)
+    return placement_of(spec).all_queues if _own_queue(spec) is None else ()
+
+
+def _own_queue(spec: StudySpec) -> str | None:
+    """Where all trials go if not to queues that agents serve."""
+    return LOCAL if spec.execution.executor == "local" else PILOTS if spec.execution.pilots else None
+
+
+def _failures(given: FailuresSpec, *, has_queues: bool) -> Failures:
     return Failures(
         retries={
-            TrialState(name): Retry(one.retries, one.queue or "") for name in _CLASSES if (one := getattr(given, name))
+            TrialState(name): Retry(one.retries, (one.queue or "") if has_queues else "")
+            for name in _CLASSES
+            if (one := getattr(given, name))
         },
         stop_after=given.stop_after,
         lost_after_s=given.lost_after,

@@ -22,7 +22,7 @@ from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError, InputError
 from clearml_hpo.executors import Executor
 from clearml_hpo.patience import Patience, is_trouble, patiently
 from clearml_hpo.pruners import build_pruner
-from clearml_hpo.report import Publisher, study_result
+from clearml_hpo.report import Publisher, StudySummary, study_result, summary_page, summary_text
 from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search_space import Params
@@ -33,6 +33,8 @@ from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import TrialRecords
 from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
 from clearml_hpo.trial import Trial, TrialState, best_trial
+
+_LOOK_AT_WORKERS_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class StudyRun:
         self._fault: ClearmlHpoError | None = None
         self._refused: set[str] = set()
         self._storage_trouble = ""
+        self._curves: Mapping[str, list[tuple[int, float]]] = {}
 
     def run(self) -> Outcome:
         """Drives it.
@@ -119,8 +122,39 @@ class StudyRun:
             with suppress(ClearmlHpoError):
                 self._finish(hold, "failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
+        self._leave_summary(ended, hold)
         self._finish(hold, ended.status, ended.reason.partition("\n")[0])
         return self._outcome(ended)
+
+    def _leave_summary(self, ended: _Ended, hold: Hold) -> None:
+        """Page and text as artifacts of the controller task; without them the study has ended all the same."""
+        if not ended.trials:
+            return
+        controller, file = self._controller, self._file
+        summary = StudySummary(
+            name=file.spec.study,
+            study_id=controller.task_id,
+            project=file.spec.project,
+            url=controller.url,
+            status=ended.status,
+            reason=ended.reason,
+            goal=file.goal,
+            space=file.space,
+            trials=ended.trials,
+            earlier=ended.earlier,
+            driven_s=hold.driven_s,
+            at=time.time(),
+            url_of=lambda trial: self._api.task_url(controller.project_id, trial.task_id),
+            histories=self._curves,
+        )
+        try:
+            for kind, name, render in (("html", "summary.html", summary_page), ("plain", "summary.txt", summary_text)):
+                text = render(summary.name, [summary])
+                controller.upload_artifact(name, text, name, content_type=f"text/{kind}")
+        except Exception as error:  # of whatever kind: the study itself is complete, and its end is still to be noted
+            self._view.note(
+                f"no summary: {error}; it can be written later: clearml-hpo study report {controller.task_id}"
+            )
 
     def _finish(self, hold: Hold, status: str, reason: str) -> None:
         """Asks a server in trouble again for a while: the end of a week's study must not be lost."""
@@ -161,7 +195,7 @@ class StudyRun:
             clock=time.time,
             space=self._file.space,
             budget=self._file.budget.trials,
-            histories=strategy.trial_tasks().histories,
+            histories=lambda task_ids: self._read_curves(strategy, task_ids),
         )
         strategy.on_trial = self._trial_changed
         strategy.on_note = self._view.note
@@ -209,10 +243,12 @@ class StudyRun:
         workers = patiently(self._executor.workers, self._view.note, self._stopped)
         if not workers.get(trial.queue):
             self._view.note(f"no worker serves the queue {trial.queue!r} yet: the first run waits")
-        patience = Patience(self._file.spec.execution.poll_interval, self._view.note)
+        patience, looked_at = Patience(self._file.spec.execution.poll_interval, self._view.note), time.monotonic()
         while True:
             try:
                 asked = hold.renew()
+                if time.monotonic() - looked_at >= _LOOK_AT_WORKERS_S:
+                    workers, looked_at = self._executor.workers(), time.monotonic()
                 registered = first.look(trial.task_id)
                 if registered is not None:
                     return registered
@@ -394,10 +430,16 @@ class StudyRun:
     ) -> None:
         hold = self._opened.hold
         elapsed_s = hold.driven_s if hold else 0.0
-        budget, in_all = self._file.budget.trials, sum(workers.values())
-        self._view.progress(Progress(trials, in_all, elapsed_s, budget, workers, earlier, stranded))
+        budget, in_all = self._file.budget, sum(workers.values())
+        self._view.progress(
+            Progress(trials, in_all, elapsed_s, budget.trials, workers, earlier, stranded, budget.wall_s)
+        )
 
     # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _read_curves(self, strategy: OptunaStrategy, task_ids: Sequence[str]) -> Mapping[str, list[tuple[int, float]]]:
+        self._curves = strategy.trial_tasks().histories(task_ids)
+        return self._curves
 
     def _conclude(self, scheduler: Scheduler, strategy: OptunaStrategy) -> _Ended:
         trials, earlier = scheduler.trials, scheduler.earlier_attempts

@@ -36,19 +36,20 @@ def _of_python(words: Sequence[str], folder: Path) -> Program:
     return Program([sys.executable, "-u", *words], folder, words)
 
 
-def prepare(task: Mapping[str, Any], place: Path, kept: Path) -> Program:
+def prepare(task: Mapping[str, Any], place: Path, kept: Path, image: str = "") -> Program:
     """Makes ``place`` anew, for one run of a task; no run sees what an earlier one has left.
 
     Args:
         task: with the fields of :data:`FIELDS`.
         place: a folder that nothing runs in now.
         kept: folder of what is fetched once for all runs.
+        image: of the container around this process.
 
     Raises:
         InputError: this executor cannot run such a task.
     """
     script = task.get("script") or {}
-    refuse(task)
+    refuse(task, image)
     shutil.rmtree(place, ignore_errors=True)
     folder = place / "code"
     folder.mkdir(parents=True)
@@ -73,17 +74,18 @@ def by_agent(task_id: str, gpu: str | None, place: Path) -> Program:
     )
 
 
-def refuse(task: Mapping[str, Any]) -> None:
-    """Says what is in the way of running a task here.
+def refuse(task: Mapping[str, Any], image: str = "") -> None:
+    """Says what is in the way of running a task here, in a container of ``image``.
 
     Raises:
         InputError: it asks for a container, is no Python, or carries no code.
     """
     script = task.get("script") or {}
-    image = (task.get("container") or {}).get("image") or (task.get("execution") or {}).get("docker_cmd")
-    if image:
+    asked = (task.get("container") or {}).get("image") or (task.get("execution") or {}).get("docker_cmd")
+    if asked and asked != image:
+        here = f"in {image!r}" if image else "in no container"
         raise InputError(
-            f"container.image: the task asks for {image!r}, and processes on this machine run in no container; "
+            f"container.image: the task asks for {asked!r}, and processes on this machine run {here}; "
             "clear it, or use a queue whose agent runs containers"
         )
     entry_point, binary = str(script.get("entry_point") or "").strip(), str(script.get("binary") or "python")

@@ -42,6 +42,8 @@ _WAIT_S = 0.01
 _KILL_S = 5.0
 # Of one run: all the rest of the environment is the parent's from its start, before any library is loaded.
 _OF_A_RUN = ("CLEARML_TASK_ID", "CLEARML_WORKER_ID")
+# The allocator of pyarrow, which pandas loads where there is one, would start a thread: nothing could be forked then.
+_ONE_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _NO_TASK = "0" * 32  # a library that asks for the task while it is imported is to fail, not to make a task
 
 
@@ -70,7 +72,7 @@ class WarmParent:
             self._process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "clearml_hpo.warm.parent", str(there.fileno())],
                 cwd=folder,
-                env=dict(environ),
+                env={**_ONE_THREAD, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

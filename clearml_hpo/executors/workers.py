@@ -96,6 +96,7 @@ class LocalWorkers:
         memory: SharedMemory | None = None,
         warm: bool = True,
         venv: bool = False,
+        image: str = "",
         closed_reason: str = CLOSED_REASON,
         on_note: Callable[[str], None],
     ) -> None:
@@ -109,6 +110,7 @@ class LocalWorkers:
             warm: whether tasks are forks of processes that have imported what they import.
             venv: whether an agent, which makes a virtual environment, runs tasks that ask for packages that are not
                 here.
+            image: of the container around this process; tasks that ask for another one are refused.
             closed_reason: why tasks end that run when this is closed: they are stopped, or, if it begins with
                 "lost:", failed.
             on_note: hears what a person should know.
@@ -116,6 +118,7 @@ class LocalWorkers:
         self._slots = tuple(slots)
         self._queues = tuple(queues)
         self._venv = venv
+        self._image = image
         self._closed_reason = closed_reason
         self._machine = Machine(tuple(slot.gpu for slot in slots if slot.gpu))
         self._worker_ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
@@ -132,6 +135,7 @@ class LocalWorkers:
         self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started
         self._idle_since: float | None = None
         self._said: set[str] = set()
+        self._gone: set[str] = set()  # queues that were deleted
         self._changed: set[Slot] = set()  # that they are free was not reported yet
         self._due = _Rounds()
         self._bell = Bell()
@@ -162,6 +166,11 @@ class LocalWorkers:
         """Whether for so long nothing has run, and nothing was found in the queues."""
         since = self._idle_since
         return since is not None and time.monotonic() - since >= seconds
+
+    @property
+    def is_without_queues(self) -> bool:
+        """Whether all its queues were deleted."""
+        return self._gone.issuperset(self._queues)
 
     def drain(self) -> None:
         """Takes no more tasks; those that run go on."""
@@ -373,12 +382,15 @@ class LocalWorkers:
     def _next_task(self) -> tuple[str, str] | None:
         """The first task of the first queue that has one, and that queue."""
         for queue in self._queues:
+            if queue in self._gone:
+                continue
             try:
                 entry = self._api.call("queues.get_next_task", queue=queue).get("entry")
             except ApiError as error:
-                if error.subcode != _NO_SUCH_QUEUE or len(self._queues) == 1:
+                if error.subcode != _NO_SUCH_QUEUE:
                     raise
-                self._say_once(f"the queue {queue} is not there any more")
+                self._gone.add(queue)
+                self._on_note(f"the queue {queue} is not there any more")
                 continue
             if entry:
                 return entry["task"], queue
@@ -416,7 +428,7 @@ class LocalWorkers:
         place = self._folder / slot.name
         lacking = unmet(found[0].get("script") or {}) if self._venv else []
         try:
-            program = programs.prepare(found[0], place, self._folder / "kept")
+            program = programs.prepare(found[0], place, self._folder / "kept", self._image)
         except (InputError, OSError, ValueError) as error:  # ValueError: quotes that do not close, half characters
             self._api.call("tasks.failed", task=task_id, force=True, status_reason=str(error))
             return

@@ -110,6 +110,11 @@ class Agent:
         if self._daemon is not None and self.alive:
             self._daemon.send_signal(number)
 
+    def kill(self) -> None:
+        """Ends the daemon and its task without asking them."""
+        if self._identity is not None:
+            end_session(self._identity, grace_s=0)
+
     def ended(self) -> None:
         """Ends what the daemon has left behind and is done."""
         if self._identity is not None:

@@ -92,18 +92,19 @@ def run(
     *,
     name: str = "default",
     venv: bool = False,
+    drain_s: float | None = None,
 ) -> None:
-    """Runs a fleet in this process until a signal ends it; arguments as for ``up``.
+    """Runs a fleet in this process until a signal ends it; arguments as for ``up``, and as for ``supervise``.
 
     Raises:
-        AgentError: a fleet of this name runs already, or there is no server to work for.
+        AgentError: a fleet of this name runs already, there is no server to work for, or all agents were given up.
     """
     folder = FleetFolder(home, name)
     if status(home, name=name) is not None:
         raise AgentError(f"fleet {name} runs already: clearml-hpo agents status --name {name}")
     plan = Plan(name, tuple(slots), server, venv)
     folder.write_plan(plan)
-    supervise(folder, plan)
+    supervise(folder, plan, drain_s=drain_s, gives_up=True)
 
 
 def down(home: Path, *, name: str = "default", now: bool = False, timeout_s: float = 24 * 3600.0) -> bool:

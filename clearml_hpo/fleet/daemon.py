@@ -26,6 +26,8 @@ TUNED: Mapping[str, str] = {
     # only the message is left out.
     "CLEARML_AGENT__AGENT__DISABLE_AGENT_UPDATE_CHECK": "true",
     "CLEARML_SUPPRESS_UPDATE_MESSAGE": "1",
+    # CUDA's own order is by speed; the indices of --gpus, as of nvidia-smi, are by bus.
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     # The supervisor reads the log as it is written.
     "PYTHONUNBUFFERED": "1",
 }

@@ -21,7 +21,7 @@ _OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")
 _log = logging.getLogger(__name__)
 
 
-def after_death(client: Client, worker_id: str, queue: str, task: str | None, started: bool) -> None:
+def after_death(client: Client, worker_id: str, queue: str, task: str | None, started: bool, how: str = "died") -> None:
     """Sees to the task of an agent that died: a started one is marked lost, any other one is put back.
 
     Args:
@@ -30,10 +30,11 @@ def after_death(client: Client, worker_id: str, queue: str, task: str | None, st
         queue: id of its queue.
         task: the task that it said it had taken; it may have died before it could say so.
         started: whether that task's process was started.
+        how: what befell the agent, for the task's reason.
     """
     try:
         if task and started:
-            if end_task(client, task, "failed", f"lost: agent {worker_id} died"):
+            if end_task(client, task, "failed", f"lost: agent {worker_id} {how}"):
                 _log.warning("%s: its task %s is lost", worker_id, task)
         elif task:
             return_task(client, task, queue)

@@ -1,13 +1,15 @@
 """The process that keeps a fleet's agents running, and ends with all of them.
 
 Signals: SIGUSR1, and the agents leave, each after its current task; SIGTERM, SIGINT or SIGHUP (its terminal is
-closed), and they leave at once.
+closed), and they leave at once. With a time to drain, the first SIGTERM is as patient as SIGUSR1 for so long; what
+runs then is lost.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
@@ -20,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from clearml_hpo.environ import usable_cores
-from clearml_hpo.errors import ClearmlHpoError
+from clearml_hpo.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import daemon, recovery
 from clearml_hpo.fleet.agent import Agent, Launch
 from clearml_hpo.fleet.client import Client, configured_server
@@ -40,11 +42,24 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """Runs the agents of one plan until it is told to stop."""
 
-    def __init__(self, folder: FleetFolder, plan: Plan, client: Client, *, parent: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: FleetFolder,
+        plan: Plan,
+        client: Client,
+        *,
+        parent: int | None = None,
+        drain_s: float | None = None,
+        gives_up: bool = False,
+    ) -> None:
+        """Arguments as for :func:`supervise`."""
         self._folder = folder
         self._plan = plan
         self._client = client
         self._parent = parent
+        self._drain_s = drain_s
+        self._gives_up = gives_up
+        self._lost_at = math.inf
         self._queues = {name: queue_id(client, name) for name in {slot.queue for slot in plan.slots}}
         self._gates = Gates(client, self._record)
         self._tmp = Path(tempfile.mkdtemp(prefix="clearml-hpo-"))
@@ -55,7 +70,11 @@ class Supervisor:
         self.at_once = False
 
     def run(self) -> None:
-        """Returns when all agents have left."""
+        """Returns when all agents have left.
+
+        Raises:
+            AgentError: all agents were given up, and it is to end then.
+        """
         departures: list[Iterator[None]] | None = None
         try:
             while departures is None or departures:
@@ -66,6 +85,10 @@ class Supervisor:
                 if departures is None:
                     for agent in self._agents:
                         agent.step()
+                    self._give_up()
+                elif time.monotonic() >= self._lost_at:
+                    self._lose()
+                    departures = []
                 else:
                     departures = [departure for departure in departures if _goes_on(departure)]
                 self._record()
@@ -78,6 +101,14 @@ class Supervisor:
         self.leaving = True
         self.at_once = self.at_once or at_once
 
+    def terminate(self) -> None:
+        """Makes ``run`` end as SIGTERM does: at once, or, the first time, within the time to drain."""
+        if self._drain_s is None or self.leaving:
+            self.stop(at_once=True)
+        else:
+            self._lost_at = time.monotonic() + self._drain_s
+            self.stop(at_once=False)
+
     def _departure(self, agent: Agent) -> Iterator[None]:
         queue = self._queues[agent.launch.slot.queue]
         yield from leave(agent, self._gates, queue, at_once=lambda: self.at_once)
@@ -85,9 +116,22 @@ class Supervisor:
         if agent.tail.task:
             recovery.after_stop(self._client, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
 
-    def _recover(self, agent: Agent) -> None:
+    def _recover(self, agent: Agent, how: str = "died") -> None:
         queue = self._queues[agent.launch.slot.queue]
-        recovery.after_death(self._client, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started)
+        recovery.after_death(self._client, agent.launch.worker_id, queue, agent.tail.task, agent.tail.started, how)
+
+    def _lose(self) -> None:
+        """Ends the agents that have not left, as if they had died: a controller runs a lost trial again."""
+        for agent in self._agents:
+            agent.tail.read()
+            if agent.alive:
+                _log.info("%s has not left in %.0f s and is ended", agent.launch.worker_id, self._drain_s)
+                agent.kill()
+                self._recover(agent, "was ended")
+
+    def _give_up(self) -> None:
+        if self._gives_up and all(agent.phase == "failed" for agent in self._agents):
+            raise AgentError("\n".join(f"{agent.launch.worker_id}: {agent.note}" for agent in self._agents))
 
     def _watch_parent(self) -> None:
         now = time.monotonic()
@@ -125,28 +169,44 @@ class Supervisor:
         _log.info("fleet %s has ended", self._plan.name)
 
 
-def supervise(folder: FleetFolder, plan: Plan, *, parent: int | None = None) -> None:
+def supervise(
+    folder: FleetFolder,
+    plan: Plan,
+    *,
+    parent: int | None = None,
+    drain_s: float | None = None,
+    gives_up: bool = False,
+) -> None:
     """Runs a plan in this process until a signal ends it.
 
     Args:
         folder: where the fleet's files are.
         plan: what to run.
         parent: pid of the process without which the fleet is to end; None for none.
+        drain_s: how long after SIGTERM running tasks may go on; None ends them at once.
+        gives_up: whether it ends when all agents were given up.
 
     Raises:
-        AgentError: there is no server to work for.
+        AgentError: there is no server to work for, or all agents were given up.
         ApiError: the server refused to name or make the queue.
     """
-    supervisor = Supervisor(folder, plan, Client(plan.server or configured_server()), parent=parent)
-    meanings = {signal.SIGUSR1: False, signal.SIGTERM: True, signal.SIGINT: True, signal.SIGHUP: True}
-    with _signals(meanings, supervisor.stop):
+    client = Client(plan.server or configured_server())
+    supervisor = Supervisor(folder, plan, client, parent=parent, drain_s=drain_s, gives_up=gives_up)
+    at_once = partial(supervisor.stop, at_once=True)
+    meanings: dict[signal.Signals, Callable[[], None]] = {
+        signal.SIGUSR1: partial(supervisor.stop, at_once=False),
+        signal.SIGTERM: supervisor.terminate,
+        signal.SIGINT: at_once,
+        signal.SIGHUP: at_once,
+    }
+    with _signals(meanings):
         supervisor.run()
 
 
 def worker_id(fleet: str, slot: AgentSlot) -> str:
-    """``host:name``; fleets other than the default one put their own name before the slot's."""
-    name = slot.name if fleet == "default" else f"{fleet}-{slot.name}"
-    return f"{socket.gethostname()}:{name}"
+    """``host:name``; fleets other than the default one put their own name before the slot's, if it does not end so."""
+    prefix = "" if fleet == "default" else fleet.removesuffix(f"-{slot.name}") + "-"
+    return f"{socket.gethostname()}:{prefix}{slot.name}"
 
 
 def launches(folder: FleetFolder, plan: Plan, tmp: Path) -> list[Launch]:
@@ -176,9 +236,9 @@ def _goes_on(departure: Iterator[None]) -> bool:
 
 
 @contextlib.contextmanager
-def _signals(meanings: dict[signal.Signals, bool], stop: Callable[[bool], None]) -> Iterator[None]:
+def _signals(meanings: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
     def handler(number: int, frame: FrameType | None) -> None:
-        stop(meanings[signal.Signals(number)])
+        meanings[signal.Signals(number)]()
 
     before = {number: signal.signal(number, handler) for number in meanings}
     try:

@@ -138,10 +138,7 @@ class Publisher:
         looked_at = self._goal.pruning_objective
         if self._histories is None or looked_at is None:
             return ""
-        ran = [trial for trial in trials if trial.started_at is not None and trial.iteration]
-        longest = max((trial.iteration for trial in ran), default=1)
-        curves = min(max(_CURVES[0], _MOST_POINTS // longest), _CURVES[1])
-        shown = thinned(ran, ranking(ran, self._goal), curves)
+        shown = trials_with_curves(trials, self._goal)
         return figures.intermediate_figure(shown, looked_at, self._histories([trial.task_id for trial in shown]))
 
     def _point_out_best(self, ended: Sequence[Trial], final: bool) -> None:
@@ -170,3 +167,13 @@ class Publisher:
             self._task.upload_artifact("best", best_yaml(best, self._goal), "best.yaml")
         except ServerError as error:
             self._task.report(log=str(error))
+
+
+def trials_with_curves(trials: Sequence[Trial], goal: Goal) -> list[Trial]:
+    """Those whose values are shown by iteration: the best and some of the others, fewer where they are long."""
+    if goal.pruning_objective is None:
+        return []
+    ran = [trial for trial in trials if trial.started_at is not None and trial.iteration]
+    longest = max((trial.iteration for trial in ran), default=1)
+    curves = min(max(_CURVES[0], _MOST_POINTS // longest), _CURVES[1])
+    return thinned(ran, ranking(ran, goal), curves)

@@ -222,6 +222,25 @@ class LocalSpec(Strict):
     min_free_mb: Annotated[Whole, Field(ge=1)] | None = None
 
 
+class PilotsSpec(Strict):
+    """Warm workers that run as tasks on the queue, and run the trials; a slot per GPU of the agent, or one.
+
+    ``cpu``: slots on the cores instead. They leave after ``idle_timeout`` without a trial.
+    """
+
+    count: Annotated[Whole, Field(ge=1)]
+    idle_timeout: Seconds = 300.0
+    per_gpu: Annotated[Whole, Field(ge=1)] = 1
+    cpu: Annotated[Whole, Field(ge=1)] | None = None
+    threads: Annotated[Whole, Field(ge=1)] | None = None
+    min_free_mb: Annotated[Whole, Field(ge=1)] | None = None
+
+
+def count_alone(given: object) -> object:
+    """``pilots: 4`` stands for ``pilots: {count: 4}``."""
+    return {"count": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
 class ExecutionSpec(Strict):
     """Where trials run, and how many at once.
 
@@ -236,6 +255,17 @@ class ExecutionSpec(Strict):
     prefetch: Annotated[Whole, Field(ge=0)] = 1
     poll_interval: Seconds = 2.0
     local: LocalSpec = LocalSpec()
+    pilots: Annotated[PilotsSpec, BeforeValidator(count_alone)] | None = None
+
+    @model_validator(mode="after")
+    def _pilots_are_alone(self) -> ExecutionSpec:
+        if self.pilots is None:
+            return self
+        if self.executor == "local":
+            raise ValueError("pilots: they wait in a queue for agents; executor: local has none")
+        if len(self.queue) > 1 or self.placement or isinstance(self.concurrency, dict):
+            raise ValueError("pilots: all trials go to them; give one queue, for the pilots, and no placement")
+        return self
 
 
 class KeepSpec(Strict):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BEST_TAG = "best"
 _TIME_TO_END_S = 120.0
+_LONGEST_PREVIEW = 64_000
 _SCRIPT = """\
 from clearml_hpo.cli import main
 
@@ -106,16 +107,8 @@ class ControllerTask:
     def go_on(self, study_yaml: str) -> None:
         """Starts an existing task again, with the study as it is now."""
         self.set_configuration(**{self.file: study_yaml})
-        self._ask_for_time_to_end()
+        ask_for_time_to_end(self._api, self.task_id)
         self._api.call("tasks.started", task=self.task_id, force=True)
-
-    def _ask_for_time_to_end(self) -> None:
-        """An agent that is to abort the task lets it end its trials first; otherwise it would kill it at once."""
-        (task,) = self._api.call("tasks.get_all", id=[self.task_id], only_fields=["runtime"], search_hidden=True)[
-            "tasks"
-        ]
-        runtime = {**(task.get("runtime") or {}), "_abort_callback_timeout": _TIME_TO_END_S, "_abort_poll_freq": 5.0}
-        self._api.call("tasks.edit", task=self.task_id, force=True, runtime=runtime)
 
     @property
     def url(self) -> str:
@@ -181,8 +174,8 @@ class ControllerTask:
                 others = [tag for tag in tags if tag != BEST_TAG]
                 self._api.call("tasks.update", task=task_id, tags=others + [BEST_TAG] * (task_id in best))
 
-    def upload_artifact(self, name: str, text: str, file_name: str) -> str:
-        """Puts a small text on the file server as an artifact of the task; returns its address.
+    def upload_artifact(self, name: str, text: str, file_name: str, content_type: str = "text/yaml") -> str:
+        """Puts a text of some megabytes at most on the file server as an artifact of the task; returns its address.
 
         Raises:
             ServerError: the file server did not take it.
@@ -206,7 +199,7 @@ class ControllerTask:
             "content_size": len(content),
             "hash": hashlib.sha256(content).hexdigest(),
             "timestamp": int(time.time()),
-            "type_data": {"preview": text, "content_type": "text/yaml"},
+            "type_data": {"preview": text if len(text) <= _LONGEST_PREVIEW else "", "content_type": content_type},
         }
         self._api.call("tasks.add_or_update_artifacts", task=self.task_id, artifacts=[artifact], force=True)
         return uri
@@ -214,3 +207,10 @@ class ControllerTask:
     def finish(self, status: str, reason: str = "") -> None:
         """Ends the task: ``status`` is completed, stopped or failed."""
         self._api.call(f"tasks.{status}", task=self.task_id, force=True, status_reason=reason, status_message=reason)
+
+
+def ask_for_time_to_end(api: Api, task_id: str) -> None:
+    """An agent that is to abort the task lets it end its trials first; otherwise it would kill it at once."""
+    (task,) = api.call("tasks.get_all", id=[task_id], only_fields=["runtime"], search_hidden=True)["tasks"]
+    runtime = {**(task.get("runtime") or {}), "_abort_callback_timeout": _TIME_TO_END_S, "_abort_poll_freq": 5.0}
+    api.call("tasks.edit", task=task_id, force=True, runtime=runtime)

@@ -205,21 +205,14 @@ class Hold:
     def is_held(self) -> bool:
         """Whether any controller holds the study, and shows signs of life."""
         state = self._read()
-        return bool(state.holder) and not self._is_gone(state)
+        return is_held_by(state.holder, state.updated_at, self._now)
 
     def properties(self) -> dict[str, str]:
         """User properties with which a controller task is created and held at once."""
         return {"holder": self.me, "driven_s": "0"}
 
     def _is_gone(self, state: _State) -> bool:
-        if self._now - state.updated_at > LEASE_S:
-            return True
-        found = _HOLDER.fullmatch(state.holder)
-        return (
-            found is not None
-            and (found["host"], found["machine"]) == (socket.gethostname(), _machine())
-            and not _lives(int(found["pid"]), found["since"])
-        )
+        return not is_held_by(state.holder, state.updated_at, self._now)
 
     def _wait_for_end_of(self, state: _State, on_note: Callable[[str], None]) -> None:
         left_s = LEASE_S - (self._now - state.updated_at)
@@ -284,6 +277,15 @@ class Hold:
             replace_hyperparams="none",
             hyperparams=[{"section": "properties", "name": name, "value": text} for name, text in properties.items()],
         )
+
+
+def is_held_by(holder: str, updated_at: float, now: float) -> bool:
+    """Whether there is a holder that shows signs of life; times are the server's."""
+    if not holder or now - updated_at > LEASE_S:
+        return False
+    found = _HOLDER.fullmatch(holder)
+    is_here = found is not None and (found["host"], found["machine"]) == (socket.gethostname(), _machine())
+    return found is None or not is_here or _lives(int(found["pid"]), found["since"])
 
 
 def _describe(now: float) -> str:

@@ -33,16 +33,19 @@ def find_project(api: Api, name: str) -> str | None:
 
 
 def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
-    """Ids of the queues of these names, in one call; ``key`` is where a person wrote them.
+    """Ids of the queues of these names, in one call if there are any; ``key`` is where a person wrote them.
 
     Raises:
         InputError: there is none of some name; the message gives the nearest one.
     """
+    wanted = list(names)
+    if not wanted:
+        return {}
     queues = api.call("queues.get_all", only_fields=["id", "name"])["queues"]
     known = {queue["name"]: str(queue["id"]) for queue in queues}
     ids = set(known.values())
     found = {}
-    for name in names:
+    for name in wanted:
         if name not in known and name not in ids:
             raise InputError(
                 f"{key}: no queue {name!r} on the server{nearest(name, known)} (there are: "
@@ -69,13 +72,13 @@ def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
     return str(found()[0]["id"])
 
 
-def workers_by_queue(api: Api) -> dict[str, list[str]]:
-    """Ids of the workers that were heard of lately, by the id of the queue that they serve."""
+def workers_by_queue(api: Api, *, key: str = "id") -> dict[str, list[str]]:
+    """Ids of the workers that were heard of lately, by the ``id`` or ``name`` of the queue that they serve."""
     workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=WORKER_SEEN_WITHIN_S)["workers"]
     serving: dict[str, list[str]] = {}
     for worker in workers:
         for queue in worker.get("queues") or ():
-            serving.setdefault(str(queue.get("id")), []).append(worker["id"])
+            serving.setdefault(str(queue.get(key)), []).append(worker["id"])
     return serving
 
 

@@ -185,14 +185,34 @@ def read_study(api: Api, study: str, *, project: str | None = None) -> StudyReco
     return read_study(api, ids[0])
 
 
+def read_again(api: Api, record: StudyRecord) -> StudyRecord:
+    """The study as it is now, in one call.
+
+    Raises:
+        InputError: it was deleted.
+    """
+    id_ = record.study_id
+    tasks = api.call("tasks.get_all", id=[id_], only_fields=list(_STUDY_FIELDS), search_hidden=True)["tasks"]
+    if not tasks:
+        raise InputError(f"study {id_} was deleted from the server")
+    return _study(api, tasks[0], {record.project_id: record.project})
+
+
 def read_trials(
-    api: Api, study_id: str, space: SearchSpace, goal: Goal, *, stopping: float | None = None
+    api: Api,
+    study_id: str,
+    space: SearchSpace,
+    goal: Goal,
+    *,
+    stopping: float | None = None,
+    queues: dict[str, str] | None = None,
 ) -> TrialRecords:
-    """Reads the trial tasks of a study, in one call for every 500 and one for the names of their queues.
+    """Reads the trial tasks of a study, in one call for every 500 and one for the names of new queues.
 
     A look at a new script's parameters (attempt 0) is no trial, and neither is a person's own copy of a trial task.
 
     Args:
+        queues: names of queues by id, as far as they are known; what is read is added.
         stopping: when the last controller began to end its trials, in seconds since the epoch; what was stopped from
             then on ended with the study.
     """
@@ -213,7 +233,8 @@ def read_trials(
         "search_hidden": True,
     }
     tasks = list(pages(api, filters))
-    queues = _queue_names(api, {queue for task in tasks if (queue := _queue(task))})
+    queues = {} if queues is None else queues
+    queues |= _queue_names(api, {queue for task in tasks if (queue := _queue(task))} - queues.keys())
     entries = [entry for task in tasks if (entry := _entry(task, queues, space, goal)) is not None]
     return _sorted(entries, stopping)
 

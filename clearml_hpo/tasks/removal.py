@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.cleanup import PUBLISHED, Stored, delete_stored, outputs_of, tasks_with_outputs
+from clearml_hpo.tasks.pilots import pilots_of
 from clearml_hpo.tasks.record import TrialRecords
 
 _CHUNK = 100
@@ -42,6 +43,7 @@ class Removal:
 def plan_removal(api: Api, study_id: str, records: TrialRecords) -> Removal:
     """What the removal of a study would remove, in a few calls; nothing is changed."""
     ids = [*(t.task_id for t in (*records.latest, *records.earlier)), *records.orphans, *_looks(api, study_id)]
+    ids += [pilot.task_id for pilot in pilots_of(api, study_id)]
     tasks = tasks_with_outputs(api, [*dict.fromkeys(ids), study_id])
     outputs = outputs_of(api, tasks)
     published = {task_id for task_id, task in tasks.items() if task.get("status") == "published"}

@@ -137,40 +137,7 @@ class TrialTasks:
 
     def histories(self, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """All reported ``(iteration, value)`` of what the pruner looks at, by task, in one call (one for each 100)."""
-        found: dict[str, list[tuple[int, float]]] = {}
-        looked_at = self._goal.pruning_objective
-        if looked_at is None:
-            return found
-        for start in range(0, len(task_ids), HISTORY_CHUNK):
-            metrics = self._curves(list(task_ids[start : start + HISTORY_CHUNK]))
-            curves: Mapping[str, Any] = metrics.get(looked_at.title, {}).get(looked_at.series, {})
-            for task_id, curve in curves.items():
-                found[task_id] = [(int(x), float(y)) for x, y in zip(curve["x"], curve["y"], strict=True)]
-        return found
-
-    def _curves(self, task_ids: list[str]) -> Mapping[str, Any]:
-        """All scalars of these tasks, by title and series; a task that was deleted has none."""
-        while task_ids:
-            try:
-                answer = self._api.call(
-                    "events.multi_task_scalar_metrics_iter_histogram",
-                    tasks=task_ids,
-                    key="iter",
-                    samples=_HISTORY_SAMPLES,
-                )
-                return dict(answer["metrics"])
-            except ApiError as error:
-                if error.subcode != _NO_SUCH_TASK:
-                    raise
-                # One that is gone has the whole call refused.
-                before, task_ids = task_ids, self._existing(task_ids)
-                if len(task_ids) == len(before):
-                    raise
-        return {}
-
-    def _existing(self, task_ids: list[str]) -> list[str]:
-        found = self._api.call("tasks.get_all", id=task_ids, only_fields=["id"], search_hidden=True)["tasks"]
-        return [task["id"] for task in found]
+        return histories_of(self._api, self._goal, task_ids)
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""
@@ -219,10 +186,52 @@ class TrialTasks:
 
     def log_tail(self, task_id: str, lines: int = 20) -> str:
         """The last lines of a task's console."""
-        events = self._api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
-        events.sort(key=lambda event: event.get("timestamp", 0))
-        text = "\n".join(str(event.get("msg", "")).rstrip() for event in events)
-        return "\n".join(text.splitlines()[-lines:])
+        return log_tail(self._api, task_id, lines)
+
+
+def log_tail(api: Api, task_id: str, lines: int = 20) -> str:
+    """The last lines of a task's console, in one call."""
+    events = api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
+    events.sort(key=lambda event: event.get("timestamp", 0))
+    text = "\n".join(str(event.get("msg", "")).rstrip() for event in events)
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def histories_of(api: Api, goal: Goal, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """As :meth:`TrialTasks.histories`, of any tasks."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    looked_at = goal.pruning_objective
+    if looked_at is None:
+        return found
+    for start in range(0, len(task_ids), HISTORY_CHUNK):
+        metrics = _curves(api, list(task_ids[start : start + HISTORY_CHUNK]))
+        curves: Mapping[str, Any] = metrics.get(looked_at.title, {}).get(looked_at.series, {})
+        for task_id, curve in curves.items():
+            found[task_id] = [(int(x), float(y)) for x, y in zip(curve["x"], curve["y"], strict=True)]
+    return found
+
+
+def _curves(api: Api, task_ids: list[str]) -> Mapping[str, Any]:
+    """All scalars of these tasks, by title and series; a task that was deleted has none."""
+    while task_ids:
+        try:
+            answer = api.call(
+                "events.multi_task_scalar_metrics_iter_histogram", tasks=task_ids, key="iter", samples=_HISTORY_SAMPLES
+            )
+            return dict(answer["metrics"])
+        except ApiError as error:
+            if error.subcode != _NO_SUCH_TASK:
+                raise
+            # One that is gone has the whole call refused.
+            before, task_ids = task_ids, _existing(api, task_ids)
+            if len(task_ids) == len(before):
+                raise
+    return {}
+
+
+def _existing(api: Api, task_ids: list[str]) -> list[str]:
+    found = api.call("tasks.get_all", id=task_ids, only_fields=["id"], search_hidden=True)["tasks"]
+    return [task["id"] for task in found]
 
 
 def metric_fields(metrics: Iterable[str]) -> list[str]:

@@ -11,11 +11,8 @@ import pytest
 pytestmark = pytest.mark.agent
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = [
-    *("README.md", "docs/server.md", "docs/campaigns.md"),
-    *("examples/01_catboost_breast_cancer/README.md", "examples/02_clearml_script/README.md"),
-    "examples/03_campaign/README.md",
-]
+DOCS = ["README.md", "docs/server.md", "docs/campaigns.md", "agents/README.md"]
+DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
 CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 
@@ -36,6 +33,8 @@ ELSEWHERE = {
     "clearml-hpo agents up --queue services --cpu 1": "below, for another queue",
     "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below",
     "clearml-hpo worker --queue quick --cpu 4 --threads 2": "test_worker_command.py",
+    "clearml-hpo run study.yaml --set execution.queue=gpu --set execution.pilots=4": "test_pilots.py",
+    "clearml-hpo worker --queue quick --as-task gpu --count 4": "test_worker_command.py",
     "clearml-agent execute": "ClearML's own; test_worker_command.py",
     "clearml-hpo server start --webapp DIR": "tests/contract/server/test_webapp.py",
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
@@ -51,9 +50,64 @@ ELSEWHERE = {
     "clearml-hpo check campaign.yaml": "tests/integration/campaign",
     "clearml-hpo server run": "what `server start` runs",
     "clearml-hpo server start --data ./elsewhere": "tests/contract/server/test_backup.py",
+    "clearml-hpo run examples/05_own_script/study.yaml --local": "test_other_examples.py, as all of these",
+    "clearml-hpo check examples/05_own_script/study.yaml": "as that of the first example",
+    "python examples/05_own_script/train.py --lr 0.01 --hidden 32": "the trials run it",
+    "clearml-hpo run examples/06_multi_objective/study.yaml --local": "test_other_examples.py",
+    "clearml-hpo study best small-and-good": "test_other_examples.py",
+    "clearml-hpo agents up --queue services --cpu 1 --name services": "test_other_examples.py",
+    "clearml-hpo launch examples/05_own_script/study.yaml --queue services": "test_other_examples.py",
+    "python examples/07_launch_by_clone/launch_copy.py CONTROLLER_TASK_ID budget.trials=4": "test_other_examples.py",
+    "clearml-agent daemon --services-mode": "ClearML's own",
     "clearml-hpo study stop": "tests/integration/cli",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
+}
+
+_INSTALL = "tests/integration/fleet/test_install_command.py runs those of agents/README.md"
+_AGENTS = "tests/integration/fleet/test_agents_command.py, with other names and numbers"
+_SYSTEMD = "wants a running systemd; the units are checked in test_install_command.py"
+_DOCKER = "wants Docker; the compose file is checked in test_install_command.py"
+ELSEWHERE |= {
+    "clearml-hpo agents install --queue gpu --dry-run": _INSTALL,
+    "clearml-hpo agents install --queue gpu": _INSTALL,
+    "clearml-hpo agents install --queue gpu --cpu 4 --services": _INSTALL,
+    "clearml-hpo agents install --queue gpu --gpus 0,1 --per-gpu 2": _INSTALL,
+    "clearml-hpo agents install --queue gpu --warm": _INSTALL,
+    "clearml-hpo agents install --queue gpu --drain-timeout 2h": _INSTALL,
+    "clearml-hpo agents install --queue gpu --format compose": _INSTALL,
+    'sudo ~/hpo/bin/clearml-hpo agents install --system --run-as "$USER"': _INSTALL,
+    "clearml-hpo agents uninstall": _INSTALL,
+    "systemctl --user daemon-reload": _SYSTEMD,
+    "systemctl --user enable --now clearml-hpo.target": _SYSTEMD,
+    "systemctl --user list-dependencies clearml-hpo.target": _SYSTEMD,
+    "systemctl --user stop clearml-hpo-gpu@0": _SYSTEMD,
+    "systemctl --user edit clearml-hpo-gpu@": _SYSTEMD,
+    "journalctl --user -u clearml-hpo-gpu@0 -f": _SYSTEMD,
+    'sudo loginctl enable-linger "$USER"': _SYSTEMD,
+    "docker compose -f clearml-hpo-agents/compose.yaml up -d --build --remove-orphans": _DOCKER,
+    "docker compose -f clearml-hpo-agents/compose.yaml down": _DOCKER,
+    "clearml-hpo agents": "a group of commands",
+    "clearml-hpo agents up --queue gpu": _AGENTS,
+    "clearml-hpo agents up --queue gpu --gpus 0,0": "tests/unit/fleet/test_slots.py plans two agents on one GPU",
+    "clearml-hpo agents up --queue cpu --cpu 4 --name cpu": _AGENTS,
+    "clearml-hpo agents run --queue gpu --gpus 0,1": _AGENTS,
+    "clearml-hpo agents run --queue gpu --gpus 0": "what a unit runs: tests/unit/fleet/test_install.py",
+    "clearml-hpo agents run --queue cpu --cpu 4": "what a unit runs: test_install_command.py runs it",
+    "clearml-hpo agents run --queue services --cpu 2": "what a unit runs: tests/unit/fleet/test_install.py",
+    "clearml-hpo agents logs": _AGENTS,
+    "clearml-hpo agents logs gpu0 -f": "as without -f, and never ends",
+    "clearml-hpo agents logs gpu0 --name unit-gpu0 -f": "as without -f, and never ends",
+    "clearml-hpo agents status --name unit-gpu0": _AGENTS,
+    "clearml-hpo launch": "test_launch_command.py",
+    "clearml-hpo worker --queue QUEUE": "test_worker_command.py",
+    "clearml-agent daemon": "ClearML's own",
+    "clearml-agent daemon --foreground --create-queue --queue gpu --gpus 0": "ClearML's own, run by every agent here",
+    "make bench-trial": "minutes of clones one by one; tests/integration/benchmarks tries its siblings",
+    "python3 -m venv ~/hpo && . ~/hpo/bin/activate": "Python's own",
+    "pip install 'clearml-hpo[catboost]'": "what `make install` does",
+    "cp agents/clearml.conf ~/clearml.conf": "tests/integration/fleet/test_clearml_conf.py",
+    "chmod 600 ~/clearml.conf": "the shell's",
 }
 
 # in the order in which a person would run them
@@ -80,16 +134,22 @@ HERE = [
     f"clearml-hpo run {STUDY} --local --set budget.trials=3 --json OUT --set sampler=random --set pruner=none",
     f"clearml-hpo run {STUDY} --local --set budget.trials=25",
     "clearml-hpo resume catboost-breast-cancer --local --set budget.trials=26",
+    "clearml-hpo watch catboost-breast-cancer --local",
     "clearml-hpo study list",
     "clearml-hpo study show catboost-breast-cancer",
     "clearml-hpo study trials catboost-breast-cancer --sort value --top 5",
     "clearml-hpo study best catboost-breast-cancer",
     "clearml-hpo study export catboost-breast-cancer trials.csv",
     "clearml-hpo study keep catboost-breast-cancer --top 5 --dry-run",
+    "clearml-hpo study report catboost-breast-cancer --output report",
 ]
 # fewer trials, and files where they belong
-INSTEAD = {"budget.trials=25": "budget.trials=4", "budget.trials=26": "budget.trials=5"}
-FILES = ("out.json", "trials.csv", "monday.tar", "./monday", "tuesday.tar", "./elsewhere")
+INSTEAD = {
+    "--output report": "--output REPORT",
+    "budget.trials=25": "budget.trials=4",
+    "budget.trials=26": "budget.trials=5",
+}
+FILES = ("out.json", "trials.csv", "monday.tar", "./monday", "tuesday.tar", "./elsewhere", "REPORT")
 
 
 def commands(path: str) -> set[str]:
@@ -117,6 +177,7 @@ def test_the_commands_work(machine, tmp_path):
         code, output = machine.run(*arguments)
         assert code == 0, f"{command}\n{output}"
     assert (tmp_path / "out.json").is_file()
+    assert (tmp_path / "REPORT" / "summary.html").is_file()
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 6
 
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from clearml_hpo.display import LineView, LiveView, Progress, _short_worker, clock, short_params, trial_table, view_for
+from clearml_hpo.display import (
+    LineView,
+    LiveView,
+    Progress,
+    _short_worker,
+    clock,
+    short_params,
+    trial_table,
+    trials_per_hour,
+    view_for,
+)
 from clearml_hpo.objective import Goal, MetricConstraint, Objective
 from clearml_hpo.trial import Trial, TrialState
 
@@ -64,7 +75,7 @@ def rendered(progress, ended=(), goal=LOSS):
     for one in ended:
         view.trial(one)
     view.progress(progress)
-    out.print(view._render())
+    out.print(view.render())
     return out.file.getvalue()
 
 
@@ -178,3 +189,69 @@ def test_a_failed_trial_shows_its_reason_in_the_table():
 def test_small_texts():
     assert [clock(s) for s in (0, 67, 754, 3723)] == ["0:00", "1:07", "12:34", "1:02:03"]
     assert short_params({"General/a": 1e-7, "b": True}) == "a=1e-07 b=True"
+
+
+NOW = 1_000_000.0
+
+
+def seen_at(progress, width=80, height=24):
+    """The view at a fixed moment, as text."""
+    out = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    view = LiveView(out, "my-study", LOSS, clock=lambda: NOW)
+    view.progress(progress)
+    out.print(view.render())
+    return [line.rstrip() for line in out.file.getvalue().splitlines()]
+
+
+def busy_study(running=1):
+    params = {"General/rate": 0.123456, "General/depth": 6}
+    ended = [
+        Trial(0, params, "t0", 1, TrialState.COMPLETED, (0.5,), (), 9, "gpu", "a:gpu0", "", 0, NOW - 500, NOW - 400),
+        Trial(1, params, "t1", 1, TrialState.COMPLETED, (0.25,), (), 9, "gpu", "a:gpu1", "", 0, NOW - 500, NOW - 90),
+        Trial(2, params, "t2", 1, TrialState.FAILED, (), (), 9, "gpu", "a:gpu0", "no GPU\nx", 0, NOW - 390, NOW - 100),
+    ]
+    live = [
+        Trial(3 + i, params, f"r{i}", 1, TrialState.RUNNING, (0.75,), (), 17, "gpu", f"a:gpu{i}", "", 0, NOW - 65)
+        for i in range(running)
+    ]
+    return Progress([*ended, *live], running + 2, 600.0, 10, {"gpu": running + 2}, time_budget_s=900.0)
+
+
+def test_a_screen_of_80_columns():
+    assert seen_at(busy_study()) == [
+        "my-study  validation/loss, minimize",
+        "━━━━━━━                   3/10 trials  10:00  ETA 5:00  3 workers, 0 waiting",
+        "ended 2 completed, 1 failed  18 an hour",
+        "failed trial 2: no GPU",
+        "best  0.25  trial 1  (trial 0: 0.5)",
+        "running",
+        "trial  since  iteration  value  worker    parameters",
+        "    3   1:05         17   0.75  a:gpu0    rate=0.123 depth=6",
+        "        1:30                    a:gpu1    idle",
+        "                                1 of gpu  idle",
+        "recent",
+        "trial  state      loss     time  parameters",
+        "    1  completed  0.25  410.0 s  rate=0.123 depth=6",
+        "    2  failed           290.0 s  no GPU",
+        "    0  completed   0.5  100.0 s  rate=0.123 depth=6",
+    ]
+
+
+@pytest.mark.parametrize(("height", "rows"), [(24, 8), (40, 23)])
+def test_many_workers_fill_the_screen_and_no_more(height, rows):
+    lines = seen_at(busy_study(running=60), width=120, height=height)
+    assert f"running, {rows} of 60" in lines and sum("17   0.75" in line for line in lines) == rows
+    assert len(lines) <= height and all(len(line) <= 120 for line in lines)
+
+
+def test_a_study_that_nobody_drives_stands_still():
+    progress = replace(busy_study(), is_driven=False)
+    lines = seen_at(progress)
+    assert "nobody drives the study" in lines and "10:00" in lines[1] and "ETA" not in lines[1]
+
+
+def test_trials_by_the_hour_are_those_of_the_last_hour():
+    ended = [trial(i, value=1.0, ended_at=NOW - 100 * i) for i in range(100)]
+    assert trials_per_hour(ended, 50_000.0, NOW) == 36
+    assert trials_per_hour(ended, 1_000.0, NOW) == 36
+    assert trials_per_hour(ended, 0.0, NOW) == trials_per_hour([], 10.0, NOW) == 0

@@ -7,22 +7,7 @@ import pytest
 from clearml_hpo import gpus
 from clearml_hpo.environ import usable_cores
 from clearml_hpo.fleet import slots
-
-NONE = ""
-NO_DRIVER = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"
-ONE = "GPU 0: NVIDIA H200 (UUID: GPU-7e3c9f5a-0a52-7a16-3f0e-5b1c7f3b8a11)\n"
-FOUR = """\
-GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
-GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-61a35ea5-2f0b-3a33-8a5e-1f0f1a9d1c5b)
-GPU 2: NVIDIA A100-SXM4-40GB (UUID: GPU-b1c1b7a1-6f14-1a48-77aa-8b36bb6b1a2d)
-GPU 3: NVIDIA A100-SXM4-40GB (UUID: GPU-eb88a0b5-93a4-4a39-9a31-4ff7a3a9c0ef)
-"""
-MIG = """\
-GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
-  MIG 3g.20gb     Device  0: (UUID: MIG-b3b2b1a0-3c39-5d3f-8cbb-4e51a5f5c0aa)
-  MIG 3g.20gb     Device  1: (UUID: MIG-0f6d4ee1-6a0b-5f5e-9f52-9b4b7a3c2d01)
-GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-61a35ea5-2f0b-3a33-8a5e-1f0f1a9d1c5b)
-"""
+from tests.nvidia_smi import EIGHT, FOUR, MIG, MIG_NAMES, NO_DRIVER, NONE, ONE
 
 
 @pytest.mark.parametrize(
@@ -32,7 +17,8 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-61a35ea5-2f0b-3a33-8a5e-1f0f1a9d1c5b)
         (NO_DRIVER, ()),
         (ONE, ("0",)),
         (FOUR, ("0", "1", "2", "3")),
-        (MIG, ("MIG-b3b2b1a0-3c39-5d3f-8cbb-4e51a5f5c0aa", "MIG-0f6d4ee1-6a0b-5f5e-9f52-9b4b7a3c2d01", "1")),
+        (EIGHT, ("0", "1", "2", "3", "4", "5", "6", "7")),
+        (MIG, MIG_NAMES),
     ],
 )
 def test_listing(listing: str, found: tuple[str, ...]) -> None:

@@ -296,6 +296,31 @@ def test_a_trial_is_looked_at_before_it_may_be_lost(write):
     )
 
 
+def test_pilots(write):
+    def pilots(text):
+        return load_study(write(STUDY.replace("  queue: default\n", f"  queue: default\n  pilots: {text}\n"))).spec
+
+    short = pilots("4").execution.pilots
+    assert (short.count, short.idle_timeout, short.per_gpu) == (4, 300.0, 1)
+    long = pilots("{count: 2, idle_timeout: 2m, cpu: 3}")
+    assert (long.execution.pilots.idle_timeout, long.execution.pilots.cpu) == (120.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("execution", "said"),
+    [
+        ("pilots: 0", "execution.pilots: found 0; expected 1 or more"),
+        ("pilots: many", "execution.pilots: found 'many'"),
+        ("pilots: {cuont: 4}", "execution.pilots.cuont: unknown key; did you mean 'count'?"),
+        ("pilots: 4\n  executor: local", "pilots: they wait in a queue for agents; executor: local has none"),
+        ("pilots: 4\n  concurrency: {default: 2}", "pilots: all trials go to them; give one queue, for the pilots"),
+        ("pilots: 4\n  placement: [{when: {kind: a}, queue: slow}]", "pilots: all trials go to them; give one queue"),
+    ],
+)
+def test_pilots_that_cannot_be(write, execution, said):
+    assert said in fault(write(STUDY.replace("  queue: default\n", f"  queue: default\n  {execution}\n")))
+
+
 @pytest.mark.parametrize(
     ("execution", "said"),
     [

@@ -33,11 +33,8 @@ def parallel_figure(trials: Sequence[Trial], goal: Goal, distributions: Mapping[
     if not done:
         return ""
     shown = thinned(done, ranking(done, goal))
-    names = _names(shown)[:_MOST_AXES]
-    dimensions = [
-        _dimension(name, [t.params.get(name) for t in shown], distributions.get(name), shown) for name in names
-    ]
-    labels = short_names(names)
+    dimensions = dimensions_of(shown, distributions)
+    labels = short_names([dimension["label"] for dimension in dimensions])
     dimensions = [{**dimension, "label": labels[dimension["label"]]} for dimension in dimensions]
     values = [
         {"label": objective.metric, "values": rounded((trial.final_values or ())[index] for trial in shown)}
@@ -53,6 +50,12 @@ def parallel_figure(trials: Sequence[Trial], goal: Goal, distributions: Mapping[
         [{"type": "parcoords", "line": line, "dimensions": [*dimensions, *values]}],
         title=f"{goal.objectives[0].metric} ({goal.objectives[0].direction})",
     )
+
+
+def dimensions_of(trials: Sequence[Trial], distributions: Mapping[str, Distribution]) -> list[dict[str, Any]]:
+    """An axis for each parameter, labelled with its whole name, as Plotly's parallel coordinates take it."""
+    names = _names(trials)[:_MOST_AXES]
+    return [_dimension(name, [t.params.get(name) for t in trials], distributions.get(name), trials) for name in names]
 
 
 def _names(trials: Sequence[Trial]) -> list[str]:

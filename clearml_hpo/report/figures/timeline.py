@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,8 +12,12 @@ from clearml_hpo.report.figures.plot import COLOURS, figure
 from clearml_hpo.trial import Trial, TrialState
 
 _MOST_BARS = 1_000
+_MOST_OUTLINED = 300  # thin bars would be all outline
 _ROW_PX = 22
 _LOWEST_PX = 360  # for the legend
+_STUDY_COLOURS = (
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
+)
 
 
 def timeline_figure(trials: Sequence[Trial], now: float) -> str:
@@ -41,8 +47,32 @@ def timeline_figure(trials: Sequence[Trial], now: float) -> str:
     )
 
 
+def usage_figure(studies: Mapping[str, Sequence[Trial]], now: float) -> str:
+    """One row for each worker, one bar for each attempt, coloured by study: how the studies shared the workers."""
+    ran = sorted(
+        ((trial.started_at, name, trial) for name, trials in studies.items() for trial in trials if trial.started_at),
+        key=lambda each: each[0],
+    )[-_MOST_BARS:]
+    if not ran:
+        return ""
+    traces = [
+        _bars(name, [trial for _, study, trial in ran if study == name], _row, _run, now, colour)
+        for name, colour in zip(studies, itertools.cycle(_STUDY_COLOURS), strict=False)
+    ]
+    rows = sorted({_row(trial) for _, _, trial in ran}, reverse=True)
+    return figure(
+        [trace for trace in traces if trace["y"]],
+        title="workers: which study they ran, and when",
+        barmode="overlay",
+        xaxis={"type": "date", "title": "UTC"},
+        yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows, "automargin": True},
+        height=max(_LOWEST_PX, 160 + _ROW_PX * len(rows)),
+    )
+
+
 def _row(trial: Trial) -> str:
-    return trial.worker or "?"
+    """The worker; of one of a controller's own machine without the controller's name."""
+    return re.sub(r":local-[^:]+(?=:)", "", trial.worker) or "?"
 
 
 def _waiting_row(trial: Trial) -> str:
@@ -77,7 +107,11 @@ def _bars(
         "text": [f"trial {trial.number}" + f", attempt {trial.attempt}" * (trial.attempt > 1) for trial in trials],
         "textposition": "none",
         "hovertemplate": "%{text}<br>%{base|%H:%M:%S} to %{x|%H:%M:%S}",
-        "marker": {"color": colour, "opacity": opacity, "line": {"color": "white", "width": 1}},
+        "marker": {
+            "color": colour,
+            "opacity": opacity,
+            "line": {"color": "white", "width": 1 if len(trials) <= _MOST_OUTLINED else 0},
+        },
     }
 
 

@@ -15,7 +15,7 @@ from clearml_hpo.spec import load_study
 from clearml_hpo.tasks.hold import Hold
 from tests.integration.controller.recorded import RecordedStudy
 
-SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry", "keep", "delete"]
+SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry", "keep", "report", "delete"]
 
 
 @pytest.fixture

@@ -108,6 +108,17 @@ def test_one_signal_lets_what_runs_end(stage, start):
     assert (stage.status(runs), stage.status(waits)) == ("completed", "queued")
 
 
+def test_what_has_not_ended_in_the_time_to_drain_is_lost(stage, start):
+    _make(stage, stage.queue)
+    runs = stage.held("runs")
+    _enqueue(stage, runs)
+    worker = start("--drain-timeout", "0.5s")
+    stage.until_begun("runs")
+    worker.terminate()
+    assert worker.wait(120) == 130
+    assert (stage.status(runs), stage.task(runs)["status_reason"]) == ("failed", "lost: its worker was ended")
+
+
 def test_two_signals_end_it_and_what_runs_is_lost(stage, start):
     _make(stage, stage.queue)
     runs = stage.held("runs")
@@ -143,7 +154,9 @@ def test_killed_it_leaves_nothing_and_the_next_one_says_what_is_lost(stage, star
         (["--gpus", "77"], "gpus: no GPU '77' on this machine"),
         (["--cpu", "0"], "'--cpu': 0 is not in the range"),
         (["--cpu", "1", "--idle-timeout", "soon"], "'soon' is no duration; write seconds, or 90s, 10m"),
-        ([], "Missing option '--queue'"),
+        ([], "which queue is to be served? give --queue"),
+        (["--as-task", "no-such-queue"], "--as-task: no queue 'no-such-queue' on the server"),
+        (["--as-task", "default", "--gpus", "0"], "--gpus does not go with --as-task"),
     ],
 )
 def test_bad_input(command, arguments, said):
@@ -157,6 +170,32 @@ def test_without_a_server_it_says_so(tmp_path):
     environ = {**kept, "HOME": str(tmp_path), "CLEARML_HPO_HOME": str(tmp_path / "state")}
     done = subprocess.run([*WORKER, "--queue", "abc", "--cpu", "1"], capture_output=True, text=True, env=environ)
     assert done.returncode == 2 and "no ClearML server is configured" in done.stderr
+
+
+def test_it_leaves_when_its_queue_is_deleted(stage, start):
+    (queue,) = _make(stage, stage.queue)
+    worker = start()
+    assert "serve" in worker.stdout.readline()
+    stage.api.call("queues.delete", queue=queue)
+    assert worker.wait(120) == 0
+
+
+def test_a_worker_as_a_task_waits_for_agents(stage, command):
+    (queue,) = _make(stage, f"{stage.queue}-agents")
+    options = ["--idle-timeout", "10m", "--cpu", "2", "--count", "2"]
+    code, output = command("worker", "--queue", stage.queue, "--as-task", f"{stage.queue}-agents", *options)
+    assert code == 0 and f"clearml-hpo agents up --queue {stage.queue}-agents" in output
+    entries = [entry["task"] for entry in stage.api.call("queues.get_by_id", queue=queue)["queue"]["entries"]]
+    assert len(entries) == 2 and all(f"{task} waits in queue {stage.queue}-agents" in output for task in entries)
+    task = stage.api.call("tasks.get_by_id", task=entries[0])["task"]
+    given = {name: entry["value"] for name, entry in task["hyperparams"]["worker"].items()}
+    assert given == {"queue": stage.queue, "idle-timeout": "600.0", "cpu": "2"}
+
+
+def test_a_task_without_orders(stage, command, monkeypatch):
+    monkeypatch.setenv("CLEARML_TASK_ID", task := stage.held("a"))
+    code, output = command("worker")
+    assert code == 2 and f"worker/queue: task {task} does not say which queue its worker is to serve" in output
 
 
 @pytest.mark.agent

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 
 from clearml_hpo.objective import Goal, Objective
@@ -17,7 +18,7 @@ from clearml_hpo.spec import load_study
 from clearml_hpo.tasks.names import ensure_project
 from clearml_hpo.trial import Trial, TrialState
 
-from .driving import run
+from .driving import Listener, run
 
 LOSS = Goal((Objective("validation", "loss"),))
 SPACE = SearchSpace({"General/x": Float(0.0, 1.0)})
@@ -195,9 +196,32 @@ def test_a_study_ends_with_all_its_reports(study_file, api, agent):
     assert set(shares) == {"x", "depth", "kind"} and sum(shares.values()) == pytest.approx(1, abs=0.001)
     tagged = api.call("tasks.get_all", parent=task["id"], tags=["best"], only_fields=["id"])["tasks"]
     assert [each["id"] for each in tagged] == [outcome.best.task_id]
-    (artifact,) = task["execution"]["artifacts"]
-    assert artifact["key"] == "best"
-    assert yaml.safe_load(artifact["type_data"]["preview"]) == outcome.best.params
+    artifacts = {artifact["key"]: artifact for artifact in task["execution"]["artifacts"]}
+    assert set(artifacts) == {"best", "summary.html", "summary.txt"}
+    assert yaml.safe_load(artifacts["best"]["type_data"]["preview"]) == outcome.best.params
+    assert f"best            {outcome.best.value:.6g}: trial" in artifacts["summary.txt"]["type_data"]["preview"]
+    assert 1_000_000 < artifacts["summary.html"]["content_size"] < 3_000_000
+    page = requests.get(artifacts["summary.html"]["uri"], headers=api._session.add_auth_headers({}), timeout=60)
+    assert page.ok and page.headers["content-type"].startswith("text/html") and "<h1>quadratic</h1>" in page.text
+
+
+def test_a_study_whose_summary_no_server_takes_is_completed_all_the_same(study_file, api, agent, server, monkeypatch):
+    view = Listener()
+    monkeypatch.setattr(type(api), "files", server.address.api)
+    outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
+    assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"
+    assert any("no summary: " in note and "clearml-hpo study report" in note for note in view.notes)
+
+
+def test_a_summary_that_cannot_be_drawn_is_no_reason_to_fail(study_file, api, agent, monkeypatch):
+    def broken(name, studies):
+        raise ValueError("cannot be drawn")
+
+    monkeypatch.setattr("clearml_hpo.controller.run.summary_page", broken)
+    view = Listener()
+    outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
+    assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"
+    assert any("no summary: cannot be drawn" in note for note in view.notes)
 
 
 def test_the_best_parameters_are_constants_of_a_search_space(study_file, api, agent):

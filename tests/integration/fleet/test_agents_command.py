@@ -64,6 +64,37 @@ def test_run_ends_with_ctrl_c(environ: dict[str, str], tasks: Tasks, agents: Com
 
 
 @pytest.mark.parametrize(
+    ("drain", "status", "reason"),
+    [("600s", "completed", ""), ("1s", "failed", "lost: agent ")],
+    ids=["ends in time", "does not"],
+)
+def test_terminated_it_waits_for_its_task(
+    environ: dict[str, str], tasks: Tasks, name: str, queue: str, tmp_path: Path, drain: str, status: str, reason: str
+) -> None:
+    line = [sys.executable, "-m", "clearml_hpo", "agents", "run", "--name", name, "--queue", queue, "--cpu", "1"]
+    go = tmp_path / "go"
+    begun = tmp_path / "begun"
+    task = tasks.make(
+        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+        f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.05)\n"
+    )
+    with subprocess.Popen([*line, "--drain-timeout", drain], env=environ, stderr=subprocess.PIPE, text=True) as unit:
+        eventually(lambda: any(name in worker for worker in tasks.workers()), "the agent is registered")
+        tasks.enqueue(task, queue)
+        eventually(begun.exists, "its task runs")
+        unit.send_signal(signal.SIGTERM)
+        if status == "completed":
+            assert unit.stderr
+            eventually(lambda: "after their current tasks" in unit.stderr.readline(), "it leaves")
+            go.touch()
+        _, said = unit.communicate(timeout=DEADLINE_S)
+    assert unit.returncode == 0, said
+    assert tasks.status(task) == status, said
+    assert tasks.look(task)["status_reason"].startswith(reason)
+    assert not any(name in worker for worker in tasks.workers())
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["--queue", "ab", "--cpu", "1"], "three characters"),

@@ -7,11 +7,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from clearml_hpo.fleet import AgentSlot, daemon, supervisor
+from clearml_hpo.errors import AgentError
+from clearml_hpo.fleet import AgentSlot, daemon, restarts, supervisor
 from clearml_hpo.fleet.state import AgentState, FleetFolder, Plan
 from clearml_hpo.fleet.supervisor import Supervisor
 from tests.unit.fleet.fake_client import FakeClient
@@ -39,9 +41,9 @@ def running(
 ) -> Iterator[Callable[..., Supervisor]]:
     threads = []
 
-    def run(body: str, parent: int | None = None) -> Supervisor:
+    def run(body: str, **options: Any) -> Supervisor:
         monkeypatch.setattr(daemon, "command", lambda slot: command(body))
-        subject = Supervisor(folder, PLAN, client, parent=parent)  # type: ignore[arg-type]
+        subject = Supervisor(folder, PLAN, client, **options)  # type: ignore[arg-type]
         thread = threading.Thread(target=subject.run)
         thread.start()
         threads.append((subject, thread))
@@ -102,6 +104,61 @@ def test_a_task_aborted_with_its_agent_is_not_left_running(
     subject.stop(at_once=True)
     eventually(lambda: folder.read_fleet() is None)
     assert {body["task"] for body in client.named("tasks.stopped")} == {"11aa"}
+
+
+def test_what_has_not_ended_in_the_time_to_drain_is_lost(
+    running: Running, folder: FleetFolder, client: FakeClient
+) -> None:
+    subject = running(BUSY, drain_s=0.5)
+    eventually(lambda: _all(folder, "busy"))
+    fleet = folder.read_fleet()
+    assert fleet is not None
+    client.tasks = {"11aa": "in_progress"}
+    subject.terminate()
+    eventually(lambda: folder.read_fleet() is None)
+    said = {body["status_reason"] for body in client.named("tasks.failed")}
+    assert said == {f"lost: agent {agent.worker_id} was ended" for agent in fleet.agents}
+    assert client.named("tasks.stopped") == []
+    assert client.queue["tags"] == ["mine"]
+    assert not any(psutil.pid_exists(agent.pid) for agent in fleet.agents if agent.pid)
+
+
+def test_idle_agents_need_no_time_to_drain(running: Running, folder: FleetFolder, client: FakeClient) -> None:
+    subject = running(IDLE, drain_s=3600.0)
+    eventually(lambda: _all(folder, "idle"))
+    subject.terminate()
+    eventually(lambda: folder.read_fleet() is None)
+
+
+def test_a_second_termination_does_not_wait(running: Running, folder: FleetFolder, client: FakeClient) -> None:
+    subject = running(BUSY, drain_s=3600.0)
+    eventually(lambda: _all(folder, "busy"))
+    client.tasks = {"11aa": "in_progress"}
+    subject.terminate()
+    eventually(lambda: _all(folder, "leaving"))
+    subject.terminate()
+    eventually(lambda: folder.read_fleet() is None)
+    assert client.named("tasks.failed") == []
+    assert {body["task"] for body in client.named("tasks.stopped")} == {"11aa"}
+
+
+@pytest.mark.parametrize("gives_up", [True, False])
+def test_agents_that_cannot_start(
+    folder: FleetFolder, client: FakeClient, monkeypatch: pytest.MonkeyPatch, gives_up: bool
+) -> None:
+    monkeypatch.setattr(restarts, "FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr(daemon, "command", lambda slot: command("sys.exit(3)"))
+    subject = Supervisor(folder, PLAN, client, gives_up=gives_up)  # type: ignore[arg-type]
+    if gives_up:
+        with pytest.raises(AgentError, match=r"cpu0: died after .* exit status 3; too many quick deaths"):
+            subject.run()
+        return
+    thread = threading.Thread(target=subject.run)
+    thread.start()
+    eventually(lambda: _all(folder, "failed"))
+    assert thread.is_alive()
+    subject.stop(at_once=True)
+    thread.join(30)
 
 
 def test_it_ends_with_its_parent(running: Running, folder: FleetFolder, monkeypatch: pytest.MonkeyPatch) -> None:

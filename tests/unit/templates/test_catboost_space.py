@@ -45,15 +45,14 @@ def test_all_kinds_of_ranges_are_there(space):
     assert any("step" in definition for definition in space.values())
 
 
-def test_fifty_draws_train(catboost_train, space):
+def test_fifty_draws_train(catboost_train, space, recorder):
     generator = random.Random(7)
-    table = catboost_train.load_table("breast_cancer", "", "auto")
-    mask = catboost_train.split_rows(table, 0.2, 0)
-    train, validation = table.pool(~mask), table.pool(mask)
+    table = catboost_train.load_table(catboost_train.typed({}))
+    (sides,) = catboost_train.split_rows(table, catboost_train.typed({}))
+    metrics = catboost_train.chosen_metrics("logloss", "binary")
     for _ in range(50):
         drawn = {name.removeprefix("General/"): draw(definition, generator) for name, definition in space.items()}
-        params = catboost_train.typed(drawn | {"iterations": 2})
-        settings = catboost_train.catboost_settings(params, "binary", {"Logloss": "logloss"}, "CPU")
-        model = catboost_train.CatBoost(settings)
-        model.fit(train, eval_set=validation)
-        assert model.tree_count_ >= 1
+        params = catboost_train.typed(drawn | {"iterations": 2}) | {"device": "cpu"}
+        scalars = catboost_train.Scalars(recorder, metrics)
+        catboost_train.fit(table, sides, params, scalars)
+        assert list(scalars.curves["logloss"]) == [0, 1]

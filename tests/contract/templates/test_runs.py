@@ -1,4 +1,4 @@
-"""templates/catboost_train.py as users and agents run it: a process of its own."""
+"""Templates as users and agents run them: a process of its own."""
 
 import json
 import os
@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import requests
 
-SCRIPT = Path(__file__).parents[3] / "templates" / "catboost_train.py"
-QUICK = ("iterations=5", "depth=3", "thread_count=1")
+TEMPLATES = Path(__file__).parents[3] / "templates"
+SCRIPT = TEMPLATES / "catboost_train.py"
+QUICK = ("iterations=5", "thread_count=1")
 
 
-def run(environ, *arguments, cwd):
+def run(environ, *arguments, cwd, script=SCRIPT):
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
+        [sys.executable, script, *arguments],
         env=environ,
         cwd=cwd,
         capture_output=True,
@@ -35,17 +36,22 @@ def offline(tmp_path):
     return kept | {"CLEARML_OFFLINE_MODE": "1", "CLEARML_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
 
 
-def test_a_run_without_a_server_keeps_its_scalars_and_model(offline, tmp_path):
-    done = run(offline, *QUICK, cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("catboost", ".cbm"), ("xgboost", ".ubj"), ("lightgbm", ".txt"), ("sklearn", ".joblib")]
+)
+def test_a_run_without_a_server_keeps_its_scalars_and_model(offline, tmp_path, name, suffix):
+    done = run(offline, *QUICK, cwd=tmp_path, script=TEMPLATES / f"{name}_train.py")
     assert done.returncode == 0, done.stderr
     (session,) = (path for path in (tmp_path / "offline").iterdir() if path.is_dir())
     lines = (session / "metrics.jsonl").read_text().splitlines()
     names = {f"{event['metric']}/{event['variant']}" for line in lines for event in json.loads(line)}
     assert {"validation/logloss", "train/logloss", "Summary/validation_logloss"} <= names
-    assert list(session.rglob("model-*.cbm"))
+    assert {"feature importances/plot", "feature importances/table"} <= names
+    assert list(session.rglob(f"model-*{suffix}"))
     task = json.loads((session / "task.json").read_text())
-    depth = task["hyperparams"]["General"]["depth"]
-    assert (depth["value"], depth["type"]) == ("3", "int")
+    assert task["name"] == name
+    iterations = task["hyperparams"]["General"]["iterations"]
+    assert (iterations["value"], iterations["type"]) == ("5", "int")
 
 
 def test_bad_data_ends_a_run_by_hand_with_one_line(offline, tmp_path):

@@ -1,0 +1,42 @@
+"""What a command says of a study that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from clearml_hpo import display
+from clearml_hpo.objective import Goal
+from clearml_hpo.ranking import ranking
+from clearml_hpo.spec import dump_params
+from clearml_hpo.trial import Trial, best_trial, pareto_front
+
+EXIT = {"completed": 0, "failed": 1, "stopped": 130}
+"""Exit codes by how a study has ended."""
+
+_TOP = 5
+
+
+def say_how_it_ended(
+    console: Console, goal: Goal, trials: Sequence[Trial], *, status: str, reason: str, wall_s: float, url: str
+) -> None:
+    """The best trials, why it ended, the best parameters, where to find it."""
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    ranked = ranking(trials, goal)
+    if ranked:
+        console.print(display.trial_table(ranked[:_TOP], goal, title=f"best of {len(ranked)} trials"))
+    say(f"\n{status}: {reason} ({display.clock(wall_s)})")
+    best = best_trial(trials, goal)
+    if best is not None:
+        values = zip(goal.objectives, best.values, strict=True)
+        said = ", ".join(f"{objective.metric} = {value:.6g}" for objective, value in values)
+        say(f"best: trial {best.number}, {said}")
+        if not goal.is_single:
+            front = pareto_front(trials, goal)
+            say(f"Pareto front: trials {', '.join(str(trial.number) for trial in front)}")
+        say("".join(f"  {line}\n" for line in dump_params(best.params).splitlines()))
+    say(url)

@@ -1,0 +1,53 @@
+"""``clearml-hpo study report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clearml_hpo.cli.connection import server_of_studies
+
+
+@click.command(epilog="Exit codes: 0 done, 1 something could not be fetched, 2 bad input.")
+@click.argument("study_id", metavar="ID")
+@click.option(
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where to; default: a folder of the study's name here.",
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=10, show_default=True, help="So many of the best are listed."
+)
+@click.option("--logs/--no-logs", default=True, show_default=True, help="The console of each trial, too.")
+@click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
+def report(study_id: str, folder: Path | None, top: int, logs: bool, local: bool) -> None:
+    """Write what stays of a study into a folder: a page with its plots, its trials, submissions, logs.
+
+    \b
+      summary.html   one file with all plots, which needs nothing else
+      summary.txt    the same in words
+      trials.csv     all trials
+      best.yaml      the best parameters
+      scores/        the artifact `submission` of the best trials, named by study, metric and value
+      logs/          the console of each attempt
+
+    \b
+    Examples:
+      clearml-hpo study report 3f9c2a
+      clearml-hpo study report 3f9c2a --output credit --top 3
+      clearml-hpo study report 3f9c2a --no-logs
+    """
+    with server_of_studies(local=local):
+        from clearml_hpo.controller.folder import plain_name, write_folder
+        from clearml_hpo.controller.handle import Study
+        from clearml_hpo.tasks import Api
+
+        study = Study.load(study_id)
+        folder = folder or Path(plain_name(study.name))
+        written = write_folder(Api(), study, folder, top=top, logs=logs, on_note=click.echo)
+        click.echo(f"{folder / 'summary.html'}, and {len(written.files) - 1} more files")
+    if written.missing:
+        raise click.ClickException(f"{len(written.missing)} could not be fetched")

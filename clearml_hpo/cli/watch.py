@@ -1,0 +1,163 @@
+"""``clearml-hpo watch``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from clearml_hpo.cli.closing import EXIT, say_how_it_ended
+from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.quantities import duration
+from clearml_hpo.cli.tables import finite
+from clearml_hpo.display import LiveView, Progress, View, view_for
+from clearml_hpo.errors import ApiError
+from clearml_hpo.objective import Goal
+from clearml_hpo.patience import Patience
+from clearml_hpo.trial import Trial, best_trial
+
+if TYPE_CHECKING:
+    from clearml_hpo.controller.watching import Look, Watch
+
+
+@click.command(epilog="Exit codes: 0 the study is completed, 1 it failed, 2 bad input, 130 it was stopped, or Ctrl-C.")
+@click.argument("study_id", metavar="ID")
+@click.option("--project", help="Where a name is looked for.")
+@click.option("--once", is_flag=True, help="Look once, and exit with 0.")
+@click.option("--interval", callback=duration, default="2s", show_default=True, help="Time between looks.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, for each change and the end.")
+@click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
+def watch(study_id: str, project: str | None, once: bool, interval: float, as_json: bool, local: bool) -> None:
+    """Watch a study, wherever its controller runs, until it ends; Ctrl-C ends the watching alone.
+
+    ID is a study's id, at least six characters that it begins with, or its name. All is read from the server.
+
+    \b
+    Examples:
+      clearml-hpo watch 3f9c2a
+      clearml-hpo watch credit-catboost --project credit
+      clearml-hpo watch 3f9c2a --once
+      clearml-hpo watch 3f9c2a --json | jq .
+    """
+    if not interval > 0:
+        raise click.BadParameter(f"{interval:g} s is no time to wait", param_hint="--interval")
+    console = Console()
+    with server_of_studies(local=local):
+        from clearml_hpo.controller.handle import Study
+        from clearml_hpo.controller.watching import Watch
+        from clearml_hpo.tasks import Api
+
+        watched = Watch(Study.load(study_id, project), Api())
+        if once:
+            _show_once(console, watched, as_json)
+            return
+        try:
+            view = (
+                _JsonLines(watched.study.goal) if as_json else view_for(console, watched.study.name, watched.study.goal)
+            )
+            _follow(view, watched, interval)
+        except KeyboardInterrupt:
+            click.echo(f"watching ends; the study goes on: clearml-hpo watch {watched.study.study_id}", err=True)
+            sys.exit(130)
+    study = watched.study
+    status, reason = study.record.status, study.record.reason
+    wall_s, url = study.driven_s, study.url
+    if as_json:
+        _print({"status": status, "reason": reason, "driven_s": round(wall_s, 3), "url": url})
+    else:
+        say_how_it_ended(console, study.goal, study.trials, status=status, reason=reason, wall_s=wall_s, url=url)
+    sys.exit(EXIT.get(status, 0))
+
+
+class _JsonLines:
+    """A view for programs: one JSON object a line."""
+
+    def __init__(self, goal: Goal) -> None:
+        self._goal = goal
+        self._before: dict[str, Any] = {}
+
+    def __enter__(self) -> _JsonLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        """``{"note": ...}``."""
+        _print({"note": text})
+
+    def trial(self, trial: Trial) -> None:
+        """``{"trial": 7, "attempt": 1, "state": ..., "values": ..., "reason": ...}``."""
+        values = {o.metric: value for o, value in zip(self._goal.objectives, trial.values, strict=False)}
+        facts = {"trial": trial.number, "attempt": trial.attempt, "state": trial.state.value}
+        _print({**facts, "values": values, "worker": trial.worker, "reason": trial.reason})
+
+    def progress(self, progress: Progress) -> None:
+        """Counts by state, workers by queue and the best, when one of them has changed."""
+        best = best_trial(progress.trials, self._goal)
+        now = {
+            "trials": dict(Counter(trial.state.value for trial in progress.trials)),
+            "budget": progress.budget,
+            "workers": dict(progress.queues),
+            "is_driven": progress.is_driven,
+            "best_trial": best and best.number,
+            "best_value": best and best.value,
+        }
+        if now != self._before:
+            _print({**now, "driven_s": round(progress.elapsed_s, 3)})
+        self._before = now
+
+
+def _print(facts: dict[str, Any]) -> None:
+    click.echo(json.dumps(finite(facts)))
+
+
+def _show_once(console: Console, watched: Watch, as_json: bool) -> None:
+    progress, goal = watched.look().progress, watched.study.goal
+    if as_json:
+        _JsonLines(goal).progress(progress)
+        return
+    view = LiveView(console, watched.study.name, goal)
+    view.progress(progress)
+    console.print(view.render())
+
+
+def _follow(opened: View, watched: Watch, interval_s: float) -> None:
+    """Shows the study until it is over; a server in trouble is asked again, less and less often."""
+    with opened as view:
+        view.note(f"study {watched.study.name}: {watched.study.url}")
+        patience = Patience(interval_s, view.note)
+        holder: str | None = None
+        while True:
+            try:
+                look = watched.look()
+                patience.succeeded()
+                _show(view, look)
+                holder = _say_who_drives(view, watched, look, holder)
+                if look.is_over:
+                    return
+            except ApiError as error:
+                patience.failed(error)
+            time.sleep(patience.wait_s)
+
+
+def _show(view: View, look: Look) -> None:
+    for trial in look.changed:
+        view.trial(trial)
+    view.progress(look.progress)
+
+
+def _say_who_drives(view: View, watched: Watch, look: Look, before: str | None) -> str:
+    """Notes who drives the study, when that has changed; returns it."""
+    record = watched.study.record
+    holder = record.holder if look.progress.is_driven else ""
+    if holder != before and not look.is_over:
+        waits = record.status in ("created", "queued") and not holder
+        nobody = "waits to be driven" if waits else f"nobody drives it; to go on: clearml-hpo resume {record.study_id}"
+        view.note(f"driven by {holder}" if holder else nobody)
+    return holder

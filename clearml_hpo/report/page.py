@@ -1,0 +1,228 @@
+"""A summary of studies as one HTML file that needs nothing else: style, plots and what draws them are in it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from clearml_hpo.importances import importances
+from clearml_hpo.objective import Objective
+from clearml_hpo.report import figures
+from clearml_hpo.report.figures.plot import short, short_names, thinned
+from clearml_hpo.report.summary import StudySummary, attempt_name, duration_text, values_text
+from clearml_hpo.search_space import as_text
+from clearml_hpo.trial import Trial
+
+_CURVES = 60
+_MARKUP = re.compile(r"<(?!br>)")
+_PX_PER_AXIS = 84
+_PX_PER_SLICE = 220
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot of the page.
+
+    Attributes:
+        key: its name in the page.
+        title: above it.
+        drawn: as Plotly takes it.
+        least_px: the width below which it is scrolled rather than squeezed.
+    """
+
+    key: str
+    title: str
+    drawn: Mapping[str, Any]
+    least_px: int = 0
+
+    @property
+    def caption(self) -> str:
+        """What the plot itself has to say."""
+        return str(self.drawn["layout"].get("title", {}).get("text", "")).removeprefix(f"{self.title}: ")
+
+    @property
+    def height_px(self) -> int:
+        """As tall as it is to be."""
+        return int(self.drawn["layout"].get("height", 360))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study in the page: its best trials, the full and short names of their parameters, its plots."""
+
+    study: StudySummary
+    anchor: str
+    top: Sequence[Trial]
+    columns: Mapping[str, str]
+    figures: Sequence[Figure]
+
+
+def summary_page(title: str, studies: Sequence[StudySummary], *, top: int = 10) -> str:
+    """The page: several studies beside one another first, then each by itself.
+
+    Its size is bounded: a figure has at most some thousand points, a table ``top`` trials.
+
+    Args:
+        title: of the page.
+        studies: one or several; those of one group with the same first objective are compared.
+        top: so many of the best trials are listed of each study.
+    """
+    beside = [*_beside(studies)] if len(studies) > 1 else []
+    sections = [_section(study, number, top) for number, study in enumerate(studies)]
+    drawn = {each.key: each.drawn for each in (*beside, *(f for section in sections for f in section.figures))}
+    return (
+        _environment()
+        .get_template("summary.html")
+        .render(
+            title=title,
+            at=_utc(max((study.at for study in studies), default=0.0)),
+            beside=beside,
+            sections=sections,
+            figures=_packed(json.dumps(drawn, separators=(",", ":")).encode()),
+            plotly=_plotly() if drawn else "",
+        )
+    )
+
+
+def _section(study: StudySummary, number: int, top: int) -> Section:
+    best = study.ranked[:top]
+    return Section(study, f"study-{number}", best, _columns(best), [*_figures(study, number)])
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def _beside(studies: Sequence[StudySummary]) -> Iterable[Figure]:
+    """What compares studies, and shows how they shared the workers."""
+    for number, ((group, objective), those) in enumerate(_comparable(studies).items()):
+        title = f"Compared: {group}" if group else "Studies compared"
+        trials = {study.name: study.trials for study in those}
+        yield from _figure(f"compare-{number}", title, figures.comparison_figure(trials, objective))
+    at = max(study.at for study in studies)
+    attempts = {study.name: [*study.earlier, *study.trials] for study in studies}
+    yield from _figure("usage", "Resource use over time", figures.usage_figure(attempts, at))
+
+
+def _comparable(studies: Sequence[StudySummary]) -> dict[tuple[str, Objective], list[StudySummary]]:
+    """Studies of one group that are after the same."""
+    found: dict[tuple[str, Objective], list[StudySummary]] = {}
+    for study in studies:
+        found.setdefault((study.group, study.goal.objectives[0]), []).append(study)
+    return {key: those for key, those in found.items() if len(those) > 1}
+
+
+def _figures(study: StudySummary, number: int) -> Iterable[Figure]:
+    goal, space = study.goal, study.space
+    ended = [trial for trial in study.trials if not trial.state.is_live]
+    shares = [importances(ended, space, goal, index) for index in range(len(goal.objectives))]
+    parameters = len({name for trial in ended for name in trial.params})
+
+    def named(name: str, title: str, text: str, least_px: int = 0) -> Iterable[Figure]:
+        return _figure(f"{number}-{name}", title, text, least_px)
+
+    for index in range(len(goal.objectives)):
+        yield from named(f"history-{index}", "History", figures.history_figure(ended, goal, index))
+    if len(goal.objectives) == 2:
+        yield from named("front", "Pareto front", figures.front_figure(ended, goal))
+    yield from named("hypervolume", "Hypervolume", figures.hypervolume_figure(ended, goal))
+    yield from named("importances", "Importances", figures.importance_figure(shares, goal))
+    model = figures.model_parameter(space)
+    if model is not None:
+        groups = figures.by_model(ended, model)
+        for index, objective in enumerate(goal.objectives):
+            title = f"Compared by {model}"
+            yield from named(f"model-{index}", title, figures.comparison_figure(groups, objective, index))
+    lines = figures.parallel_lines_figure(ended, goal, space.distributions)
+    axes = min(30, parameters) + len(goal.objectives)
+    yield from named("parallel", "Parallel coordinates", lines, _PX_PER_AXIS * (axes + 1))
+    slices = figures.slice_figure(ended, goal, space.distributions, shares[0])
+    yield from named("slices", "Slices", slices, _PX_PER_SLICE * min(4, parameters))
+    yield from named("curves", "Intermediate values", _curves(study))
+    attempts = [*study.earlier, *study.trials]
+    yield from named("timeline", "Resource use over time", figures.timeline_figure(attempts, study.at))
+
+
+def _curves(study: StudySummary) -> str:
+    looked_at = study.goal.pruning_objective
+    if looked_at is None or not study.histories:
+        return ""
+    ran = [trial for trial in study.trials if trial.task_id in study.histories]
+    return figures.intermediate_figure(thinned(ran, study.ranked, _CURVES), looked_at, study.histories)
+
+
+def _figure(key: str, title: str, text: str, least_px: int = 0) -> Iterable[Figure]:
+    """The figure, if there is something to show; in texts only line breaks are markup."""
+    if text:
+        yield Figure(key, title, _without_markup(json.loads(text)), least_px)
+
+
+def _without_markup(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _without_markup(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_without_markup(value) for value in part]
+    return _MARKUP.sub("&lt;", part) if isinstance(part, str) else part
+
+
+# --- tables and texts ----------------------------------------------------------------------------------------------
+
+
+def _columns(trials: Sequence[Trial]) -> Mapping[str, str]:
+    """Full and short names of the parameters that these trials have."""
+    return short_names([*dict.fromkeys(name for trial in trials for name in trial.params)])
+
+
+def _cell(trial: Trial, name: str) -> str:
+    return short(trial.params[name]) if name in trial.params else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _utc(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+
+def _packed(content: bytes) -> str:
+    """As text that a browser unpacks: a third of the size."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> str:
+    return _packed(files("plotly").joinpath("package_data").joinpath("plotly.min.js").read_bytes())
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("clearml_hpo.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        attempt=attempt_name, duration=duration_text, number=_number, text=as_text, linked=_safe_link
+    )
+    environment.globals.update(cell=_cell, values=values_text)
+    return environment
+
+
+def _safe_link(url: str) -> str:
+    """The address of a page; nothing else is linked."""
+    return url if url.startswith(("http://", "https://")) else ""

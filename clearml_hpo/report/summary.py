@@ -1,0 +1,158 @@
+"""What is to be said of a study when it has ended, for a text, a page, or a file beside other studies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from clearml_hpo.objective import Goal
+from clearml_hpo.ranking import ranking
+from clearml_hpo.search_space import SearchSpace
+from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
+
+_MOST_NAMED = 8
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Attempts without a value that ended alike.
+
+    Attributes:
+        reason: its first line; empty if none was given.
+        trials: ``3``, or ``3:2`` for the second attempt of trial 3.
+    """
+
+    state: TrialState
+    reason: str
+    count: int
+    trials: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study to be summed up.
+
+    Attributes:
+        status: ClearML's word for the controller task, or how the run has ended.
+        trials: each with its latest attempt, by number.
+        earlier: attempts that were followed by another one.
+        driven_s: seconds that controllers drove it.
+        at: when it was read, in seconds since the epoch.
+        url_of: the page of a trial's task.
+        group: what makes studies comparable, such as their data set; only those of one group are compared.
+        histories: reported ``(iteration, value)`` of what the pruner looks at, by task, as far as they are known.
+    """
+
+    name: str
+    study_id: str
+    project: str
+    url: str
+    status: str
+    reason: str
+    goal: Goal
+    space: SearchSpace
+    trials: Sequence[Trial]
+    earlier: Sequence[Trial]
+    driven_s: float
+    at: float
+    url_of: Callable[[Trial], str]
+    group: str = ""
+    histories: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+
+    @cached_property
+    def best(self) -> Trial | None:
+        """The best trial, if one has completed."""
+        return best_trial(self.trials, self.goal)
+
+    @cached_property
+    def front(self) -> Sequence[Trial]:
+        """The Pareto front; of one objective the best trial alone."""
+        return pareto_front(self.trials, self.goal)
+
+    @cached_property
+    def ranked(self) -> Sequence[Trial]:
+        """All trials, the best first."""
+        return ranking(self.trials, self.goal)
+
+    @property
+    def counts(self) -> Mapping[TrialState, int]:
+        """How many trials are in each state; states of none are left out."""
+        found = Counter(trial.state for trial in self.trials)
+        return {state: found[state] for state in TrialState if found[state]}
+
+    @property
+    def compute_s(self) -> float:
+        """Seconds that its attempts ran, added up."""
+        return sum(trial.duration or 0.0 for trial in (*self.trials, *self.earlier))
+
+    @property
+    def trials_per_hour(self) -> float | None:
+        """Trials that ended, by the hour that it was driven; None if it was not, or none has."""
+        ended = sum(not trial.state.is_live for trial in self.trials)
+        return ended / self.driven_s * 3600 if ended and self.driven_s > 0 else None
+
+    @cached_property
+    def endings(self) -> Sequence[Ending]:
+        """How attempts ended without a value, and why; the most frequent first."""
+        found: dict[tuple[TrialState, str], list[Trial]] = {}
+        for trial in (*self.trials, *self.earlier):
+            if trial.final_values is None and not trial.state.is_live and trial.state is not TrialState.PRUNED:
+                reason = trial.reason.partition("\n")[0][:_LONGEST_REASON]
+                found.setdefault((trial.state, reason), []).append(trial)
+        endings = [
+            Ending(state, reason, len(those), tuple(sorted(map(attempt_name, those), key=_by_number)[:_MOST_NAMED]))
+            for (state, reason), those in found.items()
+        ]
+        return sorted(endings, key=lambda ending: -ending.count)
+
+    @property
+    def facts(self) -> Sequence[tuple[str, str]]:
+        """Names and values of what is to be known first."""
+        rate, best = self.trials_per_hour, self.best
+        first = self.trials[0] if self.trials else None
+        is_better = best is not None and first is not None and first.value is not None and first is not best
+        facts = [
+            ("objective", "; ".join(f"{o.metric}, {o.direction}" for o in self.goal.objectives)),
+            ("best", "none" if best is None else f"{values_text(best, self.goal)}: trial {best.number}"),
+            ("trial 0", values_text(first, self.goal) if is_better and first is not None else ""),
+            ("front", "" if self.goal.is_single else f"{len(self.front)} trials"),
+            ("trials", ", ".join(f"{count} {state.value}" for state, count in self.counts.items()) or "none"),
+            ("run again", f"{len(self.earlier)} attempts" if self.earlier else ""),
+            ("time", duration_text(self.driven_s)),
+            ("compute time", duration_text(self.compute_s)),
+            ("trials an hour", "" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"),
+            ("project", self.project),
+            ("study", self.study_id),
+        ]
+        return [(name, text) for name, text in facts if text]
+
+
+def attempt_name(trial: Trial) -> str:
+    """``7``, or ``7:2`` for the second attempt."""
+    return f"{trial.number}" + f":{trial.attempt}" * (trial.attempt > 1)
+
+
+def values_text(trial: Trial, goal: Goal) -> str:
+    """``0.25``, or of several objectives ``loss 0.25, speed 12``."""
+    texts = ["" if value is None else f"{value:.6g}" for value in trial.values]
+    if goal.is_single:
+        return texts[0] if texts else ""
+    return ", ".join(f"{o.metric} {text}" for o, text in zip(goal.objectives, texts, strict=False) if text)
+
+
+def duration_text(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3:05 min``, ``2:07 h``, ``3 d 4 h``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest_s:02d} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d} h" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def _by_number(name: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in name.split(":"))

@@ -1,0 +1,318 @@
+"""What all templates have in common, tried on one of them: test_shape.py holds the others to the same text."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+def load(module, data, **changed):
+    return module.load_table(module.typed({"data": str(data)} | changed))
+
+
+def split(module, table, **changed):
+    return module.split_rows(table, module.typed(changed))
+
+
+# --- Parameters
+
+
+def test_text_becomes_the_type_of_the_default(catboost_train):
+    params = catboost_train.typed({"depth": "7.0", "learning_rate": "1e-2", "upload_model": "False", "target": None})
+    assert params["depth"] == 7 and type(params["depth"]) is int
+    assert params["learning_rate"] == 0.01
+    assert params["upload_model"] is False
+    assert params["target"] == ""
+    assert params["iterations"] == catboost_train.PARAMETERS["iterations"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"depth": "deep"}, "General/depth: 'deep' is not a number"), ({"depth": 6.5}, "not a whole number")],
+)
+def test_a_value_of_the_wrong_type_is_named(catboost_train, given, said):
+    with pytest.raises(catboost_train.InputError, match=said):
+        catboost_train.typed(given)
+
+
+def test_values_by_hand(catboost_train):
+    assert catboost_train.by_hand(["depth=4", "data=a=b.csv"]) == {"depth": "4", "data": "a=b.csv"}
+    with pytest.raises(catboost_train.InputError, match=r"unknown parameter 'dept' .did you mean depth"):
+        catboost_train.by_hand(["dept=4"])
+
+
+@pytest.mark.parametrize(("limit", "wanted", "count"), [("3", 0, 3), ("", 0, 2), ("many", 0, 2), ("3", 5, 5)])
+def test_the_slot_says_how_many_threads_start(catboost_train, monkeypatch, limit, wanted, count):
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert catboost_train.thread_count(wanted) == count
+    assert catboost_train.thread_count(-1) >= 1
+
+
+# --- Data
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "iris", "wine"])
+def test_the_short_way_to_a_bundled_set_reads_what_scikit_learn_loads(catboost_train, monkeypatch, name):
+    short = catboost_train.read_bundled(name)
+    monkeypatch.setattr(catboost_train, "BUNDLED_FILES", {})
+    pd.testing.assert_frame_equal(short, catboost_train.read_bundled(name), check_dtype=False)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_with_text_and_holes(catboost_train, tables, kind):
+    table = load(catboost_train, tables / f"train.{kind}", target="two", id_column="key")
+    assert table.problem == "binary"
+    assert table.classes == ("no", "yes")
+    assert table.categorical == ["colour", "day", "three"]
+    assert set(table.features["colour"]) == {"red", "green", "missing"}
+    assert table.features["noise"].isna().any()
+    assert table.ids.tolist() == list(range(1000, 1120)) and "key" not in table.features
+
+
+def test_the_last_column_is_the_target_and_rows_without_it_are_left_out(catboost_train, tmp_path):
+    (tmp_path / "table.csv").write_text("x,y\n1,0.5\n2,\n3,1.5\n4,2.5\n")
+    table = load(catboost_train, tmp_path / "table.csv")
+    assert table.problem == "regression"
+    assert table.target.tolist() == [0.5, 1.5, 2.5]
+    assert table.ids.tolist() == [0, 2, 3]
+
+
+def test_columns_have_their_roles_and_are_no_features(catboost_train, tables):
+    roles = {"weight_column": "weight", "time_column": "day", "group_column": "query", "id_column": "key"}
+    given = roles | {"ignored_columns": "two,three,rank", "categorical_columns": "noise"}
+    table = load(catboost_train, tables / "train.csv", target="number", test_data=str(tables / "test.csv"), **given)
+    assert list(table.features) == list(table.test) == ["a<[1]", "noise", "colour"]
+    assert table.categorical == ["noise", "colour"]
+    assert table.time.tolist() == list(range(120))
+    assert table.group.tolist() == [row // 6 for row in range(120)]
+    assert table.weight.min() > 0
+    assert table.test_ids.tolist() == list(range(10))
+    assert "blue" in table.features["colour"].cat.categories  # of the test rows alone
+
+
+def test_the_rows_of_a_query_stand_together(catboost_train, tmp_path):
+    (tmp_path / "table.csv").write_text("x,q,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(12)))
+    table = load(catboost_train, tmp_path / "table.csv", problem="ranking", group_column="q")
+    assert table.group.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert table.ids.tolist() == [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]
+    assert table.features["x"].tolist() == table.ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "said"),
+    [
+        (None, {}, "no file .*table.csv on "),
+        ("", {}, "not a readable CSV file"),
+        ("a,b\n1,0\n2,1\n", {"target": "bb"}, "General/target: .*no column 'bb'; it has b"),
+        ("a,b\n1,0\n2,0\n", {}, "target 'b' is constant: every row has 0"),
+        ("a,b\n1,\n2,\n", {}, "no row has a value"),
+        ("b\n1\n2\n", {}, "no column is left"),
+        ("a,b\n1,0\n2,1\n", {"weight_column": "w"}, "General/weight_column: .*no column 'w'"),
+        ("a,b\n1,0\n2,1\n", {"ignored_columns": "a,w"}, "General/ignored_columns: .*no column 'w'"),
+        ("a,b\n1,0\n2,1\n", {"categorical_columns": "w"}, "General/categorical_columns: .*no column 'w'"),
+        ("w,a,b\n1,1,0\n-1,2,1\n", {"weight_column": "w"}, "'w' has values that are missing, negative or no numbers"),
+        ("t,a,b\nsoon,1,0\n1,2,1\n", {"time_column": "t"}, "'t' has values that are missing, or neither"),
+        ("a,b\n1,0\n2,1\n", {"problem": "ranking"}, "General/group_column: a ranking needs"),
+        ("a,b\n1,0\n2,1\n", {"test_data": "none.csv"}, "General/test_data: no file .*none.csv on "),
+    ],
+)
+def test_data_that_cannot_be_used_is_refused_in_one_line(catboost_train, tmp_path, content, given, said):
+    path = tmp_path / "table.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(catboost_train.InputError, match=said) as caught:
+        load(catboost_train, path, **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("b\n1\n", "lacks the column 'a'"), ("a\nlow\n", "'a' has other values than numbers")],
+)
+def test_test_rows_that_do_not_fit_are_refused(catboost_train, tmp_path, content, said):
+    (tmp_path / "table.csv").write_text("a,b\n1,0\n2,1\n")
+    (tmp_path / "test.csv").write_text(content)
+    with pytest.raises(catboost_train.InputError, match=f"General/test_data: .*{said}"):
+        load(catboost_train, tmp_path / "table.csv", test_data=str(tmp_path / "test.csv"))
+
+
+def test_a_misspelt_bundled_set_is_recognised(catboost_train):
+    with pytest.raises(catboost_train.InputError, match="did you mean breast_cancer"):
+        load(catboost_train, "breast_cancr")
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ([0, 1, 1], "binary"),
+        (["a", "b", "c"], "multiclass"),
+        ([0, 1, 2], "multiclass"),
+        ([0.5, 1.5, 2.5], "regression"),
+        (list(range(60)), "regression"),
+    ],
+)
+def test_the_problem_follows_from_the_target(catboost_train, values, problem):
+    assert catboost_train.detect_problem(pd.Series(values)) == problem
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"), [("binary", "3 classes"), ("regression", "not numeric"), ("clustering", "none of auto")]
+)
+def test_a_problem_that_the_target_does_not_fit_is_refused(catboost_train, tmp_path, problem, said):
+    path = tmp_path / "table.csv"
+    path.write_text("x,y\n1,a\n2,b\n3,c\n")
+    with pytest.raises(catboost_train.InputError, match=said):
+        load(catboost_train, path, problem=problem)
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted", "found"),
+    [(["a.csv"], "", "a.csv"), (["a.csv", "b/c.parquet", "d.txt"], "b/c.parquet", "b/c.parquet")],
+)
+def test_a_dataset_names_its_table(catboost_train, tmp_path, data, wanted, found):
+    for name in data:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert catboost_train.data_file("0" * 32, tmp_path, wanted) == tmp_path / found
+    if len(data) > 1:
+        with pytest.raises(catboost_train.InputError, match=r"General/data_file: name one of .*: a\.csv, b/c\.parquet"):
+            catboost_train.data_file("0" * 32, tmp_path, "")
+
+
+# --- Weights
+
+
+def test_rare_classes_weigh_more(catboost_train):
+    target = pd.Series([0, 0, 0, 1], name="y")
+    table = catboost_train.Table(pd.DataFrame({"x": range(4)}), target, "binary", ("no", "yes"), target)
+    rows = np.arange(4)
+    assert table.weights(rows, "none") is None
+    assert table.weights(rows, "balanced") == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
+    assert table.weights(rows, "sqrt_balanced") == pytest.approx(np.sqrt([2 / 3, 2 / 3, 2 / 3, 2]))
+    with pytest.raises(catboost_train.InputError, match="General/class_weights: 'equal' is none of none, balanced"):
+        table.weights(rows, "equal")
+
+
+# --- Validation
+
+
+@pytest.fixture
+def cancer(catboost_train):
+    return load(catboost_train, "breast_cancer")
+
+
+def test_the_split_is_stratified_and_follows_its_seed(catboost_train, cancer):
+    first, again, other = (split(catboost_train, cancer, split_seed=seed)[0][1] for seed in (0, 0, 1))
+    assert first.tolist() == again.tolist() != other.tolist()
+    assert abs(cancer.target[first].mean() - cancer.target.mean()) < 0.01
+    assert abs(len(first) / len(cancer.target) - 0.2) < 0.01
+
+
+@pytest.mark.parametrize("scheme", ["kfold", "stratified", "group"])
+def test_every_row_is_validated_once(catboost_train, tables, scheme):
+    table = load(catboost_train, tables / "train.csv", target="two", group_column="query")
+    splits = split(catboost_train, table, validation=scheme, folds=4)
+    assert len(splits) == 4
+    assert sorted(np.concatenate([held_out for _, held_out in splits])) == list(range(120))
+    for rows, held_out in splits:
+        assert sorted([*rows, *held_out]) == list(range(120))
+        assert len(held_out) == pytest.approx(30, abs=6 if scheme == "group" else 1)
+
+
+def test_stratified_folds_share_each_class_out(catboost_train, cancer):
+    counts = [np.bincount(cancer.target[held]) for _, held in split(catboost_train, cancer, validation="stratified")]
+    assert np.ptp(counts, axis=0).max() <= 1
+
+
+@pytest.mark.parametrize("scheme", ["holdout", "group"])
+def test_groups_stay_whole(catboost_train, tables, scheme):
+    table = load(catboost_train, tables / "train.csv", target="two", group_column="query")
+    for rows, held_out in split(catboost_train, table, validation=scheme):
+        assert not set(table.group[rows]) & set(table.group[held_out])
+
+
+@pytest.mark.parametrize(("given", "sizes"), [({"validation": "time", "folds": 3}, [30, 60, 90]), ({}, [96])])
+def test_what_is_validated_is_later_than_what_is_trained_on(catboost_train, tables, tmp_path, given, sizes):
+    shuffled = pd.read_csv(tables / "train.csv").sample(frac=1, random_state=0)
+    shuffled.to_csv(tmp_path / "table.csv", index=False)
+    table = load(catboost_train, tmp_path / "table.csv", target="number", time_column="day")
+    splits = split(catboost_train, table, **given)
+    assert [len(rows) for rows, _ in splits] == sizes
+    for rows, held_out in splits:
+        assert table.time[rows].max() < table.time[held_out].min()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"validation": "loo"}, "General/validation: 'loo' is none of holdout, kfold, stratified, group, time"),
+        ({"validation": "group"}, "General/group_column: validation=group needs it"),
+        ({"validation": "time"}, "General/time_column: validation=time needs it"),
+        ({"validation_fraction": 1.0}, "General/validation_fraction: 1.0 is not between 0 and 1"),
+        ({"validation": "kfold", "folds": 1}, "General/folds: 1 is not between 2 and 569"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(catboost_train, cancer, given, said):
+    with pytest.raises(catboost_train.InputError, match=said):
+        split(catboost_train, cancer, **given)
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "said"),
+    [
+        (["a", "a", "b"], {}, "class 'b' has a single row: it cannot be on both sides"),
+        (["a"] * 9 + ["b"], {"validation": "kfold"}, "fold .: class 'b' has no row on the .* side of the split"),
+        (["a"] * 6 + ["b"] * 6, {"time_column": "x"}, "class 'a' has no row on the validation side of the split"),
+    ],
+)
+def test_a_class_that_one_side_lacks_is_named(catboost_train, tmp_path, rows, given, said):
+    lines = "".join(f"{i},{i},{label}\n" for i, label in enumerate(rows))
+    (tmp_path / "table.csv").write_text("x,z,y\n" + lines)
+    table = load(catboost_train, tmp_path / "table.csv", **{k: v for k, v in given.items() if k == "time_column"})
+    with pytest.raises(catboost_train.InputError, match=said):
+        split(catboost_train, table, **given)
+
+
+def test_the_queries_of_a_ranking_are_not_parted(catboost_train, tables):
+    table = load(catboost_train, tables / "train.csv", target="rank", problem="ranking", group_column="query")
+    with pytest.raises(catboost_train.InputError, match="'kfold' would part the queries"):
+        split(catboost_train, table, validation="kfold")
+
+
+# --- Metrics
+
+
+def test_scikit_learn_measures_what_it_measures_of_a_model(catboost_train):
+    target, share = np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.6])
+    predictions = catboost_train.as_matrix(share, "binary")
+
+    def measured(name):
+        metric = catboost_train.Metric(name, scorer=name)
+        return catboost_train.score(metric, "binary", target, predictions, None)
+
+    assert measured("accuracy") == 0.5
+    assert measured("roc_auc") == 0.75
+    assert measured("neg_log_loss") == pytest.approx(np.log([0.8, 0.9, 0.4, 0.4]).mean())
+
+
+def test_a_metric_that_takes_no_weights_says_so(catboost_train):
+    metric, values = catboost_train.Metric("worst", scorer="neg_max_error"), np.array([1.0, 2.0])
+    assert catboost_train.score(metric, "regression", values, values + 1, None) == -1
+    with pytest.raises(catboost_train.InputError, match="General/metrics: worst cannot be measured here"):
+        catboost_train.score(metric, "regression", values, values, values)
+
+
+# --- Reports
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "columns"),
+    [("binary", "labels", ["id", "y"]), ("binary", "probabilities", ["id", "y"])],
+)
+def test_a_submission_has_an_id_and_the_target(catboost_train, problem, kind, columns):
+    ids = pd.Series([7, 8], name="id")
+    target = pd.Series([0, 1], name="y")
+    table = catboost_train.Table(pd.DataFrame({"x": [1, 2]}), target, problem, ("no", "yes"), target, test_ids=ids)
+    given = catboost_train.as_matrix(np.array([0.2, 0.7]), problem)
+    frame = catboost_train.submission(table, given, kind)
+    assert list(frame) == columns and frame["id"].tolist() == [7, 8]
+    assert frame["y"].tolist() == (["no", "yes"] if kind == "labels" else [0.2, 0.7])
