@@ -15,8 +15,6 @@ FEW = ("--set", "budget.trials=3", "--set", "budget.time=20m")
 
 
 def test_the_example(machine, tmp_path):
-    for library in ("xgboost", "lightgbm", "catboost"):
-        pytest.importorskip(library)
     code, output = machine.run("campaign", "run", EXAMPLE, "--local", *FEW, timeout=540)
     assert code == 0, output
     assert machine.left_running() == []
