@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 import threading
+import uuid
 
 from clearml_hpo.campaign.report import read_campaign_state, report_of
 from clearml_hpo.errors import HeldError
+from clearml_hpo.executors import plan_slots
+from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.spec import load_campaign
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.campaigns import find_campaign
+from clearml_hpo.tasks.names import ensure_queue
 from clearml_hpo.tasks.record import find_studies
 
 from .conftest import TRIALS, Listener, run, trials_of
@@ -39,6 +43,21 @@ def test_every_study_is_an_ordinary_one_under_the_campaign(campaign_file, api):
     assert max(begun["apples-fast"], begun["apples-slow"]) < min(begun["pears-fast"], begun["pears-slow"])
     queues = api.call("queues.get_all", only_fields=["name"])["queues"]
     assert not [queue for queue in queues if outcome.campaign_id[:8] in queue["name"]], "its queues are gone"
+
+
+def test_a_queue_that_others_serve_is_a_resource_as_large_as_its_workers(campaign_file, api):
+    name = f"farm-{uuid.uuid4().hex[:8]}"
+    workers = LocalWorkers(plan_slots(cpu=2, threads=1), [ensure_queue(api, name)], name, on_note=print)
+    try:
+        campaign_file.write_text(campaign_file.read_text().replace("two: {threads: 1}", f"two: {{queue: {name}}}"))
+        outcome = run(campaign_file, api, overrides=["models.slow.resources=[two]", "datasets.pears.seconds=2"])
+    finally:
+        workers.close()
+    assert outcome.status == "completed", outcome.reason
+    report = report_of(read_campaign_state(api, outcome.campaign_id))
+    assert not report.misplaced
+    assert {use.name: (use.takes, use.most_at_once) for use in report.resources} == {"one": (1, 1), "two": (2, 2)}
+    assert api.call("queues.get_all", name=f"^{name}$", only_fields=["id"])["queues"], "it is not the campaign's"
 
 
 def test_what_is_finished_is_not_run_again_and_a_larger_budget_goes_on(campaign_file, api):
@@ -172,7 +191,7 @@ def test_a_campaign_file_is_checked_against_the_server(campaign_file, api, comma
     assert code == 0 and "pears-slow: sound: 1 parameters, minimize validation/loss" in output, output
     campaign_file.write_text(campaign_file.read_text().replace("{data: apples.csv}", "{date: apples.csv}"))
     code, output = command("check", str(campaign_file))
-    assert code == 2 and "campaign.yaml:17: search_space.General/date: the template 'fast'" in output, output
+    assert code == 2 and "campaign.yaml:16: search_space.General/date: the template 'fast'" in output, output
     campaign_file.write_text(campaign_file.read_text().replace("two: {threads: 1}", "two: {queue: nobodys}"))
     code, output = command("check", str(campaign_file))
     assert code == 2 and "resources: no queue 'nobodys' on the server" in output, output
