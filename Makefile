@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format docs screenshots chaos fuzz bench-calls bench-controller bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test check format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ screenshots: $(READY)  ## the pictures of docs/images, made anew (needs chromium
 
 bench-calls: $(READY)  ## API calls per trial, ours and ClearML's optimizer side by side (JSON, minutes)
 	@$(BIN)/python -m benchmarks.calls_per_trial
+
+bench-campaign: $(READY)  ## trials per hour: a campaign, and its studies one after the other (JSON, eleven minutes)
+	@$(BIN)/python -m benchmarks.campaign
 
 bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 live trials, ours and ClearML's optimizer (JSON, ten minutes)
 	@$(BIN)/python -m benchmarks.controller

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +45,17 @@ def rehearse(file: StudyFile) -> None:
             faults.append(Fault((key,), f"{given.name}{options} fails on this study: {type(error).__name__}: {error}"))
     if faults:
         raise InputError(file.explain(faults))
+
+
+def rehearse_all(files: Iterable[StudyFile]) -> None:
+    """Rehearses each sampler and pruner of several studies once for each space that it is used with."""
+    seen = set()
+    for file in files:
+        space = {name: str(parameter) for name, parameter in file.space.distributions.items()}
+        key = (file.spec.sampler.model_dump_json(), file.spec.pruner.model_dump_json(), str(space), str(file.goal))
+        if key not in seen:
+            seen.add(key)
+            rehearse(file)
 
 
 def _rehearse_sampler(file: StudyFile) -> None:

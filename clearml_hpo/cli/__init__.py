@@ -19,6 +19,7 @@ _COMMANDS = {
     "launch": "clearml_hpo.cli.launch",
     "watch": "clearml_hpo.cli.watch",
     "study": "clearml_hpo.cli.study",
+    "campaign": "clearml_hpo.cli.campaign",
     "check": "clearml_hpo.cli.check",
     "server": "clearml_hpo.cli.server",
     "agents": "clearml_hpo.cli.agents",
@@ -72,6 +73,7 @@ def main() -> None:
       clearml-hpo run study.yaml --local      run it here: embedded server, warm workers, everything
       clearml-hpo launch study.yaml           have an agent drive it
       clearml-hpo watch 3f9c2a                look at one that runs anywhere
+      clearml-hpo campaign run campaign.yaml  many studies on shared resources: data sets times models
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
       clearml-hpo server start                an embedded ClearML server for this machine
       clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU

@@ -9,16 +9,16 @@ import click
 
 from clearml_hpo import settings
 from clearml_hpo.errors import InputError
-from clearml_hpo.rehearsal import rehearse
-from clearml_hpo.spec import load_study
+from clearml_hpo.rehearsal import rehearse_all
+from clearml_hpo.spec import is_campaign, load_campaign, load_study
 
 
 @click.command(epilog="Exit codes: 0 sound, 2 bad input.")
-@click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
+@click.argument("study_file", metavar="FILE.yaml", type=click.Path(path_type=Path))
 @click.option("--local", is_flag=True, help="Check against the embedded server, also if another one is configured.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key: budget.trials=5.")
 def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
-    """Check a study file without running anything.
+    """Check a study or campaign file without running anything.
 
     Also that the template has every parameter of the search space and has reported the objective.
 
@@ -26,9 +26,11 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
     Examples:
       clearml-hpo check study.yaml
       clearml-hpo check study.yaml --set sampler.name=random
+      clearml-hpo check campaign.yaml
     """
-    file = load_study(study_file, overrides)
-    rehearse(file)
+    campaign = load_campaign(study_file, overrides) if is_campaign(study_file) else None
+    files = [member.file for member in campaign.members] if campaign else [load_study(study_file, overrides)]
+    rehearse_all(files)
     here = settings.load()
     with ExitStack() as stack:
         has_server = is_configured = here.clearml_configured and not local
@@ -38,12 +40,20 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
             settings.use_server(stack.enter_context(embedded_server(here, lambda text: None)))
             has_server = True
         # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+        from clearml_hpo.campaign.serving import check_resources
         from clearml_hpo.controller.check import check_study
         from clearml_hpo.tasks import Api
 
-        findings = check_study(file, Api() if has_server else None, check_queue=is_configured)
-    if findings.faults:
-        raise InputError(file.explain(findings.faults))
-    click.echo(f"{study_file}: sound: {len(file.space.distributions)} parameters, {file.goal}")
-    for remark in findings.remarks:
-        click.echo(f"  {remark}")
+        api = Api() if has_server else None
+        if campaign is not None:
+            check_resources(campaign.spec.resources, api if is_configured else None)
+        check_queue = is_configured and campaign is None
+        found = [(file, check_study(file, api, check_queue=check_queue)) for file in files]
+    faults = [line for file, findings in found for line in file.explain(findings.faults).splitlines()]
+    if faults:
+        raise InputError("\n".join(dict.fromkeys(faults)))
+    for file, findings in found:
+        name = f"{study_file}: " if campaign is None else f"{study_file}: {file.spec.study}: "
+        click.echo(f"{name}sound: {len(file.space.distributions)} parameters, {file.goal}")
+        for remark in findings.remarks:
+            click.echo(f"  {remark}")

@@ -116,11 +116,11 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     if options.agents is not None and options.is_on_this_machine:
         raise click.UsageError("--agents runs trials by agents, --gpus and --cpu without any: give one of them")
     if options.json_file is not None:
-        _check_writable(options.json_file)
+        check_writable(options.json_file)
     console = Console()
     with ExitStack() as stack:
-        server = _embedded_server(stack, console, here) if local else None
-        stopped = stack.enter_context(_stop_on_signals())
+        server = use_embedded_server(stack, console, here) if local else None
+        stopped = stack.enter_context(stop_on_signals())
         place = _Place(stack, console, here, server, options.agents)
         goal, outcome = _open_and_run(find, options, place, console, stopped)
         if options.json_file is not None:
@@ -133,7 +133,7 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     sys.exit(EXIT[outcome.status])
 
 
-def _check_writable(json_file: Path) -> None:
+def check_writable(json_file: Path) -> None:
     """Said before anything starts, not after a week."""
     folder = json_file.absolute().parent
     if not folder.is_dir():
@@ -142,15 +142,17 @@ def _check_writable(json_file: Path) -> None:
         raise click.BadParameter(f"cannot write to {folder}", param_hint="--json")
 
 
-def _embedded_server(stack: ExitStack, console: Console, here: settings.Settings) -> settings.ServerAddress:
+def use_embedded_server(stack: ExitStack, console: Console, here: settings.Settings) -> settings.ServerAddress:
+    """Starts the embedded server, for as long as ``stack`` is open, and has this process use it."""
     from clearml_hpo.cli.local import embedded_server
 
-    server = stack.enter_context(embedded_server(here, _sayer(console)))
+    server = stack.enter_context(embedded_server(here, sayer(console)))
     settings.use_server(server)
     return server
 
 
-def _sayer(console: Console) -> Callable[[str], None]:
+def sayer(console: Console) -> Callable[[str], None]:
+    """Says things by the way."""
     return lambda text: console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -183,12 +185,12 @@ class _Place:
                 from clearml_hpo.cli.local import local_agents
 
                 queue = file.spec.execution.queue[0]
-                own = local_agents(self._here, self._server, queue, self._agents, _sayer(self._console))
+                own = local_agents(self._here, self._server, queue, self._agents, sayer(self._console))
                 file = on_one_queue(file, self._stack.enter_context(own))
         if file.spec.execution.executor == "local":
             count = len(slots_of(file))
-            _sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
-        make = executor_of(file, api, _sayer(self._console))
+            sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
+        make = executor_of(file, api, sayer(self._console))
 
         def make_and_close(study_id: str, templates: Templates) -> Executor:
             executor = make(study_id, templates)
@@ -207,7 +209,7 @@ def _open_and_run(
     from clearml_hpo.tasks import Api
 
     api = Api()
-    opening = Opening(api, place.prepare, stopped, _sayer(console), take_over=options.take_over)
+    opening = Opening(api, place.prepare, stopped, sayer(console), take_over=options.take_over)
     opened = find(opening)
     goal = opened.file.goal
     with view_for(console, opened.file.spec.study, goal) as view:
@@ -215,7 +217,7 @@ def _open_and_run(
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets, so that no call to the server is cut in half; a second one interrupts."""
     stopped = threading.Event()
 

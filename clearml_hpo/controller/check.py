@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clearml_hpo.controller.first_points import faults_of_first_points
+from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
@@ -62,8 +63,10 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         metrics = reported_metrics(api, template) if api else frozenset()
         faults = faults_of_space(template, file.space, model)
         findings.faults += faults or faults_of_first_points(file, {model: template})
-        findings.faults += faults_of_objectives(metrics, file.goal, model) if metrics else []
-        known = f"{len(metrics)} metrics" if metrics else "whether it reports the objective is not known yet"
+        missing = faults_of_objectives(metrics, file.goal, model) if metrics else []
+        findings.faults += [] if has_constants(file) else missing
+        unknown = "whether it reports the objective is not known yet"
+        known = f"{len(metrics)} metrics" if metrics and not missing else unknown
         findings.remarks.append(
             f"{of}template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
         )

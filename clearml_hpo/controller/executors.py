@@ -76,6 +76,11 @@ def on_this_machine(file: StudyFile) -> StudyFile:
 
 def on_one_queue(file: StudyFile, queue: str) -> StudyFile:
     """The study with all its trials on one queue, whatever its rules say."""
+    return on_queues(file, [queue])
+
+
+def on_queues(file: StudyFile, queues: Sequence[str]) -> StudyFile:
+    """The study with its trials on these queues, whatever its rules say."""
     spec = file.spec
     failures = spec.failures.model_copy(
         update={
@@ -86,5 +91,5 @@ def on_one_queue(file: StudyFile, queue: str) -> StudyFile:
     )
     concurrency = spec.execution.concurrency
     in_all = sum(concurrency.values()) if isinstance(concurrency, dict) else concurrency
-    execution = spec.execution.model_copy(update={"queue": [queue], "placement": [], "concurrency": in_all})
+    execution = spec.execution.model_copy(update={"queue": list(queues), "placement": [], "concurrency": in_all})
     return replace(file, spec=spec.model_copy(update={"execution": execution, "failures": failures}))

@@ -13,6 +13,7 @@ from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.errors import Fault, InputError
 from clearml_hpo.executors import Executor
 from clearml_hpo.rehearsal import rehearse
+from clearml_hpo.search_space import Constant
 from clearml_hpo.spec import StudyFile, parse_study
 from clearml_hpo.storage import Known, check_storage
 from clearml_hpo.tasks import Api, ControllerTask, Templates
@@ -75,8 +76,8 @@ class Opening:
         self._note = on_note
         self._take_over = take_over
 
-    def from_file(self, file: StudyFile, *, new: bool = False) -> Opened:
-        """The study of this name in its project; one that exists goes on, unless ``new``.
+    def from_file(self, file: StudyFile, *, new: bool = False, campaign: str = "") -> Opened:
+        """The study of this name in its project, or in a campaign; one that exists goes on, unless ``new``.
 
         Raises:
             InputError: the server lacks a parameter, the metric or the template, or the study has another space.
@@ -86,7 +87,8 @@ class Opening:
         project_id = ensure_project(self._api, spec.project)
         templates = find_or_create_templates(self._api, spec.template, project_id)
         reporting = check_templates(self._api, file, templates)
-        found = [] if new else find_studies(self._api, name=spec.study, project=spec.project, limit=1)
+        among = {"campaign": campaign} if campaign else {"project": spec.project}
+        found = [] if new else find_studies(self._api, name=spec.study, limit=1, **among)
         if found:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
             self._refuse_differences(found[0], stored, file, templates)
@@ -101,6 +103,7 @@ class Opening:
             project_id=project_id,
             study_yaml=file.text(ids_of(templates)),
             properties=hold.properties(),
+            parent=campaign,
         )
         executor = make_executor(controller.task_id, templates)
         hold = hold.on(controller.task_id)
@@ -187,13 +190,22 @@ def check_templates(api: Api, file: StudyFile, templates: Templates) -> frozense
         InputError: a template lacks a parameter or an objective, or makes a point to try first none of the space.
     """
     known = {model: templates[model] for model in file.space.used_models if templates[model].is_registered}
-    reported = {model: reported_metrics(api, template) for model, template in known.items()}
     faults: list[Fault] = []
     for model, template in known.items():
         faults += faults_of_space(template, file.space, model)
     faults = faults or faults_of_first_points(file, known)
-    for model, metrics in reported.items():
-        faults += faults_of_objectives(metrics, file.goal, model) if metrics else []
+    reporting = set()
+    for model, template in known.items():
+        metrics = reported_metrics(api, template)
+        missing = faults_of_objectives(metrics, file.goal, model) if metrics else []
+        faults += [] if has_constants(file) else missing
+        if metrics and not missing:
+            reporting.add(model)
     if faults:
         raise InputError(file.explain(faults))
-    return frozenset(model for model, metrics in reported.items() if metrics)
+    return frozenset(reporting)
+
+
+def has_constants(file: StudyFile) -> bool:
+    """Whether all trials have values of the file's own, such as a data set: what they report may hang on these."""
+    return any(isinstance(parameter, Constant) for parameter in file.space.parameters.values())

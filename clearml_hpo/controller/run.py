@@ -24,7 +24,7 @@ from clearml_hpo.patience import Patience, is_trouble, patiently
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, StudySummary, study_result, summary_page, summary_text
 from clearml_hpo.samplers import build_sampler, choose_sampler
-from clearml_hpo.scheduler import Scheduler
+from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search_space import MODEL, Constant, Params, SearchSpace
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.storage import Mirror, StorageTrouble
@@ -74,8 +74,15 @@ class StudyRun:
         stopped: threading.Event,
         *,
         abort_on_stop: bool = True,
+        room: FindRoom = Room,
     ) -> None:
-        """``stopped`` ends the run early; trials that run then are aborted, or left if not ``abort_on_stop``."""
+        """Nothing is called yet.
+
+        Args:
+            stopped: ends the run early.
+            abort_on_stop: whether trials that run then are aborted, or left.
+            room: how much there is for trials, where the study is one among others.
+        """
         self._opened = opened
         self._file: StudyFile = opened.file
         self._controller = opened.controller
@@ -83,7 +90,7 @@ class StudyRun:
         self._view = view
         self._stopped = stopped
         self._abort_on_stop = abort_on_stop
-        self._policy = policy_of(opened.file)
+        self._policy = replace(policy_of(opened.file), room=room)
         self._mirror: Mirror | None = None
         self._started_at = time.time()
         self._templates = dict(opened.templates)

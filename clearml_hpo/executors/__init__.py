@@ -3,6 +3,7 @@
 base.py          the interface
 queue.py         ClearML queues, served by clearml-agent daemons
 local.py         processes on this machine, no agents
+shared.py        a study's part in queues that several studies share
 slots.py         what each of these processes has for itself
 workers.py       the thread that takes tasks, runs them and says how they ended
 programs.py      what of a task is run
@@ -16,6 +17,7 @@ bell.py          wakes the thread
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.executors.queue import QueueExecutor
+from clearml_hpo.executors.shared import SharedExecutor
 from clearml_hpo.executors.slots import Slot, default_slots, plan_slots
 
-__all__ = ["Executor", "LocalExecutor", "QueueExecutor", "Slot", "default_slots", "plan_slots"]
+__all__ = ["Executor", "LocalExecutor", "QueueExecutor", "SharedExecutor", "Slot", "default_slots", "plan_slots"]

@@ -9,10 +9,10 @@ from typing import Protocol
 class Executor(Protocol):
     """Runs trial tasks; knows nothing of studies, parameters or metrics.
 
-    Implemented by ``QueueExecutor`` and ``LocalExecutor``. What must hold: a submitted task is run once, in the order
-    of submission as far as slots allow; a task that waits or runs already may be submitted again, and nothing happens;
-    after ``withdraw`` it will not start, and may be submitted anew; after ``abort`` its status becomes stopped in
-    bounded time. All three may be called for tasks that are no longer there or have ended.
+    Implemented by ``QueueExecutor``, ``LocalExecutor`` and ``SharedExecutor``. What must hold: a submitted task is run
+    once, in the order of submission as far as slots allow; a task that waits or runs already may be submitted again,
+    and nothing happens; after ``withdraw`` it will not start, and may be submitted anew; after ``abort`` its status
+    becomes stopped in bounded time. All three may be called for tasks that are no longer there or have ended.
     """
 
     def submit(self, task_id: str, queue: str) -> None:

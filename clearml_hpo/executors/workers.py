@@ -145,6 +145,11 @@ class LocalWorkers:
         self._thread = threading.Thread(target=self._serve, name=f"local executor {name}", daemon=True)
         self._thread.start()
 
+    @property
+    def size(self) -> int:
+        """How many tasks can run at once."""
+        return len(self._slots)
+
     @contextlib.contextmanager
     def between_tasks(self) -> Iterator[None]:
         """No task is on its way from the queue to its process within the block; after it, all is looked at anew."""

@@ -19,7 +19,19 @@ loop.py        one step after the other
 
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.loop import Scheduler
-from clearml_hpo.scheduler.placement import Placement, Rule
-from clearml_hpo.scheduler.policy import Failures, Policy, Retry
+from clearml_hpo.scheduler.placement import Placement, Places, Room, Rule
+from clearml_hpo.scheduler.policy import Failures, FindRoom, Policy, Retry
 
-__all__ = ["Failures", "Hooks", "Placement", "Policy", "Retry", "Rule", "Scheduler", "Tasks"]
+__all__ = [
+    "Failures",
+    "FindRoom",
+    "Hooks",
+    "Placement",
+    "Places",
+    "Policy",
+    "Retry",
+    "Room",
+    "Rule",
+    "Scheduler",
+    "Tasks",
+]

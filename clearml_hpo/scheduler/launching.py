@@ -11,7 +11,7 @@ from clearml_hpo.executors.base import Executor
 from clearml_hpo.scheduler.ahead import Ahead
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.line import Launch, Line
-from clearml_hpo.scheduler.placement import Room
+from clearml_hpo.scheduler.placement import Places
 from clearml_hpo.scheduler.points import Points
 from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.queues import Queues
@@ -126,7 +126,7 @@ class Launcher:
             self._submit(trial)
         workers = self._queues.workers
         there = [trial for trial in live if trial.number not in self._line]
-        room = Room(self._policy.placement, workers, there, self._queues.gone)
+        room = self._policy.room(self._policy.placement, workers, there, self._queues.gone)
         placed = 0
         for launch in self._line:
             if placed < _MOST_AT_ONCE:
@@ -159,7 +159,7 @@ class Launcher:
         self.exhausted = why
         self.close()
 
-    def _place(self, launch: Launch, room: Room) -> bool:
+    def _place(self, launch: Launch, room: Places) -> bool:
         """Has a planned attempt run, if there is room where it may; whether there was."""
         queue = self._line.place_for(launch, room)
         if queue is None:

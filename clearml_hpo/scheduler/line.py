@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from clearml_hpo.scheduler.placement import Placement, Room
+from clearml_hpo.scheduler.placement import Placement, Places
 from clearml_hpo.search_space import Params
 
 _MOST_HELD = 8
@@ -74,7 +74,7 @@ class Line:
         """It is not to be placed any more; None if it was not here."""
         return self._launches.pop(number, None)
 
-    def place_for(self, launch: Launch, room: Room) -> str | None:
+    def place_for(self, launch: Launch, room: Places) -> str | None:
         """A queue that it may go to and that has room; None if there is none."""
         is_bound = launch.queue and launch.queue not in room.gone
         return room.take((launch.queue,) if is_bound else self._placement.queues_for(launch.params))

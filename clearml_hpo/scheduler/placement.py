@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from clearml_hpo.search_space import Params, Value
 from clearml_hpo.trial import Trial
@@ -58,12 +59,25 @@ class Placement:
         return next((rule.queues for rule in self.rules if rule.fits(params)), self.queues)
 
 
-class Room:
-    """How many more trials each queue takes, beside those that live.
+class Places(Protocol):
+    """Where more trials can go now; ``Room`` for a study by itself, ``campaign.Share`` for one among others.
 
     Attributes:
         gone: queues that were deleted.
     """
+
+    gone: Collection[str]
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is a new trial that could be placed."""
+
+    def take(self, queues: Sequence[str]) -> str | None:
+        """A place in one of ``queues``, which is taken from now on; None if there is none."""
+
+
+class Room:
+    """How many more trials each queue takes, beside those that live."""
 
     def __init__(
         self, placement: Placement, workers: Mapping[str, int], live: Iterable[Trial], gone: Collection[str] = ()

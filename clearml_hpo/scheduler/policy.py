@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from clearml_hpo.budget import Budget, TrialLimits
-from clearml_hpo.scheduler.placement import Placement
-from clearml_hpo.trial import TrialState
+from clearml_hpo.scheduler.placement import Placement, Places, Room
+from clearml_hpo.trial import Trial, TrialState
+
+FindRoom = Callable[[Placement, Mapping[str, int], Iterable[Trial], Collection[str]], Places]
+"""Says where more trials can go: the arguments are those of ``Room``."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Policy:
 
     Attributes:
         rerun_duplicates: whether a point that was tried may be run again.
+        room: how much there is for more trials; a study among others has a share of it.
     """
 
     budget: Budget
@@ -58,3 +62,4 @@ class Policy:
     placement: Placement = field(default_factory=Placement)
     failures: Failures = field(default_factory=Failures)
     rerun_duplicates: bool = False
+    room: FindRoom = Room

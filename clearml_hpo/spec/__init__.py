@@ -1,6 +1,21 @@
-"""The study file: YAML in, a checked :class:`StudyFile` out, or an error that names file, line and key."""
+"""Study and campaign files: YAML in, checked values out, or an error that names file, line and key."""
 
+from clearml_hpo.spec.campaign import CampaignFile, Member, ResourceSpec, is_campaign, load_campaign, parse_campaign
 from clearml_hpo.spec.load import StudyFile, dump_params, load_study, parse_study
 from clearml_hpo.spec.models import StudySpec, TemplateSpec, TemplatesSpec
 
-__all__ = ["StudyFile", "StudySpec", "TemplateSpec", "TemplatesSpec", "dump_params", "load_study", "parse_study"]
+__all__ = [
+    "CampaignFile",
+    "Member",
+    "ResourceSpec",
+    "StudyFile",
+    "StudySpec",
+    "TemplateSpec",
+    "TemplatesSpec",
+    "dump_params",
+    "is_campaign",
+    "load_campaign",
+    "load_study",
+    "parse_campaign",
+    "parse_study",
+]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -52,9 +52,12 @@ class StudyFile:
         Args:
             template_tasks: ids of the template tasks by model.
         """
+        return yaml.safe_dump(self.with_templates(template_tasks), sort_keys=False, allow_unicode=True)
+
+    def with_templates(self, template_tasks: Mapping[str, str]) -> dict[str, Any]:
+        """What :meth:`text` writes, as plain data."""
         by_model = {model: {"task": task_id} for model, task_id in template_tasks.items()}
-        data = {**self.data, "template": {"models": by_model} if self.space.models else by_model[""]}
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return {**self.data, "template": {"models": by_model} if self.space.models else by_model[""]}
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
@@ -68,7 +71,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         InputError: with one line per fault, each naming file, line, key, what was found and what is allowed.
     """
     data, marks = read_yaml(path)
-    return _check(data, marks, path.parent, overrides)
+    return check_data(data, marks, path.parent, overrides)
 
 
 def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:
@@ -76,18 +79,19 @@ def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFil
     data, marks = parse_yaml(text, lambda line: Mark(name, line))
     if not isinstance(data, dict):
         raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
-    return _check(data, marks, Path(), overrides)
+    return check_data(data, marks, Path(), overrides)
 
 
-def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str]) -> StudyFile:
-    _include_search_space(data, marks, folder)
+def check_data(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str] = ()) -> StudyFile:
+    """Checks a study that is read already; paths in it are relative to ``folder``. Raises InputError."""
+    include_search_space(data, marks, folder)
     for override in overrides:
         apply_override(data, marks, override)
-        _include_search_space(data, marks, folder)
+        include_search_space(data, marks, folder)
     try:
         spec = StudySpec.model_validate(data)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(error, data, marks))) from None
+        raise InputError("\n".join(explain(error, data, marks, StudySpec))) from None
     faults: list[str] = []
     models = spec.template.models
     space = read_search_space(spec.search_space, spec.parameter_constraints, marks, faults, models)
@@ -269,7 +273,7 @@ def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, marks: Mar
             yield f"{mark_of(marks, (key, 'options'))}: {error}"
 
 
-def _include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> None:
+def include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> None:
     """Puts the file that ``search_space`` names in its place, with the lines of that file; names become full names."""
     given = data.get("search_space")
     if isinstance(given, str):
@@ -342,8 +346,8 @@ _EXPECTED = {
 }
 
 
-def _explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks) -> Iterable[str]:
-    """A line for each fault; what a value may be instead, where there are several ways, in one."""
+def explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks, model: type[BaseModel]) -> Iterable[str]:
+    """A line for each fault in ``data`` of a ``model``; what a value may be instead, of several ways, in one."""
     lines: dict[str, list[str]] = {}
     for fault in error.errors():
         *above, last = fault["loc"] or ("",)
@@ -351,16 +355,17 @@ def _explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks) -> I
         is_written = fault["type"] != "missing" and _written(fault["loc"], data) != path
         path = (*path, last) if last != "" and (is_written or fault["type"] == "missing") else path
         key = dotted(path)
-        begin, expected = _fault(fault, path, f"{mark_of(marks, path)}: {key}" if key else f"{mark_of(marks, path)}")
+        where = f"{mark_of(marks, path)}: {key}" if key else f"{mark_of(marks, path)}"
+        begin, expected = _fault(fault, path, where, model)
         lines.setdefault(begin, []).extend(expected)
     return (begin + ", or ".join(expected) for begin, expected in lines.items())
 
 
-def _fault(fault: Mapping[str, Any], path: KeyPath, where: str) -> tuple[str, list[str]]:
+def _fault(fault: Mapping[str, Any], path: KeyPath, where: str, model: type[BaseModel]) -> tuple[str, list[str]]:
     """What is wrong, and what is expected instead, if that is not said yet."""
     kind, found, message = fault["type"], fault["input"], fault["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        allowed = _allowed_keys(path[:-1])
+        allowed = _allowed_keys(path[:-1], model)
         return f"{where}: unknown key{nearest(str(path[-1]), allowed)}; allowed: {', '.join(allowed)}", []
     if kind == "missing":
         return f"{where} is missing", []
@@ -369,7 +374,7 @@ def _fault(fault: Mapping[str, Any], path: KeyPath, where: str) -> tuple[str, li
         return f"{where}: found {found!r}{nearest(str(found), allowed)}; one of: {', '.join(allowed)}", []
     if kind == "value_error":
         return f"{where}: {message}", []
-    known = {**fault.get("ctx", {}), "keys": ", ".join(_allowed_keys(path))}
+    known = {**fault.get("ctx", {}), "keys": ", ".join(_allowed_keys(path, model))}
     expected = _EXPECTED.get(kind, f"another value: {message}").format_map(known)
     return f"{where}: found {found!r}; expected ", [expected]
 
@@ -387,15 +392,17 @@ def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
     return path
 
 
-def _allowed_keys(path: KeyPath) -> list[str]:
-    model: type[BaseModel] = StudySpec
+def _allowed_keys(path: KeyPath, model: type[BaseModel]) -> list[str]:
+    is_name = False  # of one of several blocks, which people name as they like
     for part in path:
-        if part not in model.model_fields:  # an index, or the name of a model
+        if isinstance(part, int) or is_name:
+            is_name = False
             continue
-        inner = _model_in(model.model_fields[part].annotation)
+        annotation = model.model_fields[part].annotation
+        inner = _model_in(annotation)
         if inner is None:
             return []
-        model = inner
+        model, is_name = inner, get_origin(annotation) is dict
     return list(model.model_fields)
 
 

@@ -29,7 +29,9 @@ _SECTIONS = ("General", "Args", "Hydra", "properties")  # of hyperparameters
 Whole: TypeAlias = Annotated[int, Field(strict=True)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Refuses keys that it does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
@@ -41,7 +43,7 @@ class _Strict(BaseModel):
         return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
 
 
-class TemplateSpec(_Strict):
+class TemplateSpec(Strict):
     """A template: a script, a task by id, or a task by project and name."""
 
     _WAYS: ClassVar[str] = "script; task (an id); project and name"
@@ -112,7 +114,7 @@ def _unknown(name: str, names: Iterable[str]) -> str:
 Metric: TypeAlias = Annotated[str, AfterValidator(_is_metric)]
 
 
-class ObjectiveSpec(_Strict):
+class ObjectiveSpec(Strict):
     """Which scalar counts: ``metric`` is ``title/series``."""
 
     metric: Metric
@@ -120,7 +122,7 @@ class ObjectiveSpec(_Strict):
     value: Literal["last", "best"] = "last"
 
 
-class MetricConstraintSpec(_Strict):
+class MetricConstraintSpec(Strict):
     """Bounds that a scalar must keep."""
 
     metric: Metric
@@ -136,7 +138,7 @@ class MetricConstraintSpec(_Strict):
         return self
 
 
-class SamplerSpec(_Strict):
+class SamplerSpec(Strict):
     """The sampler by name or dotted path, its seed, and options of its class."""
 
     name: Annotated[str, AfterValidator(_is_sampler)] = samplers.DEFAULT
@@ -144,7 +146,7 @@ class SamplerSpec(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class PrunerSpec(_Strict):
+class PrunerSpec(Strict):
     """The pruner by name or dotted path, options of its class, what it looks at, and when it may begin."""
 
     name: Annotated[str, AfterValidator(_is_pruner)] = pruners.DEFAULT
@@ -155,7 +157,7 @@ class PrunerSpec(_Strict):
     min_time: Seconds | None = None
 
 
-class StaleSpec(_Strict):
+class StaleSpec(Strict):
     """How long a study may go on without improvement."""
 
     trials: Annotated[Whole, Field(ge=1)] | None = None
@@ -168,7 +170,7 @@ class StaleSpec(_Strict):
         return self
 
 
-class BudgetSpec(_Strict):
+class BudgetSpec(Strict):
     """When the study ends, and when a trial does; the first limit that is reached counts."""
 
     trials: Annotated[Whole, Field(ge=1)] | None = None
@@ -193,7 +195,7 @@ class BudgetSpec(_Strict):
         return self
 
 
-class RetrySpec(_Strict):
+class RetrySpec(Strict):
     """How often a trial that ends so is run again, and in which queue."""
 
     retries: Annotated[Whole, Field(ge=0)] = 0
@@ -208,7 +210,7 @@ def number_alone(given: object) -> object:
 Retries: TypeAlias = Annotated[RetrySpec, BeforeValidator(number_alone)]
 
 
-class FailuresSpec(_Strict):
+class FailuresSpec(Strict):
     """What is done about trials that end without a value, by the class of the end."""
 
     failed: Retries = RetrySpec()
@@ -237,14 +239,14 @@ def lists_of_values(given: object) -> object:
     return {full_name(str(name)): v if isinstance(v, list) else [v] for name, v in given.items()}
 
 
-class PlacementSpec(_Strict):
+class PlacementSpec(Strict):
     """Queues, in order of preference, for trials whose parameters have one of the given values each."""
 
     when: Annotated[dict[str, list[Any]], Field(min_length=1), BeforeValidator(lists_of_values)]
     queue: Queues
 
 
-class LocalSpec(_Strict):
+class LocalSpec(Strict):
     """Slots of this machine, for ``executor: local``."""
 
     gpus: list[Annotated[Whole, Field(ge=0)] | str] = Field(default_factory=list)
@@ -254,7 +256,7 @@ class LocalSpec(_Strict):
     min_free_mb: Annotated[Whole, Field(ge=1)] | None = None
 
 
-class PilotsSpec(_Strict):
+class PilotsSpec(Strict):
     """Warm workers that run as tasks on the queue, and run the trials; a slot per GPU of the agent, or one.
 
     ``cpu``: slots on the cores instead. They leave after ``idle_timeout`` without a trial.
@@ -273,7 +275,7 @@ def count_alone(given: object) -> object:
     return {"count": given} if isinstance(given, int) and not isinstance(given, bool) else given
 
 
-class ExecutionSpec(_Strict):
+class ExecutionSpec(Strict):
     """Where trials run, and how many at once.
 
     ``queue``: one ClearML queue, or several in order of preference; ``placement``: rules for some of the trials.
@@ -300,14 +302,14 @@ class ExecutionSpec(_Strict):
         return self
 
 
-class KeepSpec(_Strict):
+class KeepSpec(Strict):
     """Of which trials models and artifacts are kept when the study has ended, and what becomes of the others'."""
 
     top: Annotated[Whole, Field(ge=1)]
     others: Literal["delete", "archive"] = "delete"
 
 
-class WarmStartSpec(_Strict):
+class WarmStartSpec(Strict):
     """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage."""
 
     study: str | None = None
@@ -333,7 +335,7 @@ def one_or_several(given: object) -> object:
     return [given] if isinstance(given, dict) else given
 
 
-class StudySpec(_Strict):
+class StudySpec(Strict):
     """A study file, checked."""
 
     study: Annotated[str, Field(min_length=3)]

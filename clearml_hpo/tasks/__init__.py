@@ -7,6 +7,7 @@ template.py          the template task: found, or made from a script
 trial_tasks.py       clones: created, polled, read, stopped
 controller_task.py   the study's own task: its record and its reports
 hold.py              which controller drives a study, so that two never do
+campaigns.py         campaigns, and what their resources have run
 record.py            studies and their trials, read back from the server
 outputs.py           console logs and artifacts of tasks, fetched
 cleanup.py           ``keep``: what trials have stored is deleted, or archived

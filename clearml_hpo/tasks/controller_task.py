@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clearml import StorageManager
 
@@ -17,18 +18,33 @@ from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, with_user_properties
 
+if TYPE_CHECKING:
+    from typing_extensions import Self  # of mypy
+
 BEST_TAG = "best"
 _TIME_TO_END_S = 120.0
 _LONGEST_PREVIEW = 64_000
 _SCRIPT = """\
 from clearml_hpo.cli import main
 
-main(["resume"])
+main({arguments})
 """
 
 
 class ControllerTask:
-    """A task of type optimizer; parent of the trial tasks."""
+    """A task of type optimizer; parent of the trial tasks.
+
+    Attributes:
+        kind: ClearML's type of the task.
+        tags: by which it is found.
+        file: the configuration that keeps the study file.
+        arguments: of the command by which an agent that runs the task goes on with it.
+    """
+
+    kind = "optimizer"
+    tags: Sequence[str] = ("clearml-hpo",)
+    file = "study"
+    arguments: Sequence[str] = ("resume",)
 
     def __init__(self, api: Api, task_id: str, project_id: str) -> None:
         self._api = api
@@ -37,43 +53,60 @@ class ControllerTask:
 
     @classmethod
     def draft(
-        cls, api: Api, *, name: str, project_id: str, study_yaml: str, properties: Mapping[str, str] | None = None
-    ) -> ControllerTask:
-        """Creates the task; ``study_yaml`` becomes its configuration ``study``.
+        cls,
+        api: Api,
+        *,
+        name: str,
+        project_id: str,
+        study_yaml: str,
+        properties: Mapping[str, str] | None = None,
+        parent: str = "",
+    ) -> Self:
+        """Creates the task; ``study_yaml`` becomes its configuration, ``parent`` is the campaign that it is of.
 
         It holds all that is needed to drive the study: an agent that runs it, or a copy of it, resumes it.
         """
         task_id = api.call(
             "tasks.create",
             name=name,
-            type="optimizer",
+            type=cls.kind,
             project=project_id,
-            tags=["clearml-hpo"],
+            tags=list(cls.tags),
             script={
                 "binary": f"python{sys.version_info.major}.{sys.version_info.minor}",
                 "repository": "",
                 "entry_point": "controller.py",
                 "working_dir": ".",
-                "diff": _SCRIPT,
+                "diff": _SCRIPT.format(arguments=json.dumps(list(cls.arguments))),
                 "requirements": {"pip": f"clearml-hpo=={version('clearml-hpo')}"},
             },
-            configuration={"study": {"name": "study", "type": "yaml", "value": study_yaml}},
+            configuration={cls.file: {"name": cls.file, "type": "yaml", "value": study_yaml}},
             hyperparams=with_user_properties({}, properties or {}),
+            **({"parent": parent} if parent else {}),
         )["id"]
         return cls(api, str(task_id), project_id)
 
     @classmethod
     def create(
-        cls, api: Api, *, name: str, project_id: str, study_yaml: str, properties: Mapping[str, str]
-    ) -> ControllerTask:
+        cls,
+        api: Api,
+        *,
+        name: str,
+        project_id: str,
+        study_yaml: str,
+        properties: Mapping[str, str],
+        parent: str = "",
+    ) -> Self:
         """As :meth:`draft`, and starts the task: the caller drives the study."""
-        task = cls.draft(api, name=name, project_id=project_id, study_yaml=study_yaml, properties=properties)
+        task = cls.draft(
+            api, name=name, project_id=project_id, study_yaml=study_yaml, properties=properties, parent=parent
+        )
         api.call("tasks.started", task=task.task_id)
         return task
 
     def go_on(self, study_yaml: str) -> None:
         """Starts an existing task again, with the study as it is now."""
-        self.set_configuration(study=study_yaml)
+        self.set_configuration(**{self.file: study_yaml})
         ask_for_time_to_end(self._api, self.task_id)
         self._api.call("tasks.started", task=self.task_id, force=True)
 

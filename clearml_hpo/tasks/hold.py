@@ -1,4 +1,4 @@
-"""The hold of one controller on its study, so that two never drive the same one.
+"""The hold of one controller on its study or campaign, so that two never drive the same one.
 
 It is a lease, kept on the controller task where every controller sees it, wherever it runs: the user property
 ``holder`` says who, the task's last update is the last sign of life. A holder that dies without a word loses the hold
@@ -94,10 +94,12 @@ class Hold:
         api: Api,
         study_id: str,
         *,
+        what: str = "study",
         clock: Callable[[], float] = time.time,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        """``wait`` may return true to give up waiting."""
+        """``wait`` may return true to give up waiting; ``what`` is study or campaign."""
+        self._what = what
         self._api = api
         self._study_id = study_id
         self._clock = clock
@@ -149,7 +151,7 @@ class Hold:
         self._wait(_SETTLE_S)
         holder = self._read().holder
         if holder != self.me:
-            raise HeldError(f"study {self._study_id} was taken by {holder} at the same moment")
+            raise HeldError(f"{self._what} {self._study_id} was taken by {holder} at the same moment")
 
     def renew(self, *, at_once: bool = False) -> Requests:
         """Shows a sign of life now and then, or ``at_once``, and reads what people ask for.
@@ -165,7 +167,7 @@ class Hold:
         if state.holder != self.me:
             self._set(left_by=self.me)
             raise HeldError(
-                f"study {self._study_id} was taken over by {state.holder or 'nobody: its hold was released'}"
+                f"{self._what} {self._study_id} was taken over by {state.holder or 'nobody: its hold was released'}"
             )
         if state.was_given_up:  # it was cut off from the server, and is back
             self._api.call("tasks.started", task=self._study_id, force=True, status_reason="heard of again")
@@ -221,9 +223,10 @@ class Hold:
             if not seen.holder:
                 return
             if seen.updated_at != state.updated_at:
+                command = "resume" if self._what == "study" else f"{self._what} resume"
                 raise HeldError(
-                    f"study {self._study_id} is driven by {seen.holder}, which is alive; to take its place: "
-                    f"clearml-hpo resume {self._study_id} --take-over"
+                    f"{self._what} {self._study_id} is driven by {seen.holder}, which is alive; to take its place: "
+                    f"clearml-hpo {command} {self._study_id} --take-over"
                 )
 
     def _displace(self, state: _State, on_note: Callable[[str], None]) -> None:
@@ -238,11 +241,13 @@ class Hold:
             if seen.properties.get("left_by") == state.holder:
                 return
             if seen.holder != self.me:
-                raise HeldError(f"study {self._study_id} was taken by {seen.holder or 'nobody'} at the same moment")
+                raise HeldError(
+                    f"{self._what} {self._study_id} was taken by {seen.holder or 'nobody'} at the same moment"
+                )
 
     def _pause(self) -> None:
         if self._wait(_LOOK_S):
-            raise StudyError(f"interrupted while waiting for study {self._study_id}")
+            raise StudyError(f"interrupted while waiting for {self._what} {self._study_id}")
 
     def _read(self) -> _State:
         tasks = self._api.call(

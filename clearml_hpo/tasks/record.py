@@ -133,19 +133,25 @@ class TrialRecords:
 
 
 def find_studies(
-    api: Api, *, name: str | None = None, project: str | None = None, limit: int | None = None
+    api: Api,
+    *,
+    name: str | None = None,
+    project: str | None = None,
+    campaign: str | None = None,
+    limit: int | None = None,
 ) -> list[StudyRecord]:
     """Studies, newest first, in two calls (more for every 500 of them).
 
     Args:
         name: only those called so.
         project: only those of the project of this name.
+        campaign: only those of the campaign of this id.
         limit: no more than so many.
 
     Raises:
         InputError: there is no such project; the message names the nearest one.
     """
-    tasks = _studies(api, _STUDY_FIELDS, name=name, project=project, limit=limit)
+    tasks = _studies(api, _STUDY_FIELDS, name=name, project=project, campaign=campaign, limit=limit)
     projects = _project_names(api, {task.get("project") or "" for task in tasks})
     return [_study(api, task, projects) for task in tasks]
 
@@ -228,7 +234,7 @@ def read_trials(
         "order_by": ["created"],
         "search_hidden": True,
     }
-    tasks = list(_pages(api, filters))
+    tasks = list(pages(api, filters))
     queues = {} if queues is None else queues
     queues |= _queue_names(api, {queue for task in tasks if (queue := _queue(task))} - queues.keys())
     entries = [entry for task in tasks if (entry := _entry(task, queues, space, goal)) is not None]
@@ -385,7 +391,13 @@ def _queue_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
 
 
 def _studies(
-    api: Api, fields: Sequence[str], *, name: str | None = None, project: str | None = None, limit: int | None = None
+    api: Api,
+    fields: Sequence[str],
+    *,
+    name: str | None = None,
+    project: str | None = None,
+    campaign: str | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     filters: dict[str, Any] = {
         "type": ["optimizer"],
@@ -398,7 +410,9 @@ def _studies(
         filters["name"] = exactly(name)
     if project is not None:
         filters["project"] = [_project_id(api, project)]
-    return list(_pages(api, filters, limit=limit))
+    if campaign is not None:
+        filters["parent"] = campaign
+    return list(pages(api, filters, limit=limit))
 
 
 def _project_id(api: Api, name: str) -> str:
@@ -417,7 +431,7 @@ def _project_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
     return {project["id"]: project["name"] for project in projects}
 
 
-def _pages(api: Api, filters: Mapping[str, Any], *, limit: int | None = None) -> Iterator[dict[str, Any]]:
+def pages(api: Api, filters: Mapping[str, Any], *, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """All tasks that match, or the first ``limit``, page by page."""
     size = min(_PAGE, limit or _PAGE)
     for page in itertools.count():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -55,6 +56,13 @@ class Machine:
             except psutil.Error:
                 continue
         return found
+
+    def wait_until_nothing_runs(self, seconds: float = 60.0) -> None:
+        """What a killed program has left is ended by its watchdogs."""
+        deadline = time.monotonic() + seconds
+        while self.left_running() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert self.left_running() == []
 
 
 @pytest.fixture(scope="module")

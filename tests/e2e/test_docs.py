@@ -11,8 +11,9 @@ import pytest
 pytestmark = pytest.mark.agent
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ["README.md", "docs/server.md", "agents/README.md"]
+DOCS = ["README.md", "docs/server.md", "docs/campaigns.md", "agents/README.md"]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
+CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 
 # command → the test that runs it
@@ -37,6 +38,16 @@ ELSEWHERE = {
     "clearml-agent execute": "ClearML's own; test_worker_command.py",
     "clearml-hpo server start --webapp DIR": "tests/contract/server/test_webapp.py",
     "clearml-hpo launch study.yaml --queue services": "test_launch_command.py",
+    f"clearml-hpo campaign run {CAMPAIGN} --local": "test_campaign.py",
+    "clearml-hpo campaign status three-models --local": "test_campaign.py",
+    "clearml-hpo campaign report three-models --local": "test_campaign.py",
+    "clearml-hpo campaign report three-models --local --output report": "test_campaign.py",
+    "clearml-hpo campaign resume three-models --local": "test_campaign.py",
+    "clearml-hpo campaign run campaign.yaml": "test_campaign.py, with --local",
+    "clearml-hpo campaign resume tabular-eight": "tests/integration/campaign",
+    "clearml-hpo campaign status tabular-eight": "tests/integration/campaign",
+    "clearml-hpo campaign report tabular-eight --output report": "tests/integration/campaign",
+    "clearml-hpo check campaign.yaml": "tests/integration/campaign",
     "clearml-hpo server run": "what `server start` runs",
     "clearml-hpo server start --data ./elsewhere": "tests/contract/server/test_backup.py",
     "clearml-hpo run examples/05_own_script/study.yaml --local": "test_other_examples.py, as all of these",

@@ -96,10 +96,7 @@ def test_a_killed_run_takes_its_server_and_workers_along_and_goes_on_when_asked(
             break
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 60
-    while machine.left_running() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert machine.left_running() == []
+    machine.wait_until_nothing_runs()
     out = tmp_path / "out.json"
     process = machine.start("run", STUDY, "--local", *by, *few, "--json", str(out))
     output, _ = process.communicate(timeout=180)

@@ -1,0 +1,277 @@
+"""A campaign, from start or from where it was left, to its end: one thread for each study that is open."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clearml_hpo.campaign.opening import OpenedCampaign
+from clearml_hpo.campaign.order import Order
+from clearml_hpo.campaign.progress import CampaignProgress, ResourceProgress, StudyProgress
+from clearml_hpo.campaign.resources import Resources
+from clearml_hpo.campaign.serving import Serving, on_this_machine
+from clearml_hpo.campaign.session import Session
+from clearml_hpo.campaign.view import CampaignView
+from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError
+from clearml_hpo.patience import Patience, is_trouble, patiently
+from clearml_hpo.spec import Member
+from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.record import StudyRecord
+from clearml_hpo.trial import TrialState
+
+_TICK_S = 0.25
+_PUBLISH_S = 30.0
+_AHEAD_S = 4.0  # what opening a study takes on a busy machine, and its first trial
+_AHEAD_PART = 0.05
+
+
+@dataclass(frozen=True)
+class CampaignOutcome:
+    """How a run of a campaign ended.
+
+    Attributes:
+        status: completed, stopped (by a person) or failed (a study has).
+        reason: in a line for each study that did not complete.
+    """
+
+    status: str
+    reason: str
+    progress: CampaignProgress
+    campaign_id: str
+    url: str
+
+
+class CampaignRun:
+    """Drives one opened campaign to its end."""
+
+    def __init__(
+        self,
+        opened: OpenedCampaign,
+        api: Api,
+        view: CampaignView,
+        stopped: threading.Event,
+        *,
+        all_here: bool = False,
+    ) -> None:
+        """``stopped`` ends the run early; if ``all_here``, resources that are queues are slots of this machine too."""
+        self._opened = opened
+        self._file = opened.file
+        self._api = api
+        self._view = view
+        self._stopped = stopped
+        spec = opened.file.spec
+        self._specs = on_this_machine(spec.resources) if all_here else dict(spec.resources)
+        self._finished = {member.name: opened.finished(member.name) for member in self._file.members}
+        self._sessions: dict[str, Session] = {}
+        self._started_at = time.time()
+        self._published_at = self._started_at
+        self._is_asked_to_stop = False
+
+    def run(self) -> CampaignOutcome:
+        """Drives it.
+
+        Raises:
+            InputError: the server has no such queue, or this machine no such GPU.
+            HeldError: another process has taken over.
+        """
+        task, name = self._opened.task, self._file.spec.campaign
+        self._view.note(f"campaign {name}: {task.url}")
+        try:
+            if all(self._finished.values()):
+                self._view.note(f"campaign {name} is finished; a larger budget continues it, --new starts another")
+                self._pool = Resources(())
+            else:
+                self._drive()
+        except (KeyboardInterrupt, HeldError):
+            raise  # somebody is in a hurry, or the campaign is another process's
+        except BaseException as error:
+            self._finish("failed", str(error).partition("\n")[0] or type(error).__name__)
+            raise
+        status, reason = self._conclude()
+        self._finish(status, reason.partition("\n")[0])
+        return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
+
+    def _drive(self) -> None:
+        execution = self._file.spec.execution
+        self._serving = Serving(
+            self._api, self._opened.task.task_id, self._file.spec.campaign, self._specs, on_note=self._view.note
+        )
+        try:
+            self._pool = Resources(
+                self._serving.resources,
+                prefetch=execution.prefetch,
+                lately_s=2.5 * execution.poll_interval + 1.0,
+            )
+            self._patiently(lambda: self._opened.task.note_queues(self._opened.record, self._serving.queue_ids))
+            self._loop()
+        finally:
+            self._serving.close()
+
+    def _loop(self) -> None:
+        order = Order(member for member in self._file.members if not self._finished[member.name])
+        patience = Patience(_TICK_S, self._view.note)
+        while not (order.is_through and not self._alive):
+            try:
+                self._heed()
+                patience.succeeded()
+            except ApiError as error:
+                patience.failed(error)
+            if self._stopped.is_set() or self._is_asked_to_stop:
+                self._stop()
+                return
+            self._open_due(order)
+            self._view.progress(self._seen())
+            self._stopped.wait(_TICK_S)
+
+    def _heed(self) -> None:
+        """Shows that the campaign is driven, and sees whether somebody wants it to stop; raises HeldError."""
+        self._is_asked_to_stop |= bool(self._opened.hold.renew().stop)
+        if time.time() - self._published_at >= _PUBLISH_S:
+            self._published_at = time.time()
+            self._publish()
+
+    def _publish(self) -> None:
+        """User properties, which the experiment table can show as columns."""
+        seen = self._seen()
+        states = Counter(study.state for study in seen.studies)
+        try:
+            self._opened.task.set_properties(
+                studies=", ".join(f"{count} {state}" for state, count in states.items()),
+                trials=seen.trials,
+                trials_per_hour=round(seen.trials_per_hour or 0),
+            )
+        except ApiError as error:
+            if is_trouble(error):
+                raise
+            self._view.note(f"the campaign's task cannot be written to: {error}")
+
+    # --- studies -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _alive(self) -> list[Session]:
+        return [session for session in self._sessions.values() if session.is_alive]
+
+    def _open_due(self, order: Order) -> None:
+        alive = self._alive
+        for session in alive:
+            left_s, limit_s = session.left_s, session.member.file.budget.wall_s
+            ahead_s = min(_AHEAD_S, _AHEAD_PART * limit_s + 1.0) if limit_s else 0.0
+            session.share.is_ending = left_s is not None and left_s <= ahead_s
+        due = order.next(
+            self._specs,
+            self._pool.runs_dry,
+            {_template_of(session.member) for session in alive if not session.share.has_begun},
+            _template_of,
+            nothing_is_open=not alive,
+        )
+        for member in due:
+            share = self._pool.join(member.resources, rank=member.rank, weight=member.weight)
+            session = Session(
+                member,
+                self._opened.task.task_id,
+                share,
+                self._serving,
+                self._view.note,
+                take_over=self._opened.take_over,
+            )
+            self._sessions[member.name] = session
+            session.start()
+
+    def _stop(self) -> None:
+        """Returns when all studies have ended their trials."""
+        self._view.note("stopping: every study ends its trials (Ctrl-C once more to leave at once)")
+        for session in self._alive:
+            session.stop()
+        while self._alive:
+            self._view.progress(self._seen())
+            time.sleep(_TICK_S)
+
+    # --- what is seen ------------------------------------------------------------------------------------------------
+
+    def _seen(self) -> CampaignProgress:
+        now = time.time()
+        running = [found for session in self._alive for found in session.running()]
+        resources = []
+        for resource in self._serving.resources if self._sessions else ():
+            own = tuple(run for queue, run in running if queue == resource.queue)
+            waiting = max(0, self._pool.live_on(resource.name) - len(own))
+            resources.append(ResourceProgress(resource.name, resource.takes, own, waiting))
+        ended = [
+            trial
+            for session in self._sessions.values()
+            for trial in session.trials
+            if not trial.state.is_live
+            and trial.state is not TrialState.STOPPED
+            and (trial.ended_at or 0.0) >= self._started_at
+        ]
+        hours = (now - self._started_at) / 3600
+        return CampaignProgress(
+            self._file.spec.campaign,
+            self._opened.hold.driven_s,
+            now,
+            tuple(resources),
+            tuple(self._study(member) for member in self._file.members),
+            len(ended) / hours if ended else None,
+        )
+
+    def _study(self, member: Member) -> StudyProgress:
+        session, record = self._sessions.get(member.name), self._finished[member.name]
+        if session is not None:
+            return session.seen()
+        return study_progress(member, record)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _conclude(self) -> tuple[str, str]:
+        if self._stopped.is_set() or self._is_asked_to_stop:
+            return "stopped", "interrupted" if self._stopped.is_set() else "somebody asked for it to stop"
+        if failures := self._failures():
+            names: dict[str, list[str]] = {}
+            for name, reason in failures.items():
+                names.setdefault(reason, []).append(name)
+            return "failed", "\n".join(f"{', '.join(alike)}: {reason}" for reason, alike in names.items())
+        return "completed", f"all {len(self._file.members)} studies have ended"
+
+    def _failures(self) -> dict[str, str]:
+        """Why studies have failed, in a line each, by name."""
+        ended = [session for session in self._sessions.values() if not session.is_alive]
+        return {s.member.name: s.reason.partition("\n")[0] for s in ended if s.status == "failed"}
+
+    def _finish(self, status: str, reason: str) -> None:
+        def finish() -> None:
+            if self._opened.hold.is_mine():
+                self._publish()
+                self._opened.task.note_failures(self._failures())
+                self._opened.task.finish(status, reason)
+                self._opened.hold.release()
+
+        try:
+            self._patiently(finish)
+        except ClearmlHpoError as error:
+            self._view.note(f"the campaign's end is not on record: {error}")
+
+    def _patiently(self, call: Callable[[], object]) -> None:
+        patiently(call, self._view.note, self._stopped)
+
+
+def study_progress(member: Member, record: StudyRecord | None) -> StudyProgress:
+    """A study that is not driven here, as its controller task tells of it."""
+    objective = member.file.goal.objectives[0]
+    waiting = StudyProgress(member.name, member.dataset, member.model, objective.metric, objective.direction)
+    if record is None:
+        return waiting
+    return StudyProgress(
+        *(waiting.name, waiting.dataset, waiting.model, waiting.metric, waiting.direction),
+        state="running" if record.status == "in_progress" else record.status,
+        trials=int(record.properties.get("trials", "0").partition("/")[0]),
+        best=record.best_value,
+        reason=record.reason,
+        study_id=record.study_id,
+    )
+
+
+def _template_of(member: Member) -> str:
+    return member.file.spec.template.model_dump_json()

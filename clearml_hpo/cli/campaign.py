@@ -1,0 +1,230 @@
+"""``clearml-hpo campaign``: many studies on shared resources."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from clearml_hpo import settings
+from clearml_hpo.cli.closing import EXIT
+from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.driving import check_writable, sayer, stop_on_signals, use_embedded_server
+from clearml_hpo.cli.tables import print_json
+from clearml_hpo.display import clock
+from clearml_hpo.rehearsal import rehearse_all
+from clearml_hpo.server import process as server_process
+from clearml_hpo.spec import load_campaign
+
+if TYPE_CHECKING:
+    from clearml_hpo.campaign.opening import CampaignOpening, OpenedCampaign
+    from clearml_hpo.campaign.run import CampaignOutcome
+
+_EXIT_CODES = "Exit codes: 0 done, 1 a study failed, 2 bad input, 130 interrupted."
+
+_local = click.option(
+    "--local", is_flag=True, help="Embedded server; all resources are slots of this machine, also those with a queue."
+)
+_of_local = click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
+_set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.time=20m.")
+_take_over = click.option("--take-over", is_flag=True, help="Displace a process that drives the campaign elsewhere.")
+_json = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write the report as JSON.",
+)
+
+
+@click.group(epilog=_EXIT_CODES)
+def campaign() -> None:
+    """Many studies on shared resources: data sets times models, in order, no resource idle.
+
+    ID is a campaign's id, at least six characters that it begins with, or its name.
+
+    \b
+    Examples:
+      clearml-hpo campaign run campaign.yaml
+      clearml-hpo campaign resume tabular-eight
+      clearml-hpo campaign status tabular-eight
+      clearml-hpo campaign report tabular-eight --output report
+    """
+
+
+@campaign.command(epilog=_EXIT_CODES)
+@click.argument("campaign_file", metavar="CAMPAIGN.yaml", type=click.Path(path_type=Path))
+@click.option("--new", is_flag=True, help="Start another campaign of this name, also if one exists.")
+@_local
+@_set
+@_json
+@_take_over
+def run(
+    campaign_file: Path,
+    new: bool,
+    local: bool,
+    overrides: tuple[str, ...],
+    json_file: Path | None,
+    take_over: bool,
+) -> None:
+    """Run a campaign: on the ClearML server that is configured; with none, or --local, on an embedded one.
+
+    A campaign of the same name in the same project goes on where it was left, whatever has ended it.
+
+    \b
+    Examples:
+      clearml-hpo campaign run campaign.yaml --local
+      clearml-hpo campaign run campaign.yaml --set budget.time=20m
+    """
+    file = load_campaign(campaign_file, overrides)
+    rehearse_all(member.file for member in file.members)
+    _drive(lambda opening: opening.from_file(file, new=new), local, json_file, take_over)
+
+
+@campaign.command(epilog=_EXIT_CODES)
+@click.argument("campaign_id", metavar="[ID]", required=False)
+@_local
+@_set
+@_json
+@_take_over
+def resume(
+    campaign_id: str | None, local: bool, overrides: tuple[str, ...], json_file: Path | None, take_over: bool
+) -> None:
+    """Go on with a campaign: finished studies stay, running trials are watched, lost ones run again.
+
+    \b
+    Examples:
+      clearml-hpo campaign resume tabular-eight
+      clearml-hpo campaign resume 3f9c2a --set budget.time=2h
+    """
+    wanted = campaign_id or settings.load().task_id
+    if not wanted:
+        raise click.UsageError("which campaign? give its id or its name")
+    _drive(lambda opening: opening.by_id(wanted, overrides), local, json_file, take_over)
+
+
+@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@click.argument("campaign_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_of_local
+def status(campaign_id: str, as_json: bool, local: bool) -> None:
+    """Show where a campaign stands, as the server has it.
+
+    \b
+    Examples:
+      clearml-hpo campaign status tabular-eight
+      clearml-hpo campaign status 3f9c2a --json
+    """
+    with server_of_studies(local=local):
+        from clearml_hpo.campaign.report import read_campaign_state
+        from clearml_hpo.campaign.view import render
+        from clearml_hpo.tasks import Api
+
+        state = read_campaign_state(Api(), campaign_id)
+    if as_json:
+        print_json({**state.progress.as_dict(), "campaign_id": state.record.campaign_id, "status": state.record.status})
+        return
+    console = Console()
+    console.print(f"{state.record.status}  {state.record.url}", markup=False, highlight=False, soft_wrap=True)
+    console.print(render(state.progress, state.progress.seen_at))
+
+
+@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@click.argument("campaign_id", metavar="ID")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write report.json, report.txt, and the best submissions in scores/.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_of_local
+def report(campaign_id: str, output: Path | None, as_json: bool, local: bool) -> None:
+    """Say what a campaign has found, how busy its resources were, and whether trials ran where they may.
+
+    \b
+    Examples:
+      clearml-hpo campaign report tabular-eight
+      clearml-hpo campaign report 3f9c2a --output report
+    """
+    with server_of_studies(local=local):
+        from clearml_hpo.campaign.report import read_campaign_state, report_of
+        from clearml_hpo.campaign.scores import fetch_submissions
+        from clearml_hpo.tasks import Api
+
+        api = Api()
+        found = report_of(read_campaign_state(api, campaign_id))
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            files = fetch_submissions(api, found, output / "scores")
+            (output / "report.json").write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
+            with (output / "report.txt").open("w", encoding="utf-8") as file:
+                _print_report(Console(file=file, width=100), found)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print_report(Console(), found)
+    if output is not None:
+        click.echo(f"{output}: report.json, report.txt, {len(files)} submissions in scores/", err=as_json)
+
+
+def _print_report(console: Console, found: Any) -> None:
+    from clearml_hpo.campaign.report import render_report
+
+    console.print(render_report(found))
+
+
+def _drive(
+    find: Callable[[CampaignOpening], OpenedCampaign], local: bool, json_file: Path | None, take_over: bool
+) -> None:
+    here = settings.load()
+    local = local or not here.clearml_configured
+    if json_file is not None:
+        check_writable(json_file)
+    console = Console()
+    with ExitStack() as stack:
+        if local:
+            use_embedded_server(stack, console, here)
+        stopped = stack.enter_context(stop_on_signals())
+        outcome = _open_and_run(find, console, stopped, json_file, local=local, take_over=take_over)
+    if local and server_process.status(here.home / "server") is None:
+        sayer(console)("to look at it again: clearml-hpo server start")
+    sys.exit(EXIT[outcome.status])
+
+
+def _open_and_run(
+    find: Callable[[CampaignOpening], OpenedCampaign],
+    console: Console,
+    stopped: threading.Event,
+    json_file: Path | None,
+    *,
+    local: bool,
+    take_over: bool,
+) -> CampaignOutcome:
+    # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+    from clearml_hpo.campaign.opening import CampaignOpening
+    from clearml_hpo.campaign.report import read_campaign_state, render_report, report_of
+    from clearml_hpo.campaign.run import CampaignRun
+    from clearml_hpo.campaign.view import view_for
+    from clearml_hpo.tasks import Api
+
+    api = Api()
+    opened = find(CampaignOpening(api, sayer(console), stopped.wait, take_over=take_over))
+    with view_for(console) as view:
+        outcome = CampaignRun(opened, api, view, stopped, all_here=local).run()
+    found = report_of(read_campaign_state(api, outcome.campaign_id))
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
+    console.print(render_report(found))
+    for (
+        line
+    ) in f"\n{outcome.status}: {outcome.reason} ({clock(outcome.progress.elapsed_s)})\n{outcome.url}".splitlines():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return outcome

@@ -1,0 +1,205 @@
+"""Campaigns on the server: the task of each, and what its resources have run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.controller_task import ControllerTask
+from clearml_hpo.tasks.hyperparameters import user_properties
+from clearml_hpo.tasks.names import exactly, find_project
+from clearml_hpo.tasks.record import own_properties, pages
+from clearml_hpo.tasks.trial_tasks import LIVE, epoch
+
+_TAG = "campaign"
+_SHORTEST_PREFIX = 6
+_FIELDS = (
+    "id",
+    "name",
+    "project",
+    "status",
+    "status_reason",
+    "created",
+    "started",
+    "completed",
+    "last_update",
+    "hyperparams.properties",
+    "configuration.campaign",
+    "configuration.resources",
+    "configuration.failures",
+)
+
+
+class CampaignTask(ControllerTask):
+    """A task of type controller; parent of the controller tasks of its studies."""
+
+    kind = "controller"
+    tags = ("clearml-hpo", _TAG)
+    file = "campaign"
+    arguments = ("campaign", "resume")
+
+    def note_failures(self, reasons: Mapping[str, str]) -> None:
+        """Keeps why studies have failed, by name: one that never began has no task of its own to say so."""
+        self.set_configuration(failures=json.dumps(reasons))
+
+    def note_queues(self, record: CampaignRecord | None, queues: Mapping[str, str]) -> None:
+        """Keeps which queue is which resource, those of earlier sessions too; ``queues`` has ids by resource."""
+        known = {queue: resource for resource, queue in queues.items()}
+        both = {**(record.resources if record else {}), **known}
+        self.set_configuration(resources=json.dumps(both))
+
+
+@dataclass(frozen=True)
+class CampaignRecord:
+    """A campaign as its task tells it.
+
+    Attributes:
+        campaign_id: the task's id.
+        status: ClearML's word for the task: created, in_progress, completed, stopped, failed.
+        text: the campaign file, as the task keeps it.
+        resources: names by the ids of their queues, of all sessions.
+        failures: why studies have failed in the last session, by name.
+        properties: the task's user properties.
+        started_at: seconds since the epoch, as are the other times; ``updated_at`` is the last sign of life.
+    """
+
+    campaign_id: str
+    name: str
+    project_id: str
+    status: str
+    reason: str
+    url: str
+    text: str = field(repr=False)
+    resources: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    started_at: float | None = None
+    ended_at: float | None = None
+    updated_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A task of a study on a resource, the first looks at new templates included.
+
+    Attributes:
+        resource: name of what ran it; empty if that is not known any more.
+        status: ClearML's word.
+        trial: its number.
+    """
+
+    task_id: str
+    study_id: str
+    trial: int
+    attempt: int
+    resource: str
+    worker: str
+    status: str
+    started_at: float | None
+    ended_at: float | None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it waits or runs."""
+        return self.status in LIVE
+
+
+def find_campaign(api: Api, name: str, project: str) -> CampaignRecord | None:
+    """The newest campaign of this name in a project."""
+    project_id = find_project(api, project)
+    found = _tasks(api, name=exactly(name), project=[project_id]) if project_id else []
+    return _record(api, found[0]) if found else None
+
+
+def read_campaign(api: Api, campaign: str) -> CampaignRecord:
+    """The campaign that ``campaign`` stands for: an id, at least six characters that one begins with, or a name.
+
+    Raises:
+        InputError: there is none, or several; the message names the nearest, or all of them.
+    """
+    known = _tasks(api)
+    found = [task for task in known if campaign in (task["name"], task["id"])]
+    if not found and len(campaign) >= _SHORTEST_PREFIX:
+        found = [task for task in known if task["id"].startswith(campaign)]
+    if not found:
+        names = sorted({task["name"] for task in known})
+        there = f"; there are: {', '.join(names)}" if names else "; there is none at all"
+        raise InputError(f"no campaign {campaign!r} on the server{nearest(campaign, names) or there}")
+    if len(found) > 1:
+        ids = ", ".join(task["id"] for task in found)
+        raise InputError(f"{campaign!r} stands for {len(found)} campaigns; give the id of one of them: {ids}")
+    return _record(api, found[0])
+
+
+def read_runs(api: Api, record: CampaignRecord, studies: Sequence[str]) -> list[Run]:
+    """What the studies of these ids have run, in the order of their tasks, in one call for every 500."""
+    if not studies:
+        return []
+    fields = ["id", "status", "started", "completed", "last_worker", "execution.queue", "hyperparams.properties"]
+    filters = {"hyperparams.properties.study.value": list(studies), "only_fields": fields, "order_by": ["created"]}
+    return [_run(task, record) for task in pages(api, {**filters, "search_hidden": True})]
+
+
+def _run(task: Mapping[str, Any], record: CampaignRecord) -> Run:
+    properties = user_properties(task.get("hyperparams") or {})
+    queue = str((task.get("execution") or {}).get("queue") or "")
+    return Run(
+        task["id"],
+        properties["study"],
+        int(properties.get("trial") or 0),
+        int(properties.get("attempt") or 0),
+        record.resources.get(queue, ""),
+        task.get("last_worker") or "",
+        task.get("status", ""),
+        epoch(task.get("started")),
+        epoch(task.get("completed")),
+    )
+
+
+def artifact_of(api: Api, task_id: str, name: str) -> str | None:
+    """The address of an artifact of a task; None if it has none of this name."""
+    tasks = api.call("tasks.get_all", id=[task_id], only_fields=["execution.artifacts"], search_hidden=True)["tasks"]
+    artifacts = (tasks[0].get("execution") or {}).get("artifacts") or [] if tasks else []
+    return next((str(artifact["uri"]) for artifact in artifacts if artifact.get("key") == name), None)
+
+
+def _tasks(api: Api, **filters: Any) -> list[dict[str, Any]]:
+    found = api.call(
+        "tasks.get_all",
+        type=["controller"],
+        tags=[_TAG],
+        only_fields=list(_FIELDS),
+        order_by=["-created"],
+        search_hidden=True,
+        **filters,
+    )["tasks"]
+    return [task for task in found if "campaign" in (task.get("configuration") or {})]
+
+
+def _record(api: Api, task: Mapping[str, Any]) -> CampaignRecord:
+    configuration = task.get("configuration") or {}
+    project_id = task.get("project") or ""
+    return CampaignRecord(
+        campaign_id=task["id"],
+        name=task.get("name", ""),
+        project_id=project_id,
+        status=task.get("status", ""),
+        reason=task.get("status_reason") or "",
+        url=api.task_url(project_id, task["id"]),
+        text=(configuration.get("campaign") or {}).get("value") or "",
+        resources=_json(configuration, "resources"),
+        failures=_json(configuration, "failures"),
+        properties=own_properties(task),
+        started_at=epoch(task.get("started")),
+        ended_at=epoch(task.get("completed")),
+        updated_at=epoch(task.get("last_update")),
+    )
+
+
+def _json(configuration: Mapping[str, Any], name: str) -> dict[str, str]:
+    found = json.loads((configuration.get(name) or {}).get("value") or "{}")
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,197 @@
+"""A campaign from start to end, stopped, killed, continued; and what the server tells of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import uuid
+
+from clearml_hpo.campaign.report import read_campaign_state, report_of
+from clearml_hpo.errors import HeldError
+from clearml_hpo.executors import plan_slots
+from clearml_hpo.executors.workers import LocalWorkers
+from clearml_hpo.spec import load_campaign
+from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.campaigns import find_campaign
+from clearml_hpo.tasks.names import ensure_queue
+from clearml_hpo.tasks.record import find_studies
+
+from .conftest import TRIALS, Listener, run, trials_of
+
+STUDIES = ["apples-fast", "apples-slow", "pears-fast", "pears-slow"]
+ALL = {name: list(range(TRIALS)) for name in STUDIES}
+
+
+def test_every_study_is_an_ordinary_one_under_the_campaign(campaign_file, api):
+    view = Listener()
+    outcome = run(campaign_file, api, view=view)
+    assert outcome.status == "completed", outcome.reason
+    assert trials_of(api, outcome.campaign_id) == ALL
+    studies = find_studies(api, campaign=outcome.campaign_id)
+    assert {study.name: study.status for study in studies} == dict.fromkeys(STUDIES, "completed")
+    assert all(study.best_value is not None and not study.holder for study in studies)
+
+    report = report_of(read_campaign_state(api, outcome.campaign_id))
+    assert report.status == "completed" and report.trials == 4 * TRIALS and not report.misplaced
+    assert {use.name: use.most_at_once for use in report.resources} == {"one": 1, "two": 1}
+    assert set(report.resources[1].trials_of_model) == {"slow"}
+    assert [(best.dataset, best.model) for best in report.best] == [tuple(name.split("-")) for name in STUDIES]
+    assert all(0 < use.busy_share <= 1 for use in report.resources)
+    begun = {study.name: study.started_at for study in studies}
+    assert max(begun["apples-fast"], begun["apples-slow"]) < min(begun["pears-fast"], begun["pears-slow"])
+    queues = api.call("queues.get_all", only_fields=["name"])["queues"]
+    assert not [queue for queue in queues if outcome.campaign_id[:8] in queue["name"]], "its queues are gone"
+
+
+def test_a_queue_that_others_serve_is_a_resource_as_large_as_its_workers(campaign_file, api):
+    name = f"farm-{uuid.uuid4().hex[:8]}"
+    workers = LocalWorkers(plan_slots(cpu=2, threads=1), [ensure_queue(api, name)], name, on_note=print)
+    try:
+        campaign_file.write_text(campaign_file.read_text().replace("two: {threads: 1}", f"two: {{queue: {name}}}"))
+        outcome = run(campaign_file, api, overrides=["models.slow.resources=[two]", "datasets.pears.seconds=2"])
+    finally:
+        workers.close()
+    assert outcome.status == "completed", outcome.reason
+    report = report_of(read_campaign_state(api, outcome.campaign_id))
+    assert not report.misplaced
+    assert {use.name: (use.takes, use.most_at_once) for use in report.resources} == {"one": (1, 1), "two": (2, 2)}
+    assert api.call("queues.get_all", name=f"^{name}$", only_fields=["id"])["queues"], "it is not the campaign's"
+
+
+def test_what_is_finished_is_not_run_again_and_a_larger_budget_goes_on(campaign_file, api):
+    first = run(campaign_file, api)
+    view = Listener()
+    again = run(campaign_file, api, view=view)
+    assert again.campaign_id == first.campaign_id and again.status == "completed"
+    assert any("is finished" in note for note in view.notes)
+    assert trials_of(api, first.campaign_id) == ALL
+    more = run(campaign_file, api, overrides=[f"budget.trials={TRIALS + 1}"])
+    assert more.campaign_id == first.campaign_id
+    assert trials_of(api, first.campaign_id) == {name: list(range(TRIALS + 1)) for name in STUDIES}
+    other = run(campaign_file, api, new=True, overrides=["budget.trials=1"])
+    assert other.campaign_id != first.campaign_id
+    assert trials_of(api, other.campaign_id) == {name: [0] for name in STUDIES}
+
+
+def test_a_stopped_campaign_goes_on(campaign_file, api):
+    stopped = threading.Event()
+    view = Listener(lambda progress: stopped.set() if progress.trials >= 2 else None)
+    outcome = run(campaign_file, api, view=view, stopped=stopped)
+    assert outcome.status == "stopped"
+    state = read_campaign_state(api, outcome.campaign_id)
+    assert state.record.status == "stopped" and not [each for each in state.runs if each.is_live]
+    assert run(campaign_file, api).status == "completed"
+    assert trials_of(api, outcome.campaign_id) == ALL
+
+
+def test_killed_and_resumed_nothing_is_run_twice(campaign_file, api, command, server_environ, tmp_path):
+    environ = {**server_environ, "CLEARML_HPO_HOME": str(tmp_path / "state")}
+    arguments = ["campaign", "run", str(campaign_file), "--set", "datasets.apples.seconds=0.5"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clearml_hpo", *arguments],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if "apples-fast completed" in line:
+            break
+    process.kill()
+    process.wait()
+    before = _newest(api, campaign_file)
+    done = {each.task_id for each in before.runs if each.status == "completed"}
+    assert done and before.studies["apples-fast"].status == "completed"
+
+    code, output = command("campaign", "resume", before.record.campaign_id)
+    assert code == 0, output
+    after = read_campaign_state(api, before.record.campaign_id)
+    assert trials_of(api, before.record.campaign_id) == ALL
+    assert done <= {each.task_id for each in after.runs if each.status == "completed"}
+    assert after.studies["apples-fast"].study_id == before.studies["apples-fast"].study_id
+    assert after.studies["apples-fast"].ended_at == before.studies["apples-fast"].ended_at, "it was left alone"
+    assert not report_of(after).misplaced
+
+
+def _newest(api, campaign_file):
+    spec = load_campaign(campaign_file).spec
+    return read_campaign_state(api, find_campaign(api, spec.campaign, spec.project).campaign_id)
+
+
+def test_two_processes_never_drive_one_campaign(campaign_file, api):
+    refused = []
+
+    def second():
+        try:
+            run(campaign_file, Api())
+        except HeldError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=second)
+
+    def begin(progress):
+        if progress.trials and thread.ident is None:
+            thread.start()
+
+    outcome = run(campaign_file, api, view=Listener(begin), overrides=["datasets.pears.seconds=5"])
+    thread.join()
+    assert outcome.status == "completed"
+    assert refused and "campaign resume" in refused[0] and "--take-over" in refused[0]
+
+
+def test_a_study_that_fails_does_not_take_the_others_along(campaign_file, api):
+    script = campaign_file.parent / "slow.py"
+    script.write_text(script.read_text().replace("import time\n", "import time\nraise SystemExit('no data here')\n"))
+    outcome = run(campaign_file, api)
+    assert outcome.status == "failed"
+    assert "apples-slow" in outcome.reason and "pears-slow" in outcome.reason and "-fast" not in outcome.reason
+    states = {study.name: study.state for study in outcome.progress.studies}
+    assert states == {
+        "apples-fast": "completed",
+        "pears-fast": "completed",
+        "apples-slow": "failed",
+        "pears-slow": "failed",
+    }
+    seen = read_campaign_state(api, outcome.campaign_id).progress
+    assert {study.name: study.state for study in seen.studies} == states
+
+
+def test_status_and_report_from_the_server(campaign_file, api, command, tmp_path):
+    campaign_id = run(campaign_file, api, overrides=["budget.trials=2"]).campaign_id
+    code, output = command("campaign", "status", campaign_id[:10])
+    assert code == 0 and "apples" in output and "ended" in output, output
+    code, output = command("campaign", "status", campaign_id, "--json")
+    found = json.loads(output)
+    assert found["status"] == "completed" and found["trials"] == 8
+    assert [study["state"] for study in found["studies"]] == ["completed"] * 4
+
+    code, output = command("campaign", "report", campaign_id, "--output", str(tmp_path / "report"))
+    assert code == 0 and "every trial ran where its model may" in output, output
+    assert max(map(len, output.splitlines())) <= 80 or str(tmp_path) in output
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert {use["name"] for use in report["resources"]} == {"one", "two"}
+    scores = sorted(path.name for path in (tmp_path / "report/scores").iterdir())
+    assert [name.partition("-validation_loss-")[0] for name in scores] == STUDIES
+    for best in report["best"]:
+        name = f"{best['dataset']}-{best['model']}-validation_loss-{best['value']:.6g}.csv"
+        assert (tmp_path / "report/scores" / name).read_text() == "id,y\n1,2\n"
+
+
+def test_an_unknown_campaign_is_said_to_be_so(campaign_file, api, command):
+    run(campaign_file, api, overrides=["budget.trials=1", "campaign=pommes-frites"])
+    code, output = command("campaign", "status", "pommes-frits")
+    assert code == 2 and "did you mean 'pommes-frites'?" in output
+
+
+def test_a_campaign_file_is_checked_against_the_server(campaign_file, api, command):
+    run(campaign_file, api, overrides=["budget.trials=1"])
+    code, output = command("check", str(campaign_file))
+    assert code == 0 and "pears-slow: sound: 1 parameters, minimize validation/loss" in output, output
+    campaign_file.write_text(campaign_file.read_text().replace("{data: apples.csv}", "{date: apples.csv}"))
+    code, output = command("check", str(campaign_file))
+    assert code == 2 and "campaign.yaml:16: search_space.General/date: the template 'fast'" in output, output
+    campaign_file.write_text(campaign_file.read_text().replace("two: {threads: 1}", "two: {queue: nobodys}"))
+    code, output = command("check", str(campaign_file))
+    assert code == 2 and "resources: no queue 'nobodys' on the server" in output, output
