@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
+import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -36,6 +39,18 @@ def is_alive(process: ProcessId | None) -> bool:
         return abs(now.create_time() - process.created) < 0.01 and now.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def pid_space() -> str:
+    """Where this process's pids count: tells apart what may have one host name.
+
+    Such are machines, starts of one, and containers with processes of their own.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    seen = [boot.read_text() if boot.exists() else "", str(uuid.getnode())]
+    with contextlib.suppress(OSError):
+        seen.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return hashlib.sha256("".join(seen).encode()).hexdigest()[:6]
 
 
 def wait_until_gone(process: ProcessId, timeout_s: float) -> bool:

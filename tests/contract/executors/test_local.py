@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -301,6 +302,26 @@ def test_what_runs_elsewhere_on_the_queue_is_left_alone(stage, make):
     assert [stage.status(task) for task in ids[:2]] == ["in_progress", "in_progress"]
 
 
+_IN_A_CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c"]
+
+
+@pytest.mark.skipif(
+    subprocess.run([*_IN_A_CONTAINER, ""], capture_output=True, check=False).returncode != 0,
+    reason="no pid namespace can be made here",
+)
+def test_a_worker_in_a_container_of_the_same_host_name_leaves_alone_what_runs_outside(stage, make):
+    """Its pids say nothing about those outside."""
+    outside, inside = stage.held("outside"), stage.held("inside")
+    make(plan_slots(cpu=1)).submit(outside)
+    stage.until_begun("outside")
+    command = [*_IN_A_CONTAINER, CONTROLLER, stage.queue, inside]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as container:
+        stage.until_begun("inside")
+        statuses = [stage.status(task) for task in (outside, inside)]
+        container.kill()
+    assert statuses == ["in_progress", "in_progress"]
+
+
 def test_a_task_that_was_taken_and_never_started_is_put_back(stage, make):
     task = stage.held("taken")
     stage.release("taken")
@@ -466,6 +487,27 @@ def test_a_gpu_is_shared_only_if_its_memory_suffices(stage, make, monkeypatch):
     stage.until_begun("second", "third")  # 30,000 MiB at rest are enough for both
     stage.release("second", "third")
     stage.until("completed", first, second, third)
+
+
+def test_a_gpu_that_does_not_answer_keeps_nothing_waiting(stage, make, monkeypatch):
+    answers = stage.folder / "bin"
+    answers.mkdir()
+    hangs = answers / "nvidia-smi"
+    hangs.write_text(f"#!/bin/sh\necho $$ > {stage.folder / 'asked'}\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{answers}:{os.environ['PATH']}")
+    monkeypatch.setattr(gpus, "_TIMEOUT_S", 600.0)
+    executor = make([Slot("gpu0", "0")])
+    asked = _pid(stage, "asked")
+    first, second = stage.held("first"), stage.held("second")
+    executor.submit(first)
+    stage.until_begun("first")
+    executor.abort([first], "enough")
+    stage.until("stopped", first)
+    executor.submit(second)
+    stage.release("second")
+    stage.until("completed", second)
+    os.kill(asked, signal.SIGKILL)
 
 
 def test_memory_that_nobody_tells_cannot_be_asked_for(stage, monkeypatch):
