@@ -86,6 +86,19 @@ def session_members(session: int) -> list[int]:
     return members
 
 
+def descendants_apart(leader: int) -> list[ProcessId]:
+    """What a session has started, and it has started, that has made sessions of its own."""
+    parents: dict[int, int] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parents[process.pid] = process.ppid()
+    within = {*session_members(leader)}
+    family = {*within}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return [identify(pid) for pid in sorted(family - within)]
+
+
 def end_session(leader: ProcessId, grace_s: float = 3.0) -> None:
     """Ends all processes of a leader's session: asks them to terminate, then kills those that have not.
 

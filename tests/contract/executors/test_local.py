@@ -84,8 +84,11 @@ def _is_gone(pid):
         ("def train():\n    raise ValueError('no such depth')\ntrain()\n", "ValueError: no such depth (exit code 1)"),
         ("import sys\nprint('the disk is full', flush=True)\nsys.exit(3)\n", "the disk is full (exit code 3)"),
         ("import os\nos._exit(4)\n", "no output (exit code 4)"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "ended by SIGKILL (was there memory left?)"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by SIGSEGV"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
+            "ended by SIGKILL, signal 9 (was it out of memory?)",
+        ),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by SIGSEGV, signal 11"),
         ("a = = 1\n", "SyntaxError: invalid syntax (exit code 1)"),
         ("import a_package_that_is_not_there\n", "No module named 'a_package_that_is_not_there' (exit code 1)"),
     ],
@@ -158,6 +161,91 @@ def test_a_task_that_does_not_heed_is_killed(stage, make, monkeypatch):
     stage.until("stopped", task)
     assert stage.task(task)["status_reason"] == "pruned at iteration 3"
     assert _is_gone(pid)
+
+
+HANGS = {
+    "stops itself": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "in a session of its own": "subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True)",
+}
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_whatever_hangs_is_ended(stage, make, monkeypatch, how):
+    """The task, and a process of it that heeds no SIGTERM, also where that is no longer in the task's session."""
+    monkeypatch.setattr(processes, "GRACE_S", 0.5)
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    child = deaf + _writes_pid(stage, "time.sleep(600)", "child")
+    script = "import signal, subprocess, sys\n" + _writes_pid(stage) + HANGS[how].format(child=child)
+    task = stage.script(script + "\ntime.sleep(600)\n")
+    executor = make()
+    executor.submit(task)
+    pids = [_pid(stage)] + ([_pid(stage, "child")] if "child" in HANGS[how] else [])
+    executor.abort([task], "pruned at iteration 3")
+    stage.until("stopped", task)
+    assert [pid for pid in pids if not _is_gone(pid)] == []
+    after = stage.held("after")
+    stage.release("after")
+    executor.submit(after)
+    stage.until("completed", after)
+
+
+# --- memory that runs out -----------------------------------------------------------------------------------------
+
+
+def test_memory_that_is_limited(stage, make):
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\nheld = bytearray(4 << 30)\n"
+    task, beside = stage.script(limit), stage.held("beside")
+    executor = make()
+    for each in (beside, task):
+        executor.submit(each)
+    stage.until_begun("beside")
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"] == "MemoryError (exit code 1)"
+    stage.release("beside")
+    stage.until("completed", beside)
+
+
+@pytest.fixture
+def small():
+    """A group of processes that has 64 MiB: its file of pids; what is more than that, the kernel kills."""
+    mine = [line.split(":") for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    where = next((Path("/sys/fs/cgroup/memory" + path) for _, kinds, path in mine if kinds == "memory"), None)
+    where = where or next((Path("/sys/fs/cgroup" + path) for number, _, path in mine if number == "0"), Path("/none"))
+    group = where / f"clearml-hpo-test-{uuid.uuid4().hex[:8]}"
+    try:
+        group.mkdir()
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            if (group / name).exists():
+                (group / name).write_text(str(64 * 1024 * 1024))
+                break
+        else:
+            group.rmdir()
+            pytest.skip("memory cannot be limited here")
+    except OSError as error:
+        pytest.skip(f"no group of processes can be made here: {error}")
+    yield group / "cgroup.procs"
+    eventually(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
+    group.rmdir()
+
+
+def test_memory_that_runs_out(stage, make, small):
+    """The kernel ends the task, and it alone."""
+    script = (
+        f"import os\nopen({str(small)!r}, 'w').write(str(os.getpid()))\nheld = bytearray(os.urandom(1 << 20)) * 4096\n"
+    )
+    task, beside, after = stage.script(script), stage.held("beside"), stage.held("after")
+    executor = make()
+    for each in (beside, task):
+        executor.submit(each)
+    stage.until_begun("beside")
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"] == "ended by SIGKILL, signal 9 (was it out of memory?)"
+    stage.release("beside", "after")
+    executor.submit(after)
+    stage.until("completed", beside, after)
+
+
+# --- how it is ended, and by whom ---------------------------------------------------------------------------------
 
 
 def test_a_task_may_tidy_up_when_it_is_aborted(stage, make):
