@@ -209,8 +209,12 @@ def measure_optuna(place: Place, name: str, trials: int) -> dict[str, Any]:
     return figures(sorted(end for _, end in spans), ran.code, ran.cpu_s, 0.0)
 
 
-def run_ray(place: Place, python: str, side: str, name: str, trials: int, slots: int) -> tuple[Ran, list[Span], float]:
-    """Ray Tune; the processor time is of all its processes, its start and first trials left out."""
+def run_ray(
+    place: Place, python: str, side: str, name: str, trials: int, slots: int
+) -> tuple[Ran, list[Span], float | None]:
+    """Ray Tune; the processor time is of all its processes, its start and first trials left out; None if
+    they end with their trials.
+    """
     folder = place.folder / f"{side}-{name}"
     folder.mkdir()
     command = [
@@ -236,7 +240,8 @@ def run_ray(place: Place, python: str, side: str, name: str, trials: int, slots:
 def measure_ray(place: Place, python: str, side: str, name: str, trials: int) -> dict[str, Any]:
     """Figures of Ray Tune."""
     ran, spans, cpu_s = run_ray(place, python, side, name, trials, SLOTS)
-    return figures(sorted(end for _, end in spans), ran.code, cpu_s, 0.0)
+    found = figures(sorted(end for _, end in spans), ran.code, cpu_s or 0.0, 0.0)
+    return found if cpu_s is not None else {**found, "cpu_s_per_trial": None, "controller_cpu_s": None}
 
 
 def sleepers(place: Place, api: Api, kind: str, slots: int, trials: int) -> list[Span]:
