@@ -6,27 +6,17 @@ Runs until the study has so many finished trials. The training functions are tho
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import optuna
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
-Report = Callable[[float, int], None]
-
-
-def no_op(x: float, depth: int, report: Report) -> float:
-    """What ``no_op.py`` does."""
-    for iteration in range(5):
-        report(x + 1 / (iteration + 1), iteration)
-    return x + 1 / 5
+from benchmarks.trainings import TRAININGS
 
 
 def main(storage: str, trials: str, template: str) -> None:
     """Works on the study ``bench``."""
-    train = no_op
-    if template == "catboost":
-        from benchmarks.catboost_cancer import train
+    train = TRAININGS[template]()
 
     def objective(trial: optuna.Trial) -> float:
         x, depth = trial.suggest_float("x", 0.0, 1.0), trial.suggest_int("depth", 2, 8)

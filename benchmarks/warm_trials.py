@@ -1,13 +1,16 @@
-"""Trials per hour, and processor seconds of each: plain agents, tuned agents, warm workers; and Optuna without any.
+"""Trials per hour, and processor seconds of each: plain agents, tuned agents, warm workers; Optuna, Ray Tune.
 
     make bench-trials
     python -m benchmarks.warm_trials --side warm --template no_op --trials 40
+    python -m benchmarks.warm_trials --side warm --side ray --ray-python /path/to/python
 
 One machine, one server, one side after the other, two trials at a time. ``stock`` is ClearML's optimizer and
 ``clearml-agent`` as it is; ``tuned`` is ``clearml-hpo run`` and agents of ``clearml_hpo.fleet``; ``warm`` is
 ``clearml-hpo run`` and ``clearml-hpo worker``; ``optuna`` is two processes on one SQLite storage, training the same
-without ClearML. The rate is from the first end of a trial to the last, so that starting is no part of it. Then
-80 trials that sleep for a second, on 8 slots of one worker.
+without ClearML; ``ray`` and ``ray-reused`` are Ray Tune with a process for each trial, or for as many as
+there are slots, the same again, if this Python or ``--ray-python`` has it. The rate is from the
+first end of a trial to the last, so that starting is no part of it. Then 80 trials that sleep for a second, on 8 slots
+of one worker, of 8 Optuna processes, of Ray.
 """
 
 from __future__ import annotations
@@ -26,7 +29,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.place import NO_OP, PROJECT, Place, make_template, run_timed, say, surroundings, temporary_place
+from benchmarks.place import (
+    NO_OP,
+    PROJECT,
+    Place,
+    Ran,
+    make_template,
+    run_timed,
+    say,
+    surroundings,
+    temporary_place,
+    variables,
+)
 from benchmarks.trial_overhead import fleet_agent, plain_agent
 from clearml_hpo.processes import end_session, identify
 
@@ -36,6 +50,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CATBOOST = HERE / "catboost_cancer.py"
 SLOTS = 2
+SLEEPING_SLOTS, SLEEPING_TRIALS = 8, 80
 POLL_S = 2.0
 TIMEOUT_S = 900.0
 TRIALS: Mapping[str, Mapping[str, int]] = {
@@ -43,7 +58,10 @@ TRIALS: Mapping[str, Mapping[str, int]] = {
     "tuned": {"no_op": 16, "catboost": 16},
     "warm": {"no_op": 80, "catboost": 60},
     "optuna": {"no_op": 80, "catboost": 60},
+    "ray": {"no_op": 40, "catboost": 40},
+    "ray-reused": {"no_op": 400, "catboost": 60},
 }
+RAY = {side for side in TRIALS if side.startswith("ray")}
 STUDY = """\
 study: {name}
 project: benchmarks
@@ -64,6 +82,8 @@ SLEEPS = {
     ),
 }
 
+Span = tuple[float, float]
+"""Start and end of a trial, in seconds."""
 Cost = Callable[[], float]
 """Processor seconds so far, or in all when it has ended."""
 
@@ -169,22 +189,63 @@ def figures(ends: Sequence[float], code: int | None, controller_s: float, worker
     }
 
 
-def measure_optuna(place: Place, name: str, trials: int) -> dict[str, Any]:
-    """Figures of Optuna processes on one storage."""
+def run_optuna(place: Place, name: str, trials: int, slots: int) -> tuple[Ran, list[Span]]:
+    """Optuna processes on one storage."""
     import optuna
 
     storage = f"sqlite:///{place.folder}/{name}.db"
     command = [sys.executable, "-m", "benchmarks.optuna_worker", storage, str(trials), name]
-    shell = " & ".join([" ".join(command)] * SLOTS) + " & wait"
+    shell = " & ".join([" ".join(command)] * slots) + " & wait"
     optuna.create_study(study_name="bench", storage=storage)
     ran = run_timed(["sh", "-c", shell], place.folder / f"optuna-{name}.log", TIMEOUT_S)
-    ended = optuna.load_study(study_name="bench", storage=storage).get_trials(deepcopy=False)
-    ends = sorted(trial.datetime_complete.timestamp() for trial in ended if trial.datetime_complete)
-    return figures(ends, ran.code, ran.cpu_s, 0.0)
+    trials_ = optuna.load_study(study_name="bench", storage=storage).get_trials(deepcopy=False)
+    times = [(trial.datetime_start, trial.datetime_complete) for trial in trials_]
+    return ran, [(start.timestamp(), end.timestamp()) for start, end in times if start and end]
 
 
-def sleepers(place: Place, api: Api, kind: str, slots: int, trials: int) -> dict[str, Any]:
-    """The share of the ideal throughput with trials that only sleep."""
+def measure_optuna(place: Place, name: str, trials: int) -> dict[str, Any]:
+    """Figures of Optuna processes."""
+    ran, spans = run_optuna(place, name, trials, SLOTS)
+    return figures(sorted(end for _, end in spans), ran.code, ran.cpu_s, 0.0)
+
+
+def run_ray(
+    place: Place, python: str, side: str, name: str, trials: int, slots: int
+) -> tuple[Ran, list[Span], float | None]:
+    """Ray Tune; the processor time is of all its processes, its start and first trials left out; None if
+    they end with their trials.
+    """
+    folder = place.folder / f"{side}-{name}"
+    folder.mkdir()
+    command = [
+        python,
+        "-m",
+        "benchmarks.ray_worker",
+        str(trials),
+        str(slots),
+        name,
+        str(folder),
+        side.removeprefix("ray-"),
+    ]
+    with variables({"PYTHONPATH": str(HERE.parent)}):
+        ran = run_timed(command, folder / "output.log", TIMEOUT_S)
+    output = (folder / "output.log").read_text(errors="replace")
+    if ran.code:
+        say(output[-3000:])
+        return ran, [], 0.0
+    found = json.loads(next(line for line in output.splitlines() if line.startswith('{"spans"')))
+    return ran, [(start, end) for start, end in found["spans"]], found["cpu_s"]
+
+
+def measure_ray(place: Place, python: str, side: str, name: str, trials: int) -> dict[str, Any]:
+    """Figures of Ray Tune."""
+    ran, spans, cpu_s = run_ray(place, python, side, name, trials, SLOTS)
+    found = figures(sorted(end for _, end in spans), ran.code, cpu_s or 0.0, 0.0)
+    return found if cpu_s is not None else {**found, "cpu_s_per_trial": None, "controller_cpu_s": None}
+
+
+def sleepers(place: Place, api: Api, kind: str, slots: int, trials: int) -> list[Span]:
+    """Trials that only sleep, on a warm worker."""
     queue = f"bench-sleep-{kind}"
     api.call("queues.create", name=queue)
     script = {"entry_point": "sleep.py", "diff": SLEEPS[kind], "binary": "python3"}
@@ -201,10 +262,35 @@ def sleepers(place: Place, api: Api, kind: str, slots: int, trials: int) -> dict
     _until_completed(api, tasks[slots:])
     worker.end()
     found = api.call("tasks.get_all", id=tasks[slots:], only_fields=["started", "completed"], page_size=500, page=0)
-    times = found["tasks"]
-    wall_s = max(_seconds(t["completed"]) for t in times) - min(_seconds(t["started"]) for t in times)
-    ideal_s = trials / slots
-    return {"trials": trials, "slots": slots, "wall_s": round(wall_s, 1), "share_of_ideal": round(ideal_s / wall_s, 3)}
+    return [(_seconds(task["started"]), _seconds(task["completed"])) for task in found["tasks"]]
+
+
+def measure_sleeping(place: Place, api: Api, sides: Sequence[str], python: str) -> dict[str, Any]:
+    """The share of the ideal throughput, by who runs them."""
+    slots, trials = SLEEPING_SLOTS, SLEEPING_TRIALS
+    found = {}
+    if "warm" in sides:
+        found |= {kind: share(sleepers(place, api, kind, slots, trials), slots) for kind in SLEEPS}
+    if "optuna" in sides:
+        _, spans = run_optuna(place, "sleep", trials + 2 * slots, slots)
+        # Its processes do not start at once: what counts begins when all of them train.
+        begun = sorted(end for _, end in spans)[2 * slots - 1]
+        found["optuna"] = share([span for span in spans if span[0] >= begun], slots)
+    for side in RAY & {*sides}:
+        found[side] = share(run_ray(place, python, side, "sleep", trials, slots)[1], slots)
+    return found
+
+
+def share(spans: Sequence[Span], slots: int) -> dict[str, Any]:
+    """Of trials that sleep for a second: how much of what the slots could do was done."""
+    wall_s = max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0.0
+    part = len(spans) / slots / wall_s if spans else None
+    return {
+        "trials": len(spans),
+        "slots": slots,
+        "wall_s": round(wall_s, 1),
+        "share_of_ideal": part and round(part, 3),
+    }
 
 
 def _until_completed(api: Api, tasks: Sequence[str]) -> None:
@@ -232,8 +318,8 @@ def templates(api: Api) -> Mapping[str, str]:
     return {"no_op": make_template(api, NO_OP), "catboost": make_template(api, CATBOOST)}
 
 
-def run(sides: Sequence[str], names: Sequence[str], trials: int | None, sleeps: bool) -> dict[str, Any]:
-    """The whole benchmark."""
+def run(sides: Sequence[str], names: Sequence[str], trials: int | None, sleeps: bool, python: str) -> dict[str, Any]:
+    """The whole benchmark; ``python`` is the one that has Ray."""
     result: dict[str, Any] = {"benchmark": "warm_trials", "slots": SLOTS, **surroundings()}
     with temporary_place() as place:
         from clearml_hpo.tasks import Api
@@ -248,12 +334,18 @@ def run(sides: Sequence[str], names: Sequence[str], trials: int | None, sleeps: 
                 count = trials or TRIALS[side][name]
                 if side == "optuna":
                     found[side] = measure_optuna(place, name, count)
+                elif side in RAY:
+                    found[side] = measure_ray(place, python, side, name, count)
                 else:
                     found[side] = measure(place, api, side, name, ids[name], count)
         if sleeps:
             say("sleeping trials ...")
-            result["sleeping"] = {kind: sleepers(place, api, kind, 8, 80) for kind in SLEEPS}
+            result["sleeping"] = measure_sleeping(place, api, sides, python)
     return result
+
+
+def _has_ray(python: str) -> bool:
+    return subprocess.run([python, "-c", "import ray.tune"], capture_output=True, check=False).returncode == 0
 
 
 def main() -> int:
@@ -263,8 +355,21 @@ def main() -> int:
     parser.add_argument("--template", action="append", choices=["no_op", "catboost"], help="this one alone")
     parser.add_argument("--trials", type=int, help="of each side (default: as many as take a minute or so)")
     parser.add_argument("--no-sleep", action="store_true", help="leave out the sleeping trials")
+    parser.add_argument(
+        "--ray-python",
+        default=sys.executable,
+        metavar="PATH",
+        help="a Python with ray[tune], catboost and scikit-learn (default: this one, if it has Ray)",
+    )
     given = parser.parse_args()
-    result = run(given.side or list(TRIALS), given.template or ["no_op", "catboost"], given.trials, not given.no_sleep)
+    has_ray = _has_ray(given.ray_python)
+    if (wanted := RAY & {*(given.side or ())}) and not has_ray:
+        parser.error(
+            f"--side {min(wanted)}: {given.ray_python} cannot import ray.tune; name one that can by --ray-python"
+        )
+    sides = given.side or [side for side in TRIALS if side not in RAY or has_ray]
+    names = given.template or ["no_op", "catboost"]
+    result = run(sides, names, given.trials, not given.no_sleep, given.ray_python)
     print(json.dumps(result, indent=2))
     return int(any(side["outcome"] != "done" for found in result["templates"].values() for side in found.values()))
 

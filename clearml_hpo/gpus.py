@@ -7,6 +7,7 @@ import subprocess
 
 from clearml_hpo.settings import child_environ
 
+_TIMEOUT_S = 30.0
 _GPU = re.compile(r"^GPU (?P<index>\d+): .*\(UUID: (?P<uuid>[^)]+)\)")
 _MIG = re.compile(r"^\s+MIG .*\(UUID: (?P<uuid>[^)]+)\)")
 
@@ -88,8 +89,9 @@ def parse_load(listing: str) -> dict[str, dict[str, float]]:
 
 
 def _nvidia_smi(*arguments: str) -> str:
+    command = ["nvidia-smi", *arguments]
     try:
-        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
+import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -36,6 +39,18 @@ def is_alive(process: ProcessId | None) -> bool:
         return abs(now.create_time() - process.created) < 0.01 and now.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def pid_space() -> str:
+    """Where this process's pids count: tells apart what may have one host name.
+
+    Such are machines, starts of one, and containers with processes of their own.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    seen = [boot.read_text() if boot.exists() else "", str(uuid.getnode())]
+    with contextlib.suppress(OSError):
+        seen.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return hashlib.sha256("".join(seen).encode()).hexdigest()[:6]
 
 
 def wait_until_gone(process: ProcessId, timeout_s: float) -> bool:
@@ -69,6 +84,19 @@ def session_members(session: int) -> list[int]:
             if os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
                 members.append(pid)
     return members
+
+
+def descendants_apart(leader: int) -> list[ProcessId]:
+    """What a session has started, and it has started, that has made sessions of its own."""
+    parents: dict[int, int] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parents[process.pid] = process.ppid()
+    within = {*session_members(leader)}
+    family = {*within}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return [identify(pid) for pid in sorted(family - within)]
 
 
 def end_session(leader: ProcessId, grace_s: float = 3.0) -> None:

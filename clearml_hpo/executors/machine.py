@@ -10,8 +10,11 @@ from typing import Any
 import psutil
 
 from clearml_hpo import gpus
+from clearml_hpo.executors.beside import Beside
 
 _MB = 1024.0 * 1024.0
+_PATIENCE_S = 0.5
+_GOOD_FOR_S = 90.0  # what has come too late for one report, every 30 s, is in the next one
 
 
 class Machine:
@@ -20,6 +23,7 @@ class Machine:
     def __init__(self, seen_gpus: tuple[str, ...] = ()) -> None:
         """``seen_gpus`` are those that statistics are wanted of, by index or UUID."""
         self._gpus = seen_gpus
+        self._load = Beside(gpus.load, patience_s=_PATIENCE_S, good_for_s=_GOOD_FOR_S)
         self._before, self._looked_at = _counters(), time.monotonic()
         psutil.cpu_percent()  # counts from here
 
@@ -45,7 +49,7 @@ class Machine:
     def _of_gpus(self) -> dict[str, list[float]]:
         if not self._gpus:
             return {}
-        known = gpus.load()
+        known = self._load.ask() or {}
         seen = [known[gpu] for gpu in dict.fromkeys(self._gpus) if gpu in known]
         return {name: [gpu[name] for gpu in seen] for name in gpus.LOAD} if seen else {}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clearml_hpo.console import last_words
 from clearml_hpo.executors.programs import Program
-from clearml_hpo.processes import session_members
+from clearml_hpo.processes import ProcessId, descendants_apart, send, session_members
 from clearml_hpo.watchdog import Watchdog
 
 GRACE_S = 1.5
@@ -38,6 +38,7 @@ class Process:
         self._log = log
         self._watchdog = watchdog
         self._kill_at: float | None = None
+        self._apart: list[ProcessId] = []  # what it had started in other sessions when it was to end
         self._offset = self._next_offset = 0
         log.write_bytes(b"")
         self._output = log.open("rb")  # kept open: it can be read when its folder is gone
@@ -60,11 +61,13 @@ class Process:
         """Has it end, within :data:`GRACE_S`."""
         if self.code is None and self._kill_at is None:
             self._kill_at = time.monotonic() + GRACE_S
+            self._look_apart()
             self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends it at once."""
         if self.code is None:
+            self._look_apart()
             self._signal(signal.SIGKILL)
             self._wait()
             self.step()
@@ -116,10 +119,17 @@ class Process:
         """Its whole session, whatever process groups were made in it."""
         return session_members(self.pid) if self.pid is not None else ()
 
+    def _look_apart(self) -> None:
+        """Once it has ended, nothing tells any more whose these are."""
+        if self.pid is not None:
+            self._apart = list({*self._apart, *descendants_apart(self.pid)})
+
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._members():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        for process in self._apart:
+            send(process, number)
 
 
 class TaskProcess(Process):
@@ -161,5 +171,5 @@ def reason_of(output: str, code: int) -> str:
     """Why a program has failed: its signal, else the exception of its last traceback, else its last line."""
     if code < 0:
         name = signal.Signals(-code).name
-        return f"ended by {name}" + (" (was there memory left?)" if name == "SIGKILL" else "")
+        return f"ended by {name}, signal {-code}" + (" (was it out of memory?)" if name == "SIGKILL" else "")
     return f"{last_words(output) or 'no output'} (exit code {code})"

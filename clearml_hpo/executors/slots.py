@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from clearml_hpo.environ import thread_limits, usable_cores
 from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.executors.beside import Beside
 from clearml_hpo.gpus import detect_gpus, free_memory
 
 _LOOK_S = 2.0
+_PATIENCE_S = 1.0
+_GOOD_FOR_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class SharedMemory:
     """Says whether the memory of a GPU suffices for one more task.
 
     A task takes its memory some time after its start, so what is free now says too little about tasks that have just
-    begun. Hence each that runs is counted with ``needed_mb`` too, against what was free when none of ours ran.
+    begun. Hence each that runs is counted with ``needed_mb`` too, against what was free when none of ours ran. A GPU of
+    which nothing is known is not shared.
     """
 
     def __init__(
@@ -125,7 +129,7 @@ class SharedMemory:
     ) -> None:
         """``free`` gives free MiB by GPU; it is asked every few seconds at most while a task has to wait."""
         self.needed_mb = needed_mb
-        self._free = free
+        self._free = Beside(free, patience_s=_PATIENCE_S, good_for_s=_GOOD_FOR_S)
         self._clock = clock
         self._seen: Mapping[str, int] = {}
         self._seen_at = -math.inf
@@ -148,4 +152,4 @@ class SharedMemory:
         return min(now, reserved) >= self.needed_mb
 
     def _look(self) -> None:
-        self._seen, self._seen_at = self._free(), self._clock()
+        self._seen, self._seen_at = self._free.ask() or {}, self._clock()

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -37,7 +38,10 @@ IDLE_S = 600.0
 """Seconds without a run after which a parent is ended."""
 PREPARE_S = 300.0
 """Seconds that a parent may take to import what its template imports."""
+FORK_S = 30.0
+"""Seconds that a parent may take to fork; after them it is killed, and its task has a Python of its own."""
 _MOST_DEATHS = 3
+_SEND_S = 10
 _WAIT_S = 0.01
 _KILL_S = 5.0
 # Of one run: all the rest of the environment is the parent's from its start, before any library is loaded.
@@ -53,7 +57,7 @@ class WarmParent:
     Attributes:
         is_ready: whether it can be asked.
         refusal: why it will not fork; empty if it will.
-        is_gone: whether it has died.
+        is_gone: whether it has died, or hangs.
         idle_since: when its last run has ended, in seconds of the monotonic clock.
     """
 
@@ -63,11 +67,13 @@ class WarmParent:
         self.refusal = ""
         self.idle_since = time.monotonic()
         self._runs: dict[int, WarmProcess] = {}
+        self._asked: dict[int, float] = {}  # runs that are not forked yet, and since when
         self._folder = folder
         self._watchdog = watchdog
         self._give_up_at = time.monotonic() + PREPARE_S
         prepare = _copy(program, folder)
         here, there = socket.socketpair()
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_S, 0))
         with there, (folder / "parent.log").open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "clearml_hpo.warm.parent", str(there.fileno())],
@@ -98,7 +104,8 @@ class WarmParent:
             self.idle_since = now
         if not self.is_ready and not self.refusal and now >= self._give_up_at:
             self.refusal = f"its imports took longer than {PREPARE_S:.0f} s"
-        self.is_gone = self.channel.closed
+        hangs = any(now - since >= FORK_S for since in self._asked.values())
+        self.is_gone = self.channel.closed or hangs
 
     def end(self) -> None:
         """Kills it: it holds nothing that could be lost."""
@@ -119,6 +126,7 @@ class WarmParent:
     def fork(self, order: Order, process: WarmProcess) -> None:
         """Asks it for a fork; ``process`` hears what becomes of it."""
         self._runs[order.run] = process
+        self._asked[order.run] = time.monotonic()
         self.channel.send(fork=asdict(order))
 
     def reap(self, run: int) -> None:
@@ -130,9 +138,11 @@ class WarmParent:
         if "ready" in message:
             self.is_ready, self.refusal = True, message["ready"]
         elif "refused" in message:
+            del self._asked[message["refused"]]
             self._runs.pop(message["refused"]).refused()
         elif "forked" in message:
             run = message["forked"]
+            del self._asked[run]
             self.channel.send(**{self._runs[run].forked(message["pid"]): run})
         elif "ended" in message and self._runs[message["ended"]].ended(message["code"]):
             self.reap(message["ended"])

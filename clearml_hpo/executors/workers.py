@@ -30,7 +30,7 @@ from clearml_hpo.executors.programs import Program
 from clearml_hpo.executors.requirements import unmet
 from clearml_hpo.executors.slots import SharedMemory, Slot
 from clearml_hpo.executors.warm import WarmParents
-from clearml_hpo.processes import identify, is_alive
+from clearml_hpo.processes import identify, is_alive, pid_space
 from clearml_hpo.settings import child_environ
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.watchdog import Watchdog
@@ -38,6 +38,7 @@ from clearml_hpo.watchdog import Watchdog
 _TICK_S = 0.05
 _POP_S = 1.0  # for what others put into the queue; our own submits are looked for at once
 _LOOK_S = 1.0
+_TAGS_S = 5.0
 _REPORT_S = 30.0
 _CHANGE_S = 2.0
 _EVENT_CHARS = 64 * 1024  # as agents send them
@@ -47,6 +48,7 @@ _TELL_AGAIN_S = 1.0
 _FOREVER = float("inf")
 _UNKNOWN = (101, 131)
 _NO_SUCH_QUEUE = 701
+_CLOSED = "force_workers:off"  # ClearML's own tag: agents take nothing from a queue that has it
 _SETTLE_S = 1.0  # a living worker's task is "queued" and in no queue for as long as its start takes
 _PULLED_BY = "pulled by "
 _MOST_SAID = 3
@@ -78,6 +80,7 @@ class _Rounds:
     """When each round is due next, in seconds of the monotonic clock."""
 
     pop: float = 0.0
+    tags: float = 0.0
     look: float = 0.0
     report: float = 0.0
     change: float = 0.0
@@ -133,6 +136,7 @@ class LocalWorkers:
         self._environ = {**without_foreign(child_environ()), **_quick_reports(self._folder)}
         self._runs: dict[str, _Run] = {}
         self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started
+        self._closed: set[str] = set()  # queues
         self._idle_since: float | None = None
         self._said: set[str] = set()
         self._gone: set[str] = set()  # queues that were deleted
@@ -381,9 +385,7 @@ class LocalWorkers:
 
     def _next_task(self) -> tuple[str, str] | None:
         """The first task of the first queue that has one, and that queue."""
-        for queue in self._queues:
-            if queue in self._gone:
-                continue
+        for queue in self._open_queues():
             try:
                 entry = self._api.call("queues.get_next_task", queue=queue).get("entry")
             except ApiError as error:
@@ -395,6 +397,14 @@ class LocalWorkers:
             if entry:
                 return entry["task"], queue
         return None
+
+    def _open_queues(self) -> Sequence[str]:
+        """The queues that are there and not closed; their tags are read now and then."""
+        if (now := time.monotonic()) >= self._due.tags:
+            found = self._api.call("queues.get_all", id=list(self._queues), only_fields=["id", "tags"])["queues"]
+            self._closed = {queue["id"] for queue in found if _CLOSED in (queue.get("tags") or ())}
+            self._due.tags = now + _TAGS_S
+        return [queue for queue in self._queues if queue not in self._closed and queue not in self._gone]
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -498,8 +508,8 @@ class LocalWorkers:
 
 
 def worker_id(name: str, pid: int, slot: Slot) -> str:
-    """``host:name-pid:slot``: unique among the processes of all hosts, and it tells whether its own is alive."""
-    return f"{socket.gethostname()}:{name}-{pid}:{slot.name}"
+    """``host:name-pid.space:slot``: unique among all processes, and it tells whether its own is alive."""
+    return f"{socket.gethostname()}:{name}-{pid}.{pid_space()}:{slot.name}"
 
 
 def _queue_of(task: Mapping[str, Any]) -> str:
@@ -514,8 +524,8 @@ def _puller(task: Mapping[str, Any]) -> str:
 
 def _is_dead(worker: str) -> bool:
     """Whether a worker was one of this machine, and its process is gone (this one has no tasks when it asks)."""
-    match = re.fullmatch(re.escape(socket.gethostname()) + r":.+-(\d+):[^:]+", worker)
-    if match is None:
+    match = re.fullmatch(re.escape(socket.gethostname()) + r":.+-(\d+)\.(\w+):[^:]+", worker)
+    if match is None or match[2] != pid_space():
         return False
     pid = int(match[1])
     return pid == os.getpid() or not is_alive(identify(pid))

@@ -7,23 +7,20 @@ when the lease runs out; on its own machine at once.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
 import socket
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from clearml_hpo.errors import HeldError, StudyError
+from clearml_hpo.processes import pid_space
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import user_properties
 from clearml_hpo.tasks.record import OWNER, own_properties
@@ -284,22 +281,13 @@ def is_held_by(holder: str, updated_at: float, now: float) -> bool:
     if not holder or now - updated_at > LEASE_S:
         return False
     found = _HOLDER.fullmatch(holder)
-    is_here = found is not None and (found["host"], found["machine"]) == (socket.gethostname(), _machine())
+    is_here = found is not None and (found["host"], found["machine"]) == (socket.gethostname(), pid_space())
     return found is None or not is_here or _lives(int(found["pid"]), found["since"])
 
 
 def _describe(now: float) -> str:
     since = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="milliseconds")
-    return f"{socket.gethostname()} pid {os.getpid()} since {since} #{_machine()}-{secrets.token_hex(3)}"
-
-
-def _machine() -> str:
-    """Tells apart what may have one host name: machines, starts of one, and containers with processes of their own."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    seen = [boot.read_text() if boot.exists() else "", str(uuid.getnode())]
-    with suppress(OSError):
-        seen.append(str(Path("/proc/self/ns/pid").stat().st_ino))
-    return hashlib.sha256("".join(seen).encode()).hexdigest()[:6]
+    return f"{socket.gethostname()} pid {os.getpid()} since {since} #{pid_space()}-{secrets.token_hex(3)}"
 
 
 def _parse(since: str) -> float:

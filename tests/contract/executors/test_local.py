@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -83,8 +84,11 @@ def _is_gone(pid):
         ("def train():\n    raise ValueError('no such depth')\ntrain()\n", "ValueError: no such depth (exit code 1)"),
         ("import sys\nprint('the disk is full', flush=True)\nsys.exit(3)\n", "the disk is full (exit code 3)"),
         ("import os\nos._exit(4)\n", "no output (exit code 4)"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "ended by SIGKILL (was there memory left?)"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by SIGSEGV"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
+            "ended by SIGKILL, signal 9 (was it out of memory?)",
+        ),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by SIGSEGV, signal 11"),
         ("a = = 1\n", "SyntaxError: invalid syntax (exit code 1)"),
         ("import a_package_that_is_not_there\n", "No module named 'a_package_that_is_not_there' (exit code 1)"),
     ],
@@ -157,6 +161,91 @@ def test_a_task_that_does_not_heed_is_killed(stage, make, monkeypatch):
     stage.until("stopped", task)
     assert stage.task(task)["status_reason"] == "pruned at iteration 3"
     assert _is_gone(pid)
+
+
+HANGS = {
+    "stops itself": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "in a session of its own": "subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True)",
+}
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_whatever_hangs_is_ended(stage, make, monkeypatch, how):
+    """The task, and a process of it that heeds no SIGTERM, also where that is no longer in the task's session."""
+    monkeypatch.setattr(processes, "GRACE_S", 0.5)
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    child = deaf + _writes_pid(stage, "time.sleep(600)", "child")
+    script = "import signal, subprocess, sys\n" + _writes_pid(stage) + HANGS[how].format(child=child)
+    task = stage.script(script + "\ntime.sleep(600)\n")
+    executor = make()
+    executor.submit(task)
+    pids = [_pid(stage)] + ([_pid(stage, "child")] if "child" in HANGS[how] else [])
+    executor.abort([task], "pruned at iteration 3")
+    stage.until("stopped", task)
+    assert [pid for pid in pids if not _is_gone(pid)] == []
+    after = stage.held("after")
+    stage.release("after")
+    executor.submit(after)
+    stage.until("completed", after)
+
+
+# --- memory that runs out -----------------------------------------------------------------------------------------
+
+
+def test_memory_that_is_limited(stage, make):
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\nheld = bytearray(4 << 30)\n"
+    task, beside = stage.script(limit), stage.held("beside")
+    executor = make()
+    for each in (beside, task):
+        executor.submit(each)
+    stage.until_begun("beside")
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"] == "MemoryError (exit code 1)"
+    stage.release("beside")
+    stage.until("completed", beside)
+
+
+@pytest.fixture
+def small():
+    """A group of processes that has 64 MiB: its file of pids; what is more than that, the kernel kills."""
+    mine = [line.split(":") for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    where = next((Path("/sys/fs/cgroup/memory" + path) for _, kinds, path in mine if kinds == "memory"), None)
+    where = where or next((Path("/sys/fs/cgroup" + path) for number, _, path in mine if number == "0"), Path("/none"))
+    group = where / f"clearml-hpo-test-{uuid.uuid4().hex[:8]}"
+    try:
+        group.mkdir()
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            if (group / name).exists():
+                (group / name).write_text(str(64 * 1024 * 1024))
+                break
+        else:
+            group.rmdir()
+            pytest.skip("memory cannot be limited here")
+    except OSError as error:
+        pytest.skip(f"no group of processes can be made here: {error}")
+    yield group / "cgroup.procs"
+    eventually(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
+    group.rmdir()
+
+
+def test_memory_that_runs_out(stage, make, small):
+    """The kernel ends the task, and it alone."""
+    script = (
+        f"import os\nopen({str(small)!r}, 'w').write(str(os.getpid()))\nheld = bytearray(os.urandom(1 << 20)) * 4096\n"
+    )
+    task, beside, after = stage.script(script), stage.held("beside"), stage.held("after")
+    executor = make()
+    for each in (beside, task):
+        executor.submit(each)
+    stage.until_begun("beside")
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"] == "ended by SIGKILL, signal 9 (was it out of memory?)"
+    stage.release("beside", "after")
+    executor.submit(after)
+    stage.until("completed", beside, after)
+
+
+# --- how it is ended, and by whom ---------------------------------------------------------------------------------
 
 
 def test_a_task_may_tidy_up_when_it_is_aborted(stage, make):
@@ -299,6 +388,26 @@ def test_what_runs_elsewhere_on_the_queue_is_left_alone(stage, make):
         stage.until("completed", ids[2])
         alive.kill()
     assert [stage.status(task) for task in ids[:2]] == ["in_progress", "in_progress"]
+
+
+_IN_A_CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c"]
+
+
+@pytest.mark.skipif(
+    subprocess.run([*_IN_A_CONTAINER, ""], capture_output=True, check=False).returncode != 0,
+    reason="no pid namespace can be made here",
+)
+def test_a_worker_in_a_container_of_the_same_host_name_leaves_alone_what_runs_outside(stage, make):
+    """Its pids say nothing about those outside."""
+    outside, inside = stage.held("outside"), stage.held("inside")
+    make(plan_slots(cpu=1)).submit(outside)
+    stage.until_begun("outside")
+    command = [*_IN_A_CONTAINER, CONTROLLER, stage.queue, inside]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as container:
+        stage.until_begun("inside")
+        statuses = [stage.status(task) for task in (outside, inside)]
+        container.kill()
+    assert statuses == ["in_progress", "in_progress"]
 
 
 def test_a_task_that_was_taken_and_never_started_is_put_back(stage, make):
@@ -466,6 +575,27 @@ def test_a_gpu_is_shared_only_if_its_memory_suffices(stage, make, monkeypatch):
     stage.until_begun("second", "third")  # 30,000 MiB at rest are enough for both
     stage.release("second", "third")
     stage.until("completed", first, second, third)
+
+
+def test_a_gpu_that_does_not_answer_keeps_nothing_waiting(stage, make, monkeypatch):
+    answers = stage.folder / "bin"
+    answers.mkdir()
+    hangs = answers / "nvidia-smi"
+    hangs.write_text(f"#!/bin/sh\necho $$ > {stage.folder / 'asked'}\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{answers}:{os.environ['PATH']}")
+    monkeypatch.setattr(gpus, "_TIMEOUT_S", 600.0)
+    executor = make([Slot("gpu0", "0")])
+    asked = _pid(stage, "asked")
+    first, second = stage.held("first"), stage.held("second")
+    executor.submit(first)
+    stage.until_begun("first")
+    executor.abort([first], "enough")
+    stage.until("stopped", first)
+    executor.submit(second)
+    stage.release("second")
+    stage.until("completed", second)
+    os.kill(asked, signal.SIGKILL)
 
 
 def test_memory_that_nobody_tells_cannot_be_asked_for(stage, monkeypatch):

@@ -144,7 +144,7 @@ def test_one_that_has_died_is_followed_by_another(stage, study, make, notes):
 
 
 def _kill(worker):
-    pid = int(worker.split(":")[1].rpartition("-")[2])
+    pid = int(worker.split(":")[1].rpartition("-")[2].partition(".")[0])
     psutil.Process(pid).send_signal(signal.SIGKILL)
 
 

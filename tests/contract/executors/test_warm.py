@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import textwrap
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clearml_hpo.executors import LocalExecutor, plan_slots, warm
+from clearml_hpo.executors import LocalExecutor, plan_slots, warm, workers
 from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.testing.executor_contract import Stage, eventually
 from tests.children import children_running
@@ -235,6 +236,23 @@ def test_a_template_whose_parents_die_is_not_kept_warm_for_ever(stage, executor,
     assert _parents() == []
 
 
+def test_a_parent_that_hangs_is_ended_and_its_task_has_a_process_of_its_own(stage, executor, run, monkeypatch):
+    (first,) = run("tell(parent=os.getppid())")
+    monkeypatch.setattr(warm, "FORK_S", 1.0)
+    os.kill(first["parent"], signal.SIGSTOP)
+    script = FOUND.format(folder=str(stage.folder)) + "tell(parent=os.getppid())"
+    aborted, task = stage.script(script), stage.script(script)
+    executor.submit(aborted)
+    eventually(lambda: stage.status(aborted) == "in_progress", "it is taken")
+    executor.abort([aborted], "enough")
+    executor.submit(task)
+    stage.until("stopped", aborted)
+    stage.until("completed", task)
+    assert not (stage.folder / aborted).exists()
+    assert not psutil.pid_exists(first["parent"])
+    assert json.loads((stage.folder / task).read_text())["parent"] == os.getpid()
+
+
 def test_a_task_that_is_aborted_while_its_parent_prepares_does_not_begin(stage, executor, tmp_path, monkeypatch):
     module = tmp_path / "slow"
     module.mkdir()
@@ -404,7 +422,7 @@ def test_a_task_that_cannot_be_prepared_fails_and_the_next_one_runs(stage, execu
 def test_a_queue_that_was_deleted_does_not_starve_the_others(stage):
     gone, left = (stage.api.call("queues.create", name=f"{stage.queue}-{name}")["id"] for name in ("gone", "left"))
     notes = []
-    workers = LocalWorkers(plan_slots(cpu=1, threads=1), [gone, left], "two", on_note=notes.append)
+    two = LocalWorkers(plan_slots(cpu=1, threads=1), [gone, left], "two", on_note=notes.append)
     try:
         eventually(lambda: _registered(stage.api, gone), "it serves both")
         stage.api.call("queues.delete", queue=gone, force=True)
@@ -412,8 +430,26 @@ def test_a_queue_that_was_deleted_does_not_starve_the_others(stage):
         stage.api.call("tasks.enqueue", task=task, queue=left)
         stage.until("completed", task)
     finally:
-        workers.close()
+        two.close()
     assert notes == [f"the queue {gone} is not there any more"]
+
+
+def test_nothing_is_taken_from_a_queue_that_is_closed(stage, monkeypatch):
+    """ClearML's own tag: agents heed it, too."""
+    monkeypatch.setattr(workers, "_TAGS_S", 0.5)
+    closed, open_ = (stage.api.call("queues.create", name=f"{stage.queue}-{name}")["id"] for name in ("closed", "open"))
+    stage.api.call("queues.update", queue=closed, tags=["force_workers:off"])
+    waits, runs = stage.script("print('runs')\n"), stage.script("print('runs')\n")
+    for task, queue in ((waits, closed), (runs, open_)):
+        stage.api.call("tasks.enqueue", task=task, queue=queue)
+    two = LocalWorkers(plan_slots(cpu=1, threads=1), [closed, open_], "two", on_note=pytest.fail)
+    try:
+        stage.until("completed", runs)
+        assert stage.status(waits) == "queued"
+        stage.api.call("queues.update", queue=closed, tags=[])
+        stage.until("completed", waits)
+    finally:
+        two.close()
 
 
 def _registered(api, queue):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.catboost_cancer import train
-from benchmarks.warm_trials import TRIALS, figures
+from benchmarks.warm_trials import TRIALS, figures, share
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,8 +40,20 @@ def test_the_rate_is_from_the_first_end_to_the_last():
     assert figures([], 1, 1.0, 1.0)["trials_per_hour"] is None
 
 
-def test_there_are_four_sides():
-    assert list(TRIALS) == ["stock", "tuned", "warm", "optuna"]
+def test_the_sides():
+    assert list(TRIALS) == ["stock", "tuned", "warm", "optuna", "ray", "ray-reused"]
+
+
+def test_the_share_of_the_ideal():
+    spans = [(0.0, 1.0), (0.0, 1.1), (1.0, 2.1), (1.2, 2.5)]
+    assert share(spans, 2) == {"trials": 4, "slots": 2, "wall_s": 2.5, "share_of_ideal": 0.8}
+    assert share([], 2)["share_of_ideal"] is None
+
+
+def test_a_python_without_ray_is_refused():
+    command = [sys.executable, "-m", "benchmarks.warm_trials", "--side", "ray", "--ray-python", "false"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2 and "--side ray: false cannot import ray.tune" in done.stderr
 
 
 def test_the_training_learns():

@@ -83,7 +83,7 @@ def test_it_is_among_the_workers_with_what_it_runs(stage, start):
 
     def mine():
         workers = stage.api.call("workers.get_all")["workers"]
-        return [each for each in workers if f":worker-{worker.pid}:cpu" in each["id"]]
+        return [each for each in workers if f":worker-{worker.pid}." in each["id"]]
 
     eventually(lambda: [each["task"]["id"] for each in mine() if each.get("task")] == [task], "it says what it runs")
     assert [each["queues"][0]["id"] for each in mine()] == [queue, queue]

@@ -96,4 +96,6 @@ def test_a_pilot_that_a_person_stops(piloted, api, tmp_path):
 def holds(api, pilot, worker):
     """Whether a worker is this pilot's: it says its pid first."""
     events = api.call("events.get_task_log", task=pilot, batch_size=500)["events"]
-    return f"(worker {worker.split(':')[1].rpartition('-')[2]})" in "\n".join(event["msg"] for event in events)
+    return f"(worker {worker.split(':')[1].rpartition('-')[2].partition('.')[0]})" in "\n".join(
+        event["msg"] for event in events
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from clearml_hpo import gpus
+from clearml_hpo.executors import machine
 from clearml_hpo.executors.machine import Machine
 
 
@@ -19,5 +20,6 @@ def test_statistics_have_the_names_and_units_of_an_agent() -> None:
 def test_each_gpu_of_the_slots_once(monkeypatch: pytest.MonkeyPatch) -> None:
     listing = "0, GPU-a, 35, 1200, 2000, 48\n1, GPU-b, 60, 1, 2, 3\n2, GPU-c, 9, 9, 9, 9\n"
     monkeypatch.setattr(gpus, "_nvidia_smi", lambda *words: listing)
+    monkeypatch.setattr(machine, "_PATIENCE_S", 30.0)
     found = Machine(("1", "GPU-a", "1", "MIG-unknown")).statistics()
     assert found["gpu_usage"] == [60.0, 35.0] and found["gpu_memory_free"] == [2.0, 2000.0]

@@ -1,0 +1,12 @@
+"""A dataset, by its id and by its name."""
+
+from pathlib import Path
+
+from clearml import Dataset, Task
+
+task = Task.init("contract", "dataset")
+which = task.connect({"dataset": ""})["dataset"]
+dataset = Dataset.get(dataset_id=which, alias="the data")
+folder = Path(dataset.get_local_copy())
+print(">", sorted(dataset.list_files()), (folder / "a.txt").read_text())
+print(">", Dataset.get(dataset_project="contract", dataset_name="the data of the contract").id == which)

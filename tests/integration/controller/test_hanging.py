@@ -1,0 +1,56 @@
+"""Trials that hang, in forks of warm parents and in processes of their own."""
+
+from __future__ import annotations
+
+import uuid
+
+import psutil
+import pytest
+
+from clearml_hpo.trial import TrialState
+
+from .driving import run
+
+SCRIPT = """\
+import os, pathlib, signal, time
+from clearml import Task
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+task = Task.init("tests", "hangs")
+x = task.connect({{"x": 0.5}})["x"]
+task.get_logger().report_scalar("validation", "loss", x, 1)
+task.flush(wait_for_uploads=True)
+pathlib.Path({folder!r}, str(os.getpid())).touch()
+while True:
+    time.sleep(600)
+"""
+STUDY = """\
+study: hangs
+project: tests/{name}
+template: {{script: train.py}}
+search_space:
+  x: {{type: float, low: 0.0, high: 1.0}}
+objective: {{metric: validation/loss, direction: minimize}}
+sampler: {{name: random, seed: 1}}
+budget: {{trials: 3, trial_time: 3}}
+execution: {{queue: {name}, executor: local, local: {{cpu: 2, threads: 1}}, poll_interval: 0.5}}
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (tmp_path / "train.py").write_text(SCRIPT.format(folder=str(begun)))
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY.format(name=f"hangs-{uuid.uuid4().hex[:8]}"))
+    return path
+
+
+def test_a_trial_that_hangs_ends_after_its_time_and_its_value_counts(study_file, api, server_environ, monkeypatch):
+    for name, value in server_environ.items():
+        monkeypatch.setenv(name, value)
+    outcome = run(study_file, api)
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 3
+    assert all(trial.value == pytest.approx(trial.params["General/x"]) for trial in outcome.trials)
+    pids = [int(path.name) for path in (study_file.parent / "begun").iterdir()]
+    assert len(pids) == 3 and not [pid for pid in pids if psutil.pid_exists(pid)]
