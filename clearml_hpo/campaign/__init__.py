@@ -10,4 +10,5 @@ progress.py    where a campaign stands, as a value
 view.py        what a person sees of it while it runs
 report.py      what it has found and how its resources were used, from the server alone
 scores.py      its best submissions, as files
+folder.py      all that stays of it: page, texts, submissions, logs
 """

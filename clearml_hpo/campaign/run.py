@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from clearml_hpo.campaign.folder import leave_on
 from clearml_hpo.campaign.opening import OpenedCampaign
 from clearml_hpo.campaign.order import Order
 from clearml_hpo.campaign.progress import CampaignProgress, ResourceProgress, StudyProgress
+from clearml_hpo.campaign.report import read_campaign_state
 from clearml_hpo.campaign.resources import Resources
 from clearml_hpo.campaign.serving import Serving, on_this_machine
 from clearml_hpo.campaign.session import Session
@@ -91,8 +93,21 @@ class CampaignRun:
             self._finish("failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
         status, reason = self._conclude()
+        self._leave_summary()
         self._finish(status, reason.partition("\n")[0])
         return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
+
+    def _leave_summary(self) -> None:
+        """Page and texts as artifacts of the campaign's task; without them the campaign has ended all the same."""
+        task = self._opened.task
+        try:
+            state = read_campaign_state(self._api, task.task_id)
+            if any(study.trials for study in state.progress.studies):
+                leave_on(self._api, task, state)
+        except Exception as error:  # of whatever kind: the studies are complete, and the end is still to be noted
+            self._view.note(
+                f"no summary: {error}; it can be written later: clearml-hpo campaign report {task.task_id} --output DIR"
+            )
 
     def _drive(self) -> None:
         execution = self._file.spec.execution

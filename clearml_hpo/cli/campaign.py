@@ -142,11 +142,12 @@ def status(campaign_id: str, as_json: bool, local: bool) -> None:
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write report.json, report.txt, and the best submissions in scores/.",
+    help="Write summary.html, report.txt, report.json, the best submissions in scores/, consoles in logs/.",
 )
+@click.option("--no-logs", is_flag=True, help="With --output: without the consoles of the trials.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_of_local
-def report(campaign_id: str, output: Path | None, as_json: bool, local: bool) -> None:
+def report(campaign_id: str, output: Path | None, no_logs: bool, as_json: bool, local: bool) -> None:
     """Say what a campaign has found, how busy its resources were, and whether trials ran where they may.
 
     \b
@@ -155,24 +156,21 @@ def report(campaign_id: str, output: Path | None, as_json: bool, local: bool) ->
       clearml-hpo campaign report 3f9c2a --output report
     """
     with server_of_studies(local=local):
+        from clearml_hpo.campaign.folder import write_folder
         from clearml_hpo.campaign.report import read_campaign_state, report_of
-        from clearml_hpo.campaign.scores import fetch_submissions
         from clearml_hpo.tasks import Api
 
         api = Api()
-        found = report_of(read_campaign_state(api, campaign_id))
+        state = read_campaign_state(api, campaign_id)
+        found, scores = report_of(state), 0
         if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
-            files = fetch_submissions(api, found, output / "scores")
-            (output / "report.json").write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
-            with (output / "report.txt").open("w", encoding="utf-8") as file:
-                _print_report(Console(file=file, width=100), found)
+            scores = write_folder(api, state, output, logs=not no_logs, on_note=lambda text: click.echo(text, err=True))
     if as_json:
         print_json(found.as_dict())
     else:
         _print_report(Console(), found)
     if output is not None:
-        click.echo(f"{output}: report.json, report.txt, {len(files)} submissions in scores/", err=as_json)
+        click.echo(f"{output}: summary.html, report.txt, report.json, {scores} submissions in scores/", err=as_json)
 
 
 def _print_report(console: Console, found: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,13 +17,17 @@ from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.cli.tables import finite
 from clearml_hpo.display import LiveView, Progress, View, view_for
-from clearml_hpo.errors import ApiError
+from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience
 from clearml_hpo.trial import Trial, best_trial
 
 if TYPE_CHECKING:
+    from clearml_hpo.campaign.progress import CampaignProgress
     from clearml_hpo.controller.watching import Look, Watch
+
+_CAMPAIGN_S = 5.0  # a look costs some calls for each study
+_UNDER_WAY = ("created", "queued", "in_progress")
 
 
 @click.command(epilog="Exit codes: 0 the study is completed, 1 it failed, 2 bad input, 130 it was stopped, or Ctrl-C.")
@@ -33,9 +38,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, for each change and the end.")
 @click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
 def watch(study_id: str, project: str | None, once: bool, interval: float, as_json: bool, local: bool) -> None:
-    """Watch a study, wherever its controller runs, until it ends; Ctrl-C ends the watching alone.
+    """Watch a study or a campaign, wherever it is driven, until it ends; Ctrl-C ends the watching alone.
 
-    ID is a study's id, at least six characters that it begins with, or its name. All is read from the server.
+    ID is its id, at least six characters that it begins with, or its name. All is read from the server.
 
     \b
     Examples:
@@ -52,7 +57,11 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, as_js
         from clearml_hpo.controller.watching import Watch
         from clearml_hpo.tasks import Api
 
-        watched = Watch(Study.load(study_id, project), Api())
+        try:
+            watched = Watch(Study.load(study_id, project), Api())
+        except InputError as error:
+            _watch_campaign(console, study_id, error, max(interval, _CAMPAIGN_S), once=once, as_json=as_json)
+            return
         if once:
             _show_once(console, watched, as_json)
             return
@@ -72,6 +81,67 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, as_js
     else:
         say_how_it_ended(console, study.goal, study.trials, status=status, reason=reason, wall_s=wall_s, url=url)
     sys.exit(EXIT.get(status, 0))
+
+
+def _watch_campaign(
+    console: Console, campaign: str, no_study: InputError, interval_s: float, *, once: bool, as_json: bool
+) -> None:
+    """Exits as a study's watch does; raises ``no_study`` if there is no campaign either."""
+    from clearml_hpo.campaign.report import read_campaign_state
+    from clearml_hpo.campaign.view import render
+    from clearml_hpo.campaign.view import view_for as campaign_view_for
+    from clearml_hpo.tasks import Api
+
+    api = Api()
+    try:
+        state = read_campaign_state(api, campaign)
+    except InputError:
+        raise no_study from None
+    if once and not as_json:
+        console.print(render(state.progress, state.progress.seen_at))
+        return
+    with _CampaignJsonLines() if as_json else campaign_view_for(console) as view:
+        view.note(f"campaign {state.record.name}: {state.record.url}")
+        view.progress(state.progress)
+        patience = Patience(interval_s, view.note)
+        try:
+            while not once and state.record.status in _UNDER_WAY:
+                time.sleep(patience.wait_s)
+                try:
+                    state = read_campaign_state(api, state.record.campaign_id)
+                    patience.succeeded()
+                except ApiError as error:
+                    patience.failed(error)
+                view.progress(state.progress)
+        except KeyboardInterrupt:
+            view.note(f"watching ends; the campaign goes on: clearml-hpo watch {state.record.campaign_id}")
+            sys.exit(130)
+        view.note(f"{state.record.status}: {state.record.reason}")
+    sys.exit(0 if once else EXIT.get(state.record.status, 0))
+
+
+class _CampaignJsonLines:
+    """For programs: a JSON object a line, ``{"note": ...}`` or the campaign as it stands when something has changed."""
+
+    def __init__(self) -> None:
+        self._before: object = None
+
+    def __enter__(self) -> _CampaignJsonLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        """Prints it."""
+        _print({"note": text})
+
+    def progress(self, progress: CampaignProgress) -> None:
+        """Prints what has changed but for the clock."""
+        now = (progress.resources, [replace(study, left_s=None) for study in progress.studies])
+        if now != self._before:
+            _print(progress.as_dict())
+        self._before = now
 
 
 class _JsonLines:

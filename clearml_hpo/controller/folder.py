@@ -52,7 +52,7 @@ def write_folder(
         scores, missing = fetch_submissions(api, study.name, study.trials, study.goal, folder / "scores", top)
         files += scores
         if logs:
-            fetched, unread = _write_logs(api, study, folder / "logs", on_note)
+            fetched, unread = write_logs(api, study, folder / "logs", on_note)
             files, missing = files + fetched, missing + unread
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
@@ -115,7 +115,7 @@ def _write_summary(study: Study, folder: Path, top: int) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _write_logs(api: Api, study: Study, folder: Path, on_note: Callable[[str], None]) -> tuple[list[Path], list[str]]:
+def write_logs(api: Api, study: Study, folder: Path, on_note: Callable[[str], None]) -> tuple[list[Path], list[str]]:
     """One file for each attempt that has run: ``trial-0007.log``, ``trial-0007-attempt-2.log``."""
     ran = [trial for trial in (*study.earlier_attempts, *study.trials) if trial.started_at is not None]
     if ran:

@@ -177,6 +177,38 @@ def test_status_and_report_from_the_server(campaign_file, api, command, tmp_path
     for best in report["best"]:
         name = f"{best['dataset']}-{best['model']}-validation_loss-{best['value']:.6g}.csv"
         assert (tmp_path / "report/scores" / name).read_text() == "id,y\n1,2\n"
+    page = (tmp_path / "report/summary.html").read_text()
+    assert all(name in page for name in STUDIES) and "Compared: apples" in page and "Compared: pears" in page
+    logs = {path.name: sorted(log.name for log in path.iterdir()) for path in (tmp_path / "report/logs").iterdir()}
+    assert logs.keys() == {*STUDIES} and all(
+        {"trial-0000.log", "trial-0001.log"} <= {*found} for found in logs.values()
+    )
+
+    task = api.call("tasks.get_by_id", task=campaign_id)["task"]
+    artifacts = {artifact["key"] for artifact in task["execution"]["artifacts"]}
+    assert artifacts == {"summary.html", "report.txt", "report.json"}
+
+
+def test_a_campaign_is_watched(campaign_file, api, command):
+    stopped, outcomes = threading.Event(), []
+    view = Listener()
+    thread = threading.Thread(target=lambda: outcomes.append(run(campaign_file, api, view=view, stopped=stopped)))
+    thread.start()
+    try:
+        while not view.seen:
+            time.sleep(0.1)
+        campaign_id = view.notes[0].rpartition("/tasks/")[2].partition("/")[0]
+        code, output = command("watch", campaign_id, "--once")
+        assert code == 0 and "apples" in output and "resource" in output, output
+        code, output = command("watch", campaign_id, "--json")
+        lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        assert code == 0 and lines[-1]["note"].startswith("completed"), output
+        assert lines[-2]["trials"] == 4 * TRIALS
+    finally:
+        stopped.set()
+        thread.join(120)
+    code, output = command("watch", "no-such-thing")
+    assert code == 2 and "no study 'no-such-thing'" in output
 
 
 def test_an_unknown_campaign_is_said_to_be_so(campaign_file, api, command):

@@ -1,0 +1,83 @@
+"""What stays of a campaign: a page and a text, and as files also its figures, submissions and logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from clearml_hpo.campaign.report import CampaignReport, CampaignState, render_report, report_of
+from clearml_hpo.campaign.scores import fetch_submissions
+from clearml_hpo.controller.folder import write_logs
+from clearml_hpo.controller.handle import Study
+from clearml_hpo.errors import InputError
+from clearml_hpo.report import StudySummary, summary_page
+from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.campaigns import CampaignTask
+
+_COLUMNS = 100
+
+
+def texts_of(api: Api, state: CampaignState) -> Mapping[str, str]:
+    """``summary.html``, ``report.txt`` and ``report.json``; a call or two for each study."""
+    report = report_of(state)
+    return {
+        "summary.html": summary_page(state.record.name, _summaries(api, state)),
+        "report.txt": as_text(report),
+        "report.json": json.dumps(report.as_dict(), indent=2) + "\n",
+    }
+
+
+def as_text(report: CampaignReport) -> str:
+    """The report as a terminal of 100 columns shows it."""
+    console = Console(file=StringIO(), width=_COLUMNS)
+    console.print(render_report(report))
+    written = console.file
+    assert isinstance(written, StringIO)
+    return written.getvalue()
+
+
+def leave_on(api: Api, task: CampaignTask, state: CampaignState) -> None:
+    """Makes them artifacts of the campaign's task.
+
+    Raises:
+        ServerError: the file server did not take one.
+    """
+    for name, text in texts_of(api, state).items():
+        kind = {"html": "text/html", "txt": "text/plain", "json": "application/json"}[name.rpartition(".")[2]]
+        task.upload_artifact(name, text, name, kind)
+
+
+def write_folder(
+    api: Api, state: CampaignState, folder: Path, *, logs: bool = True, on_note: Callable[[str], None] = print
+) -> int:
+    """Writes all of a campaign into a folder, which is made; returns how many submissions were there.
+
+    The logs of a study's trials are in ``logs/<study>/``.
+
+    Raises:
+        InputError: the folder cannot be written.
+        ServerError: a submission cannot be downloaded.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts_of(api, state).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        scores = fetch_submissions(api, report_of(state), folder / "scores")
+        for name, record in state.studies.items() if logs else ():
+            _, missing = write_logs(api, Study(api, record), folder / "logs" / name, on_note)
+            for message in missing:
+                on_note(f"{name}: {message}")
+    except OSError as error:
+        raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    return len(scores)
+
+
+def _summaries(api: Api, state: CampaignState) -> list[StudySummary]:
+    """Those of the studies that were opened; studies of one data set are compared."""
+    datasets = {member.name: member.dataset for member in state.file.members}
+    return [replace(Study(api, record).summary(), group=datasets[name]) for name, record in state.studies.items()]
