@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
 from clearml_hpo.campaign.report import CampaignReport, CampaignState, render_report, report_of
-from clearml_hpo.campaign.scores import fetch_submissions
-from clearml_hpo.controller.folder import write_logs
+from clearml_hpo.controller.folder import fetch_submissions, write_logs
 from clearml_hpo.controller.handle import Study
 from clearml_hpo.errors import InputError
 from clearml_hpo.report import StudySummary, summary_page
@@ -20,6 +20,7 @@ from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.campaigns import CampaignTask
 
 _COLUMNS = 100
+_KINDS = {".html": "text/html", ".txt": "text/plain", ".json": "application/json", ".csv": "text/csv"}
 
 
 def texts_of(api: Api, state: CampaignState) -> Mapping[str, str]:
@@ -41,15 +42,22 @@ def as_text(report: CampaignReport) -> str:
     return written.getvalue()
 
 
-def leave_on(api: Api, task: CampaignTask, state: CampaignState) -> None:
-    """Makes them artifacts of the campaign's task.
+def leave_on(api: Api, task: CampaignTask, state: CampaignState) -> list[str]:
+    """Makes them, and the best submissions, artifacts of the campaign's task.
+
+    Returns:
+        Messages on submissions that could not be fetched.
 
     Raises:
         ServerError: the file server did not take one.
     """
     for name, text in texts_of(api, state).items():
-        kind = {"html": "text/html", "txt": "text/plain", "json": "application/json"}[name.rpartition(".")[2]]
-        task.upload_artifact(name, text, name, kind)
+        task.upload_artifact(name, text, name, _KINDS[Path(name).suffix])
+    with TemporaryDirectory() as folder:
+        files, missing = _fetch_scores(api, state, Path(folder))
+        for file in files:
+            task.upload_file(f"scores/{file.name}", file, _KINDS.get(file.suffix, "application/octet-stream"))
+    return missing
 
 
 def write_folder(
@@ -59,22 +67,39 @@ def write_folder(
 
     The logs of a study's trials are in ``logs/<study>/``.
 
+    Args:
+        logs: whether the console of each attempt is fetched.
+        on_note: hears of what takes long, and of what is missing.
+
     Raises:
         InputError: the folder cannot be written.
-        ServerError: a submission cannot be downloaded.
+        ApiError: the server is in trouble.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts_of(api, state).items():
             (folder / name).write_text(text, encoding="utf-8")
-        scores = fetch_submissions(api, report_of(state), folder / "scores")
+        scores, missing = _fetch_scores(api, state, folder / "scores")
         for name, record in state.studies.items() if logs else ():
-            _, missing = write_logs(api, Study(api, record), folder / "logs" / name, on_note)
-            for message in missing:
-                on_note(f"{name}: {message}")
+            _, unread = write_logs(api, Study(api, record), folder / "logs" / name, on_note)
+            missing += [f"{name}: {message}" for message in unread]
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    for message in missing:
+        on_note(message)
     return len(scores)
+
+
+def _fetch_scores(api: Api, state: CampaignState, folder: Path) -> tuple[list[Path], list[str]]:
+    """The best submission of each study that has some, and messages on those that could not be fetched."""
+    files: list[Path] = []
+    missing: list[str] = []
+    for member in state.file.members:
+        if member.name in state.trials:
+            name, trials = f"{member.dataset}-{member.model}", state.trials[member.name].settled
+            fetched, unread = fetch_submissions(api, name, trials, member.file.goal, folder, top=1)
+            files, missing = files + fetched, missing + [f"{member.name}: {message}" for message in unread]
+    return files, missing
 
 
 def _summaries(api: Api, state: CampaignState) -> list[StudySummary]:

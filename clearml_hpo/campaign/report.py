@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -69,7 +69,7 @@ class ResourceUse:
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial of a study, and the next ones, as their tasks."""
+    """The best trial of a study."""
 
     dataset: str
     model: str
@@ -80,13 +80,8 @@ class Best:
     trial: int
     params: Mapping[str, Value]
     url: str
-    task_ids: tuple[str, ...] = field(repr=False)
+    task_id: str
     is_best_of_dataset: bool = False
-
-    @property
-    def task_id(self) -> str:
-        """Of the best."""
-        return self.task_ids[0]
 
 
 @dataclass(frozen=True)
@@ -114,10 +109,7 @@ class CampaignReport:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        best = [{**asdict(each), "task_id": each.task_id} for each in self.best]
-        for each in best:
-            del each["task_ids"]
-        return {**asdict(self), "best": best, "progress": self.progress.as_dict()}
+        return {**asdict(self), "progress": self.progress.as_dict()}
 
 
 def read_campaign_state(api: Api, campaign: str) -> CampaignState:
@@ -282,7 +274,7 @@ def _best(state: CampaignState) -> Iterable[Best]:
             ranked[0].number,
             ranked[0].params,
             record.url.replace(record.study_id, ranked[0].task_id),
-            tuple(trial.task_id for trial in ranked),
+            ranked[0].task_id,
             of_dataset is not None and of_dataset.name == member.name,
         )
 

@@ -103,7 +103,8 @@ class CampaignRun:
         try:
             state = read_campaign_state(self._api, task.task_id)
             if any(study.trials for study in state.progress.studies):
-                leave_on(self._api, task, state)
+                for message in leave_on(self._api, task, state):
+                    self._view.note(message)
         except Exception as error:  # of whatever kind: the studies are complete, and the end is still to be noted
             self._view.note(
                 f"no summary: {error}; it can be written later: clearml-hpo campaign report {task.task_id} --output DIR"

@@ -119,7 +119,7 @@ def write_logs(api: Api, study: Study, folder: Path, on_note: Callable[[str], No
     """One file for each attempt that has run: ``trial-0007.log``, ``trial-0007-attempt-2.log``."""
     ran = [trial for trial in (*study.earlier_attempts, *study.trials) if trial.started_at is not None]
     if ran:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         on_note(f"fetching {len(ran)} logs")
     files: list[Path] = []
     missing: list[str] = []

@@ -160,13 +160,6 @@ def _run(task: Mapping[str, Any], record: CampaignRecord) -> Run:
     )
 
 
-def artifact_of(api: Api, task_id: str, name: str) -> str | None:
-    """The address of an artifact of a task; None if it has none of this name."""
-    tasks = api.call("tasks.get_all", id=[task_id], only_fields=["execution.artifacts"], search_hidden=True)["tasks"]
-    artifacts = (tasks[0].get("execution") or {}).get("artifacts") or [] if tasks else []
-    return next((str(artifact["uri"]) for artifact in artifacts if artifact.get("key") == name), None)
-
-
 def _tasks(api: Api, **filters: Any) -> list[dict[str, Any]]:
     found = api.call(
         "tasks.get_all",

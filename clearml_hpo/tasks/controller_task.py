@@ -180,17 +180,25 @@ class ControllerTask:
         Raises:
             ServerError: the file server did not take it.
         """
-        uri = f"{self._api.files}/{self.task_id}/artifacts/{name}/{file_name}"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / file_name
             path.write_text(text, encoding="utf-8")
-            try:
-                taken = StorageManager.upload_file(str(path), uri, retries=1)
-            except Exception as error:  # each storage has errors of its own
-                raise ServerError(f"cannot upload {file_name} to {uri}: {error}") from None
+            return self.upload_file(name, path, content_type, preview=text if len(text) <= _LONGEST_PREVIEW else "")
+
+    def upload_file(self, name: str, path: Path, content_type: str, preview: str = "") -> str:
+        """Puts a file on the file server as an artifact of the task; returns its address.
+
+        Raises:
+            ServerError: the file server did not take it.
+        """
+        uri = f"{self._api.files}/{self.task_id}/artifacts/{name}/{path.name}"
+        try:
+            taken = StorageManager.upload_file(str(path), uri, retries=1)
+        except Exception as error:  # each storage has errors of its own
+            raise ServerError(f"cannot upload {path.name} to {uri}: {error}") from None
         if not taken:
-            raise ServerError(f"cannot upload {file_name} to {uri}")
-        content = text.encode()
+            raise ServerError(f"cannot upload {path.name} to {uri}")
+        content = path.read_bytes()
         artifact = {
             "key": name,
             "type": "custom",
@@ -199,7 +207,7 @@ class ControllerTask:
             "content_size": len(content),
             "hash": hashlib.sha256(content).hexdigest(),
             "timestamp": int(time.time()),
-            "type_data": {"preview": text if len(text) <= _LONGEST_PREVIEW else "", "content_type": content_type},
+            "type_data": {"preview": preview, "content_type": content_type},
         }
         self._api.call("tasks.add_or_update_artifacts", task=self.task_id, artifacts=[artifact], force=True)
         return uri

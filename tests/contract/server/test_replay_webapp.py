@@ -7,6 +7,7 @@ project with an optimizer's task, three of its trials and two drafts, and a proj
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ def cast_of(world: World) -> dict[str, str]:
         QUEUE: queue,
         DEFAULT_QUEUE: world.call("queues.get_default")["id"],
     }
+    time.sleep(0.002)  # times are in milliseconds, and orders by them want it to be the latest
     latest = world.call("tasks.create", name="props trial", type="training", project=project, parent=controller)["id"]
     world.call("tasks.edit", task=latest, runtime={"progress": "0"}, tags=["s1"])
     world.call("tasks.started", task=latest)

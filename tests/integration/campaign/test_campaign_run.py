@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import uuid
 
 from clearml_hpo.campaign.report import read_campaign_state, report_of
@@ -186,7 +187,7 @@ def test_status_and_report_from_the_server(campaign_file, api, command, tmp_path
 
     task = api.call("tasks.get_by_id", task=campaign_id)["task"]
     artifacts = {artifact["key"] for artifact in task["execution"]["artifacts"]}
-    assert artifacts == {"summary.html", "report.txt", "report.json"}
+    assert artifacts == {"summary.html", "report.txt", "report.json", *(f"scores/{name}" for name in scores)}
 
 
 def test_a_campaign_is_watched(campaign_file, api, command):
