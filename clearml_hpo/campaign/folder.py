@@ -81,7 +81,8 @@ def write_folder(
             (folder / name).write_text(text, encoding="utf-8")
         scores, missing = _fetch_scores(api, state, folder / "scores")
         for name, record in state.studies.items() if logs else ():
-            _, unread = write_logs(api, Study(api, record), folder / "logs" / name, on_note)
+            study = Study(api, record)
+            _, unread = write_logs(api, study, folder / "logs" / name, lambda text, of=name: on_note(f"{of}: {text}"))
             missing += [f"{name}: {message}" for message in unread]
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None

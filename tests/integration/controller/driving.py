@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from clearml_hpo.controller.executors import executor_of
@@ -47,10 +48,18 @@ def resume(study, api, *, view=None, overrides=(), stopped=None, take_over=False
 
 def _drive(api, view, stopped, take_over, options, find):
     stopped = stopped or threading.Event()
-    opening = Opening(api, prepare, stopped, view.note, take_over=take_over)
-    return StudyRun(find(opening), api, view, stopped, **options).run()
+    with contextlib.ExitStack() as stack:
 
+        def prepare(api, file):
+            """Agents are there already."""
+            make = executor_of(file, api, print)
 
-def prepare(api, file):
-    """Agents are there already."""
-    return file, executor_of(file, api, print)
+            def made(*of):
+                executor = make(*of)
+                stack.callback(executor.close)
+                return executor
+
+            return file, made
+
+        opening = Opening(api, prepare, stopped, view.note, take_over=take_over)
+        return StudyRun(find(opening), api, view, stopped, **options).run()
