@@ -9,5 +9,6 @@ run.py         from start, or from where it was left, to its end
 progress.py    where a campaign stands, as a value
 view.py        what a person sees of it while it runs
 report.py      what it has found and how its resources were used, from the server alone
+stopping.py    ends one from elsewhere
 folder.py      all that stays of it: page, texts, submissions, logs
 """

@@ -82,13 +82,17 @@ def write_folder(
         scores, missing = _fetch_scores(api, state, folder / "scores")
         for name, record in state.studies.items() if logs else ():
             study = Study(api, record)
-            _, unread = write_logs(api, study, folder / "logs" / name, lambda text, of=name: on_note(f"{of}: {text}"))
+            _, unread = write_logs(api, study, folder / "logs" / name, _of(name, on_note))
             missing += [f"{name}: {message}" for message in unread]
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
     for message in missing:
         on_note(message)
     return len(scores)
+
+
+def _of(name: str, on_note: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda text: on_note(f"{name}: {text}")
 
 
 def _fetch_scores(api: Api, state: CampaignState, folder: Path) -> tuple[list[Path], list[str]]:

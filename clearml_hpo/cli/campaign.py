@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from clearml_hpo import settings
 from clearml_hpo.cli.closing import EXIT
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.driving import check_writable, sayer, stop_on_signals, use_embedded_server
-from clearml_hpo.cli.tables import print_json
+from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
 from clearml_hpo.display import clock
 from clearml_hpo.rehearsal import rehearse_all
 from clearml_hpo.server import process as server_process
@@ -26,7 +28,10 @@ from clearml_hpo.spec import load_campaign
 if TYPE_CHECKING:
     from clearml_hpo.campaign.opening import CampaignOpening, OpenedCampaign
     from clearml_hpo.campaign.run import CampaignOutcome
+    from clearml_hpo.tasks.campaigns import CampaignRecord
 
+_SHORT_ID = 8
+_COLUMNS = ("campaign_id", "name", "status", "studies", "trials", "holder", "created_at", "ended_at", "url")
 _EXIT_CODES = "Exit codes: 0 done, 1 a study failed, 2 bad input, 130 interrupted."
 
 _local = click.option(
@@ -54,7 +59,9 @@ def campaign() -> None:
     Examples:
       clearml-hpo campaign run campaign.yaml
       clearml-hpo campaign resume tabular-eight
+      clearml-hpo campaign list
       clearml-hpo campaign status tabular-eight
+      clearml-hpo campaign stop tabular-eight
       clearml-hpo campaign report tabular-eight --output report
     """
 
@@ -108,6 +115,53 @@ def resume(
     if not wanted:
         raise click.UsageError("which campaign? give its id or its name")
     _drive(lambda opening: opening.by_id(wanted, overrides), local, json_file, take_over)
+
+
+@campaign.command("list", epilog="Exit codes: 0 done.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="No more than so many.")
+@format_option
+@_of_local
+def list_(limit: int, form: str, local: bool) -> None:
+    """List campaigns, newest first.
+
+    \b
+    Examples:
+      clearml-hpo campaign list
+      clearml-hpo campaign list --format json
+    """
+    with server_of_studies(local=local):
+        from clearml_hpo.tasks import Api
+        from clearml_hpo.tasks.campaigns import list_campaigns
+
+        found = list_campaigns(Api())[:limit]
+    print_list(form, lambda: _table(found), [_facts(each) for each in found], _COLUMNS)
+
+
+@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@click.argument("campaign_id", metavar="ID")
+@_of_local
+def stop(campaign_id: str, local: bool) -> None:
+    """End a campaign, wherever it is driven; `clearml-hpo campaign resume` goes on with it.
+
+    Trials that wait do not start, those that run are aborted. The process that drives the campaign hears of it within
+    some 15 s; where there is none, the campaign and its studies are ended at once.
+
+    \b
+    Examples:
+      clearml-hpo campaign stop tabular-eight
+    """
+    with server_of_studies(local=local):
+        from clearml_hpo.campaign.stopping import stop_campaign
+        from clearml_hpo.tasks import Api
+        from clearml_hpo.tasks.campaigns import read_campaign
+
+        api = Api()
+        record = read_campaign(api, campaign_id)
+        if stop_campaign(api, record):
+            click.echo(f"asked {record.properties.get('holder')} to stop campaign {record.name}")
+        else:
+            record = read_campaign(api, record.campaign_id)
+            click.echo(f"campaign {record.name}: nobody drives it; it is {record.status}")
 
 
 @campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
@@ -171,6 +225,42 @@ def report(campaign_id: str, output: Path | None, no_logs: bool, as_json: bool, 
         _print_report(Console(), found)
     if output is not None:
         click.echo(f"{output}: summary.html, report.txt, report.json, {scores} submissions in scores/", err=as_json)
+
+
+def _facts(record: CampaignRecord) -> dict[str, Any]:
+    from clearml_hpo.controller.rows import iso
+
+    return {
+        "campaign_id": record.campaign_id,
+        "name": record.name,
+        "status": record.status,
+        "studies": record.properties.get("studies", ""),
+        "trials": int(record.properties.get("trials") or 0),
+        "holder": record.properties.get("holder", ""),
+        "created_at": iso(record.created_at),
+        "ended_at": iso(record.ended_at),
+        "url": record.url,
+    }
+
+
+def _table(found: Sequence[CampaignRecord]) -> Table:
+    table = Table(box=None, pad_edge=False, expand=True)
+    table.add_column("id", no_wrap=True)
+    table.add_column("campaign", overflow="ellipsis", no_wrap=True, ratio=2)
+    table.add_column("status", no_wrap=True)
+    table.add_column("studies", overflow="ellipsis", no_wrap=True, ratio=3)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("made", no_wrap=True)
+    for record in found:
+        table.add_row(
+            record.campaign_id[:_SHORT_ID],
+            Text(record.name),
+            record.status,
+            record.properties.get("studies", ""),
+            record.properties.get("trials", ""),
+            moment(record.created_at),
+        )
+    return table
 
 
 def _print_report(console: Console, found: Any) -> None:

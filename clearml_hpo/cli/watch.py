@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from clearml_hpo.controller.watching import Look, Watch
 
 _CAMPAIGN_S = 5.0  # a look costs some calls for each study
-_UNDER_WAY = ("created", "queued", "in_progress")
 
 
 @click.command(epilog="Exit codes: 0 the study is completed, 1 it failed, 2 bad input, 130 it was stopped, or Ctrl-C.")
@@ -105,7 +104,7 @@ def _watch_campaign(
         view.progress(state.progress)
         patience = Patience(interval_s, view.note)
         try:
-            while not once and state.record.status in _UNDER_WAY:
+            while not once and not state.record.is_over:
                 time.sleep(patience.wait_s)
                 try:
                     state = read_campaign_state(api, state.record.campaign_id)

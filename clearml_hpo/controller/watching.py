@@ -14,10 +14,9 @@ from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hold import driven_s, is_held_by
 from clearml_hpo.tasks.names import workers_by_queue
-from clearml_hpo.tasks.trial_tasks import is_non_responsive
+from clearml_hpo.tasks.trial_tasks import UNDER_WAY, is_non_responsive
 from clearml_hpo.trial import Trial
 
-_UNDER_WAY = ("created", "queued", "in_progress")
 _WORKERS_EVERY_S = 10.0
 
 
@@ -68,7 +67,7 @@ class Watch:
             time_budget_s=budget.wall_s,
             is_driven=is_driven,
         )
-        is_over = record.status not in _UNDER_WAY and not is_non_responsive(record.reason)
+        is_over = record.status not in UNDER_WAY and not is_non_responsive(record.reason)
         return Look(progress, self._changed(trials), is_over)
 
     def _changed(self, trials: Sequence[Trial]) -> tuple[Trial, ...]:

@@ -33,6 +33,7 @@ from clearml_hpo.executors.warm import WarmParents
 from clearml_hpo.processes import identify, is_alive, pid_space
 from clearml_hpo.settings import child_environ
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.trial_tasks import CLOSED_REASON
 from clearml_hpo.watchdog import Watchdog
 
 _TICK_S = 0.05
@@ -55,7 +56,6 @@ _MOST_SAID = 3
 _CLOSES_WITHIN = 7  # times the grace of a process
 _CAN_FORK = sys.platform == "linux"  # elsewhere whether a process may be forked cannot be seen
 _OF_THE_SCRIPT = ("CLEARML_TASK_ID", "CLEARML_LOG_TASK_TO_BACKEND")  # an agent sets them for the script itself
-CLOSED_REASON = "its controller ended"
 
 
 @dataclass

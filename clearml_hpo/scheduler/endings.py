@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from clearml_hpo.objective import Goal
-from clearml_hpo.tasks.trial_tasks import COMPLETED, LIVE, TaskSnapshot, is_non_responsive
+from clearml_hpo.tasks.trial_tasks import CLOSED_REASON, COMPLETED, LIVE, TaskSnapshot, is_non_responsive
 from clearml_hpo.trial import Trial, TrialState
 
 _LOST = "lost:"  # how the agents' supervisor begins the reason when an agent has died
@@ -34,6 +34,8 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
         return TrialState.ABORTED, "it was taken out of its queue"
     if snapshot.reason.startswith(_AGENT_ENDED):
         return TrialState.LOST, f"its agent was ended ({snapshot.reason})"
+    if snapshot.reason.startswith(CLOSED_REASON):  # the study was taken over from it, and it took its workers along
+        return TrialState.LOST, snapshot.reason
     if is_non_responsive(snapshot.reason):
         return TrialState.LOST, f"the server heard nothing of it ({snapshot.reason})"
     return TrialState.ABORTED, snapshot.reason or "it was stopped by somebody"

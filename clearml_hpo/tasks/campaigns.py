@@ -13,7 +13,7 @@ from clearml_hpo.tasks.controller_task import ControllerTask
 from clearml_hpo.tasks.hyperparameters import user_properties
 from clearml_hpo.tasks.names import exactly, find_project
 from clearml_hpo.tasks.record import own_properties, pages
-from clearml_hpo.tasks.trial_tasks import LIVE, epoch
+from clearml_hpo.tasks.trial_tasks import LIVE, UNDER_WAY, epoch, is_non_responsive
 
 _TAG = "campaign"
 _SHORTEST_PREFIX = 6
@@ -77,9 +77,15 @@ class CampaignRecord:
     resources: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
+    created_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
     updated_at: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended; one whose process has died without a word has not."""
+        return self.status not in UNDER_WAY and not is_non_responsive(self.reason)
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,11 @@ def find_campaign(api: Api, name: str, project: str) -> CampaignRecord | None:
     project_id = find_project(api, project)
     found = _tasks(api, name=exactly(name), project=[project_id]) if project_id else []
     return _record(api, found[0]) if found else None
+
+
+def list_campaigns(api: Api) -> list[CampaignRecord]:
+    """All campaigns of the server, the newest first."""
+    return [_record(api, task) for task in _tasks(api)]
 
 
 def read_campaign(api: Api, campaign: str) -> CampaignRecord:
@@ -187,6 +198,7 @@ def _record(api: Api, task: Mapping[str, Any]) -> CampaignRecord:
         resources=_json(configuration, "resources"),
         failures=_json(configuration, "failures"),
         properties=own_properties(task),
+        created_at=epoch(task.get("created")),
         started_at=epoch(task.get("started")),
         ended_at=epoch(task.get("completed")),
         updated_at=epoch(task.get("last_update")),

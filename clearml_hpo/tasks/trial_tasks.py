@@ -33,10 +33,14 @@ SNAPSHOT_FIELDS = (
 )
 LIVE = ("queued", "in_progress")
 """Statuses of a task that waits or runs."""
+UNDER_WAY = ("created", *LIVE)
+"""Statuses of a controller task that has not ended: created is one that is about to begin."""
 COMPLETED = ("completed", "publishing", "published", "closed")
 """Statuses of a task that came to its end."""
 MODEL_PROPERTY = "model"
 """User property: of which template a trial task is a clone, where a study has several."""
+CLOSED_REASON = "its controller ended"
+"""Why a task is stopped that runs on this machine when its controller ends."""
 _NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")
 
 

@@ -42,7 +42,7 @@ def campaign_file(tmp_path):
     for model in ("fast", "slow"):
         (tmp_path / f"{model}.py").write_text(SCRIPT.format(tag=uuid.uuid4(), model=model))
     path = tmp_path / "campaign.yaml"
-    path.write_text(CAMPAIGN.format(project="tests", trials=3))
+    path.write_text(CAMPAIGN.format(project="tests", trials=3).replace("two-by-two", tmp_path.name))
     return path
 
 
@@ -60,6 +60,9 @@ def test_interrupted_nothing_is_left_running_and_it_goes_on(machine, campaign_fi
     output = "".join([*seen, *process.stdout])
     assert process.wait(timeout=60) == (-9 if number == signal.SIGKILL else 130), output
     machine.wait_until_nothing_runs()
+    if number == signal.SIGKILL:
+        code, output = machine.run("campaign", "stop", tmp_path.name, "--local")
+        assert (code, output.splitlines()[-1]) == (0, f"campaign {tmp_path.name}: nobody drives it; it is stopped")
     code, output = machine.run("campaign", "run", str(campaign_file), "--local", *slow, "--json", str(out))
     assert code == 0, output
     report = json.loads(out.read_text())

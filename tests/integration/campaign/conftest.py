@@ -95,10 +95,11 @@ class Listener:
         self.on_progress(progress)
 
 
-def run(path, api, *, view=None, overrides=(), stopped=None, new=False):
+def run(path, api, *, view=None, overrides=(), stopped=None, new=False, take_over=False):
     """``clearml-hpo campaign run``, without the command line."""
     view, stopped = view or Listener(), stopped or threading.Event()
-    opened = CampaignOpening(api, view.note, stopped.wait).from_file(load_campaign(path, overrides), new=new)
+    opening = CampaignOpening(api, view.note, stopped.wait, take_over=take_over)
+    opened = opening.from_file(load_campaign(path, overrides), new=new)
     return CampaignRun(opened, api, view, stopped).run()
 
 

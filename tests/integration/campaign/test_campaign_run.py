@@ -142,6 +142,49 @@ def test_two_processes_never_drive_one_campaign(campaign_file, api):
     assert refused and "campaign resume" in refused[0] and "--take-over" in refused[0]
 
 
+def test_another_process_takes_over(campaign_file, api):
+    outcomes, displaced, slow = [], [], ["datasets.apples.seconds=6"]
+
+    def second():
+        outcomes.append(run(campaign_file, Api(), overrides=slow, take_over=True))
+
+    thread = threading.Thread(target=second)
+
+    def begin(progress):
+        if progress.trials and thread.ident is None:
+            thread.start()
+
+    try:
+        run(campaign_file, api, view=Listener(begin), overrides=slow)
+    except HeldError as error:
+        displaced.append(str(error))
+    thread.join()
+    assert displaced and "taken over" in displaced[0]
+    assert outcomes[0].status == "completed", outcomes[0].reason
+    assert trials_of(api, outcomes[0].campaign_id) == ALL
+    assert not report_of(read_campaign_state(api, outcomes[0].campaign_id)).misplaced
+
+
+def test_stopped_from_elsewhere_it_goes_on_later(campaign_file, api, command):
+    name, said, slow = f"stopped-{uuid.uuid4().hex[:8]}", [], ["datasets.pears.seconds=7"]
+    campaign_file.write_text(campaign_file.read_text().replace("two-by-two", name))
+
+    def stop(progress):
+        if progress.trials and not said:
+            said.append(command("campaign", "stop", name))
+
+    outcome = run(campaign_file, api, view=Listener(stop), overrides=slow)
+    assert said[0][0] == 0 and f"to stop campaign {name}" in said[0][1], said
+    assert (outcome.status, outcome.reason) == ("stopped", "somebody asked for it to stop")
+    code, output = command("campaign", "list", "--format", "json")
+    found = next(each for each in json.loads(output) if each["name"] == name)
+    assert (code, found["status"], found["holder"]) == (0, "stopped", "")
+    assert found["campaign_id"][:8] in command("campaign", "list")[1]
+    assert command("campaign", "stop", name) == (0, f"campaign {name}: nobody drives it; it is stopped\n")
+    again = run(campaign_file, api, overrides=slow)
+    assert again.status == "completed" and trials_of(api, outcome.campaign_id) == ALL
+
+
 def test_a_study_that_fails_does_not_take_the_others_along(campaign_file, api):
     script = campaign_file.parent / "slow.py"
     script.write_text(script.read_text().replace("import time\n", "import time\nraise SystemExit('no data here')\n"))

@@ -51,6 +51,8 @@ def test_what_is_completed_is_completed_whatever_was_wished(status, wish):
         ("stopped", "by ada: it was non-responsive", None, (TrialState.ABORTED, "by ada: it was non-responsive")),
         ("stopped", "stopped as non-responsive", PRUNE, PRUNE),
         ("stopped", "by ada", None, (TrialState.ABORTED, "by ada")),
+        ("stopped", "its controller ended", None, (TrialState.LOST, "its controller ended")),
+        ("stopped", "its controller ended", STOP, STOP),
         ("stopped", "", None, (TrialState.ABORTED, "it was stopped by somebody")),
         ("created", "", None, (TrialState.ABORTED, "it was taken out of its queue")),
         ("unknown", "", None, (TrialState.ABORTED, "it was stopped by somebody")),

@@ -1,0 +1,33 @@
+"""A campaign that is ended from elsewhere."""
+
+from __future__ import annotations
+
+from clearml_hpo.controller.handle import Study
+from clearml_hpo.tasks import Api
+from clearml_hpo.tasks.campaigns import CampaignRecord, CampaignTask
+from clearml_hpo.tasks.hold import Hold
+from clearml_hpo.tasks.record import find_studies
+from clearml_hpo.tasks.trial_tasks import UNDER_WAY
+
+
+def stop_campaign(api: Api, record: CampaignRecord) -> bool:
+    """Ends a campaign, whose trials that wait do not start, and whose running ones are aborted.
+
+    The process that drives it is asked to end it, which takes it some 15 s; where there is none the campaign and its
+    studies are ended at once. ``clearml-hpo campaign resume`` goes on with it.
+
+    Returns:
+        Whether a process was asked.
+    """
+    task = CampaignTask(api, record.campaign_id, record.project_id)
+    hold = Hold(api, record.campaign_id, what="campaign")
+    if hold.is_held():
+        task.set_properties(stop="abort")
+        return True
+    for study in find_studies(api, campaign=record.campaign_id):
+        if study.status in UNDER_WAY:
+            Study(api, study).stop()
+    if not record.is_over:
+        hold.clear()
+        task.finish("stopped", "stopped by a person")
+    return False
