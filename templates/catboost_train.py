@@ -197,8 +197,8 @@ PASSED_BY_GROWTH: dict[str, tuple[str, ...]] = {
     "Lossguide": ("min_data_in_leaf", "max_leaves"),
 }
 PASSED_BY_DEVICE: dict[str, tuple[str, ...]] = {"cpu": ("rsm", "sampling_frequency"), "gpu": ("gpu_ram_part",)}
-PASSED_BY_PROBLEM: dict[str, tuple[str, ...]] = {"binary": ("scale_pos_weight",)}
-LEFT_TO_CATBOOST = {"boosting_type": "auto", "leaf_estimation_iterations": 0, "scale_pos_weight": 1.0}
+PREDICT_EXPONENT = ("Poisson", "Tweedie")
+LEFT_TO_CATBOOST = {"boosting_type": "auto", "leaf_estimation_iterations": 0}
 
 
 class InputError(Exception):
@@ -318,7 +318,7 @@ def load_table(params: Mapping[str, Any]) -> Table:
         ids,
         weight=weights_of(frame, roles["weight"]),
         time=places_of(frame, roles["time"]),
-        group=pd.factorize(frame[roles["group"]])[0] if roles["group"] else None,
+        group=groups_of(frame, roles["group"]),
         test=encoded,
         test_ids=None if test is None else test_ids(test, roles["id"], params["test_data"]),
     )
@@ -431,7 +431,12 @@ def encode_target(values: pd.Series, problem: str, name: str) -> tuple[pd.Series
     codes, labels = pd.factorize(values, sort=True)
     if problem == "binary" and len(labels) != 2:
         raise InputError(f"the target {name!r} has {len(labels)} classes: not a binary problem")
-    return pd.Series(codes, name=name), tuple(str(label) for label in labels)
+    return pd.Series(codes, name=name), tuple(text_of(label) for label in labels)
+
+
+def text_of(value: object) -> str:
+    """Write a class or category; a whole number reads the same if holes in its column have made it a fraction."""
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
 
 
 def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
@@ -444,8 +449,17 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
     return weights
 
 
+def groups_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
+    """Return the numbers of the rows' groups."""
+    if not name:
+        return None
+    if frame[name].isna().any():
+        raise InputError(f"General/group_column: {name!r} has missing values")
+    return pd.factorize(frame[name])[0]
+
+
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as ISO dates."""
+    """Return how many rows are before each one in time; text is read as ISO dates."""
     if not name:
         return None
     values = frame[name]
@@ -453,7 +467,7 @@ def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
         values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
         raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
-    return values.rank(method="first").to_numpy(dtype=int) - 1
+    return values.rank(method="min").to_numpy(dtype=int) - 1
 
 
 def read_test(path: str, folder: Path | None, features: pd.DataFrame) -> pd.DataFrame | None:
@@ -494,7 +508,7 @@ def encode_features(
 
 
 def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
-    texts = [part.astype(object).where(part.notna(), "missing").astype(str) for part in parts]
+    texts = [part.astype(object).where(part.notna(), "missing").map(text_of) for part in parts]
     categories = pd.CategoricalDtype(sorted(set().union(*texts)))
     return [text.astype(categories) for text in texts]
 
@@ -539,7 +553,10 @@ def hold_out(table: Table, params: Mapping[str, Any], generator: np.random.Gener
         groups = generator.permutation(table.group.max() + 1)
         held_out = np.isin(table.group, groups[: _share(len(groups), fraction, "there is a single group")])
     elif table.time is not None:
-        held_out = table.time >= len(held_out) - _share(len(held_out), fraction, "the table has a single row")
+        first = len(held_out) - _share(len(held_out), fraction, "the table has a single row")
+        held_out = table.time >= min(first, table.time.max())  # rows of one time stay on one side
+        if held_out.all():
+            raise InputError("General/time_column: all rows are of one time")
     else:
         for label, rows in _by_class(table):
             held_out[generator.permutation(rows)[: _share(len(rows), fraction, f"{label} has a single row")]] = True
@@ -575,6 +592,10 @@ def by_time(table: Table, params: Mapping[str, Any], generator: np.random.Genera
     assert table.time is not None
     count = _fold_count(params, len(table.time) - 1, "rows", least=1)
     part = table.time * (count + 1) // len(table.time)
+    if len(np.unique(part)) <= count:
+        raise InputError(
+            f"General/folds: the rows are of {len(np.unique(table.time))} times: too few for {count} folds"
+        )
     return [(np.flatnonzero(part < k), np.flatnonzero(part == k)) for k in range(1, count + 1)]
 
 
@@ -688,6 +709,8 @@ def score(
     try:
         return metric.sign * float(metrics.get_scorer(metric.scorer)(Predictions(), predictions, target, **weights))
     except (TypeError, ValueError) as error:
+        if "squared_log" in metric.scorer and (target > -1).all():
+            return math.nan  # some predictions are below its range, at this iteration
         raise InputError(f"General/metrics: {metric.series} cannot be measured here: {reason_of(error)}") from None
 
 
@@ -802,10 +825,16 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
         bootstrap = "Bernoulli"  # CatBoost has no MVS for it
     passed = (
         *(*ALWAYS_PASSED, "leaf_estimation_iterations", *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth]),
-        *(*PASSED_BY_DEVICE[params["device"]], *PASSED_BY_PROBLEM.get(table.problem, ())),
+        *PASSED_BY_DEVICE[params["device"]],
     )
     settings = {name: params[name] for name in passed if params[name] != LEFT_TO_CATBOOST.get(name)}
     own = [metric.own for metric in metrics if metric.own]
+    loss = str(params["loss"]).partition(":")[0]
+    if loss in PREDICT_EXPONENT and (strange := [name for name in own if name.partition(":")[0] != loss]):
+        raise InputError(
+            f"General/metrics: with loss={loss} CatBoost measures {strange[0]} on the logarithms of its predictions; "
+            "name scikit-learn's, such as neg_root_mean_squared_error"
+        )
     if metrics[0].own:
         settings["eval_metric"] = own.pop(0)
     if params["early_stopping_rounds"] > 0:
@@ -930,14 +959,23 @@ def _kind(model: CatBoost) -> str:
     """Return what to predict: probabilities of classes, numbers on the target's own scale, or bare scores."""
     loss = str(model.get_param("loss_function")).partition(":")[0]
     classes = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "Focal")
-    return "Probability" if loss in classes else "Exponent" if loss in ("Poisson", "Tweedie") else "RawFormulaVal"
+    return "Probability" if loss in classes else "Exponent" if loss in PREDICT_EXPONENT else "RawFormulaVal"
+
+
+def training_weights(table: Table, rows: np.ndarray, params: Mapping[str, Any]) -> np.ndarray | None:
+    """Weigh the rows, and the positive ones by ``scale_pos_weight``, by which CatBoost weighs in its metrics too."""
+    weights = table.weights(rows, params["class_weights"])
+    if table.problem != "binary" or params["scale_pos_weight"] == 1:
+        return weights
+    scale = np.where(table.target.to_numpy()[rows] == 1, params["scale_pos_weight"], 1.0)
+    return scale if weights is None else weights * scale
 
 
 def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
     """Train one model."""
     rows, held_out = sides
     model = CatBoost(settings_of(params, table, scalars.metrics))
-    train = pool_of(table, rows, table.weights(rows, params["class_weights"]))
+    train = pool_of(table, rows, training_weights(table, rows, params))
     validation = pool_of(table, held_out, table.weights(held_out, "none"))
     follow = train_by_log if params["device"] == "gpu" else train_by_callback
     follow(model, train, validation, scalars)

@@ -306,7 +306,7 @@ def load_table(params: Mapping[str, Any]) -> Table:
         ids,
         weight=weights_of(frame, roles["weight"]),
         time=places_of(frame, roles["time"]),
-        group=pd.factorize(frame[roles["group"]])[0] if roles["group"] else None,
+        group=groups_of(frame, roles["group"]),
         test=encoded,
         test_ids=None if test is None else test_ids(test, roles["id"], params["test_data"]),
     )
@@ -419,7 +419,12 @@ def encode_target(values: pd.Series, problem: str, name: str) -> tuple[pd.Series
     codes, labels = pd.factorize(values, sort=True)
     if problem == "binary" and len(labels) != 2:
         raise InputError(f"the target {name!r} has {len(labels)} classes: not a binary problem")
-    return pd.Series(codes, name=name), tuple(str(label) for label in labels)
+    return pd.Series(codes, name=name), tuple(text_of(label) for label in labels)
+
+
+def text_of(value: object) -> str:
+    """Write a class or category; a whole number reads the same if holes in its column have made it a fraction."""
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
 
 
 def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
@@ -432,8 +437,17 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
     return weights
 
 
+def groups_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
+    """Return the numbers of the rows' groups."""
+    if not name:
+        return None
+    if frame[name].isna().any():
+        raise InputError(f"General/group_column: {name!r} has missing values")
+    return pd.factorize(frame[name])[0]
+
+
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as ISO dates."""
+    """Return how many rows are before each one in time; text is read as ISO dates."""
     if not name:
         return None
     values = frame[name]
@@ -441,7 +455,7 @@ def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
         values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
         raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
-    return values.rank(method="first").to_numpy(dtype=int) - 1
+    return values.rank(method="min").to_numpy(dtype=int) - 1
 
 
 def read_test(path: str, folder: Path | None, features: pd.DataFrame) -> pd.DataFrame | None:
@@ -482,7 +496,7 @@ def encode_features(
 
 
 def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
-    texts = [part.astype(object).where(part.notna(), "missing").astype(str) for part in parts]
+    texts = [part.astype(object).where(part.notna(), "missing").map(text_of) for part in parts]
     categories = pd.CategoricalDtype(sorted(set().union(*texts)))
     return [text.astype(categories) for text in texts]
 
@@ -527,7 +541,10 @@ def hold_out(table: Table, params: Mapping[str, Any], generator: np.random.Gener
         groups = generator.permutation(table.group.max() + 1)
         held_out = np.isin(table.group, groups[: _share(len(groups), fraction, "there is a single group")])
     elif table.time is not None:
-        held_out = table.time >= len(held_out) - _share(len(held_out), fraction, "the table has a single row")
+        first = len(held_out) - _share(len(held_out), fraction, "the table has a single row")
+        held_out = table.time >= min(first, table.time.max())  # rows of one time stay on one side
+        if held_out.all():
+            raise InputError("General/time_column: all rows are of one time")
     else:
         for label, rows in _by_class(table):
             held_out[generator.permutation(rows)[: _share(len(rows), fraction, f"{label} has a single row")]] = True
@@ -563,6 +580,10 @@ def by_time(table: Table, params: Mapping[str, Any], generator: np.random.Genera
     assert table.time is not None
     count = _fold_count(params, len(table.time) - 1, "rows", least=1)
     part = table.time * (count + 1) // len(table.time)
+    if len(np.unique(part)) <= count:
+        raise InputError(
+            f"General/folds: the rows are of {len(np.unique(table.time))} times: too few for {count} folds"
+        )
     return [(np.flatnonzero(part < k), np.flatnonzero(part == k)) for k in range(1, count + 1)]
 
 
@@ -676,6 +697,8 @@ def score(
     try:
         return metric.sign * float(metrics.get_scorer(metric.scorer)(Predictions(), predictions, target, **weights))
     except (TypeError, ValueError) as error:
+        if "squared_log" in metric.scorer and (target > -1).all():
+            return math.nan  # some predictions are below its range, at this iteration
         raise InputError(f"General/metrics: {metric.series} cannot be measured here: {reason_of(error)}") from None
 
 

@@ -49,6 +49,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -355,7 +356,7 @@ def load_table(params: Mapping[str, Any]) -> Table:
         ids,
         weight=weights_of(frame, roles["weight"]),
         time=places_of(frame, roles["time"]),
-        group=pd.factorize(frame[roles["group"]])[0] if roles["group"] else None,
+        group=groups_of(frame, roles["group"]),
         test=encoded,
         test_ids=None if test is None else test_ids(test, roles["id"], params["test_data"]),
     )
@@ -468,7 +469,12 @@ def encode_target(values: pd.Series, problem: str, name: str) -> tuple[pd.Series
     codes, labels = pd.factorize(values, sort=True)
     if problem == "binary" and len(labels) != 2:
         raise InputError(f"the target {name!r} has {len(labels)} classes: not a binary problem")
-    return pd.Series(codes, name=name), tuple(str(label) for label in labels)
+    return pd.Series(codes, name=name), tuple(text_of(label) for label in labels)
+
+
+def text_of(value: object) -> str:
+    """Write a class or category; a whole number reads the same if holes in its column have made it a fraction."""
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
 
 
 def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
@@ -481,8 +487,17 @@ def weights_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
     return weights
 
 
+def groups_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
+    """Return the numbers of the rows' groups."""
+    if not name:
+        return None
+    if frame[name].isna().any():
+        raise InputError(f"General/group_column: {name!r} has missing values")
+    return pd.factorize(frame[name])[0]
+
+
 def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """Return the rows' places in time; text is read as ISO dates."""
+    """Return how many rows are before each one in time; text is read as ISO dates."""
     if not name:
         return None
     values = frame[name]
@@ -490,7 +505,7 @@ def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
         values = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if values.isna().any():
         raise InputError(f"General/time_column: {name!r} has values that are missing, or neither numbers nor ISO dates")
-    return values.rank(method="first").to_numpy(dtype=int) - 1
+    return values.rank(method="min").to_numpy(dtype=int) - 1
 
 
 def read_test(path: str, folder: Path | None, features: pd.DataFrame) -> pd.DataFrame | None:
@@ -531,7 +546,7 @@ def encode_features(
 
 
 def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:
-    texts = [part.astype(object).where(part.notna(), "missing").astype(str) for part in parts]
+    texts = [part.astype(object).where(part.notna(), "missing").map(text_of) for part in parts]
     categories = pd.CategoricalDtype(sorted(set().union(*texts)))
     return [text.astype(categories) for text in texts]
 
@@ -576,7 +591,10 @@ def hold_out(table: Table, params: Mapping[str, Any], generator: np.random.Gener
         groups = generator.permutation(table.group.max() + 1)
         held_out = np.isin(table.group, groups[: _share(len(groups), fraction, "there is a single group")])
     elif table.time is not None:
-        held_out = table.time >= len(held_out) - _share(len(held_out), fraction, "the table has a single row")
+        first = len(held_out) - _share(len(held_out), fraction, "the table has a single row")
+        held_out = table.time >= min(first, table.time.max())  # rows of one time stay on one side
+        if held_out.all():
+            raise InputError("General/time_column: all rows are of one time")
     else:
         for label, rows in _by_class(table):
             held_out[generator.permutation(rows)[: _share(len(rows), fraction, f"{label} has a single row")]] = True
@@ -612,6 +630,10 @@ def by_time(table: Table, params: Mapping[str, Any], generator: np.random.Genera
     assert table.time is not None
     count = _fold_count(params, len(table.time) - 1, "rows", least=1)
     part = table.time * (count + 1) // len(table.time)
+    if len(np.unique(part)) <= count:
+        raise InputError(
+            f"General/folds: the rows are of {len(np.unique(table.time))} times: too few for {count} folds"
+        )
     return [(np.flatnonzero(part < k), np.flatnonzero(part == k)) for k in range(1, count + 1)]
 
 
@@ -725,6 +747,8 @@ def score(
     try:
         return metric.sign * float(metrics.get_scorer(metric.scorer)(Predictions(), predictions, target, **weights))
     except (TypeError, ValueError) as error:
+        if "squared_log" in metric.scorer and (target > -1).all():
+            return math.nan  # some predictions are below its range, at this iteration
         raise InputError(f"General/metrics: {metric.series} cannot be measured here: {reason_of(error)}") from None
 
 
@@ -864,15 +888,19 @@ def layer_sizes(text: str) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def preparation_of(row: Estimator, table: Table) -> ColumnTransformer:
-    """Make what brings the columns to a form that the estimator takes."""
-    categories = table.categorical
-    numbers = [name for name in table.features if name not in categories]
+def preparation_of(row: Estimator, table: Table, bins: int) -> ColumnTransformer:
+    """Make what brings the columns to a form that the estimator takes; as they are at most ``bins`` categories."""
+    native = [name for name in table.categorical if row.native and len(table.features[name].cat.categories) <= bins]
+    categories = [name for name in table.categorical if name not in native]
+    numbers = [name for name in table.features if name not in table.categorical]
     filled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     dummies = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    encoded = "passthrough" if row.native else dummies if row.scaled else codes
-    steps = [("numbers", filled if row.scaled else "passthrough", numbers), ("categories", encoded, categories)]
+    steps = [
+        ("numbers", filled if row.scaled else "passthrough", numbers),
+        ("native", "passthrough", native),
+        ("categories", dummies if row.scaled else codes, categories),
+    ]
     return ColumnTransformer(steps).set_output(transform="pandas")
 
 
@@ -907,7 +935,7 @@ def _fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars
     weights = table.weights(sides[0], params["class_weights"]), table.weights(sides[1], "none")
     if weights[0] is not None and not row.takes_weights:
         raise InputError(f"General/estimator: {params['estimator']} takes no weights, of rows or of classes")
-    prepare = preparation_of(row, table).fit(table.features.iloc[sides[0]])
+    prepare = preparation_of(row, table, params["hist_max_bins"]).fit(table.features.iloc[sides[0]])
     shown = [prepare.transform(table.features.iloc[rows]) for rows in sides]
     targets = [table.target.to_numpy()[rows] for rows in sides]
     mean, deviation = (targets[0].mean(), targets[0].std() or 1) if row.rescales_itself(table) else (0, 1)
@@ -951,8 +979,12 @@ def importances_of(model: Pipeline, table: Table, rows: np.ndarray, seed: int) -
     if own is not None:
         names = [name for *_, columns in model["prepare"].transformers_ for name in columns]
         return pd.Series(own, names).reindex(table.features.columns).to_numpy()
-    some = rows[:MOST_PERMUTED]
-    scoring = "neg_log_loss" if table.classes else "neg_mean_squared_error"
+    some = np.random.default_rng(seed).permutation(rows)[:MOST_PERMUTED]
+
+    def likelihood(model: Pipeline, features: pd.DataFrame, target: np.ndarray) -> float:
+        return -log_loss(target, model.predict_proba(features), labels=np.arange(len(table.classes)))
+
+    scoring = likelihood if table.classes else "neg_mean_squared_error"
     arguments = {"scoring": scoring, "n_repeats": 1, "random_state": seed}
     found = permutation_importance(model, table.features.iloc[some], table.target.to_numpy()[some], **arguments)
     return np.maximum(found.importances_mean, 0)

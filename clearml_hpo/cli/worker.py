@@ -18,7 +18,7 @@ from click.core import ParameterSource
 from clearml_hpo import settings
 from clearml_hpo.cli.connection import use_lasting_server
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.errors import ClearmlHpoError
+from clearml_hpo.errors import ClearmlHpoError, InputError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,6 +31,7 @@ _LOOK_AT_TASK_S = 5.0
 _INTERRUPTED = 130
 _PROJECT = "clearml-hpo"
 _OF_A_PILOT = ("per_gpu", "cpu", "threads", "min_free_mb", "idle_timeout", "drain_timeout")
+_NO_GPU = ("", "-1", "none", "void", "NoDevFiles")  # in CUDA_VISIBLE_DEVICES
 _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
 
 
@@ -266,6 +267,10 @@ def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None,
         found = detect_gpus()
         if found:
             return plan_slots(found, per_gpu, threads=threads, present=found)
+        if (wanted := os.environ.get("CUDA_VISIBLE_DEVICES", "")) not in _NO_GPU:
+            raise InputError(
+                f"CUDA_VISIBLE_DEVICES is {wanted!r}, and nvidia-smi shows no such GPU; to serve without: --cpu N"
+            )
         # An agent is one slot; its share of the cores, if it has one, is a limit on threads.
         limit = settings.child_environ().get("OMP_NUM_THREADS", "") if is_pilot else ""
         share = int(limit) if limit.isdecimal() and int(limit) else None

@@ -170,6 +170,7 @@ def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Wat
 def reason_of(output: str, code: int) -> str:
     """Why a program has failed: its signal, else the exception of its last traceback, else its last line."""
     if code < 0:
-        name = signal.Signals(-code).name
-        return f"ended by {name}, signal {-code}" + (" (was it out of memory?)" if name == "SIGKILL" else "")
+        known = -code in set(signal.Signals)  # some of the real-time ones have no name
+        name = f"{signal.Signals(-code).name}, " if known else ""
+        return f"ended by {name}signal {-code}" + (" (was it out of memory?)" if -code == signal.SIGKILL else "")
     return f"{last_words(output) or 'no output'} (exit code {code})"

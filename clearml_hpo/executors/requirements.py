@@ -7,15 +7,15 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
 
 def unmet(script: Mapping[str, Any]) -> list[str]:
     """What a task asks for and this Python lacks, such as ``catboost==1.2.7 (here: 1.2.10)``.
 
     Args:
-        script: of the task. Lines that are no plain requirements (options of pip, addresses) are taken for met: only
-            pip could tell.
+        script: of the task. Lines that are no plain requirements (options of pip) are taken for met, and any version
+            for that of an address: only pip could tell.
     """
     asked = (script.get("requirements") or {}).get("pip") or ""
     lines: Iterable[str] = asked if isinstance(asked, list) else str(asked).splitlines()
@@ -25,13 +25,17 @@ def unmet(script: Mapping[str, Any]) -> list[str]:
 @lru_cache(maxsize=1024)
 def _lacking(line: str) -> str:
     try:
-        wanted = Requirement(line)
-    except InvalidRequirement:
+        return _compared(Requirement(line.partition(" --")[0]))
+    except (ValueError, TypeError):  # no plain requirement, or a marker or a version here that cannot be compared
         return ""
-    if wanted.url or (wanted.marker is not None and not wanted.marker.evaluate()):
+
+
+def _compared(wanted: Requirement) -> str:
+    if wanted.marker is not None and not wanted.marker.evaluate():
         return ""
     try:
         here = metadata.version(wanted.name)
     except metadata.PackageNotFoundError:
         return f"{wanted} (not here)"
-    return "" if wanted.specifier.contains(here, prereleases=True) else f"{wanted} (here: {here})"
+    is_met = bool(wanted.url) or wanted.specifier.contains(here, prereleases=True)
+    return "" if is_met else f"{wanted} (here: {here})"

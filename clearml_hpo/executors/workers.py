@@ -33,6 +33,7 @@ from clearml_hpo.executors.warm import WarmParents
 from clearml_hpo.processes import identify, is_alive, pid_space
 from clearml_hpo.settings import child_environ
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.record import pages
 from clearml_hpo.tasks.trial_tasks import CLOSED_REASON
 from clearml_hpo.watchdog import Watchdog
 
@@ -53,6 +54,7 @@ _CLOSED = "force_workers:off"  # ClearML's own tag: agents take nothing from a q
 _SETTLE_S = 1.0  # a living worker's task is "queued" and in no queue for as long as its start takes
 _PULLED_BY = "pulled by "
 _MOST_SAID = 3
+_MOST_REFUSALS = 3  # of console output, in a row
 _CLOSES_WITHIN = 7  # times the grace of a process
 _CAN_FORK = sys.platform == "linux"  # elsewhere whether a process may be forked cannot be seen
 _OF_THE_SCRIPT = ("CLEARML_TASK_ID", "CLEARML_LOG_TASK_TO_BACKEND")  # an agent sets them for the script itself
@@ -140,6 +142,7 @@ class LocalWorkers:
         self._idle_since: float | None = None
         self._said: set[str] = set()
         self._gone: set[str] = set()  # queues that were deleted
+        self._refusals = 0
         self._changed: set[Slot] = set()  # that they are free was not reported yet
         self._due = _Rounds()
         self._bell = Bell()
@@ -243,6 +246,9 @@ class LocalWorkers:
             self._due.report = now + _REPORT_S
             for slot in self._slots:
                 self._report(slot, machine_stats=statistics)
+            for run in self._runs.values():  # a script may be silent for hours, and is not lost
+                with _unless_gone():
+                    self._api.call("tasks.ping", task=run.task_id)
         elif self._changed and now >= self._due.change:
             for slot in tuple(self._changed):
                 self._report(slot)
@@ -316,8 +322,16 @@ class LocalWorkers:
 
     def _send_output(self, runs: Sequence[_Run]) -> None:
         events = [event for run in runs for event in self._events(run, run.process.new_output())]
-        with _unless_gone():
-            self._api.send_events(events)
+        try:
+            with _unless_gone():
+                self._api.send_events(events)
+            self._refusals = 0
+        except ApiError as error:
+            self._refusals += 1
+            if self._refusals < _MOST_REFUSALS:
+                raise
+            # It answers other calls, and how tasks end is more than what they print.
+            self._say_once(f"console output is dropped, which the server does not take: {error}")
         for run in runs:
             run.process.output_taken()
 
@@ -503,8 +517,8 @@ class LocalWorkers:
 
     def _of_these_queues(self, status: str) -> list[Mapping[str, Any]]:
         fields = ["id", "status", "status_reason", "execution.queue", "last_worker"]
-        tasks = self._api.call("tasks.get_all", status=[status], only_fields=fields)["tasks"]
-        return [task for task in tasks if _queue_of(task) in self._queues]
+        filters = {"status": [status], "only_fields": fields, "order_by": ["created"], "search_hidden": True}
+        return [task for task in pages(self._api, filters) if _queue_of(task) in self._queues]
 
 
 def worker_id(name: str, pid: int, slot: Slot) -> str:

@@ -89,6 +89,7 @@ def _is_gone(pid):
             "ended by SIGKILL, signal 9 (was it out of memory?)",
         ),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by SIGSEGV, signal 11"),
+        ("import os\nos.kill(os.getpid(), 35)\n", "ended by signal 35"),
         ("a = = 1\n", "SyntaxError: invalid syntax (exit code 1)"),
         ("import a_package_that_is_not_there\n", "No module named 'a_package_that_is_not_there' (exit code 1)"),
     ],

@@ -13,8 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.executors import LocalExecutor, plan_slots, warm, workers
 from clearml_hpo.executors.workers import LocalWorkers
+from clearml_hpo.tasks import Api
 from clearml_hpo.testing.executor_contract import Stage, eventually
 from tests.children import children_running
 
@@ -455,3 +457,30 @@ def test_nothing_is_taken_from_a_queue_that_is_closed(stage, monkeypatch):
 def _registered(api, queue):
     workers = api.call("workers.get_all")["workers"]
     return any(queue in [each["id"] for each in worker["queues"]] for worker in workers)
+
+
+def test_console_output_that_the_server_does_not_take_keeps_no_task_waiting(stage, monkeypatch):
+    def refuse(self, events):
+        raise ApiError("events.add_batch", 500, 100, "the index is read-only")
+
+    monkeypatch.setattr(Api, "send_events", refuse)
+    notes = []
+    executor = LocalExecutor(stage.api, plan_slots(cpu=1, threads=1), queue=stage.queue, on_note=notes.append)
+    tasks = [stage.script(f"print('line {i}')\n") for i in range(2)]
+    for task in tasks:
+        executor.submit(task)
+    stage.until("completed", *tasks)
+    executor.close()
+    assert any("console output is dropped" in note for note in notes)
+
+
+def test_a_silent_task_shows_that_it_lives(stage, monkeypatch):
+    monkeypatch.setattr(workers, "_REPORT_S", 0.2)
+    executor = LocalExecutor(stage.api, plan_slots(cpu=1, threads=1), queue=stage.queue)
+    executor.submit(task := stage.held("silent"))
+    stage.until_begun("silent")
+    before = stage.task(task)["last_update"]
+    eventually(lambda: stage.task(task)["last_update"] > before, "it was heard of")
+    stage.release("silent")
+    stage.until("completed", task)
+    executor.close()

@@ -165,6 +165,12 @@ def test_bad_input(command, arguments, said):
     assert code == 2 and said in output
 
 
+def test_gpus_that_are_given_and_not_there_are_no_cores(command, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "77")
+    code, output = command("worker", "--queue", "abc")
+    assert code == 2 and "CUDA_VISIBLE_DEVICES is '77', and nvidia-smi shows no such GPU" in output
+
+
 def test_without_a_server_it_says_so(tmp_path):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
     environ = {**kept, "HOME": str(tmp_path), "CLEARML_HPO_HOME": str(tmp_path / "state")}

@@ -3,10 +3,12 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
+from packaging.requirements import Requirement
 
 from clearml_hpo.executors.requirements import unmet
 
 CLICK = version("click")
+ADDRESS = "no-such @ git+https://example.org/r.git"
 
 
 @pytest.mark.parametrize(
@@ -21,9 +23,13 @@ CLICK = version("click")
         ("there-is-no-such-package", ["there-is-no-such-package (not here)"]),
         ("there-is-no-such-package ; sys_platform == 'plan9'", []),
         (
-            "-e .\n--extra-index-url https://example.org\ngit+https://example.org/r.git\na @ https://example.org/a.whl",
+            "-e .\n--extra-index-url https://example.org\ngit+https://example.org/r.git",
             [],
         ),
+        (ADDRESS, [f"{Requirement(ADDRESS)} (not here)"]),
+        (f"click @ https://example.org/click.whl\nclick=={CLICK} --hash=sha256:00", []),
+        ("click == 0.1 --hash=sha256:00", [f"click==0.1 (here: {CLICK})"]),
+        ("click; python_version ~= 'abc'", []),
         (["click == 0.1", "psutil"], [f"click==0.1 (here: {CLICK})"]),
     ],
 )

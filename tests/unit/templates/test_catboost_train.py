@@ -59,8 +59,8 @@ def test_a_metric_is_found_by_the_name_that_catboost_makes_of_it(catboost_train)
         ({"grow_policy": "Depthwise", "boosting_type": "Plain"}, {"min_data_in_leaf"}, {"max_leaves", "boosting_type"}),
         ({"grow_policy": "Lossguide"}, {"min_data_in_leaf", "max_leaves"}, set()),
         ({"early_stopping_rounds": 0}, set(), {"early_stopping_rounds"}),
-        ({"boosting_type": "Ordered", "scale_pos_weight": 2.0}, {"boosting_type", "scale_pos_weight"}, set()),
-        ({"data": "iris", "scale_pos_weight": 2.0}, set(), {"scale_pos_weight", "leaf_estimation_iterations"}),
+        ({"boosting_type": "Ordered", "scale_pos_weight": 2.0}, {"boosting_type"}, {"scale_pos_weight"}),
+        ({"data": "iris"}, set(), {"leaf_estimation_iterations"}),
     ],
 )
 def test_only_parameters_that_apply_are_passed(catboost_train, given, there, absent):

@@ -278,7 +278,52 @@ def test_the_queries_of_a_ranking_are_not_parted(catboost_train, tables):
         split(catboost_train, table, validation="kfold")
 
 
+def test_rows_of_one_time_stay_on_one_side(template, tmp_path):
+    days = [f"2024-01-{1 + i // 4:02d}" for i in range(24)]  # six days of four rows
+    lines = "".join(f"{day},{i},{i}.5\n" for i, day in enumerate(days))
+    (tmp_path / "table.csv").write_text("day,x,y\n" + lines)
+    table = load(template, tmp_path / "table.csv", time_column="day")
+    for given in ({"validation_fraction": 0.2}, {"validation": "time", "folds": 4}):
+        for train, held_out in split(template, table, **given):
+            assert len(train) and len(held_out)
+            assert max(days[i] for i in train) < min(days[i] for i in held_out)
+    with pytest.raises(template.InputError, match="of 6 times: too few for 6 folds"):
+        split(template, table, validation="time", folds=6)
+    (tmp_path / "table.csv").write_text("day,x,y\n" + "2024-01-01,1,1.5\n2024-01-01,2,2.5\n")
+    with pytest.raises(template.InputError, match="all rows are of one time"):
+        split(template, load(template, tmp_path / "table.csv", time_column="day"))
+
+
+def test_a_row_without_a_group_is_refused(template, tmp_path):
+    (tmp_path / "table.csv").write_text("g,x,y\na,1,1.5\n,2,2.5\nb,3,3.5\n")
+    with pytest.raises(template.InputError, match="General/group_column: 'g' has missing values"):
+        load(template, tmp_path / "table.csv", group_column="g")
+
+
+def test_holes_change_neither_categories_nor_classes(template, tmp_path):
+    (tmp_path / "table.csv").write_text("zip,x,y\n" + "101,1,0\n102,2,1\n101,3,\n102,4,1\n101,5,0\n")
+    (tmp_path / "test.csv").write_text("zip,x\n101,1\n,2\n102,3\n")
+    table = load(
+        template,
+        tmp_path / "table.csv",
+        categorical_columns="zip",
+        test_data=str(tmp_path / "test.csv"),
+        problem="binary",
+    )
+    assert table.classes == ("0", "1")
+    assert table.features["zip"].tolist() == ["101", "102", "102", "101"]
+    assert table.test["zip"].tolist() == ["101", "missing", "102"]
+
+
 # --- Metrics
+
+
+def test_predictions_below_the_range_of_a_log_error_are_no_fault_of_the_user(template):
+    metric, target = template.Metric("rmsle", scorer="neg_root_mean_squared_log_error", sign=-1), np.array([0.0, 2.0])
+    assert np.isnan(template.score(metric, "regression", target, np.array([-1.5, 2.0]), None))
+    assert template.score(metric, "regression", target, target, None) == 0
+    with pytest.raises(template.InputError, match="cannot be measured here"):
+        template.score(metric, "regression", target - 5, target, None)
 
 
 def test_scikit_learn_measures_what_it_measures_of_a_model(catboost_train):

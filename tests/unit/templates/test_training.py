@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.unit.templates.conftest import load
+
 PROBLEMS = {"two": "logloss", "three": "logloss", "number": "rmse"}
 
 
@@ -219,3 +221,28 @@ def test_a_value_that_the_library_refuses_is_one_line(template, train):
     reason = template.reason_of(caught.value)
     assert "\n" not in reason and "/" not in reason
     assert name.removeprefix("hist_").split("_")[-1] in reason
+
+
+def test_scikit_learn_classes_that_come_in_order_and_many_categories(train, tmp_path):
+    module, rows = load("sklearn"), 1600
+    lines = "".join(f"c{i % 300},{i % 7},{i * 4 // rows}\n" for i in range(rows))
+    (tmp_path / "sorted.csv").write_text("c,x,y\n" + lines)
+    task = train(module, "y", data=str(tmp_path / "sorted.csv"), ignored_columns="", iterations=3)
+    assert task.logger.singles["validation_logloss"] > 0
+
+
+def test_scale_pos_weight_weighs_in_training_alone(train, task):
+    plain = train(load("catboost"), "two").artifacts["validation_predictions"]["probability_yes"].mean()
+    train(load("catboost"), "two", scale_pos_weight=9.0, metrics="logloss,accuracy")
+    found, singles = task.artifacts["validation_predictions"], task.logger.singles
+    assert found["probability_yes"].mean() > plain
+    assert singles["validation_accuracy"] == pytest.approx((found["prediction"] == found["target"]).mean())
+    right = np.where(found["target"] == "yes", found["probability_yes"], found["probability_no"])
+    assert singles["validation_logloss"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
+
+
+def test_what_catboost_would_measure_on_logarithms_is_refused(train):
+    module = load("catboost")
+    with pytest.raises(module.InputError, match="loss=Poisson CatBoost measures RMSE on the logarithms"):
+        train(module, "rank", problem="regression", loss="Poisson", metrics="rmse")
+    train(module, "rank", problem="regression", loss="Poisson", metrics="neg_root_mean_squared_error")
