@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from clearml_hpo.campaign.report import CampaignReport, CampaignState, render_report, report_of
-from clearml_hpo.controller.folder import fetch_submissions, write_logs
+from clearml_hpo.controller.folder import fetch_submissions, plain_name, write_logs
 from clearml_hpo.controller.handle import Study
 from clearml_hpo.errors import InputError
 from clearml_hpo.report import StudySummary, summary_page
@@ -82,7 +82,7 @@ def write_folder(
         scores, missing = _fetch_scores(api, state, folder / "scores")
         for name, record in state.studies.items() if logs else ():
             study = Study(api, record)
-            _, unread = write_logs(api, study, folder / "logs" / name, _of(name, on_note))
+            _, unread = write_logs(api, study, folder / "logs" / plain_name(name), _of(name, on_note))
             missing += [f"{name}: {message}" for message in unread]
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None

@@ -459,28 +459,28 @@ def _registered(api, queue):
     return any(queue in [each["id"] for each in worker["queues"]] for worker in workers)
 
 
-def test_console_output_that_the_server_does_not_take_keeps_no_task_waiting(stage, monkeypatch):
+def test_console_output_that_the_server_does_not_take_keeps_no_task_waiting(stage, executor, notes, monkeypatch):
     def refuse(self, events):
         raise ApiError("events.add_batch", 500, 100, "the index is read-only")
 
     monkeypatch.setattr(Api, "send_events", refuse)
-    notes = []
-    executor = LocalExecutor(stage.api, plan_slots(cpu=1, threads=1), queue=stage.queue, on_note=notes.append)
     tasks = [stage.script(f"print('line {i}')\n") for i in range(2)]
     for task in tasks:
         executor.submit(task)
     stage.until("completed", *tasks)
-    executor.close()
     assert any("console output is dropped" in note for note in notes)
 
 
-def test_a_silent_task_shows_that_it_lives(stage, monkeypatch):
+def test_a_silent_task_shows_that_it_lives(stage, monkeypatch, request):
+    def heard(task):
+        found = stage.api.call("tasks.get_all", id=[task], only_fields=["last_update"])["tasks"]
+        return found[0]["last_update"]
+
     monkeypatch.setattr(workers, "_REPORT_S", 0.2)
-    executor = LocalExecutor(stage.api, plan_slots(cpu=1, threads=1), queue=stage.queue)
+    executor = request.getfixturevalue("executor")
     executor.submit(task := stage.held("silent"))
     stage.until_begun("silent")
-    before = stage.task(task)["last_update"]
-    eventually(lambda: stage.task(task)["last_update"] > before, "it was heard of")
+    before = heard(task)
+    eventually(lambda: heard(task) > before, "it was heard of")
     stage.release("silent")
     stage.until("completed", task)
-    executor.close()
