@@ -454,7 +454,8 @@ class LocalWorkers:
         try:
             program = programs.prepare(found[0], place, self._folder / "kept", self._image)
         except (InputError, OSError, ValueError) as error:  # ValueError: quotes that do not close, half characters
-            self._api.call("tasks.failed", task=task_id, force=True, status_reason=str(error))
+            whose = "lost: " if isinstance(error, OSError) else ""  # this machine's fault: no space, no permission
+            self._api.call("tasks.failed", task=task_id, force=True, status_reason=f"{whose}{error}")
             return
         worker = self._worker_ids[slot.name]
         self._api.call("tasks.started", task=task_id, status_reason=f"{_PULLED_BY}{worker}")

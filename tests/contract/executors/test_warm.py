@@ -484,3 +484,13 @@ def test_a_silent_task_shows_that_it_lives(stage, monkeypatch, request):
     eventually(lambda: heard(task) > before, "it was heard of")
     stage.release("silent")
     stage.until("completed", task)
+
+
+def test_a_machine_that_cannot_keep_a_task_has_lost_it(stage, executor, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workers.programs, "prepare", full)
+    executor.submit(task := stage.script("print('runs')\n"))
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"] == "lost: [Errno 28] No space left on device"
