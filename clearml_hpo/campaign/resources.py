@@ -62,7 +62,7 @@ class Resources:
     def join(self, names: Sequence[str], *, rank: int, weight: float = 1.0) -> Share:
         """A study is opened that may use these resources; ``rank`` is its data set's, 0 the first."""
         with self._lock:
-            by_load = sorted((self._all[name] for name in names), key=self._live_on)
+            by_load = sorted((self._all[name] for name in names), key=lambda r: (not self._takes(r), self._live_on(r)))
             share = Share(self, tuple(by_load), rank, weight)
             self._shares.append(share)
             return share
@@ -202,7 +202,8 @@ class Share:
         with pool._lock:
             now = pool._clock()
             asked = [r for r in self.resources if r.queue in queues and r.queue not in gone]
-            given = [resource for resource in asked if pool._gives(resource, self)]
+            is_served = any(pool._takes(resource) for resource in asked)  # else a trial waits where somebody may come
+            given = [r for r in asked if pool._gives(r, self) and (pool._takes(r) or not is_served)]
             for resource in asked:
                 self._asked_at[resource.name] = now
                 if resource in given:

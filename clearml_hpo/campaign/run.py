@@ -93,8 +93,8 @@ class CampaignRun:
             self._finish("failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
         status, reason = self._conclude()
-        self._leave_summary()
         self._finish(status, reason.partition("\n")[0])
+        self._leave_summary()  # which tells the end, too
         return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
 
     def _leave_summary(self) -> None:

@@ -85,7 +85,7 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, as_js
 def _watch_campaign(
     console: Console, campaign: str, no_study: InputError, interval_s: float, *, once: bool, as_json: bool
 ) -> None:
-    """Exits as a study's watch does; raises ``no_study`` if there is no campaign either."""
+    """Exits as a study's watch does; raises InputError with both reasons if it is no campaign either."""
     from clearml_hpo.campaign.report import read_campaign_state
     from clearml_hpo.campaign.view import render
     from clearml_hpo.campaign.view import view_for as campaign_view_for
@@ -94,8 +94,8 @@ def _watch_campaign(
     api = Api()
     try:
         state = read_campaign_state(api, campaign)
-    except InputError:
-        raise no_study from None
+    except InputError as error:
+        raise InputError(f"{no_study}\n{error}") from None
     if once and not as_json:
         console.print(render(state.progress, state.progress.seen_at))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -177,7 +178,7 @@ class CampaignFile:
                     "resources": list(member.resources),
                     "weight": member.weight,
                     "dataset": member.dataset,
-                    "model": member.model,
+                    **({"model": member.model} if member.model != member.file.spec.study else {}),
                 }
                 for member in self.members
             ]
@@ -200,7 +201,7 @@ def load_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignFile:
         InputError: with one line per fault, each naming file, line, key, what was found and what is allowed.
     """
     data, marks = read_yaml(path)
-    return _check(data, marks, path.parent.absolute(), overrides)
+    return _check(data, marks, path.parent.absolute(), overrides, finds_files=True)
 
 
 def parse_campaign(text: str, name: str, overrides: Sequence[str] = ()) -> CampaignFile:
@@ -211,7 +212,9 @@ def parse_campaign(text: str, name: str, overrides: Sequence[str] = ()) -> Campa
     return _check(data, marks, Path(), overrides)
 
 
-def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str]) -> CampaignFile:
+def _check(
+    data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str], *, finds_files: bool = False
+) -> CampaignFile:
     for override in overrides:
         apply_override(data, marks, override)
     try:
@@ -222,7 +225,7 @@ def _check(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence
     data = copy.deepcopy(data)
     for model in spec.models:
         _include_space(data, marks, model, folder)
-    for name in spec.datasets:
+    for name in spec.datasets if finds_files else ():  # a stored one has their whole paths
         _make_absolute(data["datasets"][name], folder)
     given = _crossed(spec, data, marks, folder) if spec.models else _listed(spec, marks, folder)
     members: list[Member] = []
@@ -346,8 +349,9 @@ def _include_space(data: dict[Any, Any], marks: Marks, model: str, folder: Path)
 def _make_absolute(dataset: dict[str, Any], folder: Path) -> None:
     """Trials run in folders of their own: a text that names a file beside the campaign file becomes its whole path."""
     for key, value in dataset.items():
-        if isinstance(value, str) and value and (folder / value).is_file():
-            dataset[key] = str((folder / value).resolve())
+        with contextlib.suppress(OSError):  # a text that is too long for a file's name
+            if isinstance(value, str) and value and (folder / value).is_file():
+                dataset[key] = str((folder / value).resolve())
 
 
 def _faults_of_resources(spec: CampaignSpec, marks: Marks) -> Iterator[str]:

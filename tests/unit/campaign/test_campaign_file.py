@@ -116,6 +116,24 @@ def test_the_text_needs_no_other_file(folder):
         assert {key: before.file.data[key] for key in same} == {key: after.file.data[key] for key in same}
 
 
+def test_a_kept_campaign_looks_for_no_files_and_a_long_text_is_none(folder, monkeypatch):
+    long = ",".join(f"column_{i}" for i in range(60))
+    file = load(folder, CAMPAIGN.replace("target: survived", f"target: survived, ignored_columns: '{long}'"))
+    assert file.members[0].file.space.parameters["General/ignored_columns"] == Constant(long)
+    text = file.text({member.name: {"": "0" * 32} for member in file.members})
+    (folder / "survived").touch()
+    monkeypatch.chdir(folder)
+    again = parse_campaign(text, "again")
+    assert again.members[0].file.space.parameters["General/target"] == Constant("survived")
+
+
+def test_a_study_of_a_list_may_have_any_name(folder):
+    (folder / "a.yaml").write_text(STUDY.format(name="a").replace("study-a", "titanic-v1.5"))
+    file = load(folder, LIST)
+    again = parse_campaign(file.text({"titanic-v1.5": {"": "0" * 32}, "study-b": {"": "1" * 32}}), "again")
+    assert [(m.name, m.model) for m in again.members] == [("titanic-v1.5", "titanic-v1.5"), ("study-b", "b")]
+
+
 def test_a_list_of_studies(folder):
     file = load(folder, LIST)
     assert [(m.name, m.dataset, m.model, m.rank, m.weight) for m in file.members] == [

@@ -221,3 +221,13 @@ def test_a_queue_that_others_serve_takes_as_many_as_it_has_workers():
         assert sum(room.take(("gpu",)) is not None for _ in range(9)) == places
     gone = share.room(Placement(("gpu",)), {"gpu": 3}, (), ("gpu",))
     assert not gone.is_left and gone.take(("gpu",)) is None
+
+
+def test_a_queue_that_nobody_serves_gets_nothing_while_another_resource_is_served():
+    pool = Resources([Resource("farm", "farm", None), Resource("one", "one", 1)], prefetch=1, lately_s=5.0)
+    share = pool.join(["farm", "one"], rank=0)
+    assert share.queues[0] == "one"
+    room = share.room(Placement(("farm", "one")), {"farm": 0, "one": 1}, (), ())
+    assert [room.take(("farm", "one")) for _ in range(3)] == ["one", "one", None]
+    room = share.room(Placement(("farm", "one")), {"farm": 2, "one": 1}, (), ())
+    assert sorted(room.take(("farm", "one")) for _ in range(6)) == ["farm"] * 4 + ["one"] * 2
