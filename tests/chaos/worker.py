@@ -2,7 +2,8 @@
 
 python -m tests.chaos.worker QUEUE WORKER_ID STEPS STEP_S HOLD
 
-Each training takes STEPS steps of STEP_S seconds, and goes on for as long as the file HOLD exists.
+Each training takes STEPS steps of STEP_S seconds, and does not begin or end for as long as the file HOLD exists: what
+has begun may be pruned, but no pruner gets through the study while a blow waits for a controller that is old enough.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def final_value(x: float, depth: int) -> float:
 def training(steps: int, hold: Path, params: Mapping[str, str]) -> Iterator[Mapping[str, float]]:
     """From one above the final value down to it."""
     end = final_value(float(params["General/x"]), int(params["General/depth"]))
+    while hold.exists():
+        yield {}
     for step in range(1, steps):
         yield {"validation/loss": end + 1.0 / step}
     while hold.exists():

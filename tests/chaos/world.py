@@ -56,7 +56,7 @@ class Storm:
         rng = random.Random(self.seed)
         targets = [target for target in TARGETS for _ in range(self.kills.get(target, 0))]
         rng.shuffle(targets)
-        # Trials that are pruned, or had begun, end also while trainings are held: the last ones are left in peace.
+        # Trials that had begun may be pruned also while trainings are held: the last ones are left in peace.
         after = sorted(rng.randrange(max(1, trials - _LEFT_IN_PEACE)) for _ in targets)
         return [
             Blow(target, trials_ended, rng.uniform(*self.ages_s) if target == "controller" else rng.uniform(0.0, 1.0))
