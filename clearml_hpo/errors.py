@@ -6,6 +6,7 @@
     ├── InputError           something a person wrote is wrong: a file, an option, a name (exit code 2)
     ├── ApiError             a ClearML server refused a call (carries endpoint, code, subcode)
     ├── ServerError          the embedded server cannot start, or none answers at its address
+    │   └── UnreachableError nobody answers at the configured address
     ├── AgentError           agents cannot be started or stopped
     └── StudyError           the study cannot go on (exit code 1)
         └── HeldError        another controller drives it
@@ -47,6 +48,10 @@ class ApiError(ClearmlHpoError):
 
 class ServerError(ClearmlHpoError):
     """The embedded server cannot start, or none answers at its address."""
+
+
+class UnreachableError(ServerError):
+    """Nobody answers at the configured address, or whoever does is in trouble."""
 
 
 class AgentError(ClearmlHpoError):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from clearml_hpo.errors import ApiError
+from clearml_hpo.errors import ApiError, UnreachableError
 
 _LONGEST_WAIT_S = 60.0
 _TOO_MANY_REQUESTS = 429
@@ -19,9 +19,9 @@ _HURRIED_WAIT_S = 3.0
 _Answer = TypeVar("_Answer")
 
 
-def is_trouble(error: ApiError) -> bool:
+def is_trouble(error: ApiError | UnreachableError) -> bool:
     """Whether the server is in trouble (out of reach, 5xx, 429), and has not refused for good."""
-    return error.code >= 500 or error.code == _TOO_MANY_REQUESTS
+    return isinstance(error, UnreachableError) or error.code >= 500 or error.code == _TOO_MANY_REQUESTS
 
 
 class Patience:
@@ -48,7 +48,7 @@ class Patience:
         self._failures = 0
         self.wait_s = self._longest_s = self._poll_s
 
-    def failed(self, error: ApiError) -> None:
+    def failed(self, error: ApiError | UnreachableError) -> None:
         """The server is in trouble (out of reach, 5xx, 429); an error of any other kind is raised again."""
         if not is_trouble(error):
             raise error
@@ -68,12 +68,15 @@ def patiently(call: Callable[[], _Answer], on_note: Callable[[str], None], stopp
 
     Raises:
         ApiError: the server refused the call, or nobody wanted to wait.
+        UnreachableError: nobody wanted to wait for a server to log in to.
     """
     patience, until = Patience(1.0, on_note), math.inf
     while True:
         try:
-            return call()
-        except ApiError as error:
+            answer = call()
+            patience.succeeded()
+            return answer
+        except (ApiError, UnreachableError) as error:
             if time.monotonic() > until:
                 raise
             patience.failed(error)

@@ -139,6 +139,7 @@ class Share:
         self._rank = rank
         self._weight = weight
         self._asked_at: dict[str, float] = {}
+        self._stepped_at = 0.0
         self._charged: set[str] = set()
         self._running: dict[str, float] = {}
         self._queued = 0
@@ -156,6 +157,7 @@ class Share:
         trials = [trial for trial in live if trial.queue in names]
         with self._pool._lock:
             self.has_begun = True
+            self._stepped_at = self._pool._clock()
             self.live = Counter(names[trial.queue] for trial in trials)
             self._running = {
                 trial.task_id: trial.started_at
@@ -182,8 +184,11 @@ class Share:
             self._pool._leave(self)
 
     def wants(self, name: str) -> bool:
-        """Whether it has asked for places on a resource lately, or has not come to ask."""
-        lately = self._pool._clock() - self._pool._lately_s
+        """Whether it has asked for places on a resource shortly before its last step, or has not come to ask.
+
+        Not before now: in an outage of the server no study comes to ask, and all want places as before.
+        """
+        lately = self._stepped_at - self._pool._lately_s
         return not self.has_begun or self._asked_at.get(name, lately) > lately
 
     def claim(self, typical_s: float) -> tuple[int, float]:

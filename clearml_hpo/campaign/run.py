@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from clearml_hpo.campaign.folder import leave_on
@@ -87,8 +88,12 @@ class CampaignRun:
                 self._pool = Resources(())
             else:
                 self._drive()
-        except (KeyboardInterrupt, HeldError):
-            raise  # somebody is in a hurry, or the campaign is another process's
+        except KeyboardInterrupt:
+            raise  # somebody is in a hurry
+        except HeldError:
+            with suppress(ApiError):  # then whoever has taken over waits until the lease has run out
+                self._opened.hold.leave()
+            raise
         except BaseException as error:
             self._finish("failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
@@ -112,31 +117,44 @@ class CampaignRun:
 
     def _drive(self) -> None:
         execution = self._file.spec.execution
-        self._serving = Serving(
-            self._api, self._opened.task.task_id, self._file.spec.campaign, self._specs, on_note=self._view.note
-        )
+        task, name = self._opened.task, self._file.spec.campaign
+        with self._api.asking_again(self._view.note, self._stopped):
+            self._serving = Serving(
+                self._api, task.task_id, name, self._specs, on_note=self._view.note, stopped=self._stopped
+            )
+        is_displaced = False
         try:
             self._pool = Resources(
                 self._serving.resources,
                 prefetch=execution.prefetch,
                 lately_s=2.5 * execution.poll_interval + 1.0,
             )
-            self._patiently(lambda: self._opened.task.note_queues(self._opened.record, self._serving.queue_ids))
+            self._patiently(lambda: task.note_queues(self._opened.record, self._serving.queue_ids))
             self._loop()
+        except HeldError:
+            is_displaced = True
+            self._end(Session.leave)
+            raise
+        except Exception:
+            self._end(Session.stop)  # nobody would look after the studies any more
+            raise
         finally:
-            self._serving.close()
+            self._serving.close(keeps_queues=is_displaced)
 
     def _loop(self) -> None:
         order = Order(member for member in self._file.members if not self._finished[member.name])
-        patience = Patience(_TICK_S, self._view.note)
+        patience, heed_at = Patience(_TICK_S, self._view.note), 0.0
         while not (order.is_through and not self._alive):
-            try:
-                self._heed()
-                patience.succeeded()
-            except ApiError as error:
-                patience.failed(error)
+            if time.monotonic() >= heed_at:
+                try:
+                    self._heed()
+                    patience.succeeded()
+                except ApiError as error:
+                    patience.failed(error)
+                heed_at = time.monotonic() + patience.wait_s
             if self._stopped.is_set() or self._is_asked_to_stop:
-                self._stop()
+                self._view.note("stopping: every study ends its trials (Ctrl-C once more to leave at once)")
+                self._end(Session.stop, on_tick=lambda: self._view.progress(self._seen()))
                 return
             self._open_due(order)
             self._view.progress(self._seen())
@@ -196,13 +214,12 @@ class CampaignRun:
             self._sessions[member.name] = session
             session.start()
 
-    def _stop(self) -> None:
-        """Returns when all studies have ended their trials."""
-        self._view.note("stopping: every study ends its trials (Ctrl-C once more to leave at once)")
+    def _end(self, how: Callable[[Session], None], on_tick: Callable[[], None] = lambda: None) -> None:
+        """Returns when no study is driven here any more."""
         for session in self._alive:
-            session.stop()
+            how(session)
         while self._alive:
-            self._view.progress(self._seen())
+            on_tick()
             time.sleep(_TICK_S)
 
     # --- what is seen ------------------------------------------------------------------------------------------------

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from clearml_hpo.campaign.resources import Resource
 from clearml_hpo.environ import usable_cores
 from clearml_hpo.errors import ApiError
 from clearml_hpo.executors import Executor, SharedExecutor, Slot, plan_slots
 from clearml_hpo.executors.workers import LocalWorkers
+from clearml_hpo.patience import patiently
 from clearml_hpo.spec import ResourceSpec
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.names import ensure_queue, find_queues
@@ -35,8 +38,11 @@ class Serving:
         resources: Mapping[str, ResourceSpec],
         *,
         on_note: Callable[[str], None],
+        stopped: threading.Event,
     ) -> None:
         """Begins to serve. A queue that is made for this is the campaign's alone, so that resuming finds what waits.
+
+        ``stopped`` is set if nobody wants to wait any longer for a server that is away.
 
         Raises:
             InputError: the server has no such queue, or this machine no such GPU.
@@ -54,10 +60,10 @@ class Serving:
             Resource(resource, self._names[resource], len(slots[resource]) if resource in slots else None)
             for resource in resources
         ]
-        self._here = {
-            resource: LocalWorkers(own, [self.queue_ids[resource]], f"{name}-{campaign_id[:_ID]}", on_note=on_note)
-            for resource, own in slots.items()
-        }
+        self._here: dict[str, LocalWorkers] = {}
+        for resource, own in slots.items():
+            workers = partial(LocalWorkers, own, [self.queue_ids[resource]], f"{name}-{campaign_id[:_ID]}")
+            self._here[resource] = patiently(partial(workers, on_note=on_note), on_note, stopped)
 
     def executor(self, api: Api, resources: Sequence[str]) -> Executor:
         """For a study that may use these; ``api`` is its own."""
@@ -65,11 +71,14 @@ class Serving:
         here = {self._names[resource]: self._here[resource] for resource in resources if resource in self._here}
         return SharedExecutor(api, queues, here)
 
-    def close(self) -> None:
-        """Ends what runs here, which becomes stopped; what waits stays. Queues made for this go if they are empty."""
+    def close(self, *, keeps_queues: bool = False) -> None:
+        """Ends what runs here, which becomes stopped; what waits stays.
+
+        Queues made for this go if they are empty, unless another process has use for them.
+        """
         with ThreadPoolExecutor(max(1, len(self._here))) as pool:
             closed = dict(zip(self._here, pool.map(lambda workers: workers.close(), self._here.values()), strict=True))
-        for resource, was_told in closed.items():
+        for resource, was_told in closed.items() if not keeps_queues else ():
             with suppress(ApiError):  # it is gone already, or something waits
                 found = self._api.call("queues.get_by_id", queue=self.queue_ids[resource])["queue"]
                 if was_told and _TAG in (found.get("tags") or ()) and not found.get("entries"):

@@ -15,6 +15,7 @@ from clearml_hpo.controller.opening import Opening
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.display import Progress
 from clearml_hpo.errors import ClearmlHpoError
+from clearml_hpo.patience import patiently
 from clearml_hpo.spec import Member, StudyFile
 from clearml_hpo.tasks import Api
 from clearml_hpo.trial import Trial, TrialState, best_trial
@@ -51,6 +52,7 @@ class Session:
         self._serving = serving
         self._on_note = on_note
         self._stopped = threading.Event()
+        self._aborts = True
         self._progress = Progress((), 0, 0.0)
         self._seen_at = time.monotonic()
         self._thread = threading.Thread(target=self._drive, name=f"study {member.name}", daemon=True)
@@ -61,6 +63,11 @@ class Session:
 
     def stop(self) -> None:
         """Has it end its trials, so that it can go on later."""
+        self._stopped.set()
+
+    def leave(self) -> None:
+        """Has it let go of the study; trials that run are left to whoever has taken over."""
+        self._aborts = False
         self._stopped.set()
 
     @property
@@ -146,11 +153,12 @@ class Session:
 
     def _drive(self) -> None:
         try:
-            with _log_in:
-                api = Api()
+            api = patiently(_logged_in, self.note, self._stopped)
             opening = Opening(api, self._place, self._stopped, self.note, take_over=self._take_over)
-            opened = opening.from_file(self.member.file, campaign=self._campaign_id)
-            self.outcome = StudyRun(opened, api, self, self._stopped, room=self.share.room).run()
+            with api.asking_again(self.note, self._stopped):
+                opened = opening.from_file(self.member.file, campaign=self._campaign_id)
+            run = StudyRun(opened, api, self, self._stopped, aborts=lambda: self._aborts, room=self.share.room)
+            self.outcome = run.run()
         except KeyboardInterrupt:
             pass  # stopped before it began
         except ClearmlHpoError as error:
@@ -164,3 +172,8 @@ class Session:
     def _place(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         executor = self._serving.executor(api, self.member.resources)
         return on_queues(file, self.share.queues), lambda study_id, templates: executor
+
+
+def _logged_in() -> Api:
+    with _log_in:
+        return Api()

@@ -304,7 +304,8 @@ def _open_and_run(
     from clearml_hpo.tasks import Api
 
     api = Api()
-    opened = find(CampaignOpening(api, sayer(console), stopped.wait, take_over=take_over))
+    with api.asking_again(sayer(console), stopped):
+        opened = find(CampaignOpening(api, sayer(console), stopped.wait, take_over=take_over))
     with view_for(console) as view:
         outcome = CampaignRun(opened, api, view, stopped, all_here=local).run()
     found = report_of(read_campaign_state(api, outcome.campaign_id))

@@ -210,10 +210,11 @@ def _open_and_run(
 
     api = Api()
     opening = Opening(api, place.prepare, stopped, sayer(console), take_over=options.take_over)
-    opened = find(opening)
+    with api.asking_again(sayer(console), stopped):
+        opened = find(opening)
     goal = opened.file.goal
     with view_for(console, opened.file.spec.study, goal) as view:
-        return goal, StudyRun(opened, api, view, stopped, abort_on_stop=not options.detach).run()
+        return goal, StudyRun(opened, api, view, stopped, aborts=lambda: not options.detach).run()
 
 
 @contextmanager

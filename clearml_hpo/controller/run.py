@@ -73,14 +73,14 @@ class StudyRun:
         view: View,
         stopped: threading.Event,
         *,
-        abort_on_stop: bool = True,
+        aborts: Callable[[], bool] = lambda: True,
         room: FindRoom = Room,
     ) -> None:
         """Nothing is called yet.
 
         Args:
             stopped: ends the run early.
-            abort_on_stop: whether trials that run then are aborted, or left.
+            aborts: whether trials that run then are aborted, or left to a successor.
             room: how much there is for trials, where the study is one among others.
         """
         self._opened = opened
@@ -89,7 +89,7 @@ class StudyRun:
         self._api = api
         self._view = view
         self._stopped = stopped
-        self._abort_on_stop = abort_on_stop
+        self._aborts = aborts
         self._policy = replace(policy_of(opened.file), room=room)
         self._mirror: Mirror | None = None
         self._started_at = time.time()
@@ -118,8 +118,13 @@ class StudyRun:
         self._view.note(f"study {self._file.spec.study}: {self._controller.url}")
         try:
             ended = self._drive(hold)
-        except (KeyboardInterrupt, HeldError):
-            raise  # somebody is in a hurry, or the study is another controller's: no more calls
+        except KeyboardInterrupt:
+            raise  # somebody is in a hurry: no more calls
+        except HeldError:
+            executor.close()
+            with suppress(ApiError):  # then whoever has taken over waits until the lease has run out
+                hold.leave()
+            raise
         except BaseException as error:
             with suppress(ClearmlHpoError):
                 self._finish(hold, "failed", str(error).partition("\n")[0] or type(error).__name__)
@@ -348,7 +353,7 @@ class StudyRun:
                 records=self._other_records(),
                 hold=hold,
                 stopped=self._stopped,
-                abort_on_stop=self._abort_on_stop,
+                aborts=self._aborts,
                 is_checked=True,
             ),
         )

@@ -66,7 +66,7 @@ class StudyContext:
         records: the trials of a study that goes on.
         hold: shows that the study is driven, and says what people ask for.
         stopped: set by whoever wants the study to stop.
-        abort_on_stop: whether that ends trials that run.
+        aborts: whether that ends trials that run, or leaves them to a successor.
         is_checked: whether space and objectives were held against the template already.
     """
 
@@ -83,7 +83,7 @@ class StudyContext:
     records: TrialRecords | None = None
     hold: Hold | None = None
     stopped: threading.Event | None = None
-    abort_on_stop: bool = True
+    aborts: Callable[[], bool] = lambda: True
     is_checked: bool = False
 
 
@@ -388,9 +388,10 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         if self._context.hold is not None:
             with suppress(ApiError):  # a server in trouble has no news of another controller
                 self._context.hold.renew(at_once=True)
-        ending = "ending what runs" if self._context.abort_on_stop else "leaving what runs"
+        aborts = self._context.aborts()
+        ending = "ending what runs" if aborts else "leaving what runs"
         self.on_note(f"stopping: taking back what waits, {ending} (Ctrl-C once more to leave at once)")
-        scheduler.stop("the study was stopped", abort=self._context.abort_on_stop)
+        scheduler.stop("the study was stopped", abort=aborts)
         patience = Patience(_LOOK_S, self.on_note)
         until = time.monotonic() + _SEE_THE_END_S
         while time.monotonic() < until:
@@ -399,7 +400,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
                 self._halted.set()
                 self.on_step(scheduler)
                 patience.succeeded()
-                if not (goes_on and self._context.abort_on_stop):
+                if not (goes_on and aborts):
                     return
             except ApiError as error:
                 patience.failed(error)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from threading import Event
 from typing import Any
 
 import requests
 from clearml.backend_api import Session
 from clearml.backend_api.session.session import LoginError
 
-from clearml_hpo.errors import ApiError, ServerError
+from clearml_hpo.errors import ApiError, ServerError, UnreachableError
+from clearml_hpo.patience import is_trouble, patiently
 from clearml_hpo.tasks.session import AskOnce, data_of
 
 _FIRST_ANSWER_S = 10
@@ -31,23 +34,38 @@ class Api:
         """Logs in.
 
         Raises:
-            ServerError: nobody answers at the configured address, or the credentials are refused.
+            UnreachableError: nobody answers at the configured address, or the server there is in trouble.
+            ServerError: the credentials are refused.
         """
+        self._asks_again: tuple[Callable[[str], None], Event] | None = None
         self.calls: Counter[str] = Counter()
         host = Session.get_api_server_host()
         try:
             answer = requests.get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
-            raise ServerError(
-                f"no ClearML server answers at {host} ({type(error).__name__}); "
-                "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
-            ) from None
+            raise _unreachable(host, type(error).__name__) from None
         self.server_ahead_s = _ahead(answer.headers.get("Date"))
         try:
             self._session = AskOnce()
         except Exception as error:  # the SDK raises several unrelated types here
+            cause = error.__context__
+            if isinstance(cause, ApiError) and is_trouble(cause):  # it has gone since it was looked at
+                raise _unreachable(host, str(cause)) from None
             raise ServerError(f"the ClearML server at {host} refused the login: {error}") from None
         self.calls.update({"debug.ping": 1, "auth.login": 1})
+
+    @contextmanager
+    def asking_again(self, on_note: Callable[[str], None], stopped: Event) -> Iterator[None]:
+        """Within the block a call is made again and again while the server is in trouble, see ``patiently``.
+
+        For what consists of many calls, such as opening a study. One whose answer was lost is done twice then: what
+        creates something is to bear that.
+        """
+        before, self._asks_again = self._asks_again, (on_note, stopped)
+        try:
+            yield
+        finally:
+            self._asks_again = before
 
     @property
     def web(self) -> str:
@@ -96,6 +114,11 @@ class Api:
         self._send("events.add_batch", headers={"Content-Type": "application/json-lines"}, data=lines.encode())
 
     def _send(self, endpoint: str, **request: Any) -> dict[str, Any]:
+        if self._asks_again is None:
+            return self._send_once(endpoint, **request)
+        return patiently(lambda: self._send_once(endpoint, **request), *self._asks_again)
+
+    def _send_once(self, endpoint: str, **request: Any) -> dict[str, Any]:
         service, _, action = endpoint.partition(".")
         self.calls[endpoint] += 1
         try:
@@ -104,6 +127,13 @@ class Api:
             if isinstance(error.__context__, ApiError):
                 raise error.__context__ from None
             raise ApiError("auth.login", requests.codes.unauthorized, 0, str(error)) from None
+
+
+def _unreachable(host: str, why: str) -> UnreachableError:
+    return UnreachableError(
+        f"no ClearML server answers at {host} ({why}); "
+        "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
+    )
 
 
 def _ahead(date: str | None) -> float:

@@ -154,7 +154,7 @@ class Hold:
         """Shows a sign of life now and then, or ``at_once``, and reads what people ask for.
 
         Raises:
-            HeldError: another controller has taken over; the trials are its own now.
+            HeldError: another controller has taken over, and waits until this one does :meth:`leave`.
             StudyError: the controller task was deleted.
         """
         now = self._clock()
@@ -162,7 +162,6 @@ class Hold:
             return Requests()
         state = self._read()
         if state.holder != self.me:
-            self._set(left_by=self.me)
             raise HeldError(
                 f"{self._what} {self._study_id} was taken over by {state.holder or 'nobody: its hold was released'}"
             )
@@ -178,6 +177,10 @@ class Hold:
             self._set(retry="")
         return Requests(stop, retry)
 
+    def leave(self) -> None:
+        """Tells whoever has taken over that nothing of this holder runs any more."""
+        self._set(left_by=self.me)
+
     def stopping(self) -> None:
         """Notes that the study is about to end its trials, so that a successor can tell these from aborted ones."""
         self._set(stopping=f"{self._now:.3f}")
@@ -186,7 +189,7 @@ class Hold:
         """Whether no other controller has taken the study; one that has is told that this one leaves."""
         if self._read().holder == self.me:
             return True
-        self._set(left_by=self.me)
+        self.leave()
         return False
 
     def release(self) -> None:
@@ -235,7 +238,7 @@ class Hold:
         while self._clock() < until:
             self._pause()
             seen = self._read()
-            if seen.properties.get("left_by") == state.holder:
+            if seen.properties.get("left_by") == state.holder or not is_held_by(state.holder, self._now, self._now):
                 return
             if seen.holder != self.me:
                 raise HeldError(

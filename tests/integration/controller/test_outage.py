@@ -13,7 +13,7 @@ import pytest
 
 from clearml_hpo import server as embedded
 from clearml_hpo.budget import Budget
-from clearml_hpo.errors import ApiError
+from clearml_hpo.errors import ApiError, ServerError, UnreachableError
 from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.scheduler import Hooks, Policy, Scheduler
 from clearml_hpo.search_space import SearchSpace
@@ -241,6 +241,32 @@ def test_a_log_in_in_trouble_is_trouble_of_the_server(troubled):
     with pytest.raises(ApiError, match="busy") as raised:
         api.call("queues.get_all")
     assert (raised.value.code, raised.value.endpoint) == (503, "auth.login")
+
+
+def test_a_server_that_goes_away_before_the_log_in_does_not_answer(troubled):
+    troubled.plan = [None, 503]  # it is looked at first
+    with pytest.raises(
+        UnreachableError, match=r"no ClearML server answers at .* \(auth\.login failed \(503/7\): busy\)"
+    ):
+        Api()
+    troubled.plan = [None, 401]
+    with pytest.raises(ServerError, match=r"refused the login: .*busy"):
+        Api()
+
+
+def test_where_a_call_is_one_of_many_it_is_made_again(troubled):
+    api, notes = Api(), []
+    troubled.plan, troubled.paths = [503, 502], []
+    with api.asking_again(notes.append, threading.Event()):
+        assert api.call("queues.get_all")["queues"] is not None
+        troubled.plan = [400]
+        with pytest.raises(ApiError, match="busy"):
+            api.call("queues.get_all")
+    assert troubled.paths == ["/queues.get_all"] * 4
+    assert "asking again in" in notes[0] and notes[-1] == "the server answers again"
+    troubled.plan = [503]
+    with pytest.raises(ApiError, match="busy"):
+        api.call("queues.get_all")
 
 
 def test_a_log_in_that_is_refused_is_no_trouble(troubled):

@@ -85,7 +85,7 @@ def test_an_interrupted_study_goes_on_and_no_trial_is_lost(study_file, api, queu
                 yield {"validation/loss": 1.0 + step, "train/loss": 0.0}
 
     with PlayedAgent(training, queue=queue, connects=CONNECTS, step_s=0.02) as agent:
-        first = run(study_file, api, stopped=stopped, abort_on_stop=abort)
+        first = run(study_file, api, stopped=stopped, aborts=lambda: abort)
         assert first.status == "stopped"
         slow.set()
         second = run(study_file, api)

@@ -228,7 +228,7 @@ def test_a_stop_leaves_nothing_in_the_queue(study_file, api, queue, abort):
                 stopped.set()
 
     with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.05):
-        outcome = run(study_file, api, view=StopsOnceOneWaits(), stopped=stopped, abort_on_stop=abort)
+        outcome = run(study_file, api, view=StopsOnceOneWaits(), stopped=stopped, aborts=lambda: abort)
         tasks = tasks_of(api, outcome)
     assert outcome.status == "stopped"
     statuses = [tasks[trial.task_id]["status"] for trial in outcome.trials]

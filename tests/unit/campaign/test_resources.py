@@ -186,7 +186,9 @@ def test_a_resource_runs_dry_when_nobody_asks_for_it_any_more():
     assert not world.pool.runs_dry("r0") and world.pool.runs_dry("r1")
     world.run(until_s=20)
     assert not world.pool.runs_dry("r0"), "it is refused a place, and wants one"
-    world.now += 10
+    world.now += 600
+    assert not world.pool.runs_dry("r0"), "it cannot ask while the server is away, and wants one all the same"
+    study.share.room(Placement(study.share.queues), {}, study.live, ())
     assert world.pool.runs_dry("r0") and world.pool.live_on("r0") == 2
     study.share.leave()
     assert world.pool.live_on("r0") == 0
