@@ -8,7 +8,8 @@ opening.py     a campaign found on the server, or made
 run.py         from start, or from where it was left, to its end
 progress.py    where a campaign stands, as a value
 view.py        what a person sees of it while it runs
-report.py      what it has found and how its resources were used, from the server alone
+report.py      what it has found, from the server alone
+usage.py       how its resources were used
 stopping.py    ends one from elsewhere
 folder.py      all that stays of it: page, texts, submissions, logs
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from clearml_hpo.controller.opening import check_templates, ids_of
+from clearml_hpo.controller.opening import check_templates, differences, ids_of
 from clearml_hpo.controller.registration import find_or_create_templates
 from clearml_hpo.errors import InputError
 from clearml_hpo.rehearsal import rehearse_all
@@ -67,7 +67,8 @@ class CampaignOpening:
         """The campaign of this name in its project; one that exists goes on, unless ``new``.
 
         Raises:
-            InputError: a template lacks a parameter or a metric, or is not there.
+            InputError: a template lacks a parameter or a metric, or is not there; or a study exists already that the
+                file changes in what is fixed.
             HeldError: another process drives the campaign.
         """
         record = None if new else find_campaign(self._api, file.spec.campaign, file.spec.project)
@@ -87,7 +88,10 @@ class CampaignOpening:
 
     def _open(self, file: CampaignFile, record: CampaignRecord | None) -> OpenedCampaign:
         project_id = ensure_project(self._api, file.spec.project)
-        text = file.text(self._templates(file, project_id))
+        templates = self._templates(file, project_id)
+        if record is not None:
+            _refuse_differences(file, record, self._studies(record), templates)
+        text = file.text(templates)
         hold = Hold(self._api, record.campaign_id if record else "", what="campaign", wait=self._wait)
         if record is None:
             task = CampaignTask.create(
@@ -101,8 +105,11 @@ class CampaignOpening:
         hold.acquire(take_over=self._take_over, on_note=self._note)
         task = CampaignTask(self._api, record.campaign_id, record.project_id)
         task.go_on(text)
-        studies = {study.name: study for study in reversed(find_studies(self._api, campaign=record.campaign_id))}
-        return OpenedCampaign(file, task, hold, record, studies, self._take_over)
+        return OpenedCampaign(file, task, hold, record, self._studies(record), self._take_over)
+
+    def _studies(self, record: CampaignRecord) -> dict[str, StudyRecord]:
+        """By name."""
+        return {study.name: study for study in reversed(find_studies(self._api, campaign=record.campaign_id))}
 
     def _templates(self, file: CampaignFile, project_id: str) -> dict[str, dict[str, str]]:
         """The ids of the template tasks of each study, by its name; those of new scripts are made."""
@@ -121,3 +128,24 @@ class CampaignOpening:
         if faults:
             raise InputError("\n".join(dict.fromkeys(faults)))
         return tasks
+
+
+def _refuse_differences(
+    file: CampaignFile,
+    record: CampaignRecord,
+    studies: Mapping[str, StudyRecord],
+    templates: Mapping[str, Mapping[str, str]],
+) -> None:
+    faults = []
+    for member in file.members:
+        study = studies.get(member.name)
+        if study is None:
+            continue
+        stored = parse_study(study.study_yaml, f"study {study.study_id}")
+        if different := differences(stored, member.file, templates[member.name]):
+            faults.append(f"study {member.name!r} exists already, with another {' and '.join(different)}")
+    if faults:
+        raise InputError(
+            "\n".join(faults) + "\nthese are fixed; to start another campaign of this name: `campaign run --new`; "
+            f"to go on with this one as it is: `clearml-hpo campaign resume {record.campaign_id}`"
+        )

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clearml_hpo.campaign.progress import CampaignProgress, ResourceProgress, Running, StudyProgress
+from clearml_hpo.campaign.usage import ResourceUse, use_of
 from clearml_hpo.campaign.view import datasets_table
 from clearml_hpo.display import clock, short_params
 from clearml_hpo.ranking import ranking
@@ -42,29 +43,6 @@ class CampaignState:
     trials: Mapping[str, TrialRecords]
     runs: Sequence[Run]
     progress: CampaignProgress
-
-
-@dataclass(frozen=True)
-class ResourceUse:
-    """How a resource was used.
-
-    Attributes:
-        takes: trials at once; of a queue as many as different workers have run some.
-        trials: how many it has run, attempts and first looks at templates included.
-        busy_s: seconds that they took together.
-        work_s: seconds in which some study that may use it had not ended.
-        busy_share: of the time of all it takes at once, while there was work for it.
-        most_at_once: how many have run at the same time.
-    """
-
-    name: str
-    takes: int
-    trials: int
-    busy_s: float
-    work_s: float
-    busy_share: float
-    most_at_once: int
-    trials_of_model: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -129,7 +107,7 @@ def read_campaign_state(api: Api, campaign: str) -> CampaignState:
     }
     runs = read_runs(api, record, [study.study_id for study in studies.values()])
     now = time.time() + api.server_ahead_s
-    driven = driven_s(record.properties, record.updated_at or now)
+    driven = record.driven_s
     members = tuple(
         _study(member, studies.get(member.name), trials.get(member.name), record.failures.get(member.name, ""), now)
         for member in file.members
@@ -188,7 +166,7 @@ def _resources(file: CampaignFile, names: Mapping[str, str], runs: Sequence[Run]
 
 def report_of(state: CampaignState) -> CampaignReport:
     """The report of a campaign as it stands."""
-    uses = tuple(_use(state, resource) for resource in state.file.spec.resources)
+    uses = tuple(_uses(state))
     return CampaignReport(
         state.record.campaign_id,
         state.record.name,
@@ -205,43 +183,22 @@ def report_of(state: CampaignState) -> CampaignReport:
     )
 
 
-def _use(state: CampaignState, resource: str) -> ResourceUse:
-    names = {study.study_id: name for name, study in state.studies.items()}
-    models = {member.name: member.model for member in state.file.members}
-    runs = [run for run in state.runs if run.resource == resource and run.started_at is not None]
-    spec, now = state.file.spec.resources[resource], state.progress.seen_at
-    takes = spec.takes if spec.queue is None else max(1, len({run.worker for run in runs}))
-    busy_s = sum(max(0.0, (run.ended_at or now) - (run.started_at or now)) for run in runs)
-    work_s = _work_s(state, resource)
-    of_model: dict[str, int] = {}
-    for run in runs:
-        model = models[names[run.study_id]]
-        of_model[model] = of_model.get(model, 0) + 1
-    share = min(1.0, busy_s / (takes * work_s)) if work_s else 0.0
-    return ResourceUse(resource, takes, len(runs), busy_s, work_s, share, most_at_once(runs), of_model)
-
-
-def _work_s(state: CampaignState, resource: str) -> float:
-    """Of the time that the campaign was driven, without what came after the last trial that could use the resource."""
-    members = [member for member in state.file.members if resource in member.resources]
-    records = [state.studies.get(member.name) for member in members]
-    if not members or any(record is None or record.ended_at is None for record in records):
-        return state.progress.elapsed_s
-    ids = {record.study_id for record in records if record is not None}
-    last = max((run.ended_at or 0.0 for run in state.runs if run.study_id in ids), default=0.0)
-    until = state.record.ended_at or state.progress.seen_at
-    return max(0.0, state.progress.elapsed_s - max(0.0, until - last)) if last else 0.0
-
-
-def most_at_once(runs: Iterable[Run]) -> int:
-    """How many of these have run at the same time; one that begins at the moment another ends does not count twice."""
-    changes = [(run.started_at, 1) for run in runs if run.started_at is not None]
-    changes += [(run.ended_at, -1) for run in runs if run.started_at is not None and run.ended_at is not None]
-    most = now = 0
-    for _, change in sorted(changes):
-        now += change
-        most = max(most, now)
-    return most
+def _uses(state: CampaignState) -> Iterable[ResourceUse]:
+    models = {state.studies[m.name].study_id: m.model for m in state.file.members if m.name in state.studies}
+    for name, spec in state.file.spec.resources.items():
+        records = [state.studies.get(member.name) for member in state.file.members if name in member.resources]
+        have_ended = all(record is not None and record.ended_at is not None for record in records)
+        may_use = {record.study_id for record in records if record is not None}
+        yield use_of(
+            name,
+            [run for run in state.runs if run.resource == name],
+            takes=spec.takes if spec.queue is None else None,
+            models=models,
+            driven=state.record.driven,
+            work_until=max((run.ended_at or 0.0 for run in state.runs if run.study_id in may_use), default=0.0)
+            if have_ended
+            else None,
+        )
 
 
 def _misplaced(state: CampaignState, uses: Sequence[ResourceUse]) -> Iterable[str]:

@@ -129,7 +129,7 @@ class CampaignRun:
                 prefetch=execution.prefetch,
                 lately_s=2.5 * execution.poll_interval + 1.0,
             )
-            self._patiently(lambda: task.note_queues(self._opened.record, self._serving.queue_ids))
+            self._patiently(lambda: task.note_session(self._opened.record, self._serving.queue_ids, self._opened.hold))
             self._loop()
         except HeldError:
             is_displaced = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from clearml_hpo.controller.executors import MakeExecutor
@@ -167,15 +167,25 @@ class Opening:
     def _refuse_differences(
         self, record: StudyRecord, stored: StudyFile, file: StudyFile, templates: Templates
     ) -> None:
-        different = [key for key in _FIXED if stored.data.get(key) != file.data.get(key)]
-        if {model: one.task for model, one in stored.spec.template.by_model.items()} != ids_of(templates):
-            different.append("template")
-        if different:
+        if different := differences(stored, file, ids_of(templates)):
             raise InputError(
                 f"study {file.spec.study!r} exists already ({record.study_id}), with another "
                 f"{' and '.join(different)}, which is fixed; to start another study of this name: `run --new`; "
                 f"to go on with that one as it is: `clearml-hpo resume {record.study_id}`"
             )
+
+
+def differences(stored: StudyFile, file: StudyFile, templates: Mapping[str, str]) -> list[str]:
+    """Keys of a study file that may not be changed once the study exists, and were.
+
+    Args:
+        stored: the file as the study's controller task keeps it.
+        templates: ids of the template tasks that ``file`` stands for now, by model.
+    """
+    different = [key for key in _FIXED if stored.data.get(key) != file.data.get(key)]
+    if {model: one.task for model, one in stored.spec.template.by_model.items()} != templates:
+        different.append("template")
+    return different
 
 
 def ids_of(templates: Templates) -> dict[str, str]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from clearml_hpo.errors import InputError, nearest
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.controller_task import ControllerTask
+from clearml_hpo.tasks.hold import Hold, driven_s
 from clearml_hpo.tasks.hyperparameters import user_properties
 from clearml_hpo.tasks.names import exactly, find_project
 from clearml_hpo.tasks.record import own_properties, pages
 from clearml_hpo.tasks.trial_tasks import LIVE, UNDER_WAY, epoch, is_non_responsive
 
+_Value = TypeVar("_Value")
 _TAG = "campaign"
 _SHORTEST_PREFIX = 6
 _FIELDS = (
@@ -30,6 +33,7 @@ _FIELDS = (
     "hyperparams.properties",
     "configuration.campaign",
     "configuration.resources",
+    "configuration.sessions",
     "configuration.failures",
 )
 
@@ -46,11 +50,15 @@ class CampaignTask(ControllerTask):
         """Keeps why studies have failed, by name: one that never began has no task of its own to say so."""
         self.set_configuration(failures=json.dumps(reasons))
 
-    def note_queues(self, record: CampaignRecord | None, queues: Mapping[str, str]) -> None:
-        """Keeps which queue is which resource, those of earlier sessions too; ``queues`` has ids by resource."""
+    def note_session(self, record: CampaignRecord | None, queues: Mapping[str, str], hold: Hold) -> None:
+        """Keeps since when a process drives the campaign, and which queue is which resource.
+
+        What is known of earlier sessions stays; ``queues`` has ids by resource.
+        """
         known = {queue: resource for resource, queue in queues.items()}
         both = {**(record.resources if record else {}), **known}
-        self.set_configuration(resources=json.dumps(both))
+        sessions = [*(record.sessions if record else ()), (hold.since, hold.driven_before_s)]
+        self.set_configuration(resources=json.dumps(both), sessions=json.dumps(sessions))
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class CampaignRecord:
         status: ClearML's word for the task: created, in_progress, completed, stopped, failed.
         text: the campaign file, as the task keeps it.
         resources: names by the ids of their queues, of all sessions.
+        sessions: since when each process drove it, and for how many seconds others had done so before.
         failures: why studies have failed in the last session, by name.
         properties: the task's user properties.
         started_at: seconds since the epoch, as are the other times; ``updated_at`` is the last sign of life.
@@ -75,12 +84,27 @@ class CampaignRecord:
     url: str
     text: str = field(repr=False)
     resources: Mapping[str, str] = field(default_factory=dict)
+    sessions: Sequence[tuple[float, float]] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     created_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
     updated_at: float | None = None
+
+    @property
+    def driven_s(self) -> float:
+        """Seconds that it was driven, as far as there was a sign of life."""
+        return driven_s(self.properties, self.updated_at or time.time())
+
+    @property
+    def driven(self) -> list[tuple[float, float]]:
+        """From when until when it was driven: a pause, or what came after a process was killed, is no part of it."""
+        before = [*(each for _, each in self.sessions), self.driven_s]
+        return [
+            (since, since + max(0.0, before[index + 1] - before[index]))
+            for index, (since, _) in enumerate(self.sessions)
+        ]
 
     @property
     def is_over(self) -> bool:
@@ -195,8 +219,9 @@ def _record(api: Api, task: Mapping[str, Any]) -> CampaignRecord:
         reason=task.get("status_reason") or "",
         url=api.task_url(project_id, task["id"]),
         text=(configuration.get("campaign") or {}).get("value") or "",
-        resources=_json(configuration, "resources"),
-        failures=_json(configuration, "failures"),
+        resources=_json(configuration, "resources", {}),
+        sessions=_json(configuration, "sessions", list[tuple[float, float]]()),
+        failures=_json(configuration, "failures", {}),
         properties=own_properties(task),
         created_at=epoch(task.get("created")),
         started_at=epoch(task.get("started")),
@@ -205,6 +230,7 @@ def _record(api: Api, task: Mapping[str, Any]) -> CampaignRecord:
     )
 
 
-def _json(configuration: Mapping[str, Any], name: str) -> dict[str, str]:
-    found = json.loads((configuration.get(name) or {}).get("value") or "{}")
-    return found if isinstance(found, dict) else {}
+def _json(configuration: Mapping[str, Any], name: str, default: _Value) -> _Value:
+    text = (configuration.get(name) or {}).get("value")
+    found: Any = json.loads(text) if text else default
+    return found if isinstance(found, type(default)) else default

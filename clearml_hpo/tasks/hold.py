@@ -118,6 +118,16 @@ class Hold:
         """Seconds that the study was driven, by this holder and those before."""
         return self._driven_before_s + self._clock() - self._since
 
+    @property
+    def since(self) -> float:
+        """When the hold was taken, by the server's clock."""
+        return self._since + self._api.server_ahead_s
+
+    @property
+    def driven_before_s(self) -> float:
+        """Seconds that earlier holders drove the study."""
+        return self._driven_before_s
+
     def on(self, study_id: str) -> Hold:
         """The same hold, now that the study that was created with :meth:`properties` has an id."""
         self._study_id = study_id

@@ -9,8 +9,11 @@ import threading
 import time
 import uuid
 
+import pytest
+
+from clearml_hpo.campaign.opening import CampaignOpening
 from clearml_hpo.campaign.report import read_campaign_state, report_of
-from clearml_hpo.errors import HeldError
+from clearml_hpo.errors import HeldError, InputError
 from clearml_hpo.executors import plan_slots
 from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.spec import load_campaign
@@ -74,6 +77,24 @@ def test_what_is_finished_is_not_run_again_and_a_larger_budget_goes_on(campaign_
     other = run(campaign_file, api, new=True, overrides=["budget.trials=1"])
     assert other.campaign_id != first.campaign_id
     assert trials_of(api, other.campaign_id) == {name: [0] for name in STUDIES}
+
+
+def test_what_is_fixed_in_a_study_is_refused_before_anything_is_changed(campaign_file, api):
+    before = run(campaign_file, api)
+    state = read_campaign_state(api, before.campaign_id)
+    script = campaign_file.parent / "slow.py"
+    script.write_text(script.read_text() + "# another one\n")
+    with pytest.raises(
+        InputError, match="study 'pears-slow' exists already, with another objective and template"
+    ) as raised:
+        run(campaign_file, api, overrides=["objective.direction=maximize"])
+    message = str(raised.value)
+    assert "study 'apples-fast' exists already, with another objective\n" in message
+    assert "campaign run --new" in message and f"clearml-hpo campaign resume {before.campaign_id}" in message
+    after = read_campaign_state(api, before.campaign_id)
+    assert (after.record.text, after.record.status) == (state.record.text, "completed")
+    opened = CampaignOpening(api, print, threading.Event().wait).by_id(before.campaign_id)
+    assert all(opened.finished(name) for name in STUDIES), "it goes on as it is"
 
 
 def test_a_stopped_campaign_goes_on(campaign_file, api):

@@ -9,9 +9,7 @@ import pytest
 from rich.console import Console
 
 from clearml_hpo.campaign.progress import CampaignProgress, ResourceProgress, Running, StudyProgress
-from clearml_hpo.campaign.report import most_at_once
 from clearml_hpo.campaign.view import LineView, LiveView, render, view_for
-from clearml_hpo.tasks.campaigns import Run
 
 NOW = 1_000_000.0
 
@@ -90,12 +88,3 @@ def test_lines_say_once_what_has_changed():
         "titanic-cat failed after 0 trials (no trial completed with a value)",
         "titanic-xgb completed after 31 trials, best validation/auc 0.8712 (the time budget of 60 s is used up)",
     ]
-
-
-def test_how_many_ran_at_once():
-    def ran(start, end):
-        return Run("t", "s", 0, 1, "gpu0", "w", "completed", start, end)
-
-    assert most_at_once([]) == 0
-    assert most_at_once([ran(0, 5), ran(5, 9), ran(None, None)]) == 1
-    assert most_at_once([ran(0, 5), ran(4, None), ran(6, 7)]) == 2
