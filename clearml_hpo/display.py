@@ -238,7 +238,7 @@ class LiveView:
         for name in ("trial", "since", "iteration"):
             table.add_column(name, justify="right", no_wrap=True)
         for title in titles:
-            table.add_column(title, justify="right", no_wrap=True, max_width=_METRIC)
+            table.add_column(Text(title), justify="right", no_wrap=True, max_width=_METRIC)
         table.add_column("worker", no_wrap=True)
         table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
         for trial in running[:rows]:
@@ -247,13 +247,13 @@ class LiveView:
                 clock(max(0.0, self._clock() - trial.started_at) if trial.started_at else 0.0),
                 str(trial.iteration),
                 *(_number(trial, index) for index in range(len(titles))),
-                _short_worker(trial.worker),
-                short_params(trial.params),
+                Text(_short_worker(trial.worker)),
+                Text(short_params(trial.params)),
             )
         for worker, since in idle[: max(0, rows - len(running))]:
             empty = [""] * (len(titles) + 1)
             waited = "" if since is None else clock(max(0.0, self._clock() - since))
-            table.add_row("", waited, *empty, _short_worker(worker), Text("idle"), style="dim")
+            table.add_row("", waited, *empty, Text(_short_worker(worker)), Text("idle"), style="dim")
         return table
 
 
@@ -263,7 +263,7 @@ def trial_table(trials: Sequence[Trial], goal: Goal, *, title: str = "") -> Tabl
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for metric in _titles(goal):
-        table.add_column(metric, justify="right", no_wrap=True, max_width=None if goal.is_single else _METRIC)
+        table.add_column(Text(metric), justify="right", no_wrap=True, max_width=None if goal.is_single else _METRIC)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("parameters", no_wrap=True, overflow="ellipsis", ratio=1)
     for trial in trials:

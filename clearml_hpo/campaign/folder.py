@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import StringIO
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
 from clearml_hpo.campaign.report import CampaignReport, CampaignState, render_report, report_of
-from clearml_hpo.controller.folder import fetch_submissions, plain_name, write_logs
+from clearml_hpo.controller.folder import fetch_submissions, plain_name, score_stem, write_logs
 from clearml_hpo.controller.handle import Study
 from clearml_hpo.errors import InputError
 from clearml_hpo.report import StudySummary, summary_page
@@ -20,6 +21,7 @@ from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.campaigns import CampaignTask
 
 _COLUMNS = 100
+_SCORES = "scores/"
 _KINDS = {".html": "text/html", ".txt": "text/plain", ".json": "application/json", ".csv": "text/csv"}
 
 
@@ -55,8 +57,10 @@ def leave_on(api: Api, task: CampaignTask, state: CampaignState) -> list[str]:
         task.upload_artifact(name, text, name, _KINDS[Path(name).suffix])
     with TemporaryDirectory() as folder:
         files, missing = _fetch_scores(api, state, Path(folder))
-        for file in files:
-            task.upload_file(f"scores/{file.name}", file, _KINDS.get(file.suffix, "application/octet-stream"))
+        names = {f"{_SCORES}{file.name}": file for file in files}
+        for name, file in names.items():
+            task.upload_file(name, file, _KINDS.get(file.suffix, "application/octet-stream"))
+    task.drop_artifacts(_SCORES, but=names)  # of earlier ends of the campaign
     return missing
 
 
@@ -79,10 +83,10 @@ def write_folder(
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts_of(api, state).items():
             (folder / name).write_text(text, encoding="utf-8")
-        scores, missing = _fetch_scores(api, state, folder / "scores")
+        scores, missing = _fetch_scores(api, state, folder / _SCORES)
+        folders = _distinct({name: name for name in state.studies})
         for name, record in state.studies.items() if logs else ():
-            study = Study(api, record)
-            _, unread = write_logs(api, study, folder / "logs" / plain_name(name), _of(name, on_note))
+            _, unread = write_logs(api, Study(api, record), folder / "logs" / folders[name], _of(name, on_note))
             missing += [f"{name}: {message}" for message in unread]
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
@@ -96,15 +100,34 @@ def _of(name: str, on_note: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _fetch_scores(api: Api, state: CampaignState, folder: Path) -> tuple[list[Path], list[str]]:
-    """The best submission of each study that has some, and messages on those that could not be fetched."""
+    """The best submission of each study that has some, and messages on those that could not be fetched.
+
+    One that was the best of its study in an earlier report goes.
+    """
     files: list[Path] = []
     missing: list[str] = []
+    names = _distinct({member.name: f"{member.dataset}-{member.model}" for member in state.file.members})
     for member in state.file.members:
         if member.name in state.trials:
-            name, trials = f"{member.dataset}-{member.model}", state.trials[member.name].settled
-            fetched, unread = fetch_submissions(api, name, trials, member.file.goal, folder, top=1)
+            name, trials, goal = names[member.name], state.trials[member.name].settled, member.file.goal
+            fetched, unread = fetch_submissions(api, name, trials, goal, folder, top=1)
+            for old in folder.glob(f"{score_stem(name, goal)}*") if fetched else ():
+                if old not in fetched:
+                    old.unlink()
             files, missing = files + fetched, missing + [f"{member.name}: {message}" for message in unread]
     return files, missing
+
+
+def _distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """As parts of files' names, by key; of those that are alike as such the later ones get a number."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()  # as file systems see them that know no case
+    for key, name in names.items():
+        plain = plain_name(name)
+        free = (each for each in chain([plain], (f"{plain}-{n}" for n in count(2))) if each.casefold() not in taken)
+        found[key] = next(free)
+        taken.add(found[key].casefold())
+    return found
 
 
 def _summaries(api: Api, state: CampaignState) -> list[StudySummary]:

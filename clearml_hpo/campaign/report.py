@@ -270,7 +270,8 @@ def _uses_table(uses: Sequence[ResourceUse]) -> Table:
     table.add_column("trials of each model", ratio=1)
     for use in uses:
         models = ", ".join(f"{model} {count}" for model, count in use.trials_of_model.items())
-        table.add_row(use.name, f"{use.busy_share:.0%}", str(use.trials), f"{use.most_at_once} of {use.takes}", models)
+        numbers = (f"{use.busy_share:.0%}", str(use.trials), f"{use.most_at_once} of {use.takes}")
+        table.add_row(Text(use.name), *numbers, Text(models))
     return table
 
 
@@ -284,12 +285,10 @@ def _best_table(best: Sequence[Best]) -> Table:
     for each in best:
         style = "bold" if each.is_best_of_dataset else ""
         table.add_row(
-            each.dataset,
-            each.model,
-            each.metric,
+            *(Text(text) for text in (each.dataset, each.model, each.metric)),
             Text(f"{each.value:.6g}", style=style),
             str(each.trial),
-            short_params(each.params),
+            Text(short_params(each.params)),
         )
     return table
 

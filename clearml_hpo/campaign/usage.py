@@ -60,7 +60,7 @@ def use_of(
     work_s = sum(max(0.0, until - since) for since, until in work)
     at_once = takes or max(1, _most(_serving(ran)))
     share = min(1.0, busy_s / (at_once * work_s)) if work_s else 0.0
-    of_model = Counter(models[run.study_id] for run in ran)
+    of_model = dict(Counter(models[run.study_id] for run in ran))
     return ResourceUse(name, at_once, len(ran), busy_s, work_s, share, most_at_once(ran), of_model)
 
 

@@ -137,11 +137,13 @@ def _resources(progress: CampaignProgress, now: float) -> Iterator[Table]:
     for resource in progress.resources:
         waiting = str(resource.waiting)
         if not resource.running:
-            table.add_row(resource.name, Text("starting" if resource.waiting else "idle", style="dim"), "", waiting)
+            table.add_row(
+                Text(resource.name), Text("starting" if resource.waiting else "idle", style="dim"), "", waiting
+            )
         for index, run in enumerate(resource.running):
             since = "" if run.since is None else clock(max(0.0, now - run.since))
             first = (resource.name, waiting) if index == 0 else ("", "")
-            table.add_row(first[0], f"{run.study} trial {run.trial}", since, first[1])
+            table.add_row(Text(first[0]), Text(f"{run.study} trial {run.trial}"), since, first[1])
     yield table
 
 
@@ -152,13 +154,13 @@ def datasets_table(progress: CampaignProgress, now: float | None = None) -> Tabl
     table.add_column("left", justify="right", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
     for model in progress.models:
-        table.add_column(model, justify="right", no_wrap=True, overflow="ellipsis")
+        table.add_column(Text(model), justify="right", no_wrap=True, overflow="ellipsis")
     for dataset in progress.datasets:
         studies, best = progress.of_dataset(dataset), progress.best_of(dataset)
         by_model = {study.model: study for study in studies}
         passed = 0.0 if now is None else now - progress.seen_at
         cells = [_cell(by_model.get(model), best) for model in progress.models]
-        table.add_row(dataset, _left(studies, passed), str(sum(study.trials for study in studies)), *cells)
+        table.add_row(Text(dataset), _left(studies, passed), str(sum(study.trials for study in studies)), *cells)
     return table
 
 

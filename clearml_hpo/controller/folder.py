@@ -89,7 +89,12 @@ def fetch_submissions(
 
 def score_name(name: str, goal: Goal, trial: Trial, address: str) -> str:
     """``credit-catboost-validation_auc-0.87431.csv``: where a submission is from, and what it is worth."""
-    return f"{plain_name(name)}-{plain_name(goal.objectives[0].metric)}-{trial.value:.6g}{_ending(address)}"
+    return f"{score_stem(name, goal)}{trial.value:.6g}{_ending(address)}"
+
+
+def score_stem(name: str, goal: Goal) -> str:
+    """What the files' names of all submissions of a study begin with."""
+    return f"{plain_name(name)}-{plain_name(goal.objectives[0].metric)}-"
 
 
 def plain_name(text: str) -> str:

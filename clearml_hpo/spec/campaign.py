@@ -238,6 +238,16 @@ def _check(
     if twice := {name for name in names if names.count(name) > 1}:
         where = mark_of(marks, ("studies",) if spec.studies else ("datasets",))
         faults.append(f"{where}: two studies would be called {', '.join(map(repr, sorted(twice)))}")
+    for index, member in enumerate(members) if spec.studies else ():
+        same = next(
+            (one for one in members[:index] if (one.dataset, one.model) == (member.dataset, member.model)), None
+        )
+        if same is not None:
+            where = mark_of(marks, ("studies",))
+            faults.append(
+                f"{where}: {same.name!r} and {member.name!r} are both {member.model!r} of the data set "
+                f"{member.dataset!r}: give one of them another model or dataset"
+            )
     if faults:
         raise InputError("\n".join(dict.fromkeys(faults)))  # a fault of a model is one of all its studies
     return CampaignFile(spec, tuple(sorted(members, key=lambda member: member.rank)), data)

@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,7 @@ class ControllerTask:
         task = cls.draft(
             api, name=name, project_id=project_id, study_yaml=study_yaml, properties=properties, parent=parent
         )
-        api.call("tasks.started", task=task.task_id)
+        api.call("tasks.started", task=task.task_id, force=True)  # perhaps once more: the first answer was lost
         return task
 
     def go_on(self, study_yaml: str) -> None:
@@ -211,6 +211,18 @@ class ControllerTask:
         }
         self._api.call("tasks.add_or_update_artifacts", task=self.task_id, artifacts=[artifact], force=True)
         return uri
+
+    def drop_artifacts(self, prefix: str, but: Collection[str]) -> None:
+        """Takes artifacts whose names begin with ``prefix`` off the task, but for these; their files stay."""
+        found = self._api.call("tasks.get_all", id=[self.task_id], only_fields=["execution.artifacts"])["tasks"]
+        known = [artifact for task in found for artifact in (task.get("execution") or {}).get("artifacts") or ()]
+        old = [
+            {"key": artifact["key"], "mode": artifact.get("mode", "output")}
+            for artifact in known
+            if artifact["key"].startswith(prefix) and artifact["key"] not in but
+        ]
+        if old:
+            self._api.call("tasks.delete_artifacts", task=self.task_id, artifacts=old, force=True)
 
     def finish(self, status: str, reason: str = "") -> None:
         """Ends the task: ``status`` is completed, stopped or failed."""

@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 
+from clearml_hpo.campaign.folder import write_folder
 from clearml_hpo.campaign.opening import CampaignOpening
 from clearml_hpo.campaign.report import read_campaign_state, report_of
 from clearml_hpo.errors import HeldError, InputError
@@ -252,6 +253,25 @@ def test_status_and_report_from_the_server(campaign_file, api, command, tmp_path
     task = api.call("tasks.get_by_id", task=campaign_id)["task"]
     artifacts = {artifact["key"] for artifact in task["execution"]["artifacts"]}
     assert artifacts == {"summary.html", "report.txt", "report.json", *(f"scores/{name}" for name in scores)}
+
+
+def test_a_better_submission_takes_the_place_of_the_one_before(campaign_file, api, tmp_path):
+    folder = tmp_path / "report"
+
+    def scores(campaign_id):
+        write_folder(api, read_campaign_state(api, campaign_id), folder, logs=False)
+        task = api.call("tasks.get_by_id", task=campaign_id)["task"]
+        keys = {artifact["key"].removeprefix("scores/") for artifact in task["execution"]["artifacts"]}
+        return {path.name for path in (folder / "scores").iterdir()}, {key for key in keys if key.endswith(".csv")}
+
+    first = run(campaign_file, api, overrides=["budget.trials=1"])
+    before, on_task = scores(first.campaign_id)
+    assert before == on_task and len(before) == 4
+    (folder / "scores/mine.csv").write_text("another's")
+    run(campaign_file, api)
+    after, on_task = scores(first.campaign_id)
+    assert after - on_task == {"mine.csv"} and on_task < after
+    assert len(on_task) == 4 and on_task != before
 
 
 def test_a_campaign_is_watched(campaign_file, api, command):

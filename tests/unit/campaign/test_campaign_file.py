@@ -192,6 +192,11 @@ def test_a_fault_in_another_file_names_that_file(folder):
         ("file: b.yaml", "file: a.yaml", "two studies would be called 'study-a'"),
         ("file: a.yaml, ", "", "campaign.yaml:5: studies.0: give one of: file (a study file); study"),
         ("studies:", "datasets: {x: {}}\nstudies:", "give models and datasets, or studies"),
+        (
+            "dataset: pears, model: b",
+            "model: study-a",
+            "'study-a' and 'study-b' are both 'study-a' of the data set 'all': give one of them another model",
+        ),
     ],
 )
 def test_mistakes_in_a_list(folder, old, new, said):

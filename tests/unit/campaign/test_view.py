@@ -56,6 +56,16 @@ def test_resources_data_sets_and_the_best_of_each_fit_on_80_columns():
     assert row["california-housing"][1] == "waiting"
 
 
+def test_brackets_in_names_are_no_markup():
+    seen = replace(
+        progress(),
+        resources=(ResourceProgress("gpu[0]", 1, (Running("a[red]b", 3, NOW - 5),)),),
+        studies=(study("a[red]", "b[/b]", state="running", trials=3, best=0.5, left_s=1.0),),
+    )
+    text = text_of(render(seen, NOW))
+    assert all(name in text for name in ("gpu[0]", "a[red]b trial 3", "a[red] ", "b[/b]")), text
+
+
 def test_the_best_is_marked_only_among_values_of_one_metric():
     studies = progress().studies
     other = replace(studies[1], metric="validation/logloss", direction="minimize")
