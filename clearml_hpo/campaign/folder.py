@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import StringIO
@@ -22,7 +23,13 @@ from clearml_hpo.tasks.campaigns import CampaignTask
 
 _COLUMNS = 100
 _SCORES = "scores/"
-_KINDS = {".html": "text/html", ".txt": "text/plain", ".json": "application/json", ".csv": "text/csv"}
+_KINDS = {
+    ".html": "text/html",
+    ".txt": "text/plain",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".zip": "application/zip",
+}
 
 
 def texts_of(api: Api, state: CampaignState) -> Mapping[str, str]:
@@ -44,14 +51,21 @@ def as_text(report: CampaignReport) -> str:
     return written.getvalue()
 
 
-def leave_on(api: Api, task: CampaignTask, state: CampaignState) -> list[str]:
-    """Makes them, and the best submissions, artifacts of the campaign's task.
+def leave_on(
+    api: Api, task: CampaignTask, state: CampaignState, *, logs: bool = True, on_note: Callable[[str], None] = print
+) -> list[str]:
+    """Makes them, the best submissions, and ``logs.zip``, artifacts of the campaign's task.
+
+    Args:
+        logs: whether the console of each attempt is fetched, a call or more for each.
+        on_note: hears of what takes long.
 
     Returns:
-        Messages on submissions that could not be fetched.
+        Messages on submissions and logs that could not be fetched.
 
     Raises:
         ServerError: the file server did not take one.
+        ApiError: the server is in trouble.
     """
     for name, text in texts_of(api, state).items():
         task.upload_artifact(name, text, name, _KINDS[Path(name).suffix])
@@ -61,6 +75,11 @@ def leave_on(api: Api, task: CampaignTask, state: CampaignState) -> list[str]:
         for name, file in names.items():
             task.upload_file(name, file, _KINDS.get(file.suffix, "application/octet-stream"))
     task.drop_artifacts(_SCORES, but=names)  # of earlier ends of the campaign
+    if logs:
+        with TemporaryDirectory() as folder:
+            missing += _write_logs(api, state, Path(folder, "logs"), on_note)
+            packed = Path(shutil.make_archive(f"{folder}/logs", "zip", folder, "logs"))
+            task.upload_file(packed.name, packed, _KINDS[packed.suffix])
     return missing
 
 
@@ -84,15 +103,23 @@ def write_folder(
         for name, text in texts_of(api, state).items():
             (folder / name).write_text(text, encoding="utf-8")
         scores, missing = _fetch_scores(api, state, folder / _SCORES)
-        folders = _distinct({name: name for name in state.studies})
-        for name, record in state.studies.items() if logs else ():
-            _, unread = write_logs(api, Study(api, record), folder / "logs" / folders[name], _of(name, on_note))
-            missing += [f"{name}: {message}" for message in unread]
+        missing += _write_logs(api, state, folder / "logs", on_note) if logs else []
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
     for message in missing:
         on_note(message)
     return len(scores)
+
+
+def _write_logs(api: Api, state: CampaignState, folder: Path, on_note: Callable[[str], None]) -> list[str]:
+    """The logs of each study's trials, in a folder of its own; messages on those that could not be fetched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing: list[str] = []
+    folders = _distinct({name: name for name in state.studies})
+    for name, record in state.studies.items():
+        _, unread = write_logs(api, Study(api, record), folder / folders[name], _of(name, on_note))
+        missing += [f"{name}: {message}" for message in unread]
+    return missing
 
 
 def _of(name: str, on_note: Callable[[str], None]) -> Callable[[str], None]:

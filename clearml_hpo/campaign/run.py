@@ -103,12 +103,13 @@ class CampaignRun:
         return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
 
     def _leave_summary(self) -> None:
-        """Page and texts as artifacts of the campaign's task; without them the campaign has ended all the same."""
+        """What stays, as artifacts of the campaign's task; without them the campaign has ended all the same."""
         task = self._opened.task
         try:
             state = read_campaign_state(self._api, task.task_id)
             if any(study.trials for study in state.progress.studies):
-                for message in leave_on(self._api, task, state):
+                is_hurried = self._stopped.is_set()  # the logs stay on the trials' tasks
+                for message in leave_on(self._api, task, state, logs=not is_hurried, on_note=self._view.note):
                     self._view.note(message)
         except Exception as error:  # of whatever kind: the studies are complete, and the end is still to be noted
             self._view.note(

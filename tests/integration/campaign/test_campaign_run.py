@@ -8,8 +8,10 @@ import sys
 import threading
 import time
 import uuid
+import zipfile
 
 import pytest
+from clearml import StorageManager
 
 from clearml_hpo.campaign.folder import write_folder
 from clearml_hpo.campaign.opening import CampaignOpening
@@ -251,8 +253,13 @@ def test_status_and_report_from_the_server(campaign_file, api, command, tmp_path
     )
 
     task = api.call("tasks.get_by_id", task=campaign_id)["task"]
-    artifacts = {artifact["key"] for artifact in task["execution"]["artifacts"]}
-    assert artifacts == {"summary.html", "report.txt", "report.json", *(f"scores/{name}" for name in scores)}
+    artifacts = {artifact["key"]: artifact["uri"] for artifact in task["execution"]["artifacts"]}
+    texts = {"summary.html", "report.txt", "report.json"}
+    assert artifacts.keys() == {*texts, *(f"scores/{name}" for name in scores), "logs.zip"}
+    packed = zipfile.ZipFile(StorageManager.get_local_copy(artifacts["logs.zip"], extract_archive=False))
+    assert {name.removeprefix("logs/") for name in packed.namelist() if name.endswith(".log")} == {
+        f"{study}/{name}" for study, names in logs.items() for name in names
+    }
 
 
 def test_a_better_submission_takes_the_place_of_the_one_before(campaign_file, api, tmp_path):
