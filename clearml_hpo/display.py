@@ -6,16 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from clearml_hpo.objective import Goal
+from clearml_hpo.screen import Lines, Redrawn, Screen
 from clearml_hpo.search_space import Value, as_text
 from clearml_hpo.trial import Trial, TrialState, pareto_front
 
@@ -62,19 +61,8 @@ class Progress:
     is_driven: bool = True
 
 
-class View(Protocol):
+class View(Screen, Protocol):
     """What a run tells a person; implemented by ``LiveView`` and ``LineView``."""
-
-    def __enter__(self) -> View:
-        """Takes the screen."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Gives it back."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
 
     def trial(self, trial: Trial) -> None:
         """A trial changed its state."""
@@ -88,30 +76,18 @@ def view_for(console: Console, study: str, goal: Goal) -> View:
     return LiveView(console, study, goal) if console.is_terminal else LineView(console, goal)
 
 
-class LineView:
+class LineView(Lines):
     """One line for each thing that happens; for logs and pipes."""
 
     def __init__(self, console: Console, goal: Goal) -> None:
-        self._console = console
+        super().__init__(console)
         self._goal = goal
         self._front: list[Trial] = []
-
-    def __enter__(self) -> LineView:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        """Prints it."""
-        self._line(text)
 
     def trial(self, trial: Trial) -> None:
         """Prints trials that start and end."""
         if trial.state is TrialState.RUNNING:
-            self._line(f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}")
+            self.note(f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}")
         elif not trial.state.is_live:
             parts = [f"{_name(trial)} {trial.state.value}"]
             parts += [
@@ -127,7 +103,7 @@ class LineView:
                 parts.append(f"{trial.duration:.1f} s")
             if trial.reason:
                 parts.append(trial.reason)
-            self._line(", ".join(parts))
+            self.note(", ".join(parts))
 
     def progress(self, progress: Progress) -> None:
         """Remembers the best of a study that goes on; the trials' own lines say the rest."""
@@ -141,15 +117,12 @@ class LineView:
         self._front = front
         return is_new
 
-    def _line(self, text: str) -> None:
-        self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", markup=False, highlight=False, soft_wrap=True)
 
-
-class LiveView:
+class LiveView(Redrawn):
     """Progress, workers and what they run, the best and the recent trials, redrawn in place."""
 
     def __init__(self, console: Console, study: str, goal: Goal, clock: Callable[[], float] = time.time) -> None:
-        self._console = console
+        super().__init__(console, per_second=4)
         self._study = study
         self._goal = goal
         self._clock = clock
@@ -157,20 +130,6 @@ class LiveView:
         self._drawn_at = self._clock()
         self._recent: list[Trial] = []
         self._front: list[Trial] = []
-        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> LiveView:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def note(self, text: str) -> None:
-        """Prints it above the view."""
-        self._console.print(Text(text, style="dim"), soft_wrap=True)
 
     def trial(self, trial: Trial) -> None:
         """Remembers in which order trials ended."""

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from clearml_hpo.campaign.progress import CampaignProgress, StudyProgress
 from clearml_hpo.display import clock
+from clearml_hpo.screen import Lines, Redrawn, Screen
 
 _LINE_S = 60.0
 _STYLE = {"failed": "red", "stopped": "dark_orange3", "waiting": "dim"}
 
 
-class CampaignView(Protocol):
+class CampaignView(Screen, Protocol):
     """What a run of a campaign tells a person; implemented by ``LiveView`` and ``LineView``."""
-
-    def __enter__(self) -> CampaignView:
-        """Takes the screen."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Gives it back."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
 
     def progress(self, progress: CampaignProgress) -> None:
         """Where the campaign stands."""
@@ -42,31 +30,19 @@ def view_for(console: Console) -> CampaignView:
     return LiveView(console) if console.is_terminal else LineView(console)
 
 
-class LineView:
+class LineView(Lines):
     """A line when a study begins or ends, and one every minute; for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        super().__init__(console)
         self._states: dict[str, str] = {}
         self._said_at = time.monotonic()
-
-    def __enter__(self) -> LineView:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        """Prints it."""
-        self._line(text)
 
     def progress(self, progress: CampaignProgress) -> None:
         """Prints what is new."""
         for study in progress.studies:
             if study.state != self._states.get(study.name, "waiting"):
-                self._line(f"{study.name} {_how(study)}")
+                self.note(f"{study.name} {_how(study)}")
             self._states[study.name] = study.state
         if time.monotonic() - self._said_at >= _LINE_S:
             self._said_at = time.monotonic()
@@ -74,38 +50,22 @@ class LineView:
                 f"{r.name} {' '.join(f'{run.study} {run.trial}' for run in r.running) or 'idle'}"
                 for r in progress.resources
             )
-            self._line(f"{_counts(progress)}; {busy}")
-
-    def _line(self, text: str) -> None:
-        self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", markup=False, highlight=False, soft_wrap=True)
+            self.note(f"{_counts(progress)}; {busy}")
 
 
-class LiveView:
+class LiveView(Redrawn):
     """Resources with what they run, data sets with what they have found, redrawn in place."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        super().__init__(console, per_second=2)
         self._progress: CampaignProgress | None = None
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
-
-    def __enter__(self) -> LiveView:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def note(self, text: str) -> None:
-        """Prints it above the view."""
-        self._console.print(Text(text, style="dim"), soft_wrap=True)
 
     def progress(self, progress: CampaignProgress) -> None:
         """Shows it at the next redraw."""
         self._progress = progress
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """The view as it is now."""
         return "" if self._progress is None else render(self._progress, time.time())
 
 
