@@ -99,7 +99,8 @@ class CampaignRun:
             raise
         status, reason = self._conclude()
         self._finish(status, reason.partition("\n")[0])
-        self._leave_summary()  # which tells the end, too
+        if self._sessions:  # else nothing is new
+            self._leave_summary()  # which tells the end, too
         return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
 
     def _leave_summary(self) -> None:
@@ -194,7 +195,7 @@ class CampaignRun:
         for session in alive:
             left_s, limit_s = session.left_s, session.member.file.budget.wall_s
             ahead_s = min(_AHEAD_S, _AHEAD_PART * limit_s + 1.0) if limit_s else 0.0
-            session.share.is_ending = left_s is not None and left_s <= ahead_s
+            session.share.is_ending = session.is_concluding or (left_s is not None and left_s <= ahead_s)
         due = order.next(
             self._specs,
             self._pool.runs_dry,

@@ -53,6 +53,7 @@ class Session:
         self._on_note = on_note
         self._stopped = threading.Event()
         self._aborts = True
+        self._run: StudyRun | None = None
         self._progress = Progress((), 0, 0.0)
         self._seen_at = time.monotonic()
         self._thread = threading.Thread(target=self._drive, name=f"study {member.name}", daemon=True)
@@ -74,6 +75,11 @@ class Session:
     def is_alive(self) -> bool:
         """Whether it is driven."""
         return self._thread.is_alive()
+
+    @property
+    def is_concluding(self) -> bool:
+        """Whether only reports are left to be made."""
+        return self._run is not None and self._run.is_concluding
 
     @property
     def status(self) -> str:
@@ -157,8 +163,9 @@ class Session:
             opening = Opening(api, self._place, self._stopped, self.note, take_over=self._take_over)
             with api.asking_again(self.note, self._stopped):
                 opened = opening.from_file(self.member.file, campaign=self._campaign_id)
-            run = StudyRun(opened, api, self, self._stopped, aborts=lambda: self._aborts, room=self.share.room)
-            self.outcome = run.run()
+            aborts, room = lambda: self._aborts, self.share.room
+            self._run = StudyRun(opened, api, self, self._stopped, aborts=aborts, room=room)
+            self.outcome = self._run.run()
         except KeyboardInterrupt:
             pass  # stopped before it began
         except ClearmlHpoError as error:

@@ -64,7 +64,11 @@ class _Ended:
 
 
 class StudyRun:
-    """Drives one opened study to its end."""
+    """Drives one opened study to its end.
+
+    Attributes:
+        is_concluding: whether all trials have ended, and only reports are left to be made.
+    """
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class StudyRun:
         self._aborts = aborts
         self._policy = replace(policy_of(opened.file), room=room)
         self._mirror: Mirror | None = None
+        self.is_concluding = False
         self._started_at = time.time()
         self._templates = dict(opened.templates)
         self._reporting = {*opened.reporting}
@@ -206,6 +211,7 @@ class StudyRun:
         strategy.on_note = self._view.note
         strategy.on_step = lambda scheduler: self._step_done(scheduler, publisher)
         optimizer.run()
+        self.is_concluding = True
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
         self._follow(scheduler, to_the_end=True)

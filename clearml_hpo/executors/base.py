@@ -41,4 +41,7 @@ class Executor(Protocol):
         """Those of these tasks that somebody has put in a queue which is none of this executor's."""
 
     def close(self) -> None:
-        """Lets go of what the executor itself holds; tasks that run in processes of its own are ended."""
+        """Lets go of what the executor itself holds; tasks that run in processes of its own are ended.
+
+        Called again it does nothing: a successor may have begun.
+        """

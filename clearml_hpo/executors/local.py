@@ -58,6 +58,7 @@ class LocalExecutor:
         _check(slots, queue, min_free_mb)
         self._api = api
         self._slots = tuple(slots)
+        self._is_closed = False
         self._queue_id = ensure_queue(api, queue, [_TAG])
         self._queue = QueueExecutor(api, {LOCAL: self._queue_id})
         self._workers = LocalWorkers(
@@ -102,8 +103,9 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Ends what runs, which becomes stopped; what waits stays. A queue made for this is removed if it is empty."""
-        if not self._workers.close():
+        if self._is_closed or not self._workers.close():
             return
+        self._is_closed = True
         with contextlib.suppress(ApiError):  # it is gone already, or something waits
             found = self._api.call("queues.get_by_id", queue=self._queue_id)["queue"]
             if _TAG in (found.get("tags") or ()) and not found.get("entries"):

@@ -58,6 +58,7 @@ class PilotExecutor(QueueExecutor):
         self._queue_id = ensure_queue(api, f"trials-{study_id}", [_TAG])
         super().__init__(api, {PILOTS: self._queue_id})
         self._flight = flight
+        self._is_closed = False
         self._study_id = study_id
         self._project_id = project_id
         self._environment = environment
@@ -83,8 +84,9 @@ class PilotExecutor(QueueExecutor):
 
     def close(self) -> None:
         """Takes back pilots that still wait, and deletes the queue if it is empty: those that run leave then."""
+        is_closed, self._is_closed = self._is_closed, True
         with contextlib.suppress(ApiError):  # it is gone already, or something waits, which the pilots see to
-            if not self.waiting():
+            if not is_closed and not self.waiting():
                 withdraw(self._api, self._pilots())
                 self._api.call("queues.delete", queue=self._queue_id)
 

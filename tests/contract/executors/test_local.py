@@ -317,6 +317,8 @@ def test_close_ends_what_runs_and_keeps_what_waits(stage, make):
     stage.release("waits")
     make(plan_slots(cpu=1))
     stage.until("completed", waits)
+    first.close()
+    assert stage.api.call("queues.get_all", name=f"^{stage.queue}$")["queues"], "it is the other one's now"
 
 
 def test_a_queue_of_its_own_goes_with_it(stage, make):

@@ -179,6 +179,10 @@ def test_nobody_serves_their_queue(stage, study, notes):
     assert executor.workers() == {PILOTS: 2} and statuses(stage, study) == ["queued"] * 2
     executor.close()
     assert not pilots(stage, study), "those that nobody took are gone"
+    successor = PilotExecutor(stage.api, flight, study_id=study, **place)
+    executor.close()
+    assert statuses(stage, study) == ["queued"] * 2, "these are another one's"
+    successor.close()
 
 
 def test_a_pilot_needs_a_queue(stage, agents):
