@@ -29,11 +29,8 @@ class Screen(Protocol):
         """Something worth a line."""
 
 
-class Lines:
-    """Lines with the time of day, for logs and pipes; nothing is taken."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
+class Untaken:
+    """A view for which the screen need not be taken."""
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +39,13 @@ class Lines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+
+class Lines(Untaken):
+    """Lines with the time of day, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
     def note(self, text: str) -> None:
         """Prints it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from clearml_hpo.campaign.progress import Running, StudyProgress
 from clearml_hpo.campaign.resources import Share
@@ -16,6 +15,7 @@ from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.display import Progress
 from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.patience import patiently
+from clearml_hpo.screen import Untaken
 from clearml_hpo.spec import Member, StudyFile
 from clearml_hpo.tasks import Api
 from clearml_hpo.trial import Trial, TrialState, best_trial
@@ -24,7 +24,7 @@ _FAILURES = (TrialState.FAILED, TrialState.LOST, TrialState.NO_OBJECTIVE, TrialS
 _log_in = threading.Lock()  # the SDK's session keeps what a server has told in its class
 
 
-class Session:
+class Session(Untaken):
     """Drives one study, from :meth:`start` to its end; it is its own view.
 
     Attributes:
@@ -133,14 +133,6 @@ class Session:
         )
 
     # --- what the study tells its view -------------------------------------------------------------------------------
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def note(self, text: str) -> None:
         """Passes it on, with the study's name."""
