@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -231,9 +231,7 @@ class StudyRun:
                     started.append(self._start(model))
                     ended = self._wait_for(*started[-1])
                     if ended is not None:
-                        self._view.note("stopping: ending the first run")
-                        for first, trial in started:
-                            first.cancel(trial.task_id)
+                        self._stop_first_runs(started, leaves=ended.status == "stopped" and not self._aborts())
                         return ended
         except HeldError:
             raise  # the runs are another controller's now
@@ -291,6 +289,13 @@ class StudyRun:
                 reason, now = spent or "interrupted", time.time()
                 ended = [replace(one, state=TrialState.STOPPED, reason=reason, ended_at=now) for one in shown]
                 return _Ended("failed" if spent else "stopped", reason, tuple(ended))
+
+    def _stop_first_runs(self, started: Iterable[tuple[FirstRun, Trial]], *, leaves: bool) -> None:
+        """Ends them; what is a trial, and is to be left, a successor takes up."""
+        self._view.note(f"stopping: {'leaving' if leaves else 'ending'} the first run")
+        for first, trial in started:
+            if not (leaves and first.is_trial):
+                first.cancel(trial.task_id)
 
     def _has_registered(self, first: FirstRun, trial: Trial, template: Template) -> None:
         """Goes on with the first run as a trial, if it is one."""

@@ -102,6 +102,25 @@ def test_a_first_run_that_was_stopped_is_begun_again(study_file, api, queue, con
     assert len(second.trials) == 6
 
 
+def test_a_first_run_that_is_left_is_taken_up(study_file, api, queue):
+    stopped, good = threading.Event(), threading.Event()
+
+    def training(params):
+        stopped.set()
+        while not good.is_set():
+            yield {}
+        yield from quadratic(params)
+
+    with PlayedAgent(training, queue=queue, connects=CONNECTS, step_s=0.02) as agent:
+        first = run(study_file, api, stopped=stopped, aborts=lambda: False)
+        (left,) = [trial.task_id for trial in first.trials]
+        assert (first.status, status_of(api, left)) == ("stopped", "in_progress")
+        good.set()
+        second = run(study_file, api)
+    assert [trial.attempt for trial in second.trials] == [1] * 6 and second.trials[0].task_id == left
+    assert len(agent.ran) == 6
+
+
 def test_a_first_run_that_failed_is_begun_again(study_file, api, queue):
     good = threading.Event()
 
