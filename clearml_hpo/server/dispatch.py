@@ -97,16 +97,14 @@ class Dispatcher:
             raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
             # The one call whose credentials are not a token.
-            data = _data(request)
-            fields.check(endpoint.fields, data)
+            data = fields.check(endpoint.fields, _data(request))
             return {"token": self._authority.login(request.authorization, expiration_s=data.get("expiration_sec"))}
         caller = self._caller(endpoint, request)
         if request.content_type.partition(";")[0].strip() == "application/json-lines":
             fields.check(endpoint.fields, {})
             call = Call(self._store, self._authority, {}, _lines(request.body), request.client, caller)
         else:
-            data = _data(request)
-            fields.check(endpoint.fields, data)
+            data = fields.check(endpoint.fields, _data(request))
             call = Call(self._store, self._authority, data, client=request.client, caller=caller)
         with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
             return endpoint.handler(call)

@@ -11,6 +11,8 @@ class Refusal(Enum):
 
     BAD_REQUEST = (400, 0, "Invalid request")
     VALIDATION = (400, 12, "Validation error")
+    INVALID_VALUE = (400, 16, "Invalid value for fields")
+    INVALID_OBJECT_ID = (400, 10, "Invalid object id")
     NO_SUCH_KEY = (400, 75, "Access key not found")
     INVALID_TASK_ID = (400, 101, "Invalid task id")
     INVALID_TASK_STATUS = (400, 110, "Invalid task status")
@@ -22,8 +24,8 @@ class Refusal(Enum):
     INVALID_PROJECT_ID = (400, 401, "Invalid project id")
     PROJECT_HAS_CONTENT = (400, 402, "Project has associated tasks or models")
     INVALID_QUEUE_ID = (400, 701, "Invalid queue id")
-    QUEUE_NOT_EMPTY = (400, 704, "Queue is not empty")
-    NOT_IN_QUEUE = (400, 705, "Task is not in the queue")
+    QUEUE_NOT_EMPTY = (400, 702, "Queue is not empty")
+    NOT_IN_QUEUE = (400, 703, "Invalid queue id or task not in queue")
     ALREADY_QUEUED = (400, 706, "Failed adding task to queue since task is already queued")
     DATA_VALIDATION = (400, 800, "Data validation error")
     PROJECT_EXISTS = (400, 801, "Project with the same name already exists")
@@ -32,6 +34,8 @@ class Refusal(Enum):
         801,
         "Value combination already exists (unique field already contains this value)",
     )
+    WORKER_NOT_REGISTERED = (400, 1002, "Worker registration failed")
+    WORKER_STATS_NOT_FOUND = (400, 1005, "Worker stats not found")
     NO_CREDENTIALS = (401, 20, "Unauthorized (missing credentials)")
     INVALID_CREDENTIALS = (401, 22, "Unauthorized (invalid credentials)")
     INVALID_TOKEN = (401, 30, "Invalid token")
@@ -50,6 +54,7 @@ class ApiRefusal(Exception):
             message += ": " + ", ".join(f"{name}={value}" for name, value in facts.items())
         super().__init__(message)
         self.reason = reason
+        self.facts = facts
         self.code: int = code
         self.subcode: int = subcode
 

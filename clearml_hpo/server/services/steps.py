@@ -32,6 +32,8 @@ def steps_of(call: Call) -> Steps:
     if size < 1:
         raise ApiRefusal(Refusal.VALIDATION, "error for field 'interval': must be 1 or more")
     first, last = int(call.data["from_date"]) // size, int(call.data["to_date"]) // size
+    if first > last:
+        raise ApiRefusal(Refusal.INVALID_VALUE, "from_date must be less than to_date")
     if first < 0 or not 0 <= last - first <= _MOST or last * size >= 2**50:
         raise ApiRefusal(
             Refusal.VALIDATION, f"error for field 'to_date': from_date to to_date must be 0 to {_MOST} intervals"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clearml_hpo.server import clock as time
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, DICT, FLAG_OR_WORD, OBJECTS, STR, STRINGS, required
-from clearml_hpo.server.services.tasks import require_created
+from clearml_hpo.server.rules import ANYWHERE, CONFIGURED, OUTPUT, Kind, require_editable
 from clearml_hpo.server.store.documents import Document
 
 service = Service("tasks")
@@ -16,12 +17,13 @@ service = Service("tasks")
 USER_PROPERTIES = "properties"  # the section that may be edited at any status
 
 
-def _edit(call: Call, column: str, change: Callable[[Any], Any]) -> None:
-    """Replaces one column of the call's task by what ``change`` makes of it."""
+def _edit(call: Call, column: str, change: Callable[[Any], Any], kind: Kind, *, quiet: bool = False) -> None:
+    """Replaces one column of the call's task by what ``change`` makes of it, if its status allows this kind of edit."""
     id_ = call.data["task"]
     with call.store.db.transaction():
-        task = call.store.tasks.require(id_, [column])
-        call.store.tasks.write(id_, {column: change(task[column])})
+        task = call.store.tasks.require(id_, ["status", column])
+        require_editable(task["status"], kind, force=bool(call.get("force")))
+        call.store.tasks.write(id_, {column: change(task[column])}, quiet=quiet)
 
 
 # --- hyperparameters --------------------------------------------------------------------------------------------------
@@ -59,9 +61,7 @@ def edit_hyper_params(call: Call) -> Data:
             result.setdefault(item["section"], {})[item["name"]] = item
         return result
 
-    with call.store.db.transaction():
-        _check_editable(call, items)
-        _edit(call, "hyperparams", merged)
+    _edit_parameters(call, items, merged)
     return {"updated": 1}
 
 
@@ -79,15 +79,14 @@ def delete_hyper_params(call: Call) -> Data:
                 sections.get(section, {}).pop(str(name), None)
         return {name: section for name, section in sections.items() if section}
 
-    with call.store.db.transaction():
-        _check_editable(call, items)
-        _edit(call, "hyperparams", remaining)
+    _edit_parameters(call, items, remaining)
     return {"deleted": 1}
 
 
-def _check_editable(call: Call, items: list[Document]) -> None:
-    if not all(item.get("section") == USER_PROPERTIES for item in items):
-        require_created(call)
+def _edit_parameters(call: Call, items: list[Document], change: Callable[[Any], Any]) -> None:
+    """User properties may be edited at any status, and are no sign of life."""
+    is_quiet = all(item.get("section") == USER_PROPERTIES for item in items)
+    _edit(call, "hyperparams", change, ANYWHERE if is_quiet else CONFIGURED, quiet=is_quiet)
 
 
 def _parameter(item: Document) -> Document:
@@ -135,10 +134,8 @@ def get_configuration_names(call: Call) -> Data:
 def edit_configuration(call: Call) -> Data:
     """Sets some configuration objects."""
     items = {str(item.get("name")): item for item in call.data["configuration"]}
-    with call.store.db.transaction():
-        require_created(call)
-        replace = call.get("replace_configuration") in (True, "all")  # the web app says "none" for False
-        _edit(call, "configuration", lambda old: items if replace else {**old, **items})
+    replace = call.get("replace_configuration") in (True, "all")  # the web app says "none" for False
+    _edit(call, "configuration", lambda old: items if replace else {**old, **items}, CONFIGURED)
     return {"updated": 1}
 
 
@@ -146,16 +143,14 @@ def edit_configuration(call: Call) -> Data:
 def delete_configuration(call: Call) -> Data:
     """Removes configuration objects."""
     names = set(call.data["configuration"])
-    with call.store.db.transaction():
-        require_created(call)
-        _edit(call, "configuration", lambda old: {n: item for n, item in old.items() if n not in names})
+    _edit(call, "configuration", lambda old: {n: item for n, item in old.items() if n not in names}, CONFIGURED)
     return {"deleted": 1}
 
 
 @service.endpoint("set_requirements", task=required(STR), requirements=required(DICT))
 def set_requirements(call: Call) -> Data:
     """Notes what a script needs."""
-    _edit(call, "script", lambda script: {**script, "requirements": call.data["requirements"]})
+    _edit(call, "script", lambda script: {**script, "requirements": call.data["requirements"]}, ANYWHERE)
     return {"fields": {}, "updated": 1}
 
 
@@ -178,7 +173,7 @@ def add_or_update_artifacts(call: Call) -> Data:
         kept = {_artifact_key(artifact): artifact for artifact in execution.get("artifacts", [])}
         return {**execution, "artifacts": list({**kept, **added}.values())}
 
-    _edit(call, "execution", merged)
+    _edit(call, "execution", merged, OUTPUT)
     return {"updated": 1}
 
 
@@ -191,7 +186,7 @@ def delete_artifacts(call: Call) -> Data:
         kept = [a for a in execution.get("artifacts", []) if _artifact_key(a) not in gone]
         return {**execution, "artifacts": kept}
 
-    _edit(call, "execution", remaining)
+    _edit(call, "execution", remaining, OUTPUT)
     return {"deleted": 1}
 
 
@@ -201,13 +196,14 @@ def delete_artifacts(call: Call) -> Data:
 def add_or_update_model(call: Call) -> Data:
     """Notes an input or output model under a name."""
     side = _side(call.data["type"])
-    item = {"name": call.data["name"], "model": call.data["model"]}
+    now = time.stored(call.store.clock())
+    item = {"name": call.data["name"], "model": call.data["model"], "updated": now}
 
     def merged(models: Document) -> Document:
         kept = [each for each in models.get(side, []) if each.get("name") != item["name"]]
         return {**models, side: [*kept, item]}
 
-    _edit(call, "models", merged)
+    _edit(call, "models", merged, OUTPUT)
     return {"updated": 1}
 
 
@@ -221,7 +217,7 @@ def delete_models(call: Call) -> Data:
             side: [each for each in items if (side, each.get("name")) not in gone] for side, items in models.items()
         }
 
-    _edit(call, "models", remaining)
+    _edit(call, "models", remaining, OUTPUT, quiet=True)
     return {"updated": 1}
 
 
@@ -229,31 +225,3 @@ def _side(kind: str) -> str:
     if kind not in ("input", "output"):
         raise ApiRefusal(Refusal.VALIDATION, f"error for field 'type': 'input' or 'output', not {kind!r}")
     return kind
-
-
-# --- archive ----------------------------------------------------------------------------------------------------------
-
-
-def _set_archived(call: Call, id_: str, archived: bool) -> Document:
-    with call.store.db.transaction():
-        task = call.store.tasks.require(id_, ["system_tags"])
-        tags = {tag for tag in task["system_tags"] if tag != "archived"} | ({"archived"} if archived else set())
-        return call.store.tasks.edit(id_, {"system_tags": sorted(tags)})
-
-
-def archive_task(call: Call, id_: str) -> Data:
-    """Hides one task."""
-    _set_archived(call, id_, True)
-    return {"archived": True}
-
-
-def unarchive_task(call: Call, id_: str) -> Data:
-    """Shows one task again."""
-    _set_archived(call, id_, False)
-    return {"unarchived": True}
-
-
-@service.endpoint("archive", tasks=required(STRINGS))
-def archive(call: Call) -> Data:
-    """Hides tasks."""
-    return {"archived": len([archive_task(call, id_) for id_ in call.data["tasks"]])}

@@ -16,12 +16,13 @@ from clearml_hpo.server.fields import (
     check,
     required,
 )
+from clearml_hpo.server.rules import EDITED, QUIET, require_editable
 from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.services.sections import checked_sections
 from clearml_hpo.server.store.documents import Document, pick
 from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.lifecycle import Gone
-from clearml_hpo.server.store.tasks import QUIET, TASKS
+from clearml_hpo.server.store.tasks import TASKS
 
 service = Service("tasks")
 
@@ -102,9 +103,9 @@ def edit(call: Call) -> Data:
     """Sets fields of a task, which must not have been started unless forced."""
     checked_sections(call.data)
     with call.store.db.transaction():
-        require_created(call)
-        done = call.store.tasks.edit(call.data["task"], call.data)
-    return {"fields": {**done, **changed(call, done)}, "updated": 1}
+        task = call.store.tasks.require(call.data["task"], ["status"])
+        require_editable(task["status"], EDITED, force=bool(call.get("force")))
+        return _edited(call, call.data["task"], call.data)
 
 
 _UPDATE = {
@@ -116,8 +117,7 @@ _UPDATE = {
 @service.endpoint("update", **_UPDATE)
 def update(call: Call) -> Data:
     """Sets what people may change at any status."""
-    done = _updated(call, call.data)
-    return {"fields": {**done, **changed(call, done)}, "updated": 1}
+    return _edited(call, call.data["task"], pick(call.data, [name for name in _UPDATE if name != "task"]))
 
 
 @service.endpoint("update_batch")
@@ -192,8 +192,7 @@ _CLONE = (
 def ping(call: Call) -> Data:
     """A task is alive."""
     with call.store.db.transaction():
-        call.store.tasks.require(call.data["task"], ["id"])
-        call.store.tasks.write(call.data["task"], {})
+        call.store.tasks.write(call.data["task"], {})  # of an unknown task, too, ClearML's server says nothing
     return {}
 
 
@@ -208,23 +207,19 @@ def move(call: Call) -> Data:
     """Moves tasks to a project, which is made if it is named and missing."""
     with call.store.db.transaction():
         project = call.get("project") or call.store.projects.ensure(call.get("project_name", ""))[0]
-        moved = [call.store.tasks.edit(id_, {"project": project}) for id_ in call.data["ids"]]
-    return {"project_id": project, "moved": len(moved)}
+        for id_ in call.data["ids"]:
+            call.store.tasks.edit(id_, {"project": project})
+    return {"project_id": project}
 
 
-def require_created(call: Call) -> Document:
-    """The task of a call that only a created task allows, or any with force."""
-    task = call.store.tasks.require(call.data["task"], ["status"])
-    if task["status"] != "created" and not call.get("force"):
-        raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="created", status=task["status"])
-    return task
-
-
-def changed(call: Call, done: Document) -> Document:
-    """Who changed a task and when, as answers to edits show it."""
+def _edited(call: Call, id_: str, changes: Document) -> Data:
+    """Sets fields of a task; the answer says which, by whom and when."""
+    done = call.store.tasks.edit(id_, changes)
+    if not done:
+        return {"fields": {}, "updated": 0}
     now = time.precise(call.store.clock())
-    shown = {"last_change": now, "last_changed_by": identity.caller()}
-    return shown if done and done.keys() <= QUIET else {**shown, "last_update": now}
+    shown = {**done, "last_change": now, "last_changed_by": identity.caller()}
+    return {"fields": shown if done.keys() <= QUIET else {**shown, "last_update": now}, "updated": 1}
 
 
 def deleted(call: Call, id_: str) -> Data:

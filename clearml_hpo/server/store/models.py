@@ -149,9 +149,9 @@ class Models:
             self.delete(model["id"])
         return deleted
 
-    def orphan(self, task: str) -> int:
-        """Makes the models of a task that is gone nobody's; returns how many. Inside a transaction."""
-        return self._db.execute("UPDATE models SET task = NULL WHERE task = ?", (task,))
+    def orphan(self, task: str, former: str | None) -> int:
+        """Notes in the models of a task that is gone whose they were; returns how many. Inside a transaction."""
+        return self._db.execute("UPDATE models SET task = ? WHERE task = ?", (former, task))
 
 
 def given(fields: Mapping[str, Any]) -> Document:

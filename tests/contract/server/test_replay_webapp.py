@@ -132,7 +132,7 @@ def _trial(world: World, project: str, parent: str) -> str:
     )["id"]
     world.call("tasks.enqueue", task=made)
     world.call("queues.get_next_task", queue=world.call("queues.get_default")["id"])
-    world.call("workers.status_report", worker=WORKER, task=made)
+    world.call("workers.status_report", worker=WORKER, timestamp=1, task=made)
     world.call("tasks.started", task=made, force=True)
     world.call("tasks.edit", task=made, force=True, runtime={"progress": "0"})
     log = {"type": "log", "level": "DEBUG", "worker": WORKER, "msg": "Process completed successfully"}

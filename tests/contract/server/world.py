@@ -140,7 +140,7 @@ class World:
         made = self._popped()
         self.call("workers.register", worker=WORKER, queues=[self.queue])
         self.call("tasks.started", task=made, force=True, status_message="pulled by agent")
-        self.call("workers.status_report", worker=WORKER, task=made, queue=self.queue, queues=[self.queue])
+        self.call("workers.status_report", worker=WORKER, timestamp=1, task=made, queue=self.queue, queues=[self.queue])
         self.call("tasks.edit", task=made, force=True, runtime={"hostname": "vm"})
         self._report(made)
         self._make_model(made)
@@ -149,7 +149,7 @@ class World:
 
     def _completed(self) -> str:
         made = self._running()
-        self.call("workers.status_report", worker=WORKER, queues=[self.queue])
+        self.call("workers.status_report", worker=WORKER, timestamp=1, queues=[self.queue])
         self.call("tasks.completed", task=made, status_reason="worker execution done", status_message="Changed")
         return made
 

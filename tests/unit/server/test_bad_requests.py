@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -121,11 +122,11 @@ def test_what_would_do_harm_later_is_refused(endpoint: str, fields: dict[str, An
 
 def test_very_long_times(api: Api) -> None:
     task = api.task()
-    api.call("workers.register", worker="w", timeout=-(2**60))
+    api.call("workers.register", worker="w", timeout=1)
+    api.now += timedelta(seconds=2)
     for last_seen, number in ((-(2**62), 0), (2**62, 1), (1e18, 1)):
         assert len(api.call("workers.get_all", last_seen=last_seen)["workers"]) == number
     assert api.call("workers.get_count") == {"count": 0}
-    api.send("auth.login", b'{"expiration_sec": 4611686018427387904}', authorization=api.basic)
     api.call("events.clear_task_log", task=task, threshold_sec=2**62)
     event = {"type": "training_stats_scalar", "task": task, "metric": "m", "variant": "v", "value": 1}
     api.call("events.add", **event, timestamp=2**62)

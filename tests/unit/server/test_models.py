@@ -77,7 +77,7 @@ def test_models_go_with_their_task_unless_they_are_needed(action: str, api: Api)
     assert [found(api, model) for model in (draft, used, published)] == [False, True, True]
     if action == "delete":
         assert answer["updated_models"] == 2
-        assert "task" not in api.call("models.get_by_id", model=used)["model"]
+        assert api.call("models.get_by_id", model=used)["model"]["task"] == f"__DELETED__{task}"
 
 
 _MODELS = ((False, "s3://draft"), (False, "s3://used"), (True, "s3://published"))
