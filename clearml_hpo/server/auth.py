@@ -140,6 +140,8 @@ class Authority:
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "basic":
             return Caller(self._key_of_pair(value))
+        if scheme.lower() != "bearer":
+            raise ApiRefusal(Refusal.BAD_AUTHENTICATION)
         return self.caller_of(value.strip())
 
     def caller_of(self, token: str) -> Caller:

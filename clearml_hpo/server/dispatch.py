@@ -16,11 +16,11 @@ from typing import Any
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
 from clearml_hpo.server.endpoint import Call, Data, Endpoint
-from clearml_hpo.server.errors import ApiRefusal, Refusal, unknown_endpoint
+from clearml_hpo.server.errors import ApiRefusal, Refusal, invalid_path, unknown_endpoint
 from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
-_PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+(?:\.\d+)?)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
+_PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+\.\d+)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
 _DEEPEST = 100
@@ -64,7 +64,7 @@ class Dispatcher:
         try:
             name, version = _parse(request.path)
             endpoint = self._find(name, version)
-            data = self._run(endpoint, request)
+            data = self._run(endpoint, version, request)
             return _envelope(name, version, endpoint, data=data)
         except ApiRefusal as refusal:
             return _envelope(name, version, endpoint, refusal=refusal)
@@ -89,10 +89,12 @@ class Dispatcher:
             if name in self.unknown or len(self.unknown) < _UNKNOWN_NAMES:
                 self.unknown[name] += 1
             raise unknown_endpoint(name, version)
+        if _numbers(version) < _numbers(endpoint.version):
+            raise unknown_endpoint(name, version)
         self.calls[name] += 1
         return endpoint
 
-    def _run(self, endpoint: Endpoint, request: Request) -> Data:
+    def _run(self, endpoint: Endpoint, version: str, request: Request) -> Data:
         if endpoint.open and len(request.body) > _LARGEST_OPEN:  # nobody has said yet who sent it
             raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
@@ -106,6 +108,8 @@ class Dispatcher:
         else:
             data = fields.check(endpoint.fields, _data(request))
             call = Call(self._store, self._authority, data, client=request.client, caller=caller)
+        if endpoint.last and _numbers(version) > _numbers(endpoint.last):
+            raise ApiRefusal(Refusal.NO_LONGER_SUPPORTED, endpoint.instead)
         with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
             return endpoint.handler(call)
 
@@ -122,17 +126,24 @@ class Dispatcher:
 def _parse(path: str) -> tuple[str, str]:
     found = _PATH.match(path)
     if found is None:
-        raise unknown_endpoint(path.strip("/"), identity.API_VERSION)
+        raise invalid_path(path)
     return found["name"], found["version"] or identity.API_VERSION
 
 
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
+
+
 def _data(request: Request) -> Data:
+    """The fields of a request: those of the body, and others of the query; an empty list or null has none."""
+    asked = dict(request.query or {})
     if not request.body.strip():
-        return dict(request.query or {})
+        return asked
     data = _load(request.body)
-    if not isinstance(data, dict):
+    if data not in (None, []) and not isinstance(data, dict):
         raise ApiRefusal(Refusal.BAD_REQUEST, "the body must be a JSON object")
-    return data
+    return {**asked, **(data or {})}
 
 
 def _lines(body: bytes) -> list[Any]:

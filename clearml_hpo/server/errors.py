@@ -10,6 +10,7 @@ class Refusal(Enum):
     """A reason to refuse, as ``(HTTP status and result code, result subcode, text)``."""
 
     BAD_REQUEST = (400, 0, "Invalid request")
+    MISSING_FIELD = (400, 11, "Missing required fields")
     VALIDATION = (400, 12, "Validation error")
     INVALID_VALUE = (400, 16, "Invalid value for fields")
     INVALID_OBJECT_ID = (400, 10, "Invalid object id")
@@ -36,6 +37,8 @@ class Refusal(Enum):
     )
     WORKER_NOT_REGISTERED = (400, 1002, "Worker registration failed")
     WORKER_STATS_NOT_FOUND = (400, 1005, "Worker stats not found")
+    NO_LONGER_SUPPORTED = (301, 1, "This endpoint is no longer supported for the requested api version")
+    BAD_AUTHENTICATION = (401, 10, "Unauthorized (bad authentication header type)")
     NO_CREDENTIALS = (401, 20, "Unauthorized (missing credentials)")
     INVALID_CREDENTIALS = (401, 22, "Unauthorized (invalid credentials)")
     INVALID_TOKEN = (401, 30, "Invalid token")
@@ -57,6 +60,13 @@ class ApiRefusal(Exception):
         self.facts = facts
         self.code: int = code
         self.subcode: int = subcode
+
+
+def invalid_path(path: str) -> ApiRefusal:
+    """The refusal of a path that names no version and endpoint, in ClearML's words."""
+    refusal = ApiRefusal(Refusal.BAD_REQUEST)
+    refusal.args = (f"Invalid request path {path}",)
+    return refusal
 
 
 def unknown_endpoint(name: str, version: str) -> ApiRefusal:

@@ -44,7 +44,7 @@ class Field:
     Attributes:
         read: converts a value, or returns None for one that cannot be.
         shown: ClearML's word for the type.
-        items: the type of the items of a list, or of the values of an object.
+        items: the type of the items of a list or of the values of an object, or the fields of these.
         required: it must be there, and if it is a list it must have items.
         refusal: what a value of another type is refused with.
         least: the least and the most that a number may be.
@@ -52,7 +52,7 @@ class Field:
 
     read: Callable[[Any], Any]
     shown: str
-    items: type | None = None
+    items: type | Mapping[str, Field] | None = None
     required: bool = False
     refusal: Refusal = Refusal.VALIDATION
     least: float = -_LARGEST
@@ -68,10 +68,12 @@ class Field:
                 Refusal.VALIDATION, f"error for field '{name}': '{found}' is not {self.least} to {self.most}."
             )
         if self.items is not None:
-            items: Any = found.values() if isinstance(found, dict) else found
-            for item in items:
-                if not isinstance(item, self.items):
-                    raise self._wrong(name, self.items.__name__, item)
+            kind = self.items if isinstance(self.items, type) else dict
+            for item in found.values() if isinstance(found, dict) else found:
+                if not isinstance(item, kind):
+                    raise self._wrong(name, kind.__name__, item)
+                if not isinstance(self.items, type) and isinstance(item, dict):
+                    check(self.items, item, where=f"{name}.")
         if self.required and found == []:
             raise ApiRefusal(
                 Refusal.VALIDATION, f"error for field '{name}': value '[]' length is lower than allowed minimum '1'."
@@ -91,17 +93,39 @@ def _a(kind: type) -> Callable[[Any], Any]:
     return lambda value: value if isinstance(value, kind) else kind() if value in ([], {}) else None
 
 
+def _words(value: Any) -> list[Any] | None:
+    return value if isinstance(value, list) and "" not in value else None
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
 STR = Field(_text, "str")
+WORD = Field(_word, "str of one character or more")
 BOOL = Field(bool, "bool")
 INT = Field(_whole, "int")
+# Statistics of workers take what is meant, and convert nothing.
+EXACT_INT = Field(lambda value: value if type(value) is int else None, "int")
+EXACT_BOOL = Field(lambda value: value if isinstance(value, bool) else None, "bool")
+EXACT_STRINGS = Field(lambda value: value if isinstance(value, list) else None, "list", items=str)
 NUMBER = Field(_number, "float")
 LIST = Field(_a(list), "list")
 STRINGS = Field(_a(list), "list", items=str)
+WORDS = Field(_words, "list of texts that are not empty", items=str)
 OBJECTS = Field(_a(list), "list", items=dict)
 DICT = Field(lambda value: value if isinstance(value, dict) else None, "dict")
 SECTIONS = Field(DICT.read, "dict", items=dict)
 FLAG_OR_WORD = Field(lambda value: value if isinstance(value, str) else bool(value), "bool")
 ONE_OR_MORE = Field(lambda value: value if isinstance(value, (str, list)) else None, "list")
+
+# As the fields of a document, whose values are checked when they are stored.
+DOCUMENT_TEXT = Field(_text, "str", refusal=Refusal.DATA_VALIDATION)
+DOCUMENT_TEXTS = Field(LIST.read, "list", items=str, refusal=Refusal.DATA_VALIDATION)
+DOCUMENT_DICT = Field(_a(dict), "dict", refusal=Refusal.INVALID_VALUE)
+DOCUMENT_PART = Field(DICT.read, "dict", refusal=Refusal.INVALID_VALUE)
+DOCUMENT_SECTIONS = Field(_a(dict), "dict", items=dict, refusal=Refusal.INVALID_VALUE)
+REFERENCE = Field(_word, "id", refusal=Refusal.INVALID_VALUE)
 
 Fields = Mapping[str, Field]
 
@@ -116,21 +140,26 @@ def within(field: Field, least: float, most: float = _LARGEST - 1) -> Field:
     return replace(field, least=least, most=most)
 
 
-def stored(fields: Fields) -> Fields:
-    """The same fields, refused as those of a document are: with 800 (Data validation error)."""
-    return {name: replace(field, refusal=Refusal.DATA_VALIDATION) for name, field in fields.items()}
+def one_of(*words: str) -> Field:
+    """A text that is one of these words."""
+    return Field(lambda value: value if value in words else None, f"one of {', '.join(words)}")
 
 
-def check(fields: Fields, data: Mapping[str, Any]) -> dict[str, Any]:
+def items(fields: Fields) -> Field:
+    """A list of objects with these fields."""
+    return Field(LIST.read, "list", items=fields)
+
+
+def check(fields: Fields, data: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """A request with its fields converted; refuses one that lacks a field or has a wrong type.
 
-    Keys that are not known stay as they are: services ignore them.
+    Keys that are not known stay as they are: services ignore them. ``where`` is put before the names in messages.
     """
     checked = dict(data)
     for name, field in fields.items():
         value = data.get(name)
         if value is not None:
-            checked[name] = field.convert(name, value)
+            checked[name] = field.convert(f"{where}{name}", value)
         elif field.required:
-            raise ApiRefusal(Refusal.VALIDATION, f"error for field '{name}'. field is required!")
+            raise ApiRefusal(Refusal.VALIDATION, f"error for field '{where}{name}'. field is required!")
     return checked

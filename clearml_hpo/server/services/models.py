@@ -16,6 +16,7 @@ from clearml_hpo.server.fields import (
 from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.metadata import by_key
+from clearml_hpo.server.services.tasks import destination
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.models import MODELS
@@ -59,8 +60,10 @@ def update(call: Call) -> Data:
     return edit(call)
 
 
-@service.endpoint(
+@service.withdrawn_endpoint(
     "update_for_task",
+    "2.13",
+    "tasks.add_or_update_model",
     task=required(STR),
     uri=STR,
     name=STR,
@@ -96,7 +99,7 @@ def get_by_id(call: Call) -> Data:
     return {"model": _with_metrics(call, [model])[0]}
 
 
-@service.endpoint("get_by_task_id", task=required(STR))
+@service.withdrawn_endpoint("get_by_task_id", "2.13", "models.get_by_id/get_all apis", task=required(STR))
 def get_by_task_id(call: Call) -> Data:
     """The model that a task made."""
     found, _ = call.store.models.search({"task": [call.data["task"]], "page_size": 1}, MODELS.chosen(None))
@@ -193,10 +196,10 @@ def delete_many(call: Call) -> Data:
 def move(call: Call) -> Data:
     """Moves models to a project, which is made if it is named and missing."""
     with call.store.db.transaction():
-        project = call.get("project") or call.store.projects.ensure(call.get("project_name", ""))[0]
-        call.store.projects.require(project, ["id"])
-        moved = [call.store.models.edit(id_, {"project": project}) for id_ in call.data["ids"]]
-    return {"project_id": project, "moved": len(moved)}
+        project = destination(call)
+        for id_ in call.data["ids"]:
+            call.store.models.move(id_, project)
+    return {"project_id": project}
 
 
 @service.endpoint(

@@ -13,6 +13,7 @@ from clearml_hpo.server.fields import (
     STR,
     STRINGS,
     required,
+    within,
 )
 from clearml_hpo.server.services.lists import LIST, listed
 from clearml_hpo.server.services.steps import PERIOD, steps_of
@@ -113,7 +114,7 @@ def get_next_task(call: Call) -> Data:
     return {"entry": entry, "task_info": pick(call.store.tasks.require(entry["task"]), ["company", "user"])}
 
 
-@service.endpoint("peek_task", _VERSION, queue=required(STR))
+@service.endpoint("peek_task", "2.20", queue=required(STR))
 def peek_task(call: Call) -> Data:
     """The first task of a queue, which stays there."""
     call.store.queues.require(call.data["queue"])
@@ -121,7 +122,7 @@ def peek_task(call: Call) -> Data:
     return {"task": entries[0]["task"] if entries else None}
 
 
-@service.endpoint("get_num_entries", _VERSION, queue=required(STR))
+@service.endpoint("get_num_entries", "2.20", queue=required(STR))
 def get_num_entries(call: Call) -> Data:
     """How many tasks are in a queue."""
     call.store.queues.require(call.data["queue"])
@@ -147,7 +148,7 @@ def remove_task(call: Call) -> Data:
     return {"removed": 1}
 
 
-@service.endpoint("clear_queue", _VERSION, queue=required(STR))
+@service.endpoint("clear_queue", queue=required(STR))
 def clear_queue(call: Call) -> Data:
     """Takes all tasks out of a queue."""
     id_ = call.data["queue"]
@@ -155,7 +156,7 @@ def clear_queue(call: Call) -> Data:
     return {"removed_tasks": call.store.lifecycle.empty(id_, f"Queue {id_} was cleared")}
 
 
-@service.endpoint("get_queue_metrics", _VERSION, queue_ids=STRINGS, **PERIOD)
+@service.endpoint("get_queue_metrics", _VERSION, queue_ids=STRINGS, **{**PERIOD, "interval": required(within(INT, 1))})
 def get_queue_metrics(call: Call) -> Data:
     """Lengths and waiting times of some queues, or of all together as "total"; only where something changed."""
     steps, asked = steps_of(call), call.get("queue_ids", [])

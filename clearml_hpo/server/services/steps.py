@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 from clearml_hpo.server.endpoint import Call
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import INT, NUMBER, Fields, required
+from clearml_hpo.server.fields import EXACT_INT, NUMBER, Fields, required, within
 
-PERIOD: Fields = {"from_date": required(NUMBER), "to_date": required(NUMBER), "interval": INT}
+PERIOD: Fields = {
+    "from_date": required(NUMBER),
+    "to_date": required(NUMBER),
+    "interval": required(within(EXACT_INT, 1)),
+}
 _MOST, _LONGEST_S = 10_000, 2**40
 
 

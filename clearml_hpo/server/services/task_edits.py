@@ -8,13 +8,39 @@ from typing import Any
 from clearml_hpo.server import clock as time
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, DICT, FLAG_OR_WORD, OBJECTS, STR, STRINGS, required
+from clearml_hpo.server.fields import (
+    BOOL,
+    DICT,
+    FLAG_OR_WORD,
+    INT,
+    LIST,
+    STR,
+    STRINGS,
+    WORD,
+    WORDS,
+    items,
+    one_of,
+    required,
+)
 from clearml_hpo.server.rules import ANYWHERE, CONFIGURED, OUTPUT, Kind, require_editable
-from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.store.documents import Document, pick
 
 service = Service("tasks")
 
 USER_PROPERTIES = "properties"  # the section that may be edited at any status
+
+
+PARAMETER = {
+    **{"section": required(WORD), "name": required(WORD), "value": required(STR)},
+    **{"type": STR, "description": STR},
+}
+CONFIGURATION = {"name": required(WORD), "value": required(STR), "type": STR, "description": STR}
+SIDE = one_of("input", "output")
+NAMED_ARTIFACT = {"key": required(STR), "mode": SIDE}
+ARTIFACT = {
+    **{**NAMED_ARTIFACT, "type": required(STR), "uri": STR, "hash": STR, "timestamp": INT, "content_size": INT},
+    **{"type_data": DICT, "display_data": LIST},
+}
 
 
 def _edit(call: Call, column: str, change: Callable[[Any], Any], kind: Kind, *, quiet: bool = False) -> None:
@@ -43,35 +69,39 @@ def get_hyper_params(call: Call) -> Data:
 @service.endpoint(
     "edit_hyper_params",
     task=required(STR),
-    hyperparams=required(OBJECTS),
-    replace_hyperparams=STR,
+    hyperparams=required(items(PARAMETER)),
+    replace_hyperparams=one_of("none", "section", "all"),
     force=BOOL,
 )
 def edit_hyper_params(call: Call) -> Data:
     """Sets some hyperparameters; replaces the others too, where ``replace_hyperparams`` says so."""
-    items = [_parameter(item) for item in call.data["hyperparams"]]
-    replace = call.get("replace_hyperparams", "none")
+    parameters = [_parameter(item) for item in call.data["hyperparams"]]
+    replace = call.data.get("replace_hyperparams", "none")
+    if replace is None:
+        raise ApiRefusal(Refusal.VALIDATION, "error for field 'replace_hyperparams': none, section or all, not null")
 
     def merged(sections: Document) -> Document:
         result: Document = {} if replace == "all" else {name: dict(each) for name, each in sections.items()}
         if replace == "section":
-            for item in items:
+            for item in parameters:
                 result[item["section"]] = {}
-        for item in items:
+        for item in parameters:
             result.setdefault(item["section"], {})[item["name"]] = item
         return result
 
-    _edit_parameters(call, items, merged)
+    _edit_parameters(call, parameters, merged)
     return {"updated": 1}
 
 
-@service.endpoint("delete_hyper_params", task=required(STR), hyperparams=required(OBJECTS), force=BOOL)
+@service.endpoint(
+    "delete_hyper_params", task=required(STR), hyperparams=required(items({"section": required(WORD)})), force=BOOL
+)
 def delete_hyper_params(call: Call) -> Data:
     """Removes hyperparameters, or a whole section where no name is given."""
-    items = call.data["hyperparams"]
+    named = call.data["hyperparams"]
 
     def remaining(sections: Document) -> Document:
-        for item in items:
+        for item in named:
             section, name = str(item.get("section")), item.get("name")
             if name is None:
                 sections.pop(section, None)
@@ -79,29 +109,26 @@ def delete_hyper_params(call: Call) -> Data:
                 sections.get(section, {}).pop(str(name), None)
         return {name: section for name, section in sections.items() if section}
 
-    _edit_parameters(call, items, remaining)
+    _edit_parameters(call, named, remaining)
     return {"deleted": 1}
 
 
-def _edit_parameters(call: Call, items: list[Document], change: Callable[[Any], Any]) -> None:
+def _edit_parameters(call: Call, edited: list[Document], change: Callable[[Any], Any]) -> None:
     """User properties may be edited at any status, and are no sign of life."""
-    is_quiet = all(item.get("section") == USER_PROPERTIES for item in items)
+    is_quiet = all(item.get("section") == USER_PROPERTIES for item in edited)
     _edit(call, "hyperparams", change, ANYWHERE if is_quiet else CONFIGURED, quiet=is_quiet)
 
 
 def _parameter(item: Document) -> Document:
-    """A hyperparameter with the fields that ClearML keeps, as text."""
-    for name in ("section", "name"):
-        if not isinstance(item.get(name), str):
-            raise ApiRefusal(Refusal.VALIDATION, f"error for field '{name}'. field is required!")
-    names = ("section", "name", "value", "type", "description")
-    return {name: str(item[name]) for name in names if item.get(name) is not None}
+    """A hyperparameter with the fields that ClearML keeps, its names without blanks around them."""
+    kept = {name: item[name] for name in PARAMETER if item.get(name) is not None}
+    return {**kept, "section": kept["section"].strip(), "name": kept["name"].strip()}
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
-@service.endpoint("get_configurations", tasks=required(STRINGS), names=STRINGS)
+@service.endpoint("get_configurations", tasks=required(STRINGS), names=WORDS)
 def get_configurations(call: Call) -> Data:
     """The configuration objects of some tasks."""
     wanted = call.get("names")
@@ -127,19 +154,19 @@ def get_configuration_names(call: Call) -> Data:
 @service.endpoint(
     "edit_configuration",
     task=required(STR),
-    configuration=required(OBJECTS),
+    configuration=required(items(CONFIGURATION)),
     replace_configuration=FLAG_OR_WORD,
     force=BOOL,
 )
 def edit_configuration(call: Call) -> Data:
     """Sets some configuration objects."""
-    items = {str(item.get("name")): item for item in call.data["configuration"]}
+    given = {item["name"]: pick(item, CONFIGURATION) for item in call.data["configuration"]}
     replace = call.get("replace_configuration") in (True, "all")  # the web app says "none" for False
-    _edit(call, "configuration", lambda old: items if replace else {**old, **items}, CONFIGURED)
+    _edit(call, "configuration", lambda old: given if replace else {**old, **given}, CONFIGURED)
     return {"updated": 1}
 
 
-@service.endpoint("delete_configuration", task=required(STR), configuration=required(STRINGS), force=BOOL)
+@service.endpoint("delete_configuration", task=required(STR), configuration=required(WORDS), force=BOOL)
 def delete_configuration(call: Call) -> Data:
     """Removes configuration objects."""
     names = set(call.data["configuration"])
@@ -161,7 +188,9 @@ def _artifact_key(artifact: Document) -> tuple[str, str]:
     return str(artifact.get("key")), str(artifact.get("mode") or "output")
 
 
-@service.endpoint("add_or_update_artifacts", "2.10", task=required(STR), artifacts=required(OBJECTS), force=BOOL)
+@service.endpoint(
+    "add_or_update_artifacts", "2.10", task=required(STR), artifacts=required(items(ARTIFACT)), force=BOOL
+)
 def add_or_update_artifacts(call: Call) -> Data:
     """Notes artifacts; one with the same key and mode is replaced."""
     added = {
@@ -177,7 +206,7 @@ def add_or_update_artifacts(call: Call) -> Data:
     return {"updated": 1}
 
 
-@service.endpoint("delete_artifacts", "2.10", task=required(STR), artifacts=required(OBJECTS), force=BOOL)
+@service.endpoint("delete_artifacts", "2.10", task=required(STR), artifacts=required(items(NAMED_ARTIFACT)), force=BOOL)
 def delete_artifacts(call: Call) -> Data:
     """Removes artifacts by key and mode."""
     gone = {_artifact_key(artifact) for artifact in call.data["artifacts"]}
@@ -191,11 +220,17 @@ def delete_artifacts(call: Call) -> Data:
 
 
 @service.endpoint(
-    "add_or_update_model", "2.13", task=required(STR), name=required(STR), model=required(STR), type=required(STR)
+    "add_or_update_model",
+    "2.13",
+    task=required(STR),
+    name=required(STR),
+    model=required(STR),
+    type=required(SIDE),
+    iteration=INT,
 )
 def add_or_update_model(call: Call) -> Data:
     """Notes an input or output model under a name."""
-    side = _side(call.data["type"])
+    side = call.data["type"]
     now = time.stored(call.store.clock())
     item = {"name": call.data["name"], "model": call.data["model"], "updated": now}
 
@@ -207,10 +242,12 @@ def add_or_update_model(call: Call) -> Data:
     return {"updated": 1}
 
 
-@service.endpoint("delete_models", "2.13", task=required(STR), models=required(OBJECTS))
+@service.endpoint(
+    "delete_models", "2.13", task=required(STR), models=required(items({"name": required(STR), "type": required(SIDE)}))
+)
 def delete_models(call: Call) -> Data:
     """Removes models from a task's lists."""
-    gone = {(_side(str(item.get("type"))), item.get("name")) for item in call.data["models"]}
+    gone = {(item["type"], item["name"]) for item in call.data["models"]}
 
     def remaining(models: Document) -> Document:
         return {
@@ -219,9 +256,3 @@ def delete_models(call: Call) -> Data:
 
     _edit(call, "models", remaining, OUTPUT, quiet=True)
     return {"updated": 1}
-
-
-def _side(kind: str) -> str:
-    if kind not in ("input", "output"):
-        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'type': 'input' or 'output', not {kind!r}")
-    return kind

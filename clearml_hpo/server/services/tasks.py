@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.endpoint import Call, Data, Service
@@ -9,11 +11,18 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import (
     BOOL,
     DICT,
+    DOCUMENT_DICT,
+    DOCUMENT_PART,
+    DOCUMENT_SECTIONS,
+    DOCUMENT_TEXT,
+    DOCUMENT_TEXTS,
     OBJECTS,
+    REFERENCE,
     SECTIONS,
     STR,
     STRINGS,
     check,
+    one_of,
     required,
 )
 from clearml_hpo.server.rules import EDITED, QUIET, require_editable
@@ -26,34 +35,29 @@ from clearml_hpo.server.store.tasks import TASKS
 
 service = Service("tasks")
 
+_TYPE = one_of(
+    *("training", "testing", "inference", "data_processing", "application", "monitor", "controller"),
+    *("optimizer", "service", "qc", "custom", "report"),
+)
 _DOCUMENT = {
-    "name": STR,
-    "type": STR,
-    "comment": STR,
-    "parent": STR,
-    "project": STR,
-    "tags": STRINGS,
-    "system_tags": STRINGS,
-    "script": DICT,
-    "execution": DICT,
-    "hyperparams": SECTIONS,
-    "configuration": SECTIONS,
-    "models": DICT,
-    "container": DICT,
-    "runtime": DICT,
-    "output_dest": STR,
+    **{"name": DOCUMENT_TEXT, "type": _TYPE, "comment": DOCUMENT_TEXT, "parent": REFERENCE, "project": REFERENCE},
+    **{"tags": DOCUMENT_TEXTS, "system_tags": DOCUMENT_TEXTS, "output_dest": DOCUMENT_TEXT},
+    **{"script": DOCUMENT_PART, "execution": DOCUMENT_PART, "models": DOCUMENT_PART},
+    **{"hyperparams": DOCUMENT_SECTIONS, "configuration": DOCUMENT_SECTIONS},
+    **{"container": DOCUMENT_DICT, "runtime": DOCUMENT_DICT},
 }
+_NEW = {**_DOCUMENT, "name": required(STR), "type": required(_TYPE)}
 _LIST = {**LIST, "include_subprojects": BOOL}
 
 
-@service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "type": required(STR)})
+@service.endpoint("create", **_NEW)
 def create(call: Call) -> Data:
     """Makes a task."""
-    checked_sections(call.data)
+    checked_sections(call.data, is_new=True)
     return {"id": call.store.tasks.create(call.data)}
 
 
-@service.endpoint("validate", **{**_DOCUMENT, "name": required(STR), "type": required(STR)})
+@service.endpoint("validate", **_NEW)
 def validate(call: Call) -> Data:
     """Refuses what ``tasks.create`` would refuse, and makes nothing."""
     checked_sections(call.data)
@@ -98,7 +102,10 @@ def get_types(call: Call) -> Data:
     return {"types": call.store.statistics.types()}
 
 
-@service.endpoint("edit", **{**_DOCUMENT, "task": required(STR), "force": BOOL})
+@service.endpoint(
+    "edit",
+    **{**_DOCUMENT, "type": replace(_TYPE, refusal=Refusal.DATA_VALIDATION), "task": required(STR), "force": BOOL},
+)
 def edit(call: Call) -> Data:
     """Sets fields of a task, which must not have been started unless forced."""
     checked_sections(call.data)
@@ -109,8 +116,8 @@ def edit(call: Call) -> Data:
 
 
 _UPDATE = {
-    **{"task": required(STR), "name": STR, "comment": STR, "project": STR, "parent": STR},
-    **{"tags": STRINGS, "system_tags": STRINGS},
+    **{"task": required(STR), "name": DOCUMENT_TEXT, "comment": DOCUMENT_TEXT, "project": REFERENCE},
+    **{"tags": DOCUMENT_TEXTS, "system_tags": DOCUMENT_TEXTS, "output__error": DOCUMENT_TEXT},
 }
 
 
@@ -156,7 +163,7 @@ def _updated(call: Call, request: Document) -> Document:
 )
 def clone(call: Call) -> Data:
     """Makes a task with the set-up of another."""
-    checked_sections(call.data, prefix="new_task_")
+    checked_sections(call.data, prefix="new_task_", is_new=True)
     changes = {name: call.get(f"new_task_{name}") for name in _CLONE}
     changes |= {"execution": call.get("execution_overrides"), "models": _input_models(call)}
     checked_sections(changes)
@@ -196,7 +203,15 @@ def ping(call: Call) -> Data:
     return {}
 
 
-@service.endpoint("delete", task=required(STR), force=BOOL, return_file_urls=BOOL, delete_output_models=BOOL)
+@service.endpoint(
+    "delete",
+    task=required(STR),
+    status_reason=STR,
+    status_message=STR,
+    force=BOOL,
+    return_file_urls=BOOL,
+    delete_output_models=BOOL,
+)
 def delete(call: Call) -> Data:
     """Removes a task."""
     return deleted(call, call.data["task"])
@@ -206,10 +221,21 @@ def delete(call: Call) -> Data:
 def move(call: Call) -> Data:
     """Moves tasks to a project, which is made if it is named and missing."""
     with call.store.db.transaction():
-        project = call.get("project") or call.store.projects.ensure(call.get("project_name", ""))[0]
+        project = destination(call)
         for id_ in call.data["ids"]:
-            call.store.tasks.edit(id_, {"project": project})
+            call.store.tasks.move(id_, project)
     return {"project_id": project}
+
+
+def destination(call: Call) -> str | None:
+    """The project that a call moves to: by id, by a name that is made if it is missing, or the root."""
+    if call.get("project"):
+        return str(call.store.projects.require(call.data["project"], ["id"])["id"])
+    if call.get("project_name"):
+        return call.store.projects.ensure(call.data["project_name"])[0]
+    if "project" in call.data:
+        return None
+    raise ApiRefusal(Refusal.MISSING_FIELD, "project or project_name is required")
 
 
 def _edited(call: Call, id_: str, changes: Document) -> Data:

@@ -90,10 +90,10 @@ def get_all(call: Call) -> Data:
     return {"workers": [_shown(call.store, worker) for worker in workers]}
 
 
-@service.endpoint("get_count", "2.4", last_seen=INT)
+@service.endpoint("get_count", last_seen=INT, tags=STRINGS, system_tags=STRINGS)
 def get_count(call: Call) -> Data:
     """How many workers reported lately."""
-    return {"count": len(call.store.workers.seen(call.get("last_seen")))}
+    return {"count": len(call.store.workers.seen(call.get("last_seen"), call.data))}
 
 
 @service.endpoint("get_activity_report", "2.4", **PERIOD)

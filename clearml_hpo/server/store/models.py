@@ -120,6 +120,13 @@ class Models:
             "last_update": time.precise(now),
         }
 
+    def move(self, id_: str, project: str | None) -> None:
+        """Puts a model in a project, or (None) in none."""
+        with self._db.transaction():
+            self.require(id_, ["id"])
+            changes = {"project": project, "last_change": time.stored(self._clock())}
+            documents.update(self._db, MODELS, id_, changes)
+
     def set_metadata(self, id_: str, metadata: Mapping[str, Any]) -> None:
         """Replaces a model's metadata."""
         with self._db.transaction():

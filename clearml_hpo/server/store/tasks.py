@@ -180,6 +180,12 @@ class Tasks:
             self.write(id_, done, quiet=not (done.keys() - QUIET))
         return done
 
+    def move(self, id_: str, project: str | None) -> None:
+        """Puts a task in a project, or (None) in none."""
+        with self._db.transaction():
+            self.require(id_, ["id"])
+            self.write(id_, {"project": project}, quiet=True)
+
     def _check_references(self, fields: Mapping[str, Any]) -> None:
         """Refuses a project or a parent that is not there; the former parent of a task that was deleted may stay."""
         for name, table, noun in (("project", "projects", "Project"), ("parent", "tasks", "Task")):
@@ -250,7 +256,7 @@ def _new_task(now: str) -> Document:
 
 def _completed(old: Any, name: str, new: Any) -> Any:
     if name in ("tags", "system_tags"):
-        return sorted({str(tag) for tag in new})
+        return sorted(new)
     return {**(old or {}), **new} if name in _MERGED else new
 
 

@@ -34,7 +34,7 @@ BEFORE: dict[int, list[tuple[str, dict[str, Any]]]] = {
     38: [("queues.delete", {"queue": QUEUE})],
     42: [("tasks.enqueue", {"task": DRAFT, "queue": QUEUE})],
     76: [("tasks.reset", {"task": DRAFT})],
-    79: [("tasks.stopped", {"task": DRAFT})],
+    79: [("tasks.stopped", {"task": DRAFT, "force": True})],
     80: [("tasks.enqueue", {"task": DRAFT, "queue": QUEUE})],
     81: [("tasks.archive_many", {"ids": [DRAFT]})],
 }

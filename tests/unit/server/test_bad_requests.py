@@ -86,14 +86,15 @@ def test_odd_values_in_events(kind: str, api: Api) -> None:
 def test_odd_bodies(body: bytes, content_type: str, api: Api) -> None:
     for name in ("tasks.get_by_id", "events.add_batch", "auth.login"):
         answer = api.dispatcher.answer(Request(f"/{name}", body, content_type, api.bearer))
-        assert 400 <= answer.status < 500 or name == "auth.login"
+        is_nothing = (name, body) == ("events.add_batch", b"[]")  # as ClearML's server takes it
+        assert 400 <= answer.status < 500 or name == "auth.login" or is_nothing
 
 
 @pytest.mark.parametrize(
     "path", ["", "/", "/tasks", "/v2/tasks.get_all/x", "/vx/tasks.get_all", "/../x.y", "/\ud800.y"]
 )
 def test_odd_paths(path: str, api: Api) -> None:
-    assert api.dispatcher.answer(Request(path, b"{}", "", api.bearer)).status == 404
+    assert api.dispatcher.answer(Request(path, b"{}", "", api.bearer)).status == 400
 
 
 @pytest.mark.parametrize(

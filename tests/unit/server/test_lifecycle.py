@@ -254,7 +254,7 @@ def test_clone_with_another_set_up(api: Api) -> None:
     found = api.get(answer["id"])
     assert (found["execution"]["parameters"], found["execution"]["framework"]) == ({"b": "2"}, "f")
     assert found["models"] == {"input": [{"name": "the model", "model": model}], "output": []}
-    assert refused(api, "tasks.clone", task=source, execution_overrides={"artifacts": 1}) == (400, 12)
+    assert refused(api, "tasks.clone", task=source, execution_overrides={"artifacts": 1}) == (400, 800)
 
 
 def test_a_batch_of_updates_is_done_as_a_whole_or_not_at_all(api: Api) -> None:
