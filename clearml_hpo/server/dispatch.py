@@ -15,12 +15,13 @@ from typing import Any
 
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
-from clearml_hpo.server.endpoint import Call, Data, Endpoint
+from clearml_hpo.server.endpoint import Call, Data, Endpoint, Text
 from clearml_hpo.server.errors import ApiRefusal, Refusal, unknown_endpoint
 from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+(?:\.\d+)?)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
+_DIGITS = re.compile(r"^[0-9]{1,100}$")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
 _DEEPEST = 100
@@ -38,14 +39,16 @@ class Request:
     authorization: str | None = None
     query: Mapping[str, str] | None = None
     client: str = ""
+    worker: str = ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP status and the envelope."""
+    """An HTTP status and the envelope, or a text to be saved as a file of that name."""
 
     status: int
     body: bytes
+    file_name: str | None = None
 
 
 class Dispatcher:
@@ -65,6 +68,8 @@ class Dispatcher:
             name, version = _parse(request.path)
             endpoint = self._find(name, version)
             data = self._run(endpoint, request)
+            if isinstance(data, Text):
+                return Answer(200, data.body.encode(errors="replace"), data.file_name)
             return _envelope(name, version, endpoint, data=data)
         except ApiRefusal as refusal:
             return _envelope(name, version, endpoint, refusal=refusal)
@@ -92,7 +97,7 @@ class Dispatcher:
         self.calls[name] += 1
         return endpoint
 
-    def _run(self, endpoint: Endpoint, request: Request) -> Data:
+    def _run(self, endpoint: Endpoint, request: Request) -> Data | Text:
         if endpoint.open and len(request.body) > _LARGEST_OPEN:  # nobody has said yet who sent it
             raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
@@ -103,11 +108,12 @@ class Dispatcher:
         caller = self._caller(endpoint, request)
         if request.content_type.partition(";")[0].strip() == "application/json-lines":
             fields.check(endpoint.fields, {})
-            call = Call(self._store, self._authority, {}, _lines(request.body), request.client, caller)
+            batch = _lines(request.body)
+            call = Call(self._store, self._authority, {}, batch, request.client, caller, request.worker)
         else:
             data = _data(request)
             fields.check(endpoint.fields, data)
-            call = Call(self._store, self._authority, data, client=request.client, caller=caller)
+            call = Call(self._store, self._authority, data, [], request.client, caller, request.worker)
         with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
             return endpoint.handler(call)
 
@@ -130,7 +136,8 @@ def _parse(path: str) -> tuple[str, str]:
 
 def _data(request: Request) -> Data:
     if not request.body.strip():
-        return dict(request.query or {})
+        # In a query as in JSON, digits alone are a number.
+        return {name: int(text) if _DIGITS.match(text) else text for name, text in (request.query or {}).items()}
     data = _load(request.body)
     if not isinstance(data, dict):
         raise ApiRefusal(Refusal.BAD_REQUEST, "the body must be a JSON object")
@@ -138,13 +145,22 @@ def _data(request: Request) -> Data:
 
 
 def _lines(body: bytes) -> list[Any]:
-    lines = [line for line in body.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
+    lines = body.removeprefix(codecs.BOM_UTF8).splitlines()
+    if not all(line.strip() for line in lines):
+        raise ApiRefusal(Refusal.BAD_REQUEST, "a line of the body is blank")
     # As one array: much faster than each line by itself, which is left for those that are wrong.
     with contextlib.suppress(ApiRefusal):
         data = _load(b"[%s]" % b",".join(lines), _DEEPEST + 1)
         if len(data) == len(lines):
-            return list(data)
-    return [_load(line) for line in lines]
+            return _objects(data)
+    return _objects([_load(line) for line in lines])
+
+
+def _objects(lines: list[Any]) -> list[Any]:
+    for line in lines:
+        if not isinstance(line, dict):
+            raise ApiRefusal(Refusal.BAD_REQUEST, f"lines must be JSON objects, found: {type(line).__name__}")
+    return lines
 
 
 def _load(body: bytes, deepest: int = _DEEPEST) -> Any:

@@ -11,6 +11,8 @@ class Refusal(Enum):
 
     BAD_REQUEST = (400, 0, "Invalid request")
     VALIDATION = (400, 12, "Validation error")
+    INVALID_REFERENCE = (400, 16, "Invalid value for fields")
+    EMPTY_BATCH = (400, 17, "Batch request contains no items")
     NO_SUCH_KEY = (400, 75, "Access key not found")
     INVALID_TASK_ID = (400, 101, "Invalid task id")
     INVALID_TASK_STATUS = (400, 110, "Invalid task status")
@@ -32,6 +34,7 @@ class Refusal(Enum):
         801,
         "Value combination already exists (unique field already contains this value)",
     )
+    INVALID_SCROLL_ID = (400, 1104, "Invalid scroll id")
     NO_CREDENTIALS = (401, 20, "Unauthorized (missing credentials)")
     INVALID_CREDENTIALS = (401, 22, "Unauthorized (invalid credentials)")
     INVALID_TOKEN = (401, 30, "Invalid token")
