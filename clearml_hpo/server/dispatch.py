@@ -139,6 +139,8 @@ def _data(request: Request) -> Data:
         # In a query as in JSON, digits alone are a number.
         return {name: int(text) if _DIGITS.match(text) else text for name, text in (request.query or {}).items()}
     data = _load(request.body)
+    if data is None:
+        return {}
     if not isinstance(data, dict):
         raise ApiRefusal(Refusal.BAD_REQUEST, "the body must be a JSON object")
     return data

@@ -150,7 +150,7 @@ def get_multi_task_plots(call: Call) -> Data:
         by_iteration = by_task.setdefault(plot["task"], {})
         each = by_iteration.setdefault(str(plot["iter"]), {"name": names[plot["task"]], "plots": []})
         each["plots"].append(plot)
-    return {"plots": found, **rest}
+    return {"plots": found, **rest, "returned": len(found)}
 
 
 def _plots(call: Call, owners: Sequence[str]) -> tuple[list[Document], Data]:

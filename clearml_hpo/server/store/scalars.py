@@ -192,9 +192,12 @@ def _mean(values: Sequence[Number]) -> Number:
 
 
 def _thinned(pairs: Sequence[tuple[int, Number]], samples: int) -> tuple[list[int], list[Number]]:
-    """At most ``samples`` intervals of equal length: the start of each that has points, and their mean."""
+    """The points, or ``samples`` intervals of equal length at most: the start of each with points, and their mean.
+
+    As on ClearML's server, there are intervals also where there are as many points as samples.
+    """
     first, last = pairs[0][0], pairs[-1][0]
-    width = max(1, math.ceil((last - first + 1) / samples))
+    width = 1 if len(pairs) < samples else math.ceil((last - first + 1) / samples)
     intervals: dict[int, list[Number]] = {}
     for (x, _), y in zip(pairs, _singles([y for _, y in pairs]), strict=True):
         intervals.setdefault(first + (x - first) // width * width, []).append(y)
