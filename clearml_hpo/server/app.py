@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -96,9 +97,14 @@ class Api:
             authorization=http.headers.get("authorization"),
             query=http.query_params,
             client=http.client.host if http.client else "",
+            worker=http.headers.get("x-clearml-worker") or http.headers.get("x-trains-worker") or "",
         )
         answer = await run_in_threadpool(self._dispatcher.answer, request)
-        return Response(answer.body, answer.status, media_type="application/json")
+        if answer.file_name is None:
+            return Response(answer.body, answer.status, media_type="application/json")
+        name = quote(answer.file_name, safe="")
+        headers = {"content-disposition": f"attachment; filename={name}", "x-content-type-options": "nosniff"}
+        return Response(answer.body, answer.status, headers, media_type="text/plain")
 
     async def _refusal_of_much(self, http: HttpRequest) -> ApiRefusal | None:
         """Why somebody may not send a large body; None if they may, or send a small one."""

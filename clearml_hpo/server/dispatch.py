@@ -15,12 +15,13 @@ from typing import Any
 
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
-from clearml_hpo.server.endpoint import Call, Data, Endpoint
+from clearml_hpo.server.endpoint import Call, Data, Endpoint, Text
 from clearml_hpo.server.errors import ApiRefusal, Refusal, invalid_path, unknown_endpoint
 from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+\.\d+)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
+_DIGITS = re.compile(r"^[0-9]{1,100}$")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
 _DEEPEST = 100
@@ -38,14 +39,16 @@ class Request:
     authorization: str | None = None
     query: Mapping[str, str] | None = None
     client: str = ""
+    worker: str = ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP status and the envelope."""
+    """An HTTP status and the envelope, or a text to be saved as a file of that name."""
 
     status: int
     body: bytes
+    file_name: str | None = None
 
 
 class Dispatcher:
@@ -65,6 +68,8 @@ class Dispatcher:
             name, version = _parse(request.path)
             endpoint = self._find(name, version)
             data = self._run(endpoint, version, request)
+            if isinstance(data, Text):
+                return Answer(200, data.body.encode(errors="replace"), data.file_name)
             return _envelope(name, version, endpoint, data=data)
         except ApiRefusal as refusal:
             return _envelope(name, version, endpoint, refusal=refusal)
@@ -94,7 +99,7 @@ class Dispatcher:
         self.calls[name] += 1
         return endpoint
 
-    def _run(self, endpoint: Endpoint, version: str, request: Request) -> Data:
+    def _run(self, endpoint: Endpoint, version: str, request: Request) -> Data | Text:
         if endpoint.open and len(request.body) > _LARGEST_OPEN:  # nobody has said yet who sent it
             raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
@@ -104,10 +109,11 @@ class Dispatcher:
         caller = self._caller(endpoint, request)
         if request.content_type.partition(";")[0].strip() == "application/json-lines":
             fields.check(endpoint.fields, {})
-            call = Call(self._store, self._authority, {}, _lines(request.body), request.client, caller)
+            batch = _lines(request.body)
+            call = Call(self._store, self._authority, {}, batch, request.client, caller, request.worker)
         else:
             data = fields.check(endpoint.fields, _data(request))
-            call = Call(self._store, self._authority, data, client=request.client, caller=caller)
+            call = Call(self._store, self._authority, data, [], request.client, caller, request.worker)
         if endpoint.last and _numbers(version) > _numbers(endpoint.last):
             raise ApiRefusal(Refusal.NO_LONGER_SUPPORTED, endpoint.instead)
         with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
@@ -137,7 +143,8 @@ def _numbers(version: str) -> tuple[int, int]:
 
 def _data(request: Request) -> Data:
     """The fields of a request: those of the body, and others of the query; an empty list or null has none."""
-    asked = dict(request.query or {})
+    # In a query as in JSON, digits alone are a number.
+    asked = {name: int(text) if _DIGITS.match(text) else text for name, text in (request.query or {}).items()}
     if not request.body.strip():
         return asked
     data = _load(request.body)
@@ -147,13 +154,22 @@ def _data(request: Request) -> Data:
 
 
 def _lines(body: bytes) -> list[Any]:
-    lines = [line for line in body.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
+    lines = body.removeprefix(codecs.BOM_UTF8).splitlines()
+    if not all(line.strip() for line in lines):
+        raise ApiRefusal(Refusal.BAD_REQUEST, "a line of the body is blank")
     # As one array: much faster than each line by itself, which is left for those that are wrong.
     with contextlib.suppress(ApiRefusal):
         data = _load(b"[%s]" % b",".join(lines), _DEEPEST + 1)
         if len(data) == len(lines):
-            return list(data)
-    return [_load(line) for line in lines]
+            return _objects(data)
+    return _objects([_load(line) for line in lines])
+
+
+def _objects(lines: list[Any]) -> list[Any]:
+    for line in lines:
+        if not isinstance(line, dict):
+            raise ApiRefusal(Refusal.BAD_REQUEST, f"lines must be JSON objects, found: {type(line).__name__}")
+    return lines
 
 
 def _load(body: bytes, deepest: int = _DEEPEST) -> Any:

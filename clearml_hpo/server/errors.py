@@ -10,10 +10,11 @@ class Refusal(Enum):
     """A reason to refuse, as ``(HTTP status and result code, result subcode, text)``."""
 
     BAD_REQUEST = (400, 0, "Invalid request")
+    INVALID_OBJECT_ID = (400, 10, "Invalid object id")
     MISSING_FIELD = (400, 11, "Missing required fields")
     VALIDATION = (400, 12, "Validation error")
     INVALID_VALUE = (400, 16, "Invalid value for fields")
-    INVALID_OBJECT_ID = (400, 10, "Invalid object id")
+    EMPTY_BATCH = (400, 17, "Batch request contains no items")
     NO_SUCH_KEY = (400, 75, "Access key not found")
     INVALID_TASK_ID = (400, 101, "Invalid task id")
     INVALID_TASK_STATUS = (400, 110, "Invalid task status")
@@ -39,6 +40,7 @@ class Refusal(Enum):
     WORKER_STATS_NOT_FOUND = (400, 1005, "Worker stats not found")
     NO_LONGER_SUPPORTED = (301, 1, "This endpoint is no longer supported for the requested api version")
     BAD_AUTHENTICATION = (401, 10, "Unauthorized (bad authentication header type)")
+    INVALID_SCROLL_ID = (400, 1104, "Invalid scroll id")
     NO_CREDENTIALS = (401, 20, "Unauthorized (missing credentials)")
     INVALID_CREDENTIALS = (401, 22, "Unauthorized (invalid credentials)")
     INVALID_TOKEN = (401, 30, "Invalid token")
