@@ -15,6 +15,7 @@ from typing import Any
 
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
+from clearml_hpo.server.call_log import CallLog
 from clearml_hpo.server.endpoint import Call, Data, Endpoint, Text
 from clearml_hpo.server.errors import ApiRefusal, Refusal, invalid_path, unknown_endpoint
 from clearml_hpo.server.store import Store
@@ -40,6 +41,7 @@ class Request:
     query: Mapping[str, str] | None = None
     client: str = ""
     worker: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,14 @@ class Answer:
 class Dispatcher:
     """Answers requests; knows endpoints only as a table."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], store: Store, authority: Authority) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        store: Store,
+        authority: Authority,
+        call_log: CallLog | None = None,
+    ) -> None:
+        self._call_log = call_log
         self._endpoints = endpoints
         self._store = store
         self._authority = authority
@@ -116,8 +125,17 @@ class Dispatcher:
             call = Call(self._store, self._authority, data, [], request.client, caller, request.worker)
         if endpoint.last and _numbers(version) > _numbers(endpoint.last):
             raise ApiRefusal(Refusal.NO_LONGER_SUPPORTED, endpoint.instead)
-        with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
+        with (
+            self._noting(endpoint, request, call),
+            identity.acting_for(caller.user or identity.USER_ID),
+            self._store.db.snapshot(),
+        ):
             return endpoint.handler(call)
+
+    def _noting(self, endpoint: Endpoint, request: Request, call: Call) -> contextlib.AbstractContextManager[None]:
+        if self._call_log is None:
+            return contextlib.nullcontext()
+        return self._call_log.noting(endpoint.name, request.agent, call.data, call.batch)
 
     def _caller(self, endpoint: Endpoint, request: Request) -> Caller:
         """Who calls; nobody only where anybody may, and no valid token was sent."""
