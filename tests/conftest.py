@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from clearml_hpo.server.state import DataDir, Listening
 
 CALL_LOG = "CLEARML_HPO_CALL_LOG"
 _NOTED = pytest.StashKey[Path]()
+_FAULTS = pytest.StashKey[Counter[str]]()
 
 # How much is fuzzed: the same few requests every time, or many new ones (`make fuzz`).
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -74,9 +74,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         found.update(dict.fromkeys(calls.faults([call]), number))
     shutil.rmtree(folder, ignore_errors=True)
     if found:
-        lines = "\n".join(f"  {number:5} x {fault}" for fault, number in found.most_common())
-        print(f"\ncalls of the product that ClearML's server would not have:\n{lines}", file=sys.stderr)
+        session.config.stash[_FAULTS] = found
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says which calls these were."""
+    found = config.stash.get(_FAULTS, Counter())
+    if found:
+        terminalreporter.section("calls of the product that ClearML's server would not have", red=True)
+        for fault, number in found.most_common():
+            terminalreporter.line(f"{number:5} x {fault}")
 
 
 def quick_sdk(home: Path) -> dict[str, str]:

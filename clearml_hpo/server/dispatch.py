@@ -116,26 +116,22 @@ class Dispatcher:
             data = fields.check(endpoint.fields, _data(request))
             return {"token": self._authority.login(request.authorization, expiration_s=data.get("expiration_sec"))}
         caller = self._caller(endpoint, request)
-        if request.content_type.partition(";")[0].strip() == "application/json-lines":
-            fields.check(endpoint.fields, {})
-            batch = _lines(request.body)
-            call = Call(self._store, self._authority, {}, batch, request.client, caller, request.worker)
-        else:
-            data = fields.check(endpoint.fields, _data(request))
-            call = Call(self._store, self._authority, data, [], request.client, caller, request.worker)
-        if endpoint.last and _numbers(version) > _numbers(endpoint.last):
-            raise ApiRefusal(Refusal.NO_LONGER_SUPPORTED, endpoint.instead)
-        with (
-            self._noting(endpoint, request, call),
-            identity.acting_for(caller.user or identity.USER_ID),
-            self._store.db.snapshot(),
-        ):
-            return endpoint.handler(call)
+        is_batch = request.content_type.partition(";")[0].strip() == "application/json-lines"
+        data, batch = ({}, _lines(request.body)) if is_batch else (_data(request), [])
+        with self._noting(endpoint, request, data, batch):
+            data = fields.check(endpoint.fields, data)
+            if endpoint.last and _numbers(version) > _numbers(endpoint.last):
+                raise ApiRefusal(Refusal.NO_LONGER_SUPPORTED, endpoint.instead)
+            call = Call(self._store, self._authority, data, batch, request.client, caller, request.worker)
+            with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
+                return endpoint.handler(call)
 
-    def _noting(self, endpoint: Endpoint, request: Request, call: Call) -> contextlib.AbstractContextManager[None]:
+    def _noting(
+        self, endpoint: Endpoint, request: Request, data: Data, batch: list[Any]
+    ) -> contextlib.AbstractContextManager[None]:
         if self._call_log is None:
             return contextlib.nullcontext()
-        return self._call_log.noting(endpoint.name, request.agent, call.data, call.batch)
+        return self._call_log.noting(endpoint.name, request.agent, data, batch)
 
     def _caller(self, endpoint: Endpoint, request: Request) -> Caller:
         """Who calls; nobody only where anybody may, and no valid token was sent."""
