@@ -9,13 +9,16 @@ from clearml_hpo.server.services import (
     event_names,
     event_samples,
     events,
+    labels,
     login,
     models,
     organization,
     pipelines,
     project_contents,
+    project_lists,
     project_names,
     project_tree,
+    project_values,
     projects,
     queue_metadata,
     queues,
@@ -25,6 +28,7 @@ from clearml_hpo.server.services import (
     task_status,
     tasks,
     users,
+    web_settings,
     worker_stats,
     workers,
 )
@@ -40,8 +44,10 @@ _MODULES = (
     organization,
     pipelines,
     project_tree,
+    project_values,
     projects,
     project_contents,
+    project_lists,
     project_names,
     queue_metadata,
     queues,
@@ -58,4 +64,5 @@ _MODULES = (
 
 def endpoints() -> dict[str, Endpoint]:
     """All endpoints by name."""
-    return table(module.service for module in _MODULES)
+    services = (module.service for module in _MODULES)
+    return table([*services, *labels.SERVICES, *web_settings.SERVICES])

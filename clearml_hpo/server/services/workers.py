@@ -57,10 +57,10 @@ def get_all(call: Call) -> Data:
     return {"workers": [_shown(call.store, worker) for worker in workers]}
 
 
-@service.endpoint("get_count", "2.4", last_seen=NUMBER)
+@service.endpoint("get_count", "2.4", last_seen=NUMBER, tags=STRINGS, system_tags=STRINGS)
 def get_count(call: Call) -> Data:
-    """How many workers reported lately."""
-    return {"count": len(call.store.workers.seen(call.get("last_seen")))}
+    """How many workers reported lately, of those with some tags."""
+    return {"count": len(call.store.workers.seen(call.get("last_seen"), call.data))}
 
 
 @service.endpoint("get_activity_report", "2.4", **PERIOD)
