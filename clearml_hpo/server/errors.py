@@ -45,6 +45,7 @@ class Refusal(Enum):
     NO_CREDENTIALS = (401, 20, "Unauthorized (missing credentials)")
     INVALID_CREDENTIALS = (401, 22, "Unauthorized (invalid credentials)")
     INVALID_TOKEN = (401, 30, "Invalid token")
+    FORBIDDEN = (403, 20, "Forbidden (not allowed for role)")
     UNKNOWN_ENDPOINT = (404, 0, "Unable to find endpoint")
     TOO_LARGE = (413, 0, "Request is too large")
     INTERNAL = (500, 100, "General error")

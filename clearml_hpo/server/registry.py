@@ -6,6 +6,7 @@ from clearml_hpo.server.endpoint import Endpoint, table
 from clearml_hpo.server.services import (
     auth,
     debug,
+    downloads,
     event_names,
     event_samples,
     events,
@@ -36,6 +37,7 @@ from clearml_hpo.server.services import (
 _MODULES = (
     auth,
     debug,
+    downloads,
     event_samples,
     events,
     event_names,

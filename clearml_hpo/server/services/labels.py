@@ -28,7 +28,7 @@ def _ids(call: Call) -> list[str]:
 
 
 def _update_tags(service: Service) -> None:
-    @service.endpoint("update_tags", "2.27", ids=required(STRINGS), add_tags=STRINGS, remove_tags=STRINGS)
+    @service.endpoint("update_tags", ids=required(STRINGS), add_tags=STRINGS, remove_tags=STRINGS)
     def answer(call: Call) -> Data:
         """Adds tags, and then removes some; counts each time that a document is written."""
         ids, added, removed = _ids(call), call.get("add_tags") or [], call.get("remove_tags") or []

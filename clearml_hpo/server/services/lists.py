@@ -52,7 +52,7 @@ def answer(call: Call, collection: Collection, wanted: Projection, search: Searc
     if part.scroll is None:
         return shown
     if not part.again:
-        call.store.scrolls.advance(part.scroll, part.page.offset + len(found))
+        call.store.scrolls.keep(part.scroll, part.page.offset + len(found))
     return {**shown, "scroll_id": part.scroll}
 
 
@@ -74,7 +74,9 @@ def _scrolled(call: Call) -> Part:
     if not isinstance(size, int) or size < 1 or not isinstance(id_, (str, type(None))):
         detail = "Integer size parameter greater than 1 should be provided when working with scroll"
         raise ApiRefusal(Refusal.VALIDATION, detail)
-    scroll, position = call.store.scrolls.find(id_)
+    position = call.store.scrolls.find(id_)
+    scroll = call.store.scrolls.add(0) if id_ is None or position is None else id_
+    position = position or 0
     if position and call.data.get("refresh_scroll"):
         return Part(Page(0, position), scroll, again=True)
     return Part(Page(position, min(size, _LARGEST)), scroll)

@@ -45,7 +45,7 @@ def get_user_companies(call: Call) -> Data:
     return {"companies": [{"id": identity.COMPANY_ID, "name": identity.COMPANY_NAME}]}
 
 
-@service.endpoint("get_entities_count", "2.20", **dict.fromkeys(_COUNTED, DICT))
+@service.endpoint("get_entities_count", **dict.fromkeys(_COUNTED, DICT))
 def get_entities_count(call: Call) -> Data:
     """How many documents of each kind that is asked for fit the filter that is given for it."""
     found = {}

@@ -64,13 +64,13 @@ def get_unique_metric_variants(call: Call) -> Data:
     return {"metrics": call.store.scalars.variants(_of_one(call) or None)}
 
 
-@service.endpoint("get_model_metadata_keys", "2.17", **_PAGE)
+@service.endpoint("get_model_metadata_keys", **_PAGE)
 def get_model_metadata_keys(call: Call) -> Data:
     """The keys of the metadata of all models."""
     return _page(call, "keys", list(dict.fromkeys(key for key, _ in call.store.statistics.metadata(_of_one(call)))))
 
 
-@service.endpoint("get_model_metadata_values", "2.17", key=required(STR), **_OF_PROJECTS)
+@service.endpoint("get_model_metadata_values", key=required(STR), **_OF_PROJECTS)
 def get_model_metadata_values(call: Call) -> Data:
     """The values of one key of the metadata of all models."""
     _check_key(call, "key")

@@ -20,7 +20,7 @@ _TAGS = ["hidden", "reports"]
 _TEXTS = {"comment": STR, "report": STR, "tags": STRINGS, "report_assets": STRINGS}
 
 
-@service.endpoint("create", "2.23", name=required(STR), project=STR, **_TEXTS)
+@service.endpoint("create", name=required(STR), project=STR, **_TEXTS)
 def create(call: Call) -> Data:
     """Makes a report, in a hidden project below the one that is named."""
     _check_name(call.data["name"])
@@ -33,7 +33,7 @@ def create(call: Call) -> Data:
     return {"id": made, "project_id": project}
 
 
-@service.endpoint("update", "2.23", task=required(STR), name=STR, **_TEXTS)
+@service.endpoint("update", task=required(STR), name=STR, **_TEXTS)
 def update(call: Call) -> Data:
     """Changes a report that is not published."""
     if (name := call.get("name")) is not None:
@@ -64,13 +64,13 @@ def get_all_ex(call: Call) -> Data:
     return _listed(call, {"type": ["report"], "search_hidden": True})
 
 
-@service.endpoint("get_task_data", "2.23")
+@service.endpoint("get_task_data")
 def get_task_data(call: Call) -> Data:
     """The tasks that a report shows, whatever they are; their plots and scalars have calls of their own."""
     return _listed(call, {})
 
 
-@service.endpoint("get_tags", "2.23")
+@service.endpoint("get_tags")
 def get_tags(call: Call) -> Data:
     """The tags of reports."""
     return {"tags": call.store.names.tags("task", "tags", [], {"type": ["report"]})}

@@ -8,13 +8,13 @@ _storage, _serving = Service("storage"), Service("serving")
 SERVICES = (_storage, _serving)
 
 
-@_storage.endpoint("get_settings", "2.31")
+@_storage.endpoint("get_settings")
 def get_settings(call: Call) -> Data:
     """No credentials of storage: clients have their own."""
     return {"settings": {}}
 
 
-@_serving.endpoint("get_endpoints", "2.31")
+@_serving.endpoint("get_endpoints")
 def get_endpoints(call: Call) -> Data:
     """No endpoints."""
     return {"endpoints": []}

@@ -4,8 +4,8 @@
 ``documents``  rows to JSON documents and back
 ``query``      what a ``*.get_all`` finds; ``filters`` and ``expressions`` turn its request into SQL, ``membership`` and
                ``terms`` are its list filters, ``patterns`` its regular expressions, ``words`` its text search
-``parts``      which dotted names there are; ``projections`` which of them an answer shows; ``scrolls`` how far each
-               scroll has come
+``parts``      which dotted names there are; ``projections`` which of them an answer shows
+``remembered`` what is kept between two calls, and not in the database
 ``joins``      references of ``*.get_all_ex`` filled in
 ``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users`` ``keys``  one noun each; ``machines`` is what
                workers say of theirs
@@ -25,6 +25,7 @@ from pathlib import Path
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.store.browse import Browse
 from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.events import Events
 from clearml_hpo.server.store.history import History
 from clearml_hpo.server.store.joins import Joins
@@ -36,10 +37,10 @@ from clearml_hpo.server.store.models import Models
 from clearml_hpo.server.store.names import Names
 from clearml_hpo.server.store.projects import Projects
 from clearml_hpo.server.store.queues import Queues
+from clearml_hpo.server.store.remembered import Remembered
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.samples import Samples
 from clearml_hpo.server.store.scalars import Scalars
-from clearml_hpo.server.store.scrolls import Scrolls
 from clearml_hpo.server.store.statistics import Statistics
 from clearml_hpo.server.store.streams import Streams
 from clearml_hpo.server.store.tasks import Tasks
@@ -72,7 +73,8 @@ class Store:
         self.names = Names(self.db, self.projects)
         self.statistics = Statistics(self.db, clock, self.projects)
         self.labels = Labels(self.db, clock)
-        self.scrolls = Scrolls(clock)
+        self.scrolls: Remembered[int] = Remembered(clock)
+        self.prepared: Remembered[Document] = Remembered(clock, most=1000)
         self.browse = Browse(self.db, self.tasks)
 
     def close(self) -> None:

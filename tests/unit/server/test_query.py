@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clearml_hpo.server.store.scrolls import LIFETIME, MOST, Scrolls
+from clearml_hpo.server.store.remembered import LIFETIME, Remembered
 from clearml_hpo.server.store.terms import Group, Terms, parse_terms
 
 from .server_without_sockets import Api, Refused
@@ -269,22 +269,15 @@ def test_a_scroll_keeps_its_id_and_its_position(three: Api) -> None:
     assert anew == first and other != id_
 
 
-def test_an_old_scroll_and_the_longest_unused_one_are_forgotten() -> None:
+def test_what_is_old_or_longest_unused_is_forgotten() -> None:
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    scrolls = Scrolls(lambda: now)
-    first, _ = scrolls.find(None)
-    scrolls.advance(first, 5)
-    assert scrolls.find(first) == (first, 5)
+    known: Remembered[int] = Remembered(lambda: now, most=3)
+    first, second, third = known.add(1), known.add(2), known.add(3)
+    assert known.find(first) == 1  # so the second is the longest unused
+    fourth = known.add(4)
+    assert [known.find(id_) for id_ in (second, first, third, fourth)] == [None, 1, 3, 4]
     now += LIFETIME * 2
-    assert scrolls.find(first)[1] == 0
-    second, _ = scrolls.find(None)
-    scrolls.advance(second, 7)
-    for _ in range(MOST - 1):
-        scrolls.find(None)
-    assert scrolls.find(second)[1] == 7
-    for _ in range(MOST):
-        scrolls.find(None)
-    assert scrolls.find(second)[1] == 0
+    assert known.find(first) is None
 
 
 def test_a_page_has_500_rows_at_most(api: Api) -> None:
@@ -385,5 +378,5 @@ def test_project_names_make_a_tree(api: Api) -> None:
     assert path == [found["a tree"]["id"], found["a tree/with"]["id"]]
     api.call("projects.update", project=found["a tree"]["id"], name="a forest")
     names = [p["name"] for p in api.call("projects.get_all", order_by=["name"])["projects"]]
-    assert names == ["a forest", "a forest/of", "a forest/of/projects"]
+    assert names == ["a forest", "a forest/with", "a forest/with/projects"]
     assert [p["name"] for p in api.call("projects.get_all", shallow_search=True)["projects"]] == ["a forest"]

@@ -12,7 +12,7 @@ from .server_without_sockets import Api, Refused
 
 def as_user(api: Api, name: str) -> str:
     """Makes a user and calls as that one from now on; the id."""
-    made = str(api.call("auth.create_user", name=name, given_name=name)["id"])
+    made = api.apps.store.users.create({"name": name, "given_name": name})
     api.bearer = f"Bearer {api.apps.authority.issue(caller=Caller(user=made))}"
     return made
 
@@ -45,11 +45,8 @@ def test_what_a_user_makes_and_changes_is_that_users(api: Api) -> None:
 
 def test_a_token_of_a_user_stays_that_users(api: Api) -> None:
     made = as_user(api, "Tess")
-    for token in (
-        api.call("auth.create_token")["token"],
-        api.send("auth.login", authorization=api.bearer)["token"],
-    ):
-        assert api.call("auth.validate_token", token=token)["user"] == made
+    token = api.send("auth.login", authorization=api.bearer)["token"]
+    assert api.call("auth.validate_token", token=token)["user"] == made
 
 
 def test_preferences_are_each_users_own_and_change_by_their_topmost_names(api: Api) -> None:
