@@ -23,9 +23,12 @@ def logout(call: Call) -> Data:
     return {}
 
 
-@service.endpoint("validate_token", token=required(STR))
+@service.endpoint("validate_token", token=STR)
 def validate_token(call: Call) -> Data:
-    """Whether a token is valid, and whose it is."""
+    """Whether a token is valid, and whose it is; nothing for users."""
+    call.caller.check_role("system", "root")
+    if call.get("token") is None:
+        raise ApiRefusal(Refusal.VALIDATION, "error for field 'token'. field is required!")
     try:
         user = call.authority.caller_of(call.data["token"]).user
     except ApiRefusal as refusal:

@@ -129,7 +129,7 @@ class Projects:
                 name: value for name, value in fields.items() if name in PROJECTS.columns and value is not None
             }
             if name := changes.pop("name", None):
-                if _clean(name).rpartition("/")[0] != old.rpartition("/")[0]:
+                if "/".join(_steps(name)[:-1]) != old.rpartition("/")[0]:
                     raise ApiRefusal(Refusal.PROJECT_PLACE, name=name)
                 changes.update(self._renamed(old, name))
             changes["last_update"] = time.stored(self._clock())
@@ -229,9 +229,13 @@ class Projects:
             return self._db.execute("DELETE FROM projects WHERE id IN (SELECT value FROM json_each(?))", (ids,)), tasks
 
 
+def _steps(name: str) -> list[str]:
+    return [step.strip() for step in name.split("/") if step]
+
+
 def _clean(name: str) -> str:
     """A path without empty steps; refuses one with steps that are too short, as ClearML does."""
-    steps = [step.strip() for step in name.split("/") if step]
+    steps = _steps(name)
     if not steps:
         raise ApiRefusal(Refusal.BAD_PROJECT_NAME, name=name)
     if any(len(step) < PROJECTS.shortest_name for step in steps):

@@ -41,7 +41,6 @@ def test_an_added_pair_logs_in_until_it_is_revoked(api: Api, tmp_path: Path) -> 
         api.send("tasks.get_all", authorization=header)
     assert keys.revoke(tmp_path, "ci").access_key == pair.access_key
     assert [refused(api, header) for header in headers] == [(401, 30)] * 2 + [(401, 22)]
-    assert api.call("auth.validate_token", token=bearer.split()[1])["valid"] is False
     api.call("tasks.get_all")  # the owner's
 
 

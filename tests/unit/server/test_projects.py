@@ -57,7 +57,7 @@ def test_a_new_name_is_at_the_same_place(api: Api) -> None:
     project = make(api, "above/below")
     api.call("projects.update", project=project, name="above/beside")
     assert names(api) == ["above", "above/beside"]
-    for name, code in (("beside", 408), ("elsewhere/beside", 408), ("above", 408)):
+    for name, code in (("beside", 408), ("elsewhere/b", 408), ("above/b", 12), ("above/below/z", 408)):
         with pytest.raises(Refused) as error:
             api.call("projects.update", project=project, name=name)
         assert error.value.code == (400, code)

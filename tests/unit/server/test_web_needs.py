@@ -114,7 +114,7 @@ def test_a_table_is_prepared_and_fetched(api: Api) -> None:
 
 
 def test_what_users_keys_may_not(api: Api) -> None:
-    for endpoint in ("server.config", "server.endpoints", "auth.create_user"):
+    for endpoint in ("server.config", "server.endpoints", "auth.create_user", "auth.validate_token"):
         assert refused(api, endpoint, name="Tess") == (403, 20)
     [key] = api.call("auth.get_credentials")["credentials"]
     assert key.keys() == {"access_key", "last_used", "last_used_from"}
