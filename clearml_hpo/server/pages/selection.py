@@ -93,7 +93,7 @@ class Selection:
         asked: Document = {
             "project": None if self.project == "*" else [self.project],
             "include_subprojects": self.below,
-            "_any_": pattern,
+            **({"_any_": pattern} if pattern else {}),
             "status": list(self.status),
             "type": list(self.type),
             "tags": ["__$all", *self.tag] if self.tag else None,

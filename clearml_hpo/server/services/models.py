@@ -13,13 +13,14 @@ from clearml_hpo.server.fields import (
     STRINGS,
     required,
 )
-from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.services.lists import Search, listed, with_id
 from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.metadata import by_key
 from clearml_hpo.server.services.tasks import destination
 from clearml_hpo.server.store.documents import Document
-from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.models import MODELS
+from clearml_hpo.server.store.projections import Projection
+from clearml_hpo.server.store.query import Page
 
 service = Service("models")
 
@@ -38,7 +39,6 @@ _DOCUMENT = {
     "task": STR,
     "iteration": INT,
 }
-_LIST = {**LIST, "ready": BOOL}
 
 
 @service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "uri": required(STR), "id": STR})
@@ -108,28 +108,31 @@ def get_by_task_id(call: Call) -> Data:
     return {"model": _with_metrics(call, found)[0]}
 
 
-@service.endpoint("get_all", **_LIST)
+@service.endpoint("get_all")
 def get_all(call: Call) -> Data:
     """Models that match."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.models.search(call.data, MODELS.chosen(fields))
-    return listed("models", _with_metrics(call, found), page, fields)
+    return listed(call, MODELS, _search(call))
 
 
-@service.endpoint("get_all_ex", **_LIST)
+@service.endpoint("get_all_ex")
 def get_all_ex(call: Call) -> Data:
     """Models that match, with their references filled in."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.models.search(call.data, MODELS.chosen(fields))
-    _with_metrics(call, found)
-    call.store.joins.fill(MODELS, found, fields)
-    return listed("models", found, page, joined(MODELS, fields))
+    return listed(call, MODELS, _search(call), joins=True)
 
 
-@service.endpoint("get_by_id_ex", **_LIST)
+@service.endpoint("get_by_id_ex")
 def get_by_id_ex(call: Call) -> Data:
     """Some models with their references filled in."""
+    with_id(call)
     return get_all_ex(call)
+
+
+def _search(call: Call) -> Search:
+    def search(wanted: Projection, page: Page) -> list[Document]:
+        found, _ = call.store.models.search(call.data, MODELS.chosen(wanted.fields), page)
+        return _with_metrics(call, found)
+
+    return search
 
 
 def _with_metrics(call: Call, models: list[Document]) -> list[Document]:

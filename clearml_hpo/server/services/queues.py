@@ -15,13 +15,15 @@ from clearml_hpo.server.fields import (
     required,
     within,
 )
-from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.services.lists import Search, answer, listed
 from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store.documents import Document, pick
+from clearml_hpo.server.store.projections import Projection
+from clearml_hpo.server.store.query import Page
+from clearml_hpo.server.store.queues import QUEUES
 
 service = Service("queues")
 _VERSION = "2.4"
-_LIST = {**LIST, "max_task_entries": INT}
 
 
 @service.endpoint("create", _VERSION, name=required(STR), tags=STRINGS, system_tags=STRINGS, metadata=DICT)
@@ -43,28 +45,38 @@ def get_default(call: Call) -> Data:
     return {"id": queue["id"], "name": queue["name"]}
 
 
-@service.endpoint("get_all", _VERSION, **_LIST)
+@service.endpoint("get_all", _VERSION, max_task_entries=INT)
 def get_all(call: Call) -> Data:
     """Queues that match."""
-    found, page = call.store.queues.search(call.data)
-    # A list answers [] for the metadata of a queue that has none; a single queue answers {}.
-    queues: list[Document] = [
-        {**queue, "metadata": queue["metadata"] or []} if "metadata" in queue else queue for queue in found
-    ]
-    return listed("queues", queues, page, call.get("only_fields"))
+    found = listed(call, QUEUES, _search(call))
+    if call.get("max_task_entries") is None:
+        # A list answers [] for the metadata of a queue that has none; a single queue answers {}.
+        found["queues"] = [
+            {**queue, "metadata": queue["metadata"] or []} if "metadata" in queue else queue
+            for queue in found["queues"]
+        ]
+    return found
 
 
-@service.endpoint("get_all_ex", _VERSION, **_LIST)
+@service.endpoint("get_all_ex", _VERSION, max_task_entries=INT)
 def get_all_ex(call: Call) -> Data:
-    """Queues that match, whole, with the names of their tasks and their workers."""
-    found, page = call.store.queues.search({**call.data, "only_fields": None})
+    """Queues that match, whole whatever fields were asked for, with the names of their tasks and their workers."""
+    fields = call.get("only_fields") or []
+    if not isinstance(fields, (list, str)) or not all(isinstance(name, str) for name in fields):
+        raise ApiRefusal(Refusal.VALIDATION, "error for field 'only_fields': a list of names of fields")
+    shown = answer(call, QUEUES, Projection(), _search(call), joins=True)
     workers = call.store.workers.seen()
-    for queue in found:
-        entries = queue["entries"][: call.get("max_task_entries")]
-        queue["entries"] = [{**entry, "task": _task(call, entry["task"])} for entry in entries]
+    for queue in shown["queues"]:
+        queue["entries"] = [{**entry, "task": _task(call, entry["task"])} for entry in queue["entries"]]
         queue["workers"] = [{"name": w["id"], "ip": w.get("ip", "")} for w in workers if queue["id"] in w["queues"]]
-        queue["company"] = {"id": queue["company"]}
-    return listed("queues", found, page, None)
+    return shown
+
+
+def _search(call: Call) -> Search:
+    def search(wanted: Projection, page: Page) -> list[Document]:
+        return call.store.queues.search({**call.data, "only_fields": wanted.fields}, page)[0]
+
+    return search
 
 
 def _task(call: Call, id_: str) -> Document:

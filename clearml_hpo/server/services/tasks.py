@@ -26,10 +26,9 @@ from clearml_hpo.server.fields import (
     required,
 )
 from clearml_hpo.server.rules import EDITED, QUIET, require_editable
-from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.services.lists import Search, listed, with_id
 from clearml_hpo.server.services.sections import checked_sections
 from clearml_hpo.server.store.documents import Document, pick
-from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.lifecycle import Gone
 from clearml_hpo.server.store.tasks import TASKS
 
@@ -47,7 +46,6 @@ _DOCUMENT = {
     **{"container": DOCUMENT_DICT, "runtime": DOCUMENT_DICT},
 }
 _NEW = {**_DOCUMENT, "name": required(STR), "type": required(_TYPE)}
-_LIST = {**LIST, "include_subprojects": BOOL}
 
 
 @service.endpoint("create", **_NEW)
@@ -73,33 +71,34 @@ def get_by_id(call: Call) -> Data:
     return {"task": call.store.tasks.get(call.data["task"])}
 
 
-@service.endpoint("get_by_id_ex", **_LIST)
+@service.endpoint("get_by_id_ex")
 def get_by_id_ex(call: Call) -> Data:
     """Some tasks with their references filled in."""
+    with_id(call)
     return get_all_ex(call)
 
 
-@service.endpoint("get_all", **_LIST)
+@service.endpoint("get_all")
 def get_all(call: Call) -> Data:
     """Tasks that match."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.tasks.search(call.data, fields)
-    return listed("tasks", found, page, fields)
+    return listed(call, TASKS, _search(call))
 
 
-@service.endpoint("get_all_ex", **_LIST)
+@service.endpoint("get_all_ex")
 def get_all_ex(call: Call) -> Data:
     """Tasks that match, with their references filled in."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.tasks.search(call.data, fields)
-    call.store.joins.fill(TASKS, found, fields)
-    return listed("tasks", found, page, joined(TASKS, fields))
+    return listed(call, TASKS, _search(call), joins=True)
+
+
+def _search(call: Call) -> Search:
+    return lambda wanted, page: call.store.tasks.search(call.data, wanted.fields, page=page)[0]
 
 
 @service.endpoint("get_types", projects=STRINGS)
 def get_types(call: Call) -> Data:
-    """The types of the tasks there are."""
-    return {"types": call.store.statistics.types()}
+    """The types of the tasks there are, in some projects and below them, or in all."""
+    projects = call.store.projects.with_descendants(call.get("projects") or [])
+    return {"types": call.store.statistics.types(projects)}
 
 
 @service.endpoint(

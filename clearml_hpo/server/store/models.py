@@ -77,6 +77,8 @@ class Models:
             "last_changed_by": identity.caller(),
             "tags": [],
             "system_tags": [],
+            "design": {},
+            "labels": {},
             "ready": True,
             "last_iteration": fields.get("iteration") or 0,
             "metadata": fields.get("metadata") or {},
@@ -95,9 +97,11 @@ class Models:
             raise ApiRefusal(Refusal.INVALID_MODEL_ID, id=id_)
         return model
 
-    def search(self, request: Mapping[str, Any], columns: list[str]) -> tuple[list[Document], Page]:
+    def search(
+        self, request: Mapping[str, Any], columns: list[str], page: Page | None = None
+    ) -> tuple[list[Document], Page]:
         """Models that match a ``models.get_all`` request."""
-        page = page_of(request)
+        page = page or page_of(request)
         return select(self._db, MODELS, request, columns=columns, page=page), page
 
     def edit(self, id_: str, fields: Mapping[str, Any]) -> Document:

@@ -87,15 +87,15 @@ class Queues:
         """One queue with its entries."""
         return with_entries(self.require(id_), self.entries(id_, limit))
 
-    def search(self, request: Mapping[str, Any]) -> tuple[list[Document], Page]:
+    def search(self, request: Mapping[str, Any], page: Page | None = None) -> tuple[list[Document], Page]:
         """Queues that match a ``queues.get_all`` request."""
-        page = page_of(request)
+        page = page or page_of(request)
         fields = request.get("only_fields")
         also = hidden_ones(QUEUES, request)
         found = select(self._db, QUEUES, request, columns=QUEUES.chosen(fields), also=also, page=page)
         if fields is None or any(field.partition(".")[0] == "entries" for field in fields):
-            most = request.get("max_task_entries")
-            found = [with_entries(queue, self.entries(queue["id"], most)) for queue in found]
+            most = int(request.get("max_task_entries") or 0)
+            found = [with_entries(queue, _cut(self.entries(queue["id"]), most)) for queue in found]
         return found, page
 
     def update(self, id_: str, fields: Mapping[str, Any]) -> Document:
@@ -194,6 +194,11 @@ class Queues:
             )
             self._touch(id_)
         return place
+
+
+def _cut(entries: list[Document], most: int) -> list[Document]:
+    """The first so many; less than 0: the last; 0: all."""
+    return entries[:most] if most > 0 else entries[most:]
 
 
 def with_entries(queue: Document, entries: list[Document]) -> Document:

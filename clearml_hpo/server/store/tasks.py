@@ -116,7 +116,7 @@ class Tasks:
         if task is None:
             raise ApiRefusal(Refusal.INVALID_TASK_ID, ids=f"({id_})")
         self._complete([task], None)
-        return task
+        return {**task, "unique_metrics": []}  # only a list shows them, where it is asked to
 
     def require(self, id_: str, fields: Iterable[str] | None = None) -> Document:
         """The stored part of one task; refuses unknown ids."""
@@ -126,10 +126,14 @@ class Tasks:
         return task
 
     def search(
-        self, request: Mapping[str, Any], fields: Sequence[str] | None, also: Sequence[Clause] = ()
+        self,
+        request: Mapping[str, Any],
+        fields: Sequence[str] | None,
+        also: Sequence[Clause] = (),
+        page: Page | None = None,
     ) -> tuple[list[Document], Page]:
         """Tasks that match a ``tasks.get_all`` request, with at least the columns that ``fields`` need."""
-        page = page_of(request)
+        page = page or page_of(request)
         asked, clauses = self.asked(request)
         also = [*clauses, *also, *hidden_ones(TASKS, request)]
         found = select(self._db, TASKS, asked, columns=_columns(fields), also=also, page=page)

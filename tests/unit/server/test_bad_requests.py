@@ -13,7 +13,7 @@ import pytest
 from clearml_hpo.server.dispatch import Request
 from clearml_hpo.server.registry import endpoints
 
-from .server_without_sockets import Api
+from .server_without_sockets import Api, Refused
 
 VALUES: list[Any] = [
     *(None, True, 0, -1, 2**63, 2**400, 1.5, float("nan"), float("inf"), "", "x", "long enough", "-x", "\0", "\ud800"),
@@ -128,6 +128,10 @@ def test_very_long_times(api: Api) -> None:
     for last_seen, number in ((-(2**62), 0), (2**62, 1), (1e18, 1)):
         assert len(api.call("workers.get_all", last_seen=last_seen)["workers"]) == number
     assert api.call("workers.get_count") == {"count": 0}
+    with pytest.raises(Refused) as error:
+        api.send("auth.login", b'{"expiration_sec": 4611686018427387904}', authorization=api.basic)
+    assert error.value.code == (400, 12)
+    api.send("auth.login", b'{"expiration_sec": -4611686018427387904}', authorization=api.basic)
     api.call("events.clear_task_log", task=task, threshold_sec=2**62)
     event = {"type": "training_stats_scalar", "task": task, "metric": "m", "variant": "v", "value": 1}
     api.call("events.add", **event, timestamp=2**62)

@@ -287,7 +287,8 @@ def test_a_pipeline_is_started_again(api: Api) -> None:
     section = api.get(answer["pipeline"])["hyperparams"]["Args"]
     assert answer["enqueued"] and entries(api, queue) == [answer["pipeline"]]
     assert (section["lr"], section["new"]["value"]) == ({**arguments["lr"], "value": "2"}, "x")
-    assert refused(api, "pipelines.start_pipeline", task=api.task()) == (400, 800)
+    assert refused(api, "pipelines.start_pipeline", task=api.task(), queue=queue) == (400, 800)
+    assert refused(api, "pipelines.start_pipeline", task=pipeline) == (400, 12)
 
 
 def test_edit_replaces_and_edit_hyper_params_merges(api: Api) -> None:
@@ -346,5 +347,5 @@ def test_completed_and_published_or_neither(api: Api) -> None:
 
 def test_names_of_queues_and_projects_keep_their_rules_when_changed(api: Api) -> None:
     project = api.call("projects.create", name="above")["id"]
-    assert refused(api, "projects.update", project=project, name="above/below") == (400, 800)
+    assert refused(api, "projects.update", project=project, name="above/below") == (400, 408)
     assert refused(api, "queues.update", queue=api.queue(), name="q") == (400, 800)
