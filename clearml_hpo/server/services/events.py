@@ -135,7 +135,7 @@ _PLOTS = {"iters": INT, "scroll_id": STR, "no_scroll": BOOL, "metrics": OBJECTS,
 def get_task_plots(call: Call) -> Data:
     """The plots of a task's last iterations, the latest first."""
     owner_name(call)
-    plots, rest = _plots(call, [call.data["task"]])
+    plots, rest = _plots(call, [call.data["task"]], MOST)
     return {"plots": plots, **rest}
 
 
@@ -144,7 +144,7 @@ def get_multi_task_plots(call: Call) -> Data:
     """The plots of the last iterations of some tasks, beside one another."""
     names = owner_names(call, call.data["tasks"])
     found: Document = {}
-    plots, rest = _plots(call, list(names))
+    plots, rest = _plots(call, list(names), 1)
     for plot in plots:
         by_task = found.setdefault(plot["metric"], {}).setdefault(plot["variant"], {})
         by_iteration = by_task.setdefault(plot["task"], {})
@@ -153,14 +153,17 @@ def get_multi_task_plots(call: Call) -> Data:
     return {"plots": found, **rest, "returned": len(found)}
 
 
-def _plots(call: Call, owners: Sequence[str]) -> tuple[list[Document], Data]:
-    """Plots of the last iterations, and what else an answer says; an id of no scroll begins at the beginning."""
+def _plots(call: Call, owners: Sequence[str], many: int) -> tuple[list[Document], Data]:
+    """Plots of the last iterations, and what else an answer says: the id of a scroll if they are so many.
+
+    An id of no scroll begins at the beginning.
+    """
     iters = 1 if call.get("iters") is None else bounded(call, "iters", 1, 1)
     try:
         offset = offset_of(call)
     except ApiRefusal:
         offset = 0
     plots = call.store.reports.events(owners, PLOT, iterations=iters, metrics=metrics_of(call), offset=offset)
-    more = len(plots) == MOST and not call.get("no_scroll")
+    more = len(plots) >= many and not call.get("no_scroll")
     scroll_id = scroll_id_of(offset, len(plots)) if more else None
     return plots, {"returned": len(plots), "total": len(plots) + offset, "scroll_id": scroll_id}

@@ -42,10 +42,10 @@ class World:
     def send(
         self, path: str, body: bytes | None, *, content_type: str = "application/json", authorization: str | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """One request; the status and the envelope."""
+        """One request; the status and the envelope, which is empty where the answer is a file."""
         header = authorization if authorization is not None else f"Bearer {self.token}"
         answer = self._apps.dispatcher.answer(Request(path, body or b"", content_type, header, client="127.0.0.1"))
-        return answer.status, json.loads(answer.body)
+        return answer.status, {} if answer.file_name else json.loads(answer.body)
 
     def call(self, endpoint: str, **data: Any) -> dict[str, Any]:
         """A call that must succeed; its data."""

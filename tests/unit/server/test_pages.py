@@ -336,7 +336,7 @@ def test_scalars_are_lines_with_gaps(api: Api) -> None:
     lines = '{"type":"training_stats_scalar","task":"%s","metric":"m","variant":"v","iter":%d,"value":%s}'
     api.send(
         "/events.add_batch",
-        "\n".join(lines % (made, *p) for p in ((0, "1"), (1, "NaN"), (2, "3"))).encode(),
+        "\n".join(lines % (made, *p) for p in ((0, "1"), (1, "null"), (2, "3"))).encode(),
         "application/json-lines",
     )
     found = figure(api, f"/tasks/{made}/scalars/figure?metric=m")
