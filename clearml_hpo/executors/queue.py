@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from clearml_hpo.errors import ApiError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.names import workers_by_queue
+from clearml_hpo.withdrawal import SETTLE_S, withdraw
 
 
 class QueueExecutor:
@@ -16,6 +18,9 @@ class QueueExecutor:
         """``queues`` has ids by name."""
         self._api = api
         self._queues = dict(queues)
+        self._taken: dict[
+            str, float
+        ] = {}  # tasks that a worker had taken when they were to be withdrawn, and since when
 
     def submit(self, task_id: str, queue: str) -> None:
         """Enqueues the task, in one call.
@@ -30,10 +35,20 @@ class QueueExecutor:
             if error.code != 400 or self._could_wait(task_id):
                 raise
 
-    def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Takes tasks out of their queues, in one call."""
-        if task_ids:
-            self._api.call("tasks.dequeue_many", ids=list(task_ids))
+    def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
+        """Takes tasks out of their queues, in three calls and one for each that waits.
+
+        What a worker has taken and not started a second later is taken back from that worker.
+        """
+        now = time.monotonic()
+        late = {task_id for task_id in task_ids if now - self._taken.get(task_id, now) >= SETTLE_S}
+        left = withdraw(self._api, task_ids, abandoned=late)
+        for task_id in task_ids:
+            if left.get(task_id) == "queued":
+                self._taken.setdefault(task_id, now)
+            else:
+                self._taken.pop(task_id, None)
+        return left
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
         """Asks the agents to stop the tasks, in one call; they look every few seconds."""
