@@ -11,12 +11,20 @@ from clearml_hpo.tasks.api import Api
 
 NAME_EXISTS = 801
 WORKER_SEEN_WITHIN_S = 120
+SHORTEST_NAME = 3
+"""Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
 
 
 def ensure_project(api: Api, name: str) -> str:
-    """Id of the project called ``name``, which is created if there is none."""
+    """Id of the project called ``name``, which is created if there is none.
+
+    Raises:
+        InputError: a part of its path is too short.
+    """
     found = find_project(api, name)
     if found is None:
+        if any(len(part.strip()) < SHORTEST_NAME for part in name.strip("/").split("/")):
+            raise InputError(f"project {name!r}: each part of a ClearML project's name has three characters or more")
         try:
             found = api.call("projects.create", name=name, description="")["id"]
         except ApiError as error:
@@ -56,7 +64,13 @@ def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue")
 
 
 def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
-    """Id of the queue of this name, which is created, with ``tags``, if there is none."""
+    """Id of the queue of this name, which is created, with ``tags``, if there is none.
+
+    Raises:
+        InputError: the name is too short.
+    """
+    if len(name.strip()) < SHORTEST_NAME:
+        raise InputError(f"queue {name!r}: a ClearML queue's name has three characters or more")
 
     def found() -> list[dict[str, Any]]:
         queues: list[dict[str, Any]] = api.call("queues.get_all", name=exactly(name), only_fields=["id"])["queues"]
