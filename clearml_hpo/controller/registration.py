@@ -94,7 +94,7 @@ class FirstRun:
                 return replace(trial, queue=self.queue)
         for trial in records.unsettled:
             unseen = records.unseen.get(trial.task_id)
-            if trial.number == self.number and (unseen is None or unseen.status not in _DEAD):
+            if trial.number == self.number and (unseen is None or unseen.status not in (*_DEAD, "created")):
                 return trial
         return None  # of one that failed or was stopped there is nothing to be seen
 

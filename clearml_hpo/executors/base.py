@@ -40,6 +40,9 @@ class Executor(Protocol):
     def workers(self) -> Mapping[str, int]:
         """By queue: how many tasks can run at once, as far as is known now."""
 
+    def how_to_serve(self, queue: str) -> str:
+        """The command that starts whoever serves ``queue``, one of those that ``workers`` lists."""
+
     def waiting(self) -> Collection[str]:
         """Ids of the tasks that wait in line, of whatever study."""
 

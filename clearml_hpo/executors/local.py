@@ -58,6 +58,7 @@ class LocalExecutor:
         self._api = api
         self._slots = tuple(slots)
         self._is_closed = False
+        self._name = queue
         self._queue_id = ensure_queue(api, queue, [_TAG])
         self._queue = QueueExecutor(api, {LOCAL: self._queue_id})
         self._workers = LocalWorkers(
@@ -87,6 +88,10 @@ class LocalExecutor:
     def workers(self) -> dict[str, int]:
         """The number of slots; no call."""
         return {LOCAL: len(self._slots)}
+
+    def how_to_serve(self, queue: str) -> str:
+        """This process serves it; others may as well."""
+        return self._queue.how_to_serve(self._name)
 
     def waiting(self) -> set[str]:
         """Ids of the tasks in line, in one call."""

@@ -60,6 +60,10 @@ class QueueExecutor:
         serving = workers_by_queue(self._api)
         return {name: len(serving.get(queue_id, ())) for name, queue_id in self._queues.items()}
 
+    def how_to_serve(self, queue: str) -> str:
+        """The command that starts agents."""
+        return f"clearml-hpo agents up --queue {queue}"
+
     def waiting(self) -> set[str]:
         """Ids of the tasks in the queues, in one call."""
         queues = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id", "entries"])

@@ -184,6 +184,10 @@ class Simulation:
         self.calls["workers"] += 1
         return dict(self.slots)
 
+    def how_to_serve(self, queue: str) -> str:
+        """A command."""
+        return f"serve {queue}"
+
     def waiting(self) -> Sequence[str]:
         """What is in line, in queues that have a number of slots."""
         self.calls["waiting"] += 1
