@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
@@ -19,6 +20,7 @@ from clearml_hpo.withdrawal import SETTLE_S, is_spoilt, put_back
 _OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")
 
 _PAGE = 500
+_AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated
 _log = logging.getLogger(__name__)
 
 
@@ -72,10 +74,11 @@ def end_task(client: Client, task: str, action: str, reason: str) -> bool:
 def return_task(client: Client, task: str, queue: str) -> bool:
     """Puts a task that an agent had taken but not started back to the front of its queue; whether it is there now.
 
-    The agent may have said already that it starts; what has ended since, or was withdrawn, stays as it is.
+    The agent may have said already that it starts, or that it was aborted; what somebody else has ended since, or
+    withdrawn, stays as it is.
     """
-    found = client.call("tasks.get_all", id=[task], only_fields=["status"])["tasks"]
-    if found and found[0]["status"] == "in_progress":
+    found = client.call("tasks.get_all", id=[task], only_fields=["status", "status_reason", "status_message"])["tasks"]
+    if found and (found[0]["status"] == "in_progress" or _was_aborted_with_its_agent(found[0])):
         client.call("tasks.reset", task=task, force=True)
         client.call("tasks.enqueue", task=task, queue=queue)
     elif not put_back(client, task, queue):
@@ -85,6 +88,12 @@ def return_task(client: Client, task: str, queue: str) -> bool:
         f"task {task} is last in its queue, not first",
     )
     return True
+
+
+def _was_aborted_with_its_agent(task: Mapping[str, Any]) -> bool:
+    """An agent that is terminated says "user abort", or nothing at all; a stop by a person has a message."""
+    said = [str(task.get(name) or "") for name in ("status_reason", "status_message")]
+    return task["status"] == "stopped" and (said[0].startswith(_AGENT_ENDED) or not any(said))
 
 
 def return_strays(client: Client, queue: str, settle_s: float = SETTLE_S) -> list[str]:

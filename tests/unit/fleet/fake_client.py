@@ -15,6 +15,7 @@ class FakeClient:
         self.queue: dict[str, Any] = {"id": "q1", "name": "trials", "tags": ["mine"], "entries": []}
         self.tasks: dict[str, str] = {}
         self.started: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
         self.workers: list[str] = []
         self.refuse: set[str] = set()
 
@@ -39,7 +40,13 @@ class FakeClient:
         self, id: list[str] | None = None, status: list[str] | None = None, page: int = 0, **_: Any
     ) -> dict[str, Any]:
         found = [
-            {"id": task, "status": now, "started": self.started.get(task), "execution": {"queue": "q1"}}
+            {
+                "id": task,
+                "status": now,
+                "started": self.started.get(task),
+                "status_reason": self.reasons.get(task),
+                "execution": {"queue": "q1"},
+            }
             for task, now in self.tasks.items()
             if (id is None or task in id) and (status is None or now in status)
         ]

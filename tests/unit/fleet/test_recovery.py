@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from clearml_hpo.fleet import recovery
 
 from .fake_client import FakeClient
@@ -34,9 +36,16 @@ def test_a_task_that_was_not_started_goes_back_to_the_front(client: FakeClient) 
 
 def test_what_was_withdrawn_or_stopped_meanwhile_does_not_go_back(client: FakeClient) -> None:
     for status in ("created", "stopped", "failed", "completed"):
-        client.tasks = {"t": status}
+        client.tasks, client.reasons = {"t": status}, {"t": "a person's wish"}
         _after_death(client, "t", False)
     assert not client.named("tasks.reset") and not client.named("tasks.enqueue")
+
+
+@pytest.mark.parametrize("said", ["user abort", ""])
+def test_what_the_agent_has_aborted_as_it_ended_goes_back(client: FakeClient, said: str) -> None:
+    client.tasks, client.reasons = {"t": "stopped"}, {"t": said}
+    _after_death(client, "t", False)
+    assert client.named("tasks.reset") and client.named("tasks.enqueue")
 
 
 def test_what_goes_back_is_not_dequeued_before(client: FakeClient) -> None:
