@@ -10,6 +10,8 @@ from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.names import workers_by_queue
 from clearml_hpo.withdrawal import SETTLE_S, withdraw
 
+_CAN_WAIT = ("created", "stopped", "failed")
+
 
 class QueueExecutor:
     """One or several queues, by name."""
@@ -87,4 +89,4 @@ class QueueExecutor:
 
     def _could_wait(self, task_id: str) -> bool:
         tasks = self._api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]
-        return bool(tasks) and tasks[0].get("status") == "created"
+        return bool(tasks) and tasks[0].get("status") in _CAN_WAIT

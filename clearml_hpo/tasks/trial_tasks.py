@@ -199,7 +199,7 @@ class TrialTasks:
         taken = {names.get(task_id) for task_id in known}
         twins = [task_id for task_id in drafts if task_id in names and names[task_id] in taken]
         if twins:
-            self._api.call("tasks.delete_many", ids=twins, force=True)
+            self._api.call("tasks.delete_many", ids=twins)  # without force: none that has been started meanwhile
 
     def log_tail(self, task_id: str, lines: int = 20) -> str:
         """The last lines of a task's console."""

@@ -6,12 +6,16 @@ import uuid
 
 import pytest
 
+from clearml_hpo.controller.registration import FirstRun
+from clearml_hpo.controller.steering import end_study
 from clearml_hpo.executors import QueueExecutor
 from clearml_hpo.executors.base import withdraw_at_last
 from clearml_hpo.tasks.names import ensure_project, ensure_queue
 from clearml_hpo.tasks.pilots import create_pilot, pilots_of
 from clearml_hpo.tasks.pilots import withdraw as withdraw_pilots
+from clearml_hpo.tasks.record import StudyRecord, read_again
 from clearml_hpo.tasks.trial_tasks import ended_at
+from clearml_hpo.trial import Trial, TrialState
 from clearml_hpo.withdrawal import forget_entry, is_spoilt, put_back, withdraw
 
 
@@ -118,6 +122,38 @@ def test_a_worker_that_died_before_the_start_loses_its_task(api, make, queue):
     assert executor.withdraw([task]) == executor.withdraw([task]) == {task: "queued"}, "it has a second"
     assert withdraw_at_last(executor, [task]) == {}
     assert status(api, task) == "created"
+
+
+@pytest.mark.parametrize(
+    ("actions", "becomes"),
+    [
+        (("enqueue",), "created"),
+        (("enqueue", "take"), "created"),
+        (("enqueue", "take", "started"), "stopped"),
+        (("enqueue", "started"), "stopped"),
+    ],
+)
+def test_what_becomes_of_a_first_run_that_is_cancelled(api, make, actions, becomes):
+    """A baseline that was left as a draft seemed to run for ever in a campaign's report."""
+    task, executor = make(*actions), QueueExecutor(api, {})
+    first = FirstRun(api, None, None, None, executor, "")  # the rest is of no matter here
+    first.cancel(task)
+    assert status(api, task) == becomes
+
+
+@pytest.mark.parametrize(("drain", "becomes"), [(False, "stopped"), (True, "in_progress")])
+def test_a_study_that_is_ended_from_elsewhere_as_a_trial_starts(api, make, queue, drain, becomes):
+    waits, runs, starts, controller = make("enqueue"), make("started"), make("enqueue"), make("started")
+    states = {waits: TrialState.QUEUED, runs: TrialState.RUNNING, starts: TrialState.QUEUED}
+    trials = [Trial(number, {}, task, state=state) for number, (task, state) in enumerate(states.items())]
+    record = read_again(api, StudyRecord(controller, "study", "", "", "", ""))
+    withdraw(api, [waits])
+    act(api, starts, "take", queue)
+    api.call("tasks.started", task=starts)
+    act(api, waits, "enqueue", queue)
+    end_study(api, record, trials, drain=drain)
+    assert [status(api, task) for task in (waits, runs, starts)] == ["created", becomes, becomes]
+    assert status(api, controller) == "stopped"
 
 
 def test_a_call_more_for_each_that_waits_and_none_for_the_others(api, make):
