@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 import pytest
@@ -10,6 +11,8 @@ from clearml_hpo.controller.registration import FirstRun
 from clearml_hpo.controller.steering import end_study
 from clearml_hpo.executors import QueueExecutor
 from clearml_hpo.executors.base import withdraw_at_last
+from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.tasks import TrialTasks
 from clearml_hpo.tasks.names import ensure_project, ensure_queue
 from clearml_hpo.tasks.pilots import create_pilot, pilots_of
 from clearml_hpo.tasks.pilots import withdraw as withdraw_pilots
@@ -243,3 +246,34 @@ def test_pilots_that_start_are_not_deleted(api, queue):
         tasks[0]: "in_progress",
         tasks[1]: "stopped",
     }
+
+
+@pytest.fixture
+def tasks(api):
+    goal = Goal((Objective("validation", "loss"),))
+    return TrialTasks(api, {}, goal, study="", parent_id="", project_id="", name_of=lambda number, params: "trial")
+
+
+def test_a_trial_that_is_given_up_is_handed_to_nobody(api, make, queue, tasks):
+    task = make("enqueue")
+    tasks.give_up(task, "lost: never started")
+    assert status(api, task) == "failed" and entries(api, queue) == []
+
+
+def test_a_trial_that_became_a_draft_is_ended(api, make, tasks):
+    """ClearML refuses that without force."""
+    task = make("started", "dequeue")
+    tasks.end_draft(task, "it was taken out of its queue while it ran")
+    snapshot = tasks.poll([task])[task]
+    assert (snapshot.status, snapshot.reason) == ("stopped", "it was taken out of its queue while it ran")
+    assert snapshot.ended_at is not None
+
+
+def test_whether_a_worker_is_told_to_stop_a_trial_shows(api, make, tasks):
+    task, worker = make("started"), f"played:{uuid.uuid4().hex[:8]}"
+    api.call("workers.status_report", worker=worker, task=task, timestamp=int(time.time() * 1000))
+    assert not tasks.poll([task])[task].is_stopping
+    api.call("tasks.stop", task=task)
+    assert tasks.poll([task])[task].is_stopping
+    api.call("tasks.started", task=task, force=True)
+    assert not tasks.poll([task])[task].is_stopping, "the start has wiped it out"
