@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
+from clearml_hpo.executors.base import withdraw_at_last
 from clearml_hpo.search_space import Constant
 from clearml_hpo.spec import StudyFile, TemplateSpec, TemplatesSpec
 from clearml_hpo.tasks import Api, TaskSnapshot, Template, Templates, TrialTasks
@@ -93,7 +94,7 @@ class FirstRun:
                 return replace(trial, queue=self.queue)
         for trial in records.unsettled:
             unseen = records.unseen.get(trial.task_id)
-            if trial.number == self.number and (unseen is None or unseen.status not in _DEAD):
+            if trial.number == self.number and (unseen is None or unseen.status not in (*_DEAD, "created")):
                 return trial
         return None  # of one that failed or was stopped there is nothing to be seen
 
@@ -124,7 +125,7 @@ class FirstRun:
 
     def cancel(self, task_id: str) -> None:
         """Takes the run back, or stops it."""
-        self.executor.withdraw([task_id])
+        withdraw_at_last(self.executor, [task_id])
         self.executor.abort([task_id], "the study was stopped")
 
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:

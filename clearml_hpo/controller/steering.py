@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from clearml_hpo.errors import InputError
 from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.executors.base import withdraw_at_last
 from clearml_hpo.tasks import Api, ControllerTask
 from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import StudyRecord
@@ -44,9 +45,10 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
     Hold(api, record.study_id).clear()
     executor = QueueExecutor(api, {})
     waiting = [trial.task_id for trial in live if trial.state is TrialState.QUEUED]
-    executor.withdraw([*waiting, *([record.study_id] if record.status == "queued" else [])])
+    left = withdraw_at_last(executor, [*waiting, *([record.study_id] if record.status == "queued" else [])])
     if not drain:
-        executor.abort([t.task_id for t in live if t.state is TrialState.RUNNING], "the study was stopped")
+        running = {trial.task_id for trial in live if trial.state is TrialState.RUNNING} | left.keys()
+        executor.abort(sorted(running - {record.study_id}), "the study was stopped")
     if record.status in _UNDER_WAY:
         ControllerTask(api, record.study_id, record.project_id).finish("stopped", "stopped by a person")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.executors.queue import QueueExecutor
@@ -17,7 +17,6 @@ from clearml_hpo.tasks.names import ensure_queue
 LOCAL = "local"
 """The queue that :meth:`LocalExecutor.workers` lists."""
 _TAG = "clearml-hpo-local"  # on queues that are of no use to anybody else
-_SHORTEST_NAME = 3
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +54,11 @@ class LocalExecutor:
         Raises:
             InputError: no slots, two of one name, too short a queue's name, or memory that nvidia-smi does not tell.
         """
-        _check(slots, queue, min_free_mb)
+        _check(slots, min_free_mb)
         self._api = api
         self._slots = tuple(slots)
         self._is_closed = False
+        self._name = queue
         self._queue_id = ensure_queue(api, queue, [_TAG])
         self._queue = QueueExecutor(api, {LOCAL: self._queue_id})
         self._workers = LocalWorkers(
@@ -75,10 +75,10 @@ class LocalExecutor:
         self._queue.submit(task_id, queue)
         self._workers.look_now()
 
-    def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Takes tasks out of the line, in one call."""
+    def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
+        """Takes tasks out of the line, see ``QueueExecutor``."""
         with self._workers.between_tasks():
-            self._queue.withdraw(task_ids)
+            return self._queue.withdraw(task_ids)
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
         """Ends tasks, in one call: SIGTERM, and SIGKILL a second or two later."""
@@ -88,6 +88,10 @@ class LocalExecutor:
     def workers(self) -> dict[str, int]:
         """The number of slots; no call."""
         return {LOCAL: len(self._slots)}
+
+    def how_to_serve(self, queue: str) -> str:
+        """This process serves it; others may as well."""
+        return self._queue.how_to_serve(self._name)
 
     def waiting(self) -> set[str]:
         """Ids of the tasks in line, in one call."""
@@ -112,12 +116,10 @@ class LocalExecutor:
                 self._api.call("queues.delete", queue=self._queue_id)
 
 
-def _check(slots: Sequence[Slot], queue: str, min_free_mb: int | None) -> None:
+def _check(slots: Sequence[Slot], min_free_mb: int | None) -> None:
     names = [slot.name for slot in slots]
     if not names or len(set(names)) < len(names):
         raise InputError(f"slots: one or more with a name of its own each; found {names}")
-    if len(queue) < _SHORTEST_NAME:
-        raise InputError(f"queue {queue!r}: a ClearML queue's name has three characters or more")
     if min_free_mb is None:
         return
     if min_free_mb < 1:

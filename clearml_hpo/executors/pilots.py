@@ -65,6 +65,7 @@ class PilotExecutor(QueueExecutor):
         self._note = on_note
         self._before = {pilot.task_id for pilot in self._pilots() if not pilot.is_alive}
         self._why: dict[str, str] = {}  # they have failed
+        self._said_of: list[str] = []  # pilots that were stopped, when it was said that none is left
         self._alive = 0
         self._call_in(self._flight.count)
         if not workers_by_queue(api).get(flight.queue_id):
@@ -82,6 +83,10 @@ class PilotExecutor(QueueExecutor):
         self._call_in(None)
         return {PILOTS: max(super().workers()[PILOTS], self._alive)}
 
+    def how_to_serve(self, queue: str) -> str:
+        """A worker anywhere may serve the pilots' queue, too."""
+        return f"clearml-hpo worker --queue {self._queue_name}"
+
     def close(self) -> None:
         """Takes back pilots that still wait, and deletes the queue if it is empty: those that run leave then."""
         is_closed, self._is_closed = self._is_closed, True
@@ -98,8 +103,15 @@ class PilotExecutor(QueueExecutor):
         pilots = [pilot for pilot in self._pilots() if pilot.task_id not in self._before]
         self._hear_of_failures(pilots)
         self._alive = sum(pilot.is_alive for pilot in pilots)
-        stopped = sum(pilot.was_stopped for pilot in pilots)
-        lacking = self._flight.count - self._alive - stopped
+        stopped = [pilot.task_id for pilot in pilots if pilot.was_stopped]
+        lacking = self._flight.count - self._alive - len(stopped)
+        if not self._alive and lacking <= 0 and stopped and self._said_of != stopped and self.waiting():
+            self._said_of = stopped
+            url = self._api.task_url(self._project_id, stopped[-1])
+            self._note(
+                "no pilot is left to run what waits: a user has stopped them, so no other one is started (enqueue one "
+                f"again at {url}, start a worker with `{self.how_to_serve(PILOTS)}`, or end the study)"
+            )
         if lacking > 0:
             lacking = min(lacking, len(self.waiting()) if most is None else most)
         for number in range(len(pilots) + 1, len(pilots) + lacking + 1):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from clearml_hpo.errors import ApiError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.names import workers_by_queue
+from clearml_hpo.withdrawal import SETTLE_S, withdraw
+
+_CAN_WAIT = ("created", "stopped", "failed")
 
 
 class QueueExecutor:
@@ -16,6 +20,9 @@ class QueueExecutor:
         """``queues`` has ids by name."""
         self._api = api
         self._queues = dict(queues)
+        self._taken: dict[
+            str, float
+        ] = {}  # tasks that a worker had taken when they were to be withdrawn, and since when
 
     def submit(self, task_id: str, queue: str) -> None:
         """Enqueues the task, in one call.
@@ -30,10 +37,20 @@ class QueueExecutor:
             if error.code != 400 or self._could_wait(task_id):
                 raise
 
-    def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Takes tasks out of their queues, in one call."""
-        if task_ids:
-            self._api.call("tasks.dequeue_many", ids=list(task_ids))
+    def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
+        """Takes tasks out of their queues, in three calls and one for each that waits.
+
+        What a worker has taken and not started a second later is taken back from that worker.
+        """
+        now = time.monotonic()
+        late = {task_id for task_id in task_ids if now - self._taken.get(task_id, now) >= SETTLE_S}
+        left = withdraw(self._api, task_ids, abandoned=late)
+        for task_id in task_ids:
+            if left.get(task_id) == "queued":
+                self._taken.setdefault(task_id, now)
+            else:
+                self._taken.pop(task_id, None)
+        return left
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
         """Asks the agents to stop the tasks, in one call; they look every few seconds."""
@@ -44,6 +61,10 @@ class QueueExecutor:
         """Agents that serve each queue and were heard of lately, in one call; one of several queues counts in each."""
         serving = workers_by_queue(self._api)
         return {name: len(serving.get(queue_id, ())) for name, queue_id in self._queues.items()}
+
+    def how_to_serve(self, queue: str) -> str:
+        """The command that starts agents."""
+        return f"clearml-hpo agents up --queue {queue}"
 
     def waiting(self) -> set[str]:
         """Ids of the tasks in the queues, in one call."""
@@ -68,4 +89,4 @@ class QueueExecutor:
 
     def _could_wait(self, task_id: str) -> bool:
         tasks = self._api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]
-        return bool(tasks) and tasks[0].get("status") == "created"
+        return bool(tasks) and tasks[0].get("status") in _CAN_WAIT

@@ -24,10 +24,10 @@ class SharedExecutor(QueueExecutor):
         if queue in self._here:
             self._here[queue].look_now()
 
-    def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Takes tasks out of their queues, in one call."""
+    def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
+        """Takes tasks out of their queues, see ``QueueExecutor``."""
         with self._between_tasks():
-            super().withdraw(task_ids)
+            return super().withdraw(task_ids)
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
         """Ends tasks, in one call."""

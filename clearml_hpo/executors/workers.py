@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import socket
 import sys
 import tempfile
 import threading
@@ -24,23 +22,22 @@ from clearml_hpo.environ import without_foreign
 from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.executors import programs
 from clearml_hpo.executors.bell import Bell
+from clearml_hpo.executors.intake import PULLED_BY, Intake, puller, worker_id
 from clearml_hpo.executors.machine import Machine
 from clearml_hpo.executors.processes import GRACE_S, Process, TaskProcess
 from clearml_hpo.executors.programs import Program
 from clearml_hpo.executors.requirements import unmet
 from clearml_hpo.executors.slots import SharedMemory, Slot
 from clearml_hpo.executors.warm import WarmParents
-from clearml_hpo.processes import identify, is_alive, pid_space
 from clearml_hpo.settings import child_environ
 from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.record import pages
 from clearml_hpo.tasks.trial_tasks import CLOSED_REASON
 from clearml_hpo.watchdog import Watchdog
+from clearml_hpo.withdrawal import is_spoilt, put_back
 
 _TICK_S = 0.05
 _POP_S = 1.0  # for what others put into the queue; our own submits are looked for at once
 _LOOK_S = 1.0
-_TAGS_S = 5.0
 _REPORT_S = 30.0
 _CHANGE_S = 2.0
 _EVENT_CHARS = 64 * 1024  # as agents send them
@@ -48,11 +45,8 @@ _LONGEST_WAIT_S = 30.0
 _TELL_S = 60.0  # in which a server that does not answer is told of the end again and again
 _TELL_AGAIN_S = 1.0
 _FOREVER = float("inf")
-_UNKNOWN = (101, 131)
-_NO_SUCH_QUEUE = 701
-_CLOSED = "force_workers:off"  # ClearML's own tag: agents take nothing from a queue that has it
-_SETTLE_S = 1.0  # a living worker's task is "queued" and in no queue for as long as its start takes
-_PULLED_BY = "pulled by "
+_UNKNOWN = (10, 101, 131)  # the first is what tasks.started says of a deleted task
+_DEQUEUED = "it was taken out of its queue while it ran"
 _MOST_SAID = 3
 _MOST_REFUSALS = 3  # of console output, in a row
 _CLOSES_WITHIN = 7  # times the grace of a process
@@ -67,6 +61,7 @@ class _Run:
     Attributes:
         reason: why it is stopped, if it is.
         is_foreign: somebody else has given the task another status, which is left as it is.
+        is_draft: that status is that of a draft, although it ran: somebody has dequeued it.
     """
 
     task_id: str
@@ -75,6 +70,7 @@ class _Run:
     process: Process
     reason: str = ""
     is_foreign: bool = False
+    is_draft: bool = False
 
 
 @dataclass
@@ -82,7 +78,6 @@ class _Rounds:
     """When each round is due next, in seconds of the monotonic clock."""
 
     pop: float = 0.0
-    tags: float = 0.0
     look: float = 0.0
     report: float = 0.0
     change: float = 0.0
@@ -121,7 +116,6 @@ class LocalWorkers:
             on_note: hears what a person should know.
         """
         self._slots = tuple(slots)
-        self._queues = tuple(queues)
         self._venv = venv
         self._image = image
         self._closed_reason = closed_reason
@@ -130,6 +124,7 @@ class LocalWorkers:
         self._memory = memory
         self._on_note = on_note
         self._api = Api()  # of the thread alone
+        self._intake = Intake(self._api, queues, on_note)
         self._folder = Path(tempfile.mkdtemp(prefix="clearml-hpo-local-"))  # code and logs
         self._watchdog = Watchdog(self._folder)  # which removes the folder, too
         gpus = len({slot.gpu for slot in slots if slot.gpu})
@@ -138,10 +133,8 @@ class LocalWorkers:
         self._environ = {**without_foreign(child_environ()), **_quick_reports(self._folder)}
         self._runs: dict[str, _Run] = {}
         self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started
-        self._closed: set[str] = set()  # queues
         self._idle_since: float | None = None
         self._said: set[str] = set()
-        self._gone: set[str] = set()  # queues that were deleted
         self._refusals = 0
         self._changed: set[Slot] = set()  # that they are free was not reported yet
         self._due = _Rounds()
@@ -177,7 +170,7 @@ class LocalWorkers:
     @property
     def is_without_queues(self) -> bool:
         """Whether all its queues were deleted."""
-        return self._gone.issuperset(self._queues)
+        return not self._intake.there
 
     def drain(self) -> None:
         """Takes no more tasks; those that run go on."""
@@ -228,8 +221,8 @@ class LocalWorkers:
 
     def _begin(self) -> None:
         for worker in self._worker_ids.values():
-            self._api.call("workers.register", worker=worker, queues=list(self._queues))
-        self._recover()
+            self._intake.register(worker)
+        self._intake.recover()
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -291,7 +284,7 @@ class LocalWorkers:
             self._due.pop = 0.0
 
     def _tasks(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        fields = ["status", "status_message", "status_reason"]
+        fields = ["status", "status_message", "status_reason", "started"]
         found = self._api.call("tasks.get_all", id=ids, only_fields=["id", *fields], search_hidden=True)["tasks"]
         return {task["id"]: task for task in found}
 
@@ -299,6 +292,7 @@ class LocalWorkers:
         """What the server says of a task: a person, or the controller, may have other plans with it."""
         if task is None or task["status"] != "in_progress":
             run.is_foreign = True
+            run.is_draft = task is not None and is_spoilt(task)
         elif task.get("status_message") == "stopping":
             run.reason = run.reason or task.get("status_reason") or "stopped by a person"
         if run.is_foreign or run.reason:
@@ -308,7 +302,10 @@ class LocalWorkers:
         """Says how a task has ended, and frees its slot."""
         code = run.process.code
         assert code is not None
-        if not run.is_foreign:
+        if run.is_draft:
+            with _unless_gone():
+                self._api.call("tasks.stopped", task=run.task_id, force=True, status_reason=_DEQUEUED)
+        elif not run.is_foreign:
             action, reason = "completed", "its process ended"
             if run.reason:
                 action, reason = "failed" if run.reason.startswith("lost:") else "stopped", run.reason
@@ -350,15 +347,19 @@ class LocalWorkers:
     def _report(self, slot: Slot, **more: Any) -> None:
         """A sign of life of one worker, and what it runs."""
         run = self._runs.get(slot.name)
+        sign = {
+            "worker": self._worker_ids[slot.name],
+            "timestamp": int(time.time() * 1000),
+            "queues": self._intake.there,
+        }
         about = {"task": run.task_id, "queue": run.queue} if run else {}
-        self._api.call(
-            "workers.status_report",
-            worker=self._worker_ids[slot.name],
-            timestamp=int(time.time() * 1000),
-            queues=list(self._queues),
-            **about,
-            **more,
-        )
+        try:
+            self._api.call("workers.status_report", **sign, **about, **more)
+        except ApiError as error:
+            if error.subcode not in _UNKNOWN or not run:
+                raise
+            # The task was deleted: the worker lives all the same, and the next look at the task ends its process.
+            self._api.call("workers.status_report", **sign, **more)
         self._changed.discard(slot)
         self._due.change = time.monotonic() + _CHANGE_S
 
@@ -370,7 +371,7 @@ class LocalWorkers:
             with self._between_tasks:
                 if self._leaves():
                     break
-                self._taken = self._taken or self._next_task()
+                self._taken = self._taken or self._intake.next_task()
                 if not self._taken:
                     break
                 with _unless_gone():
@@ -389,36 +390,12 @@ class LocalWorkers:
             return
         (task_id, queue), self._taken = self._taken, None
         try:
-            self._api.call("tasks.dequeue", task=task_id)
-            self._api.call("tasks.enqueue", task=task_id, queue=queue)
+            put_back(self._api, task_id, queue)
         except ApiError as error:  # the next worker of the queue sees to it
             self._on_note(f"task {task_id} was taken, and could not be put back: {error}")
 
     def _leaves(self) -> bool:
         return self._closing.is_set() or self._draining.is_set()
-
-    def _next_task(self) -> tuple[str, str] | None:
-        """The first task of the first queue that has one, and that queue."""
-        for queue in self._open_queues():
-            try:
-                entry = self._api.call("queues.get_next_task", queue=queue).get("entry")
-            except ApiError as error:
-                if error.subcode != _NO_SUCH_QUEUE:
-                    raise
-                self._gone.add(queue)
-                self._on_note(f"the queue {queue} is not there any more")
-                continue
-            if entry:
-                return entry["task"], queue
-        return None
-
-    def _open_queues(self) -> Sequence[str]:
-        """The queues that are there and not closed; their tags are read now and then."""
-        if (now := time.monotonic()) >= self._due.tags:
-            found = self._api.call("queues.get_all", id=list(self._queues), only_fields=["id", "tags"])["queues"]
-            self._closed = {queue["id"] for queue in found if _CLOSED in (queue.get("tags") or ())}
-            self._due.tags = now + _TAGS_S
-        return [queue for queue in self._queues if queue not in self._closed and queue not in self._gone]
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -443,12 +420,18 @@ class LocalWorkers:
         if not found:
             return  # deleted while on its way
         # Ours without a process: an earlier try to start it was heard, and only the answer was lost.
-        was_heard = found[0]["status"] == "in_progress" and _puller(found[0]) in self._worker_ids.values()
+        was_heard = found[0]["status"] == "in_progress" and puller(found[0]) in self._worker_ids.values()
         if found[0]["status"] != "queued" and (earlier or not was_heard):
-            return  # stopped or withdrawn while on its way, or another worker's
+            # Stopped or withdrawn while on its way, or another worker's: a queue hands out entries of any status.
+            self._say_once(f"task {task_id} is {found[0]['status']}: it is not run, though it was in the queue")
+            return
         for run in earlier:  # it was put back into the queue while it ran
             run.is_foreign = True
             run.process.kill()
+        worker = self._worker_ids[slot.name]
+        # At once, as a start undoes any stop before it; and not once more, as it wipes out the wish for one.
+        if not was_heard:
+            self._api.call("tasks.started", task=task_id, status_reason=f"{PULLED_BY}{worker}")
         place = self._folder / slot.name
         lacking = unmet(found[0].get("script") or {}) if self._venv else []
         try:
@@ -457,8 +440,6 @@ class LocalWorkers:
             whose = "lost: " if isinstance(error, OSError) else ""  # this machine's fault: no space, no permission
             self._api.call("tasks.failed", task=task_id, force=True, status_reason=f"{whose}{error}")
             return
-        worker = self._worker_ids[slot.name]
-        self._api.call("tasks.started", task=task_id, status_reason=f"{_PULLED_BY}{worker}")
         environ = {
             **self._environ,
             **slot.environ(),
@@ -490,60 +471,6 @@ class LocalWorkers:
         own = {"CLEARML_AGENT__AGENT__VENVS_DIR": json.dumps(str(place / "venvs"))}
         environ = {name: value for name, value in environ.items() if name not in _OF_THE_SCRIPT} | own
         return TaskProcess(programs.by_agent(task_id, slot.gpu, place), environ, place / "console.log", self._watchdog)
-
-    def _recover(self) -> None:
-        """Sees to the tasks of workers of these queues and this machine whose process died."""
-        for task in self._of_these_queues("in_progress"):
-            worker = _puller(task)
-            if _is_dead(worker):
-                with _unless_gone():
-                    self._api.call(
-                        "tasks.failed", task=task["id"], force=True, status_reason=f"lost: worker {worker} died"
-                    )
-        strays = self._strays()
-        if strays:
-            time.sleep(_SETTLE_S)  # another worker may just have taken it
-            strays = {task_id: queue for task_id, queue in self._strays().items() if task_id in strays}
-        for task_id, queue in strays.items():
-            with _unless_gone():
-                self._api.call("tasks.dequeue", task=task_id)
-                self._api.call("tasks.enqueue", task=task_id, queue=queue)
-
-    def _strays(self) -> dict[str, str]:
-        """Tasks that were taken from a queue and never started, each with that queue."""
-        tasks = self._of_these_queues("queued")
-        queues = self._api.call("queues.get_all", id=list(self._queues), only_fields=["id", "entries"])["queues"]
-        waiting = {entry["task"] for queue in queues for entry in queue.get("entries") or ()}
-        return {task["id"]: _queue_of(task) for task in tasks if task["id"] not in waiting}
-
-    def _of_these_queues(self, status: str) -> list[Mapping[str, Any]]:
-        fields = ["id", "status", "status_reason", "execution.queue", "last_worker"]
-        filters = {"status": [status], "only_fields": fields, "order_by": ["created"], "search_hidden": True}
-        return [task for task in pages(self._api, filters) if _queue_of(task) in self._queues]
-
-
-def worker_id(name: str, pid: int, slot: Slot) -> str:
-    """``host:name-pid.space:slot``: unique among all processes, and it tells whether its own is alive."""
-    return f"{socket.gethostname()}:{name}-{pid}.{pid_space()}:{slot.name}"
-
-
-def _queue_of(task: Mapping[str, Any]) -> str:
-    return str((task.get("execution") or {}).get("queue") or "")
-
-
-def _puller(task: Mapping[str, Any]) -> str:
-    """The worker that a task runs on, also if that one has not come to say so, or the script has taken over."""
-    reason = str(task.get("status_reason") or "")
-    return reason.removeprefix(_PULLED_BY) if reason.startswith(_PULLED_BY) else str(task.get("last_worker") or "")
-
-
-def _is_dead(worker: str) -> bool:
-    """Whether a worker was one of this machine, and its process is gone (this one has no tasks when it asks)."""
-    match = re.fullmatch(re.escape(socket.gethostname()) + r":.+-(\d+)\.(\w+):[^:]+", worker)
-    if match is None or match[2] != pid_space():
-        return False
-    pid = int(match[1])
-    return pid == os.getpid() or not is_alive(identify(pid))
 
 
 def _as_shown(text: str) -> str:

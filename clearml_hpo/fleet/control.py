@@ -69,8 +69,8 @@ def up(
             process = running.supervisor
         else:
             raise AgentError(
-                f"fleet {name} runs already, with {_listed(running.slots)}; "
-                f"end it first: clearml-hpo agents down --name {name}"
+                f"fleet {name} runs already, with {_listed(running.slots)}; give these agents a name of their own "
+                f"(--name), or end that fleet first: clearml-hpo agents down --name {name}"
             )
         try:
             fleet = _wait_until_ready(folder, process, timeout_s)
@@ -101,7 +101,10 @@ def run(
     """
     folder = FleetFolder(home, name)
     if status(home, name=name) is not None:
-        raise AgentError(f"fleet {name} runs already: clearml-hpo agents status --name {name}")
+        raise AgentError(
+            f"fleet {name} runs already (clearml-hpo agents status --name {name}); "
+            "give these agents a name of their own (--name), or end that fleet first"
+        )
     plan = Plan(name, tuple(slots), server, venv)
     folder.write_plan(plan)
     supervise(folder, plan, drain_s=drain_s, gives_up=True)

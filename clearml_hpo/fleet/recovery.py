@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import socket
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import psutil
 
 from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.queues import attempt
-
-SETTLE_S = 1.0
-"""A living agent's task is "queued" and in no queue for milliseconds, between being taken and being started."""
+from clearml_hpo.withdrawal import SETTLE_S, is_spoilt, put_back
 
 _OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")
 
+_PAGE = 500
+_AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated
 _log = logging.getLogger(__name__)
 
 
@@ -36,8 +39,7 @@ def after_death(client: Client, worker_id: str, queue: str, task: str | None, st
         if task and started:
             if end_task(client, task, "failed", f"lost: agent {worker_id} {how}"):
                 _log.warning("%s: its task %s is lost", worker_id, task)
-        elif task:
-            return_task(client, task, queue)
+        elif task and return_task(client, task, queue):
             _log.warning("%s: its task %s, not yet started, is back in its queue", worker_id, task)
         for stray in return_strays(client, queue):
             _log.warning("task %s was in no queue and is back in %s", stray, queue)
@@ -61,22 +63,37 @@ def after_stop(client: Client, worker_id: str, queue: str, task: str, started: b
 
 
 def end_task(client: Client, task: str, action: str, reason: str) -> bool:
-    """Ends a task that is still "in progress" as ``failed`` or ``stopped``; whether it was so."""
-    found = client.call("tasks.get_all", id=[task], only_fields=["status"])["tasks"]
-    if not found or found[0]["status"] != "in_progress":
+    """Ends a task that is "in progress", or a draft that has run, as ``failed`` or ``stopped``; whether it was so."""
+    found = client.call("tasks.get_all", id=[task], only_fields=["status", "started"])["tasks"]
+    if not found or not (found[0]["status"] == "in_progress" or is_spoilt(found[0])):
         return False
     client.call(f"tasks.{action}", task=task, force=True, status_reason=reason, status_message=reason)
     return True
 
 
-def return_task(client: Client, task: str, queue: str) -> None:
-    """Puts a task that an agent had taken but not started back to the front of its queue."""
-    client.call("tasks.reset", task=task, force=True)
-    client.call("tasks.enqueue", task=task, queue=queue)
+def return_task(client: Client, task: str, queue: str) -> bool:
+    """Puts a task that an agent had taken but not started back to the front of its queue; whether it is there now.
+
+    The agent may have said already that it starts, or that it was aborted; what somebody else has ended since, or
+    withdrawn, stays as it is.
+    """
+    found = client.call("tasks.get_all", id=[task], only_fields=["status", "status_reason", "status_message"])["tasks"]
+    if found and (found[0]["status"] == "in_progress" or _was_aborted_with_its_agent(found[0])):
+        client.call("tasks.reset", task=task, force=True)
+        client.call("tasks.enqueue", task=task, queue=queue)
+    elif not put_back(client, task, queue):
+        return False
     attempt(
         lambda: client.call("queues.move_task_to_front", queue=queue, task=task),
         f"task {task} is last in its queue, not first",
     )
+    return True
+
+
+def _was_aborted_with_its_agent(task: Mapping[str, Any]) -> bool:
+    """An agent that is terminated says "user abort", or nothing at all; a stop by a person has a message."""
+    said = [str(task.get(name) or "") for name in ("status_reason", "status_message")]
+    return task["status"] == "stopped" and (said[0].startswith(_AGENT_ENDED) or not any(said))
 
 
 def return_strays(client: Client, queue: str, settle_s: float = SETTLE_S) -> list[str]:
@@ -85,10 +102,7 @@ def return_strays(client: Client, queue: str, settle_s: float = SETTLE_S) -> lis
     if strays:
         time.sleep(settle_s)
         strays &= _strays(client, queue)
-    for task in strays:
-        client.call("tasks.dequeue", task=task)
-        client.call("tasks.enqueue", task=task, queue=queue)
-    return sorted(strays)
+    return sorted(task for task in strays if put_back(client, task, queue))
 
 
 def after_killed_runs(client: Client) -> None:
@@ -96,8 +110,7 @@ def after_killed_runs(client: Client) -> None:
 
     A run that is killed takes its agents along, and its server too, which may be the first to end.
     """
-    tasks = client.call("tasks.get_all", status=["in_progress"], only_fields=["id", "last_worker"])["tasks"]
-    for task in tasks:
+    for task in _all(client, "in_progress", ["id", "last_worker"]):
         worker = str(task.get("last_worker") or "")
         found = _OF_A_RUN.fullmatch(worker)
         if found and found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"])):
@@ -112,8 +125,19 @@ def unregister(client: Client, worker_ids: set[str]) -> None:
 
 
 def _strays(client: Client, queue: str) -> set[str]:
-    fields = ["id", "execution.queue"]
-    queued = client.call("tasks.get_all", status=["queued"], only_fields=fields)["tasks"]
+    queued = _all(client, "queued", ["id", "execution.queue"])
     mine = {str(task["id"]) for task in queued if (task.get("execution") or {}).get("queue") == queue}
     entries = client.call("queues.get_by_id", queue=queue)["queue"].get("entries") or []
     return mine - {str(entry["task"]) for entry in entries}
+
+
+def _all(client: Client, status: str, fields: list[str]) -> list[dict[str, Any]]:
+    """All tasks of a status; a server gives 500 at most a call."""
+    found: list[dict[str, Any]] = []
+    for page in itertools.count():
+        body = {"status": [status], "only_fields": fields, "order_by": ["created"], "page": page, "page_size": _PAGE}
+        tasks = client.call("tasks.get_all", search_hidden=True, **body)["tasks"]
+        found += tasks
+        if not tasks:
+            break
+    return found

@@ -34,7 +34,7 @@ def plan_slots(*, queue: str, gpus: Sequence[str] = (), cpu: int = 0) -> tuple[A
     Raises:
         InputError: there is nothing to plan, or the queue's name is shorter than a ClearML server allows.
     """
-    if len(queue) < 3:
+    if len(queue.strip()) < 3:
         raise InputError(f"queue {queue!r}: a ClearML queue's name has three characters or more")
     if cpu < 0 or not (gpus or cpu):
         raise InputError("no agents to plan: name GPUs (--gpus 0,1) or a number of CPU agents (--cpu 2)")

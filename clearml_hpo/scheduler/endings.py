@@ -31,7 +31,8 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if snapshot.status == "failed":
         return (TrialState.LOST if snapshot.reason.startswith(_LOST) else TrialState.FAILED), snapshot.reason
     if snapshot.status == "created":
-        return TrialState.ABORTED, "it was taken out of its queue"
+        ran = " while it ran" if has_become_draft(snapshot) else ""
+        return TrialState.ABORTED, f"it was taken out of its queue{ran}"
     if snapshot.reason.startswith(_AGENT_ENDED):
         return TrialState.LOST, f"its agent was ended ({snapshot.reason})"
     if snapshot.reason.startswith(CLOSED_REASON):  # the study was taken over from it, and it took its workers along
@@ -39,6 +40,14 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if is_non_responsive(snapshot.reason):
         return TrialState.LOST, f"the server heard nothing of it ({snapshot.reason})"
     return TrialState.ABORTED, snapshot.reason or "it was stopped by somebody"
+
+
+def has_become_draft(snapshot: TaskSnapshot) -> bool:
+    """Whether a task was made a draft while it ran: ClearML does so with what is dequeued then, however late.
+
+    A person's reset leaves no time of a start, and a draft that is one.
+    """
+    return snapshot.status == "created" and snapshot.started_at is not None
 
 
 def wished(trial: Trial, goal: Goal, wish: Ending) -> Ending:

@@ -29,6 +29,9 @@ class Tasks(Protocol):
     def give_up(self, task_id: str, reason: str) -> None:
         """Ends a task that nobody runs any more, as failed."""
 
+    def end_draft(self, task_id: str, reason: str) -> None:
+        """Ends, as stopped, a task that has become a draft while it ran."""
+
     def log_tail(self, task_id: str, lines: int) -> str:
         """The last lines of a task's console."""
 

@@ -17,7 +17,7 @@ from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience, is_trouble
-from clearml_hpo.scheduler.endings import Streak, ending_of, is_back, wished, without_value
+from clearml_hpo.scheduler.endings import Streak, ending_of, has_become_draft, is_back, wished, without_value
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.launching import Launcher
 from clearml_hpo.scheduler.ledger import Ledger
@@ -97,7 +97,7 @@ class Scheduler:
         self._streak = Streak()
         self._ends: Counter[tuple[int, TrialState]] = Counter()
         self._looked_back = -math.inf
-        self._is_stopped = self._takes_back = self._is_hurried = False
+        self._is_stopped = self._takes_back = self._takes_more = self._is_hurried = False
 
     @property
     def workers(self) -> Mapping[str, int]:
@@ -322,7 +322,10 @@ class Scheduler:
         """Has trials wait in another queue."""
         if not trials:
             return
-        self._executor.withdraw([trial.task_id for trial in trials])
+        left = self._executor.withdraw([trial.task_id for trial in trials])
+        trials = [trial for trial in trials if trial.task_id not in left]
+        if not trials:
+            return
         for trial in trials:
             self._launcher.back_in_line(trial)
         numbers = ", ".join(str(trial.number) for trial in trials)
@@ -357,11 +360,22 @@ class Scheduler:
                 self._launcher.back_in_line(trial)
             elif ending is not None:
                 state, reason = ending
+                if has_become_draft(snapshot):
+                    self._end_draft(trial, reason)
                 # A draft that was taken back at the end of the study is as good as new.
-                is_draft = snapshot.status == "created" and state is TrialState.STOPPED
+                is_new = snapshot.status == "created" and snapshot.started_at is None
+                is_draft = is_new and state is TrialState.STOPPED
                 self._end(trial, state, own_words(self._tasks, trial.task_id, reason), mark=not is_draft)
             elif trial.state is TrialState.RUNNING:
                 self._limit(trial, snapshot, seen.wants_pruning)
+
+    def _end_draft(self, trial: Trial, reason: str) -> None:
+        """A draft with a run in it is no draft: nobody would know that it has ended, and a successor would run it."""
+        try:
+            self._tasks.end_draft(trial.task_id, reason)
+        except ApiError as error:
+            if error.subcode != _NO_SUCH_TASK:
+                raise
 
     def _went_with_its_queue(self, trial: Trial, snapshot: TaskSnapshot, ending: TrialState) -> bool:
         """Whether it no longer waits as its queue was deleted, and not because somebody did not want it."""
@@ -407,14 +421,16 @@ class Scheduler:
         self._is_hurried = False
         if self._takes_back:
             self._say_that_it_stops()
+            self._takes_back, self._takes_more = False, True
+        if self._takes_more:
+            # What a worker has taken and not started is asked for once more: it may have died, and will never start it.
             queued = [trial.task_id for trial in self.live if trial.state is TrialState.QUEUED]
-            if queued:
-                self._executor.withdraw(queued)
-            self._takes_back = False
+            left = self._executor.withdraw(queued) if queued else {}
+            self._takes_more = "queued" in left.values()
         by_reason: dict[str, list[Trial]] = {}
         for trial in self.live:
             watch = self._roster.watch(trial)
-            if watch.wish is None or watch.is_asked_to_stop or trial.state is TrialState.QUEUED:
+            if watch.wish is None or watch.asked_to_stop_at is not None or trial.state is TrialState.QUEUED:
                 continue
             if watch.wish[0] is not TrialState.STOPPED:
                 # First: whoever takes over after a crash must know why the task was stopped.
@@ -423,7 +439,7 @@ class Scheduler:
         for reason, trials in by_reason.items():
             self._executor.abort([trial.task_id for trial in trials], reason)
             for trial in trials:
-                self._roster.watch(trial).is_asked_to_stop = True
+                self._roster.watch(trial).asked_to_stop_at = self._clock()
 
     def _say_that_it_stops(self) -> None:
         try:

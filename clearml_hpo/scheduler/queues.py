@@ -41,9 +41,9 @@ class Queues:
         is_first, self._looked_at = self._looked_at == -math.inf, now
         for queue in self._placement.all_queues:
             if not self.workers.get(queue) and (before.get(queue) or is_first):
-                gone = "the agents of queue {!r} are gone" if before.get(queue) else "no worker serves the queue {!r}"
+                gone = "the workers of queue {!r} are gone" if before.get(queue) else "no worker serves the queue {!r}"
                 self._on_note(
-                    gone.format(queue) + f": its trials wait (start one with `clearml-hpo agents up --queue {queue}`)"
+                    gone.format(queue) + f": its trials wait (start one with `{self._executor.how_to_serve(queue)}`)"
                 )
 
     def lose(self, queue: str) -> None:

@@ -10,6 +10,7 @@ from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 
 _SHORT_S = 30.0
 _LONG = 5.0
+_ASK_AGAIN_S = 15.0
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Watch:
         running_since: when it began to run, by the loop's own clock.
         wish: how this side wishes it to end.
         marked: what its user properties were made to say.
+        asked_to_stop_at: when its worker was last asked to stop it, by the loop's own clock; None if it is to be asked.
     """
 
     progress: object = None
@@ -29,13 +31,17 @@ class Watch:
     running_since: float | None = None
     wish: Ending | None = None
     marked: Mapping[str, str] | None = None
-    is_asked_to_stop: bool = False
+    asked_to_stop_at: float | None = None
 
     def runs(self, snapshot: TaskSnapshot, now: float) -> None:
         """It was seen running; for how long, the server's two times say, whatever its clock shows."""
         if self.running_since is None:
             ran_s = (snapshot.updated_at or 0.0) - (snapshot.started_at or 0.0) if snapshot.started_at else 0.0
             self.running_since = now - max(0.0, ran_s)
+        # A start after the wish to stop wipes it out, and a worker that was asked may be gone.
+        asked = self.asked_to_stop_at
+        if asked is not None and (not snapshot.is_stopping or now - asked >= _ASK_AGAIN_S):
+            self.asked_to_stop_at = None
 
 
 class Pulse:

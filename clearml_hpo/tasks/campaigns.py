@@ -14,7 +14,7 @@ from clearml_hpo.tasks.controller_task import ControllerTask
 from clearml_hpo.tasks.hold import Hold, driven_s
 from clearml_hpo.tasks.hyperparameters import user_properties
 from clearml_hpo.tasks.names import exactly, find_project
-from clearml_hpo.tasks.record import own_properties, pages
+from clearml_hpo.tasks.record import dated, own_properties, pages
 from clearml_hpo.tasks.trial_tasks import LIVE, UNDER_WAY, epoch, is_non_responsive
 
 _Value = TypeVar("_Value")
@@ -165,8 +165,8 @@ def read_campaign(api: Api, campaign: str) -> CampaignRecord:
         there = f"; there are: {', '.join(names)}" if names else "; there is none at all"
         raise InputError(f"no campaign {campaign!r} on the server{nearest(campaign, names) or there}")
     if len(found) > 1:
-        ids = ", ".join(task["id"] for task in found)
-        raise InputError(f"{campaign!r} stands for {len(found)} campaigns; give the id of one of them: {ids}")
+        listed = dated(found)
+        raise InputError(f"{campaign!r} stands for {len(found)} campaigns; give the id of one of them: {listed}")
     return _record(api, found[0])
 
 

@@ -21,7 +21,7 @@ from clearml_hpo.objective import Goal
 from clearml_hpo.ranking import ranking
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, user_properties
-from clearml_hpo.trial import Trial, pareto_front
+from clearml_hpo.trial import Trial, TrialState, pareto_front
 
 Others: TypeAlias = Literal["delete", "archive"]
 
@@ -156,9 +156,9 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
     """
     done = Done()
     if others == "archive":
-        ids = [trial.task_id for trial in plan.others]
+        ids = _may_be_archived(api, plan.others)
         spared = [each for each, why in plan.spared if why != PUBLISHED]
-        models = [each.model_id for each in (*plan.stored, *spared) if each.kind == "model"]
+        models = [each.model_id for each in (*plan.stored, *spared) if each.kind == "model" and each.task_id in ids]
         for endpoint, found in (("tasks.archive_many", ids), ("models.archive_many", models)):
             for chunk in _chunks(found):
                 api.call(endpoint, ids=chunk)
@@ -180,6 +180,30 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
             _forget(api, task_id, gone)
             done.deleted += gone
     return done
+
+
+def _may_be_archived(api: Api, trials: Sequence[Trial]) -> list[str]:
+    """Tasks that have ended by now: archiving stops what runs, and takes what waits out of its queue.
+
+    It wipes out every task's reason, too. How a trial ended, and why, is noted in its properties before.
+    """
+    by_task = {trial.task_id: trial for trial in trials}
+    fields = ["id", "status", f"hyperparams.{USER_PROPERTIES}"]
+    found = [t for t in _all(api, "tasks", id=[*by_task], only_fields=fields) if t.get("status") not in _UNTOUCHABLE]
+    for task in found:
+        trial, noted = by_task[task["id"]], user_properties(task.get("hyperparams") or {})
+        wanted = {} if trial.state is TrialState.COMPLETED else {"state": trial.state.value, "reason": trial.reason}
+        lacking = {name: text for name, text in wanted.items() if text and not noted.get(name)}
+        if lacking:
+            items = [{"section": USER_PROPERTIES, "name": name, "value": text} for name, text in lacking.items()]
+            api.call(
+                "tasks.edit_hyper_params",
+                task=trial.task_id,
+                force=True,
+                replace_hyperparams="none",
+                hyperparams=items,
+            )
+    return [task["id"] for task in found]
 
 
 # --- planning --------------------------------------------------------------------------------------------------------

@@ -11,12 +11,20 @@ from clearml_hpo.tasks.api import Api
 
 NAME_EXISTS = 801
 WORKER_SEEN_WITHIN_S = 120
+SHORTEST_NAME = 3
+"""Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
 
 
 def ensure_project(api: Api, name: str) -> str:
-    """Id of the project called ``name``, which is created if there is none."""
+    """Id of the project called ``name``, which is created if there is none.
+
+    Raises:
+        InputError: a part of its path is too short.
+    """
     found = find_project(api, name)
     if found is None:
+        if any(len(part.strip()) < SHORTEST_NAME for part in name.strip("/").split("/")):
+            raise InputError(f"project {name!r}: each part of a ClearML project's name has three characters or more")
         try:
             found = api.call("projects.create", name=name, description="")["id"]
         except ApiError as error:
@@ -33,7 +41,9 @@ def find_project(api: Api, name: str) -> str | None:
 
 
 def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
-    """Ids of the queues of these names, in one call if there are any; ``key`` is where a person wrote them.
+    """Ids of the queues of these names (or ids), in one call if all are names; ``key`` is where a person wrote them.
+
+    They are asked for by name: a list of all queues ends after 500.
 
     Raises:
         InputError: there is none of some name; the message gives the nearest one.
@@ -41,22 +51,34 @@ def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue")
     wanted = list(names)
     if not wanted:
         return {}
-    queues = api.call("queues.get_all", only_fields=["id", "name"])["queues"]
-    known = {queue["name"]: str(queue["id"]) for queue in queues}
-    ids = set(known.values())
-    found = {}
-    for name in wanted:
-        if name not in known and name not in ids:
+    pattern = f"^({'|'.join(map(re.escape, wanted))})$"
+    found = _queues(api, name=pattern)
+    others = [name for name in wanted if name not in found]
+    ids = set(_queues(api, id=others).values()) if others else set()
+    for name in others:
+        if name not in ids:
+            known = _queues(api)
             raise InputError(
                 f"{key}: no queue {name!r} on the server{nearest(name, known)} (there are: "
                 f"{', '.join(sorted(known))}; `clearml-hpo agents up --queue {name}` makes it)"
             )
-        found[name] = known.get(name, name)
-    return found
+    return {name: found.get(name, name) for name in wanted}
+
+
+def _queues(api: Api, **filters: Any) -> dict[str, str]:
+    """Ids by name."""
+    queues = api.call("queues.get_all", only_fields=["id", "name"], **filters)["queues"]
+    return {queue["name"]: str(queue["id"]) for queue in queues}
 
 
 def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
-    """Id of the queue of this name, which is created, with ``tags``, if there is none."""
+    """Id of the queue of this name, which is created, with ``tags``, if there is none.
+
+    Raises:
+        InputError: the name is too short.
+    """
+    if len(name.strip()) < SHORTEST_NAME:
+        raise InputError(f"queue {name!r}: a ClearML queue's name has three characters or more")
 
     def found() -> list[dict[str, Any]]:
         queues: list[dict[str, Any]] = api.call("queues.get_all", name=exactly(name), only_fields=["id"])["queues"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from clearml_hpo import withdrawal
 from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.controller_task import ask_for_time_to_end
@@ -126,9 +127,9 @@ def pilots_of(api: Api, study_id: str) -> list[Pilot]:
 def withdraw(api: Api, pilots: Sequence[Pilot]) -> None:
     """Takes pilots that no agent has taken out of their queue, and deletes their tasks."""
     waiting = [pilot.task_id for pilot in pilots if pilot.status == "queued"]
-    if waiting:
-        taken_back = api.call("tasks.dequeue_many", ids=waiting).get("succeeded") or ()
-        api.call("tasks.delete_many", ids=[task["id"] for task in taken_back], force=True)
+    left = withdrawal.withdraw(api, waiting)
+    if taken_back := [task_id for task_id in waiting if task_id not in left]:
+        api.call("tasks.delete_many", ids=taken_back)  # without force: drafts alone, and none that has run
 
 
 class OwnTask:
@@ -168,8 +169,9 @@ class OwnTask:
     def end(self) -> None:
         """Says that it has ended as it was asked to, if it was; else its agent says how."""
         with suppress(ApiError):
-            task = self._read("status", "status_message")
-            if task.get("status") == "in_progress" and task.get("status_message") == _ENDING:
+            task = self._read("status", "status_message", "started")
+            is_asked = task.get("status") == "in_progress" and task.get("status_message") == _ENDING
+            if is_asked or withdrawal.is_spoilt(task):
                 self._api.call("tasks.stopped", task=self._task_id, force=True, status_reason="stopped by a person")
 
     def _read(self, *fields: str) -> Mapping[str, Any]:

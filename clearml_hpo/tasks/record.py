@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from clearml_hpo.errors import InputError, nearest
@@ -174,7 +175,8 @@ def read_study(api: Api, study: str, *, project: str | None = None) -> StudyReco
                 f"task {study} ({tasks[0].get('name')!r}) is no study (`clearml-hpo study list` shows them)"
             )
         return _study(api, tasks[0], _project_names(api, {tasks[0].get("project") or ""}))
-    known = {task["id"]: task["name"] for task in _studies(api, ("id", "name"), project=project)}
+    found = list(_studies(api, ("id", "name", "created"), project=project))
+    known = {task["id"]: task["name"] for task in found}
     ids = [id_ for id_, name in known.items() if name == study]
     if not ids and len(study) >= _SHORTEST_PREFIX:
         ids = [id_ for id_ in known if id_.startswith(study)]
@@ -182,8 +184,17 @@ def read_study(api: Api, study: str, *, project: str | None = None) -> StudyReco
         where = f" in project {project!r}" if project else ""
         raise InputError(f"no study {study!r} on the server{where}{nearest(study, {*known, *known.values()})}")
     if len(ids) > 1:
-        raise InputError(f"{study!r} stands for {len(ids)} studies; give the id of one of them: {', '.join(ids)}")
+        listed = dated(task for task in found if task["id"] in ids)
+        raise InputError(f"{study!r} stands for {len(ids)} studies; give the id of one of them: {listed}")
     return read_study(api, ids[0])
+
+
+def dated(tasks: Iterable[Mapping[str, Any]]) -> str:
+    """Tasks as a list in a sentence: the id of each, and when it was made, by this machine's clock."""
+    made = ((task["id"], epoch(task.get("created"))) for task in tasks)
+    return ", ".join(
+        f"{id_} (made {datetime.fromtimestamp(at):%Y-%m-%d %H:%M})" if at is not None else id_ for id_, at in made
+    )
 
 
 def read_again(api: Api, record: StudyRecord) -> StudyRecord:
@@ -259,7 +270,8 @@ class _Entry:
 
     @property
     def is_draft(self) -> bool:
-        return self.snapshot.status == "created" and self.marked is None
+        """Whether it was never submitted; one that has a start was dequeued while it ran, and is no draft."""
+        return self.snapshot.status == "created" and self.snapshot.started_at is None and self.marked is None
 
 
 def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:

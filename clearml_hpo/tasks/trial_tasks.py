@@ -15,6 +15,7 @@ from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.configurations import CONFIG_SECTION, with_configuration
 from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
 from clearml_hpo.tasks.template import Templates
+from clearml_hpo.withdrawal import forget_entry
 
 POLL_CHUNK = 500
 HISTORY_CHUNK = 100  # the most that the SDK's request class allows
@@ -30,6 +31,7 @@ SNAPSHOT_FIELDS = (
     "last_iteration",
     "last_worker",
     "last_update",
+    "status_changed",
 )
 LIVE = ("queued", "in_progress")
 """Statuses of a task that waits or runs."""
@@ -58,6 +60,7 @@ class TaskSnapshot:
         summaries: the scalars of the goal, ``title/series``, that were reported so far.
         iteration: the last iteration of any scalar.
         started_at: seconds since the epoch, as ``ended_at`` and ``updated_at``, the last sign of life.
+        is_stopping: it runs, and its worker has been told to stop it; a task that is started again forgets that.
     """
 
     task_id: str
@@ -69,6 +72,7 @@ class TaskSnapshot:
     started_at: float | None = None
     ended_at: float | None = None
     updated_at: float | None = None
+    is_stopping: bool = False
 
 
 class TrialTasks:
@@ -162,6 +166,11 @@ class TrialTasks:
     def give_up(self, task_id: str, reason: str) -> None:
         """Ends a task that nobody runs any more, as failed; an agent that comes back to it stops it."""
         self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason, status_message=reason)
+        forget_entry(self._api, task_id)
+
+    def end_draft(self, task_id: str, reason: str) -> None:
+        """Ends, as stopped, a task that has become a draft while it ran; ClearML refuses that without force."""
+        self._api.call("tasks.stopped", task=task_id, force=True, status_reason=reason, status_message=reason)
 
     def drafts(self) -> set[str]:
         """Ids of the study's tasks that were made and never submitted."""
@@ -190,7 +199,7 @@ class TrialTasks:
         taken = {names.get(task_id) for task_id in known}
         twins = [task_id for task_id in drafts if task_id in names and names[task_id] in taken]
         if twins:
-            self._api.call("tasks.delete_many", ids=twins, force=True)
+            self._api.call("tasks.delete_many", ids=twins)  # without force: none that has been started meanwhile
 
     def log_tail(self, task_id: str, lines: int = 20) -> str:
         """The last lines of a task's console."""
@@ -268,9 +277,20 @@ def snapshot_of(task: Mapping[str, Any]) -> TaskSnapshot:
         worker=task.get("last_worker") or "",
         reason="; ".join(dict.fromkeys(text for text in said if text)),
         started_at=epoch(task.get("started")),
-        ended_at=epoch(task.get("completed")),
+        ended_at=ended_at(task),
         updated_at=epoch(task.get("last_update")),
+        is_stopping=task.get("status") == "in_progress" and task.get("status_message") == "stopping",
     )
+
+
+def ended_at(task: Mapping[str, Any]) -> float | None:
+    """When a task that has run ended, in seconds since the epoch; None while it waits or runs.
+
+    ClearML does not note the end of a task that was stopped while no worker reported it, nor of one that was archived.
+    """
+    if task.get("completed") or task.get("status") in LIVE or not task.get("started"):
+        return epoch(task.get("completed"))
+    return epoch(task.get("status_changed"))
 
 
 def epoch(text: str | None) -> float | None:

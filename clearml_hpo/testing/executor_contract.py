@@ -213,7 +213,7 @@ class ExecutorContract:
         """And may be submitted anew."""
         withdrawn, after = stage.held("withdrawn"), stage.held("after")
         submit(withdrawn)
-        executor.withdraw([withdrawn])
+        assert executor.withdraw([withdrawn]) == {}
         assert stage.status(withdrawn) == "created"
         submit(after)
         stage.release(*busy, "after")
@@ -242,7 +242,8 @@ class ExecutorContract:
         task = stage.held("a")
         submit(task)
         stage.until_begun("a")
-        executor.withdraw([task])
+        assert executor.withdraw([task, stage.held("draft"), _UNKNOWN]) == {task: "in_progress"}
+        assert stage.status(task) == "in_progress"
         stage.release("a")
         stage.until("completed", task)
 

@@ -50,6 +50,7 @@ class SimulatedTask:
     started_at: float | None = None
     ended_at: float | None = None
     updated_at: float | None = None
+    is_stopping: bool = False
     properties: dict[str, str] = field(default_factory=dict)
 
     def values(self, metric: str = METRIC) -> list[tuple[int, float]]:
@@ -92,6 +93,7 @@ class Simulation:
         self.logs: dict[str, str] = {}
         self._curve = curve
         self._made = 0
+        self._asked_for: set[str] = set()
 
     # --- scheduler.Tasks -------------------------------------------------------------------------------------------
 
@@ -124,6 +126,12 @@ class Simulation:
         self._existing("give_up", task_id)
         self.end(task_id, "failed", reason)
 
+    def end_draft(self, task_id: str, reason: str) -> None:
+        """Stops a draft that has run."""
+        self.calls["end_draft"] += 1
+        self._existing("end_draft", task_id)
+        self.end(task_id, "stopped", reason)
+
     def log_tail(self, task_id: str, lines: int) -> str:
         """Its console."""
         self.calls["log_tail"] += 1
@@ -143,26 +151,42 @@ class Simulation:
         task.status, task.queue, task.updated_at = "queued", queue, self.clock()
         self.queue.append(task_id)
 
-    def withdraw(self, task_ids: Sequence[str]) -> None:
-        """Takes tasks out of the line."""
+    def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
+        """Takes tasks out of the line; one that was taken is left once, and lost to its worker at the second time."""
         self.calls["withdraw"] += 1
+        left = {i: self.tasks[i].status for i in task_ids if i in self.tasks and self.tasks[i].status == "in_progress"}
         for task_id in task_ids:
+            task = self.tasks.get(task_id)
+            if task is None or task.status != "queued":
+                continue
             if task_id in self.queue:
                 self.queue.remove(task_id)
-                self.tasks[task_id].status = self.tasks[task_id].status_before
+            elif task_id not in self._asked_for:
+                self._asked_for.add(task_id)
+                left[task_id] = task.status
+                continue
+            task.status = task.status_before
+        return left
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
         """Stops tasks that run."""
         self.calls["abort"] += 1
         for task_id in task_ids:
             task = self.tasks.get(task_id)
-            if task is not None and task_id not in self.silent and task.status == "in_progress":
-                self.end(task_id, "stopped", reason)
+            if task is not None and task.status == "in_progress":
+                if task_id in self.silent:
+                    task.is_stopping = True
+                else:
+                    self.end(task_id, "stopped", reason)
 
     def workers(self) -> Mapping[str, int]:
         """How many slots there are."""
         self.calls["workers"] += 1
         return dict(self.slots)
+
+    def how_to_serve(self, queue: str) -> str:
+        """A command."""
+        return f"serve {queue}"
 
     def waiting(self) -> Sequence[str]:
         """What is in line, in queues that have a number of slots."""
@@ -226,6 +250,19 @@ class Simulation:
         task.status, task.reason, task.iteration, task.worker = "created", "", 0, ""
         task.started_at = task.ended_at = None
 
+    def take(self, task_id: str) -> None:
+        """A worker takes a task out of the line, and has not started it yet."""
+        self.queue.remove(task_id)
+
+    def start(self, task_id: str, worker: str = "late") -> None:
+        """A worker starts a task, whatever its status."""
+        task = self.tasks[task_id]
+        task.status, task.started_at, task.worker = "in_progress", self.clock(), worker
+
+    def dequeue_running(self, task_id: str) -> None:
+        """Makes a draft of a task that runs, as ClearML's ``tasks.dequeue`` does."""
+        self.tasks[task_id].status = "created"
+
     def delete(self, task_id: str) -> None:
         """Deletes a task, whatever it does."""
         if task_id in self.queue:
@@ -255,4 +292,5 @@ def _snapshot(task: SimulatedTask) -> TaskSnapshot:
         started_at=task.started_at,
         ended_at=task.ended_at,
         updated_at=task.updated_at,
+        is_stopping=task.is_stopping and task.status == "in_progress",
     )

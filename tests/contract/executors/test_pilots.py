@@ -185,6 +185,28 @@ def test_nobody_serves_their_queue(stage, study, notes):
     successor.close()
 
 
+def test_it_is_said_that_no_pilot_is_left(stage, study, notes):
+    """None takes the place of one that a person has stopped."""
+    queue = f"unserved-{uuid.uuid4().hex[:8]}"
+    flight = Flight(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
+    place = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
+    executor = PilotExecutor(stage.api, flight, study_id=study, **place)
+    (pilot,) = pilots(stage, study)
+    stage.api.call("tasks.stop", task=pilot.task_id)
+    notes.clear()
+    assert executor.workers() == {PILOTS: 0}
+    assert notes == [], "nothing waits"
+    (task,) = run(stage, executor, "a")
+    for _ in range(2):
+        assert executor.workers() == {PILOTS: 0}
+    (note,) = notes
+    assert note.startswith("no pilot is left to run what waits: a user has stopped them")
+    assert pilot.task_id in note and f"`clearml-hpo worker --queue trials-{study}`" in note
+    assert executor.how_to_serve(PILOTS) == f"clearml-hpo worker --queue trials-{study}"
+    executor.withdraw([task])
+    executor.close()
+
+
 def test_a_pilot_needs_a_queue(stage, agents):
     task = create_pilot(stage.api, name="worker", project_id=project(stage.api), options={"cpu": "1"})
     stage.api.call("tasks.enqueue", task=task, queue_name=agents)

@@ -34,6 +34,16 @@ class TestPlayedAgents(ExecutorContract):
         assert executor.deleted() == {stage.queue}
         assert executor.workers().keys() == {stage.queue} and not executor.waiting()
 
+    def test_so_it_is_for_a_task_that_has_run_before(self, stage, submit, executor):
+        """One that was put in line again by a person, and withdrawn, is stopped or failed as before."""
+        stage.api.call("queues.delete", queue=find_queues(stage.api, [stage.queue])[stage.queue])
+        task = stage.held("a")
+        stage.api.call("tasks.started", task=task)
+        stage.api.call("tasks.stopped", task=task)
+        with pytest.raises(ApiError) as refused:
+            submit(task)
+        assert refused.value.subcode == 701
+
 
 @pytest.mark.agent
 class TestRealAgents(ProcessContract):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from clearml_hpo.errors import ApiError
-from clearml_hpo.executors import LocalExecutor, plan_slots, warm, workers
+from clearml_hpo.executors import LocalExecutor, intake, plan_slots, warm, workers
 from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.tasks import Api
 from clearml_hpo.testing.executor_contract import Stage, eventually
@@ -438,7 +438,7 @@ def test_a_queue_that_was_deleted_does_not_starve_the_others(stage):
 
 def test_nothing_is_taken_from_a_queue_that_is_closed(stage, monkeypatch):
     """ClearML's own tag: agents heed it, too."""
-    monkeypatch.setattr(workers, "_TAGS_S", 0.5)
+    monkeypatch.setattr(intake, "_TAGS_S", 0.5)
     closed, open_ = (stage.api.call("queues.create", name=f"{stage.queue}-{name}")["id"] for name in ("closed", "open"))
     stage.api.call("queues.update", queue=closed, tags=["force_workers:off"])
     waits, runs = stage.script("print('runs')\n"), stage.script("print('runs')\n")

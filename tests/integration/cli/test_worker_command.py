@@ -155,6 +155,8 @@ def test_killed_it_leaves_nothing_and_the_next_one_says_what_is_lost(stage, star
         (["--cpu", "0"], "'--cpu': 0 is not in the range"),
         (["--cpu", "1", "--idle-timeout", "soon"], "'soon' is no duration; write seconds, or 90s, 10m"),
         ([], "which queue is to be served? give --queue"),
+        (["--cpu", "1", "--queue", "q2"], "queue 'q2': a ClearML queue's name has three characters or more"),
+        (["--as-task", "default", "--queue", "q2"], "queue 'q2': a ClearML queue's name has three characters or more"),
         (["--as-task", "no-such-queue"], "--as-task: no queue 'no-such-queue' on the server"),
         (["--as-task", "default", "--gpus", "0"], "--gpus does not go with --as-task"),
     ],

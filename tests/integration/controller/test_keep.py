@@ -166,6 +166,37 @@ def test_archiving_hides_tasks_and_models_and_deletes_nothing(api, server, make_
     assert plan.text("archive").splitlines() == ["keep: trials 1", "archive: trials 0"]
 
 
+def test_how_and_why_a_trial_ended_outlives_its_archiving(api, make_trial, keep):
+    """ClearML wipes out an archived task's reason."""
+    lost = make_trial(1, 0.5, state=TrialState.LOST, status="failed", reason="lost: agent gpu0 died")
+    marked = make_trial(2, 0.5, state=TrialState.FAILED, status="failed", reason="exit code 1")
+    noted = [{"section": "properties", "name": name, "value": "noted"} for name in ("state", "reason")]
+    api.call("tasks.edit_hyper_params", task=marked.task_id, force=True, replace_hyperparams="none", hyperparams=noted)
+    completed = make_trial(3, 0.9, reason="its process ended")
+    keep([make_trial(0, 0.1), lost, marked, completed], top=1, others="archive")
+    said = [properties_of(api, trial.task_id) for trial in (lost, marked, completed)]
+    assert [(each.get("state"), each.get("reason")) for each in said] == [
+        ("lost", "lost: agent gpu0 died"),
+        ("noted", "noted"),
+        (None, None),
+    ]
+
+
+def test_what_runs_again_by_now_is_not_archived(api, study_id, make_trial):
+    """ClearML would stop it, and make a draft of what waits."""
+    from clearml_hpo.tasks import cleanup
+
+    trials = [make_trial(n, value) for n, value in enumerate((0.1, 0.5, 0.6))]
+    plan = cleanup.plan(api, study_id, trials, LOSS, 1)
+    api.call("tasks.started", task=trials[1].task_id, force=True)
+    done = cleanup.apply(api, plan, "archive")
+    running, archived = (task_of(api, trial.task_id) for trial in trials[1:])
+    assert running["status"] == "in_progress" and "archived" not in running["system_tags"]
+    (model,) = api.call("models.get_all", task=[trials[1].task_id])["models"]
+    assert "archived" not in model["system_tags"]
+    assert "archived" in archived["system_tags"] and done.archived == 2
+
+
 def test_what_lives_is_of_another_study_or_is_published_stays(api, make_trial, keep):
     best = make_trial(0, 0.1)
     safe = [

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 
 import pytest
 
 from clearml_hpo.errors import InputError
+from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import find_studies, read_study, run_name
 from clearml_hpo.trial import TrialState
 
-from .recorded import RecordedStudy
+from .recorded import GOAL, RecordedStudy
 
 
 @pytest.fixture
@@ -51,6 +53,36 @@ def test_what_waits_or_runs_and_what_ended_unseen_is_unsettled(study):
     assert records.unsettled[3].reason == "CUDA out of memory"
     ended = {records.unsettled[2].task_id: "completed", records.unsettled[3].task_id: "failed"}
     assert {task_id: snapshot.status for task_id, snapshot in records.unseen.items()} == ended
+
+
+def test_a_trial_that_was_dequeued_while_it_ran_is_no_draft(study):
+    """A report would show it as one that runs for ever, and a successor would run it as one that never did."""
+    draft, ran = study.trial(0, "created"), study.trial(1, "in_progress", loss=0.7)
+    study.api.call("tasks.dequeue", task=ran)
+    records = study.read()
+    assert [trial.task_id for trial in records.drafts] == [draft]
+    assert [trial.task_id for trial in records.unsettled] == [ran] == [*records.unseen]
+    assert ending_of(records.unsettled[0], records.unseen[ran], GOAL, None) == (
+        TrialState.ABORTED,
+        "it was taken out of its queue while it ran",
+    )
+
+
+def test_a_trial_that_was_stopped_while_nobody_reported_it_has_an_end(study):
+    task_id = study.trial(0, "in_progress", loss=0.7)
+    study.api.call("tasks.stop", task=task_id)
+    (trial,) = study.read().unsettled
+    assert trial.started_at is not None and trial.ended_at is not None and trial.ended_at >= trial.started_at
+    assert study.read(stopping=trial.started_at - 1).settled[0].state is TrialState.STOPPED
+
+
+def test_studies_of_one_name_are_told_apart_by_when_they_were_made(api, queue):
+    name = f"twins {uuid.uuid4().hex[:8]}"
+    both = [RecordedStudy(api, queue, name=name).study_id for _ in range(2)]
+    with pytest.raises(InputError, match="stands for 2 studies") as found:
+        read_study(api, name)
+    for study_id in both:
+        assert re.search(rf"{study_id} \(made {time.strftime('%Y-')}\d\d-\d\d \d\d:\d\d\)", str(found.value))
 
 
 def test_a_marked_trial_that_waits_again_was_requeued_by_a_person(study):

@@ -14,6 +14,8 @@ class FakeClient:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.queue: dict[str, Any] = {"id": "q1", "name": "trials", "tags": ["mine"], "entries": []}
         self.tasks: dict[str, str] = {}
+        self.started: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
         self.workers: list[str] = []
         self.refuse: set[str] = set()
 
@@ -34,13 +36,21 @@ class FakeClient:
         self.queue["tags"] = tags
         return {}
 
-    def tasks_get_all(self, id: list[str] | None = None, status: list[str] | None = None, **_: Any) -> dict[str, Any]:
+    def tasks_get_all(
+        self, id: list[str] | None = None, status: list[str] | None = None, page: int = 0, **_: Any
+    ) -> dict[str, Any]:
         found = [
-            {"id": task, "status": now, "execution": {"queue": "q1"}}
+            {
+                "id": task,
+                "status": now,
+                "started": self.started.get(task),
+                "status_reason": self.reasons.get(task),
+                "execution": {"queue": "q1"},
+            }
             for task, now in self.tasks.items()
             if (id is None or task in id) and (status is None or now in status)
         ]
-        return {"tasks": found}
+        return {"tasks": found[500 * page : 500 * (page + 1)]}
 
     def workers_get_all(self) -> dict[str, Any]:
         return {"workers": [{"id": worker} for worker in self.workers]}

@@ -39,7 +39,9 @@ def test_a_fleet_that_runs_already_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_fleet_that_runs_already_with_other_slots_is_an_error(tmp_path: Path) -> None:
     _running(tmp_path, identify(os.getpid()))
-    with pytest.raises(AgentError, match="runs already, with cpu0 on queue trials"):
+    with pytest.raises(
+        AgentError, match=r"runs already, with cpu0 on queue trials; give these agents a name of their own \(--name\)"
+    ):
         fleet.up(tmp_path, None, fleet.plan_slots(queue="trials", cpu=2))
 
 

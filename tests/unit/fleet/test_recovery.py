@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from clearml_hpo.fleet import recovery
 
 from .fake_client import FakeClient
@@ -25,11 +27,46 @@ def test_an_ended_task_is_left_alone(client: FakeClient) -> None:
 def test_a_task_that_was_not_started_goes_back_to_the_front(client: FakeClient) -> None:
     client.tasks = {"t": "in_progress"}
     _after_death(client, "t", False)
-    assert [name for name, _ in client.calls][:3] == [
+    assert [name for name, _ in client.calls if name != "tasks.get_all"][:3] == [
         "tasks.reset",
         "tasks.enqueue",
         "queues.move_task_to_front",
     ]
+
+
+def test_what_was_withdrawn_or_stopped_meanwhile_does_not_go_back(client: FakeClient) -> None:
+    for status in ("created", "stopped", "failed", "completed"):
+        client.tasks, client.reasons = {"t": status}, {"t": "a person's wish"}
+        _after_death(client, "t", False)
+    assert not client.named("tasks.reset") and not client.named("tasks.enqueue")
+
+
+@pytest.mark.parametrize("said", ["user abort", ""])
+def test_what_the_agent_has_aborted_as_it_ended_goes_back(client: FakeClient, said: str) -> None:
+    client.tasks, client.reasons = {"t": "stopped"}, {"t": said}
+    _after_death(client, "t", False)
+    assert client.named("tasks.reset") and client.named("tasks.enqueue")
+
+
+def test_what_goes_back_is_not_dequeued_before(client: FakeClient) -> None:
+    """ClearML makes a draft of what runs after all."""
+    client.tasks = {"t": "queued"}
+    assert recovery.return_task(client, "t", "q1")  # type: ignore[arg-type]
+    assert [body["task"] for body in client.named("tasks.enqueue")] == ["t"]
+    assert not client.named("tasks.dequeue") and not client.named("tasks.reset")
+
+
+def test_a_stray_beyond_the_first_five_hundred(client: FakeClient) -> None:
+    client.tasks = {f"t{i}": "queued" for i in range(501)}
+    client.queue["entries"] = [{"task": f"t{i}"} for i in range(500)]
+    assert recovery.return_strays(client, "q1", settle_s=0) == ["t500"]  # type: ignore[arg-type]
+
+
+def test_a_draft_that_has_run_is_lost_as_well(client: FakeClient) -> None:
+    client.tasks, client.started = {"t": "created", "reset": "created"}, {"t": "2026-01-01"}
+    _after_death(client, "t", True)
+    _after_death(client, "reset", True)
+    assert [body["task"] for body in client.named("tasks.failed")] == ["t"]
 
 
 def test_a_task_that_is_in_no_queue_goes_back(client: FakeClient) -> None:

@@ -222,7 +222,7 @@ def test_trials_that_may_go_nowhere_else_wait_until_their_queue_is_served_again(
     for _ in range(200):
         scheduler.step()
         world.advance()
-    assert any("the agents of queue 'gpu' are gone" in note for note in scheduler.notes)
+    assert any("the workers of queue 'gpu' are gone" in note for note in scheduler.notes)
     assert not any("moves to another queue" in note for note in scheduler.notes)
     world.slots["gpu"] = 1
     drive(scheduler, world)

@@ -126,7 +126,7 @@ class Chaos:
         over = [task for task in world.tasks.values() if task.status in ("failed", "stopped")]
         if not live:
             return
-        task, event = draw.choice(live), draw.randrange(9)
+        task, event = draw.choice(live), draw.randrange(10)
         if event == 0:
             world.silent.add(task.task_id)
         elif event == 1 and task.status == "in_progress":
@@ -151,6 +151,8 @@ class Chaos:
             world.silent.clear()
         elif event == 8 and world.queue:
             world.queue.pop(0)  # a worker takes it, and dies before it has started it
+        elif event == 9 and task.status == "in_progress":
+            world.dequeue_running(task.task_id)
 
     def note_ends(self):
         for task in self.world.tasks.values():
