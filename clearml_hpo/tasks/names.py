@@ -8,6 +8,7 @@ from typing import Any
 
 from clearml_hpo.errors import ApiError, InputError, nearest
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.lists import rows
 
 NAME_EXISTS = 801
 WORKER_SEEN_WITHIN_S = 120
@@ -23,17 +24,22 @@ def ensure_project(api: Api, name: str) -> str:
             if error.subcode != NAME_EXISTS:  # somebody made it in between
                 raise
             found = find_project(api, name)
+            if found is None:
+                raise InputError(f"project: the server has one that it takes for {name!r}, by another name") from None
     return str(found)
 
 
 def find_project(api: Api, name: str) -> str | None:
     """Id of the project called ``name``, or None."""
-    projects = api.call("projects.get_all", name=exactly(name), only_fields=["id", "name"])["projects"]
-    return next((str(project["id"]) for project in projects if project["name"] == name), None)
+    filters = {"name": exactly(name), "only_fields": ["id", "name"], "search_hidden": True}
+    projects = api.call("projects.get_all", **filters).get("projects") or []
+    return next((str(project["id"]) for project in projects if project.get("name") == name), None)
 
 
 def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
-    """Ids of the queues of these names, in one call if there are any; ``key`` is where a person wrote them.
+    """Ids of the queues of these names, in a call for every 500 of the server's; of no names no call.
+
+    ``key`` is where the user wrote them.
 
     Raises:
         InputError: there is none of some name; the message gives the nearest one.
@@ -41,8 +47,8 @@ def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue")
     wanted = list(names)
     if not wanted:
         return {}
-    queues = api.call("queues.get_all", only_fields=["id", "name"])["queues"]
-    known = {queue["name"]: str(queue["id"]) for queue in queues}
+    queues = rows(api, "queues", {"only_fields": ["id", "name"]})
+    known = {queue["name"]: str(queue["id"]) for queue in queues if queue.get("name")}
     ids = set(known.values())
     found = {}
     for name in wanted:

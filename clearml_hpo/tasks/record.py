@@ -5,7 +5,6 @@ Nothing else is needed to go on with a study after its controller has died, or t
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,9 @@ from typing import Any
 from clearml_hpo.errors import InputError, nearest
 from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import SearchSpace
-from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.api import CONSOLE, PLOTS, Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+from clearml_hpo.tasks.lists import by_id, rows
 from clearml_hpo.tasks.names import exactly, find_project
 from clearml_hpo.tasks.trial_tasks import (
     COMPLETED,
@@ -35,7 +35,6 @@ WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
 """The user property of a controller task that has its own id, by which copies of it are known."""
 
-_PAGE = 500
 _SHORTEST_PREFIX = 6
 _NOT_COMPLETED = (TrialState.FAILED, TrialState.LOST, TrialState.ABORTED, TrialState.PRUNED)
 _FULL_ID = 32
@@ -92,6 +91,10 @@ class StudyRecord:
     def holder(self) -> str:
         """Who drives it; empty if nobody does."""
         return self.properties.get("holder", "")
+
+    def url_of(self, task_id: str) -> str:
+        """The page of one of its trial tasks."""
+        return self.url.replace(self.study_id, task_id).removesuffix(PLOTS) + CONSOLE
 
     @property
     def driven_s(self) -> float:
@@ -383,11 +386,8 @@ def _queue(task: Mapping[str, Any]) -> str:
 
 
 def _queue_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
-    wanted = sorted(ids)
-    if not wanted:
-        return {}
-    queues = api.call("queues.get_all", id=wanted, only_fields=["id", "name"])["queues"]
-    return {queue["id"]: queue["name"] for queue in queues}
+    found = by_id(api, "queues", sorted(ids), ["name"])
+    return {queue_id: queue.get("name") or "" for queue_id, queue in found.items()}
 
 
 def _studies(
@@ -418,28 +418,19 @@ def _studies(
 def _project_id(api: Api, name: str) -> str:
     found = find_project(api, name)
     if found is None:
-        projects = api.call("projects.get_all", only_fields=["name"])["projects"]
-        raise InputError(f"no project {name!r} on the server{nearest(name, [p['name'] for p in projects])}")
+        names = [project["name"] for project in rows(api, "projects", {"only_fields": ["name"]}) if project.get("name")]
+        raise InputError(f"no project {name!r} on the server{nearest(name, names)}")
     return found
 
 
 def _project_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
-    wanted = sorted(filter(None, ids))
-    if not wanted:
-        return {}
-    projects = api.call("projects.get_all", id=wanted, only_fields=["id", "name"], search_hidden=True)["projects"]
-    return {project["id"]: project["name"] for project in projects}
+    found = by_id(api, "projects", sorted(filter(None, ids)), ["name"], search_hidden=True)
+    return {project_id: project.get("name") or "" for project_id, project in found.items()}
 
 
 def pages(api: Api, filters: Mapping[str, Any], *, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """All tasks that match, or the first ``limit``, page by page."""
-    size = min(_PAGE, limit or _PAGE)
-    for page in itertools.count():
-        tasks = api.call("tasks.get_all", page=page, page_size=size, **filters)["tasks"]
-        left = None if limit is None else limit - page * size
-        yield from tasks[:left]
-        if len(tasks) < size or (left is not None and left <= size):
-            return
+    return rows(api, "tasks", filters, limit=limit)
 
 
 def own_properties(task: Mapping[str, Any]) -> dict[str, str]:
@@ -466,7 +457,7 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
         project=projects.get(project_id, ""),
         project_id=project_id,
         status=task.get("status", ""),
-        url=api.task_url(project_id, task["id"]),
+        url=api.task_url(project_id, task["id"], PLOTS),
         reason="; ".join(dict.fromkeys(text for text in said if text)),
         study_yaml=(configuration.get("study") or {}).get("value") or "",
         best_yaml=(best or {}).get("value") or "",
