@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from clearml_hpo.errors import InputError, nearest
-from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.api import CONSOLE, Api
 from clearml_hpo.tasks.controller_task import ControllerTask
 from clearml_hpo.tasks.hold import Hold, driven_s
 from clearml_hpo.tasks.hyperparameters import user_properties
@@ -44,6 +44,7 @@ class CampaignTask(ControllerTask):
     kind = "controller"
     tags = ("clearml-hpo", _TAG)
     file = "campaign"
+    view = CONSOLE
     arguments = ("campaign", "resume")
 
     def note_failures(self, reasons: Mapping[str, str]) -> None:
@@ -196,15 +197,14 @@ def _run(task: Mapping[str, Any], record: CampaignRecord) -> Run:
 
 
 def _tasks(api: Api, **filters: Any) -> list[dict[str, Any]]:
-    found = api.call(
-        "tasks.get_all",
-        type=["controller"],
-        tags=[_TAG],
-        only_fields=list(_FIELDS),
-        order_by=["-created"],
-        search_hidden=True,
-        **filters,
-    )["tasks"]
+    query = {
+        "type": ["controller"],
+        "tags": [_TAG],
+        "only_fields": list(_FIELDS),
+        "order_by": ["-created"],
+        "search_hidden": True,
+    }
+    found = pages(api, {**query, **filters})
     return [task for task in found if "campaign" in (task.get("configuration") or {})]
 
 
