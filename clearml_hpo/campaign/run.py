@@ -302,7 +302,7 @@ class CampaignRun:
             if self._opened.hold.is_mine():
                 self._send_lines(at_once=True)
                 self._opened.task.finish(status, reason)
-                self._opened.hold.release()
+                self._opened.hold.release(reason)
 
         self._recorded(finish)
 

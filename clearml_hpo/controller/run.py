@@ -179,7 +179,7 @@ class StudyRun:
             if hold.is_mine():  # else the study is another controller's, and goes on
                 self._unless_refused("the console is behind", lambda: self._said.send(at_once=True))
                 self._controller.finish(status, reason)
-                hold.release()
+                hold.release(reason)
 
         self._patiently(finish)
 

@@ -24,7 +24,7 @@ from clearml_hpo.processes import pid_space
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.editing import set_properties
 from clearml_hpo.tasks.hyperparameters import user_properties
-from clearml_hpo.tasks.record import OWNER, own_properties
+from clearml_hpo.tasks.record import ENDED, OWNER, own_properties
 from clearml_hpo.tasks.trial_tasks import epoch, is_non_responsive
 
 LEASE_S = 90.0
@@ -154,7 +154,7 @@ class Hold:
         self._driven_before_s = state.driven_s if state.holder != self.me else self._driven_before_s
         self._since = self._renewed_at = self._clock()
         self.me = _describe(self._now)  # a successor counts from here, not from when the wait for the hold began
-        held = {"holder": self.me, "driven_s": f"{self._driven_before_s:.3f}", "left_by": "", "stop": ""}
+        held = {"holder": self.me, "driven_s": f"{self._driven_before_s:.3f}", "left_by": "", "stop": "", ENDED: ""}
         self._claim(**{**dict.fromkeys(state.foreign, ""), **held, OWNER: self._study_id})
         self._wait(_SETTLE_S)
         holder = self._read().holder
@@ -203,15 +203,22 @@ class Hold:
         self.leave()
         return False
 
-    def release(self) -> None:
-        """Lets go of what :meth:`is_mine`."""
-        self._set(holder="", driven_s=f"{self.driven_s:.3f}")
+    def release(self, reason: str = "") -> None:
+        """Lets go of what :meth:`is_mine`; ``reason`` is why it ended."""
+        self._set(**{"holder": "", "driven_s": f"{self.driven_s:.3f}", ENDED: reason})
 
-    def clear(self) -> None:
+    def clear(self, reason: str = "") -> None:
         """Ends the study from outside, where no controller drives it: takes the hold from one that is gone."""
         state = self._read()
         # In one call: some servers take it for the holder's last sign of life.
-        self._set(holder="", driven_s=f"{state.driven_s:.3f}", stopping=f"{self._now:.3f}")
+        self._set(
+            **{
+                "holder": "",
+                "driven_s": f"{state.driven_s:.3f}",
+                "stopping": f"{self._now:.3f}",
+                ENDED: reason,
+            }
+        )
 
     def is_held(self) -> bool:
         """Whether any controller holds the study, and shows signs of life."""

@@ -23,6 +23,7 @@ from clearml_hpo.tasks.trial_tasks import (
     MODEL_PROPERTY,
     SNAPSHOT_FIELDS,
     TaskSnapshot,
+    end_of,
     epoch,
     metric_fields,
     snapshot_of,
@@ -31,9 +32,11 @@ from clearml_hpo.trial import Trial, TrialState
 
 STUDY_TAG = "clearml-hpo"
 OWNER = "controller"
+"""The user property of a controller task that has its own id, by which copies of it are known."""
+ENDED = "ended"
+"""User property of a controller task: why it ended; a server blanks the reason of a task that is archived."""
 WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
-"""The user property of a controller task that has its own id, by which copies of it are known."""
 
 _SHORTEST_PREFIX = 6
 _NOT_COMPLETED = (TrialState.FAILED, TrialState.LOST, TrialState.ABORTED, TrialState.PRUNED)
@@ -47,6 +50,7 @@ _STUDY_FIELDS = (
     "status",
     "status_reason",
     "status_message",
+    "status_changed",
     "created",
     "started",
     "completed",
@@ -177,7 +181,7 @@ def read_study(api: Api, study: str, *, project: str | None = None) -> StudyReco
                 f"task {study} ({tasks[0].get('name')!r}) is no study (`clearml-hpo study list` shows them)"
             )
         return _study(api, tasks[0], _project_names(api, {tasks[0].get("project") or ""}))
-    known = {task["id"]: task["name"] for task in _studies(api, ("id", "name"), project=project)}
+    known = {task["id"]: task.get("name") or "" for task in _studies(api, ("id", "name"), project=project)}
     ids = [id_ for id_, name in known.items() if name == study]
     if not ids and len(study) >= _SHORTEST_PREFIX:
         ids = [id_ for id_ in known if id_.startswith(study)]
@@ -450,7 +454,8 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
     configuration = task.get("configuration") or {}
     best = configuration.get("best") if _is_original(task) else None
     project_id = task.get("project") or ""
-    said = (task.get("status_reason"), task.get("status_message"))
+    said = [text for text in (task.get("status_reason"), task.get("status_message")) if text]
+    own = own_properties(task)
     return StudyRecord(
         study_id=task["id"],
         name=task.get("name", ""),
@@ -458,12 +463,12 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
         project_id=project_id,
         status=task.get("status", ""),
         url=api.task_url(project_id, task["id"], PLOTS),
-        reason="; ".join(dict.fromkeys(text for text in said if text)),
+        reason="; ".join(dict.fromkeys(said or filter(None, [own.get(ENDED)]))),
         study_yaml=(configuration.get("study") or {}).get("value") or "",
         best_yaml=(best or {}).get("value") or "",
-        properties=own_properties(task),
+        properties=own,
         created_at=epoch(task.get("created")),
         started_at=epoch(task.get("started")),
-        ended_at=epoch(task.get("completed")),
+        ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
     )

@@ -25,6 +25,7 @@ SNAPSHOT_FIELDS = (
     "status",
     "status_reason",
     "status_message",
+    "status_changed",
     "started",
     "completed",
     "last_iteration",
@@ -214,9 +215,21 @@ def snapshot_of(task: Mapping[str, Any]) -> TaskSnapshot:
         worker=task.get("last_worker") or "",
         reason="; ".join(dict.fromkeys(text for text in said if text)),
         started_at=epoch(task.get("started")),
-        ended_at=epoch(task.get("completed")),
+        ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
     )
+
+
+def end_of(task: Mapping[str, Any]) -> float | None:
+    """When a task ended, in seconds since the epoch; None while it waits or runs, and of one that never ran.
+
+    A server notes the end of what ends itself. A task that a person stops, archives or takes out of a queue while it
+    runs has no such note: then it is when its status changed.
+    """
+    if task.get("status") in LIVE:
+        return None
+    stopped = epoch(task.get("status_changed")) if task.get("started") else None
+    return epoch(task.get("completed")) or stopped
 
 
 def epoch(text: str | None) -> float | None:
