@@ -86,9 +86,15 @@ class LineView(Lines):
 
     def trial(self, trial: Trial) -> None:
         """Prints trials that start and end."""
+        line = self.line(trial)
+        if line:
+            self.note(line)
+
+    def line(self, trial: Trial) -> str:
+        """What is to be said of a trial that starts or ends; else nothing."""
         if trial.state is TrialState.RUNNING:
-            self.note(f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}")
-        elif not trial.state.is_live:
+            return f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}"
+        if not trial.state.is_live:
             parts = [f"{_name(trial)} {trial.state.value}"]
             parts += [
                 f"{objective.metric} {value:.6g}"
@@ -103,7 +109,8 @@ class LineView(Lines):
                 parts.append(f"{trial.duration:.1f} s")
             if trial.reason:
                 parts.append(trial.reason)
-            self.note(", ".join(parts))
+            return ", ".join(parts)
+        return ""
 
     def progress(self, progress: Progress) -> None:
         """Remembers the best of a study that goes on; the trials' own lines say the rest."""
@@ -116,6 +123,33 @@ class LineView(Lines):
         is_new = trial in front
         self._front = front
         return is_new
+
+
+class ToldView(LineView):
+    """Another view, and what is worth a line for ``tell`` too."""
+
+    def __init__(self, view: View, goal: Goal, tell: Callable[[str], None]) -> None:
+        """Nothing is printed by itself; whoever has given ``view`` takes the screen with it."""
+        super().__init__(Console(quiet=True), goal)
+        self._view = view
+        self._tell = tell
+
+    def note(self, text: str) -> None:
+        """Passes it on."""
+        self._view.note(text)
+        self._tell(text)
+
+    def trial(self, trial: Trial) -> None:
+        """Passes it on; as a line if it starts or ends."""
+        self._view.trial(trial)
+        line = self.line(trial)
+        if line:
+            self._tell(line)
+
+    def progress(self, progress: Progress) -> None:
+        """Passes it on."""
+        super().progress(progress)
+        self._view.progress(progress)
 
 
 class LiveView(Redrawn):

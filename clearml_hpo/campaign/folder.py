@@ -52,13 +52,20 @@ def as_text(report: CampaignReport) -> str:
 
 
 def leave_on(
-    api: Api, task: CampaignTask, state: CampaignState, *, logs: bool = True, on_note: Callable[[str], None] = print
+    api: Api,
+    task: CampaignTask,
+    state: CampaignState,
+    *,
+    logs: bool = True,
+    on_note: Callable[[str], None] = print,
+    on_step: Callable[[], object] = lambda: None,
 ) -> list[str]:
     """Makes them, the best submissions, and ``logs.zip``, artifacts of the campaign's task.
 
     Args:
         logs: whether the console of each attempt is fetched, a call or more for each.
         on_note: hears of what takes long.
+        on_step: called now and then, as all of it may take minutes.
 
     Returns:
         Messages on submissions and logs that could not be fetched.
@@ -69,15 +76,17 @@ def leave_on(
     """
     for name, text in texts_of(api, state).items():
         task.upload_artifact(name, text, name, _KINDS[Path(name).suffix])
+        on_step()
     with TemporaryDirectory() as folder:
         files, missing = _fetch_scores(api, state, Path(folder))
         names = {f"{_SCORES}{file.name}": file for file in files}
         for name, file in names.items():
             task.upload_file(name, file, _KINDS.get(file.suffix, "application/octet-stream"))
+            on_step()
     task.drop_artifacts(_SCORES, but=names)  # of earlier ends of the campaign
     if logs:
         with TemporaryDirectory() as folder:
-            missing += _write_logs(api, state, Path(folder, "logs"), on_note)
+            missing += _write_logs(api, state, Path(folder, "logs"), on_note, on_step)
             packed = Path(shutil.make_archive(f"{folder}/logs", "zip", folder, "logs"))
             task.upload_file(packed.name, packed, _KINDS[packed.suffix])
     return missing
@@ -111,13 +120,19 @@ def write_folder(
     return len(scores)
 
 
-def _write_logs(api: Api, state: CampaignState, folder: Path, on_note: Callable[[str], None]) -> list[str]:
+def _write_logs(
+    api: Api,
+    state: CampaignState,
+    folder: Path,
+    on_note: Callable[[str], None],
+    on_step: Callable[[], object] = lambda: None,
+) -> list[str]:
     """The logs of each study's trials, in a folder of its own; messages on those that could not be fetched."""
     folder.mkdir(parents=True, exist_ok=True)
     missing: list[str] = []
     folders = _distinct({name: name for name in state.studies})
     for name, record in state.studies.items():
-        _, unread = write_logs(api, Study(api, record), folder / folders[name], _of(name, on_note))
+        _, unread = write_logs(api, Study(api, record), folder / folders[name], _of(name, on_note), on_step)
         missing += [f"{name}: {message}" for message in unread]
     return missing
 

@@ -90,13 +90,18 @@ class CampaignReport:
         return {**asdict(self), "progress": self.progress.as_dict()}
 
 
-def read_campaign_state(api: Api, campaign: str) -> CampaignState:
+def read_campaign_state(api: Api, campaign: str, *, about_to_be: str = "") -> CampaignState:
     """Reads a campaign by id or name, in a few calls and two for each of its studies.
+
+    Args:
+        about_to_be: the status in which it is about to end, by whoever drives it.
 
     Raises:
         InputError: there is no such campaign, or several.
     """
     record = read_campaign(api, campaign)
+    if about_to_be:
+        record = replace(record, status=about_to_be, ended_at=time.time() + api.server_ahead_s)
     file = parse_campaign(record.text, f"campaign {record.campaign_id}")
     found = {study.name: study for study in reversed(find_studies(api, campaign=record.campaign_id))}
     studies = {member.name: found[member.name] for member in file.members if member.name in found}
@@ -230,7 +235,7 @@ def _best(state: CampaignState) -> Iterable[Best]:
             ranked[0].value,
             ranked[0].number,
             ranked[0].params,
-            record.url.replace(record.study_id, ranked[0].task_id),
+            record.url_of(ranked[0].task_id),
             ranked[0].task_id,
             of_dataset is not None and of_dataset.name == member.name,
         )

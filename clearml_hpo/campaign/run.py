@@ -17,12 +17,13 @@ from clearml_hpo.campaign.report import read_campaign_state
 from clearml_hpo.campaign.resources import Resources
 from clearml_hpo.campaign.serving import Serving, on_this_machine
 from clearml_hpo.campaign.session import Session
-from clearml_hpo.campaign.view import CampaignView
+from clearml_hpo.campaign.view import CampaignView, ToldView
 from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError
 from clearml_hpo.patience import Patience, is_trouble, patiently
 from clearml_hpo.spec import Member
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.record import StudyRecord
+from clearml_hpo.tasks.said import Said
 from clearml_hpo.trial import TrialState
 
 _TICK_S = 0.25
@@ -63,7 +64,8 @@ class CampaignRun:
         self._opened = opened
         self._file = opened.file
         self._api = api
-        self._view = view
+        self._said = Said(opened.task)
+        self._view = ToldView(view, self._said.add)
         self._stopped = stopped
         spec = opened.file.spec
         self._specs = on_this_machine(spec.resources) if all_here else dict(spec.resources)
@@ -95,23 +97,40 @@ class CampaignRun:
                 self._opened.hold.leave()
             raise
         except BaseException as error:
+            self._note_end()
             self._finish("failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
         status, reason = self._conclude()
+        try:
+            self._note_end()
+            if self._sessions:  # else nothing is new
+                self._leave_summary(status)  # first: of a task that has ended a server takes no artifacts
+        except HeldError:
+            with suppress(ApiError):
+                self._opened.hold.leave()
+            raise
         self._finish(status, reason.partition("\n")[0])
-        if self._sessions:  # else nothing is new
-            self._leave_summary()  # which tells the end, too
         return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
 
-    def _leave_summary(self) -> None:
+    def _leave_summary(self, status: str) -> None:
         """What stays, as artifacts of the campaign's task; without them the campaign has ended all the same."""
         task = self._opened.task
         try:
-            state = read_campaign_state(self._api, task.task_id)
+            state = read_campaign_state(self._api, task.task_id, about_to_be=status)
             if any(study.trials for study in state.progress.studies):
                 is_hurried = self._stopped.is_set()  # the logs stay on the trials' tasks
-                for message in leave_on(self._api, task, state, logs=not is_hurried, on_note=self._view.note):
+                missing = leave_on(
+                    self._api,
+                    task,
+                    state,
+                    logs=not is_hurried,
+                    on_note=self._view.note,
+                    on_step=self._opened.hold.renew,
+                )
+                for message in missing:
                     self._view.note(message)
+        except HeldError:
+            raise
         except Exception as error:  # of whatever kind: the studies are complete, and the end is still to be noted
             self._view.note(
                 f"no summary: {error}; it can be written later: clearml-hpo campaign report {task.task_id} --output DIR"
@@ -168,6 +187,7 @@ class CampaignRun:
         if time.time() - self._published_at >= _PUBLISH_S:
             self._published_at = time.time()
             self._publish()
+        self._send_lines()
 
     def _publish(self) -> None:
         """User properties, which the experiment table can show as columns."""
@@ -276,17 +296,38 @@ class CampaignRun:
         return {s.member.name: s.reason.partition("\n")[0] for s in ended if s.status == "failed"}
 
     def _finish(self, status: str, reason: str) -> None:
+        self._said.add(f"{status}: {reason}")
+
         def finish() -> None:
+            if self._opened.hold.is_mine():
+                self._send_lines(at_once=True)
+                self._opened.task.finish(status, reason)
+                self._opened.hold.release(reason)
+
+        self._recorded(finish)
+
+    def _note_end(self) -> None:
+        """Puts on record how the studies stand, and why some have failed."""
+
+        def note() -> None:
             if self._opened.hold.is_mine():
                 self._publish()
                 self._opened.task.note_failures(self._failures())
-                self._opened.task.finish(status, reason)
-                self._opened.hold.release()
 
+        self._recorded(note)
+
+    def _recorded(self, call: Callable[[], object]) -> None:
         try:
-            self._patiently(finish)
+            self._patiently(call)
         except ClearmlHpoError as error:
             self._view.note(f"the campaign's end is not on record: {error}")
+
+    def _send_lines(self, *, at_once: bool = False) -> None:
+        try:
+            self._said.send(at_once=at_once)
+        except ApiError as error:  # without them the campaign goes on all the same
+            if is_trouble(error):
+                raise
 
     def _patiently(self, call: Callable[[], object]) -> None:
         patiently(call, self._view.note, self._stopped)

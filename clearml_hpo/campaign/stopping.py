@@ -9,6 +9,8 @@ from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import find_studies
 from clearml_hpo.tasks.trial_tasks import UNDER_WAY
 
+_BY_A_PERSON = "stopped by a person"
+
 
 def stop_campaign(api: Api, record: CampaignRecord) -> bool:
     """Ends a campaign, whose trials that wait do not start, and whose running ones are aborted.
@@ -28,6 +30,6 @@ def stop_campaign(api: Api, record: CampaignRecord) -> bool:
         if study.status in UNDER_WAY:
             Study(api, study).stop()
     if not record.is_over:
-        hold.clear()
-        task.finish("stopped", "stopped by a person")
+        hold.clear(_BY_A_PERSON)
+        task.finish("stopped", _BY_A_PERSON)
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -40,9 +40,14 @@ class LineView(Lines):
 
     def progress(self, progress: CampaignProgress) -> None:
         """Prints what is new."""
+        for line in self.lines(progress):
+            self.note(line)
+
+    def lines(self, progress: CampaignProgress) -> Iterator[str]:
+        """What is new."""
         for study in progress.studies:
             if study.state != self._states.get(study.name, "waiting"):
-                self.note(f"{study.name} {_how(study)}")
+                yield f"{study.name} {_how(study)}"
             self._states[study.name] = study.state
         if time.monotonic() - self._said_at >= _LINE_S:
             self._said_at = time.monotonic()
@@ -50,7 +55,28 @@ class LineView(Lines):
                 f"{r.name} {' '.join(f'{run.study} {run.trial}' for run in r.running) or 'idle'}"
                 for r in progress.resources
             )
-            self.note(f"{_counts(progress)}; {busy}")
+            yield f"{_counts(progress)}; {busy}"
+
+
+class ToldView(LineView):
+    """Another view, and what is worth a line for ``tell`` too."""
+
+    def __init__(self, view: CampaignView, tell: Callable[[str], None]) -> None:
+        """Nothing is printed by itself; whoever has given ``view`` takes the screen with it."""
+        super().__init__(Console(quiet=True))
+        self._view = view
+        self._tell = tell
+
+    def note(self, text: str) -> None:
+        """Passes it on."""
+        self._view.note(text)
+        self._tell(text)
+
+    def progress(self, progress: CampaignProgress) -> None:
+        """Passes it on."""
+        self._view.progress(progress)
+        for line in self.lines(progress):
+            self._tell(line)
 
 
 class LiveView(Redrawn):

@@ -120,8 +120,17 @@ def _write_summary(study: Study, folder: Path, top: int) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def write_logs(api: Api, study: Study, folder: Path, on_note: Callable[[str], None]) -> tuple[list[Path], list[str]]:
-    """One file for each attempt that has run: ``trial-0007.log``, ``trial-0007-attempt-2.log``."""
+def write_logs(
+    api: Api,
+    study: Study,
+    folder: Path,
+    on_note: Callable[[str], None],
+    on_step: Callable[[], object] = lambda: None,
+) -> tuple[list[Path], list[str]]:
+    """One file for each attempt that has run: ``trial-0007.log``, ``trial-0007-attempt-2.log``.
+
+    ``on_step`` is called after each.
+    """
     ran = [trial for trial in (*study.earlier_attempts, *study.trials) if trial.started_at is not None]
     if ran:
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,4 +149,5 @@ def write_logs(api: Api, study: Study, folder: Path, on_note: Callable[[str], No
                 raise
             path.unlink()
             missing.append(f"log of trial {trial.number}: {error}")
+        on_step()
     return files, missing

@@ -17,7 +17,7 @@ from clearml_hpo.controller.optimizer import StudyOptimizer
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.registration import FirstRun
 from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
-from clearml_hpo.display import Progress, View
+from clearml_hpo.display import Progress, ToldView, View
 from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError, InputError
 from clearml_hpo.executors import Executor
 from clearml_hpo.patience import Patience, is_trouble, patiently
@@ -31,6 +31,7 @@ from clearml_hpo.storage import Mirror, StorageTrouble
 from clearml_hpo.tasks import Api, Template, TrialTasks, cleanup
 from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import TrialRecords
+from clearml_hpo.tasks.said import Said
 from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
@@ -91,7 +92,8 @@ class StudyRun:
         self._file: StudyFile = opened.file
         self._controller = opened.controller
         self._api = api
-        self._view = view
+        self._said = Said(opened.controller)
+        self._view = ToldView(view, opened.file.goal, self._said.add)
         self._stopped = stopped
         self._aborts = aborts
         self._policy = replace(policy_of(opened.file), room=room)
@@ -131,10 +133,12 @@ class StudyRun:
                 hold.leave()
             raise
         except BaseException as error:
+            self._said.add(f"failed: {error}")
             with suppress(ClearmlHpoError):
                 self._finish(hold, "failed", str(error).partition("\n")[0] or type(error).__name__)
             raise
         self._leave_summary(ended, hold)
+        self._said.add(f"{ended.status}: {ended.reason}")
         self._finish(hold, ended.status, ended.reason.partition("\n")[0])
         return self._outcome(ended)
 
@@ -173,8 +177,9 @@ class StudyRun:
 
         def finish() -> None:
             if hold.is_mine():  # else the study is another controller's, and goes on
+                self._unless_refused("the console is behind", lambda: self._said.send(at_once=True))
                 self._controller.finish(status, reason)
-                hold.release()
+                hold.release(reason)
 
         self._patiently(finish)
 
@@ -277,6 +282,7 @@ class StudyRun:
                 if registered is not None:
                     self._has_registered(first, trial, registered)
                     return None
+                self._unless_refused("the console is behind", self._said.send)
                 patience.succeeded()
                 if asked.stop:
                     self._stopped.set()
@@ -426,6 +432,7 @@ class StudyRun:
     def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
         self._show_progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
         self._unless_refused("the template is not complete", self._complete_templates)
+        self._unless_refused("the console is behind", self._said.send)
         self._unless_refused("the report is behind", lambda: self._publish(scheduler, publisher))
         self._follow(scheduler)
 

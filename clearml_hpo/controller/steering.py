@@ -24,6 +24,7 @@ WITHOUT_VALUE = (
 """States of trials that ended without a value, and may be run again."""
 
 _UNDER_WAY = ("queued", "in_progress")
+_BY_A_PERSON = "stopped by a person"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
     """Ends a study that no controller drives: takes back what waits and, unless ``drain``, aborts what runs."""
     live = [trial for trial in trials if trial.state.is_live]
     # First: a controller that resumes the study must know why they were stopped.
-    Hold(api, record.study_id).clear()
+    Hold(api, record.study_id).clear(_BY_A_PERSON)
     executor = QueueExecutor(api, {})
     waiting = [trial.task_id for trial in live if trial.state is TrialState.QUEUED]
     left = withdraw_at_last(executor, [*waiting, *([record.study_id] if record.status == "queued" else [])])
@@ -50,7 +51,7 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
         running = {trial.task_id for trial in live if trial.state is TrialState.RUNNING} | left.keys()
         executor.abort(sorted(running - {record.study_id}), "the study was stopped")
     if record.status in _UNDER_WAY:
-        ControllerTask(api, record.study_id, record.project_id).finish("stopped", "stopped by a person")
+        ControllerTask(api, record.study_id, record.project_id).finish("stopped", _BY_A_PERSON)
 
 
 def chosen_for_retry(

@@ -10,6 +10,7 @@ from clearml_hpo.spec.models import WarmStartSpec
 from clearml_hpo.storage import Known, known_of
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+from clearml_hpo.tasks.lists import by_id
 from clearml_hpo.tasks.record import read_study, read_trials
 from clearml_hpo.tasks.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of
 from clearml_hpo.trial import Trial, TrialState
@@ -46,8 +47,8 @@ def _known_of(source: WarmStartSpec, file: StudyFile, api: Api) -> Iterable[Know
 def _of_tasks(ids: list[str], file: StudyFile, api: Api) -> Iterable[Trial]:
     if not ids:
         return
-    fields = ["id", "status", "hyperparams", *metric_fields(file.goal.metrics)]
-    tasks = {t["id"]: t for t in api.call("tasks.get_all", id=ids, only_fields=fields, search_hidden=True)["tasks"]}
+    fields = ["status", "hyperparams", *metric_fields(file.goal.metrics)]
+    tasks = by_id(api, "tasks", ids, fields, search_hidden=True)
     missing = [task_id for task_id in ids if task_id not in tasks]
     if missing:
         raise InputError(f"warm_start.tasks: no task {missing[0]} on the server")

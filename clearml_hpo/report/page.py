@@ -48,7 +48,7 @@ class Figure:
     @property
     def caption(self) -> str:
         """What the plot itself has to say."""
-        return str(self.drawn["layout"].get("title", {}).get("text", "")).removeprefix(f"{self.title}: ")
+        return str(self.drawn["layout"].get("title") or "").removeprefix(f"{self.title}: ")
 
     @property
     def height_px(self) -> int:

@@ -166,7 +166,7 @@ class Publisher:
         try:
             self._task.upload_artifact("best", best_yaml(best, self._goal), "best.yaml")
         except ServerError as error:
-            self._task.report(log=str(error))
+            self._task.report(log=[(self._clock(), str(error))])
 
 
 def trials_with_curves(trials: Sequence[Trial], goal: Goal) -> list[Trial]:

@@ -4,8 +4,12 @@ api.py               calls, counted; errors as ApiError
 hyperparameters.py   ClearML's nested hyperparameters as flat ``section/name`` texts, and back
 names.py             projects, queues and workers by name
 template.py          the template task: found, or made from a script
+lists.py             whole lists, page by page
+scalars.py           last values and curves
 trial_tasks.py       clones: created, polled, read, stopped
 controller_task.py   the study's own task: its record and its reports
+said.py              what a controller says, on its task's console
+editing.py           changes of a task whatever its status
 hold.py              which controller drives a study, so that two never do
 campaigns.py         campaigns, and what their resources have run
 record.py            studies and their trials, read back from the server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,10 @@ from clearml.backend_api.session.session import LoginError
 from clearml_hpo.errors import ApiError, ServerError, UnreachableError
 from clearml_hpo.patience import is_trouble, patiently
 from clearml_hpo.tasks.session import AskOnce, data_of
+
+CONSOLE = "log"
+PLOTS = "metrics/plots"
+"""Views of a task's results in ClearML's web app."""
 
 _FIRST_ANSWER_S = 10
 
@@ -94,9 +99,9 @@ class Api:
             raise ServerError(f"{url} cannot be looked at: HTTP {response.status_code}")
         return int(response.headers.get("content-length", 0))
 
-    def task_url(self, project_id: str, task_id: str) -> str:
-        """The page of a task, as the SDK prints it."""
-        return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/log"
+    def task_url(self, project_id: str, task_id: str, view: str = CONSOLE) -> str:
+        """The page of a task: its console, as the SDK prints it, or another ``view``."""
+        return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/{view}"
 
     def call(self, endpoint: str, **body: Any) -> dict[str, Any]:
         """Calls ``service.action`` and returns the answer's ``data``.
@@ -106,12 +111,20 @@ class Api:
         """
         return self._send(endpoint, json=body)
 
-    def send_events(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Sends scalars, plots and log lines in one ``events.add_batch`` (JSON lines)."""
-        lines = "\n".join(json.dumps(event) for event in events)
-        if not lines:
-            return
-        self._send("events.add_batch", headers={"Content-Type": "application/json-lines"}, data=lines.encode())
+    def send_events(self, events: Iterable[Mapping[str, Any]]) -> int:
+        """Sends scalars, plots and log lines in one ``events.add_batch`` (JSON lines).
+
+        A scalar that is NaN or infinite is left out: a server refuses the whole batch that it is in.
+
+        Returns:
+            How many were left out.
+        """
+        events = list(events)
+        sound = [event for event in events if _is_sound(event.get("value"))]
+        lines = "\n".join(json.dumps(event) for event in sound)
+        if lines:
+            self._send("events.add_batch", headers={"Content-Type": "application/json-lines"}, data=lines.encode())
+        return len(events) - len(sound)
 
     def _send(self, endpoint: str, **request: Any) -> dict[str, Any]:
         if self._asks_again is None:
@@ -134,6 +147,10 @@ def _unreachable(host: str, why: str) -> UnreachableError:
         f"no ClearML server answers at {host} ({why}); "
         "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
     )
+
+
+def _is_sound(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _ahead(date: str | None) -> float:

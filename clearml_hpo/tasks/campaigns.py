@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from clearml_hpo.errors import InputError, nearest
-from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.api import CONSOLE, Api
 from clearml_hpo.tasks.controller_task import ControllerTask
 from clearml_hpo.tasks.hold import Hold, driven_s
 from clearml_hpo.tasks.hyperparameters import user_properties
 from clearml_hpo.tasks.names import exactly, find_project
-from clearml_hpo.tasks.record import dated, own_properties, pages
-from clearml_hpo.tasks.trial_tasks import LIVE, UNDER_WAY, epoch, is_non_responsive
+from clearml_hpo.tasks.record import ENDED, dated, own_properties, pages
+from clearml_hpo.tasks.trial_tasks import LIVE, UNDER_WAY, end_of, epoch, is_non_responsive
 
 _Value = TypeVar("_Value")
 _TAG = "campaign"
@@ -26,6 +26,7 @@ _FIELDS = (
     "project",
     "status",
     "status_reason",
+    "status_changed",
     "created",
     "started",
     "completed",
@@ -44,6 +45,7 @@ class CampaignTask(ControllerTask):
     kind = "controller"
     tags = ("clearml-hpo", _TAG)
     file = "campaign"
+    view = CONSOLE
     arguments = ("campaign", "resume")
 
     def note_failures(self, reasons: Mapping[str, str]) -> None:
@@ -157,11 +159,11 @@ def read_campaign(api: Api, campaign: str) -> CampaignRecord:
         InputError: there is none, or several; the message names the nearest, or all of them.
     """
     known = _tasks(api)
-    found = [task for task in known if campaign in (task["name"], task["id"])]
+    found = [task for task in known if campaign in (task.get("name"), task["id"])]
     if not found and len(campaign) >= _SHORTEST_PREFIX:
         found = [task for task in known if task["id"].startswith(campaign)]
     if not found:
-        names = sorted({task["name"] for task in known})
+        names = sorted({task.get("name") or "" for task in known})
         there = f"; there are: {', '.join(names)}" if names else "; there is none at all"
         raise InputError(f"no campaign {campaign!r} on the server{nearest(campaign, names) or there}")
     if len(found) > 1:
@@ -174,7 +176,16 @@ def read_runs(api: Api, record: CampaignRecord, studies: Sequence[str]) -> list[
     """What the studies of these ids have run, in the order of their tasks, in one call for every 500."""
     if not studies:
         return []
-    fields = ["id", "status", "started", "completed", "last_worker", "execution.queue", "hyperparams.properties"]
+    fields = [
+        "id",
+        "status",
+        "status_changed",
+        "started",
+        "completed",
+        "last_worker",
+        "execution.queue",
+        "hyperparams.properties",
+    ]
     filters = {"hyperparams.properties.study.value": list(studies), "only_fields": fields, "order_by": ["created"]}
     return [_run(task, record) for task in pages(api, {**filters, "search_hidden": True})]
 
@@ -184,48 +195,53 @@ def _run(task: Mapping[str, Any], record: CampaignRecord) -> Run:
     queue = str((task.get("execution") or {}).get("queue") or "")
     return Run(
         task["id"],
-        properties["study"],
-        int(properties.get("trial") or 0),
-        int(properties.get("attempt") or 0),
+        properties.get("study", ""),
+        _whole(properties.get("trial")),
+        _whole(properties.get("attempt")),
         record.resources.get(queue, ""),
         task.get("last_worker") or "",
         task.get("status", ""),
         epoch(task.get("started")),
-        epoch(task.get("completed")),
+        end_of(task),
     )
 
 
+def _whole(text: str | None) -> int:
+    """A number that a person may have edited."""
+    return int(text) if text and text.isdecimal() else 0
+
+
 def _tasks(api: Api, **filters: Any) -> list[dict[str, Any]]:
-    found = api.call(
-        "tasks.get_all",
-        type=["controller"],
-        tags=[_TAG],
-        only_fields=list(_FIELDS),
-        order_by=["-created"],
-        search_hidden=True,
-        **filters,
-    )["tasks"]
+    query = {
+        "type": ["controller"],
+        "tags": [_TAG],
+        "only_fields": list(_FIELDS),
+        "order_by": ["-created"],
+        "search_hidden": True,
+    }
+    found = pages(api, {**query, **filters})
     return [task for task in found if "campaign" in (task.get("configuration") or {})]
 
 
 def _record(api: Api, task: Mapping[str, Any]) -> CampaignRecord:
     configuration = task.get("configuration") or {}
     project_id = task.get("project") or ""
+    own = own_properties(task)
     return CampaignRecord(
         campaign_id=task["id"],
         name=task.get("name", ""),
         project_id=project_id,
         status=task.get("status", ""),
-        reason=task.get("status_reason") or "",
+        reason=task.get("status_reason") or own.get(ENDED, ""),
         url=api.task_url(project_id, task["id"]),
         text=(configuration.get("campaign") or {}).get("value") or "",
         resources=_json(configuration, "resources", {}),
         sessions=_json(configuration, "sessions", list[tuple[float, float]]()),
         failures=_json(configuration, "failures", {}),
-        properties=own_properties(task),
+        properties=own,
         created_at=epoch(task.get("created")),
         started_at=epoch(task.get("started")),
-        ended_at=epoch(task.get("completed")),
+        ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
     )
 

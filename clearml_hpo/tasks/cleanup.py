@@ -7,8 +7,9 @@ trial only refers to.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -18,15 +19,19 @@ from clearml.storage.helper import StorageHelper
 
 from clearml_hpo.errors import ApiError, ServerError
 from clearml_hpo.objective import Goal
+from clearml_hpo.patience import is_trouble
 from clearml_hpo.ranking import ranking
 from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, user_properties
+from clearml_hpo.tasks.editing import change, set_properties
+from clearml_hpo.tasks.hyperparameters import user_properties
+from clearml_hpo.tasks.lists import by_id, chunks, rows
 from clearml_hpo.trial import Trial, TrialState, pareto_front
 
 Others: TypeAlias = Literal["delete", "archive"]
 
-_CHUNK = 500
 _UNKNOWN_MODEL = 201
+_GOING = "going"
+_FILE = ("kind", "name", "uri")  # what the user property says of a file that is to be deleted
 _UNTOUCHABLE = ("queued", "in_progress", "published")
 PUBLISHED = "it is published"
 _MOST_LINES = 200
@@ -154,56 +159,49 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
     Raises:
         ApiError: the server refused a call.
     """
-    done = Done()
     if others == "archive":
-        ids = _may_be_archived(api, plan.others)
-        spared = [each for each, why in plan.spared if why != PUBLISHED]
-        models = [each.model_id for each in (*plan.stored, *spared) if each.kind == "model" and each.task_id in ids]
-        for endpoint, found in (("tasks.archive_many", ids), ("models.archive_many", models)):
-            for chunk in _chunks(found):
-                api.call(endpoint, ids=chunk)
-            done.archived += len(found)
-        return done
-    done.spared = plan.spared
+        return Done(archived=_archive(api, plan))
+    done = Done(spared=plan.spared)
     by_task: dict[str, list[Stored]] = {}
     for each in plan.stored:
         by_task.setdefault(each.task_id, []).append(each)
+    tasks = _seen_again(api, plan) if by_task else {}
     for task_id, stored in by_task.items():
-        gone = []
-        for each in stored:
-            try:
-                gone.append(delete_stored(api, each))
-            except ServerError as error:
-                done.left.append((each, str(error)))
-                on_note(f"{each} stays: {error}")
-        if gone:
-            _forget(api, task_id, gone)
-            done.deleted += gone
+        if task_id in tasks:
+            deleted, left = _delete(api, task_id, stored)
+        else:
+            deleted, left = [], [(each, "its task is not as it was when this was planned") for each in stored]
+        for each, why in left:
+            on_note(f"{each} stays: {why}")
+        done.deleted += deleted
+        done.left += left
     return done
 
 
-def _may_be_archived(api: Api, trials: Sequence[Trial]) -> list[str]:
-    """Tasks that have ended by now: archiving stops what runs, and takes what waits out of its queue.
+def _seen_again(api: Api, plan: KeepPlan) -> dict[str, dict[str, Any]]:
+    """The tasks of the others that may still be touched: since the plan a person may have had some run again."""
+    ids = [trial.task_id for trial in plan.others]
+    tasks = by_id(api, "tasks", ids, ["status", "hyperparams.properties"], search_hidden=True)
+    return {task_id: task for task_id, task in tasks.items() if task.get("status") not in _UNTOUCHABLE}
 
-    It wipes out every task's reason, too. How a trial ended, and why, is noted in its properties before.
-    """
-    by_task = {trial.task_id: trial for trial in trials}
-    fields = ["id", "status", f"hyperparams.{USER_PROPERTIES}"]
-    found = [t for t in _all(api, "tasks", id=[*by_task], only_fields=fields) if t.get("status") not in _UNTOUCHABLE]
-    for task in found:
-        trial, noted = by_task[task["id"]], user_properties(task.get("hyperparams") or {})
+
+def _archive(api: Api, plan: KeepPlan) -> int:
+    """Archives tasks and models; how many. A server blanks the reasons of what it archives: properties keep them."""
+    tasks = _seen_again(api, plan)
+    for trial in plan.others:
+        known = user_properties((tasks.get(trial.task_id) or {}).get("hyperparams") or {})
         wanted = {} if trial.state is TrialState.COMPLETED else {"state": trial.state.value, "reason": trial.reason}
-        lacking = {name: text for name, text in wanted.items() if text and not noted.get(name)}
-        if lacking:
-            items = [{"section": USER_PROPERTIES, "name": name, "value": text} for name, text in lacking.items()]
-            api.call(
-                "tasks.edit_hyper_params",
-                task=trial.task_id,
-                force=True,
-                replace_hyperparams="none",
-                hyperparams=items,
-            )
-    return [task["id"] for task in found]
+        lacking = {name: text for name, text in wanted.items() if text and not known.get(name)}
+        if trial.task_id in tasks and lacking:
+            set_properties(api, trial.task_id, lacking)
+    spared = [each for each, why in plan.spared if why != PUBLISHED]
+    outputs = [each for each in (*plan.stored, *spared) if each.kind == "model" and each.task_id in tasks]
+    archived = 0
+    for endpoint, ids in (("tasks", [*tasks]), ("models", [each.model_id for each in outputs])):
+        for chunk in chunks(ids):
+            answer = api.call(f"{endpoint}.archive_many", ids=chunk)
+            archived += len(chunk) - len(answer.get("failed") or ())
+    return archived
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
@@ -212,13 +210,15 @@ def _may_be_archived(api: Api, trials: Sequence[Trial]) -> list[str]:
 def tasks_with_outputs(api: Api, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """These tasks by id, with what :func:`outputs_of` needs; those that are not there are missing."""
     fields = ["id", "status", "execution.artifacts", "models.output", "hyperparams.properties"]
-    return {task["id"]: task for task in _all(api, "tasks", id=ids, only_fields=fields)}
+    return by_id(api, "tasks", ids, fields, search_hidden=True)
 
 
 def outputs_of(api: Api, tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[Stored, str]]:
     """Models and artifacts of ``tasks``, each with why its file must stay; nothing if it may go."""
     models = list(_all(api, "models", task=[*tasks], only_fields=["id", "name", "uri", "ready", "task"]))
     stored = [*_artifacts(tasks, tasks), *_models(tasks, models)]
+    listed = {(each.kind, each.name, each.uri) for each in stored}
+    stored += [each for each in _left(tasks) if (each.kind, each.name, each.uri) not in listed]
     published = {model["id"] for model in models if model.get("ready")}
     shared = _shared(api, [each.uri for each in stored if each.uri], {model["id"] for model in models})
     return [(each, _why_not(each, published, shared)) for each in stored]
@@ -227,18 +227,8 @@ def outputs_of(api: Api, tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[S
 def _all(api: Api, what: Literal["tasks", "models"], **filters: Any) -> Iterator[dict[str, Any]]:
     """Everything that matches; the one filter that lists ids or addresses is asked for in chunks."""
     name = next(key for key in filters if key != "only_fields")
-    for chunk in _chunks(filters[name]):
-        for page in range(1_000_000):
-            body = {**filters, name: chunk, "page": page, "page_size": _CHUNK, "search_hidden": True}
-            found = api.call(f"{what}.get_all", **body)[what]
-            yield from found
-            if len(found) < _CHUNK:
-                break
-
-
-def _chunks(items: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(items), _CHUNK):
-        yield list(items[start : start + _CHUNK])
+    for chunk in chunks(list(filters[name])):
+        yield from rows(api, what, {**filters, name: chunk, "search_hidden": True})
 
 
 def _may_be_touched(task: Mapping[str, Any] | None, study_id: str) -> bool:
@@ -252,19 +242,38 @@ def _artifacts(tasks: Mapping[str, Mapping[str, Any]], ids: Iterable[str]) -> It
         for artifact in (tasks[task_id].get("execution") or {}).get("artifacts") or ():
             if artifact.get("mode", "output") == "output":
                 size = artifact.get("content_size")
-                yield Stored(task_id, "artifact", artifact["key"], artifact.get("uri") or "", size or None)
+                yield Stored(task_id, "artifact", artifact.get("key") or "", artifact.get("uri") or "", size or None)
+
+
+def _left(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Stored]:
+    """Files whose entries are gone already: they could not be deleted, or nobody was left to do it."""
+    for task_id, task in tasks.items():
+        text = user_properties(task.get("hyperparams") or {}).get(_GOING)
+        try:
+            found = json.loads(text) if text else []
+        except ValueError:  # a person has edited it
+            continue
+        for item in found if isinstance(found, list) else ():
+            if isinstance(item, list) and len(item) == len(_FILE) and item[0] in ("model", "artifact"):
+                kind, name, uri = item
+                yield Stored(task_id, kind, str(name), str(uri))
 
 
 def _models(tasks: Mapping[str, Mapping[str, Any]], models: Iterable[Mapping[str, Any]]) -> Iterator[Stored]:
     for model in models:
-        output = (tasks[model["task"]].get("models") or {}).get("output") or ()
-        name = next((item["name"] for item in output if item.get("model") == model["id"]), model.get("name", ""))
-        yield Stored(model["task"], "model", name, model.get("uri") or "", model_id=model["id"])
+        task = tasks.get(model.get("task") or "")
+        if task is None:
+            continue
+        output = (task.get("models") or {}).get("output") or ()
+        named = (item.get("name") for item in output if item.get("model") == model["id"])
+        name = next(filter(None, named), model.get("name") or "")
+        yield Stored(task["id"], "model", name, model.get("uri") or "", model_id=model["id"])
 
 
 def _shared(api: Api, uris: Sequence[str], own: set[str]) -> set[str]:
     """Addresses that models of other tasks have too."""
-    return {m["uri"] for m in _all(api, "models", uri=uris, only_fields=["id", "uri"]) if m["id"] not in own}
+    models = _all(api, "models", uri=uris, only_fields=["id", "uri"])
+    return {model["uri"] for model in models if model["id"] not in own and model.get("uri")}
 
 
 def _why_not(stored: Stored, published: set[str], shared: set[str]) -> str:
@@ -307,17 +316,66 @@ def delete_stored(api: Api, stored: Stored) -> Stored:
         ServerError: it has to stay; the message says why.
     """
     size = _size(api, stored.uri) if stored.uri else None
-    if stored.kind == "model":
-        try:
-            api.call("models.delete", model=stored.model_id)
-        except ApiError as error:
-            if error.code >= 500 or error.code == 429:
-                raise
-            if error.subcode != _UNKNOWN_MODEL:
-                raise ServerError(str(error)) from None
+    if stored.model_id:
+        _delete_model(api, stored)
     if size is not None:
         _delete_file(stored.uri)
     return replace(stored, size=size or 0)
+
+
+def _delete(api: Api, task_id: str, stored: Sequence[Stored]) -> tuple[list[Stored], list[tuple[Stored, str]]]:
+    """What is deleted of a task, and what is left and why.
+
+    Entries go before files: one that stays must not name a file that is gone. Meanwhile the property ``going`` names
+    the files, so that another attempt finds those that are left.
+    """
+    going: list[tuple[Stored, int | None]] = []
+    left: list[tuple[Stored, str]] = []
+    for each in stored:
+        try:
+            going.append((each, _size(api, each.uri) if each.uri else None))
+        except ServerError as error:
+            left.append((each, str(error)))
+    try:
+        set_properties(api, task_id, {_GOING: _as_text(each for each, size in going if size is not None)})
+        _forget_artifacts(api, task_id, {each.name for each, _ in going if each.kind == "artifact"})
+    except ApiError as error:
+        if is_trouble(error):
+            raise
+        return [], [*left, *((each, str(error)) for each, _ in going)]
+    deleted, files = [], []
+    for each, size in going:
+        try:
+            if each.model_id:
+                _delete_model(api, each)
+        except ServerError as error:
+            left.append((each, str(error)))
+            continue
+        try:
+            if size is not None:
+                _delete_file(each.uri)
+            deleted.append(replace(each, size=size or 0))
+        except ServerError as error:
+            files.append(each)
+            left.append((each, str(error)))
+    _forget_models(api, task_id, {each.model_id for each in (*deleted, *files) if each.model_id})
+    set_properties(api, task_id, {_GOING: _as_text(files), **({"kept": "no"} if deleted else {})})
+    return deleted, left
+
+
+def _as_text(stored: Iterable[Stored]) -> str:
+    files = [[getattr(each, name) for name in _FILE] for each in stored]
+    return json.dumps(files) if files else ""
+
+
+def _delete_model(api: Api, stored: Stored) -> None:
+    try:
+        api.call("models.delete", model=stored.model_id)
+    except ApiError as error:
+        if is_trouble(error):
+            raise
+        if error.subcode != _UNKNOWN_MODEL:
+            raise ServerError(str(error)) from None
 
 
 def _size(api: Api, uri: str) -> int | None:
@@ -347,21 +405,31 @@ def _path(uri: str) -> Path:
     return Path(unquote(urlparse(uri).path))
 
 
-def _forget(api: Api, task_id: str, gone: Sequence[Stored]) -> None:
-    """Takes what is gone off the task's lists, and says so in its properties."""
-    artifacts = [{"key": each.name, "mode": "output"} for each in gone if each.kind == "artifact"]
-    models = [{"name": each.name, "type": "output"} for each in gone if each.kind == "model"]
-    if artifacts:
-        api.call("tasks.delete_artifacts", task=task_id, artifacts=artifacts, force=True)
-    if models:
-        api.call("tasks.delete_models", task=task_id, models=models)
-    api.call(
-        "tasks.edit_hyper_params",
-        task=task_id,
-        force=True,
-        replace_hyperparams="none",
-        hyperparams=[{"section": USER_PROPERTIES, "name": "kept", "value": "no"}],
-    )
+def _forget_artifacts(api: Api, task_id: str, names: Collection[str]) -> None:
+    """Takes artifacts off a task's list."""
+
+    def without(execution: dict[str, Any]) -> dict[str, Any]:
+        listed = execution.get("artifacts") or []
+        kept = [each for each in listed if each.get("key") not in names or each.get("mode", "output") != "output"]
+        return {**execution, "artifacts": kept} if len(kept) < len(listed) else execution
+
+    if names:
+        change(api, task_id, "execution", without)
+
+
+def _forget_models(api: Api, task_id: str, model_ids: Collection[str]) -> None:
+    """Takes models that are gone off a task's list, where the server has not done so by itself."""
+
+    def without(models: dict[str, Any]) -> dict[str, Any]:
+        listed = models.get("output") or []
+        kept = [each for each in listed if each.get("model") not in model_ids]
+        if len(kept) == len(listed):
+            return models
+        both = {"input": models.get("input") or [], "output": kept}
+        return {kind: [{"name": e.get("name"), "model": e.get("model")} for e in each] for kind, each in both.items()}
+
+    if model_ids:
+        change(api, task_id, "models", without)
 
 
 def _numbers(trials: Iterable[Trial]) -> str:

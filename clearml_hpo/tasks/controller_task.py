@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from clearml import StorageManager
 
 from clearml_hpo.errors import ServerError
-from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.hyperparameters import USER_PROPERTIES, with_user_properties
+from clearml_hpo.tasks.api import PLOTS, Api
+from clearml_hpo.tasks.editing import change, read, set_properties
+from clearml_hpo.tasks.hyperparameters import with_user_properties
+from clearml_hpo.tasks.lists import by_id, rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # of mypy
@@ -38,6 +40,7 @@ class ControllerTask:
         kind: ClearML's type of the task.
         tags: by which it is found.
         file: the configuration that keeps the study file.
+        view: of its page, that has most to show.
         arguments: of the command by which an agent that runs the task goes on with it.
     """
 
@@ -45,6 +48,7 @@ class ControllerTask:
     tags: Sequence[str] = ("clearml-hpo",)
     file = "study"
     arguments: Sequence[str] = ("resume",)
+    view = PLOTS
 
     def __init__(self, api: Api, task_id: str, project_id: str) -> None:
         self._api = api
@@ -105,29 +109,34 @@ class ControllerTask:
         return task
 
     def go_on(self, study_yaml: str) -> None:
-        """Starts an existing task again, with the study as it is now."""
+        """Starts an existing task again, with the study as it is now.
+
+        Started first: whoever dies in between leaves a study that is driven by nobody, and goes on with its old file.
+        One that runs already is not started, which would take back the wish that it stop.
+        """
+        if read(self._api, self.task_id, "status").get("status") != "in_progress":
+            self._api.call("tasks.started", task=self.task_id, force=True)
         self.set_configuration(**{self.file: study_yaml})
         ask_for_time_to_end(self._api, self.task_id)
-        self._api.call("tasks.started", task=self.task_id, force=True)
 
     @property
     def url(self) -> str:
         """Its page."""
-        return self._api.task_url(self.project_id, self.task_id)
+        return self._api.task_url(self.project_id, self.task_id, self.view)
 
     def report(
         self,
         *,
         scalars: Sequence[tuple[str, str, int, float]] = (),
         plots: Mapping[tuple[str, str], str] | None = None,
-        log: str = "",
+        log: Sequence[tuple[float, str]] = (),
     ) -> None:
-        """Sends all in one call.
+        """Sends all in one call; one more if scalars are not finite, which are left out, to say so on the console.
 
         Args:
             scalars: (title, series, iteration, value).
             plots: Plotly figures as JSON by (title, series).
-            log: console text.
+            log: lines for the console, and when they were said, in seconds since the epoch.
         """
         now_ms = int(time.time() * 1000)
         base: dict[str, Any] = {"task": self.task_id, "timestamp": now_ms}
@@ -137,39 +146,30 @@ class ControllerTask:
         ]
         for (title, series), figure in (plots or {}).items():
             events.append({**base, "type": "plot", "metric": title, "variant": series, "iter": 0, "plot_str": figure})
-        if log:
-            events.append({**base, "type": "log", "level": "info", "msg": log, "worker": "controller"})
-        self._api.send_events(events)
+        line = {**base, "type": "log", "level": "info", "worker": "controller"}
+        events += [{**line, "timestamp": int(at * 1000), "msg": f"{text}\n"} for at, text in log]
+        left_out = self._api.send_events(events)
+        if left_out:
+            said = f"{left_out} of {len(scalars)} scalars are not finite, and are left out"
+            self._api.send_events([{**line, "msg": f"{said}\n"}])
 
     def set_configuration(self, **texts: str) -> None:
         """Sets configuration objects (YAML texts) by name; the others stay."""
-        self._api.call(
-            "tasks.edit_configuration",
-            task=self.task_id,
-            force=True,
-            replace_configuration=False,
-            configuration=[{"name": name, "type": "yaml", "value": text} for name, text in texts.items()],
-        )
+        new = {name: {"name": name, "type": "yaml", "value": text} for name, text in texts.items()}
+        change(self._api, self.task_id, "configuration", lambda before: {**before, **new})
 
     def set_properties(self, **texts: object) -> None:
         """Sets user properties, which the experiment table can show as columns; the others stay."""
-        self._api.call(
-            "tasks.edit_hyper_params",
-            task=self.task_id,
-            force=True,
-            replace_hyperparams="none",
-            hyperparams=[{"section": USER_PROPERTIES, "name": n, "value": str(v)} for n, v in texts.items()],
-        )
+        set_properties(self._api, self.task_id, texts)
 
     def tag_best(self, task_ids: Iterable[str]) -> None:
         """Has these trial tasks of the study bear the tag ``best``, and no others: two calls, one for each change."""
         best = set(task_ids)
         tagged = {"tags": [BEST_TAG], "hyperparams.properties.study.value": [self.task_id]}
-        found: dict[str, list[str]] = {}
-        for which in (tagged, {"id": sorted(best)}) if best else (tagged,):
-            query = {"only_fields": ["id", "tags"], "search_hidden": True, **which}
-            found |= {task["id"]: task.get("tags") or [] for task in self._api.call("tasks.get_all", **query)["tasks"]}
-        for task_id, tags in found.items():
+        query = {"only_fields": ["id", "tags"], "search_hidden": True, **tagged}
+        tasks = [*rows(self._api, "tasks", query)]
+        tasks += by_id(self._api, "tasks", sorted(best), ["tags"], search_hidden=True).values()
+        for task_id, tags in {task["id"]: task.get("tags") or [] for task in tasks}.items():
             if (task_id in best) != (BEST_TAG in tags):
                 others = [tag for tag in tags if tag != BEST_TAG]
                 self._api.call("tasks.update", task=task_id, tags=others + [BEST_TAG] * (task_id in best))
@@ -209,20 +209,23 @@ class ControllerTask:
             "timestamp": int(time.time()),
             "type_data": {"preview": preview, "content_type": content_type},
         }
-        self._api.call("tasks.add_or_update_artifacts", task=self.task_id, artifacts=[artifact], force=True)
+
+        def with_it(execution: dict[str, Any]) -> dict[str, Any]:
+            others = [each for each in execution.get("artifacts") or () if each.get("key") != name]
+            return {**execution, "artifacts": [*others, artifact]}
+
+        change(self._api, self.task_id, "execution", with_it)
         return uri
 
     def drop_artifacts(self, prefix: str, but: Collection[str]) -> None:
         """Takes artifacts whose names begin with ``prefix`` off the task, but for these; their files stay."""
-        found = self._api.call("tasks.get_all", id=[self.task_id], only_fields=["execution.artifacts"])["tasks"]
-        known = [artifact for task in found for artifact in (task.get("execution") or {}).get("artifacts") or ()]
-        old = [
-            {"key": artifact["key"], "mode": artifact.get("mode", "output")}
-            for artifact in known
-            if artifact["key"].startswith(prefix) and artifact["key"] not in but
-        ]
-        if old:
-            self._api.call("tasks.delete_artifacts", task=self.task_id, artifacts=old, force=True)
+
+        def without(execution: dict[str, Any]) -> dict[str, Any]:
+            listed = execution.get("artifacts") or []
+            old = [each for each in listed if str(each.get("key")).startswith(prefix) and each.get("key") not in but]
+            return {**execution, "artifacts": [each for each in listed if each not in old]} if old else execution
+
+        change(self._api, self.task_id, "execution", without)
 
     def finish(self, status: str, reason: str = "") -> None:
         """Ends the task: ``status`` is completed, stopped or failed."""
@@ -231,6 +234,5 @@ class ControllerTask:
 
 def ask_for_time_to_end(api: Api, task_id: str) -> None:
     """An agent that is to abort the task lets it end its trials first; otherwise it would kill it at once."""
-    (task,) = api.call("tasks.get_all", id=[task_id], only_fields=["runtime"], search_hidden=True)["tasks"]
-    runtime = {**(task.get("runtime") or {}), "_abort_callback_timeout": _TIME_TO_END_S, "_abort_poll_freq": 5.0}
-    api.call("tasks.edit", task=task_id, force=True, runtime=runtime)
+    wish = {"_abort_callback_timeout": _TIME_TO_END_S, "_abort_poll_freq": 5.0}
+    change(api, task_id, "runtime", lambda runtime: {**runtime, **wish})

@@ -22,8 +22,9 @@ import psutil
 from clearml_hpo.errors import HeldError, StudyError
 from clearml_hpo.processes import pid_space
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.editing import set_properties
 from clearml_hpo.tasks.hyperparameters import user_properties
-from clearml_hpo.tasks.record import OWNER, own_properties
+from clearml_hpo.tasks.record import ENDED, OWNER, own_properties
 from clearml_hpo.tasks.trial_tasks import epoch, is_non_responsive
 
 LEASE_S = 90.0
@@ -153,8 +154,8 @@ class Hold:
         self._driven_before_s = state.driven_s if state.holder != self.me else self._driven_before_s
         self._since = self._renewed_at = self._clock()
         self.me = _describe(self._now)  # a successor counts from here, not from when the wait for the hold began
-        held = {"holder": self.me, "driven_s": f"{self._driven_before_s:.3f}", "left_by": "", "stop": ""}
-        self._set(**{**dict.fromkeys(state.foreign, ""), **held, OWNER: self._study_id})
+        held = {"holder": self.me, "driven_s": f"{self._driven_before_s:.3f}", "left_by": "", "stop": "", ENDED: ""}
+        self._claim(**{**dict.fromkeys(state.foreign, ""), **held, OWNER: self._study_id})
         self._wait(_SETTLE_S)
         holder = self._read().holder
         if holder != self.me:
@@ -202,15 +203,22 @@ class Hold:
         self.leave()
         return False
 
-    def release(self) -> None:
-        """Lets go of what :meth:`is_mine`."""
-        self._set(holder="", driven_s=f"{self.driven_s:.3f}")
+    def release(self, reason: str = "") -> None:
+        """Lets go of what :meth:`is_mine`; ``reason`` is why it ended."""
+        self._set(**{"holder": "", "driven_s": f"{self.driven_s:.3f}", ENDED: reason})
 
-    def clear(self) -> None:
+    def clear(self, reason: str = "") -> None:
         """Ends the study from outside, where no controller drives it: takes the hold from one that is gone."""
         state = self._read()
-        # In one call: after it, the holder's last sign of life seems to be now.
-        self._set(holder="", driven_s=f"{state.driven_s:.3f}", stopping=f"{self._now:.3f}")
+        # In one call: some servers take it for the holder's last sign of life.
+        self._set(
+            **{
+                "holder": "",
+                "driven_s": f"{state.driven_s:.3f}",
+                "stopping": f"{self._now:.3f}",
+                ENDED: reason,
+            }
+        )
 
     def is_held(self) -> bool:
         """Whether any controller holds the study, and shows signs of life."""
@@ -243,7 +251,7 @@ class Hold:
         """Takes the hold from a live holder, and waits until it has noticed."""
         on_note(f"taking over from {state.holder}: waiting until it has left")
         self._driven_before_s = state.driven_s
-        self._set(holder=self.me)
+        self._claim(holder=self.me)
         until = self._clock() + LEASE_S
         while self._clock() < until:
             self._pause()
@@ -279,14 +287,13 @@ class Hold:
             task.get("status_reason") or "",
         )
 
+    def _claim(self, **properties: str) -> None:
+        """Says who holds the study, and shows a sign of life, which properties alone are not."""
+        self._set(**properties)
+        self._api.call("tasks.ping", task=self._study_id)
+
     def _set(self, **properties: str) -> None:
-        self._api.call(
-            "tasks.edit_hyper_params",
-            task=self._study_id,
-            force=True,
-            replace_hyperparams="none",
-            hyperparams=[{"section": "properties", "name": name, "value": text} for name, text in properties.items()],
-        )
+        set_properties(self._api, self._study_id, properties)
 
 
 def is_held_by(holder: str, updated_at: float, now: float) -> bool:

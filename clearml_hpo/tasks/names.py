@@ -31,13 +31,16 @@ def ensure_project(api: Api, name: str) -> str:
             if error.subcode != NAME_EXISTS:  # somebody made it in between
                 raise
             found = find_project(api, name)
+            if found is None:
+                raise InputError(f"project: the server has one that it takes for {name!r}, by another name") from None
     return str(found)
 
 
 def find_project(api: Api, name: str) -> str | None:
     """Id of the project called ``name``, or None."""
-    projects = api.call("projects.get_all", name=exactly(name), only_fields=["id", "name"])["projects"]
-    return next((str(project["id"]) for project in projects if project["name"] == name), None)
+    filters = {"name": exactly(name), "only_fields": ["id", "name"], "search_hidden": True}
+    projects = api.call("projects.get_all", **filters).get("projects") or []
+    return next((str(project["id"]) for project in projects if project.get("name") == name), None)
 
 
 def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:

@@ -11,47 +11,34 @@ from clearml import StorageManager
 
 from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.lists import by_id
 
-_CHUNK = 500
 _LOG_EVENTS = 5_000
 
 
-def console_log(api: Api, task_id: str) -> Iterator[str]:
-    """The lines of a task's console, the first one first; a call for every 5,000 reports, and one more."""
-    scroll: dict[str, Any] = {}
+def console_log(api: Api, task_id: str, batch: int = _LOG_EVENTS) -> Iterator[str]:
+    """The lines of a task's console, the first one first; a call for every ``batch`` reports, and one more."""
+    place: dict[str, Any] = {}
     while True:
-        answer = api.call(
-            "events.get_task_events",
-            task=task_id,
-            event_type="log",
-            order="asc",
-            batch_size=_LOG_EVENTS,
-            **scroll,
-        )
-        for event in answer["events"]:
-            yield str(event.get("msg", "")).rstrip("\n")
-        if not answer["events"]:
+        # Reports of one millisecond are never in two batches, so that the next one begins after the last time stamp.
+        events = api.call(
+            "events.get_task_log", task=task_id, order="asc", navigate_earlier=False, batch_size=batch, **place
+        ).get("events")
+        for event in events or ():
+            yield str(event.get("msg") or "").rstrip("\n")
+        times = [event["timestamp"] for event in events or () if event.get("timestamp") is not None]
+        if not times or place.get("from_timestamp") == max(times):
             return
-        scroll = {"scroll_id": answer.get("scroll_id")}
+        place = {"from_timestamp": max(times)}
 
 
 def artifact_addresses(api: Api, task_ids: Sequence[str], name: str) -> dict[str, str]:
     """Addresses of the artifacts of this name by task, in one call for every 500; tasks without one are left out."""
     found: dict[str, str] = {}
-    for start in range(0, len(task_ids), _CHUNK):
-        chunk = list(task_ids[start : start + _CHUNK])
-        tasks = api.call(
-            "tasks.get_all",
-            id=chunk,
-            page=0,
-            page_size=_CHUNK,
-            only_fields=["id", "execution.artifacts"],
-            search_hidden=True,
-        )["tasks"]
-        for task in tasks:
-            for artifact in (task.get("execution") or {}).get("artifacts") or ():
-                if artifact.get("key") == name and artifact.get("uri"):
-                    found[task["id"]] = str(artifact["uri"])
+    for task in by_id(api, "tasks", task_ids, ["execution.artifacts"], search_hidden=True).values():
+        for artifact in (task.get("execution") or {}).get("artifacts") or ():
+            if artifact.get("key") == name and artifact.get("uri"):
+                found[task["id"]] = str(artifact["uri"])
     return found
 
 

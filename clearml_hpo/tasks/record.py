@@ -5,7 +5,6 @@ Nothing else is needed to go on with a study after its controller has died, or t
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from typing import Any
 from clearml_hpo.errors import InputError, nearest
 from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import SearchSpace
-from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.api import CONSOLE, PLOTS, Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+from clearml_hpo.tasks.lists import by_id, rows
 from clearml_hpo.tasks.names import exactly, find_project
 from clearml_hpo.tasks.trial_tasks import (
     COMPLETED,
@@ -24,6 +24,7 @@ from clearml_hpo.tasks.trial_tasks import (
     MODEL_PROPERTY,
     SNAPSHOT_FIELDS,
     TaskSnapshot,
+    end_of,
     epoch,
     metric_fields,
     snapshot_of,
@@ -32,11 +33,12 @@ from clearml_hpo.trial import Trial, TrialState
 
 STUDY_TAG = "clearml-hpo"
 OWNER = "controller"
+"""The user property of a controller task that has its own id, by which copies of it are known."""
+ENDED = "ended"
+"""User property of a controller task: why it ended; a server blanks the reason of a task that is archived."""
 WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
-"""The user property of a controller task that has its own id, by which copies of it are known."""
 
-_PAGE = 500
 _SHORTEST_PREFIX = 6
 _NOT_COMPLETED = (TrialState.FAILED, TrialState.LOST, TrialState.ABORTED, TrialState.PRUNED)
 _FULL_ID = 32
@@ -49,6 +51,7 @@ _STUDY_FIELDS = (
     "status",
     "status_reason",
     "status_message",
+    "status_changed",
     "created",
     "started",
     "completed",
@@ -93,6 +96,10 @@ class StudyRecord:
     def holder(self) -> str:
         """Who drives it; empty if nobody does."""
         return self.properties.get("holder", "")
+
+    def url_of(self, task_id: str) -> str:
+        """The page of one of its trial tasks."""
+        return self.url.replace(self.study_id, task_id).removesuffix(PLOTS) + CONSOLE
 
     @property
     def driven_s(self) -> float:
@@ -176,7 +183,7 @@ def read_study(api: Api, study: str, *, project: str | None = None) -> StudyReco
             )
         return _study(api, tasks[0], _project_names(api, {tasks[0].get("project") or ""}))
     found = list(_studies(api, ("id", "name", "created"), project=project))
-    known = {task["id"]: task["name"] for task in found}
+    known = {task["id"]: task.get("name") or "" for task in found}
     ids = [id_ for id_, name in known.items() if name == study]
     if not ids and len(study) >= _SHORTEST_PREFIX:
         ids = [id_ for id_ in known if id_.startswith(study)]
@@ -395,11 +402,8 @@ def _queue(task: Mapping[str, Any]) -> str:
 
 
 def _queue_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
-    wanted = sorted(ids)
-    if not wanted:
-        return {}
-    queues = api.call("queues.get_all", id=wanted, only_fields=["id", "name"])["queues"]
-    return {queue["id"]: queue["name"] for queue in queues}
+    found = by_id(api, "queues", sorted(ids), ["name"])
+    return {queue_id: queue.get("name") or "" for queue_id, queue in found.items()}
 
 
 def _studies(
@@ -430,28 +434,19 @@ def _studies(
 def _project_id(api: Api, name: str) -> str:
     found = find_project(api, name)
     if found is None:
-        projects = api.call("projects.get_all", only_fields=["name"])["projects"]
-        raise InputError(f"no project {name!r} on the server{nearest(name, [p['name'] for p in projects])}")
+        names = [project["name"] for project in rows(api, "projects", {"only_fields": ["name"]}) if project.get("name")]
+        raise InputError(f"no project {name!r} on the server{nearest(name, names)}")
     return found
 
 
 def _project_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
-    wanted = sorted(filter(None, ids))
-    if not wanted:
-        return {}
-    projects = api.call("projects.get_all", id=wanted, only_fields=["id", "name"], search_hidden=True)["projects"]
-    return {project["id"]: project["name"] for project in projects}
+    found = by_id(api, "projects", sorted(filter(None, ids)), ["name"], search_hidden=True)
+    return {project_id: project.get("name") or "" for project_id, project in found.items()}
 
 
 def pages(api: Api, filters: Mapping[str, Any], *, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """All tasks that match, or the first ``limit``, page by page."""
-    size = min(_PAGE, limit or _PAGE)
-    for page in itertools.count():
-        tasks = api.call("tasks.get_all", page=page, page_size=size, **filters)["tasks"]
-        left = None if limit is None else limit - page * size
-        yield from tasks[:left]
-        if len(tasks) < size or (left is not None and left <= size):
-            return
+    return rows(api, "tasks", filters, limit=limit)
 
 
 def own_properties(task: Mapping[str, Any]) -> dict[str, str]:
@@ -471,20 +466,21 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
     configuration = task.get("configuration") or {}
     best = configuration.get("best") if _is_original(task) else None
     project_id = task.get("project") or ""
-    said = (task.get("status_reason"), task.get("status_message"))
+    said = [text for text in (task.get("status_reason"), task.get("status_message")) if text]
+    own = own_properties(task)
     return StudyRecord(
         study_id=task["id"],
         name=task.get("name", ""),
         project=projects.get(project_id, ""),
         project_id=project_id,
         status=task.get("status", ""),
-        url=api.task_url(project_id, task["id"]),
-        reason="; ".join(dict.fromkeys(text for text in said if text)),
+        url=api.task_url(project_id, task["id"], PLOTS),
+        reason="; ".join(dict.fromkeys(said or filter(None, [own.get(ENDED)]))),
         study_yaml=(configuration.get("study") or {}).get("value") or "",
         best_yaml=(best or {}).get("value") or "",
-        properties=own_properties(task),
+        properties=own,
         created_at=epoch(task.get("created")),
         started_at=epoch(task.get("started")),
-        ended_at=epoch(task.get("completed")),
+        ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
     )

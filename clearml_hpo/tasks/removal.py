@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.cleanup import PUBLISHED, Stored, delete_stored, outputs_of, tasks_with_outputs
+from clearml_hpo.tasks.lists import rows
 from clearml_hpo.tasks.pilots import pilots_of
 from clearml_hpo.tasks.record import TrialRecords
 
@@ -85,5 +86,5 @@ def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:
 def _looks(api: Api, study_id: str) -> Iterable[str]:
     """Looks at a new script's parameters, which are no trials."""
     filters = {"hyperparams.properties.study.value": [study_id], "hyperparams.properties.attempt.value": ["0"]}
-    found = api.call("tasks.get_all", only_fields=["id"], search_hidden=True, **filters)["tasks"]
-    return [task["id"] for task in found]
+    query = {**filters, "only_fields": ["id"], "search_hidden": True}
+    return [task["id"] for task in rows(api, "tasks", query)]

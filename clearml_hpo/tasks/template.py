@@ -24,6 +24,7 @@ from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.configurations import Configuration, configuration_entries
 from clearml_hpo.tasks.hyperparameters import Nested, flatten, misfit, with_user_properties
 from clearml_hpo.tasks.names import exactly, find_project
+from clearml_hpo.tasks.scalars import last_values
 
 UNKNOWN_TASK = 101
 _HYDRA = "Hydra"
@@ -96,8 +97,8 @@ def template_by_name(api: Api, project: str, name: str) -> Template:
     )["tasks"]
     if found:
         return _template(found[0])
-    tasks = api.call("tasks.get_all", project=[project_id], order_by=["-last_update"], only_fields=["name"])["tasks"]
-    names = {task["name"] for task in tasks}
+    filters = {"project": [project_id], "order_by": ["-last_update"], "only_fields": ["name"]}
+    names = {task["name"] for task in api.call("tasks.get_all", **filters)["tasks"] if task.get("name")}
     raise InputError(f"template.name: no task {name!r} in project {project!r}{nearest(name, names)}")
 
 
@@ -261,7 +262,7 @@ def reported_metrics(api: Api, template: Template) -> frozenset[str]:
 def _template(task: Mapping[str, Any]) -> Template:
     return Template(
         task_id=task["id"],
-        name=task["name"],
+        name=task.get("name") or "",
         project_id=task.get("project") or "",
         hyperparams=task.get("hyperparams") or {},
         configuration=task.get("configuration") or {},
@@ -270,8 +271,4 @@ def _template(task: Mapping[str, Any]) -> Template:
 
 
 def _metrics(last_metrics: Mapping[str, Any] | None) -> frozenset[str]:
-    return frozenset(
-        f"{variant['metric']}/{variant['variant']}"
-        for variants in (last_metrics or {}).values()
-        for variant in variants.values()
-    )
+    return frozenset(f"{title}/{series}" for title, series, _ in last_values(last_metrics))

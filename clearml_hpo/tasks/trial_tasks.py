@@ -8,24 +8,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from clearml_hpo.errors import ApiError
 from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.search_space import Params, SearchSpace
+from clearml_hpo.tasks import scalars
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.configurations import CONFIG_SECTION, with_configuration
+from clearml_hpo.tasks.editing import set_properties
 from clearml_hpo.tasks.hyperparameters import with_user_properties, with_values
+from clearml_hpo.tasks.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.tasks.template import Templates
 from clearml_hpo.withdrawal import forget_entry
 
-POLL_CHUNK = 500
-HISTORY_CHUNK = 100  # the most that the SDK's request class allows
-_HISTORY_SAMPLES = 10_000
-_NO_SUCH_TASK = 101
+POLL_CHUNK = MOST_ROWS
+HISTORY_CHUNK = scalars.CHUNK
 SNAPSHOT_FIELDS = (
     "id",
     "status",
     "status_reason",
     "status_message",
+    "status_changed",
     "started",
     "completed",
     "last_iteration",
@@ -104,6 +105,7 @@ class TrialTasks:
         self._name_of = name_of
         self._space = space or SearchSpace()
         self._tags = list(tags)
+        self._long: set[str] = set()
 
     def create(self, number: int, attempt: int, params: Params) -> str:
         """Clones the template of the model with ``params``, in one call; returns the new task's id."""
@@ -137,31 +139,20 @@ class TrialTasks:
 
     def poll(self, task_ids: Sequence[str]) -> dict[str, TaskSnapshot]:
         """Where these tasks stand, in one call (one for each 500); a task that was deleted is missing."""
-        found: dict[str, TaskSnapshot] = {}
         fields = [*SNAPSHOT_FIELDS, *metric_fields(self._goal.metrics)]
-        for start in range(0, len(task_ids), POLL_CHUNK):
-            chunk = list(task_ids[start : start + POLL_CHUNK])
-            tasks = self._api.call(
-                "tasks.get_all", id=chunk, page=0, page_size=POLL_CHUNK, only_fields=fields, search_hidden=True
-            )["tasks"]
-            found.update({task["id"]: snapshot_of(task) for task in tasks})
-        return found
+        found = by_id(self._api, "tasks", task_ids, fields, search_hidden=True)
+        return {task_id: snapshot_of(task) for task_id, task in found.items()}
 
     def histories(self, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-        """All reported ``(iteration, value)`` of what the pruner looks at, by task, in one call (one for each 100)."""
-        return histories_of(self._api, self._goal, task_ids)
+        """All reported ``(iteration, value)`` of what the pruner looks at, by task, in one call (one for each 100).
+
+        A task of more than 6,000 iterations is a call of its own, see :mod:`clearml_hpo.tasks.scalars`.
+        """
+        return histories_of(self._api, self._goal, task_ids, self._long)
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""
-        self._api.call(
-            "tasks.edit_hyper_params",
-            task=task_id,
-            force=True,
-            replace_hyperparams="none",
-            hyperparams=[
-                {"section": "properties", "name": name, "value": str(value)} for name, value in properties.items()
-            ],
-        )
+        set_properties(self._api, task_id, properties)
 
     def give_up(self, task_id: str, reason: str) -> None:
         """Ends a task that nobody runs any more, as failed; an agent that comes back to it stops it."""
@@ -174,14 +165,9 @@ class TrialTasks:
 
     def drafts(self) -> set[str]:
         """Ids of the study's tasks that were made and never submitted."""
-        tasks = self._api.call(
-            "tasks.get_all",
-            status=["created"],
-            only_fields=["id"],
-            search_hidden=True,
-            **{"hyperparams.properties.study.value": [self._study]},
-        )["tasks"]
-        return {task["id"] for task in tasks}
+        filters = {"status": ["created"], "hyperparams.properties.study.value": [self._study]}
+        drafts = rows(self._api, "tasks", {**filters, "only_fields": ["id"], "search_hidden": True})
+        return {task["id"] for task in drafts}
 
     def delete_twins(self, drafts: Collection[str], known: Collection[str]) -> None:
         """Deletes drafts that a server made twice because its first answer was lost; nothing is called without any.
@@ -190,13 +176,9 @@ class TrialTasks:
         """
         if not drafts:
             return
-        names: dict[str, str] = {}
-        ids = [*drafts, *known]
-        for start in range(0, len(ids), POLL_CHUNK):
-            chunk = ids[start : start + POLL_CHUNK]
-            found = self._api.call("tasks.get_all", id=chunk, only_fields=["id", "name"], search_hidden=True)["tasks"]
-            names.update({task["id"]: task["name"] for task in found})
-        taken = {names.get(task_id) for task_id in known}
+        found = by_id(self._api, "tasks", [*drafts, *known], ["name"], search_hidden=True)
+        names = {task_id: task["name"] for task_id, task in found.items() if task.get("name")}
+        taken = {names[task_id] for task_id in known if task_id in names}
         twins = [task_id for task_id in drafts if task_id in names and names[task_id] in taken]
         if twins:
             self._api.call("tasks.delete_many", ids=twins)  # without force: none that has been started meanwhile
@@ -214,41 +196,12 @@ def log_tail(api: Api, task_id: str, lines: int = 20) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def histories_of(api: Api, goal: Goal, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-    """As :meth:`TrialTasks.histories`, of any tasks."""
-    found: dict[str, list[tuple[int, float]]] = {}
+def histories_of(
+    api: Api, goal: Goal, task_ids: Sequence[str], long: set[str] | None = None
+) -> dict[str, list[tuple[int, float]]]:
+    """As :meth:`TrialTasks.histories`, of any tasks; ``long`` as in :func:`scalars.curves_of`."""
     looked_at = goal.pruning_objective
-    if looked_at is None:
-        return found
-    for start in range(0, len(task_ids), HISTORY_CHUNK):
-        metrics = _curves(api, list(task_ids[start : start + HISTORY_CHUNK]))
-        curves: Mapping[str, Any] = metrics.get(looked_at.title, {}).get(looked_at.series, {})
-        for task_id, curve in curves.items():
-            found[task_id] = [(int(x), float(y)) for x, y in zip(curve["x"], curve["y"], strict=True)]
-    return found
-
-
-def _curves(api: Api, task_ids: list[str]) -> Mapping[str, Any]:
-    """All scalars of these tasks, by title and series; a task that was deleted has none."""
-    while task_ids:
-        try:
-            answer = api.call(
-                "events.multi_task_scalar_metrics_iter_histogram", tasks=task_ids, key="iter", samples=_HISTORY_SAMPLES
-            )
-            return dict(answer["metrics"])
-        except ApiError as error:
-            if error.subcode != _NO_SUCH_TASK:
-                raise
-            # One that is gone has the whole call refused.
-            before, task_ids = task_ids, _existing(api, task_ids)
-            if len(task_ids) == len(before):
-                raise
-    return {}
-
-
-def _existing(api: Api, task_ids: list[str]) -> list[str]:
-    found = api.call("tasks.get_all", id=task_ids, only_fields=["id"], search_hidden=True)["tasks"]
-    return [task["id"] for task in found]
+    return {} if looked_at is None else scalars.curves_of(api, looked_at, task_ids, long)
 
 
 def metric_fields(metrics: Iterable[str]) -> list[str]:
@@ -266,31 +219,27 @@ def snapshot_of(task: Mapping[str, Any]) -> TaskSnapshot:
     return TaskSnapshot(
         task_id=task["id"],
         status=task.get("status", ""),
-        summaries={
-            f"{variant['metric']}/{variant['variant']}": MetricSummary(
-                variant["value"], variant["min_value"], variant["max_value"], variant.get("count", 0)
-            )
-            for variants in (task.get("last_metrics") or {}).values()
-            for variant in variants.values()
-        },
+        summaries=scalars.summaries_of(task.get("last_metrics")),
         iteration=max(0, task.get("last_iteration") or 0),
         worker=task.get("last_worker") or "",
         reason="; ".join(dict.fromkeys(text for text in said if text)),
         started_at=epoch(task.get("started")),
-        ended_at=ended_at(task),
+        ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
         is_stopping=task.get("status") == "in_progress" and task.get("status_message") == "stopping",
     )
 
 
-def ended_at(task: Mapping[str, Any]) -> float | None:
-    """When a task that has run ended, in seconds since the epoch; None while it waits or runs.
+def end_of(task: Mapping[str, Any]) -> float | None:
+    """When a task ended, in seconds since the epoch; None while it waits or runs, and of one that never ran.
 
-    ClearML does not note the end of a task that was stopped while no worker reported it, nor of one that was archived.
+    A server notes the end of what ends itself. A task that a person stops, archives or takes out of a queue while it
+    runs has no such note: then it is when its status changed.
     """
-    if task.get("completed") or task.get("status") in LIVE or not task.get("started"):
-        return epoch(task.get("completed"))
-    return epoch(task.get("status_changed"))
+    if task.get("status") in LIVE:
+        return None
+    stopped = epoch(task.get("status_changed")) if task.get("started") else None
+    return epoch(task.get("completed")) or stopped
 
 
 def epoch(text: str | None) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from clearml_hpo.objective import Goal
@@ -32,15 +32,12 @@ _MOST_PARAMS = 8
 
 
 def figure(data: Sequence[dict[str, Any]], **layout: Any) -> str:
-    """The JSON text of a figure; values that are not finite may not be in it."""
-    drawn = {"data": list(data), "layout": _titled(layout)}
-    return json.dumps(drawn, allow_nan=False, separators=(",", ":"))
+    """The JSON text of a figure; values that are not finite may not be in it.
 
-
-def _titled(layout: Mapping[str, Any]) -> dict[str, Any]:
-    """The layout with its titles, and those of its axes, as Plotly wants them: newer ones leave out a bare text."""
-    titled = {key: _titled(value) if isinstance(value, Mapping) else value for key, value in layout.items()}
-    return {**titled, "title": {"text": layout["title"]}} if isinstance(layout.get("title"), str) else titled
+    Titles are plain texts: one that is an object leaves the whole plots tab of ClearML's web app blank. Newer Plotlys,
+    such as that of our own pages, want objects; these pages make them.
+    """
+    return json.dumps({"data": list(data), "layout": layout}, allow_nan=False, separators=(",", ":"))
 
 
 def completed(trials: Sequence[Trial]) -> list[Trial]:

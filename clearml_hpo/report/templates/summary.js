@@ -16,8 +16,13 @@
     return new Response(stream).text();
   }
 
+  // The figures' titles are texts, as all Plotlys but the newest know them.
+  function titled(key, value) {
+    return key === "title" && typeof value === "string" ? { text: value } : value;
+  }
+
   async function load() {
-    figures = JSON.parse(await unpacked("figures"));
+    figures = JSON.parse(await unpacked("figures"), titled);
     const script = document.createElement("script");
     script.textContent = await unpacked("plotly");
     document.head.append(script);

@@ -13,6 +13,7 @@ from clearml_hpo.campaign.report import read_campaign_state
 from clearml_hpo.campaign.run import CampaignRun
 from clearml_hpo.cli import main
 from clearml_hpo.spec import load_campaign
+from tests.integration.as_clearml import as_clearml  # noqa: F401  # for all tests of this folder
 
 TRIALS = 3
 SCRIPT = '''\

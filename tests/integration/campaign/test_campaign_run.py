@@ -23,6 +23,7 @@ from clearml_hpo.spec import load_campaign
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.campaigns import find_campaign
 from clearml_hpo.tasks.names import ensure_queue
+from clearml_hpo.tasks.outputs import console_log
 from clearml_hpo.tasks.record import find_studies
 
 from .conftest import TRIALS, Listener, run, trials_of
@@ -260,6 +261,22 @@ def test_status_and_report_from_the_server(campaign_file, api, command, tmp_path
     assert {name.removeprefix("logs/") for name in packed.namelist() if name.endswith(".log")} == {
         f"{study}/{name}" for study, names in logs.items() for name in names
     }
+
+
+def test_the_summary_is_on_the_campaigns_task_before_it_ends(campaign_file, api, as_clearml):
+    """Of a task that has ended ClearML's server takes no artifacts."""
+    view = Listener()
+    outcome = run(campaign_file, api, view=view, overrides=["budget.trials=1"])
+    task = api.call("tasks.get_by_id", task=outcome.campaign_id)["task"]
+    artifacts = {artifact["key"] for artifact in task["execution"]["artifacts"]}
+    assert task["status"] == outcome.status == "completed"
+    assert {"summary.html", "report.txt", "report.json", "logs.zip"} <= artifacts
+    assert not any("no summary" in note for note in view.notes)
+    on_it = [endpoint for endpoint, body in as_clearml if body.get("task") == outcome.campaign_id]
+    assert "tasks.edit" not in on_it[on_it.index("tasks.completed") :]
+    lines = [*console_log(api, outcome.campaign_id)]
+    assert lines[0].startswith("campaign two-by-two: ") and lines[-1].startswith("completed: ")
+    assert outcome.url.endswith(f"/tasks/{outcome.campaign_id}/output/log")
 
 
 def test_a_better_submission_takes_the_place_of_the_one_before(campaign_file, api, tmp_path):

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from clearml_hpo.testing import PlayedAgent
+from tests.integration.as_clearml import as_clearml  # noqa: F401  # for all tests of this folder
 
 CONNECTS = {
     "General/x": ("float", "0.9"),

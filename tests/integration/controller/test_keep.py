@@ -84,13 +84,18 @@ def make_trial(api, project, study_id, upload):
 
 
 def add_artifact(api, task_id, key, uri, size=None):
+    """Whatever the task's status."""
     artifact = {"key": key, "type": "custom", "uri": uri, "mode": "output", "content_size": size}
-    api.call("tasks.add_or_update_artifacts", task=task_id, artifacts=[artifact], force=True)
+    execution = task_of(api, task_id)["execution"]
+    artifacts = [*(execution.get("artifacts") or []), artifact]
+    api.call("tasks.edit", task=task_id, force=True, execution={**execution, "artifacts": artifacts})
 
 
 def add_model(api, task_id, name, uri):
     model = api.call("models.create", name=f"a model {name}", uri=uri, task=task_id, ready=False)["id"]
-    api.call("tasks.add_or_update_model", task=task_id, name=name, model=model, type="output")
+    output = [{"name": each["name"], "model": each["model"]} for each in task_of(api, task_id)["models"]["output"]]
+    models = {"input": [], "output": [*output, {"name": name, "model": model}]}
+    api.call("tasks.edit", task=task_id, force=True, models=models)
     return model
 
 
@@ -296,6 +301,96 @@ def test_nothing_is_forgotten_while_the_file_server_does_not_answer(api, make_tr
     assert [each.name for each, _ in done.left] == ["elsewhere"]
     assert [model["name"] for model in api.call("models.get_all", task=[task_id])["models"]] == ["a model elsewhere"]
     assert [item["name"] for item in task_of(api, task_id)["models"]["output"]] == ["elsewhere"]
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    """Addresses whose files no storage deletes."""
+    from clearml_hpo.errors import ServerError
+    from clearml_hpo.tasks import cleanup
+
+    delete, stuck = cleanup._delete_file, set()
+
+    def refusing(uri):
+        if uri in stuck:
+            raise ServerError("the storage did not delete the file")
+        delete(uri)
+
+    monkeypatch.setattr(cleanup, "_delete_file", refusing)
+    return stuck
+
+
+def test_files_that_could_not_be_deleted_are_said_and_found_again(api, make_trial, keep, stuck):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    uris = uris_of(api, trials[0].task_id)
+    stuck |= {*uris}
+    _, done = keep(trials, top=1)
+    assert {each.uri for each, _ in done.left} == {*uris} and not done.deleted
+    assert uris_of(api, trials[0].task_id) == [], "an entry must not name a file that may be gone"
+    stuck.clear()
+    plan, done = keep(trials, top=1)
+    assert {each.uri for each in plan.stored} == {each.uri for each in done.deleted} == {*uris} and not done.left
+    assert [api.file_size(uri) for uri in uris] == [None, None]
+    assert properties_of(api, trials[0].task_id)["kept"] == "no"
+    assert not keep(trials, top=1)[0].stored
+
+
+@pytest.mark.parametrize("step", ["tasks.edit", "models.delete", "tasks.edit_hyper_params"])
+def test_killed_at_any_step_it_is_done_by_another_attempt(api, make_trial, keep, monkeypatch, step):
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    uris, call, left = uris_of(api, trials[0].task_id), type(api).call, [1]
+
+    def dying(self, endpoint, **body):
+        answer = call(self, endpoint, **body)
+        if endpoint == step and left.pop():
+            raise KeyboardInterrupt
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(api), "call", dying)
+        with pytest.raises(KeyboardInterrupt):
+            keep(trials, top=1)
+    _, done = keep(trials, top=1)
+    assert not done.left and [api.file_size(uri) for uri in uris] == [None, None]
+    assert uris_of(api, trials[0].task_id) == [] and not keep(trials, top=1)[0].stored
+
+
+def test_no_file_is_deleted_of_a_task_whose_record_cannot_be_changed(api, make_trial, keep, monkeypatch):
+    from clearml_hpo.errors import ApiError
+
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    uris, call = uris_of(api, trials[0].task_id), type(api).call
+
+    def refusing(self, endpoint, **body):
+        if endpoint == "tasks.edit":
+            raise ApiError(endpoint, 400, 110, "Invalid task status")
+        return call(self, endpoint, **body)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(api), "call", refusing)
+        _, done = keep(trials, top=1)
+    assert len(done.left) == 2 and not done.deleted
+    assert uris_of(api, trials[0].task_id) == uris and [api.file_size(uri) for uri in uris] == [500, 1000]
+
+
+def test_a_trial_that_runs_again_since_the_plan_keeps_what_it_has(api, study_id, make_trial):
+    from clearml_hpo.tasks import cleanup
+
+    trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
+    uris = uris_of(api, trials[0].task_id)
+    for others in ("delete", "archive"):
+        plan = cleanup.plan(api, study_id, trials, LOSS, 1)
+        api.call("tasks.started", task=trials[0].task_id, force=True)
+        done = cleanup.apply(api, plan, others)
+        assert not done.deleted and not done.archived
+        assert task_of(api, trials[0].task_id)["status"] == "in_progress" and uris_of(api, trials[0].task_id) == uris
+        api.call("tasks.stopped", task=trials[0].task_id, force=True)
+
+
+def test_an_archived_trial_keeps_the_reason_of_its_end(api, make_trial, keep):
+    lost = make_trial(0, state=TrialState.LOST, reason="its machine is gone")
+    keep([lost, make_trial(1, 0.1)], top=1, others="archive")
+    assert properties_of(api, lost.task_id)["reason"] == "its machine is gone"
 
 
 _SCRIPT = """

@@ -185,7 +185,7 @@ def test_trials_of_other_studies_are_left_out(study, api, queue):
 
 
 def test_more_trials_than_a_page(study, monkeypatch):
-    monkeypatch.setattr("clearml_hpo.tasks.record._PAGE", 3)
+    monkeypatch.setattr("clearml_hpo.tasks.lists.MOST_ROWS", 3)
     for number in range(7):
         study.trial(number, state="completed")
     before = study.api.calls["tasks.get_all"]

@@ -95,7 +95,7 @@ def plots_of(api, controller):
     return {(event["metric"], event["variant"]): json.loads(event["plot_str"]) for event in found}
 
 
-def test_a_report_is_two_calls_and_three_more_when_the_best_has_changed(api, publisher, make_trial):
+def test_a_report_is_two_calls_and_five_more_when_the_best_has_changed(api, publisher, make_trial):
     def calls(trials):
         before = Counter(api.calls)
         publisher.publish(trials)
@@ -105,9 +105,9 @@ def test_a_report_is_two_calls_and_three_more_when_the_best_has_changed(api, pub
     assert calls(trials) == {
         "events.add_batch": 1,
         "tasks.edit_hyper_params": 1,
-        "tasks.get_all": 2,
+        "tasks.get_all": 3,
         "tasks.update": 1,
-        "tasks.edit_configuration": 1,
+        "tasks.edit": 1,
     }
     trials.append(make_trial(1, 0.6))
     assert calls(trials) == {"events.add_batch": 1, "tasks.edit_hyper_params": 1}

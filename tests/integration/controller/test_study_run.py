@@ -280,15 +280,19 @@ def test_what_a_script_connects_after_its_first_report_belongs_to_the_template(s
     assert flatten(template["hyperparams"])["General/late"] == "3"
 
 
-def test_a_baseline_whose_objective_is_nan_is_no_fault_of_the_file(study_file, api, queue):
+def test_what_is_not_finite_is_as_if_it_had_not_been_reported(study_file, api, queue):
+    """A server refuses it, with all else that is in its batch."""
+
     def diverges(params):
-        good = float(params["General/x"]) < 0.5
-        yield {"validation/loss": 0.1 if good else float("nan")}
+        if float(params["General/x"]) >= 0.5:
+            yield {"validation/loss": 0.1}
+        yield {"validation/loss": float("nan")}
 
     with PlayedAgent(diverges, queue=queue, connects=CONNECTS):
         outcome = run(study_file, api)
-    assert outcome.trials[0].state is TrialState.NOT_FINITE
     assert outcome.status == "completed" and len(outcome.trials) == 6
+    values = {trial.params["General/x"] >= 0.5: (trial.state, trial.final_values) for trial in outcome.trials}
+    assert values == {True: (TrialState.COMPLETED, (0.1,)), False: (TrialState.NO_OBJECTIVE, None)}
 
 
 def test_the_time_budget_counts_while_the_first_run_waits(study_file, api, queue):

@@ -51,6 +51,22 @@ def all_figures(goal, trials):
     yield figures.budget_figure({"trials": "3 of 60", "time": "1:02:03"})
 
 
+def titles(drawn):
+    """All titles in a figure, wherever they are."""
+    inner = drawn.items() if isinstance(drawn, dict) else enumerate(drawn) if isinstance(drawn, list) else ()
+    for key, value in inner:
+        if key == "title":
+            yield value
+        yield from titles(value)
+
+
+@pytest.mark.parametrize("goal", [LOSS, TWO, THREE, FOUR], ids=lambda goal: f"{len(goal.objectives)} objectives")
+def test_titles_are_plain_texts_as_clearmls_web_app_needs_them(goal):
+    for text in filter(None, all_figures(goal, study(40, len(goal.objectives)))):
+        found = list(titles(json.loads(text)))
+        assert found and all(isinstance(title, str) and title for title in found), text[:200]
+
+
 @pytest.mark.parametrize("goal", [LOSS, BOUND, TWO, THREE, FOUR], ids=lambda goal: f"{len(goal.objectives)} objectives")
 @pytest.mark.parametrize("count", [1, 40])
 def test_plotly_takes_every_figure(goal, count):
@@ -140,9 +156,7 @@ def test_slices_have_the_most_important_parameter_first_and_only_trials_in_which
     assert [trace["name"] for trace in drawn["data"]][:2] == ["General/leaves", "General/rate"]
     active = [t for t in trials if t.final_values and "General/leaves" in t.params]
     assert drawn["data"][0]["x"] == [t.params["General/leaves"] for t in active]
-    kinds = {
-        layout["title"]["text"]: layout["type"] for key, layout in drawn["layout"].items() if key.startswith("xaxis")
-    }
+    kinds = {layout["title"]: layout["type"] for key, layout in drawn["layout"].items() if key.startswith("xaxis")}
     assert kinds == {"leaves": "log", "rate": "log", "x": "linear", "depth": "linear", "booster": "category"}
 
 

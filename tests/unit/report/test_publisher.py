@@ -37,10 +37,10 @@ class Recorder:
         if name in self.failing:
             raise ServerError(name) if name == "upload_artifact" else ApiError(name, 500, 0, "in trouble")
 
-    def report(self, *, scalars=(), plots=None, log=""):
+    def report(self, *, scalars=(), plots=None, log=()):
         self._may_fail("report")
         if log:
-            self.logs.append(log)
+            self.logs += [text for _, text in log]
         else:
             self.reports.append((list(scalars), dict(plots or {})))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.tasks import Template, TrialTasks
+from clearml_hpo.tasks.trial_tasks import end_of, epoch
 
 
 class Recorder:
@@ -44,3 +45,13 @@ def test_no_tasks_no_calls():
     api = Recorder()
     assert tasks(api).poll([]) == {} and tasks(api).histories([]) == {}
     assert api.calls == []
+
+
+def test_what_was_stopped_from_outside_ended_when_its_status_changed():
+    """Nobody notes the end of a task that a person stops, archives or dequeues while it runs."""
+    at = "2026-01-02T03:04:05.000000+00:00"
+    stopped = {"status": "stopped", "started": at, "status_changed": at}
+    assert end_of(stopped) == end_of({**stopped, "status": "created"}) == epoch(at)
+    assert end_of({**stopped, "completed": "2026-01-02T03:04:04+00:00"}) == epoch(at) - 1
+    assert end_of({**stopped, "status": "in_progress"}) is None
+    assert end_of({"status": "created", "status_changed": at}) is None
