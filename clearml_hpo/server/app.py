@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clearml_hpo.server.auth import Authority, Credentials
+from clearml_hpo.server.call_log import CallLog
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.dispatch import Dispatcher, Request
 from clearml_hpo.server.errors import ApiRefusal, Refusal
@@ -47,11 +48,15 @@ def build(
     *,
     max_upload: int = MAX_UPLOAD,
     allow_remote: bool = False,
+    calls: Path | None = None,
 ) -> Apps:
-    """Opens the store of ``data_dir`` and makes the applications; see ``Options`` for ``allow_remote``."""
+    """Opens the store of ``data_dir`` and makes the applications.
+
+    See ``Options`` for ``allow_remote``; in the folder ``calls`` each call is noted, see ``CallLog``.
+    """
     store = Store(data_dir / "store.sqlite3", clock)
     authority = Authority(credentials, clock, store.keys)
-    dispatcher = Dispatcher(endpoints(), store, authority)
+    dispatcher = Dispatcher(endpoints(), store, authority, CallLog(calls, store.db) if calls else None)
     files = FileServer(data_dir / "files", authority, max_upload)
     return Apps(
         api=Api(dispatcher, authority),
@@ -97,6 +102,7 @@ class Api:
             authorization=http.headers.get("authorization"),
             query=http.query_params,
             client=http.client.host if http.client else "",
+            agent=http.headers.get("user-agent", ""),
             worker=http.headers.get("x-clearml-worker") or http.headers.get("x-trains-worker") or "",
         )
         answer = await run_in_threadpool(self._dispatcher.answer, request)

@@ -15,12 +15,13 @@ from typing import Any
 
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
+from clearml_hpo.server.call_log import CallLog
 from clearml_hpo.server.endpoint import Call, Data, Endpoint, Text
-from clearml_hpo.server.errors import ApiRefusal, Refusal, unknown_endpoint
+from clearml_hpo.server.errors import ApiRefusal, Refusal, invalid_path, unknown_endpoint
 from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
-_PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+(?:\.\d+)?)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
+_PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+\.\d+)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
 _DIGITS = re.compile(r"^[0-9]{1,100}$")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
@@ -40,6 +41,7 @@ class Request:
     query: Mapping[str, str] | None = None
     client: str = ""
     worker: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,14 @@ class Answer:
 class Dispatcher:
     """Answers requests; knows endpoints only as a table."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], store: Store, authority: Authority) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        store: Store,
+        authority: Authority,
+        call_log: CallLog | None = None,
+    ) -> None:
+        self._call_log = call_log
         self._endpoints = endpoints
         self._store = store
         self._authority = authority
@@ -67,7 +76,7 @@ class Dispatcher:
         try:
             name, version = _parse(request.path)
             endpoint = self._find(name, version)
-            data = self._run(endpoint, request)
+            data = self._run(endpoint, version, request)
             if isinstance(data, Text):
                 return Answer(200, data.body.encode(errors="replace"), data.file_name)
             return _envelope(name, version, endpoint, data=data)
@@ -94,28 +103,35 @@ class Dispatcher:
             if name in self.unknown or len(self.unknown) < _UNKNOWN_NAMES:
                 self.unknown[name] += 1
             raise unknown_endpoint(name, version)
+        if _numbers(version) < _numbers(endpoint.version):
+            raise unknown_endpoint(name, version)
         self.calls[name] += 1
         return endpoint
 
-    def _run(self, endpoint: Endpoint, request: Request) -> Data | Text:
+    def _run(self, endpoint: Endpoint, version: str, request: Request) -> Data | Text:
         if endpoint.open and len(request.body) > _LARGEST_OPEN:  # nobody has said yet who sent it
             raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
             # The one call whose credentials are not a token.
-            data = _data(request)
-            fields.check(endpoint.fields, data)
+            data = fields.check(endpoint.fields, _data(request))
             return {"token": self._authority.login(request.authorization, expiration_s=data.get("expiration_sec"))}
         caller = self._caller(endpoint, request)
-        if request.content_type.partition(";")[0].strip() == "application/json-lines":
-            fields.check(endpoint.fields, {})
-            batch = _lines(request.body)
-            call = Call(self._store, self._authority, {}, batch, request.client, caller, request.worker)
-        else:
-            data = _data(request)
-            fields.check(endpoint.fields, data)
-            call = Call(self._store, self._authority, data, [], request.client, caller, request.worker)
-        with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
-            return endpoint.handler(call)
+        is_batch = request.content_type.partition(";")[0].strip() == "application/json-lines"
+        data, batch = ({}, _lines(request.body)) if is_batch else (_data(request), [])
+        with self._noting(endpoint, request, data, batch):
+            data = fields.check(endpoint.fields, data)
+            if endpoint.last and _numbers(version) > _numbers(endpoint.last):
+                raise ApiRefusal(Refusal.NO_LONGER_SUPPORTED, endpoint.instead)
+            call = Call(self._store, self._authority, data, batch, request.client, caller, request.worker)
+            with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
+                return endpoint.handler(call)
+
+    def _noting(
+        self, endpoint: Endpoint, request: Request, data: Data, batch: list[Any]
+    ) -> contextlib.AbstractContextManager[None]:
+        if self._call_log is None:
+            return contextlib.nullcontext()
+        return self._call_log.noting(endpoint.name, request.agent, data, batch)
 
     def _caller(self, endpoint: Endpoint, request: Request) -> Caller:
         """Who calls; nobody only where anybody may, and no valid token was sent."""
@@ -130,20 +146,25 @@ class Dispatcher:
 def _parse(path: str) -> tuple[str, str]:
     found = _PATH.match(path)
     if found is None:
-        raise unknown_endpoint(path.strip("/"), identity.API_VERSION)
+        raise invalid_path(path)
     return found["name"], found["version"] or identity.API_VERSION
 
 
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
+
+
 def _data(request: Request) -> Data:
+    """The fields of a request: those of the body, and others of the query; an empty list or null has none."""
+    # In a query as in JSON, digits alone are a number.
+    asked = {name: int(text) if _DIGITS.match(text) else text for name, text in (request.query or {}).items()}
     if not request.body.strip():
-        # In a query as in JSON, digits alone are a number.
-        return {name: int(text) if _DIGITS.match(text) else text for name, text in (request.query or {}).items()}
+        return asked
     data = _load(request.body)
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
+    if data not in (None, []) and not isinstance(data, dict):
         raise ApiRefusal(Refusal.BAD_REQUEST, "the body must be a JSON object")
-    return data
+    return {**asked, **(data or {})}
 
 
 def _lines(body: bytes) -> list[Any]:

@@ -65,7 +65,8 @@ class Endpoint:
     Attributes:
         name: ``service.action``.
         handler: what answers.
-        version: what ClearML's server says is the version of this endpoint.
+        version: the first version of the API that has this endpoint; calls at an older one get ClearML's 404.
+        last: the last version that has it, where it was withdrawn; ``instead`` says what took its place.
         fields: what the request may hold.
         open: needs no token.
     """
@@ -75,6 +76,8 @@ class Endpoint:
     version: str = "1.0"
     fields: Fields = field(default_factory=dict)
     open: bool = False
+    last: str = ""
+    instead: str = ""
 
 
 class Service:
@@ -89,6 +92,18 @@ class Service:
 
         def register(handler: _AHandler) -> _AHandler:
             self.endpoints.append(Endpoint(f"{self.name}.{action}", handler, version, fields))
+            return handler
+
+        return register
+
+    def withdrawn_endpoint(
+        self, action: str, last: str, instead: str, /, **fields: Field
+    ) -> Callable[[Handler], Handler]:
+        """The same for one that newer versions of the API lack."""
+
+        def register(handler: Handler) -> Handler:
+            name = f"{self.name}.{action}"
+            self.endpoints.append(Endpoint(name, handler, fields=fields, last=last, instead=f"use {instead}"))
             return handler
 
         return register

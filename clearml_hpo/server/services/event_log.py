@@ -72,4 +72,4 @@ def _check_format(template: Any) -> None:
     unknown = [name for name, spec, how in fields if name not in _LINE or spec or how]
     if unknown:
         detail = "undefined placeholders in line format"
-        raise ApiRefusal(Refusal.INVALID_REFERENCE, detail, placeholders=f"({', '.join(unknown)})")
+        raise ApiRefusal(Refusal.INVALID_VALUE, detail, placeholders=f"({', '.join(unknown)})")

@@ -45,7 +45,7 @@ def task(api: Api) -> str:
     artifact = {"key": EVIL, "type": EVIL, "uri": f"javascript:{EVIL}", "type_data": {"preview": EVIL}}
     api.call("tasks.add_or_update_artifacts", task=made, artifacts=[artifact])
     api.call("workers.register", worker=EVIL)
-    api.call("workers.status_report", worker=EVIL, task=made)
+    api.call("workers.status_report", worker=EVIL, timestamp=1, task=made)
     api.call("queues.create", name=EVIL)
     return made
 
