@@ -46,7 +46,14 @@ class Site:
         self._app = WebApp(folder, api.apps, ports, by_name=by_name, is_own=lambda scope: own)
 
     def get(
-        self, path: str, *, method: str = "GET", body: bytes = b"", at: str = "127.0.0.1", **headers: str
+        self,
+        path: str,
+        query: str = "",
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        at: str = "127.0.0.1",
+        **headers: str,
     ) -> Answer:
         """One request; names of headers with ``_`` for ``-``."""
         sent: list[Any] = []
@@ -62,7 +69,7 @@ class Site:
 
         pairs = {"host": "127.0.0.1:8080", "content_type": "application/json", **headers}
         scope = {
-            **{"type": "http", "method": method, "path": path, "query_string": b"", "scheme": "http"},
+            **{"type": "http", "method": method, "path": path, "query_string": query.encode(), "scheme": "http"},
             **{"server": (at, 8080), "client": ("127.0.0.1", 1), "root_path": ""},
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in pairs.items()],
         }
@@ -322,3 +329,14 @@ def test_the_pages_of_reports_and_of_settings(site: Site) -> None:
     assert site.call("storage.get_settings", {}, cookie=cookie).data == {"settings": {}}
     assert site.call("users.get_current_user", {}, cookie=cookie).data["user"]["name"] == "Tess"
     assert site.call("auth.get_credentials", {}, cookie=cookie).data["credentials"][0]["last_used"]
+
+
+def test_a_console_is_downloaded_with_the_cookie(api: Api, site: Site) -> None:
+    task = api.task()
+    api.call("events.add", type="log", task=task, msg="a line", timestamp=1, worker="w")
+    path, query = "/api/v999.0/events.download_task_log", f"line_type=text&task={task}"
+    answer = site.get(path, query, cookie=site.log_in("Tess Tester"))
+    assert (answer.status, answer.body) == (200, b"1 w info a line\n")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-disposition"] == f"attachment; filename=task_{task}.log"
+    assert site.get(path, query).status == 401
