@@ -33,6 +33,15 @@ def parse(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
+def is_time(text: str) -> bool:
+    """Whether a text names a time."""
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 def milliseconds(moment: datetime) -> int:
     """Milliseconds since the epoch, as events carry their time."""
     return int(moment.timestamp() * 1000)

@@ -25,7 +25,7 @@ class Refusal(Enum):
     EVENTS_NOT_ADDED = (400, 131, "Events not added")
     NOT_A_REPORT = (400, 150, "Passed task is not report")
     INVALID_MODEL_ID = (400, 201, "Invalid model id")
-    MODEL_IS_READY = (400, 202, "Model is published")
+    MODEL_IS_READY = (400, 203, "Model is ready")
     INVALID_USER_ID = (400, 301, "Invalid user id")
     INVALID_PROJECT_ID = (400, 401, "Invalid project id")
     PROJECT_HAS_CONTENT = (400, 402, "Project has associated tasks")

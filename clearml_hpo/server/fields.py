@@ -125,6 +125,7 @@ DOCUMENT_TEXTS = Field(LIST.read, "list", items=str, refusal=Refusal.DATA_VALIDA
 DOCUMENT_DICT = Field(_a(dict), "dict", refusal=Refusal.INVALID_VALUE)
 DOCUMENT_PART = Field(DICT.read, "dict", refusal=Refusal.INVALID_VALUE)
 DOCUMENT_SECTIONS = Field(_a(dict), "dict", items=dict, refusal=Refusal.INVALID_VALUE)
+DOCUMENT_FLAG = Field(EXACT_BOOL.read, "bool", refusal=Refusal.DATA_VALIDATION)
 REFERENCE = Field(_word, "id", refusal=Refusal.INVALID_VALUE)
 
 Fields = Mapping[str, Field]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from clearml_hpo.server.endpoint import Call, Data, Service
+from clearml_hpo.server.endpoint import Call, Data, Service, Text
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import OBJECTS, STR, required
 from clearml_hpo.server.services import models, tasks
@@ -36,6 +36,12 @@ def prepare_download_for_get_all(call: Call) -> Data:
         if not isinstance(column.get("field"), str):
             raise ApiRefusal(Refusal.VALIDATION, "error for field 'field_mappings': each needs a field")
     return {"prepare_id": call.store.prepared.add(dict(call.data))}
+
+
+@service.endpoint("download_for_get_all", prepare_id=required(STR))
+def download_for_get_all(call: Call) -> Text:
+    """The table that was prepared, as a file."""
+    return Text(table(call, call.data["prepare_id"]), "table.csv")
 
 
 def table(call: Call, prepare_id: str) -> str:

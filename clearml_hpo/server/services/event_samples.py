@@ -69,7 +69,7 @@ def _subject(kind: str, wanted: Data) -> Subject:
 
 
 _pages("debug_images", "2.7", IMAGE)
-_pages("plots", "2.20", PLOT)
+_pages("plots", "1.0", PLOT)
 
 
 # --- from sample to sample --------------------------------------------------------------------------------------------
@@ -159,13 +159,13 @@ def next_debug_image_sample(call: Call) -> Data:
     return _next_sample(call, IMAGE)
 
 
-@service.endpoint("get_plot_sample", "2.20", **_AT)
+@service.endpoint("get_plot_sample", **_AT)
 def get_plot_sample(call: Call) -> Data:
     """The plots of a metric."""
     return _sample(call, PLOT)
 
 
-@service.endpoint("next_plot_sample", "2.20", **_BESIDE)
+@service.endpoint("next_plot_sample", **_BESIDE)
 def next_plot_sample(call: Call) -> Data:
     """The plots beside those shown last."""
     return _next_sample(call, PLOT)

@@ -72,7 +72,7 @@ def check_open_task(call: Call) -> None:
         raise ApiRefusal(Refusal.INVALID_TASK_ID, detail, company=identity.COMPANY_ID, id=task["id"])
 
 
-@service.endpoint("delete_for_model", "2.20", model=required(STR), allow_locked=BOOL)
+@service.endpoint("delete_for_model", model=required(STR), allow_locked=BOOL)
 def delete_for_model(call: Call) -> Data:
     """Removes all events of a model; its ``last_metrics`` stay."""
     model = call.store.models.require(call.data["model"], ["ready"])

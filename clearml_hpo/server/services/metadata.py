@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from clearml_hpo.server.fields import STR, items, required
 from clearml_hpo.server.store.documents import Document
+
+METADATA = items({"key": required(STR), "type": required(STR), "value": STR})
 
 
 def by_key(given: Any) -> Document:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from clearml_hpo.server import identity
+from clearml_hpo.server.clock import is_time
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import (
     BOOL,
     DICT,
+    DOCUMENT_FLAG,
+    DOCUMENT_PART,
+    DOCUMENT_TEXT,
+    DOCUMENT_TEXTS,
     INT,
-    OBJECTS,
+    REFERENCE,
     STR,
     STRINGS,
+    WORDS,
     required,
 )
 from clearml_hpo.server.services.lists import Search, listed, with_id
 from clearml_hpo.server.services.many import each_of
-from clearml_hpo.server.services.metadata import by_key
+from clearml_hpo.server.services.metadata import METADATA, by_key
 from clearml_hpo.server.services.tasks import destination
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.models import MODELS
@@ -24,40 +31,61 @@ from clearml_hpo.server.store.query import Page
 
 service = Service("models")
 
-_DOCUMENT = {
-    "name": STR,
-    "uri": STR,
-    "comment": STR,
-    "tags": STRINGS,
-    "system_tags": STRINGS,
-    "framework": STR,
-    "design": DICT,
-    "labels": DICT,
-    "ready": BOOL,
-    "project": STR,
-    "parent": STR,
-    "task": STR,
-    "iteration": INT,
+_NEW = {
+    **{"name": required(STR), "uri": required(STR), "id": STR, "comment": STR, "framework": STR, "iteration": INT},
+    **{"tags": STRINGS, "system_tags": STRINGS, "design": DICT, "labels": DICT, "metadata": DICT, "ready": BOOL},
+    **{"project": STR, "parent": STR, "task": STR},
+}
+_EDITED = {
+    **{"model": required(STR), "name": DOCUMENT_TEXT, "uri": DOCUMENT_TEXT, "comment": DOCUMENT_TEXT},
+    **{"framework": DOCUMENT_TEXT, "tags": DOCUMENT_TEXTS, "system_tags": DOCUMENT_TEXTS, "iteration": INT},
+    **{"design": DOCUMENT_PART, "labels": DOCUMENT_PART, "metadata": DICT, "ready": DOCUMENT_FLAG},
+    **{"project": REFERENCE, "parent": REFERENCE, "task": REFERENCE},
 }
 
 
-@service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "uri": required(STR), "id": STR})
+@service.endpoint("create", **_NEW)
 def create(call: Call) -> Data:
     """Makes a model."""
+    if call.data.get("ready", True) is None:
+        raise ApiRefusal(Refusal.DATA_VALIDATION, ready="Field is required")
+    if call.get("task"):
+        call.store.tasks.require(call.data["task"], ["id"])
+    if call.get("project"):
+        require_project(call, call.data["project"])
     return {"created": True, "id": call.store.models.create({**call.data, "metadata": by_key(call.get("metadata"))})}
 
 
-@service.endpoint("edit", **{**_DOCUMENT, "model": required(STR)})
+def require_project(call: Call, id_: str) -> None:
+    """Refuses a project that is not there, as ``models.create`` does."""
+    try:
+        call.store.projects.require(id_, ["id"])
+    except ApiRefusal:
+        raise ApiRefusal(Refusal.VALIDATION, "Invalid project ids", project=id_) from None
+
+
+@service.endpoint("edit", **_EDITED)
 def edit(call: Call) -> Data:
     """Sets fields of a model."""
-    given = {**call.data, **({"metadata": by_key(call.get("metadata"))} if call.get("metadata") is not None else {})}
-    return {"fields": call.store.models.edit(call.data["model"], given), "updated": 1}
+    return _edited(call, ui_cache=False)
 
 
-@service.endpoint("update", **{**_DOCUMENT, "model": required(STR)})
+@service.endpoint("update", **{**_EDITED, "task": STR, "created": STR, "ui_cache": DICT})
 def update(call: Call) -> Data:
-    """Sets fields of a model."""
-    return edit(call)
+    """Sets fields of a model; ``created`` stays as it is."""
+    created = call.data.get("created", "")
+    if "created" in call.data and not (isinstance(created, str) and is_time(created)):
+        raise ApiRefusal(Refusal.DATA_VALIDATION, created=f"cannot parse date {created!r:.100}")
+    if "task" in call.data:
+        call.store.tasks.require(str(call.data["task"]), ["id"])
+    return _edited(call, ui_cache=True)
+
+
+def _edited(call: Call, *, ui_cache: bool) -> Data:
+    given = {**call.data, **({"metadata": by_key(call.get("metadata"))} if call.get("metadata") is not None else {})}
+    if ui_cache and call.get("uri"):
+        given.setdefault("ui_cache", {})
+    return {"fields": call.store.models.edit(call.data["model"], given), "updated": 1}
 
 
 @service.withdrawn_endpoint(
@@ -151,7 +179,9 @@ def get_frameworks(call: Call) -> Data:
 def _publish(call: Call, id_: str, *, with_task: bool) -> Data:
     """Makes one model final, and with it the task that made it."""
     with call.store.db.transaction():
-        model = call.store.models.require(id_, ["task"])
+        model = call.store.models.require(id_, ["task", "ready"])
+        if model.get("ready"):
+            raise ApiRefusal(Refusal.MODEL_IS_READY, company=identity.COMPANY_ID, model=id_)
         call.store.models.edit(id_, {"ready": True})
         if not (with_task and model.get("task")):
             return {"updated": 1, "published_task": {}}
@@ -174,12 +204,11 @@ def publish_many(call: Call) -> Data:
 
 
 def _delete(call: Call, id_: str) -> Data:
-    """Removes one model; a published one only with force."""
+    """Removes one model; its task's list of models no longer has it."""
     with call.store.db.transaction():
-        model = call.store.models.require(id_)
-        if model.get("ready") and model.get("task") and not call.get("force"):
-            raise ApiRefusal(Refusal.MODEL_IS_READY, "use force=True", model=id_)
-        call.store.models.delete(id_)
+        model = call.store.models.delete(id_)
+        if model.get("task"):
+            call.store.tasks.forget_model(model["task"], id_)
     return {"deleted": True, "url": model.get("uri", "")}
 
 
@@ -206,7 +235,7 @@ def move(call: Call) -> Data:
 
 
 @service.endpoint(
-    "add_or_update_metadata", "2.13", model=required(STR), metadata=required(OBJECTS), replace_metadata=BOOL
+    "add_or_update_metadata", "2.13", model=required(STR), metadata=required(METADATA), replace_metadata=BOOL
 )
 def add_or_update_metadata(call: Call) -> Data:
     """Sets some metadata of a model, or all of it where ``replace_metadata`` says so."""
@@ -217,7 +246,7 @@ def add_or_update_metadata(call: Call) -> Data:
     return {"updated": 1}
 
 
-@service.endpoint("delete_metadata", "2.13", model=required(STR), keys=required(STRINGS))
+@service.endpoint("delete_metadata", "2.13", model=required(STR), keys=required(WORDS))
 def delete_metadata(call: Call) -> Data:
     """Removes some metadata of a model."""
     gone = set(call.data["keys"])

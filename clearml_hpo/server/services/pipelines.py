@@ -10,9 +10,7 @@ service = Service("pipelines")
 _SECTION = "Args"
 
 
-@service.endpoint(
-    "start_pipeline", "2.17", task=required(STR), queue=required(STR), args=OBJECTS, verify_watched_queue=BOOL
-)
+@service.endpoint("start_pipeline", task=required(STR), queue=required(STR), args=OBJECTS, verify_watched_queue=BOOL)
 def start_pipeline(call: Call) -> Data:
     """Clones a pipeline's controller task, sets its arguments, and enqueues it."""
     given = {str(item.get("name")): str(item.get("value", "")) for item in call.get("args", [])}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from clearml_hpo.server.endpoint import Call, Data, Service
-from clearml_hpo.server.fields import BOOL, OBJECTS, STR, STRINGS, required
-from clearml_hpo.server.services.metadata import by_key
+from clearml_hpo.server.fields import BOOL, STR, WORDS, required
+from clearml_hpo.server.services.metadata import METADATA, by_key
 
 service = Service("queues")
 
 
 @service.endpoint(
-    "add_or_update_metadata", "2.13", queue=required(STR), metadata=required(OBJECTS), replace_metadata=BOOL
+    "add_or_update_metadata",
+    "2.13",
+    queue=required(STR),
+    metadata=required(METADATA),
+    replace_metadata=BOOL,
 )
 def add_or_update_metadata(call: Call) -> Data:
     """Sets some metadata of a queue, or all of it where ``replace_metadata`` says so."""
@@ -21,7 +25,7 @@ def add_or_update_metadata(call: Call) -> Data:
     return {"updated": 1}
 
 
-@service.endpoint("delete_metadata", "2.13", queue=required(STR), keys=required(STRINGS))
+@service.endpoint("delete_metadata", "2.13", queue=required(STR), keys=required(WORDS))
 def delete_metadata(call: Call) -> Data:
     """Removes some metadata of a queue."""
     gone = set(call.data["keys"])

@@ -144,11 +144,8 @@ def get_configurations(call: Call) -> Data:
 @service.endpoint("get_configuration_names", tasks=required(STRINGS))
 def get_configuration_names(call: Call) -> Data:
     """The names of the configuration objects of some tasks."""
-    found = []
-    for id_ in call.data["tasks"]:
-        each = call.store.tasks.require(id_, ["configuration"])["configuration"]
-        found.append({"task": id_, "names": sorted(each)})
-    return {"configurations": found}
+    found, _ = call.store.tasks.search({"id": call.data["tasks"]}, ["id", "configuration"])
+    return {"configurations": [{"task": task["id"], "names": sorted(task["configuration"])} for task in found]}
 
 
 @service.endpoint(
@@ -238,7 +235,11 @@ def add_or_update_model(call: Call) -> Data:
         kept = [each for each in models.get(side, []) if each.get("name") != item["name"]]
         return {**models, side: [*kept, item]}
 
-    _edit(call, "models", merged, OUTPUT)
+    with call.store.db.transaction():
+        _edit(call, "models", merged, OUTPUT)
+        if (iteration := call.get("iteration")) is not None:
+            last = call.store.tasks.require(call.data["task"], ["last_iteration"])["last_iteration"]
+            call.store.tasks.write(call.data["task"], {"last_iteration": max(last, iteration)})
     return {"updated": 1}
 
 

@@ -60,8 +60,7 @@ def validate(call: Call) -> Data:
     """Refuses what ``tasks.create`` would refuse, and makes nothing."""
     checked_sections(call.data)
     TASKS.check_name(call.data["name"])
-    if call.get("project"):
-        call.store.projects.require(call.data["project"], ["id"])
+    call.store.tasks.check_references(call.data)
     return {}
 
 
@@ -135,9 +134,7 @@ def update_batch(call: Call) -> Data:
             raise ApiRefusal(Refusal.BAD_REQUEST, "each line must be a JSON object")
         check(_UPDATE, request)
     with call.store.db.transaction():
-        for request in requests:
-            _updated(call, request)
-    return {"updated": len(requests)}
+        return {"updated": sum(bool(_updated(call, request)) for request in requests)}
 
 
 def _updated(call: Call, request: Document) -> Document:
@@ -173,12 +170,15 @@ def clone(call: Call) -> Data:
             changes["project"], made = call.store.projects.ensure(name)
             if made:
                 answer["new_project"] = {"id": changes["project"], "name": name}
+        if changes["project"]:
+            call.store.projects.require(changes["project"], ["id"])
         return {"id": call.store.tasks.clone(call.data["task"], changes), **answer}
 
 
 def _input_models(call: Call) -> Document | None:
     given = call.get("new_task_input_models")
-    return None if given is None else {"input": given, "output": []}
+    now = time.stored(call.store.clock())
+    return None if given is None else {"input": [{**item, "updated": now} for item in given], "output": []}
 
 
 _CLONE = (

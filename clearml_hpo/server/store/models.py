@@ -57,6 +57,10 @@ _GIVEN = (
 )
 
 
+# Fields whose change moves last_change, and not last_update.
+_QUIET = frozenset(("name", "comment", "uri", "ui_cache"))
+
+
 class Models:
     """The models of the store."""
 
@@ -94,7 +98,7 @@ class Models:
         """One model; refuses unknown ids."""
         model = documents.fetch(self._db, MODELS, id_, fields)
         if model is None:
-            raise ApiRefusal(Refusal.INVALID_MODEL_ID, id=id_)
+            raise ApiRefusal(Refusal.INVALID_MODEL_ID, company=identity.COMPANY_ID, id=id_)
         return model
 
     def search(
@@ -110,24 +114,20 @@ class Models:
         with self._db.transaction():
             self.require(id_, ["id"])
             changes = given(fields)
-            shown = {**changes, "ui_cache": fields.get("ui_cache") or {}}
-            stored = {**shown, "last_update": time.stored(now), "last_change": time.stored(now)}
+            _check_references(self._db, changes)
+            shown = {**changes, **({"ui_cache": fields["ui_cache"]} if fields.get("ui_cache") is not None else {})}
+            times = ("last_change",) if shown.keys() <= _QUIET else ("last_change", "last_update")
+            stored = {**shown, **dict.fromkeys(times, time.stored(now))}
             if fields.get("iteration") is not None:
                 stored["last_iteration"] = fields["iteration"]
             if fields.get("metadata") is not None:
                 stored["metadata"] = fields["metadata"]
             documents.update(self._db, MODELS, id_, {**stored, "last_changed_by": identity.caller()})
-        return {
-            **shown,
-            "last_change": time.precise(now),
-            "last_changed_by": identity.caller(),
-            "last_update": time.precise(now),
-        }
+        return {**shown, **dict.fromkeys(times, time.precise(now)), "last_changed_by": identity.caller()}
 
     def move(self, id_: str, project: str | None) -> None:
-        """Puts a model in a project, or (None) in none."""
+        """Puts a model in a project, or (None) in none; one that is unknown is passed over."""
         with self._db.transaction():
-            self.require(id_, ["id"])
             changes = {"project": project, "last_change": time.stored(self._clock())}
             documents.update(self._db, MODELS, id_, changes)
 
@@ -163,6 +163,14 @@ class Models:
     def orphan(self, task: str, former: str | None) -> int:
         """Notes in the models of a task that is gone whose they were; returns how many. Inside a transaction."""
         return self._db.execute("UPDATE models SET task = ? WHERE task = ?", (former, task))
+
+
+def _check_references(db: Database, fields: Mapping[str, Any]) -> None:
+    """Refuses a project or a task that is not there."""
+    for name, table, noun in (("project", "projects", "Project"), ("task", "tasks", "Task")):
+        id_ = fields.get(name)
+        if id_ is not None and not db.row(f"SELECT 1 FROM {table} WHERE id = ?", (id_,)):
+            raise ApiRefusal(Refusal.INVALID_VALUE, f"expecting {noun} id", id=id_, field=name)
 
 
 def given(fields: Mapping[str, Any]) -> Document:

@@ -63,6 +63,7 @@ TASKS = Collection(
 
 _EXECUTION = {"test_split": 0, "parameters": {}, "model_desc": {}, "model_labels": {}, "artifacts": []}
 _SCRIPT = {"binary": "python", "repository": "", "entry_point": "", "requirements": {}}
+_LEGACY = "Args"  # the section of parameters as old clients write them
 _COMPUTED = frozenset(("last_metrics", "unique_metrics", "metric_stats"))
 _GIVEN = (
     "name",
@@ -99,7 +100,7 @@ class Tasks:
         given = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
         TASKS.check_name(given.get("name"))
         with self._db.transaction():
-            self._check_references(given)
+            self.check_references(given)
             document = _new_task(time.stored(self._clock()))
             for name, value in given.items():
                 document[name] = _completed(document.get(name), name, value)
@@ -176,7 +177,7 @@ class Tasks:
         TASKS.check_name(changes.get("name"))
         with self._db.transaction():
             task = self.require(id_, [*(_MERGED & changes.keys()), "hyperparams"])
-            self._check_references(changes)
+            self.check_references(changes)
             done = {name: _completed(task.get(name), name, value) for name, value in changes.items()}
             done = _with_legacy_parameters(done, task["hyperparams"])
             if not done:
@@ -184,13 +185,23 @@ class Tasks:
             self.write(id_, done, quiet=not (done.keys() - QUIET))
         return done
 
+    def forget_model(self, id_: str, model: str) -> None:
+        """Takes a model that is gone off a task's lists; a task that is gone, too, has none."""
+        with self._db.transaction():
+            task = documents.fetch(self._db, TASKS, id_, ["models"])
+            if task is None:
+                return
+            kept = {side: [i for i in items if i.get("model") != model] for side, items in task["models"].items()}
+            if kept != task["models"]:
+                self.write(id_, {"models": kept}, quiet=True)
+
     def move(self, id_: str, project: str | None) -> None:
         """Puts a task in a project, or (None) in none."""
         with self._db.transaction():
             self.require(id_, ["id"])
             self.write(id_, {"project": project}, quiet=True)
 
-    def _check_references(self, fields: Mapping[str, Any]) -> None:
+    def check_references(self, fields: Mapping[str, Any]) -> None:
         """Refuses a project or a parent that is not there; the former parent of a task that was deleted may stay."""
         for name, table, noun in (("project", "projects", "Project"), ("parent", "tasks", "Task")):
             id_ = fields.get(name)
@@ -210,7 +221,7 @@ class Tasks:
         with self._db.transaction():
             source = self.require(id_)
             TASKS.check_name(changes.get("name"))
-            self._check_references(changes)
+            self.check_references(changes)
             document = _new_task(time.stored(self._clock()))
             for name in ("name", "type", "project", "tags", "script", "hyperparams", "configuration", "container"):
                 if name in source:
@@ -265,15 +276,14 @@ def _completed(old: Any, name: str, new: Any) -> Any:
 
 
 def _with_legacy_parameters(fields: Document, hyperparams: Document) -> Document:
-    """Turns ``execution.parameters``, as old clients write them, into hyperparameters: ``Section/name``, or Args."""
+    """Turns ``execution.parameters``, as old clients write them, into hyperparameters."""
     parameters = (fields.get("execution") or {}).get("parameters")
     if not parameters:
         return fields
     sections = {section: dict(items) for section, items in (fields.get("hyperparams") or hyperparams).items()}
-    for path, value in parameters.items():
-        section, _, name = path.rpartition("/")
-        item = {"section": section or "Args", "name": name, "value": str(value), "type": "legacy"}
-        sections.setdefault(item["section"], {})[name] = item
+    for name, value in parameters.items():
+        item = {"section": _LEGACY, "name": name, "value": str(value), "type": "legacy"}
+        sections.setdefault(_LEGACY, {})[name] = item
     return {**fields, "execution": {**fields["execution"], "parameters": {}}, "hyperparams": sections}
 
 
