@@ -317,7 +317,7 @@ def delete_stored(api: Api, stored: Stored) -> Stored:
     """
     size = _size(api, stored.uri) if stored.uri else None
     if stored.model_id:
-        _delete_model(api, stored)
+        delete_model(api, stored)
     if size is not None:
         _delete_file(stored.uri)
     return replace(stored, size=size or 0)
@@ -347,7 +347,7 @@ def _delete(api: Api, task_id: str, stored: Sequence[Stored]) -> tuple[list[Stor
     for each, size in going:
         try:
             if each.model_id:
-                _delete_model(api, each)
+                delete_model(api, each)
         except ServerError as error:
             left.append((each, str(error)))
             continue
@@ -368,7 +368,8 @@ def _as_text(stored: Iterable[Stored]) -> str:
     return json.dumps(files) if files else ""
 
 
-def _delete_model(api: Api, stored: Stored) -> None:
+def delete_model(api: Api, stored: Stored) -> None:
+    """Deletes the entry of a model; one that is gone is no error. Raises ServerError: it has to stay."""
     try:
         api.call("models.delete", model=stored.model_id)
     except ApiError as error:

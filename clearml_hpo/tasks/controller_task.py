@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearml import StorageManager
 
+from clearml_hpo import settings
 from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks.api import PLOTS, Api
 from clearml_hpo.tasks.editing import change, read, set_properties
@@ -112,9 +113,10 @@ class ControllerTask:
         """Starts an existing task again, with the study as it is now.
 
         Started first: whoever dies in between leaves a study that is driven by nobody, and goes on with its old file.
-        One that runs already is not started, which would take back the wish that it stop.
+        An agent has started the task that it runs: once more, and a person's wish that it stop would be taken back.
         """
-        if read(self._api, self.task_id, "status").get("status") != "in_progress":
+        is_of_agent = settings.load().task_id == self.task_id
+        if not (is_of_agent and read(self._api, self.task_id, "status").get("status") == "in_progress"):
             self._api.call("tasks.started", task=self.task_id, force=True)
         self.set_configuration(**{self.file: study_yaml})
         ask_for_time_to_end(self._api, self.task_id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.cleanup import PUBLISHED, Stored, delete_stored, outputs_of, tasks_with_outputs
+from clearml_hpo.tasks.cleanup import PUBLISHED, Stored, delete_model, delete_stored, outputs_of, tasks_with_outputs
 from clearml_hpo.tasks.lists import rows
 from clearml_hpo.tasks.pilots import pilots_of
 from clearml_hpo.tasks.record import TrialRecords
@@ -73,13 +73,17 @@ def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:
             stay |= {stored.task_id, removal.study_id}
             on_note(f"{stored} stays: {error}")
     for stored in removal.entries:
-        api.call("models.delete", model=stored.model_id)
+        try:
+            delete_model(api, stored)
+        except ServerError as error:
+            stay |= {stored.task_id, removal.study_id}
+            on_note(f"{stored} stays: {error}")
     going = [task_id for task_id in removal.task_ids if task_id not in stay]
     for start in range(0, len(going), _CHUNK):
         answer = api.call("tasks.delete_many", ids=going[start : start + _CHUNK], force=True)
         for failed in answer.get("failed") or ():
             stay.add(failed["id"])
-            on_note(f"task {failed['id']} stays: {failed.get('error', {}).get('msg')}")
+            on_note(f"task {failed['id']} stays: {(failed.get('error') or {}).get('msg')}")
     return not stay
 
 

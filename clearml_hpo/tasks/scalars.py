@@ -16,6 +16,7 @@ Curve = list[tuple[int, float]]
 
 _SAMPLES = 6_000  # the most that a server takes
 _RAW_POINTS = 10_000  # of one call; a server may give fewer
+_SINGLE_VALUE = -(2**31)  # the iteration under which the SDK reports one
 _NO_SUCH_TASK = 101
 
 
@@ -128,9 +129,9 @@ def _metric(scalar: Objective) -> Mapping[str, Any]:
 
 
 def _points(steps: Iterable[Any] | None, values: Iterable[Any] | None) -> Iterator[tuple[int, float]]:
-    """A report without a value is none."""
+    """A report without a value is none; a single value has no iteration."""
     for step, value in zip(steps or (), values or (), strict=False):
-        if step is not None and value is not None:
+        if step is not None and value is not None and step != _SINGLE_VALUE:
             yield int(step), float(value)
 
 

@@ -81,9 +81,10 @@ def data_of(endpoint: str, response: requests.Response) -> dict[str, Any]:
     try:
         envelope = response.json()
         meta = envelope["meta"]
-    except (ValueError, KeyError):
+        code = meta["result_code"]
+    except (ValueError, KeyError, TypeError):
         raise ApiError(endpoint, response.status_code, 0, response.text[:200] or "no answer") from None
-    if meta["result_code"] != 200:
-        raise ApiError(endpoint, meta["result_code"], meta.get("result_subcode", 0), meta.get("result_msg", ""))
-    data: dict[str, Any] = envelope["data"]
+    if code != requests.codes.ok:
+        raise ApiError(endpoint, code, meta.get("result_subcode") or 0, meta.get("result_msg") or "")
+    data: dict[str, Any] = envelope.get("data") or {}
     return data

@@ -109,6 +109,8 @@ def find_template_of_script(api: Api, script: Path, project_id: str) -> Template
         project=[project_id],
         only_fields=_FIELDS,
         order_by=["created"],
+        page=0,
+        page_size=1,
         **{"hyperparams.properties.template.value": [content_hash(script)]},
     )["tasks"]
     return _template(tasks[0]) if tasks else None

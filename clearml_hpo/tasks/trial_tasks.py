@@ -190,9 +190,10 @@ class TrialTasks:
 
 def log_tail(api: Api, task_id: str, lines: int = 20) -> str:
     """The last lines of a task's console, in one call."""
-    events = api.call("events.get_task_log", task=task_id, batch_size=lines, navigate_earlier=True)["events"]
-    events.sort(key=lambda event: event.get("timestamp", 0))
-    text = "\n".join(str(event.get("msg", "")).rstrip() for event in events)
+    # The last ones, the oldest of them first; sorted here, those of one millisecond would be upside down.
+    asked = {"batch_size": lines, "order": "asc", "navigate_earlier": True}
+    events = api.call("events.get_task_log", task=task_id, **asked).get("events") or []
+    text = "\n".join(str(event.get("msg") or "").rstrip() for event in events)
     return "\n".join(text.splitlines()[-lines:])
 
 

@@ -85,11 +85,13 @@ def test_a_finished_study_goes_on_and_is_started_before_it_is_written_to(study_f
     assert max(i for i, e in enumerate(on_it) if e == "tasks.edit") < on_it.index("tasks.completed")
 
 
-def test_a_wish_that_a_study_stop_outlives_its_next_controller(api, queue):
+@pytest.mark.parametrize(("is_of_agent", "message"), [(True, "stopping"), (False, "")])
+def test_the_wish_to_stop_what_an_agent_has_just_started_is_not_lost(api, queue, monkeypatch, is_of_agent, message):
     study = RecordedStudy(api, queue)
     api.call("tasks.started", task=study.study_id, force=True, status_message="stopping")
+    monkeypatch.setenv("CLEARML_TASK_ID", study.study_id if is_of_agent else "")
     ControllerTask(api, study.study_id, study.project_id).go_on("study: x")
-    assert task_of(api, study.study_id)["status_message"] == "stopping"
+    assert task_of(api, study.study_id)["status_message"] == message
 
 
 def test_a_claim_shows_a_sign_of_life(study_file, api, agent, as_clearml):

@@ -34,6 +34,7 @@ class Reports:
 
     @staticmethod
     def _thinned(curve, samples):
+        curve = [point for point in curve if point[0] != -(2**31)]  # a single value is in no histogram
         interval = math.ceil((curve[-1][0] - curve[0][0] + 1) / samples)
         groups = {}
         for step, value in curve:
@@ -95,7 +96,9 @@ def test_curves_that_fit_are_one_call_for_every_hundred():
     assert [len(body["tasks"]) for _, body in api.calls] == [CHUNK, CHUNK, 50]
 
 
-def test_a_report_without_a_value_is_none():
+def test_a_report_without_a_value_or_an_iteration_is_none():
+    single = [(-(2**31), 9.0), *curve(7_000)]
+    assert curves_of(Reports(a=single), LOSS, ["a"]) == {"a": curve(7_000)}
     assert curves_of(Reports(a=[(1, 0.5), (2, None), (3, 0.25)]), LOSS, ["a"]) == {"a": [(1, 0.5), (3, 0.25)]}
 
 
