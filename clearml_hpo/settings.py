@@ -10,6 +10,11 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+USER_AGENT = "clearml-hpo"
+"""What this package's own calls say that they come from."""
+
+_CALL_LOG = "CLEARML_HPO_CALL_LOG"
+
 
 @dataclass(frozen=True)
 class ServerAddress:
@@ -43,11 +48,13 @@ class Settings:
         home: where the embedded server and the agents keep their state (``CLEARML_HPO_HOME``).
         clearml_configured: whether a ClearML server is configured, by variables or by a clearml.conf.
         task_id: the ClearML task inside of which this process runs; empty if there is none.
+        call_log: a folder where embedded servers note each call (``CLEARML_HPO_CALL_LOG``, for tests).
     """
 
     home: Path
     clearml_configured: bool
     task_id: str = ""
+    call_log: Path | None = None
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -58,6 +65,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         home=Path(home).expanduser() if home else Path(platformdirs.user_state_dir("clearml-hpo")),
         clearml_configured=bool(env.get("CLEARML_API_HOST")) or config_file(env).is_file(),
         task_id=env.get("CLEARML_TASK_ID", ""),
+        call_log=Path(env[_CALL_LOG]) if env.get(_CALL_LOG) else None,
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,10 @@ from hypothesis import HealthCheck, settings
 from clearml_hpo import server as embedded
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.state import DataDir, Listening
+
+CALL_LOG = "CLEARML_HPO_CALL_LOG"
+_NOTED = pytest.StashKey[Path]()
+_FAULTS = pytest.StashKey[Counter[str]]()
 
 # How much is fuzzed: the same few requests every time, or many new ones (`make fuzz`).
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -35,12 +42,49 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def server_environ(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a child process that uses the server, with an empty home directory."""
     home = tmp_path_factory.mktemp("home")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
     return {
-        **kept,
+        **unconfigured(),
         **server.address.environ(),
         **quick_sdk(home),
     }
+
+
+def unconfigured() -> dict[str, str]:
+    """This process's environment without a ClearML server in it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
+    return {**kept, CALL_LOG: os.environ[CALL_LOG]}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has all embedded servers note the calls that they answer, see ``tests.calls``."""
+    if CALL_LOG not in os.environ:  # workers of pytest-xdist have that of the process which started them
+        os.environ[CALL_LOG] = tempfile.mkdtemp(prefix="calls-")
+        config.stash[_NOTED] = Path(os.environ[CALL_LOG])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the run if the product made calls that ClearML's server would not have."""
+    folder = session.config.stash.get(_NOTED, None)
+    if folder is None:
+        return
+    from tests import calls
+
+    found = Counter[str]()
+    for call, number in calls.recorded(folder).items():
+        found.update(dict.fromkeys(calls.faults([call]), number))
+    shutil.rmtree(folder, ignore_errors=True)
+    if found:
+        session.config.stash[_FAULTS] = found
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says which calls these were."""
+    found = config.stash.get(_FAULTS, Counter())
+    if found:
+        terminalreporter.section("calls of the product that ClearML's server would not have", red=True)
+        for fault, number in found.most_common():
+            terminalreporter.line(f"{number:5} x {fault}")
 
 
 def quick_sdk(home: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ import urllib.request
 from typing import Any
 
 from clearml_hpo.errors import AgentError, ApiError
-from clearml_hpo.settings import ServerAddress, child_environ, is_local
+from clearml_hpo.settings import USER_AGENT, ServerAddress, child_environ, is_local
 
 _TIMEOUT_S = 15.0
 _ASK_THE_AGENT = """
@@ -66,7 +66,7 @@ class Client:
         request = urllib.request.Request(
             f"{self._address.api.rstrip('/')}/{endpoint}",
             data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", **headers},
+            headers={"Content-Type": "application/json", "User-Agent": USER_AGENT, **headers},
         )
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:

@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clearml_hpo.server.auth import Authority, Credentials
+from clearml_hpo.server.call_log import CallLog
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.dispatch import Dispatcher, Request
 from clearml_hpo.server.errors import ApiRefusal, Refusal
@@ -46,11 +48,15 @@ def build(
     *,
     max_upload: int = MAX_UPLOAD,
     allow_remote: bool = False,
+    calls: Path | None = None,
 ) -> Apps:
-    """Opens the store of ``data_dir`` and makes the applications; see ``Options`` for ``allow_remote``."""
+    """Opens the store of ``data_dir`` and makes the applications.
+
+    See ``Options`` for ``allow_remote``; in the folder ``calls`` each call is noted, see ``CallLog``.
+    """
     store = Store(data_dir / "store.sqlite3", clock)
     authority = Authority(credentials, clock, store.keys)
-    dispatcher = Dispatcher(endpoints(), store, authority)
+    dispatcher = Dispatcher(endpoints(), store, authority, CallLog(calls, store.db) if calls else None)
     files = FileServer(data_dir / "files", authority, max_upload)
     return Apps(
         api=Api(dispatcher, authority),
@@ -96,9 +102,15 @@ class Api:
             authorization=http.headers.get("authorization"),
             query=http.query_params,
             client=http.client.host if http.client else "",
+            agent=http.headers.get("user-agent", ""),
+            worker=http.headers.get("x-clearml-worker") or http.headers.get("x-trains-worker") or "",
         )
         answer = await run_in_threadpool(self._dispatcher.answer, request)
-        return Response(answer.body, answer.status, media_type="application/json")
+        if answer.file_name is None:
+            return Response(answer.body, answer.status, media_type="application/json")
+        name = quote(answer.file_name, safe="")
+        headers = {"content-disposition": f"attachment; filename={name}", "x-content-type-options": "nosniff"}
+        return Response(answer.body, answer.status, headers, media_type="text/plain")
 
     async def _refusal_of_much(self, http: HttpRequest) -> ApiRefusal | None:
         """Why somebody may not send a large body; None if they may, or send a small one."""

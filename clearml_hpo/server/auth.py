@@ -29,6 +29,7 @@ from clearml_hpo.server.store.keys import Keys
 
 TOKEN_LIFE = timedelta(days=30)
 _ALGORITHM = "HS256"
+_LONGEST_S = 31_536_000
 _REMEMBERED = 1024
 
 
@@ -72,12 +73,20 @@ class Caller:
     Attributes:
         access_key: of the key pair by which it is made; empty: the owner's.
         user: the id of the user; empty where anybody may call and nobody said who they are.
+        role: what the caller may do: "user", or "system" for the server's own parts.
     """
 
     access_key: str = ""
     user: str = identity.USER_ID
+    role: str = "user"
+
+    def check_role(self, *allowed: str) -> None:
+        """Refuses a caller of another role."""
+        if self.role not in allowed:
+            raise ApiRefusal(Refusal.FORBIDDEN, role=self.role, allowed=f"({', '.join(allowed)})")
 
 
+SYSTEM = "system"
 OWNER = Caller()
 NOBODY = Caller(user="")
 
@@ -97,6 +106,11 @@ class Authority:
             raise ApiRefusal(Refusal.NO_CREDENTIALS)
         return self.issue(expiration_s, caller=self.check_header(authorization))
 
+    @property
+    def access_key(self) -> str:
+        """The owner's."""
+        return self._credentials.access_key
+
     def _key_of_pair(self, encoded: str) -> str:
         access_key, secret_key = _key_pair(encoded)
         if not (self._is_owners(access_key, secret_key) or (self._keys and self._keys.fits(access_key, secret_key))):
@@ -111,8 +125,10 @@ class Authority:
     def issue(self, expiration_s: int | None = None, *, caller: Caller = OWNER) -> str:
         """A token that says what clients read in it."""
         now = self._clock()
-        longest = int(TOKEN_LIFE.total_seconds())
-        life = min(expiration_s, longest) if expiration_s and expiration_s > 0 else longest
+        life = max(int(expiration_s or TOKEN_LIFE.total_seconds()), -_LONGEST_S)
+        if life > _LONGEST_S:
+            detail = f"error for field 'expiration_sec': '{life}' is bigger than maximum ('{_LONGEST_S}')."
+            raise ApiRefusal(Refusal.VALIDATION, detail)
         payload = {
             "iat": now,
             "exp": now + timedelta(seconds=life),
@@ -122,9 +138,9 @@ class Authority:
                 "user_name": identity.USER_NAME if caller.user == identity.USER_ID else caller.user,
                 "company": identity.COMPANY_ID,
                 "company_name": identity.COMPANY_NAME,
-                "role": "user",
+                "role": caller.role,
             },
-            "access_key": caller.access_key or self._credentials.access_key,
+            "session_id": caller.access_key or self._credentials.access_key,
             "env": "<unknown>",
             "api_version": identity.API_VERSION,
             "server_version": identity.SERVER_VERSION,
@@ -140,15 +156,19 @@ class Authority:
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "basic":
             return Caller(self._key_of_pair(value))
+        if scheme.lower() != "bearer":
+            raise ApiRefusal(Refusal.BAD_AUTHENTICATION)
         return self.caller_of(value.strip())
 
     def caller_of(self, token: str) -> Caller:
         """Whom a token stands for; refuses one that is not ours, has expired, or whose key pair is revoked."""
         claims = self.check(token)
-        return Caller(self._access_key(claims), str(claims["identity"]["user"]))
+        about = claims["identity"]
+        return Caller(self._access_key(claims), str(about["user"]), str(about["role"]))
 
     def _access_key(self, claims: dict[str, Any]) -> str:
-        return str(claims.get("access_key", self._credentials.access_key))
+        # Tokens of older versions of this server have it under another name.
+        return str(claims.get("session_id") or claims.get("access_key", self._credentials.access_key))
 
     def check(self, token: str) -> dict[str, Any]:
         """What a token says; refuses one that is not ours, has expired, or whose key pair is revoked."""

@@ -15,12 +15,14 @@ from typing import Any
 
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
-from clearml_hpo.server.endpoint import Call, Data, Endpoint
-from clearml_hpo.server.errors import ApiRefusal, Refusal, unknown_endpoint
+from clearml_hpo.server.call_log import CallLog
+from clearml_hpo.server.endpoint import Call, Data, Endpoint, Text
+from clearml_hpo.server.errors import ApiRefusal, Refusal, invalid_path, unknown_endpoint
 from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
-_PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+(?:\.\d+)?)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
+_PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+\.\d+)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
+_DIGITS = re.compile(r"^[0-9]{1,100}$")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
 _DEEPEST = 100
@@ -38,20 +40,30 @@ class Request:
     authorization: str | None = None
     query: Mapping[str, str] | None = None
     client: str = ""
+    worker: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP status and the envelope."""
+    """An HTTP status and the envelope, or a text to be saved as a file of that name."""
 
     status: int
     body: bytes
+    file_name: str | None = None
 
 
 class Dispatcher:
     """Answers requests; knows endpoints only as a table."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], store: Store, authority: Authority) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        store: Store,
+        authority: Authority,
+        call_log: CallLog | None = None,
+    ) -> None:
+        self._call_log = call_log
         self._endpoints = endpoints
         self._store = store
         self._authority = authority
@@ -64,7 +76,9 @@ class Dispatcher:
         try:
             name, version = _parse(request.path)
             endpoint = self._find(name, version)
-            data = self._run(endpoint, request)
+            data = self._run(endpoint, version, request)
+            if isinstance(data, Text):
+                return Answer(200, data.body.encode(errors="replace"), data.file_name)
             return _envelope(name, version, endpoint, data=data)
         except ApiRefusal as refusal:
             return _envelope(name, version, endpoint, refusal=refusal)
@@ -89,27 +103,35 @@ class Dispatcher:
             if name in self.unknown or len(self.unknown) < _UNKNOWN_NAMES:
                 self.unknown[name] += 1
             raise unknown_endpoint(name, version)
+        if _numbers(version) < _numbers(endpoint.version):
+            raise unknown_endpoint(name, version)
         self.calls[name] += 1
         return endpoint
 
-    def _run(self, endpoint: Endpoint, request: Request) -> Data:
+    def _run(self, endpoint: Endpoint, version: str, request: Request) -> Data | Text:
         if endpoint.open and len(request.body) > _LARGEST_OPEN:  # nobody has said yet who sent it
             raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
             # The one call whose credentials are not a token.
-            data = _data(request)
-            fields.check(endpoint.fields, data)
+            data = fields.check(endpoint.fields, _data(request))
             return {"token": self._authority.login(request.authorization, expiration_s=data.get("expiration_sec"))}
         caller = self._caller(endpoint, request)
-        if request.content_type.partition(";")[0].strip() == "application/json-lines":
-            fields.check(endpoint.fields, {})
-            call = Call(self._store, self._authority, {}, _lines(request.body), request.client, caller)
-        else:
-            data = _data(request)
-            fields.check(endpoint.fields, data)
-            call = Call(self._store, self._authority, data, client=request.client, caller=caller)
-        with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
-            return endpoint.handler(call)
+        is_batch = request.content_type.partition(";")[0].strip() == "application/json-lines"
+        data, batch = ({}, _lines(request.body)) if is_batch else (_data(request), [])
+        with self._noting(endpoint, request, data, batch):
+            data = fields.check(endpoint.fields, data)
+            if endpoint.last and _numbers(version) > _numbers(endpoint.last):
+                raise ApiRefusal(Refusal.NO_LONGER_SUPPORTED, endpoint.instead)
+            call = Call(self._store, self._authority, data, batch, request.client, caller, request.worker)
+            with identity.acting_for(caller.user or identity.USER_ID), self._store.db.snapshot():
+                return endpoint.handler(call)
+
+    def _noting(
+        self, endpoint: Endpoint, request: Request, data: Data, batch: list[Any]
+    ) -> contextlib.AbstractContextManager[None]:
+        if self._call_log is None:
+            return contextlib.nullcontext()
+        return self._call_log.noting(endpoint.name, request.agent, data, batch)
 
     def _caller(self, endpoint: Endpoint, request: Request) -> Caller:
         """Who calls; nobody only where anybody may, and no valid token was sent."""
@@ -124,27 +146,44 @@ class Dispatcher:
 def _parse(path: str) -> tuple[str, str]:
     found = _PATH.match(path)
     if found is None:
-        raise unknown_endpoint(path.strip("/"), identity.API_VERSION)
+        raise invalid_path(path)
     return found["name"], found["version"] or identity.API_VERSION
 
 
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
+
+
 def _data(request: Request) -> Data:
+    """The fields of a request: those of the body, and others of the query; an empty list or null has none."""
+    # In a query as in JSON, digits alone are a number.
+    asked = {name: int(text) if _DIGITS.match(text) else text for name, text in (request.query or {}).items()}
     if not request.body.strip():
-        return dict(request.query or {})
+        return asked
     data = _load(request.body)
-    if not isinstance(data, dict):
+    if data not in (None, []) and not isinstance(data, dict):
         raise ApiRefusal(Refusal.BAD_REQUEST, "the body must be a JSON object")
-    return data
+    return {**asked, **(data or {})}
 
 
 def _lines(body: bytes) -> list[Any]:
-    lines = [line for line in body.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
+    lines = body.removeprefix(codecs.BOM_UTF8).splitlines()
+    if not all(line.strip() for line in lines):
+        raise ApiRefusal(Refusal.BAD_REQUEST, "a line of the body is blank")
     # As one array: much faster than each line by itself, which is left for those that are wrong.
     with contextlib.suppress(ApiRefusal):
         data = _load(b"[%s]" % b",".join(lines), _DEEPEST + 1)
         if len(data) == len(lines):
-            return list(data)
-    return [_load(line) for line in lines]
+            return _objects(data)
+    return _objects([_load(line) for line in lines])
+
+
+def _objects(lines: list[Any]) -> list[Any]:
+    for line in lines:
+        if not isinstance(line, dict):
+            raise ApiRefusal(Refusal.BAD_REQUEST, f"lines must be JSON objects, found: {type(line).__name__}")
+    return lines
 
 
 def _load(body: bytes, deepest: int = _DEEPEST) -> Any:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from clearml_hpo.server.auth import OWNER, Authority, Caller
 from clearml_hpo.server.fields import Field, Fields
 from clearml_hpo.server.store import Store
 
 Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Text:
+    """An answer that is a file of text, and not in ClearML's envelope."""
+
+    body: str
+    file_name: str
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class Call:
         batch: the lines of a JSON-lines body.
         client: the address of the caller.
         caller: by which key pair and for which user.
+        worker: the name by which the calling program reports; empty where it does not say.
     """
 
     store: Store
@@ -32,6 +41,7 @@ class Call:
     batch: list[Any] = field(default_factory=list)
     client: str = ""
     caller: Caller = OWNER
+    worker: str = ""
 
     @property
     def user(self) -> str:
@@ -44,7 +54,8 @@ class Call:
         return default if value is None else value
 
 
-Handler = Callable[[Call], Data]
+Handler = Callable[[Call], Data | Text]
+_AHandler = TypeVar("_AHandler", bound=Handler)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,8 @@ class Endpoint:
     Attributes:
         name: ``service.action``.
         handler: what answers.
-        version: what ClearML's server says is the version of this endpoint.
+        version: the first version of the API that has this endpoint; calls at an older one get ClearML's 404.
+        last: the last version that has it, where it was withdrawn; ``instead`` says what took its place.
         fields: what the request may hold.
         open: needs no token.
     """
@@ -64,6 +76,8 @@ class Endpoint:
     version: str = "1.0"
     fields: Fields = field(default_factory=dict)
     open: bool = False
+    last: str = ""
+    instead: str = ""
 
 
 class Service:
@@ -73,19 +87,31 @@ class Service:
         self.name = name
         self.endpoints: list[Endpoint] = []
 
-    def endpoint(self, action: str, version: str = "1.0", /, **fields: Field) -> Callable[[Handler], Handler]:
+    def endpoint(self, action: str, version: str = "1.0", /, **fields: Field) -> Callable[[_AHandler], _AHandler]:
         """Makes a function the answer to ``<service>.<action>``."""
 
-        def register(handler: Handler) -> Handler:
+        def register(handler: _AHandler) -> _AHandler:
             self.endpoints.append(Endpoint(f"{self.name}.{action}", handler, version, fields))
             return handler
 
         return register
 
-    def open_endpoint(self, action: str, /, **fields: Field) -> Callable[[Handler], Handler]:
-        """The same for one that needs no token."""
+    def withdrawn_endpoint(
+        self, action: str, last: str, instead: str, /, **fields: Field
+    ) -> Callable[[Handler], Handler]:
+        """The same for one that newer versions of the API lack."""
 
         def register(handler: Handler) -> Handler:
+            name = f"{self.name}.{action}"
+            self.endpoints.append(Endpoint(name, handler, fields=fields, last=last, instead=f"use {instead}"))
+            return handler
+
+        return register
+
+    def open_endpoint(self, action: str, /, **fields: Field) -> Callable[[_AHandler], _AHandler]:
+        """The same for one that needs no token."""
+
+        def register(handler: _AHandler) -> _AHandler:
             self.endpoints.append(Endpoint(f"{self.name}.{action}", handler, fields=fields, open=True))
             return handler
 

@@ -23,6 +23,7 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from clearml_hpo import settings
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.access_log import AccessLog
 from clearml_hpo.server.app import Apps, build
@@ -231,7 +232,13 @@ def run(
         os.umask(0o077)  # what is made from now on is the owner's alone
         last = data.listening()
         sockets = _listen(options.host, ports or (last.ports if last else PORTS), strict=ports is not None)
-        apps = build(data.path, data.credentials(), max_upload=options.max_file_size, allow_remote=options.allow_remote)
+        apps = build(
+            data.path,
+            data.credentials(),
+            max_upload=options.max_file_size,
+            allow_remote=options.allow_remote,
+            calls=settings.load().call_log,
+        )
         try:
             api, files, web = (each.getsockname()[1] for each in sockets)
             shown = str(options.webapp.absolute()) if options.webapp is not None else ""

@@ -6,16 +6,22 @@ from clearml_hpo.server.endpoint import Endpoint, table
 from clearml_hpo.server.services import (
     auth,
     debug,
+    downloads,
+    event_log,
     event_names,
     event_samples,
+    event_scalars,
     events,
+    labels,
     login,
     models,
     organization,
     pipelines,
     project_contents,
+    project_lists,
     project_names,
     project_tree,
+    project_values,
     projects,
     queue_metadata,
     queues,
@@ -25,6 +31,7 @@ from clearml_hpo.server.services import (
     task_status,
     tasks,
     users,
+    web_settings,
     worker_stats,
     workers,
 )
@@ -32,16 +39,21 @@ from clearml_hpo.server.services import (
 _MODULES = (
     auth,
     debug,
-    event_samples,
-    events,
+    event_log,
+    downloads,
     event_names,
+    event_samples,
+    event_scalars,
+    events,
     login,
     models,
     organization,
     pipelines,
     project_tree,
+    project_values,
     projects,
     project_contents,
+    project_lists,
     project_names,
     queue_metadata,
     queues,
@@ -58,4 +70,5 @@ _MODULES = (
 
 def endpoints() -> dict[str, Endpoint]:
     """All endpoints by name."""
-    return table(module.service for module in _MODULES)
+    services = (module.service for module in _MODULES)
+    return table([*services, *labels.SERVICES, *web_settings.SERVICES])

@@ -13,6 +13,7 @@ from clearml.backend_api import Session
 from clearml.backend_api.utils import get_http_session_with_retry
 
 from clearml_hpo.errors import ApiError
+from clearml_hpo.settings import USER_AGENT
 
 TIMEOUT_S = (5.0, 60.0)
 """To be connected, and to be answered."""
@@ -45,7 +46,7 @@ class AskOnce(Session):  # type: ignore[misc]
         """
         endpoint = f"{service}.{action}"
         own = {**dict.fromkeys(self._WORKER_HEADER, self.worker), **dict.fromkeys(self._CLIENT_HEADER, self.client)}
-        sent = {**(headers or {}), **own}
+        sent = {**(headers or {}), **own, "User-Agent": USER_AGENT}
         url = "/".join(filter(None, [self.host, version and f"v{version}", endpoint]))
         try:
             response: requests.Response = self._http.request(

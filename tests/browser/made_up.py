@@ -89,7 +89,7 @@ def make(client: Client, trials: int = 24, seed: int = 5) -> World:
         made.trials.append(_trial(client, made, number, chance, runs=number == trials - 1))
     made.running = made.trials[-1]
     client.call("workers.register", worker="box:gpu0", queues=[queue])
-    client.call("workers.status_report", worker="box:gpu0", task=made.running, queue=queue, queues=[queue])
+    client.call("workers.status_report", worker="box:gpu0", timestamp=1, task=made.running, queue=queue, queues=[queue])
     client.call("workers.register", worker="box:gpu1", queues=[queue])
     return made
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from clearml_hpo.server.state import DataDir, Listening
-from tests.conftest import quick_sdk
+from tests.conftest import quick_sdk, unconfigured
 
 
 @pytest.fixture
@@ -28,5 +28,4 @@ def environ(tmp_path):
     data = DataDir(tmp_path / "server")
     data.make()
     data.note(Listening(pid=0, host="127.0.0.1", api=0, files=0, web=0))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
-    return {**kept, **quick_sdk(home), "CLEARML_HPO_HOME": str(home / "hpo")}
+    return {**unconfigured(), **quick_sdk(home), "CLEARML_HPO_HOME": str(home / "hpo")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import quick_sdk
+from tests.conftest import quick_sdk, unconfigured
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "clearml_hpo"]
@@ -23,8 +22,12 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "state"
         (folder / "home").mkdir()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
-        self.environ = {**kept, "HOME": str(folder / "home"), "CLEARML_HPO_HOME": str(self.home), "COLUMNS": "100"}
+        self.environ = {
+            **unconfigured(),
+            "HOME": str(folder / "home"),
+            "CLEARML_HPO_HOME": str(self.home),
+            "COLUMNS": "100",
+        }
 
     def start(self, *arguments: str, command=COMMAND, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

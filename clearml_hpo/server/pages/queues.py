@@ -66,5 +66,6 @@ def change(visit: Visit) -> Response:
         return RedirectResponse("/queues", 303)
     if asked not in _CHANGES:
         raise Mistake(f"change={asked!r:.60}: one of delete, {', '.join(_CHANGES)}")
-    visit.call(_CHANGES[asked], queue=queue, task=visit.form.get("task", ""))
+    status = {"update_task_status": True} if asked == "remove" else {}
+    visit.call(_CHANGES[asked], queue=queue, task=visit.form.get("task", ""), **status)
     return RedirectResponse(cells.path("queues", queue), 303)

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from clearml_hpo.server.pages import cells
 from clearml_hpo.server.pages.columns import NAME, Column, column
 from clearml_hpo.server.pages.visit import Mistake, Visit
+from clearml_hpo.server.rules import STATUSES
 from clearml_hpo.server.store.browse import mentions
 from clearml_hpo.server.store.documents import Document
-from clearml_hpo.server.store.lifecycle import STATUSES
 from clearml_hpo.server.store.membership import Clause
 
 ARCHIVED = ("hidden", "shown", "only")
@@ -93,7 +93,7 @@ class Selection:
         asked: Document = {
             "project": None if self.project == "*" else [self.project],
             "include_subprojects": self.below,
-            "_any_": pattern,
+            **({"_any_": pattern} if pattern else {}),
             "status": list(self.status),
             "type": list(self.type),
             "tags": ["__$all", *self.tag] if self.tag else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
@@ -22,15 +23,12 @@ def logout(call: Call) -> Data:
     return {}
 
 
-@service.endpoint("create_token", expiration_sec=INT)
-def create_token(call: Call) -> Data:
-    """A token with a life of the caller's choice, at most the usual one."""
-    return {"token": call.authority.issue(call.get("expiration_sec"), caller=call.caller)}
-
-
-@service.endpoint("validate_token", token=required(STR))
+@service.endpoint("validate_token", token=STR)
 def validate_token(call: Call) -> Data:
-    """Whether a token is valid, and whose it is."""
+    """Whether a token is valid, and whose it is; nothing for users."""
+    call.caller.check_role("system", "root")
+    if call.get("token") is None:
+        raise ApiRefusal(Refusal.VALIDATION, "error for field 'token'. field is required!")
     try:
         user = call.authority.caller_of(call.data["token"]).user
     except ApiRefusal as refusal:
@@ -40,7 +38,8 @@ def validate_token(call: Call) -> Data:
 
 @service.endpoint("create_user", email=STR, name=required(STR), company=STR, given_name=STR, family_name=STR)
 def create_user(call: Call) -> Data:
-    """Makes a user, as ClearML's web app does for a person who logs in by a new name."""
+    """Makes a user, as ClearML's web app does for a person who logs in by a new name; nobody else may."""
+    call.caller.check_role("system", "root")
     return {"id": call.store.users.create(call.data)}
 
 
@@ -55,8 +54,9 @@ def create_credentials(call: Call) -> Data:
 
 @service.endpoint("get_credentials")
 def get_credentials(call: Call) -> Data:
-    """The keys that were made by calls: none."""
-    return {"credentials": []}
+    """The key by which this is asked, and no other."""
+    used = {"last_used": time.precise(call.store.clock()), "last_used_from": call.client}
+    return {"credentials": [{"access_key": call.caller.access_key or call.authority.access_key, **used}]}
 
 
 @service.endpoint("edit_credentials", access_key=required(STR), label=STR)

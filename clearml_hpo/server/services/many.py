@@ -15,6 +15,6 @@ def each_of(ids: Sequence[str], act: Callable[[str], Data]) -> Data:
         try:
             succeeded.append({"id": id_, **act(id_)})
         except ApiRefusal as refusal:
-            error = {"codes": [refusal.code, refusal.subcode], "msg": str(refusal), "data": {}}
+            error = {"codes": [refusal.code, refusal.subcode], "msg": str(refusal), "data": refusal.facts}
             failed.append({"id": id_, "error": error})
     return {"succeeded": succeeded, "failed": failed}

@@ -13,12 +13,14 @@ from clearml_hpo.server.fields import (
     STRINGS,
     required,
 )
-from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.services.lists import Search, listed, with_id
 from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.metadata import by_key
+from clearml_hpo.server.services.tasks import destination
 from clearml_hpo.server.store.documents import Document
-from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.models import MODELS
+from clearml_hpo.server.store.projections import Projection
+from clearml_hpo.server.store.query import Page
 
 service = Service("models")
 
@@ -37,7 +39,6 @@ _DOCUMENT = {
     "task": STR,
     "iteration": INT,
 }
-_LIST = {**LIST, "ready": BOOL}
 
 
 @service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "uri": required(STR), "id": STR})
@@ -59,8 +60,10 @@ def update(call: Call) -> Data:
     return edit(call)
 
 
-@service.endpoint(
+@service.withdrawn_endpoint(
     "update_for_task",
+    "2.13",
+    "tasks.add_or_update_model",
     task=required(STR),
     uri=STR,
     name=STR,
@@ -96,7 +99,7 @@ def get_by_id(call: Call) -> Data:
     return {"model": _with_metrics(call, [model])[0]}
 
 
-@service.endpoint("get_by_task_id", task=required(STR))
+@service.withdrawn_endpoint("get_by_task_id", "2.13", "models.get_by_id/get_all apis", task=required(STR))
 def get_by_task_id(call: Call) -> Data:
     """The model that a task made."""
     found, _ = call.store.models.search({"task": [call.data["task"]], "page_size": 1}, MODELS.chosen(None))
@@ -105,28 +108,31 @@ def get_by_task_id(call: Call) -> Data:
     return {"model": _with_metrics(call, found)[0]}
 
 
-@service.endpoint("get_all", **_LIST)
+@service.endpoint("get_all")
 def get_all(call: Call) -> Data:
     """Models that match."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.models.search(call.data, MODELS.chosen(fields))
-    return listed("models", _with_metrics(call, found), page, fields)
+    return listed(call, MODELS, _search(call))
 
 
-@service.endpoint("get_all_ex", **_LIST)
+@service.endpoint("get_all_ex")
 def get_all_ex(call: Call) -> Data:
     """Models that match, with their references filled in."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.models.search(call.data, MODELS.chosen(fields))
-    _with_metrics(call, found)
-    call.store.joins.fill(MODELS, found, fields)
-    return listed("models", found, page, joined(MODELS, fields))
+    return listed(call, MODELS, _search(call), joins=True)
 
 
-@service.endpoint("get_by_id_ex", **_LIST)
+@service.endpoint("get_by_id_ex")
 def get_by_id_ex(call: Call) -> Data:
     """Some models with their references filled in."""
+    with_id(call)
     return get_all_ex(call)
+
+
+def _search(call: Call) -> Search:
+    def search(wanted: Projection, page: Page) -> list[Document]:
+        found, _ = call.store.models.search(call.data, MODELS.chosen(wanted.fields), page)
+        return _with_metrics(call, found)
+
+    return search
 
 
 def _with_metrics(call: Call, models: list[Document]) -> list[Document]:
@@ -193,10 +199,10 @@ def delete_many(call: Call) -> Data:
 def move(call: Call) -> Data:
     """Moves models to a project, which is made if it is named and missing."""
     with call.store.db.transaction():
-        project = call.get("project") or call.store.projects.ensure(call.get("project_name", ""))[0]
-        call.store.projects.require(project, ["id"])
-        moved = [call.store.models.edit(id_, {"project": project}) for id_ in call.data["ids"]]
-    return {"project_id": project, "moved": len(moved)}
+        project = destination(call)
+        for id_ in call.data["ids"]:
+            call.store.models.move(id_, project)
+    return {"project_id": project}
 
 
 @service.endpoint(

@@ -10,7 +10,9 @@ service = Service("pipelines")
 _SECTION = "Args"
 
 
-@service.endpoint("start_pipeline", "2.17", task=required(STR), queue=STR, args=OBJECTS, verify_watched_queue=BOOL)
+@service.endpoint(
+    "start_pipeline", "2.17", task=required(STR), queue=required(STR), args=OBJECTS, verify_watched_queue=BOOL
+)
 def start_pipeline(call: Call) -> Data:
     """Clones a pipeline's controller task, sets its arguments, and enqueues it."""
     given = {str(item.get("name")): str(item.get("value", "")) for item in call.get("args", [])}
@@ -22,6 +24,5 @@ def start_pipeline(call: Call) -> Data:
         for name, value in given.items():
             section[name] = {**section.get(name, {"section": _SECTION, "name": name}), "value": value}
         made = call.store.tasks.clone(source["id"], {"hyperparams": {**source["hyperparams"], _SECTION: section}})
-        if call.get("queue"):
-            call.store.lifecycle.enqueue(made, call.data["queue"])
-    return {"pipeline": made, "enqueued": bool(call.get("queue"))}
+        call.store.lifecycle.enqueue(made, call.data["queue"])
+    return {"pipeline": made, "enqueued": True}

@@ -6,7 +6,8 @@ from typing import Any
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, DICT, STR, STRINGS
+from clearml_hpo.server.fields import BOOL, DICT, LIST, STR, STRINGS
+from clearml_hpo.server.services.lists import projects_of
 from clearml_hpo.server.store.documents import pick
 from clearml_hpo.server.store.names import ENTITIES
 
@@ -20,8 +21,7 @@ _STATES: dict[str, dict[str, Any]] = {
 
 def _projects(call: Call) -> list[str]:
     """The projects that a call is about, with those below unless it says no; none: all."""
-    named = call.get("projects") or ([call.data["project"]] if call.get("project") else [])
-    return call.store.names.with_subprojects(named, call.get("include_subprojects", True))
+    return call.store.names.with_subprojects(projects_of(call), call.get("include_subprojects", True))
 
 
 def _tags(entity: str, version: str) -> None:
@@ -41,7 +41,7 @@ for _entity, _version in (("task", "2.8"), ("model", "2.8"), ("project", "1.0"))
     _tags(_entity, _version)
 
 
-@service.endpoint("get_task_parents", "2.12", projects=STRINGS, tasks_state=STR, include_subprojects=BOOL)
+@service.endpoint("get_task_parents", "2.12", projects=LIST, tasks_state=STR, include_subprojects=BOOL)
 def get_task_parents(call: Call) -> Data:
     """The parents of tasks that are not archived, that are, or (``tasks_state`` null) of all."""
     state = call.data.get("tasks_state", "active")
@@ -54,7 +54,7 @@ def get_task_parents(call: Call) -> Data:
     return {"parents": found}
 
 
-@service.endpoint("get_user_names", projects=STRINGS, entity=STR, include_subprojects=BOOL)
+@service.endpoint("get_user_names", projects=LIST, entity=STR, include_subprojects=BOOL)
 def get_user_names(call: Call) -> Data:
     """Who made the tasks, models or projects there are."""
     entity = call.get("entity", "task")

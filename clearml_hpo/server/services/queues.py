@@ -13,14 +13,17 @@ from clearml_hpo.server.fields import (
     STR,
     STRINGS,
     required,
+    within,
 )
-from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.services.lists import Search, answer, listed
 from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store.documents import Document, pick
+from clearml_hpo.server.store.projections import Projection
+from clearml_hpo.server.store.query import Page
+from clearml_hpo.server.store.queues import QUEUES
 
 service = Service("queues")
 _VERSION = "2.4"
-_LIST = {**LIST, "max_task_entries": INT}
 
 
 @service.endpoint("create", _VERSION, name=required(STR), tags=STRINGS, system_tags=STRINGS, metadata=DICT)
@@ -42,32 +45,45 @@ def get_default(call: Call) -> Data:
     return {"id": queue["id"], "name": queue["name"]}
 
 
-@service.endpoint("get_all", _VERSION, **_LIST)
+@service.endpoint("get_all", _VERSION, max_task_entries=INT)
 def get_all(call: Call) -> Data:
     """Queues that match."""
-    found, page = call.store.queues.search(call.data)
-    # A list answers [] for the metadata of a queue that has none; a single queue answers {}.
-    queues: list[Document] = [
-        {**queue, "metadata": queue["metadata"] or []} if "metadata" in queue else queue for queue in found
-    ]
-    return listed("queues", queues, page, call.get("only_fields"))
+    found = listed(call, QUEUES, _search(call))
+    if call.get("max_task_entries") is None:
+        # A list answers [] for the metadata of a queue that has none; a single queue answers {}.
+        found["queues"] = [
+            {**queue, "metadata": queue["metadata"] or []} if "metadata" in queue else queue
+            for queue in found["queues"]
+        ]
+    return found
 
 
-@service.endpoint("get_all_ex", _VERSION, **_LIST)
+@service.endpoint("get_all_ex", _VERSION, max_task_entries=INT)
 def get_all_ex(call: Call) -> Data:
-    """Queues that match, whole, with the names of their tasks and their workers."""
-    found, page = call.store.queues.search({**call.data, "only_fields": None})
+    """Queues that match, whole whatever fields were asked for, with the names of their tasks and their workers."""
+    fields = call.get("only_fields") or []
+    if not isinstance(fields, (list, str)) or not all(isinstance(name, str) for name in fields):
+        raise ApiRefusal(Refusal.VALIDATION, "error for field 'only_fields': a list of names of fields")
+    shown = answer(call, QUEUES, Projection(), _search(call), joins=True)
     workers = call.store.workers.seen()
-    for queue in found:
-        entries = queue["entries"][: call.get("max_task_entries")]
-        queue["entries"] = [{**entry, "task": _task(call, entry["task"])} for entry in entries]
+    for queue in shown["queues"]:
+        queue["entries"] = [{**entry, "task": _task(call, entry["task"])} for entry in queue["entries"]]
         queue["workers"] = [{"name": w["id"], "ip": w.get("ip", "")} for w in workers if queue["id"] in w["queues"]]
-        queue["company"] = {"id": queue["company"]}
-    return listed("queues", found, page, None)
+    return shown
+
+
+def _search(call: Call) -> Search:
+    def search(wanted: Projection, page: Page) -> list[Document]:
+        return call.store.queues.search({**call.data, "only_fields": wanted.fields}, page)[0]
+
+    return search
 
 
 def _task(call: Call, id_: str) -> Document:
-    return pick(call.store.tasks.require(id_, ["name"]), ["id", "name"])
+    try:
+        return pick(call.store.tasks.require(id_, ["name"]), ["id", "name"])
+    except ApiRefusal:  # an entry may be of a task that is gone
+        return {"id": id_}
 
 
 @service.endpoint(
@@ -82,10 +98,8 @@ def _task(call: Call, id_: str) -> Document:
 )
 def update(call: Call) -> Data:
     """Sets fields of a queue."""
-    updated = call.store.queues.update(call.data["queue"], call.data)
-    names = ("name", "display_name", "tags", "system_tags", "metadata")
-    changed = {name: call.data[name] for name in names if call.get(name) is not None}
-    return {"updated": updated, "fields": changed}
+    changed = call.store.queues.update(call.data["queue"], call.data)
+    return {"updated": int(bool(changed)), "fields": changed}
 
 
 @service.endpoint("delete", _VERSION, queue=required(STR), force=BOOL)
@@ -97,63 +111,64 @@ def delete(call: Call) -> Data:
         size = call.store.queues.size(id_)
         if size and not call.get("force"):
             raise ApiRefusal(Refusal.QUEUE_NOT_EMPTY, "use force=true to delete", id=id_)
-        call.store.lifecycle.empty(id_)
+        call.store.lifecycle.empty(id_, f"Queue {id_} was deleted")
         return {"deleted": call.store.queues.delete(id_)}
 
 
 @service.endpoint("get_next_task", queue=required(STR), get_task_info=BOOL, task=STR)
 def get_next_task(call: Call) -> Data:
     """Takes the first task out of a queue; its status stays "queued" until the worker says that it starts."""
-    entry = call.store.queues.pop(call.data["queue"])
+    entry = call.store.queues.pop(call.data["queue"], call.get("task"))
     if entry is None:
         return {}
-    answer: Data = {"entry": entry}
-    if call.get("get_task_info"):
-        task = call.store.tasks.require(entry["task"], ["company", "user", "project"])
-        user = task.get("user")
-        answer["task_info"] = {"company": task.get("company"), "user": user, "owner": user, "task": entry["task"]}
-    return answer
+    if not call.get("get_task_info"):
+        return {"entry": entry}
+    return {"entry": entry, "task_info": pick(call.store.tasks.require(entry["task"]), ["company", "user"])}
 
 
-@service.endpoint("peek_task", _VERSION, queue=required(STR))
+@service.endpoint("peek_task", "2.20", queue=required(STR))
 def peek_task(call: Call) -> Data:
     """The first task of a queue, which stays there."""
     call.store.queues.require(call.data["queue"])
     entries = call.store.queues.entries(call.data["queue"], 1)
-    return {"task": entries[0]["task"]} if entries else {}
+    return {"task": entries[0]["task"] if entries else None}
 
 
-@service.endpoint("get_num_entries", _VERSION, queue=required(STR))
+@service.endpoint("get_num_entries", "2.20", queue=required(STR))
 def get_num_entries(call: Call) -> Data:
     """How many tasks are in a queue."""
     call.store.queues.require(call.data["queue"])
     return {"num": call.store.queues.size(call.data["queue"])}
 
 
-@service.endpoint("add_task", _VERSION, queue=required(STR), task=required(STR))
+@service.endpoint("add_task", _VERSION, queue=required(STR), task=required(STR), update_execution_queue=BOOL)
 def add_task(call: Call) -> Data:
-    """Puts a task into a queue."""
-    call.store.lifecycle.enqueue(call.data["task"], call.data["queue"])
+    """Puts an entry into a queue, and leaves the task's status alone."""
+    set_queue = call.get("update_execution_queue", True)
+    call.store.lifecycle.add(call.data["queue"], call.data["task"], set_queue=set_queue)
     return {"added": 1}
 
 
-@service.endpoint("remove_task", _VERSION, queue=required(STR), task=required(STR))
+@service.endpoint("remove_task", _VERSION, queue=required(STR), task=required(STR), update_task_status=BOOL)
 def remove_task(call: Call) -> Data:
-    """Takes a task out of a queue."""
+    """Takes an entry out of a queue; with ``update_task_status`` the task gets the status back that it had."""
+    id_, task = call.data["queue"], call.data["task"]
     with call.store.db.transaction():
-        call.store.queues.position(call.data["queue"], call.data["task"])
-        call.store.lifecycle.dequeue(call.data["task"])
+        call.store.queues.position(id_, task)
+        reason = f"Task was removed from the queue {id_}" if call.get("update_task_status") else None
+        call.store.lifecycle.take_out(id_, task, reason)
     return {"removed": 1}
 
 
-@service.endpoint("clear_queue", _VERSION, queue=required(STR))
+@service.endpoint("clear_queue", queue=required(STR))
 def clear_queue(call: Call) -> Data:
     """Takes all tasks out of a queue."""
-    call.store.queues.require(call.data["queue"])
-    return {"removed_tasks": call.store.lifecycle.empty(call.data["queue"])}
+    id_ = call.data["queue"]
+    call.store.queues.require(id_)
+    return {"removed_tasks": call.store.lifecycle.empty(id_, f"Queue {id_} was cleared")}
 
 
-@service.endpoint("get_queue_metrics", _VERSION, queue_ids=STRINGS, **PERIOD)
+@service.endpoint("get_queue_metrics", _VERSION, queue_ids=STRINGS, **{**PERIOD, "interval": required(within(INT, 1))})
 def get_queue_metrics(call: Call) -> Data:
     """Lengths and waiting times of some queues, or of all together as "total"; only where something changed."""
     steps, asked = steps_of(call), call.get("queue_ids", [])
@@ -183,9 +198,11 @@ def _move(action: str) -> None:
     def move(call: Call) -> Data:
         """Moves a task within its queue; answers its new place."""
         queue, task = call.data["queue"], call.data["task"]
+        if call.data.get("count", 1) is None:
+            raise ApiRefusal(Refusal.VALIDATION, "error for field 'count': must be a number")
         with call.store.db.transaction():
             place = call.store.queues.position(queue, task)
-            target = _MOVES[action](place, call.get("count", 1), call.store.queues.size(queue))
+            target = _MOVES[action](place, call.data.get("count", 1), call.store.queues.size(queue))
             return {"position": call.store.queues.move(queue, task, target)}
 
 

@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 
+_SCRIPT = frozenset(
+    ("binary", "repository", "tag", "branch", "version_num", "entry_point", "working_dir", "requirements", "diff")
+)
+_MODELS = frozenset(("input", "output"))
 
-def checked_sections(data: Mapping[str, Any], prefix: str = "") -> None:
+
+def checked_sections(data: Mapping[str, Any], prefix: str = "", *, is_new: bool = False) -> None:
     """Refuses parts of another shape.
 
-    Hyperparams are ``{section: {name: {"value": text, ...}}}``; execution may hold ``artifacts: [{...}]``; models
-    ``{"input" and "output": [{"model": id, ...}]}``.
+    Hyperparams are ``{section: {name: {"section", "name", "value": text, ...}}}``, configuration ``{name: {"name",
+    "value": text, ...}}``; execution may hold ``artifacts: [{...}]``; models ``{"input" and "output": [{"model": id,
+    ...}]}``. What an item must hold is checked of a new task only, as on ClearML's server.
     """
-    for section, parameters in (data.get(f"{prefix}hyperparams") or {}).items():
-        for name, parameter in parameters.items():
-            if not isinstance(parameter, dict):
-                raise _refused(f"{prefix}hyperparams.{section}.{name}", "dict", parameter)
-            value = parameter.get("value")
-            if value is not None and not isinstance(value, str):
-                raise _refused(f"{prefix}hyperparams.{section}.{name}.value", "str", value)
+    hyperparams, configuration = data.get(f"{prefix}hyperparams") or {}, data.get(f"{prefix}configuration") or {}
+    for place, parameter in _parameters(f"{prefix}hyperparams", hyperparams):
+        _check_item(place, parameter, ("section", "name") if is_new else ())
+    for name, item in configuration.items():
+        _check_item(f"{prefix}configuration.{name}", item, ("name",) if is_new else ())
 
-    artifacts = (data.get("execution") or {}).get("artifacts", [])
-    _check_objects("execution.artifacts", artifacts)
+    _check_names("script", data.get("script"), _SCRIPT)
+    _check_texts("script", data.get("script"), but=("requirements",))
+    _check_texts("container", data.get(f"{prefix}container"))
+    _check_objects("execution.artifacts", (data.get("execution") or {}).get("artifacts", []))
+    for label, number in ((data.get("execution") or {}).get("model_labels") or {}).items():
+        if number is not None and not isinstance(number, int):
+            raise _refused(f"execution.model_labels.{label}", "int", number)
+    _check_names("models", data.get("models"), _MODELS)
     for side, models in (data.get("models") or {}).items():
         _check_objects(f"models.{side}", models)
         for item in models:
             if not isinstance(item.get("model"), str):
                 raise _refused(f"models.{side}.model", "str", item.get("model"))
+
+
+def _parameters(name: str, sections: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, parameters in sections.items():
+        for parameter, item in parameters.items():
+            yield f"{name}.{section}.{parameter}", item
+
+
+def _check_item(place: str, item: Any, names: tuple[str, ...]) -> None:
+    if not isinstance(item, dict):
+        raise _refused(place, "dict", item)
+    for name in names:
+        if not isinstance(item.get(name), str):
+            raise ApiRefusal(Refusal.DATA_VALIDATION, **{f"{place}.{name}": "Field is required"})
+    value = item.get("value")
+    if value is not None and not isinstance(value, str):
+        raise _refused(f"{place}.value", "str", value)
+
+
+def _check_names(place: str, part: Any, allowed: frozenset[str]) -> None:
+    for name in part or {}:
+        if name not in allowed:
+            raise ApiRefusal(Refusal.VALIDATION, f"{place} has no field {name!r:.100}")
+
+
+def _check_texts(place: str, part: Any, but: tuple[str, ...] = ()) -> None:
+    for name, value in (part or {}).items():
+        if name not in but and value is not None and isinstance(value, (int, float)):
+            raise _refused(f"{place}.{name}", "str", value)
 
 
 def _check_objects(name: str, items: Any) -> None:
@@ -40,5 +79,5 @@ def _check_objects(name: str, items: Any) -> None:
 
 
 def _refused(name: str, expected: str, value: Any) -> ApiRefusal:
-    message = f"error for field '{name}': ('value is wrong, expected type \"{expected}\"', {value!r:.200})."
-    return ApiRefusal(Refusal.VALIDATION, message)
+    message = f"('value is wrong, expected type \"{expected}\"', {value!r:.200})"
+    return ApiRefusal(Refusal.DATA_VALIDATION, **{name: message})

@@ -20,10 +20,16 @@ def info(call: Call) -> Data:
     }
 
 
-@service.endpoint("config")
-def config(call: Call) -> Data:
-    """Nothing to configure yet."""
-    return {}
+def _of_the_inside(action: str) -> None:
+    @service.endpoint(action)
+    def answer(call: Call) -> Data:
+        """Nothing for users."""
+        call.caller.check_role("root", "system")
+        return {}
+
+
+_of_the_inside("config")
+_of_the_inside("endpoints")
 
 
 @service.endpoint("report_stats_option", enabled=BOOL)

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 from clearml_hpo.server.endpoint import Call
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import INT, NUMBER, Fields, required
+from clearml_hpo.server.fields import EXACT_INT, NUMBER, Fields, required, within
 
-PERIOD: Fields = {"from_date": required(NUMBER), "to_date": required(NUMBER), "interval": INT}
+PERIOD: Fields = {
+    "from_date": required(NUMBER),
+    "to_date": required(NUMBER),
+    "interval": required(within(EXACT_INT, 1)),
+}
 _MOST, _LONGEST_S = 10_000, 2**40
 
 
@@ -32,6 +36,8 @@ def steps_of(call: Call) -> Steps:
     if size < 1:
         raise ApiRefusal(Refusal.VALIDATION, "error for field 'interval': must be 1 or more")
     first, last = int(call.data["from_date"]) // size, int(call.data["to_date"]) // size
+    if first > last:
+        raise ApiRefusal(Refusal.INVALID_VALUE, "from_date must be less than to_date")
     if first < 0 or not 0 <= last - first <= _MOST or last * size >= 2**50:
         raise ApiRefusal(
             Refusal.VALIDATION, f"error for field 'to_date': from_date to to_date must be 0 to {_MOST} intervals"

@@ -5,23 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clearml_hpo.server import clock as time
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, DICT, FLAG_OR_WORD, OBJECTS, STR, STRINGS, required
-from clearml_hpo.server.services.tasks import require_created
-from clearml_hpo.server.store.documents import Document
+from clearml_hpo.server.fields import (
+    BOOL,
+    DICT,
+    FLAG_OR_WORD,
+    INT,
+    LIST,
+    STR,
+    STRINGS,
+    WORD,
+    WORDS,
+    items,
+    one_of,
+    required,
+)
+from clearml_hpo.server.rules import ANYWHERE, CONFIGURED, OUTPUT, Kind, require_editable
+from clearml_hpo.server.store.documents import Document, pick
 
 service = Service("tasks")
 
 USER_PROPERTIES = "properties"  # the section that may be edited at any status
 
 
-def _edit(call: Call, column: str, change: Callable[[Any], Any]) -> None:
-    """Replaces one column of the call's task by what ``change`` makes of it."""
+PARAMETER = {
+    **{"section": required(WORD), "name": required(WORD), "value": required(STR)},
+    **{"type": STR, "description": STR},
+}
+CONFIGURATION = {"name": required(WORD), "value": required(STR), "type": STR, "description": STR}
+SIDE = one_of("input", "output")
+NAMED_ARTIFACT = {"key": required(STR), "mode": SIDE}
+ARTIFACT = {
+    **{**NAMED_ARTIFACT, "type": required(STR), "uri": STR, "hash": STR, "timestamp": INT, "content_size": INT},
+    **{"type_data": DICT, "display_data": LIST},
+}
+
+
+def _edit(call: Call, column: str, change: Callable[[Any], Any], kind: Kind, *, quiet: bool = False) -> None:
+    """Replaces one column of the call's task by what ``change`` makes of it, if its status allows this kind of edit."""
     id_ = call.data["task"]
     with call.store.db.transaction():
-        task = call.store.tasks.require(id_, [column])
-        call.store.tasks.write(id_, {column: change(task[column])})
+        task = call.store.tasks.require(id_, ["status", column])
+        require_editable(task["status"], kind, force=bool(call.get("force")))
+        call.store.tasks.write(id_, {column: change(task[column])}, quiet=quiet)
 
 
 # --- hyperparameters --------------------------------------------------------------------------------------------------
@@ -41,37 +69,39 @@ def get_hyper_params(call: Call) -> Data:
 @service.endpoint(
     "edit_hyper_params",
     task=required(STR),
-    hyperparams=required(OBJECTS),
-    replace_hyperparams=STR,
+    hyperparams=required(items(PARAMETER)),
+    replace_hyperparams=one_of("none", "section", "all"),
     force=BOOL,
 )
 def edit_hyper_params(call: Call) -> Data:
     """Sets some hyperparameters; replaces the others too, where ``replace_hyperparams`` says so."""
-    items = [_parameter(item) for item in call.data["hyperparams"]]
-    replace = call.get("replace_hyperparams", "none")
+    parameters = [_parameter(item) for item in call.data["hyperparams"]]
+    replace = call.data.get("replace_hyperparams", "none")
+    if replace is None:
+        raise ApiRefusal(Refusal.VALIDATION, "error for field 'replace_hyperparams': none, section or all, not null")
 
     def merged(sections: Document) -> Document:
         result: Document = {} if replace == "all" else {name: dict(each) for name, each in sections.items()}
         if replace == "section":
-            for item in items:
+            for item in parameters:
                 result[item["section"]] = {}
-        for item in items:
+        for item in parameters:
             result.setdefault(item["section"], {})[item["name"]] = item
         return result
 
-    with call.store.db.transaction():
-        _check_editable(call, items)
-        _edit(call, "hyperparams", merged)
+    _edit_parameters(call, parameters, merged)
     return {"updated": 1}
 
 
-@service.endpoint("delete_hyper_params", task=required(STR), hyperparams=required(OBJECTS), force=BOOL)
+@service.endpoint(
+    "delete_hyper_params", task=required(STR), hyperparams=required(items({"section": required(WORD)})), force=BOOL
+)
 def delete_hyper_params(call: Call) -> Data:
     """Removes hyperparameters, or a whole section where no name is given."""
-    items = call.data["hyperparams"]
+    named = call.data["hyperparams"]
 
     def remaining(sections: Document) -> Document:
-        for item in items:
+        for item in named:
             section, name = str(item.get("section")), item.get("name")
             if name is None:
                 sections.pop(section, None)
@@ -79,30 +109,26 @@ def delete_hyper_params(call: Call) -> Data:
                 sections.get(section, {}).pop(str(name), None)
         return {name: section for name, section in sections.items() if section}
 
-    with call.store.db.transaction():
-        _check_editable(call, items)
-        _edit(call, "hyperparams", remaining)
+    _edit_parameters(call, named, remaining)
     return {"deleted": 1}
 
 
-def _check_editable(call: Call, items: list[Document]) -> None:
-    if not all(item.get("section") == USER_PROPERTIES for item in items):
-        require_created(call)
+def _edit_parameters(call: Call, edited: list[Document], change: Callable[[Any], Any]) -> None:
+    """User properties may be edited at any status, and are no sign of life."""
+    is_quiet = all(item.get("section") == USER_PROPERTIES for item in edited)
+    _edit(call, "hyperparams", change, ANYWHERE if is_quiet else CONFIGURED, quiet=is_quiet)
 
 
 def _parameter(item: Document) -> Document:
-    """A hyperparameter with the fields that ClearML keeps, as text."""
-    for name in ("section", "name"):
-        if not isinstance(item.get(name), str):
-            raise ApiRefusal(Refusal.VALIDATION, f"error for field '{name}'. field is required!")
-    names = ("section", "name", "value", "type", "description")
-    return {name: str(item[name]) for name in names if item.get(name) is not None}
+    """A hyperparameter with the fields that ClearML keeps, its names without blanks around them."""
+    kept = {name: item[name] for name in PARAMETER if item.get(name) is not None}
+    return {**kept, "section": kept["section"].strip(), "name": kept["name"].strip()}
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
-@service.endpoint("get_configurations", tasks=required(STRINGS), names=STRINGS)
+@service.endpoint("get_configurations", tasks=required(STRINGS), names=WORDS)
 def get_configurations(call: Call) -> Data:
     """The configuration objects of some tasks."""
     wanted = call.get("names")
@@ -128,34 +154,30 @@ def get_configuration_names(call: Call) -> Data:
 @service.endpoint(
     "edit_configuration",
     task=required(STR),
-    configuration=required(OBJECTS),
+    configuration=required(items(CONFIGURATION)),
     replace_configuration=FLAG_OR_WORD,
     force=BOOL,
 )
 def edit_configuration(call: Call) -> Data:
     """Sets some configuration objects."""
-    items = {str(item.get("name")): item for item in call.data["configuration"]}
-    with call.store.db.transaction():
-        require_created(call)
-        replace = call.get("replace_configuration") in (True, "all")  # the web app says "none" for False
-        _edit(call, "configuration", lambda old: items if replace else {**old, **items})
+    given = {item["name"]: pick(item, CONFIGURATION) for item in call.data["configuration"]}
+    replace = call.get("replace_configuration") in (True, "all")  # the web app says "none" for False
+    _edit(call, "configuration", lambda old: given if replace else {**old, **given}, CONFIGURED)
     return {"updated": 1}
 
 
-@service.endpoint("delete_configuration", task=required(STR), configuration=required(STRINGS), force=BOOL)
+@service.endpoint("delete_configuration", task=required(STR), configuration=required(WORDS), force=BOOL)
 def delete_configuration(call: Call) -> Data:
     """Removes configuration objects."""
     names = set(call.data["configuration"])
-    with call.store.db.transaction():
-        require_created(call)
-        _edit(call, "configuration", lambda old: {n: item for n, item in old.items() if n not in names})
+    _edit(call, "configuration", lambda old: {n: item for n, item in old.items() if n not in names}, CONFIGURED)
     return {"deleted": 1}
 
 
 @service.endpoint("set_requirements", task=required(STR), requirements=required(DICT))
 def set_requirements(call: Call) -> Data:
     """Notes what a script needs."""
-    _edit(call, "script", lambda script: {**script, "requirements": call.data["requirements"]})
+    _edit(call, "script", lambda script: {**script, "requirements": call.data["requirements"]}, ANYWHERE)
     return {"fields": {}, "updated": 1}
 
 
@@ -166,7 +188,9 @@ def _artifact_key(artifact: Document) -> tuple[str, str]:
     return str(artifact.get("key")), str(artifact.get("mode") or "output")
 
 
-@service.endpoint("add_or_update_artifacts", "2.10", task=required(STR), artifacts=required(OBJECTS), force=BOOL)
+@service.endpoint(
+    "add_or_update_artifacts", "2.10", task=required(STR), artifacts=required(items(ARTIFACT)), force=BOOL
+)
 def add_or_update_artifacts(call: Call) -> Data:
     """Notes artifacts; one with the same key and mode is replaced."""
     added = {
@@ -178,11 +202,11 @@ def add_or_update_artifacts(call: Call) -> Data:
         kept = {_artifact_key(artifact): artifact for artifact in execution.get("artifacts", [])}
         return {**execution, "artifacts": list({**kept, **added}.values())}
 
-    _edit(call, "execution", merged)
+    _edit(call, "execution", merged, OUTPUT)
     return {"updated": 1}
 
 
-@service.endpoint("delete_artifacts", "2.10", task=required(STR), artifacts=required(OBJECTS), force=BOOL)
+@service.endpoint("delete_artifacts", "2.10", task=required(STR), artifacts=required(items(NAMED_ARTIFACT)), force=BOOL)
 def delete_artifacts(call: Call) -> Data:
     """Removes artifacts by key and mode."""
     gone = {_artifact_key(artifact) for artifact in call.data["artifacts"]}
@@ -191,69 +215,44 @@ def delete_artifacts(call: Call) -> Data:
         kept = [a for a in execution.get("artifacts", []) if _artifact_key(a) not in gone]
         return {**execution, "artifacts": kept}
 
-    _edit(call, "execution", remaining)
+    _edit(call, "execution", remaining, OUTPUT)
     return {"deleted": 1}
 
 
 @service.endpoint(
-    "add_or_update_model", "2.13", task=required(STR), name=required(STR), model=required(STR), type=required(STR)
+    "add_or_update_model",
+    "2.13",
+    task=required(STR),
+    name=required(STR),
+    model=required(STR),
+    type=required(SIDE),
+    iteration=INT,
 )
 def add_or_update_model(call: Call) -> Data:
     """Notes an input or output model under a name."""
-    side = _side(call.data["type"])
-    item = {"name": call.data["name"], "model": call.data["model"]}
+    side = call.data["type"]
+    now = time.stored(call.store.clock())
+    item = {"name": call.data["name"], "model": call.data["model"], "updated": now}
 
     def merged(models: Document) -> Document:
         kept = [each for each in models.get(side, []) if each.get("name") != item["name"]]
         return {**models, side: [*kept, item]}
 
-    _edit(call, "models", merged)
+    _edit(call, "models", merged, OUTPUT)
     return {"updated": 1}
 
 
-@service.endpoint("delete_models", "2.13", task=required(STR), models=required(OBJECTS))
+@service.endpoint(
+    "delete_models", "2.13", task=required(STR), models=required(items({"name": required(STR), "type": required(SIDE)}))
+)
 def delete_models(call: Call) -> Data:
     """Removes models from a task's lists."""
-    gone = {(_side(str(item.get("type"))), item.get("name")) for item in call.data["models"]}
+    gone = {(item["type"], item["name"]) for item in call.data["models"]}
 
     def remaining(models: Document) -> Document:
         return {
             side: [each for each in items if (side, each.get("name")) not in gone] for side, items in models.items()
         }
 
-    _edit(call, "models", remaining)
+    _edit(call, "models", remaining, OUTPUT, quiet=True)
     return {"updated": 1}
-
-
-def _side(kind: str) -> str:
-    if kind not in ("input", "output"):
-        raise ApiRefusal(Refusal.VALIDATION, f"error for field 'type': 'input' or 'output', not {kind!r}")
-    return kind
-
-
-# --- archive ----------------------------------------------------------------------------------------------------------
-
-
-def _set_archived(call: Call, id_: str, archived: bool) -> Document:
-    with call.store.db.transaction():
-        task = call.store.tasks.require(id_, ["system_tags"])
-        tags = {tag for tag in task["system_tags"] if tag != "archived"} | ({"archived"} if archived else set())
-        return call.store.tasks.edit(id_, {"system_tags": sorted(tags)})
-
-
-def archive_task(call: Call, id_: str) -> Data:
-    """Hides one task."""
-    _set_archived(call, id_, True)
-    return {"archived": True}
-
-
-def unarchive_task(call: Call, id_: str) -> Data:
-    """Shows one task again."""
-    _set_archived(call, id_, False)
-    return {"unarchived": True}
-
-
-@service.endpoint("archive", tasks=required(STRINGS))
-def archive(call: Call) -> Data:
-    """Hides tasks."""
-    return {"archived": len([archive_task(call, id_) for id_ in call.data["tasks"]])}

@@ -9,11 +9,10 @@ from typing import Any
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
+from clearml_hpo.server.rules import STATUSES
 from clearml_hpo.server.services.many import each_of
-from clearml_hpo.server.services.task_edits import archive_task, unarchive_task
 from clearml_hpo.server.services.tasks import deleted, urls
 from clearml_hpo.server.store.documents import pick
-from clearml_hpo.server.store.lifecycle import STATUSES
 
 service = Service("tasks")
 
@@ -38,17 +37,23 @@ def _force(call: Call) -> bool:
 
 def start(call: Call, id_: str) -> Data:
     """A worker begins to run a task."""
-    return {**_to(call, id_, "in_progress"), "started": 1}
+    try:
+        return {**_to(call, id_, "in_progress"), "started": 1}
+    except ApiRefusal as refusal:
+        if refusal.reason is Refusal.INVALID_TASK_ID:  # in words of its own, as ClearML's server does
+            raise ApiRefusal(Refusal.INVALID_OBJECT_ID, task=None) from None
+        raise
 
 
 def complete(call: Call, id_: str) -> Data:
     """A task ended well."""
     with call.store.db.transaction():
-        answer = {**_to(call, id_, "completed"), "published": 0}
-        if call.get("publish"):
-            publish(call, id_)
-            answer["published"] = 1
-    return answer
+        answer = _to(call, id_, "completed")
+        if not call.get("publish"):
+            return {**answer, "published": 0}
+        publish(call, id_)
+        # The answer shows the task as it is then, but for the moment of its publication.
+        return {"fields": {**answer["fields"], "status": "published"}, "published": 1, "updated": 1}
 
 
 def stopped(call: Call, id_: str) -> Data:
@@ -76,12 +81,13 @@ def publish(call: Call, id_: str) -> Data:
             with contextlib.suppress(ApiRefusal):  # a model may have been deleted since
                 call.store.models.edit(item["model"], {"ready": True})
     answer["fields"]["output"] = task["output"]
-    return {**answer, "published": 1}
+    return answer
 
 
 def stop(call: Call, id_: str) -> Data:
     """A person wants a task stopped."""
-    return {"fields": call.store.lifecycle.stop(id_, **_why(call), force=_force(call)), "updated": 1}
+    fields = call.store.lifecycle.stop(id_, reason=call.get("status_reason", ""), force=_force(call))
+    return {"fields": fields, "updated": 1}
 
 
 def reset(call: Call, id_: str) -> Data:
@@ -104,11 +110,13 @@ def reset(call: Call, id_: str) -> Data:
 
 def enqueue(call: Call, id_: str) -> Data:
     """Puts a task into a queue."""
-    with call.store.db.transaction():
-        queue, name = call.get("queue"), call.get("queue_name")
-        if not queue and name:
-            queue = call.store.queues.id_of(name) or call.store.queues.create(name, {})
-        fields = call.store.lifecycle.enqueue(id_, queue, **_why(call), force=_force(call))
+    queue, name = call.get("queue"), call.get("queue_name")
+    if queue and name:
+        raise ApiRefusal(Refusal.VALIDATION, "Either queue id or queue name should be provided")
+    if name:
+        call.store.tasks.require(id_, ["id"])
+        queue = call.store.queues.id_of(name) or call.store.queues.create(name, {})
+    fields = call.store.lifecycle.enqueue(id_, queue, **_why(call))
     watched = _watched(call, fields["execution.queue"]) if call.get("verify_watched_queue") else {}
     return {"fields": fields, "queued": 1, "updated": 1, **watched}
 
@@ -124,9 +132,7 @@ def dequeue(call: Call, id_: str) -> Data:
     if new_status not in (None, *STATUSES):
         raise ApiRefusal(Refusal.VALIDATION, f"error for field 'new_status': no status {new_status!r:.100}")
     fields = call.store.lifecycle.dequeue(id_, new_status=new_status, **_why(call))
-    if fields is None:
-        return {"dequeued": 1, "updated": 0}
-    return {"dequeued": 1, "fields": fields, "updated": 1}
+    return {"dequeued": 1, "fields": fields or {}, "updated": int(fields is not None)}
 
 
 # --- one of many: what ClearML's server answers about it differs a little from what it answers about one --------------
@@ -140,6 +146,30 @@ def publish_each(call: Call, id_: str) -> Data:
 def enqueue_each(call: Call, id_: str) -> Data:
     """Puts one of some tasks into a queue."""
     return {**pick(enqueue(call, id_), ["fields", "updated"]), "queued": True}
+
+
+def dequeue_each(call: Call, id_: str) -> Data:
+    """Takes one of some tasks out of its queue; one that is unknown counts as taken out."""
+    return {**dequeue(call, id_), "dequeued": True}
+
+
+def archive_each(call: Call, id_: str) -> Data:
+    """Hides one task."""
+    call.store.lifecycle.archive(id_)
+    return {"archived": True}
+
+
+def unarchive_each(call: Call, id_: str) -> Data:
+    """Shows one task again."""
+    call.store.lifecycle.unarchive(id_)
+    return {"unarchived": True}
+
+
+@service.endpoint("archive", tasks=required(STRINGS), status_reason=STR, status_message=STR)
+def archive(call: Call) -> Data:
+    """Hides tasks; all of them or none."""
+    with call.store.db.transaction():
+        return {"archived": len([archive_each(call, id_) for id_ in call.data["tasks"]])}
 
 
 def reset_each(call: Call, id_: str) -> Data:
@@ -190,14 +220,11 @@ for _action, _version, _act in (
 
 for _action, _act in (
     ("stop_many", stop),
-    ("stopped_many", stopped),
-    ("completed_many", complete),
-    ("failed_many", fail),
     ("publish_many", publish_each),
     ("reset_many", reset_each),
-    ("dequeue_many", dequeue),
+    ("dequeue_many", dequeue_each),
     ("delete_many", deleted),
-    ("archive_many", archive_task),
-    ("unarchive_many", unarchive_task),
+    ("archive_many", archive_each),
+    ("unarchive_many", unarchive_each),
 ):
     _many(_action, _act)

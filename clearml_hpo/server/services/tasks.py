@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.endpoint import Call, Data, Service
@@ -9,50 +11,51 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import (
     BOOL,
     DICT,
+    DOCUMENT_DICT,
+    DOCUMENT_PART,
+    DOCUMENT_SECTIONS,
+    DOCUMENT_TEXT,
+    DOCUMENT_TEXTS,
     OBJECTS,
+    REFERENCE,
     SECTIONS,
     STR,
     STRINGS,
     check,
+    one_of,
     required,
 )
-from clearml_hpo.server.services.lists import LIST, listed
+from clearml_hpo.server.rules import EDITED, QUIET, require_editable
+from clearml_hpo.server.services.lists import Search, listed, with_id
 from clearml_hpo.server.services.sections import checked_sections
 from clearml_hpo.server.store.documents import Document, pick
-from clearml_hpo.server.store.joins import joined
 from clearml_hpo.server.store.lifecycle import Gone
-from clearml_hpo.server.store.tasks import QUIET, TASKS
+from clearml_hpo.server.store.tasks import TASKS
 
 service = Service("tasks")
 
+_TYPE = one_of(
+    *("training", "testing", "inference", "data_processing", "application", "monitor", "controller"),
+    *("optimizer", "service", "qc", "custom", "report"),
+)
 _DOCUMENT = {
-    "name": STR,
-    "type": STR,
-    "comment": STR,
-    "parent": STR,
-    "project": STR,
-    "tags": STRINGS,
-    "system_tags": STRINGS,
-    "script": DICT,
-    "execution": DICT,
-    "hyperparams": SECTIONS,
-    "configuration": SECTIONS,
-    "models": DICT,
-    "container": DICT,
-    "runtime": DICT,
-    "output_dest": STR,
+    **{"name": DOCUMENT_TEXT, "type": _TYPE, "comment": DOCUMENT_TEXT, "parent": REFERENCE, "project": REFERENCE},
+    **{"tags": DOCUMENT_TEXTS, "system_tags": DOCUMENT_TEXTS, "output_dest": DOCUMENT_TEXT},
+    **{"script": DOCUMENT_PART, "execution": DOCUMENT_PART, "models": DOCUMENT_PART},
+    **{"hyperparams": DOCUMENT_SECTIONS, "configuration": DOCUMENT_SECTIONS},
+    **{"container": DOCUMENT_DICT, "runtime": DOCUMENT_DICT},
 }
-_LIST = {**LIST, "include_subprojects": BOOL}
+_NEW = {**_DOCUMENT, "name": required(STR), "type": required(_TYPE)}
 
 
-@service.endpoint("create", **{**_DOCUMENT, "name": required(STR), "type": required(STR)})
+@service.endpoint("create", **_NEW)
 def create(call: Call) -> Data:
     """Makes a task."""
-    checked_sections(call.data)
+    checked_sections(call.data, is_new=True)
     return {"id": call.store.tasks.create(call.data)}
 
 
-@service.endpoint("validate", **{**_DOCUMENT, "name": required(STR), "type": required(STR)})
+@service.endpoint("validate", **_NEW)
 def validate(call: Call) -> Data:
     """Refuses what ``tasks.create`` would refuse, and makes nothing."""
     checked_sections(call.data)
@@ -68,56 +71,59 @@ def get_by_id(call: Call) -> Data:
     return {"task": call.store.tasks.get(call.data["task"])}
 
 
-@service.endpoint("get_by_id_ex", **_LIST)
+@service.endpoint("get_by_id_ex")
 def get_by_id_ex(call: Call) -> Data:
     """Some tasks with their references filled in."""
+    with_id(call)
     return get_all_ex(call)
 
 
-@service.endpoint("get_all", **_LIST)
+@service.endpoint("get_all")
 def get_all(call: Call) -> Data:
     """Tasks that match."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.tasks.search(call.data, fields)
-    return listed("tasks", found, page, fields)
+    return listed(call, TASKS, _search(call))
 
 
-@service.endpoint("get_all_ex", **_LIST)
+@service.endpoint("get_all_ex")
 def get_all_ex(call: Call) -> Data:
     """Tasks that match, with their references filled in."""
-    fields = call.get("only_fields") or None
-    found, page = call.store.tasks.search(call.data, fields)
-    call.store.joins.fill(TASKS, found, fields)
-    return listed("tasks", found, page, joined(TASKS, fields))
+    return listed(call, TASKS, _search(call), joins=True)
+
+
+def _search(call: Call) -> Search:
+    return lambda wanted, page: call.store.tasks.search(call.data, wanted.fields, page=page)[0]
 
 
 @service.endpoint("get_types", projects=STRINGS)
 def get_types(call: Call) -> Data:
-    """The types of the tasks there are."""
-    return {"types": call.store.statistics.types()}
+    """The types of the tasks there are, in some projects and below them, or in all."""
+    projects = call.store.projects.with_descendants(call.get("projects") or [])
+    return {"types": call.store.statistics.types(projects)}
 
 
-@service.endpoint("edit", **{**_DOCUMENT, "task": required(STR), "force": BOOL})
+@service.endpoint(
+    "edit",
+    **{**_DOCUMENT, "type": replace(_TYPE, refusal=Refusal.DATA_VALIDATION), "task": required(STR), "force": BOOL},
+)
 def edit(call: Call) -> Data:
     """Sets fields of a task, which must not have been started unless forced."""
     checked_sections(call.data)
     with call.store.db.transaction():
-        require_created(call)
-        done = call.store.tasks.edit(call.data["task"], call.data)
-    return {"fields": {**done, **changed(call, done)}, "updated": 1}
+        task = call.store.tasks.require(call.data["task"], ["status"])
+        require_editable(task["status"], EDITED, force=bool(call.get("force")))
+        return _edited(call, call.data["task"], call.data)
 
 
 _UPDATE = {
-    **{"task": required(STR), "name": STR, "comment": STR, "project": STR, "parent": STR},
-    **{"tags": STRINGS, "system_tags": STRINGS},
+    **{"task": required(STR), "name": DOCUMENT_TEXT, "comment": DOCUMENT_TEXT, "project": REFERENCE},
+    **{"tags": DOCUMENT_TEXTS, "system_tags": DOCUMENT_TEXTS, "output__error": DOCUMENT_TEXT},
 }
 
 
 @service.endpoint("update", **_UPDATE)
 def update(call: Call) -> Data:
     """Sets what people may change at any status."""
-    done = _updated(call, call.data)
-    return {"fields": {**done, **changed(call, done)}, "updated": 1}
+    return _edited(call, call.data["task"], pick(call.data, [name for name in _UPDATE if name != "task"]))
 
 
 @service.endpoint("update_batch")
@@ -156,7 +162,7 @@ def _updated(call: Call, request: Document) -> Document:
 )
 def clone(call: Call) -> Data:
     """Makes a task with the set-up of another."""
-    checked_sections(call.data, prefix="new_task_")
+    checked_sections(call.data, prefix="new_task_", is_new=True)
     changes = {name: call.get(f"new_task_{name}") for name in _CLONE}
     changes |= {"execution": call.get("execution_overrides"), "models": _input_models(call)}
     checked_sections(changes)
@@ -192,12 +198,19 @@ _CLONE = (
 def ping(call: Call) -> Data:
     """A task is alive."""
     with call.store.db.transaction():
-        call.store.tasks.require(call.data["task"], ["id"])
-        call.store.tasks.write(call.data["task"], {})
+        call.store.tasks.write(call.data["task"], {})  # of an unknown task, too, ClearML's server says nothing
     return {}
 
 
-@service.endpoint("delete", task=required(STR), force=BOOL, return_file_urls=BOOL, delete_output_models=BOOL)
+@service.endpoint(
+    "delete",
+    task=required(STR),
+    status_reason=STR,
+    status_message=STR,
+    force=BOOL,
+    return_file_urls=BOOL,
+    delete_output_models=BOOL,
+)
 def delete(call: Call) -> Data:
     """Removes a task."""
     return deleted(call, call.data["task"])
@@ -207,24 +220,31 @@ def delete(call: Call) -> Data:
 def move(call: Call) -> Data:
     """Moves tasks to a project, which is made if it is named and missing."""
     with call.store.db.transaction():
-        project = call.get("project") or call.store.projects.ensure(call.get("project_name", ""))[0]
-        moved = [call.store.tasks.edit(id_, {"project": project}) for id_ in call.data["ids"]]
-    return {"project_id": project, "moved": len(moved)}
+        project = destination(call)
+        for id_ in call.data["ids"]:
+            call.store.tasks.move(id_, project)
+    return {"project_id": project}
 
 
-def require_created(call: Call) -> Document:
-    """The task of a call that only a created task allows, or any with force."""
-    task = call.store.tasks.require(call.data["task"], ["status"])
-    if task["status"] != "created" and not call.get("force"):
-        raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="created", status=task["status"])
-    return task
+def destination(call: Call) -> str | None:
+    """The project that a call moves to: by id, by a name that is made if it is missing, or the root."""
+    if call.get("project"):
+        return str(call.store.projects.require(call.data["project"], ["id"])["id"])
+    if call.get("project_name"):
+        return call.store.projects.ensure(call.data["project_name"])[0]
+    if "project" in call.data:
+        return None
+    raise ApiRefusal(Refusal.MISSING_FIELD, "project or project_name is required")
 
 
-def changed(call: Call, done: Document) -> Document:
-    """Who changed a task and when, as answers to edits show it."""
+def _edited(call: Call, id_: str, changes: Document) -> Data:
+    """Sets fields of a task; the answer says which, by whom and when."""
+    done = call.store.tasks.edit(id_, changes)
+    if not done:
+        return {"fields": {}, "updated": 0}
     now = time.precise(call.store.clock())
-    shown = {"last_change": now, "last_changed_by": identity.caller()}
-    return shown if done and done.keys() <= QUIET else {**shown, "last_update": now}
+    shown = {**done, "last_change": now, "last_changed_by": identity.caller()}
+    return {"fields": shown if done.keys() <= QUIET else {**shown, "last_update": now}, "updated": 1}
 
 
 def deleted(call: Call, id_: str) -> Data:

@@ -7,7 +7,7 @@ from typing import Any
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, OBJECTS, STRINGS, required
+from clearml_hpo.server.fields import EXACT_BOOL, EXACT_STRINGS, OBJECTS, required
 from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store.machines import AGGREGATIONS
 
@@ -16,7 +16,9 @@ service = Service("workers")
 _VERSION = "2.4"
 
 
-@service.endpoint("get_stats", _VERSION, items=required(OBJECTS), worker_ids=STRINGS, split_by_variant=BOOL, **PERIOD)
+@service.endpoint(
+    "get_stats", _VERSION, items=required(OBJECTS), worker_ids=EXACT_STRINGS, split_by_variant=EXACT_BOOL, **PERIOD
+)
 def get_stats(call: Call) -> Data:
     """Machine statistics of some workers in steps of ``interval`` seconds; steps in which nothing came are left out."""
     asked, steps = _asked(call), steps_of(call)
@@ -51,7 +53,7 @@ def _shown(metric: str, variant: str, rows: list[Any], asked: dict[str, list[str
     }
 
 
-@service.endpoint("get_metric_keys", _VERSION, worker_ids=STRINGS)
+@service.endpoint("get_metric_keys", _VERSION, worker_ids=EXACT_STRINGS)
 def get_metric_keys(call: Call) -> Data:
     """The machine statistics there are, by category: what comes before the underscore."""
     names = call.store.machines.metrics(call.get("worker_ids", []))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.endpoint import Call, Data, Service
-from clearml_hpo.server.errors import ApiRefusal
-from clearml_hpo.server.fields import DICT, INT, NUMBER, STR, STRINGS, required
+from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.fields import INT, STR, STRINGS, Field, required
 from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store import Store
 from clearml_hpo.server.store.documents import Document, pick
@@ -18,7 +21,13 @@ service = Service("workers")
     "register", "2.4", worker=required(STR), queues=STRINGS, tags=STRINGS, system_tags=STRINGS, timeout=INT
 )
 def register(call: Call) -> Data:
-    """A worker begins."""
+    """A worker begins; the queues that it says to serve must be there."""
+    timeout = call.get("timeout", 0)
+    if timeout < 0:
+        raise ApiRefusal(Refusal.WORKER_NOT_REGISTERED, "invalid timeout", timeout=timeout, worker=call.data["worker"])
+    missing = [id_ for id_ in call.get("queues", []) if not call.store.queues.is_there(id_)]
+    if missing:
+        raise ApiRefusal(Refusal.INVALID_QUEUE_ID, ids=f"({', '.join(missing)})")
     call.store.workers.register(call.data["worker"], call.client, call.data)
     return {}
 
@@ -30,6 +39,26 @@ def unregister(call: Call) -> Data:
     return {}
 
 
+# What the SDK's request class names; other keys are ignored.
+_STATISTICS = (
+    *("cpu_usage", "cpu_temperature", "gpu_usage", "gpu_temperature", "gpu_memory_free", "gpu_memory_used"),
+    *("memory_used", "memory_free", "network_tx", "network_rx"),
+    *("disk_free_home", "disk_free_temp", "disk_read", "disk_write"),
+)
+
+
+def _statistics(value: Any) -> Document | None:
+    """``{metric: number or numbers}``, as a field."""
+    if not isinstance(value, dict):
+        return None
+    known = [value[name] for name in _STATISTICS if name in value]
+    numbers = [each for item in known for each in (item if isinstance(item, list) else [item])]
+    return value if all(each is None or isinstance(each, (int, float)) for each in numbers) else None
+
+
+MACHINE_STATS = Field(_statistics, "machinestats")
+
+
 @service.endpoint(
     "status_report",
     "2.4",
@@ -39,28 +68,32 @@ def unregister(call: Call) -> Data:
     queues=STRINGS,
     tags=STRINGS,
     system_tags=STRINGS,
-    timestamp=NUMBER,
-    machine_stats=DICT,
+    timestamp=required(INT),
+    machine_stats=MACHINE_STATS,
 )
 def status_report(call: Call) -> Data:
     """A worker is alive, and says what it runs and how its machine is."""
-    call.store.workers.report(call.data["worker"], call.client, call.data)
+    task = call.get("task")
+    if task:
+        call.store.tasks.require(task, ["id"])
+    queue = call.get("queue") if task else None  # a queue counts together with a task only
+    call.store.workers.report(call.data["worker"], call.client, {**call.data, "queue": queue})
     if stats := call.get("machine_stats"):
         call.store.machines.keep(call.data["worker"], stats)
     return {}
 
 
-@service.endpoint("get_all", "2.4", last_seen=NUMBER, tags=STRINGS, system_tags=STRINGS)
+@service.endpoint("get_all", "2.4", last_seen=INT, tags=STRINGS, system_tags=STRINGS)
 def get_all(call: Call) -> Data:
     """Workers that reported lately, of those with some tags."""
     workers = call.store.workers.seen(call.get("last_seen"), call.data)
     return {"workers": [_shown(call.store, worker) for worker in workers]}
 
 
-@service.endpoint("get_count", "2.4", last_seen=NUMBER)
+@service.endpoint("get_count", last_seen=INT, tags=STRINGS, system_tags=STRINGS)
 def get_count(call: Call) -> Data:
     """How many workers reported lately."""
-    return {"count": len(call.store.workers.seen(call.get("last_seen")))}
+    return {"count": len(call.store.workers.seen(call.get("last_seen"), call.data))}
 
 
 @service.endpoint("get_activity_report", "2.4", **PERIOD)
@@ -78,7 +111,7 @@ def _shown(store: Store, worker: Document) -> Document:
         "id": worker["id"],
         "ip": worker.get("ip", ""),
         "key": f"worker_{identity.COMPANY_ID}_{identity.USER_ID}_{worker['id']}",
-        "queues": [found for queue in worker["queues"] if (found := _queue(store, queue))],
+        "queues": [_queue(store, queue) or {"id": queue} for queue in worker["queues"]],
         "user": {"id": identity.USER_ID, "name": identity.USER_NAME},
         **pick(worker, _AS_STORED),
     }
@@ -104,11 +137,10 @@ def _queue(store: Store, id_: str) -> Document | None:
         queue = store.queues.require(id_)
     except ApiRefusal:
         return None
-    entries = store.queues.entries(id_, 1)
     shown: Document = {"id": id_, "name": queue["name"]}
-    if entries:
-        task = entries[0]["task"]
-        shown["next_task"] = pick(store.tasks.require(task, ["name"]), ["id", "name"])
+    for entry in store.queues.entries(id_, 1):
+        with contextlib.suppress(ApiRefusal):  # an entry may be of a task that is gone
+            shown["next_task"] = pick(store.tasks.require(entry["task"], ["name"]), ["id", "name"])
     return {**shown, "num_tasks": store.queues.size(id_)}
 
 

@@ -2,11 +2,14 @@
 
 ``database``   connections, transactions, migrations (``schema/*.sql``)
 ``documents``  rows to JSON documents and back
-``query``      filters, order and pages of ``*.get_all``; ``membership`` and ``terms`` are its list filters,
-               ``patterns`` its regular expressions, ``words`` its text search
+``query``      what a ``*.get_all`` finds; ``filters`` and ``expressions`` turn its request into SQL, ``membership`` and
+               ``terms`` are its list filters, ``patterns`` its regular expressions, ``words`` its text search
+``parts``      which dotted names there are; ``projections`` which of them an answer shows
+``remembered`` what is kept between two calls, and not in the database
 ``joins``      references of ``*.get_all_ex`` filled in
 ``projects`` ``tasks`` ``models`` ``queues`` ``workers`` ``users`` ``keys``  one noun each; ``machines`` is what
                workers say of theirs
+``labels``     tags and owners of many documents at once
 ``lifecycle``  a task's status and its place in a queue, changed together
 ``events``     scalars, console, plots and images written; ``scalars``, ``reports``, ``samples`` (by iteration) and
                ``streams`` (all of a task's) read them
@@ -22,16 +25,19 @@ from pathlib import Path
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.store.browse import Browse
 from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.events import Events
 from clearml_hpo.server.store.history import History
 from clearml_hpo.server.store.joins import Joins
 from clearml_hpo.server.store.keys import Keys
+from clearml_hpo.server.store.labels import Labels
 from clearml_hpo.server.store.lifecycle import Lifecycle
 from clearml_hpo.server.store.machines import Machines
 from clearml_hpo.server.store.models import Models
 from clearml_hpo.server.store.names import Names
 from clearml_hpo.server.store.projects import Projects
 from clearml_hpo.server.store.queues import Queues
+from clearml_hpo.server.store.remembered import Remembered
 from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.samples import Samples
 from clearml_hpo.server.store.scalars import Scalars
@@ -66,6 +72,9 @@ class Store:
         self.joins = Joins(self.db)
         self.names = Names(self.db, self.projects)
         self.statistics = Statistics(self.db, clock, self.projects)
+        self.labels = Labels(self.db, clock)
+        self.scrolls: Remembered[int] = Remembered(clock)
+        self.prepared: Remembered[Document] = Remembered(clock, most=1000)
         self.browse = Browse(self.db, self.tasks)
 
     def close(self) -> None:

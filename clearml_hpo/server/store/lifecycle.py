@@ -4,11 +4,12 @@
 
     created -> queued -> in_progress -> completed | stopped | failed -> published
        ^ reset, from any of the others
+
+What is allowed when is in ``rules``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,17 @@ from typing import Any
 from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.rules import (
+    COMPLETED,
+    CREATED,
+    DELETED,
+    FAILED,
+    PUBLISHED,
+    QUEUED,
+    RUNNING,
+    STOPPED,
+    require_change,
+)
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Document
@@ -26,28 +38,12 @@ from clearml_hpo.server.store.reports import Reports
 from clearml_hpo.server.store.tasks import TASKS, Tasks, seconds_between
 from clearml_hpo.server.store.workers import Workers
 
-# new status: the statuses from which it is reached without force; a status may always be set to itself.
-REACHED_FROM: Mapping[str, frozenset[str]] = {
-    "queued": frozenset(("created", "stopped", "failed")),
-    "in_progress": frozenset(("created", "queued", "stopped", "failed")),
-    "completed": frozenset(("in_progress", "stopped")),
-    "stopped": frozenset(("created", "queued", "in_progress")),
-    "failed": frozenset(("created", "queued", "in_progress", "stopped")),
-    "published": frozenset(("completed", "stopped", "failed", "in_progress")),
-    "closed": frozenset(("in_progress", "stopped", "completed", "failed")),
-}
-STATUSES = frozenset(("created", *REACHED_FROM))
 NON_RESPONSIVE = "stopped as non-responsive"
 # The datasets of clearml-data are "in progress" from their making until somebody closes them.
 _SILENT = (
     "SELECT id FROM tasks WHERE status = 'in_progress' AND max(last_update, coalesce(last_worker_report, '')) < ? "
     "AND NOT EXISTS (SELECT 1 FROM json_each(system_tags) WHERE value = 'dataset')"
 )
-_FINAL = frozenset(("completed", "stopped", "failed", "published", "closed"))
-
-
-def _may_become(current: str, status: str) -> bool:
-    return current == status or current in REACHED_FROM.get(status, ())
 
 
 @dataclass(frozen=True)
@@ -77,31 +73,20 @@ class Lifecycle:
         self._reports = Reports(db)
 
     def change(self, id_: str, status: str, *, reason: str = "", message: str = "", force: bool = False) -> Document:
-        """Sets a status; returns the changed fields."""
+        """Sets a status; returns the changed fields. An entry in a queue stays."""
         with self._db.transaction():
-            task = self._tasks.require(id_, ["status", "started", "completed", "active_duration"])
-            current = task["status"]
-            if not _may_become(current, status) and not force:
-                raise ApiRefusal(
-                    Refusal.INVALID_TASK_STATUS,
-                    "Invalid status change",
-                    current_status=current,
-                    new_status=status,
-                )
-            self._queues.remove(id_)
-            return self._write(id_, status, reason, message, self._times(task, status))
+            task = self._tasks.require(id_, ["status"])
+            require_change(task["status"], status, force=force)
+            return self._write(id_, status, reason, message, **self._moments(task["status"], status))
 
-    def _times(self, task: Document, status: str) -> dict[str, str]:
+    def _moments(self, current: str, status: str) -> Document:
         """Which moments a change of status sets."""
-        if status == "in_progress" and task["status"] != "in_progress":
-            return {"started": time.precise(self._clock())}
-        if status == "published":
-            return {"published": time.precise(self._clock())}
-        if status in _FINAL and (task["status"] not in _FINAL or "completed" not in task):
-            return {"completed": time.precise(self._clock())}
-        return {}
+        now = time.precise(self._clock())
+        if status == RUNNING:
+            return {} if current == RUNNING else {"started": now}
+        return {_MOMENT[status]: now} if status in _MOMENT else {}
 
-    def _write(self, id_: str, status: str, reason: str, message: str, extra: Mapping[str, Any]) -> Document:
+    def _write(self, id_: str, status: str, reason: str, message: str, **extra: Any) -> Document:
         """Stores a status, and keeps how long the task ran; returns the fields as an answer shows them."""
         now = self._clock()
         shown: Document = {
@@ -117,6 +102,8 @@ class Lifecycle:
         stored = {
             name: time.stored(time.parse(value)) if name in _TIMES and value else value for name, value in shown.items()
         }
+        if "started" in extra:
+            stored["completed"] = stored["active_duration"] = None
         if "completed" in extra:
             started = self._tasks.require(id_, ["started"]).get("started")
             stored["active_duration"] = seconds_between(started, stored["completed"]) if started else None
@@ -125,73 +112,112 @@ class Lifecycle:
 
     # --- queues -------------------------------------------------------------------------------------------------------
 
-    def enqueue(
-        self, id_: str, queue: str | None, *, reason: str = "", message: str = "", force: bool = False
-    ) -> Document:
-        """Puts a task last in a queue (None: the default one); returns the changed fields."""
+    def enqueue(self, id_: str, queue: str | None, *, reason: str = "", message: str = "") -> Document:
+        """Puts a task last in a queue (None: the default one), out of another one; returns the changed fields."""
         with self._db.transaction():
-            task = self._tasks.require(id_, ["status", "execution"])
+            task = self._tasks.require(id_, ["status", "enqueue_status", "execution"])
+            current = task["status"]
+            require_change(current, QUEUED)
             queue = queue or self._queues.default_id()
             self._queues.require(queue)
-            current = task["status"]
-            if current == "queued":
+            is_there = self._queues.has(queue, id_)
+            if is_there:  # ClearML's server refuses this after it has written that it tried
+                self._write(id_, QUEUED, "failed enqueueing", "", enqueue_status=None)
+            else:
+                self._queues.remove(id_)
+                self._queues.append(queue, id_)
+                before = task.get("enqueue_status") if current == QUEUED else current
+                fields = self._write(id_, QUEUED, reason, message, enqueue_status=before or CREATED)
+                self._set_queue(id_, task, queue)
+        if is_there:
+            raise ApiRefusal(Refusal.ALREADY_QUEUED, task=id_)
+        return {**fields, "execution.queue": queue}
+
+    def add(self, queue: str, id_: str, *, set_queue: bool = True) -> None:
+        """Puts an entry last in a queue and leaves the task's status alone; the task need not exist."""
+        with self._db.transaction():
+            self._queues.require(queue)
+            if self._queues.has(queue, id_):
                 raise ApiRefusal(Refusal.ALREADY_QUEUED, task=id_)
-            if current not in REACHED_FROM["queued"] and not force:
-                raise ApiRefusal(
-                    Refusal.INVALID_TASK_STATUS,
-                    "Invalid status change",
-                    current_status=current,
-                    new_status="queued",
-                )
             self._queues.append(queue, id_)
-            fields = self._write(id_, "queued", reason, message, {"enqueue_status": current})
-            execution = {**task["execution"], "queue": queue}
-            documents.update(self._db, TASKS, id_, {"execution": execution})
-            return {**fields, "execution.queue": queue}
+            task = documents.fetch(self._db, TASKS, id_, ["execution"])
+            if task and set_queue:
+                self._set_queue(id_, task, queue)
+
+    def _set_queue(self, id_: str, task: Document, queue: str | None) -> None:
+        others = {name: value for name, value in task["execution"].items() if name != "queue"}
+        execution = {**others, "queue": queue} if queue else others
+        documents.update(self._db, TASKS, id_, {"execution": execution})
 
     def dequeue(
         self, id_: str, *, new_status: str | None = None, reason: str = "", message: str = ""
     ) -> Document | None:
         """Takes a task out of its queue and gives it back the status it had, or ``new_status``.
 
-        Returns the changed fields, or None if there was nothing to do.
+        A task that runs is treated in the same way, as on ClearML's server. Returns the changed fields, or None if
+        there was nothing to do: the task has another status, or is unknown.
         """
         with self._db.transaction():
-            task = self._tasks.require(id_, ["status", "enqueue_status", "execution", "started", "completed"])
-            current = task["status"]
-            self._queues.remove(id_)
-            status = new_status or task.get("enqueue_status") or "created"
-            if current != "queued" and (new_status is None or not _may_become(current, status)):
+            task = documents.fetch(self._db, TASKS, id_, ["status", "enqueue_status"])
+            if task is None or task["status"] not in (QUEUED, RUNNING):
                 return None
-            fields = self._write(id_, status, reason, message, {"enqueue_status": None, **self._times(task, status)})
-            if status != "in_progress":
-                execution = {k: v for k, v in task["execution"].items() if k != "queue"}
-                documents.update(self._db, TASKS, id_, {"execution": execution})
-            return fields
+            status = new_status or task.get("enqueue_status") or CREATED
+            self._queues.remove(id_)
+            moments = self._moments(task["status"], status) if new_status else {}
+            return self._write(id_, status, reason, message, enqueue_status=None, **moments)
 
-    def empty(self, queue: str) -> int:
-        """Dequeues all tasks of a queue; returns how many there were."""
+    def empty(self, queue: str, reason: str) -> list[str]:
+        """Takes all tasks out of a queue; returns their ids, next first."""
         with self._db.transaction():
-            entries = self._queues.entries(queue)
-            for entry in entries:
-                self.dequeue(entry["task"])
-            return len(entries)
+            ids = [str(entry["task"]) for entry in self._queues.entries(queue)]
+            for id_ in ids:
+                self.take_out(queue, id_, reason)
+            return ids
 
-    # --- stop, reset, delete ------------------------------------------------------------------------------------------
+    def take_out(self, queue: str, id_: str, reason: str | None = None) -> None:
+        """Removes an entry from a queue; with a ``reason`` a queued task gets the status back that it had.
 
-    def stop(self, id_: str, *, reason: str = "", message: str = "", force: bool = False) -> Document:
+        Inside a transaction.
+        """
+        self._queues.remove(id_, queue)
+        task = documents.fetch(self._db, TASKS, id_, ["status", "enqueue_status", "execution"])
+        if reason is None or task is None or task["status"] != QUEUED:
+            return
+        self._write(id_, task.get("enqueue_status") or CREATED, reason, "", enqueue_status=None)
+        self._set_queue(id_, task, None)
+
+    # --- stop, archive, reset, delete ---------------------------------------------------------------------------------
+
+    def stop(self, id_: str, *, reason: str = "", force: bool = False) -> Document:
         """Asks the worker that runs a task to stop it; a task that no worker runs is stopped at once."""
         with self._db.transaction():
-            task = self._tasks.require(id_, ["status", "completed"])
-            status = task["status"]
-            if status == "in_progress" and not force and self._workers.is_running(id_):
-                return self._write(id_, status, reason, "stopping", {})
-            if not _may_become(status, "stopped") and not force:
-                raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="in_progress", status=status)
+            status = self._tasks.require(id_, ["status"])["status"]
+            if status in (RUNNING, CREATED) and self._workers.is_running(id_):
+                return self._write(id_, status, reason, "stopping")
+            require_change(status, STOPPED, force=force)
             self._queues.remove(id_)
-            by = message or f"Stopped by {self._caller_name()}"
-            extra = {} if status in ("created", "queued") else self._times(task, "stopped")
-            return self._write(id_, "stopped", reason, by, extra)
+            return self._write(id_, STOPPED, reason, f"Stopped by {self._caller_name()}")
+
+    def archive(self, id_: str) -> None:
+        """Hides a task. One that waits leaves its queue, one that runs is stopped; what was said of it is blanked."""
+        with self._db.transaction():
+            task = self._tasks.require(id_, ["status", "enqueue_status", "system_tags"])
+            self._queues.remove(id_)
+            if task["status"] == QUEUED:
+                self._write(id_, task.get("enqueue_status") or CREATED, "", "", enqueue_status=None)
+            elif task["status"] == RUNNING:
+                self._write(id_, STOPPED, "", "")
+            self._mark(id_, [*(tag for tag in task["system_tags"] if tag != ARCHIVED), ARCHIVED])
+
+    def unarchive(self, id_: str) -> None:
+        """Shows a task again."""
+        with self._db.transaction():
+            task = self._tasks.require(id_, ["system_tags"])
+            self._mark(id_, [tag for tag in task["system_tags"] if tag != ARCHIVED])
+
+    def _mark(self, id_: str, system_tags: list[str]) -> None:
+        said = {"status_reason": "", "status_message": ""}
+        self._tasks.write(id_, {"system_tags": system_tags, **said}, quiet=True)
 
     def _caller_name(self) -> str:
         row = self._db.row("SELECT name FROM users WHERE id = ?", (identity.caller(),))
@@ -217,9 +243,9 @@ class Lifecycle:
         """Makes a task as if it had never run; returns the changed fields, and what it has lost."""
         with self._db.transaction():
             task = self._tasks.require(id_)
-            if task["status"] in ("in_progress", "published") and not force:
-                raise ApiRefusal(Refusal.INVALID_TASK_STATUS, expected="not running", status=task["status"])
+            require_change(task["status"], CREATED, force=force)
             gone = self._take_away(task, delete_models)
+            self._models.orphan(id_, None)
             execution = {k: v for k, v in task["execution"].items() if k != "queue"}
             execution["artifacts"] = [a for a in execution.get("artifacts", []) if a.get("mode") == "input"]
             cleared: Document = {
@@ -232,31 +258,32 @@ class Lifecycle:
             if clear_all:
                 cleared |= {"script": {}, "hyperparams": {}, "configuration": {}, "container": {}}
             documents.update(self._db, TASKS, id_, cleared)
-            return self._write(id_, "created", "reset", "reset", {}), gone
+            return self._write(id_, CREATED, "reset", "reset"), gone
 
     def delete(self, id_: str, *, force: bool = False, delete_models: bool = True) -> Gone:
         """Removes a task with its events and, unless somebody else needs them, its models; returns what is gone."""
         with self._db.transaction():
             task = self._tasks.require(id_)
-            if task["status"] != "created" and not force:
+            if task["status"] not in DELETED[force]:
                 raise ApiRefusal(
                     Refusal.TASK_CANNOT_BE_DELETED,
                     "due to status, use force=True",
                     task=id_,
-                    expected="created",
+                    expected=CREATED,
                     current=task["status"],
                 )
             gone = self._take_away(task, delete_models)
             documents.delete(self._db, TASKS, id_)
-            children = self._db.execute("UPDATE tasks SET parent = NULL WHERE parent = ?", (id_,))
-            return replace(gone, updated_children=children, updated_models=self._models.orphan(id_))
+            former = f"__DELETED__{id_}"
+            children = self._db.execute("UPDATE tasks SET parent = ? WHERE parent = ?", (former, id_))
+            return replace(gone, updated_children=children, updated_models=self._models.orphan(id_, former))
 
     def _take_away(self, task: Document, delete_models: bool) -> Gone:
         """Removes a task's entry in a queue, its events and its models."""
         id_ = task["id"]
         artifacts = task["execution"].get("artifacts", [])
         gone = Gone(
-            was_queued=self._queues.remove(id_) is not None,
+            was_queued=self._queues.remove(id_),
             artifact_urls=[a["uri"] for a in artifacts if a.get("mode") != "input" and a.get("uri")],
             event_urls=self._reports.urls(id_),
             models=self._models.release(id_) if delete_models else [],
@@ -265,6 +292,9 @@ class Lifecycle:
         return gone
 
 
+ARCHIVED = "archived"  # a system tag
+# The moment that a change to a status notes. Closing notes none.
+_MOMENT = {STOPPED: "completed", FAILED: "completed", COMPLETED: "completed", PUBLISHED: "published"}
 _TIMES = frozenset(("status_changed", "last_update", "last_change", "started", "completed", "published"))
 _RESET = (
     "enqueue_status",

@@ -1,15 +1,15 @@
-"""A value among several, or a list that holds some: the SQL of list filters."""
+"""A value among several, or a list that holds some, or a value between two: the SQL of filters."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.documents import to_json
-from clearml_hpo.server.store.terms import Terms, parse_terms
+from clearml_hpo.server.store.terms import Group, Terms, parse_terms
+
+NEVER = "0"
 
 
 @dataclass
@@ -22,7 +22,16 @@ class Clause:
 
 def every(clauses: Sequence[Clause]) -> Clause:
     """All of some clauses; none: whatever."""
-    sql = " AND ".join(f"({clause.sql})" for clause in clauses) or "1"
+    return _joint(clauses, " AND ")
+
+
+def either(clauses: Sequence[Clause]) -> Clause:
+    """At least one of some clauses; none: whatever."""
+    return _joint(clauses, " OR ")
+
+
+def _joint(clauses: Sequence[Clause], joint: str) -> Clause:
+    sql = joint.join(f"({clause.sql})" for clause in clauses) or "1"
     return Clause(sql, [parameter for clause in clauses for parameter in clause.parameters])
 
 
@@ -56,52 +65,49 @@ class Items:
         self._column = column
 
     def one_of(self, values: list[Any]) -> Clause:
-        """The list holds at least one of ``values``."""
-        return Clause(
+        """The list holds at least one of ``values``; None among them stands for an empty list."""
+        clause = Clause(
             f"EXISTS (SELECT 1 FROM json_each({self._column}) item "
             "WHERE item.value IN (SELECT value FROM json_each(?)))",
             [to_json(values)],
         )
+        if None in values:
+            clause.sql += f" OR coalesce(json_array_length({self._column}), 0) = 0"
+        return clause
 
     def none_of(self, values: list[Any]) -> Clause:
         """The list holds none of ``values``."""
         clause = self.one_of(values)
-        return Clause(f"NOT {clause.sql}", clause.parameters)
+        return Clause(f"NOT ({clause.sql})", clause.parameters)
 
 
-def membership(subject: Scalar | Items, value: Any) -> Clause:
+def membership(subject: Scalar | Items, values: list[Any]) -> Clause:
     """What a list filter asks of a value or of a list; ``terms`` has the language."""
-    values = value if isinstance(value, list) else [value]
-    if not all(item is None or isinstance(item, (str, int)) or _is_finite(item) for item in values):
-        raise ApiRefusal(Refusal.VALIDATION, "a filter must be a value or a list of values")
-    terms: Terms = parse_terms(values)
+    return all_terms(subject, parse_terms(values))
+
+
+def all_terms(subject: Scalar | Items, terms: Terms) -> Clause:
+    """All that some terms ask."""
     clauses = [subject.one_of([item]) for item in terms.all_of]
-    for group in terms.any_of:
-        either = [subject.one_of(group.values)] if group.values else []
-        either += [subject.none_of([item]) for item in group.negated]
-        clauses.append(
-            Clause("(" + " OR ".join(c.sql for c in either) + ")", [p for c in either for p in c.parameters])
-        )
-    if terms.none_of:
-        clauses.append(subject.none_of(list(terms.none_of)))
-    if not clauses:
-        return Clause("1")
-    return Clause(" AND ".join(f"({c.sql})" for c in clauses), [p for c in clauses for p in c.parameters])
+    clauses += [_of_group(subject, group) for group in terms.any_of]
+    clauses += [subject.none_of(terms.none_of)] if terms.none_of else []
+    return every(clauses)
 
 
-def is_interval(value: Any) -> bool:
-    """Whether a filter of numbers is ``[lowest, highest]``, of which one may be open (None)."""
-    if not isinstance(value, list) or len(value) != 2 or value == [None, None]:
-        return False
-    return all(item is None or (isinstance(item, (int, float)) and not isinstance(item, bool)) for item in value)
+def _of_group(subject: Scalar | Items, group: Group) -> Clause:
+    parts = [subject.one_of(group.values)] if group.values else []
+    parts += [subject.none_of(group.negated)] if group.negated else []
+    return either(parts)
 
 
-def interval(expression: Clause, bounds: list[Any]) -> Clause:
-    """The value is there, and not below the one nor above the other bound."""
-    limits = [(sign, bound) for sign, bound in zip((">=", "<="), bounds, strict=True) if bound is not None]
-    sql = " AND ".join(f"{expression.sql} {sign} ?" for sign, _ in limits)
-    return Clause(sql, [parameter for _, bound in limits for parameter in (*expression.parameters, bound)])
+def between(expression: Clause, least: Any, most: Any) -> Clause:
+    """The value is there and not below ``least``, and not above ``most``; None is open.
 
-
-def _is_finite(item: Any) -> bool:
-    return isinstance(item, float) and math.isfinite(item)
+    A value that is missing is within bounds of which only ``most`` is given: it is less than any.
+    """
+    limits = [(sign, bound) for sign, bound in ((">=", least), ("<=", most)) if bound is not None]
+    sql = " AND ".join(f"{expression.sql} {sign} ?" for sign, _ in limits) or "1"
+    clause = Clause(sql, [parameter for _, bound in limits for parameter in (*expression.parameters, bound)])
+    if least is None and most is not None:
+        return either([clause, Clause(f"{expression.sql} IS NULL", expression.parameters)])
+    return clause

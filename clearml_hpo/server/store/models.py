@@ -77,6 +77,8 @@ class Models:
             "last_changed_by": identity.caller(),
             "tags": [],
             "system_tags": [],
+            "design": {},
+            "labels": {},
             "ready": True,
             "last_iteration": fields.get("iteration") or 0,
             "metadata": fields.get("metadata") or {},
@@ -95,9 +97,11 @@ class Models:
             raise ApiRefusal(Refusal.INVALID_MODEL_ID, id=id_)
         return model
 
-    def search(self, request: Mapping[str, Any], columns: list[str]) -> tuple[list[Document], Page]:
+    def search(
+        self, request: Mapping[str, Any], columns: list[str], page: Page | None = None
+    ) -> tuple[list[Document], Page]:
         """Models that match a ``models.get_all`` request."""
-        page = page_of(request)
+        page = page or page_of(request)
         return select(self._db, MODELS, request, columns=columns, page=page), page
 
     def edit(self, id_: str, fields: Mapping[str, Any]) -> Document:
@@ -119,6 +123,13 @@ class Models:
             "last_changed_by": identity.caller(),
             "last_update": time.precise(now),
         }
+
+    def move(self, id_: str, project: str | None) -> None:
+        """Puts a model in a project, or (None) in none."""
+        with self._db.transaction():
+            self.require(id_, ["id"])
+            changes = {"project": project, "last_change": time.stored(self._clock())}
+            documents.update(self._db, MODELS, id_, changes)
 
     def set_metadata(self, id_: str, metadata: Mapping[str, Any]) -> None:
         """Replaces a model's metadata."""
@@ -149,9 +160,9 @@ class Models:
             self.delete(model["id"])
         return deleted
 
-    def orphan(self, task: str) -> int:
-        """Makes the models of a task that is gone nobody's; returns how many. Inside a transaction."""
-        return self._db.execute("UPDATE models SET task = NULL WHERE task = ?", (task,))
+    def orphan(self, task: str, former: str | None) -> int:
+        """Notes in the models of a task that is gone whose they were; returns how many. Inside a transaction."""
+        return self._db.execute("UPDATE models SET task = ? WHERE task = ?", (former, task))
 
 
 def given(fields: Mapping[str, Any]) -> Document:

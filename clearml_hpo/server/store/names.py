@@ -7,10 +7,10 @@ from typing import Any
 
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, to_json
+from clearml_hpo.server.store.filters import filters
 from clearml_hpo.server.store.membership import Clause, every
 from clearml_hpo.server.store.models import MODELS
 from clearml_hpo.server.store.projects import PROJECTS, Projects
-from clearml_hpo.server.store.query import filters
 from clearml_hpo.server.store.tasks import TASKS
 
 ENTITIES: dict[str, Collection] = {"task": TASKS, "model": MODELS, "project": PROJECTS}

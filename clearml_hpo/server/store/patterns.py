@@ -41,4 +41,4 @@ def compiled(pattern: str, ignore_case: bool = False) -> Pattern:
 
 
 def _refused(pattern: str, why: str) -> ApiRefusal:
-    return ApiRefusal(Refusal.VALIDATION, f"bad regular expression {pattern!r:.200}: {why}")
+    return ApiRefusal(Refusal.BAD_PATTERN, f"{pattern!r:.200}: {why}")

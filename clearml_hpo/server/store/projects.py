@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -48,17 +48,18 @@ class Projects:
 
     def create(self, name: str, fields: Mapping[str, Any]) -> str:
         """Makes a project, and those above it that are missing; returns its id."""
-        _check_name(name)
+        name = _clean(name)
         with self._db.transaction():
             if self.id_of(name) is not None:
                 raise ApiRefusal(Refusal.PROJECT_EXISTS, name=name, company=identity.COMPANY_ID)
             return self._insert(name, fields)
 
-    def ensure(self, name: str) -> tuple[str, bool]:
+    def ensure(self, name: str, fields: Mapping[str, Any] | None = None) -> tuple[str, bool]:
         """The id of the project of that name, and whether it was made now."""
+        name = _clean(name)
         with self._db.transaction():
             found = self.id_of(name)
-            return (found, False) if found else (self.create(name, {}), True)
+            return (found, False) if found else (self.create(name, fields or {}), True)
 
     def _insert(self, name: str, fields: Mapping[str, Any]) -> str:
         above, _, basename = name.rpartition("/")
@@ -106,35 +107,56 @@ class Projects:
         above = ["/".join(names[: depth + 1]) for depth in range(len(names))]
         return [found for name in above if (found := self.id_of(name)) is not None]
 
-    def search(self, request: Mapping[str, Any]) -> tuple[list[Document], Page]:
+    def search(
+        self, request: Mapping[str, Any], also: Sequence[Clause] = (), page: Page | None = None
+    ) -> tuple[list[Document], Page]:
         """Projects that match a ``projects.get_all`` request."""
-        page = page_of(request)
+        page = page or page_of(request)
         fields = request.get("only_fields")
         columns = PROJECTS.chosen(fields)
-        found = select(self._db, PROJECTS, request, columns=columns, also=_visibility(request), page=page)
+        also = [*_visibility(request), *also]
+        found = select(self._db, PROJECTS, request, columns=columns, also=also, page=page)
         if fields and "path" in fields:
             for document in found:
                 document["path"] = self.path(self.require(document["id"], ["name"]))
         return found, page
 
     def update(self, id_: str, fields: Mapping[str, Any]) -> int:
-        """Sets fields; a new name renames those below it too."""
+        """Sets fields; a new name renames those below it too, and must be at the same place."""
         with self._db.transaction():
-            old = self.require(id_, ["name"])
+            old = self.require(id_, ["name"])["name"]
             changes: Document = {
                 name: value for name, value in fields.items() if name in PROJECTS.columns and value is not None
             }
-            if "name" in changes:
-                changes.update(self._renamed(old["name"], changes["name"]))
+            if name := changes.pop("name", None):
+                if "/".join(_steps(name)[:-1]) != old.rpartition("/")[0]:
+                    raise ApiRefusal(Refusal.PROJECT_PLACE, name=name)
+                changes.update(self._renamed(old, name))
             changes["last_update"] = time.stored(self._clock())
             return documents.update(self._db, PROJECTS, id_, changes)
 
+    def move(self, id_: str, location: str) -> int:
+        """Moves a project with all below it under another place, "" for the top; returns how many were moved."""
+        with self._db.transaction():
+            name = self.require(id_, ["name"])["name"]
+            above, _, basename = name.rpartition("/")
+            target = _clean(location) if location.strip("/ ") else ""
+            if target == above:
+                raise ApiRefusal(Refusal.SAME_PROJECT, location=location)
+            if f"{target}/".startswith(f"{name}/"):
+                raise ApiRefusal(Refusal.PROJECT_BELOW_ITSELF, project=id_, location=location)
+            moved = self.with_descendants([id_])
+            self._rename(id_, name, f"{target}/{basename}" if target else basename)
+        return len(moved)
+
+    def _rename(self, id_: str, old: str, new: str) -> None:
+        changes = {**self._renamed(old, new), "last_update": time.stored(self._clock())}
+        documents.update(self._db, PROJECTS, id_, changes)
+
     def _renamed(self, old: str, new: str) -> Document:
-        _check_name(new)
+        new = _clean(new)
         if new == old:
             return {}
-        if new.startswith(f"{old}/"):
-            raise ApiRefusal(Refusal.DATA_VALIDATION, name="a project cannot be below itself")
         if self.id_of(new) is not None:
             raise ApiRefusal(Refusal.PROJECT_EXISTS, name=new, company=identity.COMPANY_ID)
         self._db.execute(
@@ -158,10 +180,11 @@ class Projects:
         )
         return [row["id"] for row in rows]
 
-    def children(self, id_: str) -> list[Document]:
-        """The projects below one, as ``{id, name}``."""
+    def children(self, id_: str, *, search_hidden: bool) -> list[Document]:
+        """The projects below one, as ``{id, name}`` by name; those that are hidden only where they are asked for."""
         ids = [found for found in self.with_descendants([id_]) if found != id_]
-        return select(self._db, PROJECTS, {"id": ids}, columns=["id", "name"]) if ids else []
+        also = [] if search_hidden else hidden_ones(PROJECTS, {})
+        return select(self._db, PROJECTS, {"id": ids or [""], "order_by": ["name"]}, columns=["id", "name"], also=also)
 
     def merge(self, id_: str, target: str | None) -> tuple[int, int]:
         """Moves tasks, models and projects of one into another one, and removes it; returns how many were moved.
@@ -169,16 +192,18 @@ class Projects:
         Inside a transaction.
         """
         self.require(id_, ["id"])
+        if target == id_:
+            raise ApiRefusal(Refusal.SAME_PROJECT, source=id_)
         if target in self.with_descendants([id_]):
-            raise ApiRefusal(Refusal.DATA_VALIDATION, name="a project cannot be merged into itself")
+            raise ApiRefusal(Refusal.PROJECT_BELOW_ITSELF, source=id_, destination=target)
         above = f"{self.require(target, ['name'])['name']}/" if target else ""
         entities = sum(
             self._db.execute(f"UPDATE {table} SET project = ? WHERE project = ?", (target, id_))
             for table in ("tasks", "models")
         )
-        children = select(self._db, PROJECTS, {"parent": [id_]}, columns=["id", "basename"])
+        children = select(self._db, PROJECTS, {"parent": [id_]}, columns=["id", "name", "basename"])
         for child in children:
-            self.update(child["id"], {"name": f"{above}{child['basename']}"})
+            self._rename(child["id"], child["name"], f"{above}{child['basename']}")
         documents.delete(self._db, PROJECTS, id_)
         return entities, len(children)
 
@@ -187,22 +212,37 @@ class Projects:
         self.require(id_, ["id"])
         ids = documents.to_json(self.with_descendants([id_]))
         if not force and self._db.row(f"SELECT 1 FROM tasks WHERE {_INSIDE} LIMIT 1", (ids,)):
-            raise ApiRefusal(Refusal.PROJECT_HAS_CONTENT, "use force=True", id=id_)
+            raise ApiRefusal(Refusal.PROJECT_HAS_CONTENT, "use force=true", id=id_)
 
-    def delete(self, id_: str, *, force: bool) -> int:
-        """Removes a project and those below it; their tasks and models stay, without a project."""
+    def delete(self, id_: str, *, force: bool) -> tuple[int, int]:
+        """Removes a project and those below it; their tasks and models stay, without a project.
+
+        Returns how many projects are gone, and how many tasks are without one.
+        """
         with self._db.transaction():
             self.refuse_if_used(id_, force=force)
             ids = documents.to_json(self.with_descendants([id_]))
-            for table in ("tasks", "models"):
+            tasks, _ = (
                 self._db.execute(f"UPDATE {table} SET project = NULL WHERE {_INSIDE}", (ids,))
-            return self._db.execute("DELETE FROM projects WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+                for table in ("tasks", "models")
+            )
+            return self._db.execute("DELETE FROM projects WHERE id IN (SELECT value FROM json_each(?))", (ids,)), tasks
 
 
-def _check_name(name: str) -> None:
-    PROJECTS.check_name(name)
-    if name.count("/") > _DEEPEST:
+def _steps(name: str) -> list[str]:
+    return [step.strip() for step in name.split("/") if step]
+
+
+def _clean(name: str) -> str:
+    """A path without empty steps; refuses one with steps that are too short, as ClearML does."""
+    steps = _steps(name)
+    if not steps:
+        raise ApiRefusal(Refusal.BAD_PROJECT_NAME, name=name)
+    if any(len(step) < PROJECTS.shortest_name for step in steps):
+        raise ApiRefusal(Refusal.VALIDATION, "Project name cannot be blank")
+    if len(steps) > _DEEPEST:
         raise ApiRefusal(Refusal.DATA_VALIDATION, name="too many levels")
+    return "/".join(steps)
 
 
 def _visibility(request: Mapping[str, Any]) -> list[Clause]:

@@ -72,6 +72,10 @@ class Queues:
         with self._db.transaction():
             return self.id_of(DEFAULT_QUEUE) or self.create(DEFAULT_QUEUE, {"system_tags": ["default"]})
 
+    def is_there(self, id_: str) -> bool:
+        """Whether there is a queue of that id."""
+        return documents.fetch(self._db, QUEUES, id_, ["id"]) is not None
+
     def require(self, id_: str) -> Document:
         """One queue without its entries; refuses unknown ids."""
         queue = documents.fetch(self._db, QUEUES, id_)
@@ -83,19 +87,19 @@ class Queues:
         """One queue with its entries."""
         return with_entries(self.require(id_), self.entries(id_, limit))
 
-    def search(self, request: Mapping[str, Any]) -> tuple[list[Document], Page]:
+    def search(self, request: Mapping[str, Any], page: Page | None = None) -> tuple[list[Document], Page]:
         """Queues that match a ``queues.get_all`` request."""
-        page = page_of(request)
+        page = page or page_of(request)
         fields = request.get("only_fields")
         also = hidden_ones(QUEUES, request)
         found = select(self._db, QUEUES, request, columns=QUEUES.chosen(fields), also=also, page=page)
         if fields is None or any(field.partition(".")[0] == "entries" for field in fields):
-            most = request.get("max_task_entries")
-            found = [with_entries(queue, self.entries(queue["id"], most)) for queue in found]
+            most = int(request.get("max_task_entries") or 0)
+            found = [with_entries(queue, _cut(self.entries(queue["id"]), most)) for queue in found]
         return found, page
 
-    def update(self, id_: str, fields: Mapping[str, Any]) -> int:
-        """Sets fields of a queue."""
+    def update(self, id_: str, fields: Mapping[str, Any]) -> Document:
+        """Sets fields of a queue; returns those that were given."""
         names = ("name", "display_name", "tags", "system_tags", "metadata")
         changes = {name: fields[name] for name in names if fields.get(name) is not None}
         with self._db.transaction():
@@ -103,8 +107,9 @@ class Queues:
             QUEUES.check_name(changes.get("name"))
             if "name" in changes and self.id_of(changes["name"]) not in (None, id_):
                 raise ApiRefusal(Refusal.VALUE_EXISTS, name=changes["name"])
-            changes["last_update"] = time.stored(self._clock())
-            return documents.update(self._db, QUEUES, id_, changes)
+            changes.update({name: sorted(changes[name]) for name in ("tags", "system_tags") if name in changes})
+            documents.update(self._db, QUEUES, id_, {**changes, "last_update": time.stored(self._clock())})
+            return changes
 
     def delete(self, id_: str) -> int:
         """Removes an empty queue; ``lifecycle`` empties one."""
@@ -134,26 +139,34 @@ class Queues:
         )
         self._history.queue_changed(id_)
 
-    def remove(self, task: str) -> str | None:
-        """Takes a task out of its queue, if it is in one; returns that queue's id. Inside a transaction."""
-        row = self._db.row("SELECT queue FROM queue_entries WHERE task = ?", (task,))
-        if row is None:
-            return None
-        self._db.execute("DELETE FROM queue_entries WHERE task = ?", (task,))
-        self._touch(row["queue"])
-        self._history.queue_changed(row["queue"])
-        return str(row["queue"])
+    def has(self, id_: str, task: str) -> bool:
+        """Whether a task stands in a queue."""
+        return bool(self._db.row("SELECT 1 FROM queue_entries WHERE queue = ? AND task = ?", (id_, task)))
 
-    def pop(self, id_: str) -> Document | None:
-        """Takes the first task out of a queue; None if it is empty. Two callers never get the same."""
+    def remove(self, task: str, id_: str | None = None) -> bool:
+        """Takes a task out of a queue, or (None) of all; whether it stood in one. Inside a transaction."""
+        rows = self._db.rows(
+            "SELECT queue FROM queue_entries WHERE task = ? AND queue = coalesce(?, queue)", (task, id_)
+        )
+        for row in rows:
+            self._db.execute("DELETE FROM queue_entries WHERE task = ? AND queue = ?", (task, row["queue"]))
+            self._touch(row["queue"])
+            self._history.queue_changed(row["queue"])
+        return bool(rows)
+
+    def pop(self, id_: str, task: str | None = None) -> Document | None:
+        """Takes the first entry out of a queue, whatever its task's status; two callers never get the same.
+
+        None if the queue is empty, or if the first one is not ``task`` where that is named.
+        """
         self.require(id_)
         if self.size(id_) == 0:  # agents ask all the time: an empty answer takes no lock
             return None
         with self._db.transaction():
             first = self.entries(id_, 1)
-            if not first:
+            if not first or task not in (None, first[0]["task"]):
                 return None
-            self.remove(first[0]["task"])
+            self.remove(first[0]["task"], id_)
             return first[0]
 
     def _touch(self, id_: str) -> str:
@@ -163,10 +176,9 @@ class Queues:
 
     def position(self, id_: str, task: str) -> int:
         """A task's place in a queue, from 0."""
-        self.require(id_)
         order = [entry["task"] for entry in self.entries(id_)]
         if task not in order:
-            raise ApiRefusal(Refusal.NOT_IN_QUEUE, queue=id_, task=task)
+            raise ApiRefusal(Refusal.NOT_IN_QUEUE, task=task, id=id_, company=identity.COMPANY_ID)
         return order.index(task)
 
     def move(self, id_: str, task: str, to: int) -> int:
@@ -177,11 +189,16 @@ class Queues:
             place = max(0, min(to, len(order)))
             order.insert(place, task)
             self._db.execute_many(
-                "UPDATE queue_entries SET position = ? WHERE task = ?",
-                [(number, each) for number, each in enumerate(order, start=1)],
+                "UPDATE queue_entries SET position = ? WHERE queue = ? AND task = ?",
+                [(number, id_, each) for number, each in enumerate(order, start=1)],
             )
             self._touch(id_)
         return place
+
+
+def _cut(entries: list[Document], most: int) -> list[Document]:
+    """The first so many; less than 0: the last; 0: all."""
+    return entries[:most] if most > 0 else entries[most:]
 
 
 def with_entries(queue: Document, entries: list[Document]) -> Document:

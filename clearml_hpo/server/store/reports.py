@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import to_json
 from clearml_hpo.server.store.events import md5
-from clearml_hpo.server.store.streams import log_event
+from clearml_hpo.server.store.streams import log_event, named_metrics
 
 MOST = 10_000  # plots or images in one answer
 
@@ -34,14 +34,33 @@ class Reports:
         sign, order = ("<", "DESC") if earlier else (">", "ASC")
         sql = f"SELECT * FROM logs WHERE owner = ? AND timestamp {sign} ? ORDER BY timestamp {order}, id {order}"
         limit = (-1 if not earlier else 2**62) if start is None else start
+        total = self._log_size(owner)
+        size = size if size >= 0 else max(0, total + size)  # as ClearML's server: all but the last ones
         rows = self._db.rows(f"{sql} LIMIT ?", (owner, limit, size))
-        if len(rows) == size:
+        if rows and len(rows) == size:
             last = rows[-1]
             rows += self._db.rows(
                 f"SELECT * FROM logs WHERE owner = ? AND timestamp = ? AND id {sign} ? ORDER BY id {order} LIMIT 10000",
                 (owner, last["timestamp"], last["id"]),
             )
-        return [log_event(row) for row in rows], self._log_size(owner)
+        return [log_event(row) for row in rows], total
+
+    def has_log(self, owner: str) -> bool:
+        """Whether a task has console events."""
+        return self._db.row("SELECT 1 FROM logs WHERE owner = ? LIMIT 1", (owner,)) is not None
+
+    def whole_log(self, owner: str) -> Iterator[dict[str, Any]]:
+        """All console events of a task in order."""
+        place: tuple[int, int] = (-1, 0)
+        while True:
+            rows = self._db.rows(
+                "SELECT * FROM logs WHERE owner = ? AND (timestamp, id) > (?, ?) ORDER BY timestamp, id LIMIT ?",
+                (owner, *place, MOST),
+            )
+            yield from map(log_event, rows)
+            if len(rows) < MOST:
+                return
+            place = (rows[-1]["timestamp"], rows[-1]["id"])
 
     def _log_size(self, owner: str) -> int:
         row = self._db.row("SELECT count(*) FROM logs WHERE owner = ?", (owner,))
@@ -61,12 +80,12 @@ class Reports:
 
         ``metrics`` is ``[{"metric", "variants"}]``; None: all, and without variants all of the metric.
         """
-        named, parameters = _named(metrics or [])
+        named, parameters = named_metrics(metrics or [])
         rank = "row_number() OVER (PARTITION BY owner, metric, variant ORDER BY iter DESC)"
         rows = self._db.rows(
             f"SELECT body FROM (SELECT *, {rank} AS age FROM reports WHERE type = ?{named} "
             "AND owner IN (SELECT value FROM json_each(?))) WHERE age <= ? "
-            "ORDER BY metric, variant, iter LIMIT ? OFFSET ?",
+            "ORDER BY metric, variant, iter DESC LIMIT ? OFFSET ?",
             [kind, *parameters, to_json(list(owners)), iterations or 2**31, size, offset],
         )
         return [json.loads(row["body"]) for row in rows]
@@ -104,13 +123,3 @@ class Reports:
             each = stats.setdefault(md5(row["metric"]), {"metric": row["metric"], "event_stats_by_type": {}})
             each["event_stats_by_type"][row["type"]] = {"last_update": row["last_update"]}
         return found
-
-
-def _named(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
-    """SQL for events of some metrics, or of some of their variants."""
-    clauses, parameters = [], []
-    for each in metrics:
-        variants = each.get("variants")
-        clauses.append("metric = ? AND variant IN (SELECT value FROM json_each(?))" if variants else "metric = ?")
-        parameters += [str(each.get("metric")), *([to_json(variants)] if variants else [])]
-    return (f" AND ({' OR '.join(clauses)})" if clauses else ""), parameters

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import uuid
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +14,8 @@ from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import to_json
 
 Event = dict[str, Any]
+_MOST_READERS = 10_000
+_LAST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -39,23 +44,62 @@ class Subject:
         return [self.owner, self.kind, *named, *([to_json(list(self.variants))] if self.variants else [])]
 
 
+class Places:
+    """Where readers of samples are, by scroll id: an id stays the same while its reader goes on.
+
+    They are kept in memory. Of more than some thousands, those that were not used for the longest time are forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, scroll_id: str | None) -> Any:
+        """The place of a scroll id, or None for one that is not known."""
+        with self._lock:
+            return self._known.get(scroll_id or "")
+
+    def keep(self, scroll_id: str | None, place: Any) -> str:
+        """Keeps a place; returns its scroll id, which is a new one for one that is not known."""
+        with self._lock:
+            id_ = scroll_id if scroll_id and scroll_id in self._known else uuid.uuid4().hex
+            self._known[id_] = place
+            self._known.move_to_end(id_)
+            while len(self._known) > _MOST_READERS:
+                self._known.popitem(last=False)
+            return id_
+
+
 class Samples:
-    """Reads plots and images."""
+    """Reads plots and images.
+
+    Attributes:
+        places: where its readers are.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.places = Places()
 
-    def iterations(self, subject: Subject, offset: int, number: int) -> list[dict[str, Any]]:
-        """``[{"iter", "events"}]``, the latest iteration first, ``offset`` iterations left out."""
+    def iterations(
+        self, subject: Subject, number: int, *, below: int | None = None, above: int | None = None
+    ) -> list[int]:
+        """At most so many iterations, the latest first: the last ones below one, or those next above another."""
+        order, sign, bound = ("DESC", "<", below) if above is None else ("ASC", ">", above)
         rows = self._db.rows(
-            f"SELECT DISTINCT iter FROM reports WHERE {subject.where} ORDER BY iter DESC LIMIT ? OFFSET ?",
-            [*subject.parameters, number, offset],
+            f"SELECT DISTINCT iter FROM reports WHERE {subject.where} AND iter {sign} ? ORDER BY iter {order} LIMIT ?",
+            [*subject.parameters, _LAST if bound is None else bound, number],
         )
-        return [{"iter": row["iter"], "events": self.at(subject, row["iter"])} for row in rows]
+        return sorted((row["iter"] for row in rows), reverse=True)
 
     def at(self, subject: Subject, iteration: int) -> list[Event]:
         """The samples of one iteration."""
         return self._read(f"{subject.where} AND iter = ? ORDER BY metric, variant", [*subject.parameters, iteration])
+
+    def last(self, subject: Subject, iteration: int | None = None) -> int | None:
+        """The last iteration with a sample, of all or up to one."""
+        found = self.iterations(subject, 1, below=None if iteration is None else min(iteration, _LAST - 1) + 1)
+        return found[0] if found else None
 
     def span(self, subject: Subject) -> tuple[int | None, int | None]:
         """The first and the last iteration, or None and None where there is no sample."""

@@ -24,10 +24,11 @@ _LAST = (
     "first_value",
     "first_value_iteration",
     "count",
+    "x_axis_label",
 )
 _SELECT_LAST = f"SELECT owner, metric_hash, variant_hash, total, {', '.join(_LAST)} FROM series"
-# SQLite keeps NaN as NULL.
-_NUMBERS = ("value", "min_value", "max_value", "first_value")
+_LATEST = 10  # how many values the mean of the latest ones is of
+Number = float | None  # None: null was reported
 
 
 class Scalars:
@@ -37,24 +38,25 @@ class Scalars:
         self._db = db
 
     def last_metrics(self, owners: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """``{owner: {md5 of metric: {md5 of variant: {...}}}}``."""
+        """``{owner: {md5 of metric: {md5 of variant: {...}}}}``; what is not known has no key."""
         found: dict[str, dict[str, Any]] = {}
         if not owners:
             return found
-        for row in self._db.rows(f"{_SELECT_LAST} WHERE owner {_IN} ORDER BY id", (to_json(list(owners)),)):
+        sql = f"{_SELECT_LAST} WHERE owner {_IN} AND value IS NOT NULL ORDER BY id"
+        for row in self._db.rows(sql, (to_json(list(owners)),)):
             owner, metric_hash, variant_hash, total, *values = row
-            last = dict(zip(_LAST, values, strict=True))
-            for name in _NUMBERS:
-                if last[name] is None:
-                    last[name] = math.nan
-            last["mean_value"] = round(_number(total) / last["count"], 2)
+            last = {name: value for name, value in zip(_LAST, values, strict=True) if value is not None}
+            if not last["count"]:  # min, max and count are written after the value
+                del last["count"]
+            elif total is not None:
+                last["mean_value"] = round(total / last["count"], 2)
             found.setdefault(owner, {}).setdefault(metric_hash, {})[variant_hash] = last
         return found
 
     def histogram(
         self, owner: str, key: str, samples: int, metrics: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, dict[str, dict[str, Any]]]:
-        """``{metric: {variant: {name, x, y}}}`` of at most about ``samples`` points each."""
+        """``{metric: {variant: {name, x, y}}}`` of at most ``samples`` points each."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for series in self._series(owner, metrics):
             points = self._points(series["id"], key, samples)
@@ -70,33 +72,22 @@ class Scalars:
         rows = self._db.rows(
             "SELECT id, metric, variant FROM series WHERE owner = ? ORDER BY metric, variant", (owner,)
         )
-        if not metrics:
-            return rows
-        wanted = {
-            str(m.get("metric")): variants if isinstance(variants := m.get("variants"), list) else [] for m in metrics
-        }
-        return [
-            row
-            for row in rows
-            if row["metric"] in wanted and (not wanted[row["metric"]] or row["variant"] in wanted[row["metric"]])
-        ]
+        return [row for row in rows if _is_among(metrics, row["metric"], row["variant"])]
 
-    def _points(self, series: int, key: str, samples: int) -> tuple[list[Any], list[float]] | None:
+    def _points(self, series: int, key: str, samples: int) -> tuple[list[Any], list[Number]] | None:
+        column = "iter" if key == "iter" else "timestamp"
         rows = self._db.rows(
-            "SELECT iter, value, timestamp FROM scalars WHERE series = ? AND iter > ? ORDER BY iter",
+            f"SELECT {column}, value FROM scalars WHERE series = ? AND iter > ? ORDER BY {column}, iter",
             (series, SINGLE_VALUE_ITERATION),
         )
         if not rows:
             return None
-        column = 0 if key == "iter" else 2
-        pairs = [(row[column], _number(row[1])) for row in rows]
-        if column:
-            pairs.sort(key=lambda pair: pair[0])
-        xs, ys = _thinned(pairs, samples)
-        shown: list[Any] = [_iso(x) for x in xs] if key == "iso_time" else xs
-        return shown, array("f", ys).tolist()
+        xs, ys = _thinned([(row[0], row[1]) for row in rows], samples)
+        return [_iso(x) for x in xs] if key == "iso_time" else list(xs), ys
 
-    def single_values(self, owners: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    def single_values(
+        self, owners: Sequence[str], metrics: Sequence[Mapping[str, Any]] | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
         """The values that were reported without an iteration, of each owner."""
         found: dict[str, list[dict[str, Any]]] = {}
         rows = self._db.rows(
@@ -106,36 +97,63 @@ class Scalars:
             (SINGLE_VALUE_ITERATION, to_json(list(owners))),
         )
         for row in rows:
-            value = {name: row[name] for name in ("metric", "variant", "value", "timestamp")}
-            found.setdefault(row["owner"], []).append({**value, "value": _number(row["value"])})
+            if _is_among(metrics, row["metric"], row["variant"]):
+                value = {name: row[name] for name in ("metric", "variant", "value", "timestamp")}
+                found.setdefault(row["owner"], []).append(value)
         return found
+
+    def latest(self, owner: str) -> tuple[dict[str, list[dict[str, Any]]], int, int]:
+        """``{metric: [{name, last_value, last_10_value}]}`` by the highest iterations, the last one, and its time."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        iterations, moments = [0], [0]
+        for series in self._series(owner, None):
+            rows = self._db.rows(
+                "SELECT value, iter, timestamp FROM scalars WHERE series = ? ORDER BY iter DESC LIMIT ?",
+                (series["id"], _LATEST),
+            )
+            if rows:
+                values = {
+                    "last_value": rows[0]["value"],
+                    f"last_{_LATEST}_value": _mean([row["value"] for row in rows]),
+                }
+                found.setdefault(series["metric"], []).append({"name": series["variant"], **values})
+                iterations.append(rows[0]["iter"])
+                moments += [row["timestamp"] for row in rows]
+        return found, max(iterations), max(moments)
 
     def raw(
         self, owner: str, metric: Mapping[str, Any], key: str, offset: int, size: int
-    ) -> tuple[list[tuple[str, Any, float]], int]:
-        """A part of the points of one ``{metric, variants}`` as (variant, x, y), by variant, and how many there are."""
+    ) -> tuple[list[tuple[str, Any, Number]], int]:
+        """A part of the points of one ``{metric, variants}`` as (variant, x, y), by iteration, and how many there are.
+
+        The variants' points of one iteration are not parted.
+        """
         ids = to_json([series["id"] for series in self._series(owner, [metric])])
         inside = f"scalars.series {_IN} AND iter > {SINGLE_VALUE_ITERATION}"
         total = self._db.row(f"SELECT count(*) FROM scalars WHERE {inside}", (ids,))
-        rows = self._db.rows(
+        points = (
             "SELECT variant, iter, timestamp, scalars.value FROM scalars JOIN series ON series.id = scalars.series "
-            f"WHERE {inside} ORDER BY variant, iter LIMIT ? OFFSET ?",
-            (ids, size, offset),
         )
+        order = "ORDER BY iter, variant"
+        rows = self._db.rows(f"{points} WHERE {inside} {order} LIMIT ? OFFSET ?", (ids, size, offset))
+        if len(rows) == size:
+            last = rows[-1]
+            rows += self._db.rows(
+                f"{points} WHERE {inside} AND iter = ? AND variant > ? {order}", (ids, last["iter"], last["variant"])
+            )
         column = "iter" if key == "iter" else "timestamp"
         shown = _iso if key == "iso_time" else int
-        points = [(row["variant"], shown(row[column]), _number(row["value"])) for row in rows]
-        return points, int(total[0]) if total else 0
+        return [(row["variant"], shown(row[column]), row["value"]) for row in rows], int(total[0]) if total else 0
 
-    def names_of(self, owners: Sequence[str]) -> list[tuple[str, str]]:
-        """Metrics and variants of which some tasks reported scalars."""
-        rows = self._db.rows(f"SELECT DISTINCT metric, variant FROM series WHERE owner {_IN}", (to_json(list(owners)),))
+    def names_of(self, owners: Sequence[str], *, single: bool = True) -> list[tuple[str, str]]:
+        """Metrics and variants of which some tasks have scalars; ``single``: also those without an iteration."""
+        first = -(2**63) if single else SINGLE_VALUE_ITERATION + 1
+        rows = self._db.rows(
+            f"SELECT DISTINCT metric, variant FROM series WHERE owner {_IN} "
+            "AND EXISTS (SELECT 1 FROM scalars WHERE scalars.series = series.id AND iter >= ?) ORDER BY 1, 2",
+            (to_json(list(owners)), first),
+        )
         return [(row["metric"], row["variant"]) for row in rows]
-
-    def metrics_of(self, owner: str) -> list[str]:
-        """Names of the metrics of which scalars were reported."""
-        rows = self._db.rows("SELECT DISTINCT metric FROM series WHERE owner = ? ORDER BY metric", (owner,))
-        return [row["metric"] for row in rows]
 
     def variants(self, projects: Sequence[str] | None) -> list[dict[str, str]]:
         """All metrics and variants of the tasks of some projects (None: of all)."""
@@ -148,25 +166,39 @@ class Scalars:
         return [dict(row) for row in rows]
 
 
-def _number(value: float | None) -> float:
-    """SQLite keeps NaN as NULL."""
-    return math.nan if value is None else value
+def _is_among(metrics: Sequence[Mapping[str, Any]] | None, metric: str, variant: str) -> bool:
+    """Whether a variant is one of some ``{metric, variants}``; of no variants named are all meant, and of none all."""
+    if not metrics:
+        return True
+    return any(
+        each["metric"] == metric and (not each.get("variants") or variant in each["variants"]) for each in metrics
+    )
 
 
 def _iso(timestamp: int) -> str:
     return time.stored(time.from_milliseconds(timestamp)).replace("000+00:00", "Z")
 
 
-def _thinned(pairs: list[tuple[int, float]], samples: int) -> tuple[list[int], list[float]]:
-    """Intervals of equal length with the first x and the mean y of each, if there are more than ``samples``."""
-    if len(pairs) <= samples:
-        return [x for x, _ in pairs], [y for _, y in pairs]
+def _singles(values: Sequence[Number]) -> list[Number]:
+    """Values as single precision has them, which is what curves are kept in."""
+    rounded = array("f", [math.nan if value is None else value for value in values])
+    return [None if math.isnan(value) else value for value in rounded]
+
+
+def _mean(values: Sequence[Number]) -> Number:
+    """The mean of what is there."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _thinned(pairs: Sequence[tuple[int, Number]], samples: int) -> tuple[list[int], list[Number]]:
+    """The points, or ``samples`` intervals of equal length at most: the start of each with points, and their mean.
+
+    As on ClearML's server, there are intervals also where there are as many points as samples.
+    """
     first, last = pairs[0][0], pairs[-1][0]
-    width = max(1, math.ceil((last - first + 1) / samples))
-    buckets: dict[int, list[tuple[int, float]]] = {}
-    for pair in pairs:
-        buckets.setdefault((pair[0] - first) // width, []).append(pair)
-    return (
-        [bucket[0][0] for bucket in buckets.values()],
-        [sum(y for _, y in bucket) / len(bucket) for bucket in buckets.values()],
-    )
+    width = 1 if len(pairs) < samples else math.ceil((last - first + 1) / samples)
+    intervals: dict[int, list[Number]] = {}
+    for (x, _), y in zip(pairs, _singles([y for _, y in pairs]), strict=True):
+        intervals.setdefault(first + (x - first) // width * width, []).append(y)
+    return list(intervals), [_mean(ys) for ys in intervals.values()]

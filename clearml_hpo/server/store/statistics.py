@@ -9,9 +9,9 @@ from typing import Any
 from clearml_hpo.server import clock as time
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Document, to_json
-from clearml_hpo.server.store.membership import every
+from clearml_hpo.server.store.filters import filters
+from clearml_hpo.server.store.membership import Clause, every
 from clearml_hpo.server.store.projects import Projects
-from clearml_hpo.server.store.query import filters
 from clearml_hpo.server.store.tasks import TASKS
 
 STATUSES = (
@@ -28,6 +28,12 @@ STATUSES = (
 )
 _INSIDE = "tasks.project IN (SELECT value FROM json_each(?))"
 _ARCHIVED = "EXISTS (SELECT 1 FROM json_each({table}.system_tags) t WHERE t.value = 'archived')"
+# What the children of a project may be, and how their tasks are known.
+CHILDREN: dict[str, dict[str, Any]] = {
+    "report": {"type": ["report"]},
+    "pipeline": {"system_tags": ["pipeline"]},
+    "dataset": {"system_tags": ["dataset"]},
+}
 STATES = {"active": f"NOT {_ARCHIVED}", "archived": _ARCHIVED}
 
 
@@ -44,9 +50,12 @@ class Statistics:
         nouns = ("projects", "tasks", "models", "queues")
         return {noun: self._db.rows(f"SELECT count(*) FROM {noun}")[0][0] for noun in nouns}
 
-    def types(self) -> list[str]:
-        """The types of the tasks there are."""
-        return [row["type"] for row in self._db.rows("SELECT DISTINCT type FROM tasks ORDER BY type")]
+    def types(self, projects: Sequence[str] = ()) -> list[str]:
+        """The types of the tasks there are, in some projects; none: in all."""
+        where, ids = (_INSIDE, [to_json(list(projects))]) if projects else ("1", [])
+        return [
+            row["type"] for row in self._db.rows(f"SELECT DISTINCT type FROM tasks WHERE {where} ORDER BY type", ids)
+        ]
 
     def tasks_in(self, projects: Sequence[str]) -> list[str]:
         """Ids of the tasks of some projects."""
@@ -70,15 +79,26 @@ class Statistics:
         )
         return int(row[0]) if row else 0
 
-    def of_project(self, project: str, state: str = "active", condition: Mapping[str, Any] | None = None) -> Document:
-        """Numbers of the tasks in a project and below that are (not) archived and fit a ``condition``."""
-        ids = self._projects.with_descendants([project])
-        also = every(filters(TASKS, condition or {}))
+    def holding(self, condition: Mapping[str, Any]) -> Clause:
+        """Projects in which, or below which, there are tasks that fit a ``condition``, as lists take it."""
+        where = every(filters(TASKS, condition))
+        return Clause(
+            "projects.id IN (WITH RECURSIVE up(id) AS (SELECT DISTINCT tasks.project FROM tasks "
+            f"WHERE tasks.project IS NOT NULL AND {where.sql} "
+            "UNION SELECT above.parent FROM projects above JOIN up ON above.id = up.id WHERE above.parent IS NOT NULL) "
+            "SELECT id FROM up)",
+            where.parameters,
+        )
+
+    def of_project(self, project: str, condition: Mapping[str, Any], *, below: bool = True) -> Document:
+        """Numbers of the tasks in a project, and below it, that are not archived and fit a ``condition``."""
+        ids = self._projects.with_descendants([project]) if below else [project]
+        also = every(filters(TASKS, condition))
         yesterday = time.stored(self._clock() - timedelta(days=1))
         rows = self._db.rows(
             "SELECT status, count(*) AS number, coalesce(sum(active_duration), 0) AS runtime, max(started) AS last, "
-            "sum(status = 'completed' AND completed > ?) AS today FROM tasks "
-            f"WHERE {_INSIDE} AND {STATES[state].format(table='tasks')} AND {also.sql} GROUP BY status",
+            "sum(status IN ('completed', 'stopped', 'published', 'closed') AND completed > ?) AS today FROM tasks "
+            f"WHERE {_INSIDE} AND {STATES['active'].format(table='tasks')} AND {also.sql} GROUP BY status",
             (yesterday, to_json(ids), *also.parameters),
         )
         counts = dict.fromkeys(STATUSES, 0) | {row["status"]: row["number"] for row in rows}

@@ -9,6 +9,7 @@ from typing import Any
 from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.errors import ApiRefusal, Refusal
+from clearml_hpo.server.rules import QUIET
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
@@ -81,8 +82,6 @@ _GIVEN = (
 )
 # Sections that an edit completes; in all others it replaces the whole value.
 _MERGED = frozenset(("execution", "script", "output", "models"))
-# Fields whose change is no sign of life of the task.
-QUIET = frozenset(("name", "tags", "system_tags", "comment", "project", "parent"))
 
 
 class Tasks:
@@ -100,35 +99,41 @@ class Tasks:
         given = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
         TASKS.check_name(given.get("name"))
         with self._db.transaction():
-            if "project" in given:
-                self._projects.require(given["project"], ["id"])
+            self._check_references(given)
             document = _new_task(time.stored(self._clock()))
             for name, value in given.items():
                 document[name] = _completed(document.get(name), name, value)
             if fields.get("output_dest"):
                 document["output"] = {"destination": fields["output_dest"]}
+            document = _with_legacy_parameters(document, document["hyperparams"])
             documents.insert(self._db, TASKS, document)
             self._projects.touch(given.get("project"))
         return str(document["id"])
 
     def get(self, id_: str) -> Document:
         """One whole task; refuses unknown ids."""
-        task = self.require(id_)
+        task = documents.fetch(self._db, TASKS, id_)
+        if task is None:
+            raise ApiRefusal(Refusal.INVALID_TASK_ID, ids=f"({id_})")
         self._complete([task], None)
-        return task
+        return {**task, "unique_metrics": []}  # only a list shows them, where it is asked to
 
     def require(self, id_: str, fields: Iterable[str] | None = None) -> Document:
         """The stored part of one task; refuses unknown ids."""
         task = documents.fetch(self._db, TASKS, id_, fields)
         if task is None:
-            raise ApiRefusal(Refusal.INVALID_TASK_ID, ids=f"({id_})")
+            raise ApiRefusal(Refusal.INVALID_TASK_ID, id=id_, company=identity.COMPANY_ID)
         return task
 
     def search(
-        self, request: Mapping[str, Any], fields: Sequence[str] | None, also: Sequence[Clause] = ()
+        self,
+        request: Mapping[str, Any],
+        fields: Sequence[str] | None,
+        also: Sequence[Clause] = (),
+        page: Page | None = None,
     ) -> tuple[list[Document], Page]:
         """Tasks that match a ``tasks.get_all`` request, with at least the columns that ``fields`` need."""
-        page = page_of(request)
+        page = page or page_of(request)
         asked, clauses = self.asked(request)
         also = [*clauses, *also, *hidden_ones(TASKS, request)]
         found = select(self._db, TASKS, asked, columns=_columns(fields), also=also, page=page)
@@ -170,12 +175,29 @@ class Tasks:
             changes["output"] = {"destination": fields["output_dest"]}
         TASKS.check_name(changes.get("name"))
         with self._db.transaction():
-            task = self.require(id_, [*(_MERGED & changes.keys()), "project"])
-            if "project" in changes and changes["project"] != task.get("project"):
-                self._projects.require(changes["project"], ["id"])
+            task = self.require(id_, [*(_MERGED & changes.keys()), "hyperparams"])
+            self._check_references(changes)
             done = {name: _completed(task.get(name), name, value) for name, value in changes.items()}
+            done = _with_legacy_parameters(done, task["hyperparams"])
+            if not done:
+                return {}
             self.write(id_, done, quiet=not (done.keys() - QUIET))
         return done
+
+    def move(self, id_: str, project: str | None) -> None:
+        """Puts a task in a project, or (None) in none."""
+        with self._db.transaction():
+            self.require(id_, ["id"])
+            self.write(id_, {"project": project}, quiet=True)
+
+    def _check_references(self, fields: Mapping[str, Any]) -> None:
+        """Refuses a project or a parent that is not there; the former parent of a task that was deleted may stay."""
+        for name, table, noun in (("project", "projects", "Project"), ("parent", "tasks", "Task")):
+            id_ = fields.get(name)
+            if id_ is None or (name == "parent" and id_.startswith("__DELETED__")):
+                continue
+            if not self._db.row(f"SELECT 1 FROM {table} WHERE id = ?", (id_,)):
+                raise ApiRefusal(Refusal.INVALID_VALUE, f"expecting {noun} id", id=id_, field=name)
 
     def write(self, id_: str, fields: Mapping[str, Any], *, quiet: bool = False) -> int:
         """Stores fields as they are, and when. Inside a transaction."""
@@ -188,8 +210,7 @@ class Tasks:
         with self._db.transaction():
             source = self.require(id_)
             TASKS.check_name(changes.get("name"))
-            if changes.get("project"):
-                self._projects.require(changes["project"], ["id"])
+            self._check_references(changes)
             document = _new_task(time.stored(self._clock()))
             for name in ("name", "type", "project", "tags", "script", "hyperparams", "configuration", "container"):
                 if name in source:
@@ -218,9 +239,6 @@ def _new_task(now: str) -> Document:
         "name": "",
         "type": "training",
         "status": "created",
-        "status_reason": "",
-        "status_message": "",
-        "status_changed": now,
         "report_assets": [],
         "created": now,
         "output": {},
@@ -242,8 +260,21 @@ def _new_task(now: str) -> Document:
 
 def _completed(old: Any, name: str, new: Any) -> Any:
     if name in ("tags", "system_tags"):
-        return sorted({str(tag) for tag in new})
+        return sorted(new)
     return {**(old or {}), **new} if name in _MERGED else new
+
+
+def _with_legacy_parameters(fields: Document, hyperparams: Document) -> Document:
+    """Turns ``execution.parameters``, as old clients write them, into hyperparameters: ``Section/name``, or Args."""
+    parameters = (fields.get("execution") or {}).get("parameters")
+    if not parameters:
+        return fields
+    sections = {section: dict(items) for section, items in (fields.get("hyperparams") or hyperparams).items()}
+    for path, value in parameters.items():
+        section, _, name = path.rpartition("/")
+        item = {"section": section or "Args", "name": name, "value": str(value), "type": "legacy"}
+        sections.setdefault(item["section"], {})[name] = item
+    return {**fields, "execution": {**fields["execution"], "parameters": {}}, "hyperparams": sections}
 
 
 def _set_up(execution: Document) -> Document:

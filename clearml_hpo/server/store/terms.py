@@ -9,11 +9,12 @@ from typing import Any
 _ALL = frozenset(("__$all", "__$and"))
 _ANY = frozenset(("__$any", "__$or"))
 _NOT = "__$not"
+_END = "__$nop"
 
 
 @dataclass
 class Group:
-    """At least one of ``values`` is there, or one of ``negated`` is not."""
+    """At least one of ``values`` is there, or none of ``negated`` is."""
 
     values: list[Any] = field(default_factory=list)
     negated: list[Any] = field(default_factory=list)
@@ -31,28 +32,28 @@ class Terms:
 def parse_terms(items: Sequence[Any]) -> Terms:
     """Reads a list filter.
 
-    Values are alternatives unless ``__$all`` (or ``__$and``) came before them; ``__$or`` starts another group of
-    alternatives; ``__$not`` negates the next value; a leading ``-`` excludes.
+    Values are alternatives unless ``__$all`` (or ``__$and``) came before them; ``__$any`` (or ``__$or``) starts another
+    group of alternatives, and ``__$nop`` ends a group. ``__$not`` negates the next value, and so does a leading ``-``;
+    outside of a group what is negated must not be there. None is "no value", negated or not.
     """
     terms = Terms()
     group: Group | None = None
     conjunctive, explicit, negate = False, False, False
     for item in items:
-        if item in _ALL:
-            conjunctive, group = True, None
-        elif item in _ANY:
-            conjunctive, explicit, group = False, True, None
-        elif item == _NOT:
+        if item in _ALL or item in _ANY or item == _END:
+            conjunctive, explicit, group = item in _ALL, item in _ANY, None
+            continue
+        if item == _NOT:
             negate = True
-        elif isinstance(item, str) and item.startswith("-") and len(item) > 1:
-            terms.none_of.append(item[1:])
-        elif conjunctive or (negate and not explicit):
-            (terms.none_of if negate else terms.all_of).append(item)
-            negate = False
-        else:
-            if group is None:
-                group = Group()
-                terms.any_of.append(group)
-            (group.negated if negate else group.values).append(item)
-            negate = False
+            continue
+        if isinstance(item, str) and item.startswith("-") and len(item) > 1:
+            item, negate = item[1:], True
+        negated, negate = negate and item is not None, False
+        if conjunctive or (negated and not explicit):
+            (terms.none_of if negated else terms.all_of).append(item)
+            continue
+        if group is None:
+            group = Group()
+            terms.any_of.append(group)
+        (group.negated if negated else group.values).append(item)
     return terms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -12,7 +12,8 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind
-from clearml_hpo.server.store.query import select
+from clearml_hpo.server.store.membership import Clause
+from clearml_hpo.server.store.query import Page, select
 
 USERS = Collection(
     "users",
@@ -64,9 +65,13 @@ class Users:
             raise ApiRefusal(Refusal.INVALID_USER_ID, id=id_, company=identity.COMPANY_ID)
         return user
 
-    def search(self, request: Mapping[str, Any]) -> list[Document]:
-        """Users that match a ``users.get_all`` request, in order of creation."""
-        return select(self._db, USERS, request)
+    def search(
+        self, request: Mapping[str, Any], page: Page | None = None, active_in: Sequence[str] = ()
+    ) -> list[Document]:
+        """Users that match a ``users.get_all`` request, in order of creation; of those with tasks in some projects."""
+        active = "users.id IN (SELECT user FROM tasks WHERE project IN (SELECT value FROM json_each(?)))"
+        also = [Clause(active, [documents.to_json(list(active_in))])] if active_in else []
+        return select(self._db, USERS, request, also=also, page=page)
 
     def preferences(self, id_: str) -> Document:
         """What a user has set in the web app; it is the app that gives it a meaning."""

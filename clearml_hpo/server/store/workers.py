@@ -48,7 +48,6 @@ class Workers:
             "register_time": now,
             "register_timeout": fields.get("timeout") or TIMEOUT_S,
             "last_activity_time": now,
-            "last_report_time": now,
             "queues": fields.get("queues") or [],
             "tags": fields.get("tags") or [],
             "system_tags": fields.get("system_tags") or [],
@@ -72,10 +71,11 @@ class Workers:
             "last_activity_time": now,
             "task": task,
             "queue": fields.get("queue") or None,
+            "tags": fields.get("tags") or [],
+            "system_tags": fields.get("system_tags") or [],
         }
-        for name in ("queues", "tags", "system_tags"):
-            if fields.get(name) is not None:
-                changes[name] = fields[name]
+        if fields.get("queues") is not None:
+            changes["queues"] = fields["queues"]
         with self._db.transaction():
             if not documents.update(self._db, WORKERS, id_, changes):
                 self.register(id_, ip, fields)
@@ -94,8 +94,10 @@ class Workers:
         return [worker for worker in found if self._alive(worker, last_seen_s)]
 
     def _alive(self, worker: Document, last_seen_s: float | None) -> bool:
-        silence = self._clock() - time.parse(worker["last_report_time"])
-        return silence.total_seconds() <= (last_seen_s or worker["register_timeout"])
+        silence = self._clock() - time.parse(worker["last_activity_time"])
+        return silence.total_seconds() <= (
+            last_seen_s if last_seen_s and last_seen_s > 0 else worker["register_timeout"]
+        )
 
     def is_running(self, task: str) -> bool:
         """Whether a live worker says that it runs this task."""

@@ -78,7 +78,10 @@ def test_a_backup_under_load(running: RunningServer, tmp_path: Path) -> None:
     again = embedded.start(restored)
     assert again.address == running.address  # so keys and links stay valid
     client = Client(again)
-    tasks = {t["id"]: t for t in client.call("tasks.get_all", page_size=100_000, only_fields=["id", "status"])["tasks"]}
+    tasks = {
+        t["id"]: t
+        for t in client.call("tasks.get_all", size=100_000, scroll_id=None, only_fields=["id", "status"])["tasks"]
+    }
     assert set(load.answered[: known[-1]]) <= tasks.keys()
     # Status and queue are of one moment.
     entries = [entry["task"] for queue in client.call("queues.get_all")["queues"] for entry in queue["entries"]]

@@ -71,6 +71,9 @@ def send(world: World, name: str, body: Any) -> None:
     kind = "application/json-lines" if lines else "application/json"
     status, envelope = world.send(f"/v2.23/{name}", text.encode(), content_type=kind)
     assert status < 500, (name, body)
+    if not envelope:
+        assert name == "events.download_task_log"
+        return
     assert (envelope["meta"]["result_code"], envelope["meta"]["endpoint"]["name"]) == (status, name)
     assert isinstance(envelope["data"], dict)
 

@@ -112,7 +112,9 @@ def _load_until_killed(server: RunningServer, template: str, queue: str, answere
 
 def _check(client: Client, queue: str, answered: Answered) -> None:
     fields = ["id", "status", "execution.queue", "last_iteration"]
-    tasks = {t["id"]: t for t in client.call("tasks.get_all", page_size=100_000, only_fields=fields)["tasks"]}
+    tasks = {
+        t["id"]: t for t in client.call("tasks.get_all", size=100_000, scroll_id=None, only_fields=fields)["tasks"]
+    }
     queues = client.call("queues.get_all")["queues"]
     entries = [entry["task"] for each in queues for entry in each["entries"]]
     assert set(answered.cloned) <= tasks.keys()

@@ -75,7 +75,7 @@ def test_other_names_than_this_machines_are_refused(running: RunningServer) -> N
     "path", ["/%2e%2e/store.sqlite3", "/..%2fstore.sqlite3", "/a/%2e%2e/%2e%2e/store.sqlite3", "/%00"]
 )
 def test_encoded_names_stay_in_the_folder(path: str, running: RunningServer) -> None:
-    token = Client(running).call("auth.create_token")["token"]
+    token = Client(running).call("auth.login")["token"]
     for method in ("GET", "DELETE"):
         got = status(
             running.address.files, f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}"
@@ -107,7 +107,7 @@ def test_a_large_upload_is_not_held_in_memory(running: RunningServer) -> None:
 
 
 def test_the_size_limit_is_the_one_that_was_given(running: RunningServer) -> None:
-    head = (f"Authorization: Bearer {Client(running).call('auth.create_token')['token']}", "Host: localhost")
+    head = (f"Authorization: Bearer {Client(running).call('auth.login')['token']}", "Host: localhost")
     assert status(running.address.files, "PUT /x HTTP/1.1", *head, f"Content-Length: {LARGEST + 1}") == 413
 
 
@@ -142,7 +142,7 @@ def test_connections_leave_room_for_files() -> None:
 
 def test_the_access_log_has_neither_keys_nor_tokens_nor_queries(running: RunningServer) -> None:
     client = Client(running)
-    token = client.call("auth.create_token")["token"]
+    token = client.call("auth.login")["token"]
     client.session.get(f"{running.address.api}/auth.login?secret=1", timeout=DEADLINE_S)
     status(
         running.address.api,

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from clearml_hpo.server.app import build
-from clearml_hpo.server.auth import Caller, Credentials
+from clearml_hpo.server.auth import SYSTEM, Caller, Credentials
 from clearml_hpo.server.dispatch import Request
 
 WORKER = "vm:a1"
@@ -42,10 +42,10 @@ class World:
     def send(
         self, path: str, body: bytes | None, *, content_type: str = "application/json", authorization: str | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """One request; the status and the envelope."""
+        """One request; the status and the envelope, which is empty where the answer is a file."""
         header = authorization if authorization is not None else f"Bearer {self.token}"
         answer = self._apps.dispatcher.answer(Request(path, body or b"", content_type, header, client="127.0.0.1"))
-        return answer.status, json.loads(answer.body)
+        return answer.status, {} if answer.file_name else json.loads(answer.body)
 
     def call(self, endpoint: str, **data: Any) -> dict[str, Any]:
         """A call that must succeed; its data."""
@@ -57,8 +57,13 @@ class World:
     def log_in(self, given_name: str, family_name: str) -> str:
         """Makes a user, as a log-in by name does; the header of that user's calls."""
         name = f"{given_name} {family_name}"
-        made = self.call("auth.create_user", name=name, given_name=given_name, family_name=family_name)["id"]
+        fields = {"name": name, "given_name": given_name, "family_name": family_name}
+        made = self._apps.store.users.create(fields)
         return f"Bearer {self._apps.authority.issue(caller=Caller(user=made))}"
+
+    def as_the_web_app(self) -> str:
+        """The header of what the web app calls before anybody has logged in."""
+        return f"Bearer {self._apps.authority.issue(caller=Caller(role=SYSTEM))}"
 
     def page(self, path: str) -> int:
         """Asks for a page; its status."""
@@ -140,7 +145,7 @@ class World:
         made = self._popped()
         self.call("workers.register", worker=WORKER, queues=[self.queue])
         self.call("tasks.started", task=made, force=True, status_message="pulled by agent")
-        self.call("workers.status_report", worker=WORKER, task=made, queue=self.queue, queues=[self.queue])
+        self.call("workers.status_report", worker=WORKER, timestamp=1, task=made, queue=self.queue, queues=[self.queue])
         self.call("tasks.edit", task=made, force=True, runtime={"hostname": "vm"})
         self._report(made)
         self._make_model(made)
@@ -149,7 +154,7 @@ class World:
 
     def _completed(self) -> str:
         made = self._running()
-        self.call("workers.status_report", worker=WORKER, queues=[self.queue])
+        self.call("workers.status_report", worker=WORKER, timestamp=1, queues=[self.queue])
         self.call("tasks.completed", task=made, status_reason="worker execution done", status_message="Changed")
         return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from tests.conftest import unconfigured
 
 WORKER = [sys.executable, "-m", "clearml_hpo", "worker"]
 
@@ -174,8 +174,7 @@ def test_gpus_that_are_given_and_not_there_are_no_cores(command, monkeypatch):
 
 
 def test_without_a_server_it_says_so(tmp_path):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "TRAINS"))}
-    environ = {**kept, "HOME": str(tmp_path), "CLEARML_HPO_HOME": str(tmp_path / "state")}
+    environ = {**unconfigured(), "HOME": str(tmp_path), "CLEARML_HPO_HOME": str(tmp_path / "state")}
     done = subprocess.run([*WORKER, "--queue", "abc", "--cpu", "1"], capture_output=True, text=True, env=environ)
     assert done.returncode == 2 and "no ClearML server is configured" in done.stderr
 

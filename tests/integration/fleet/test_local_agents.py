@@ -96,7 +96,7 @@ def test_tasks_of_agents_that_were_killed_with_their_server_are_lost(address: Se
     workers = (f"{host}:run-{os.getpid()}-cpu0", f"elsewhere:run-{_NO_PID}-cpu0", f"{host}:cpu0")
     for task, worker in zip([gone, *others], (f"{host}:run-{_NO_PID}-cpu0", *workers), strict=True):
         tasks.client.call("tasks.started", task=task, force=True)
-        tasks.client.call("workers.status_report", worker=worker, task=task, queues=[])
+        tasks.client.call("workers.status_report", worker=worker, timestamp=1, task=task, queues=[])
     fleet.lose_tasks_of_killed_runs(address)
     assert tasks.look(gone)["status_reason"] == f"lost: agent {host}:run-{_NO_PID}-cpu0 died"
     assert [tasks.status(task) for task in (gone, *others)] == ["failed", *["in_progress"] * 3]

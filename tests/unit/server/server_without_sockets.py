@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,30 @@ class Api:
         data: dict[str, Any] = envelope["data"]
         return data
 
+    def file(self, path: str, **query: str) -> str:
+        """What is downloaded by a GET. Raises :class:`Refused`."""
+        answer = self.dispatcher.answer(Request(path, authorization=self.bearer, query=query))
+        if answer.status != 200:
+            raise Refused(answer.status, json.loads(answer.body)["meta"])
+        return answer.body.decode()
+
     def call(self, endpoint: str, /, **data: Any) -> dict[str, Any]:
         """One call; its data. Raises :class:`Refused`."""
         return self.send(f"/v2.23/{endpoint}", json.dumps(data).encode())
 
-    def report(self, task: str, *values: tuple[int, float], metric: str = "m", variant: str = "v") -> dict[str, Any]:
+    def report(
+        self, task: str, *values: tuple[Any, Any], metric: str = "m", variant: str = "v", **also: Any
+    ) -> dict[str, Any]:
         """Reports scalars as (iteration, value)."""
-        lines = [
-            {"type": "training_stats_scalar", "task": task, "metric": metric, "variant": variant, "iter": i, "value": y}
+        return self.add(
+            {"type": "training_stats_scalar", "task": task, "metric": metric, "variant": variant, **also}
+            | {"iter": i, "value": y}
             for i, y in values
-        ]
-        return self.send("/events.add_batch", "\n".join(map(json.dumps, lines)).encode(), "application/json-lines")
+        )
+
+    def add(self, events: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Sends a batch of events."""
+        return self.send("/events.add_batch", "\n".join(map(json.dumps, events)).encode(), "application/json-lines")
 
     def _name(self, noun: str) -> str:
         self._made += 1

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from clearml_hpo.errors import ServerError
-from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.auth import SYSTEM, Caller, Credentials
 
 from .server_without_sockets import Api, Refused
 
@@ -55,11 +55,12 @@ def test_a_token_expires(api: Api) -> None:
 
 
 def test_a_token_of_another_server_is_refused(api: Api) -> None:
+    users, api.bearer = api.bearer, f"Bearer {api.apps.authority.issue(caller=Caller(role=SYSTEM))}"
     token = jwt.encode({"exp": api.now + timedelta(days=1)}, "x" * 40, "HS256")
     assert api.call("auth.validate_token", token=token)["valid"] is False
     unsigned = jwt.encode({"exp": api.now + timedelta(days=1)}, None, "none")
     assert api.call("auth.validate_token", token=unsigned)["valid"] is False
-    assert api.call("auth.validate_token", token=api.bearer.split()[1])["valid"] is True
+    assert api.call("auth.validate_token", token=users.split()[1])["valid"] is True
 
 
 def test_keys_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from clearml_hpo.server.dispatch import Request
 from clearml_hpo.server.registry import endpoints
+from clearml_hpo.server.store.events import KINDS
 
-from .server_without_sockets import Api
+from .server_without_sockets import Api, Refused
 
 VALUES: list[Any] = [
     *(None, True, 0, -1, 2**63, 2**400, 1.5, float("nan"), float("inf"), "", "x", "long enough", "-x", "\0", "\ud800"),
@@ -47,7 +49,7 @@ def test_odd_values_in_every_field(name: str, api: Api) -> None:
         body = json.dumps({**known, field: value}).encode()
         answer = api.dispatcher.answer(Request(f"/v2.23/{name}", body, "application/json", api.bearer))
         assert answer.status < 500, (name, field, value)
-        json.loads(answer.body)
+        assert answer.file_name or json.loads(answer.body)
 
 
 EVENT_FIELDS = (
@@ -65,7 +67,7 @@ EVENT_FIELDS = (
 )
 
 
-@pytest.mark.parametrize("kind", ["training_stats_scalar", "log", "plot", "training_debug_image", "another"])
+@pytest.mark.parametrize("kind", [*KINDS, "another"])
 def test_odd_values_in_events(kind: str, api: Api) -> None:
     task = api.task()
     for field, value in itertools.product(EVENT_FIELDS, VALUES):
@@ -85,14 +87,15 @@ def test_odd_values_in_events(kind: str, api: Api) -> None:
 def test_odd_bodies(body: bytes, content_type: str, api: Api) -> None:
     for name in ("tasks.get_by_id", "events.add_batch", "auth.login"):
         answer = api.dispatcher.answer(Request(f"/{name}", body, content_type, api.bearer))
-        assert 400 <= answer.status < 500 or name == "auth.login"
+        is_nothing = (name, body) == ("events.add_batch", b"[]")  # as ClearML's server takes it
+        assert 400 <= answer.status < 500 or name == "auth.login" or is_nothing
 
 
 @pytest.mark.parametrize(
     "path", ["", "/", "/tasks", "/v2/tasks.get_all/x", "/vx/tasks.get_all", "/../x.y", "/\ud800.y"]
 )
 def test_odd_paths(path: str, api: Api) -> None:
-    assert api.dispatcher.answer(Request(path, b"{}", "", api.bearer)).status == 404
+    assert api.dispatcher.answer(Request(path, b"{}", "", api.bearer)).status == 400
 
 
 @pytest.mark.parametrize(
@@ -121,13 +124,17 @@ def test_what_would_do_harm_later_is_refused(endpoint: str, fields: dict[str, An
 
 def test_very_long_times(api: Api) -> None:
     task = api.task()
-    api.call("workers.register", worker="w", timeout=-(2**60))
+    api.call("workers.register", worker="w", timeout=1)
+    api.now += timedelta(seconds=2)
     for last_seen, number in ((-(2**62), 0), (2**62, 1), (1e18, 1)):
         assert len(api.call("workers.get_all", last_seen=last_seen)["workers"]) == number
     assert api.call("workers.get_count") == {"count": 0}
-    api.send("auth.login", b'{"expiration_sec": 4611686018427387904}', authorization=api.basic)
+    with pytest.raises(Refused) as error:
+        api.send("auth.login", b'{"expiration_sec": 4611686018427387904}', authorization=api.basic)
+    assert error.value.code == (400, 12)
+    api.send("auth.login", b'{"expiration_sec": -4611686018427387904}', authorization=api.basic)
     api.call("events.clear_task_log", task=task, threshold_sec=2**62)
-    event = {"type": "training_stats_scalar", "task": task, "metric": "m", "variant": "v", "value": 1}
+    event = {"type": "training_stats_scalar", "task": task, "metric": "m", "variant": "v", "iter": 0, "value": 1}
     api.call("events.add", **event, timestamp=2**62)
     assert api.call("events.get_task_events", task=task)["total"] == 1
     x = api.call("events.scalar_metrics_iter_histogram", task=task, key="iso_time")["m"]["v"]["x"]

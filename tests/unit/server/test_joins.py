@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from clearml_hpo.server.store.documents import pick
 
-from .server_without_sockets import Api
+from .server_without_sockets import Api, Refused
 
 
 def one(api: Api, task: str, *fields: str) -> dict[str, Any]:
@@ -59,7 +61,10 @@ def test_models_by_id(api: Api) -> None:
 
 def test_a_users_preferences_are_no_part_of_a_reference(api: Api) -> None:
     api.call("users.set_preferences", preferences={"secret": 1})
-    assert one(api, api.task(), "user.preferences", "user.name")["user"] == {"id": "local", "name": "Local User"}
+    task = api.task()
+    assert one(api, task, "user", "user.name")["user"] == {"id": "local", "name": "Local User"}
+    with pytest.raises(Refused):
+        one(api, task, "user.preferences")
 
 
 def test_parts_of_lists() -> None:

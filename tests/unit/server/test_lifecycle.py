@@ -58,8 +58,8 @@ def test_dequeue_restores_the_status(api: Api) -> None:
     api.call("tasks.enqueue", task=task, queue=queue)
     assert api.call("tasks.dequeue", task=task)["fields"]["status"] == "failed"
     assert entries(api, queue) == []
-    assert api.call("tasks.dequeue", task=task) == {"dequeued": 1, "updated": 0}
-    assert api.call("tasks.dequeue", task=task, new_status="in_progress")["fields"]["status"] == "in_progress"
+    for more in ({}, {"new_status": "in_progress"}):
+        assert api.call("tasks.dequeue", task=task, **more) == {"dequeued": 1, "fields": {}, "updated": 0}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,6 @@ def test_refused_changes(first: str, then: str, code: tuple[int, int], api: Api)
     api.call("tasks.started", task=task)
     api.call(f"tasks.{first}", task=task)
     assert refused(api, f"tasks.{then}", task=task) == code
-    api.call(f"tasks.{then}", task=task, force=True)
 
 
 def test_a_status_may_be_set_to_itself(api: Api) -> None:
@@ -86,19 +85,54 @@ def test_a_status_may_be_set_to_itself(api: Api) -> None:
     assert api.call("tasks.completed", task=task)["updated"] == 1
 
 
-@pytest.mark.parametrize("change", ["stop", "stopped", "failed", "started", "delete", "reset"])
-def test_no_way_out_of_queued_leaves_an_entry(change: str, api: Api) -> None:
+@pytest.mark.parametrize("change", ["stopped", "failed", "started", "completed", "publish", "close"])
+def test_an_entry_outlives_the_status_and_is_handed_out(change: str, api: Api) -> None:
     queue, task = api.queue(), api.task()
     api.call("tasks.enqueue", task=task, queue=queue)
     api.call(f"tasks.{change}", task=task, force=True)
-    assert entries(api, queue) == []
+    assert entries(api, queue) == [task]
+    status = api.get(task)["status"]
+    assert api.call("queues.get_next_task", queue=queue)["entry"]["task"] == task
+    assert api.get(task)["status"] == status
+
+
+def test_an_entry_of_its_own_leaves_the_status_alone(api: Api) -> None:
+    first, second, task = api.queue(), api.queue(), api.task()
+    for queue in (first, second):
+        api.call("queues.add_task", queue=queue, task=task)
+    api.call("queues.add_task", queue=first, task="unknown")
+    assert refused(api, "queues.add_task", queue=first, task=task) == (400, 706)
+    assert entries(api, first) == [task, "unknown"] and entries(api, second) == [task]
+    assert api.get(task)["status"] == "created" and api.get(task)["execution"]["queue"] == second
+    assert [queue["entries"][0]["task"] for queue in api.call("queues.get_all_ex")["queues"] if queue["entries"]]
+
+
+@pytest.mark.parametrize(("asked", "status"), [({}, "queued"), ({"update_task_status": True}, "stopped")])
+def test_an_entry_is_removed(asked: dict[str, Any], status: str, api: Api) -> None:
+    queue, task = api.queue(), api.task()
+    api.call("tasks.started", task=task)
+    api.call("tasks.stopped", task=task)
+    api.call("tasks.enqueue", task=task, queue=queue)
+    api.call("queues.remove_task", queue=queue, task=task, **asked)
+    assert api.get(task)["status"] == status and entries(api, queue) == []
+    assert refused(api, "queues.remove_task", queue=queue, task=task) == (400, 703)
+    assert refused(api, "queues.remove_task", queue="unknown", task=task) == (400, 703)
+
+
+def test_a_named_task_is_taken_if_it_is_the_first(api: Api) -> None:
+    queue, first, second = api.queue(), api.task(), api.task()
+    api.call("tasks.enqueue_many", ids=[first, second], queue=queue)
+    assert api.call("queues.get_next_task", queue=queue, task=second) == {}
+    assert api.call("queues.get_next_task", queue=queue, task=first)["entry"]["task"] == first
+    assert api.call("tasks.enqueue", task=first, queue=queue)["queued"] == 1  # it was taken and not started
+    assert entries(api, queue) == [second, first]
 
 
 def test_stop_of_a_task_that_a_live_worker_runs(api: Api) -> None:
     task = api.task()
     api.call("tasks.started", task=task)
     api.call("workers.register", worker="w:0", queues=[], timeout=60)
-    api.call("workers.status_report", worker="w:0", task=task)
+    api.call("workers.status_report", worker="w:0", timestamp=1, task=task)
     fields = api.call("tasks.stop", task=task)["fields"]
     assert (fields["status"], fields["status_message"]) == ("in_progress", "stopping")
     api.now += timedelta(seconds=61)
@@ -132,7 +166,7 @@ def test_delete_needs_force_unless_created(api: Api) -> None:
     assert refused(api, "tasks.delete", task=task) == (400, 123)
     assert api.call("tasks.delete", task=task, force=True)["deleted"]
     assert refused(api, "tasks.get_by_id", task=task) == (400, 101)
-    assert "parent" not in api.get(child)
+    assert api.get(child)["parent"] == f"__DELETED__{task}"
 
 
 def test_many_answers_for_each(api: Api) -> None:
@@ -220,7 +254,7 @@ def test_clone_with_another_set_up(api: Api) -> None:
     found = api.get(answer["id"])
     assert (found["execution"]["parameters"], found["execution"]["framework"]) == ({"b": "2"}, "f")
     assert found["models"] == {"input": [{"name": "the model", "model": model}], "output": []}
-    assert refused(api, "tasks.clone", task=source, execution_overrides={"artifacts": 1}) == (400, 12)
+    assert refused(api, "tasks.clone", task=source, execution_overrides={"artifacts": 1}) == (400, 800)
 
 
 def test_a_batch_of_updates_is_done_as_a_whole_or_not_at_all(api: Api) -> None:
@@ -253,7 +287,8 @@ def test_a_pipeline_is_started_again(api: Api) -> None:
     section = api.get(answer["pipeline"])["hyperparams"]["Args"]
     assert answer["enqueued"] and entries(api, queue) == [answer["pipeline"]]
     assert (section["lr"], section["new"]["value"]) == ({**arguments["lr"], "value": "2"}, "x")
-    assert refused(api, "pipelines.start_pipeline", task=api.task()) == (400, 800)
+    assert refused(api, "pipelines.start_pipeline", task=api.task(), queue=queue) == (400, 800)
+    assert refused(api, "pipelines.start_pipeline", task=pipeline) == (400, 12)
 
 
 def test_edit_replaces_and_edit_hyper_params_merges(api: Api) -> None:
@@ -280,7 +315,7 @@ def test_a_dequeue_does_not_bring_a_finished_task_back(api: Api) -> None:
     task = api.task()
     api.call("tasks.started", task=task)
     api.call("tasks.completed", task=task)
-    assert api.call("tasks.dequeue", task=task, new_status="in_progress") == {"dequeued": 1, "updated": 0}
+    assert api.call("tasks.dequeue", task=task, new_status="in_progress")["updated"] == 0
     assert api.get(task)["status"] == "completed"
 
 
@@ -312,5 +347,5 @@ def test_completed_and_published_or_neither(api: Api) -> None:
 
 def test_names_of_queues_and_projects_keep_their_rules_when_changed(api: Api) -> None:
     project = api.call("projects.create", name="above")["id"]
-    assert refused(api, "projects.update", project=project, name="above/below") == (400, 800)
+    assert refused(api, "projects.update", project=project, name="above/below") == (400, 408)
     assert refused(api, "queues.update", queue=api.queue(), name="q") == (400, 800)

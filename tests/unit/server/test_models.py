@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .server_without_sockets import Api, Refused
@@ -77,7 +79,7 @@ def test_models_go_with_their_task_unless_they_are_needed(action: str, api: Api)
     assert [found(api, model) for model in (draft, used, published)] == [False, True, True]
     if action == "delete":
         assert answer["updated_models"] == 2
-        assert "task" not in api.call("models.get_by_id", model=used)["model"]
+        assert api.call("models.get_by_id", model=used)["model"]["task"] == f"__DELETED__{task}"
 
 
 _MODELS = ((False, "s3://draft"), (False, "s3://used"), (True, "s3://published"))
@@ -101,6 +103,10 @@ def test_the_files_of_a_task_that_goes(api: Api) -> None:
 
 def test_the_model_of_a_task_that_is_named(api: Api) -> None:
     task, model = api.task(), api.model()
-    assert api.call("models.update_for_task", task=task, override_model_id=model, tags=["a"])["id"] == model
+    asked = {"task": task, "override_model_id": model, "tags": ["a"]}
+    with pytest.raises(Refused) as refused:
+        api.call("models.update_for_task", **asked)
+    assert refused.value.code == (301, 1)  # withdrawn since 2.14
+    assert api.send("/v2.13/models.update_for_task", json.dumps(asked).encode())["id"] == model
     changed = api.call("models.get_by_id", model=model)["model"]
     assert (changed["task"], changed["tags"], changed["uri"]) == (task, ["a"], "file:///x")

@@ -46,7 +46,7 @@ def test_a_worker_is_asked_to_stop(api: Api) -> None:
     task = api.task()
     api.call("tasks.started", task=task)
     api.call("workers.register", worker="box:0")
-    api.call("workers.status_report", worker="box:0", task=task)
+    api.call("workers.status_report", worker="box:0", timestamp=1, task=task)
     assert order(api, "abort", task) == 303
     assert api.get(task)["status"] == "in_progress" and "stopping" in get(api, f"/tasks/{task}").text
 

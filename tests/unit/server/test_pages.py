@@ -45,7 +45,7 @@ def task(api: Api) -> str:
     artifact = {"key": EVIL, "type": EVIL, "uri": f"javascript:{EVIL}", "type_data": {"preview": EVIL}}
     api.call("tasks.add_or_update_artifacts", task=made, artifacts=[artifact])
     api.call("workers.register", worker=EVIL)
-    api.call("workers.status_report", worker=EVIL, task=made)
+    api.call("workers.status_report", worker=EVIL, timestamp=1, task=made)
     api.call("queues.create", name=EVIL)
     return made
 
@@ -336,7 +336,7 @@ def test_scalars_are_lines_with_gaps(api: Api) -> None:
     lines = '{"type":"training_stats_scalar","task":"%s","metric":"m","variant":"v","iter":%d,"value":%s}'
     api.send(
         "/events.add_batch",
-        "\n".join(lines % (made, *p) for p in ((0, "1"), (1, "NaN"), (2, "3"))).encode(),
+        "\n".join(lines % (made, *p) for p in ((0, "1"), (1, "null"), (2, "3"))).encode(),
         "application/json-lines",
     )
     found = figure(api, f"/tasks/{made}/scalars/figure?metric=m")

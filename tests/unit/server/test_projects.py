@@ -24,9 +24,50 @@ def test_a_project_is_moved_with_all_below_it(api: Api) -> None:
     assert names(api) == ["elsewhere", "elsewhere/two", "elsewhere/two/three", "one"]
     api.call("projects.move", project=project)
     assert names(api) == ["elsewhere", "one", "two", "two/three"]
-    with pytest.raises(Refused) as error:
-        api.call("projects.move", project=project, new_location="two/three")
-    assert error.value.code == (400, 800)
+    for location, code in (("two/three", 411), ("", 410), ("/", 410), ("ab", 12)):
+        with pytest.raises(Refused) as error:
+            api.call("projects.move", project=project, new_location=location)
+        assert error.value.code == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("par/abc", "par/abc"),
+        ("/par", "par"),
+        ("par/", "par"),
+        ("par// abc", "par/abc"),
+        ("", 407),
+        ("/", 407),
+        ("ab", 12),
+        ("par/ab", 12),
+        ("par/ ab ", 12),
+    ],
+)
+def test_every_step_of_a_path_has_three_characters(name: str, found: str | int, api: Api) -> None:
+    if isinstance(found, str):
+        assert api.call("projects.get_by_id", project=make(api, name))["project"]["name"] == found
+    else:
+        with pytest.raises(Refused) as error:
+            make(api, name)
+        assert error.value.code == (400, found)
+
+
+def test_a_new_name_is_at_the_same_place(api: Api) -> None:
+    project = make(api, "above/below")
+    api.call("projects.update", project=project, name="above/beside")
+    assert names(api) == ["above", "above/beside"]
+    for name, code in (("beside", 408), ("elsewhere/b", 408), ("above/b", 12), ("above/below/z", 408)):
+        with pytest.raises(Refused) as error:
+            api.call("projects.update", project=project, name=name)
+        assert error.value.code == (400, code)
+
+
+def test_tasks_stay_without_a_project_that_is_deleted(api: Api) -> None:
+    project = make(api, "above")
+    task = api.task(project=make(api, "above/below"))
+    answer = api.call("projects.delete", project=project, force=True)
+    assert (answer["deleted"], answer["disassociated_tasks"], "project" in api.get(task)) == (2, 1, False)
 
 
 def test_a_project_is_merged_into_another(api: Api) -> None:
@@ -47,7 +88,12 @@ def test_a_merge_is_done_as_a_whole_or_not_at_all(api: Api) -> None:
     make(api, "source/same")
     make(api, "target/same")
     task = api.task(project=source)
-    for destination, code in ((target, (400, 801)), (source, (400, 800)), ("unknown", (400, 401))):
+    for destination, code in (
+        (target, (400, 801)),
+        (source, (400, 410)),
+        (make(api, "source/inner"), (400, 411)),
+        ("unknown", (400, 401)),
+    ):
         with pytest.raises(Refused) as error:
             api.call("projects.merge", project=source, destination_project=destination)
         assert error.value.code == code

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from hashlib import md5
 from typing import Any
 
 import pytest
 
+from clearml_hpo.server.store.remembered import LIFETIME, Remembered
 from clearml_hpo.server.store.terms import Group, Terms, parse_terms
 
 from .server_without_sockets import Api, Refused
@@ -25,6 +27,9 @@ from .server_without_sockets import Api, Refused
             ["__$all", "a", "b", "c", "__$or", "d", "__$not", "e", "__$and", "__$or", "f", "g"],
             Terms(all_of=["a", "b", "c"], any_of=[Group(["d"], ["e"]), Group(["f", "g"])]),
         ),
+        (["__$any", "__$not", "a", "-b"], Terms(any_of=[Group([], ["a", "b"])])),
+        (["__$all", "a", "__$nop", "b", "c"], Terms(all_of=["a"], any_of=[Group(["b", "c"])])),
+        (["__$not", None], Terms(any_of=[Group([None])])),
     ],
 )
 def test_terms(items: list[str], terms: Terms) -> None:
@@ -76,16 +81,35 @@ def three(api: Api) -> Api:
         ({"hyperparams.properties.trial.number.value": ["10", "1"]}, ["ten", "one"]),
         ({"_any_": {"pattern": "OF T", "fields": ["comment", "name"]}}, ["two", "ten"]),
         ({"_all_": {"pattern": "ten", "fields": ["comment", "name"]}}, ["ten"]),
-        ({"created": [">=2026-01-01", "<2026-01-02T00:00:00Z"]}, ["two", "ten", "one"]),
-        ({"created": ">2027-01-01"}, []),
+        ({"tags": [None]}, ["one"]),
+        ({"tags": ["__$not", None]}, ["one"]),
+        ({"tags": ["__$any", "__$not", "x", "__$not", "y"]}, ["one"]),
+        ({"tags": ["__$all", "y", "__$nop", "x"]}, ["two"]),
+        ({"tags": []}, ["two", "ten", "one"]),
+        ({"tags": "x"}, ["two"]),
+        ({"created": ["2026-01-01", "2026-01-02T00:00:00Z"]}, ["two", "ten", "one"]),
+        ({"created": [">=2026-01-01", "<2026-01-02"]}, []),
+        ({"started": [None, "2027-01-01"]}, ["two", "ten", "one"]),
+        ({"started": ["2026-01-01", None]}, []),
+        ({"last_update": [">=2026-01-01", "<2026-01-02T00:00:00Z"]}, ["two", "ten", "one"]),
+        ({"last_update": ">2027-01-01"}, []),
+        ({"last_update": ["no time", ">2027-01-01"]}, []),
+        ({"last_update": ["no time"]}, ["two", "ten", "one"]),
+        ({"company": ["x"], "completed": ["x"], "models.output": ["x"]}, ["two", "ten", "one"]),
+        ({"filters": {"tags": {"any": {"include": ["x"]}}}}, ["two"]),
+        ({"filters": {"tags": {"all": {"include": ["y"], "exclude": ["x"]}}}}, ["ten"]),
+        ({"filters": {"tags": {"any": {"include": ["x"], "exclude": ["y"]}}}}, ["two", "one"]),
+        ({"filters": {"tags": {"any": {"include": ["x"]}, "all": {"exclude": ["y"]}, "op": "or"}}}, ["two", "one"]),
+        ({"filters": {"unknown": {"any": {"include": ["x"]}}, "tags": {}}}, ["two", "ten", "one"]),
         ({"_or_": {"fields": ["last_update", "last_change"], "datetime": [">2026-01-01"]}}, ["two", "ten", "one"]),
         ({"_or_": {"fields": ["started", "created"], "datetime": ">2027-01-01"}}, []),
         ({"_any_": {"fields": ["name", "type"], "values": ["-two"]}}, ["two", "ten", "one"]),
+        ({"_any_": {"fields": ["name"], "pattern": ""}}, ["two", "ten", "one"]),
         ({"_and_": {"fields": ["name", "comment"], "pattern": "T"}}, ["two", "ten"]),
         ({"last_iteration": [0, None]}, ["two", "ten", "one"]),
         ({"last_iteration": [1, 5]}, []),
         ({f"last_metrics.{METRIC}.max_value": [2.5, None]}, ["ten"]),
-        ({f"last_metrics.{METRIC}.min_value": [None, 2.5]}, ["two"]),
+        ({f"last_metrics.{METRIC}.min_value": [None, 2.5]}, ["two", "one"]),
         ({f"last_metrics.{METRIC}.value": [2, 10]}, ["two", "ten"]),
         ({"search_text": "TEN two nothing"}, ["two", "ten"]),
         ({"search_text": "comment -ten"}, ["two", "one"]),
@@ -96,11 +120,66 @@ def three(api: Api) -> Api:
         ({"order_by": ["hyperparams.properties.trial.number.value"]}, ["one", "two", "ten"]),
         ({"order_by": ["-hyperparams.properties.trial.number.value"]}, ["ten", "two", "one"]),
         ({"page": 1, "page_size": 2}, ["one"]),
-        ({"unknown": "is ignored", "order_by": ["unknown"]}, ["two", "ten", "one"]),
+        ({"page": 1}, []),
+        ({"page": None, "page_size": None}, ["two", "ten", "one"]),
+        ({"size": 1}, ["two", "ten", "one"]),
+        ({"unknown": "is ignored", "order_by": [""]}, ["two", "ten", "one"]),
     ],
 )
 def test_tasks_found(request_: dict[str, Any], names: list[str], three: Api) -> None:
     assert three.names(**request_) == names
+
+
+@pytest.mark.parametrize(
+    ("subcode", "requests"),
+    [
+        (11, [{"page_size": None}, {"page": 0, "page_size": None}]),
+        (
+            12,
+            [
+                *[{"page": page} for page in (-1, 1.5, "0", [])],
+                *[{"page_size": size} for size in (0, -1, 1.5, "5", [])],
+                *[{"scroll_id": None, "size": size} for size in (None, 0, "5", 1.5)],
+                {"scroll_id": "x"},
+                {"started": ["2026-01-01"]},
+                {"created": []},
+                {"created": "2026-01-01"},
+                {f"last_metrics.{METRIC}.value": [1]},
+                {"filters": {"tags": 5}},
+                {"filters": {"tags": {"some": {"include": ["x"]}}}},
+                {"filters": {"tags": {"any": {"within": ["x"]}}}},
+                {"only_fields": [5]},
+                {"order_by": [None]},
+            ],
+        ),
+        (
+            14,
+            [
+                *[{"order_by": order} for order in (["unknown"], ["+name"], ["project.name"], "name", ["-"])],
+                *[{"only_fields": names} for names in (["unknown"], ["-unknown"], ["script.unknown"], ["*"], "id")],
+                {"only_fields": ["project.name"]},
+                {"_any_": {"fields": ["unknown"], "pattern": "x"}},
+            ],
+        ),
+        (
+            16,
+            [
+                *[{name: value} for name in ("id", "tags", "status", "parent") for value in (5, {}, [5])],
+                *[{"_any_": value} for value in (None, "x", [], {"fields": ["name"]}, {"pattern": "x"})],
+                {"_all_": {"fields": [], "pattern": "x"}},
+                *[{"filters": value} for value in (None, "x", [])],
+                {"last_update": [None]},
+                {"order_by": ["@text_score"]},
+            ],
+        ),
+        (21, [{"name": "("}, {"_any_": {"fields": ["name"], "pattern": "["}}]),
+    ],
+)
+def test_requests_that_are_refused(subcode: int, requests: list[dict[str, Any]], three: Api) -> None:
+    for request in requests:
+        with pytest.raises(Refused) as error:
+            three.call("tasks.get_all", **request)
+        assert error.value.code == (400, subcode), request
 
 
 def test_tasks_without_the_metric_come_last_in_both_directions(three: Api) -> None:
@@ -139,10 +218,10 @@ def test_projects_below_are_included_when_asked(three: Api) -> None:
 
 
 def test_only_the_fields_that_were_asked_for(three: Api) -> None:
-    [found] = three.call("tasks.get_all", name="^two$", only_fields=["name", "execution.artifacts", "nothing.of.that"])[
+    [found] = three.call("tasks.get_all", name="^two$", only_fields=["name", "execution.artifacts", "runtime.of.that"])[
         "tasks"
     ]
-    assert found == {"name": "two", "execution": {"artifacts": []}}
+    assert found == {"name": "two", "execution": {"artifacts": []}, "runtime": {}}
     [found] = three.call("tasks.get_all", name="^two$", only_fields=["hyperparams.properties.trial.number.value"])[
         "tasks"
     ]
@@ -169,12 +248,113 @@ def test_scroll(three: Api) -> None:
 
 
 def test_a_scroll_is_asked_once_more(three: Api) -> None:
-    first = three.call("tasks.get_all", size=2, only_fields=["id", "name"], refresh_scroll=True)
+    first = three.call("tasks.get_all", size=2, only_fields=["id", "name"], refresh_scroll=True, scroll_id=None)
     three.call("tasks.update", task=first["tasks"][0]["id"], name="first")
     again = three.call("tasks.get_all", size=2, only_fields=["name"], refresh_scroll=True, scroll_id=first["scroll_id"])
     assert [task["name"] for task in again["tasks"]] == ["first", "ten"]
     rest = three.call("tasks.get_all", size=2, only_fields=["name"], scroll_id=again["scroll_id"])
     assert [task["name"] for task in rest["tasks"]] == ["one"]
+
+
+def test_a_scroll_keeps_its_id_and_its_position(three: Api) -> None:
+    def scroll(id_: str | None, **request: Any) -> tuple[list[str], str]:
+        answer = three.call("tasks.get_all", **{"size": 2, "only_fields": ["name"], "scroll_id": id_, **request})
+        return [task["name"] for task in answer["tasks"]], answer["scroll_id"]
+
+    first, id_ = scroll(None)
+    assert (first, scroll(id_)) == (["two", "ten"], (["one"], id_))
+    for after in ({}, {"order_by": ["name"]}, {"size": 500}, {"page": 0, "page_size": 1}):
+        assert scroll(id_, **after) == ([], id_)
+    anew, other = scroll("unknown")
+    assert anew == first and other != id_
+
+
+def test_what_is_old_or_longest_unused_is_forgotten() -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    known: Remembered[int] = Remembered(lambda: now, most=3)
+    first, second, third = known.add(1), known.add(2), known.add(3)
+    assert known.find(first) == 1  # so the second is the longest unused
+    fourth = known.add(4)
+    assert [known.find(id_) for id_ in (second, first, third, fourth)] == [None, 1, 3, 4]
+    now += LIFETIME * 2
+    assert known.find(first) is None
+
+
+def test_a_page_has_500_rows_at_most(api: Api) -> None:
+    ids = [api.task() for _ in range(503)]
+
+    def size(**request: Any) -> int:
+        return len(api.call("tasks.get_all", only_fields=["id"], **request)["tasks"])
+
+    assert [size(), size(page_size=1000), size(id=ids), size(size=1000)] == [500] * 4
+    assert [size(page=1, page_size=1000), size(page=1), size(id=ids, page=1)] == [3] * 3
+    assert size(scroll_id=None, size=1000) == 503
+
+
+def test_all_fields_but_some(three: Api) -> None:
+    def found(action: str, *fields: str) -> dict[str, Any]:
+        document: dict[str, Any] = three.call(f"tasks.{action}", name="^two$", only_fields=fields)["tasks"][0]
+        return document
+
+    for action in ("get_all", "get_all_ex"):
+        whole = found(action)
+        assert found(action, "-name", "-script.binary").keys() == whole.keys() - {"name"}
+        assert "binary" not in found(action, "-name", "-script.binary")["script"]
+    assert found("get_all", "name") == {"name": "two"}
+    assert found("get_all_ex", "name").keys() == {"name", "id"}
+    assert found("get_all_ex", "*").keys() == found("get_all_ex").keys() | {"unique_metrics"}
+    assert found("get_all_ex", "*", "project.name")["project"]["name"] == "above/below"
+    assert found("get_all_ex", "hyperparams.*").keys() == {"id", "hyperparams"}
+    assert found("get_all_ex", "execution.parameters")["hyperparams"] == {}
+    for fields in (["unknown"], ["stats"], ["script.unknown"], ["project.unknown"], [""], "id"):
+        with pytest.raises(Refused) as error:
+            three.call("tasks.get_all_ex", only_fields=fields)
+        assert error.value.code == (400, 14)
+
+
+def test_projects_by_what_is_in_them(api: Api) -> None:
+    ids = {name: api.call("projects.create", name=name)["id"] for name in ("above/below", "beside")}
+    report = api.call("reports.create", name="a report", project=ids["above/below"])
+    task = api.task(project=ids["beside"], tags=["one"], system_tags=["pipeline"])
+    user = api.get(task)["user"]
+
+    def names(**request: Any) -> list[str]:
+        found = api.call("projects.get_all_ex", order_by=["name"], **request)["projects"]
+        return [project["name"] for project in found]
+
+    assert names(children_type="report") == ["above", "above/below"]
+    assert names(children_type="report", search_hidden=True)[-1] == "above/below/.reports"
+    assert names(children_type="pipeline", children_tags=["one"]) == ["beside"]
+    assert names(children_type="pipeline", children_tags_filter={"any": {"exclude": ["one"]}}) == []
+    assert names(active_users=["nobody"]) == []
+    assert names(active_users=[user]) == ["above", "above/below", "beside"]
+    assert api.get(report["id"])["project"] == report["project_id"]
+    for request in ({"children_type": "x"}, {"stats_for_state": "x"}, {"active_users": [5]}):
+        with pytest.raises(Refused) as error:
+            names(**request)
+        assert error.value.code == (400, 12)
+
+
+def test_numbers_of_projects(api: Api) -> None:
+    above, below = (api.call("projects.create", name=name)["id"] for name in ("above", "above/below"))
+    api.call("projects.create", name="above/hidden", system_tags=["hidden"])
+    for project in (above, below):
+        api.task(project=project)
+
+    def found(**request: Any) -> tuple[int, list[str]]:
+        project = api.call("projects.get_all_ex", id=[above], include_stats=True, **request)["projects"][0]
+        return project["stats"]["active"]["total_tasks"], [each["name"] for each in project["sub_projects"]]
+
+    assert found() == (2, ["above/below"])
+    assert found(search_hidden=True) == (2, ["above/below", "above/hidden"])
+    assert found(stats_with_children=False) == (1, [])
+
+
+def test_which_ones_must_be_said(api: Api) -> None:
+    for noun in ("tasks", "models"):
+        with pytest.raises(Refused) as error:
+            api.call(f"{noun}.get_by_id_ex", only_fields=["id"])
+        assert error.value.code == (400, 11)
 
 
 def test_many_ids_at_once(api: Api) -> None:
@@ -184,19 +364,19 @@ def test_many_ids_at_once(api: Api) -> None:
 
 
 def test_a_bad_pattern_is_the_clients_fault(api: Api) -> None:
-    with pytest.raises(Refused, match="bad regular expression") as error:
+    with pytest.raises(Refused, match="Malformed regular expression") as error:
         api.names(name="(")
-    assert error.value.code == (400, 12)
+    assert error.value.code == (400, 21)
 
 
 def test_project_names_make_a_tree(api: Api) -> None:
-    api.call("projects.create", name="a tree/of/projects")
+    api.call("projects.create", name="a tree/with/projects")
     found = {p["name"]: p for p in api.call("projects.get_all", order_by=["name"])["projects"]}
-    assert list(found) == ["a tree", "a tree/of", "a tree/of/projects"]
-    assert found["a tree/of/projects"]["parent"] == found["a tree/of"]["id"]
-    path = api.call("projects.get_by_id", project=found["a tree/of/projects"]["id"])["project"]["path"]
-    assert path == [found["a tree"]["id"], found["a tree/of"]["id"]]
+    assert list(found) == ["a tree", "a tree/with", "a tree/with/projects"]
+    assert found["a tree/with/projects"]["parent"] == found["a tree/with"]["id"]
+    path = api.call("projects.get_by_id", project=found["a tree/with/projects"]["id"])["project"]["path"]
+    assert path == [found["a tree"]["id"], found["a tree/with"]["id"]]
     api.call("projects.update", project=found["a tree"]["id"], name="a forest")
     names = [p["name"] for p in api.call("projects.get_all", order_by=["name"])["projects"]]
-    assert names == ["a forest", "a forest/of", "a forest/of/projects"]
+    assert names == ["a forest", "a forest/with", "a forest/with/projects"]
     assert [p["name"] for p in api.call("projects.get_all", shallow_search=True)["projects"]] == ["a forest"]

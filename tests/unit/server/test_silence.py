@@ -57,16 +57,16 @@ def test_any_sign_of_life_counts(sign: str, api: Api, silence: Silence) -> None:
         elif sign == "ping":
             api.call("tasks.ping", task=task)
         else:
-            api.call("workers.status_report", worker="w", task=task)
+            api.call("workers.status_report", worker="w", timestamp=1, task=task)
     assert (api.get(task)["status"], api.get(other)["status"]) == ("in_progress", "stopped")
 
 
 def test_a_worker_that_is_alive_without_the_task_does_not_count(api: Api, silence: Silence) -> None:
     task = running(api)
-    api.call("workers.status_report", worker="w", task=task)
+    api.call("workers.status_report", worker="w", timestamp=1, task=task)
     for _ in range(4):
         listen(api, silence, LIMIT_S / 2)
-        api.call("workers.status_report", worker="w")
+        api.call("workers.status_report", worker="w", timestamp=1)
     assert api.get(task)["status"] == "stopped"
 
 

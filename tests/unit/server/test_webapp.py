@@ -273,3 +273,52 @@ def test_the_apps_calls_reach_the_api_and_the_files(api: Api, site: Site) -> Non
 def test_pages_of_another_port_call_nothing(site: Site) -> None:
     assert site.get("/api/v2.23/server.info", sec_fetch_site="same-site").status == 403
     assert site.get("/", sec_fetch_site="same-site").status == 200, "a link to it is no call"
+
+
+# --- what its pages ask for -------------------------------------------------------------------------------------------
+
+# As the app's experiment table sends it.
+_TABLE: dict[str, Any] = {
+    **{"id": [], "scroll_id": None, "refresh_scroll": True, "size": 30, "order_by": ["-last_update"]},
+    **{"type": [], "user": [], "include_subprojects": False, "search_hidden": False},
+    "system_tags": ["__$not", "archived", "__$not", "pipeline", "__$not", "dataset", "__$not", "reports"],
+    "only_fields": [
+        *("name", "status", "system_tags", "project.name", "company", "last_change", "last_update", "started"),
+        *("last_iteration", "tags", "user.name", "runtime.progress", "type", "parent.name", "parent.project.name"),
+        "last_metrics.9be2c8a5.x.value",
+    ],
+}
+
+
+def test_the_table_goes_on_after_30_rows(api: Api, site: Site) -> None:
+    cookie, project = site.log_in("Tess"), api.project()
+    tasks = [api.task(project=project) for _ in range(70)]
+
+    def rows(scroll: str | None, *, again: bool) -> tuple[list[str], str]:
+        asked = {**_TABLE, "project": [project], "scroll_id": scroll, "refresh_scroll": again}
+        found = site.call("tasks.get_all_ex", asked, cookie=cookie).data
+        return [task["id"] for task in found["tasks"]], found["scroll_id"]
+
+    first, scroll = rows(None, again=True)
+    second, same = rows(scroll, again=False)
+    shown, _ = rows(scroll, again=True)  # the app refreshes the page from time to time
+    rest, _ = rows(scroll, again=False)
+    assert (len(first), len(second), len(rest), same) == (30, 30, 10, scroll)
+    assert shown == [*first, *second]
+    assert sorted([*shown, *rest]) == sorted(tasks)
+    assert rows(scroll, again=False)[0] == []
+
+
+def test_the_pages_of_reports_and_of_settings(site: Site) -> None:
+    cookie = site.log_in("Tess")
+    made = site.call("reports.create", {"name": "a report", "comment": ""}, cookie=cookie).data
+    asked = {
+        "only_fields": ["name", "comment", "company", "tags", "report", "project.name", "user.name", "status"],
+        **{"size": 6, "scroll_id": None, "order_by": ["-last_update"], "system_tags": ["__$not", "archived"]},
+    }
+    found = site.call("reports.get_all_ex", asked, cookie=cookie).data
+    assert [report["id"] for report in found["tasks"]] == [made["id"]] and found["scroll_id"]
+    assert site.call("reports.get_tags", {}, cookie=cookie).data == {"tags": []}
+    assert site.call("storage.get_settings", {}, cookie=cookie).data == {"settings": {}}
+    assert site.call("users.get_current_user", {}, cookie=cookie).data["user"]["name"] == "Tess"
+    assert site.call("auth.get_credentials", {}, cookie=cookie).data["credentials"][0]["last_used"]

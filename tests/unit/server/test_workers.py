@@ -20,7 +20,7 @@ STATS = {
 
 
 def report(api: Api, worker: str = "w:0", **stats: Any) -> None:
-    api.call("workers.status_report", worker=worker, machine_stats={**STATS, **stats})
+    api.call("workers.status_report", worker=worker, timestamp=1, machine_stats={**STATS, **stats})
 
 
 def stats(api: Api, *items: tuple[str, str], **request: Any) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def test_steps_longer_than_time(api: Api) -> None:
 def test_workers_are_found_by_their_tags(api: Api) -> None:
     for worker, tags in (("w:0", ["a", "b"]), ("w:1", ["b"]), ("w:2", [])):
         api.call("workers.register", worker=worker, tags=tags)
-    api.call("workers.status_report", worker="w:2", tags=["c"], system_tags=["s"])
+    api.call("workers.status_report", worker="w:2", timestamp=1, tags=["c"], system_tags=["s"])
 
     def found(**request: Any) -> list[str]:
         return [worker["id"] for worker in api.call("workers.get_all", **request)["workers"]]

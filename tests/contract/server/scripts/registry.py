@@ -18,6 +18,7 @@ for iteration in range(4):
     image = np.full((8, 8, 3), iteration * 40, dtype=np.uint8)
     logger.report_image("images", "grey", iteration, image=image)
     logger.report_scalar("train", "loss", 1.0 / (iteration + 1), iteration)
+    time.sleep(0.002)  # over time, the points of one millisecond are one
 figure = {"data": [{"type": "bar", "x": ["a", "b"], "y": [1, 2]}], "layout": {"title": {"text": "bars"}}}
 logger.report_plotly("figures", "bars", figure=figure, iteration=0)
 logger.report_table("tables", "frame", iteration=0, table_plot=pd.DataFrame({"a": [1, 2]}, index=["x", "y"]))
@@ -45,11 +46,22 @@ output.report_scalar("quality", "accuracy", 0.9, 0)
 given = InputModel.import_model("file:///given.bin", name="given", project=PROJECT, tags=["imported"])
 task.connect(given)
 task.flush(wait_for_uploads=True)
+client = APIClient()
+
+
+def last_metrics():
+    asked = {"version": "2.23", "json": {"model": output.id}}
+    return client.session.send_request("models", "get_by_id", **asked).json()["data"]["model"]["last_metrics"]
+
+
+deadline = time.monotonic() + 120
+while not last_metrics():  # a model's reports go out in the background, and a published model takes none
+    assert time.monotonic() < deadline
+    time.sleep(0.2)
 output.publish()
 task.delete_artifacts(["gone"])
 task.close()
 
-client = APIClient()
 read = Task.get_task(task_id=task.id)
 model = Model(output.id)
 by_time = {axis: read.get_reported_scalars(x_axis=axis)["train"]["loss"] for axis in ("iter", "timestamp", "iso_time")}
@@ -61,15 +73,6 @@ def found_models(**filters):
     return [each.name for each in Model.query_models(project_name=PROJECT, **filters)]
 
 
-def last_metrics():
-    asked = {"version": "2.23", "json": {"model": output.id}}
-    return client.session.send_request("models", "get_by_id", **asked).json()["data"]["model"]["last_metrics"]
-
-
-deadline = time.monotonic() + 120
-while not last_metrics():  # a model's reports go out in the background
-    assert time.monotonic() < deadline
-    time.sleep(0.2)
 found = {
     "of the model": [each["value"] for variants in last_metrics().values() for each in variants.values()],
     "by time": {axis: (points["y"], type(points["x"][0]).__name__) for axis, points in by_time.items()},
