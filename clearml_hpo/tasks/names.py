@@ -70,8 +70,8 @@ def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue")
 
 def _queues(api: Api, **filters: Any) -> dict[str, str]:
     """Ids by name."""
-    queues = api.call("queues.get_all", only_fields=["id", "name"], **filters)["queues"]
-    return {queue["name"]: str(queue["id"]) for queue in queues}
+    queues = api.call("queues.get_all", only_fields=["id", "name"], **filters).get("queues") or []
+    return {queue["name"]: str(queue["id"]) for queue in queues if queue.get("name")}
 
 
 def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:

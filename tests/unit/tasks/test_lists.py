@@ -7,7 +7,6 @@ import pytest
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.spec import parse_study
 from clearml_hpo.tasks.lists import by_id, rows
-from clearml_hpo.tasks.names import find_queues
 from clearml_hpo.tasks.record import find_studies
 
 MOST = 500
@@ -59,11 +58,8 @@ def test_more_ids_than_a_call_answers():
     assert by_id(api, "tasks", [], ["name"]) == {} and len(api.calls) == 3
 
 
-def test_all_studies_and_queues_are_found():
+def test_all_studies_are_found():
     assert len(find_studies(Rows(1_203, name="a", type="optimizer"))) == 1_203
-    api = Rows(700)
-    api.rows[650]["name"] = "gpu"
-    assert find_queues(api, ["gpu"]) == {"gpu": api.rows[650]["id"]}
 
 
 def test_a_warm_start_of_many_tasks_knows_them_all():
