@@ -122,6 +122,7 @@ ONE_OR_MORE = Field(lambda value: value if isinstance(value, (str, list)) else N
 # As the fields of a document, whose values are checked when they are stored.
 DOCUMENT_TEXT = Field(_text, "str", refusal=Refusal.DATA_VALIDATION)
 DOCUMENT_TEXTS = Field(LIST.read, "list", items=str, refusal=Refusal.DATA_VALIDATION)
+NEW_TEXTS = Field(EXACT_STRINGS.read, "list", items=str, refusal=Refusal.DATA_VALIDATION)
 DOCUMENT_DICT = Field(_a(dict), "dict", refusal=Refusal.INVALID_VALUE)
 DOCUMENT_PART = Field(DICT.read, "dict", refusal=Refusal.INVALID_VALUE)
 DOCUMENT_SECTIONS = Field(_a(dict), "dict", items=dict, refusal=Refusal.INVALID_VALUE)

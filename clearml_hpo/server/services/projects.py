@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
+from clearml_hpo.server.fields import BOOL, DOCUMENT_TEXT, NEW_TEXTS, STR, STRINGS, required
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.lifecycle import Gone
 
@@ -14,10 +14,10 @@ service = Service("projects")
 @service.endpoint(
     "create",
     name=STR,
-    description=STR,
-    tags=STRINGS,
-    system_tags=STRINGS,
-    default_output_destination=STR,
+    description=DOCUMENT_TEXT,
+    tags=NEW_TEXTS,
+    system_tags=NEW_TEXTS,
+    default_output_destination=DOCUMENT_TEXT,
 )
 def create(call: Call) -> Data:
     """Makes a project."""

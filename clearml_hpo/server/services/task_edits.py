@@ -157,7 +157,8 @@ def get_configuration_names(call: Call) -> Data:
 )
 def edit_configuration(call: Call) -> Data:
     """Sets some configuration objects."""
-    given = {item["name"]: pick(item, CONFIGURATION) for item in call.data["configuration"]}
+    edited = [{**pick(item, CONFIGURATION), "name": item["name"].strip()} for item in call.data["configuration"]]
+    given = {item["name"]: item for item in edited}
     replace = call.get("replace_configuration") in (True, "all")  # the web app says "none" for False
     _edit(call, "configuration", lambda old: given if replace else {**old, **given}, CONFIGURED)
     return {"updated": 1}
@@ -191,7 +192,11 @@ def _artifact_key(artifact: Document) -> tuple[str, str]:
 def add_or_update_artifacts(call: Call) -> Data:
     """Notes artifacts; one with the same key and mode is replaced."""
     added = {
-        _artifact_key(a): {**a, "mode": a.get("mode") or "output", "display_data": a.get("display_data") or []}
+        _artifact_key(a): {
+            **pick(a, ARTIFACT),
+            "mode": a.get("mode") or "output",
+            "display_data": a.get("display_data") or [],
+        }
         for a in call.data["artifacts"]
     }
 

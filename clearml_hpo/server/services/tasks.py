@@ -16,6 +16,7 @@ from clearml_hpo.server.fields import (
     DOCUMENT_SECTIONS,
     DOCUMENT_TEXT,
     DOCUMENT_TEXTS,
+    NEW_TEXTS,
     OBJECTS,
     REFERENCE,
     SECTIONS,
@@ -45,7 +46,10 @@ _DOCUMENT = {
     **{"hyperparams": DOCUMENT_SECTIONS, "configuration": DOCUMENT_SECTIONS},
     **{"container": DOCUMENT_DICT, "runtime": DOCUMENT_DICT},
 }
-_NEW = {**_DOCUMENT, "name": required(STR), "type": required(_TYPE)}
+_NEW = {
+    **{**_DOCUMENT, "name": required(STR), "type": required(_TYPE), "tags": NEW_TEXTS, "system_tags": NEW_TEXTS},
+    "container": replace(DOCUMENT_PART, refusal=Refusal.DATA_VALIDATION),
+}
 
 
 @service.endpoint("create", **_NEW)
@@ -59,7 +63,7 @@ def create(call: Call) -> Data:
 def validate(call: Call) -> Data:
     """Refuses what ``tasks.create`` would refuse, and makes nothing."""
     checked_sections(call.data)
-    TASKS.check_name(call.data["name"])
+    TASKS.named(call.data)
     call.store.tasks.check_references(call.data)
     return {}
 
@@ -161,6 +165,7 @@ def clone(call: Call) -> Data:
     """Makes a task with the set-up of another."""
     checked_sections(call.data, prefix="new_task_", is_new=True)
     changes = {name: call.get(f"new_task_{name}") for name in _CLONE}
+    changes["name"] = changes["name"] or None  # an empty one is that of the source
     changes |= {"execution": call.get("execution_overrides"), "models": _input_models(call)}
     checked_sections(changes)
     with call.store.db.transaction():

@@ -57,5 +57,7 @@ def _shown(metric: str, variant: str, rows: list[Any], asked: dict[str, list[str
 def get_metric_keys(call: Call) -> Data:
     """The machine statistics there are, by category: what comes before the underscore."""
     names = call.store.machines.metrics(call.get("worker_ids", []))
+    if not names:
+        raise ApiRefusal(Refusal.WORKER_STATS_NOT_FOUND, f"of the workers {call.get('worker_ids', [])}")
     categories = groupby(names, lambda name: name.partition("_")[0])
     return {"categories": [{"name": name, "metric_keys": list(keys)} for name, keys in categories]}

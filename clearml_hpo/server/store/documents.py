@@ -54,10 +54,17 @@ class Collection:
     columns: Mapping[str, Kind]
     shortest_name: int = 3
 
-    def check_name(self, name: str | None) -> None:
-        """Refuses names that ClearML refuses; None is no name."""
-        if name is not None and len(name) < self.shortest_name:
+    def named(self, fields: Mapping[str, Any]) -> Document:
+        """The same fields with the name (if it is among them) as it is stored: without blanks around it.
+
+        Refuses names that ClearML refuses.
+        """
+        name = fields.get("name")
+        if name is None:
+            return dict(fields)
+        if len(name.strip()) < self.shortest_name:
             raise ApiRefusal(Refusal.DATA_VALIDATION, name="String value is too short")
+        return {**fields, "name": name.strip()}
 
     def chosen(self, fields: Iterable[str] | None) -> list[str]:
         """The columns that ``fields`` (dotted paths; None: all) need."""

@@ -176,7 +176,7 @@ def _check_references(db: Database, fields: Mapping[str, Any]) -> None:
 def given(fields: Mapping[str, Any]) -> Document:
     """The fields of a model that a request sets."""
     document = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
-    MODELS.check_name(document.get("name"))
+    document = MODELS.named(document)
     for name in ("tags", "system_tags"):
         if name in document:
             document[name] = sorted({str(tag) for tag in document[name]})

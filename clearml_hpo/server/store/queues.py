@@ -44,7 +44,7 @@ class Queues:
 
     def create(self, name: str, fields: Mapping[str, Any]) -> str:
         """Makes a queue; returns its id."""
-        QUEUES.check_name(name)
+        name = QUEUES.named({"name": name})["name"]
         now = time.stored(self._clock())
         document: Document = {
             "id": documents.new_id(),
@@ -104,7 +104,7 @@ class Queues:
         changes = {name: fields[name] for name in names if fields.get(name) is not None}
         with self._db.transaction():
             self.require(id_)
-            QUEUES.check_name(changes.get("name"))
+            changes = QUEUES.named(changes)
             if "name" in changes and self.id_of(changes["name"]) not in (None, id_):
                 raise ApiRefusal(Refusal.VALUE_EXISTS, name=changes["name"])
             changes.update({name: sorted(changes[name]) for name in ("tags", "system_tags") if name in changes})

@@ -98,7 +98,7 @@ class Tasks:
     def create(self, fields: Mapping[str, Any]) -> str:
         """Makes a task in status "created"; returns its id."""
         given = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
-        TASKS.check_name(given.get("name"))
+        given = TASKS.named(given)
         with self._db.transaction():
             self.check_references(given)
             document = _new_task(time.stored(self._clock()))
@@ -174,7 +174,7 @@ class Tasks:
         changes = {name: fields[name] for name in _GIVEN if fields.get(name) is not None}
         if fields.get("output_dest"):
             changes["output"] = {"destination": fields["output_dest"]}
-        TASKS.check_name(changes.get("name"))
+        changes = TASKS.named(changes)
         with self._db.transaction():
             task = self.require(id_, [*(_MERGED & changes.keys()), "hyperparams"])
             self.check_references(changes)
@@ -220,7 +220,7 @@ class Tasks:
         """Makes a task with the source's set-up and without its results; returns its id."""
         with self._db.transaction():
             source = self.require(id_)
-            TASKS.check_name(changes.get("name"))
+            changes = TASKS.named(changes)
             self.check_references(changes)
             document = _new_task(time.stored(self._clock()))
             for name in ("name", "type", "project", "tags", "script", "hyperparams", "configuration", "container"):

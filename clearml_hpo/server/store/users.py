@@ -42,7 +42,7 @@ class Users:
 
     def create(self, fields: Mapping[str, Any]) -> str:
         """Makes a user; returns the id."""
-        USERS.check_name(fields["name"])
+        fields = USERS.named(fields)
         id_ = documents.new_id()
         given = {name: fields.get(name) for name in ("name", "given_name", "family_name")}
         with self._db.transaction():
