@@ -67,7 +67,7 @@ def require_project(call: Call, id_: str) -> None:
 @service.endpoint("edit", **_EDITED)
 def edit(call: Call) -> Data:
     """Sets fields of a model."""
-    return _edited(call, ui_cache=False)
+    return _edited(call)
 
 
 @service.endpoint("update", **{**_EDITED, "task": STR, "created": STR, "ui_cache": DICT})
@@ -78,12 +78,12 @@ def update(call: Call) -> Data:
         raise ApiRefusal(Refusal.DATA_VALIDATION, created=f"cannot parse date {created!r:.100}")
     if "task" in call.data:
         call.store.tasks.require(str(call.data["task"]), ["id"])
-    return _edited(call, ui_cache=True)
+    return _edited(call)
 
 
-def _edited(call: Call, *, ui_cache: bool) -> Data:
+def _edited(call: Call) -> Data:
     given = {**call.data, **({"metadata": by_key(call.get("metadata"))} if call.get("metadata") is not None else {})}
-    if ui_cache and call.get("uri"):
+    if call.get("uri"):  # what was shown of another file no longer holds
         given.setdefault("ui_cache", {})
     return {"fields": call.store.models.edit(call.data["model"], given), "updated": 1}
 

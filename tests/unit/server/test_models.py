@@ -18,9 +18,9 @@ def test_many_models_are_published_and_deleted(api: Api) -> None:
     answer = api.call("models.publish_many", ids=[*models, "unknown"])
     assert [each["id"] for each in answer["succeeded"]] == models
     assert [each["error"]["codes"] for each in answer["failed"]] == [[400, 201]]
-    refused = api.call("models.delete_many", ids=models)["failed"]
-    assert [each["error"]["codes"] for each in refused] == [[400, 202]] * 2
-    answer = api.call("models.delete_many", ids=models, force=True)
+    again = api.call("models.publish_many", ids=models)["failed"]
+    assert [each["error"]["codes"] for each in again] == [[400, 203]] * 2
+    answer = api.call("models.delete_many", ids=models)
     assert [each["url"] for each in answer["succeeded"]] == ["file:///x"] * 2
 
 
@@ -45,7 +45,7 @@ def test_models_are_moved(api: Api) -> None:
 
 
 def test_metadata_is_completed_or_replaced(api: Api) -> None:
-    model = api.model(metadata=[{"key": "a", "type": "int", "value": "1"}])
+    model = api.model(metadata={"a": {"key": "a", "type": "int", "value": "1"}})
 
     def keys(**request: object) -> list[str]:
         if request:
@@ -62,7 +62,7 @@ def test_metadata_of_a_project(api: Api) -> None:
     above = api.call("projects.create", name="above")["id"]
     below = api.call("projects.create", name="above/below")["id"]
     for project, value in ((above, "1"), (below, "2"), (below, "2")):
-        api.model(project=project, metadata=[{"key": "k", "value": value}])
+        api.model(project=project, metadata={"k": {"key": "k", "type": "str", "value": value}})
     assert api.call("projects.get_model_metadata_keys", project=above) == {"total": 1, "remaining": 0, "keys": ["k"]}
     asked = {"projects": [above], "key": "k"}
     assert api.call("projects.get_model_metadata_values", **asked)["values"] == ["1", "2"]

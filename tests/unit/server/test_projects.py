@@ -130,7 +130,7 @@ def test_parameters_and_metrics_with_or_without_what_is_below(api: Api) -> None:
 def test_metadata_of_a_queue(api: Api) -> None:
     queue = api.queue()
     for key in ("a", "b"):
-        api.call("queues.add_or_update_metadata", queue=queue, metadata=[{"key": key, "value": "1"}])
+        api.call("queues.add_or_update_metadata", queue=queue, metadata=[{"key": key, "type": "str", "value": "1"}])
     assert list(api.call("queues.get_by_id", queue=queue)["queue"]["metadata"]) == ["a", "b"]
     api.call("queues.delete_metadata", queue=queue, keys=["a"])
     assert list(api.call("queues.get_by_id", queue=queue)["queue"]["metadata"]) == ["b"]
