@@ -215,7 +215,7 @@ def tasks_with_outputs(api: Api, ids: Sequence[str]) -> dict[str, dict[str, Any]
 
 def outputs_of(api: Api, tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[Stored, str]]:
     """Models and artifacts of ``tasks``, each with why its file must stay; nothing if it may go."""
-    models = list(_all(api, "models", task=[*tasks], only_fields=["id", "name", "uri", "ready", "task"]))
+    models = list(_all_models(api, task=[*tasks], only_fields=["id", "name", "uri", "ready", "task"]))
     stored = [*_artifacts(tasks, tasks), *_models(tasks, models)]
     listed = {(each.kind, each.name, each.uri) for each in stored}
     stored += [each for each in _left(tasks) if (each.kind, each.name, each.uri) not in listed]
@@ -224,11 +224,11 @@ def outputs_of(api: Api, tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[S
     return [(each, _why_not(each, published, shared)) for each in stored]
 
 
-def _all(api: Api, what: Literal["tasks", "models"], **filters: Any) -> Iterator[dict[str, Any]]:
-    """Everything that matches; the one filter that lists ids or addresses is asked for in chunks."""
+def _all_models(api: Api, **filters: Any) -> Iterator[dict[str, Any]]:
+    """All models that match; the one filter that lists ids or addresses is asked for in chunks."""
     name = next(key for key in filters if key != "only_fields")
     for chunk in chunks(list(filters[name])):
-        yield from rows(api, what, {**filters, name: chunk, "search_hidden": True})
+        yield from rows(api, "models", {**filters, name: chunk})
 
 
 def _may_be_touched(task: Mapping[str, Any] | None, study_id: str) -> bool:
@@ -272,7 +272,7 @@ def _models(tasks: Mapping[str, Mapping[str, Any]], models: Iterable[Mapping[str
 
 def _shared(api: Api, uris: Sequence[str], own: set[str]) -> set[str]:
     """Addresses that models of other tasks have too."""
-    models = _all(api, "models", uri=uris, only_fields=["id", "uri"])
+    models = _all_models(api, uri=uris, only_fields=["id", "uri"])
     return {model["uri"] for model in models if model["id"] not in own and model.get("uri")}
 
 

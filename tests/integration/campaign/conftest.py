@@ -13,7 +13,6 @@ from clearml_hpo.campaign.report import read_campaign_state
 from clearml_hpo.campaign.run import CampaignRun
 from clearml_hpo.cli import main
 from clearml_hpo.spec import load_campaign
-from tests.integration.as_clearml import as_clearml  # noqa: F401  # for all tests of this folder
 
 TRIALS = 3
 SCRIPT = '''\
@@ -126,3 +125,18 @@ def command(api, tmp_path):
         return result.exit_code, result.output
 
     return call
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The calls that this process makes from now on, in their order: (endpoint, body)."""
+    from clearml_hpo.tasks import Api
+
+    call, calls = Api.call, []
+
+    def noted(self, endpoint, **body):
+        calls.append((endpoint, body))
+        return call(self, endpoint, **body)
+
+    monkeypatch.setattr(Api, "call", noted)
+    return calls

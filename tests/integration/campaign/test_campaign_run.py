@@ -263,7 +263,7 @@ def test_status_and_report_from_the_server(campaign_file, api, command, tmp_path
     }
 
 
-def test_the_summary_is_on_the_campaigns_task_before_it_ends(campaign_file, api, as_clearml):
+def test_the_summary_is_on_the_campaigns_task_before_it_ends(campaign_file, api, sent):
     """Of a task that has ended ClearML's server takes no artifacts."""
     view = Listener()
     outcome = run(campaign_file, api, view=view, overrides=["budget.trials=1"])
@@ -272,7 +272,7 @@ def test_the_summary_is_on_the_campaigns_task_before_it_ends(campaign_file, api,
     assert task["status"] == outcome.status == "completed"
     assert {"summary.html", "report.txt", "report.json", "logs.zip"} <= artifacts
     assert not any("no summary" in note for note in view.notes)
-    on_it = [endpoint for endpoint, body in as_clearml if body.get("task") == outcome.campaign_id]
+    on_it = [endpoint for endpoint, body in sent if body.get("task") == outcome.campaign_id]
     assert "tasks.edit" not in on_it[on_it.index("tasks.completed") :]
     lines = [*console_log(api, outcome.campaign_id)]
     assert lines[0].startswith("campaign two-by-two: ") and lines[-1].startswith("completed: ")

@@ -15,7 +15,7 @@ def recorded(api, queue):
 
 
 @pytest.fixture
-def store(api, tmp_path):
+def store(api, recorded, tmp_path):
     """Uploads a file as the SDK does and notes it on a task, as artifact or as model; returns its address."""
     from clearml import StorageManager
 
@@ -24,11 +24,11 @@ def store(api, tmp_path):
         path.write_bytes(b"x" * 100)
         uri = StorageManager.upload_file(str(path), f"{api.files}/project/{folder or task_id}/{kind}/{path.name}")
         if kind == "artifact":
-            artifact = {"key": path.name, "type": "custom", "uri": uri, "mode": "output"}
-            api.call("tasks.add_or_update_artifacts", task=task_id, artifacts=[artifact], force=True)
+            recorded.artifact(task_id, path.name, uri)
         else:
             model = api.call("models.create", name=path.name, uri=uri, task=task_id, ready=False)["id"]
-            api.call("tasks.add_or_update_model", task=task_id, name=path.name, model=model, type="output")
+            models = {"input": [], "output": [{"name": path.name, "model": model}]}
+            api.call("tasks.edit", task=task_id, force=True, models=models)
         return uri
 
     return store

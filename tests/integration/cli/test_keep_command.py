@@ -20,8 +20,7 @@ def recorded(api, queue, tmp_path):
         path.write_bytes(b"x" * 500)
         uri = f"{api.files}/{task_id}/artifacts/data/data.bin"
         StorageManager.upload_file(str(path), uri)
-        artifact = {"key": "data", "type": "custom", "uri": uri, "mode": "output", "content_size": 500}
-        api.call("tasks.add_or_update_artifacts", task=task_id, artifacts=[artifact], force=True)
+        recorded.artifact(task_id, "data", uri, content_size=500)
         recorded.uris = [*getattr(recorded, "uris", []), uri]
     return recorded
 
@@ -68,8 +67,7 @@ def test_archive(command, api, recorded):
 
 def test_what_could_not_be_deleted_is_said(command, api, recorded):
     task_id = recorded.uris[0].split("/")[3]
-    lost = {"key": "lost", "type": "custom", "uri": f"http://127.0.0.1:1/{task_id}/lost", "mode": "output"}
-    api.call("tasks.add_or_update_artifacts", task=task_id, artifacts=[lost], force=True)
+    recorded.artifact(task_id, "lost", f"http://127.0.0.1:1/{task_id}/lost")
     code, output = command(recorded.study_id, "--top", "1", "--yes")
     assert code == 1 and f"artifact lost  http://127.0.0.1:1/{task_id}/lost stays: " in output
     assert sizes(api, recorded) == [None, 500, None]

@@ -70,9 +70,8 @@ def test_a_study_without_any_trial(command, api, queue, tmp_path):
 
 
 def test_what_cannot_be_fetched_is_said_and_the_rest_is_written(command, api, recorded, tmp_path):
-    gone = {"key": "submission", "type": "custom", "mode": "output", "uri": f"{api.files}/gone.csv"}
     task_id = recorded.trial(4, loss=0.1, state="completed")
-    api.call("tasks.add_or_update_artifacts", task=task_id, artifacts=[gone], force=True)
+    recorded.artifact(task_id, "submission", f"{api.files}/gone.csv")
     code, output = command("study", "report", recorded.study_id, "--output", str(tmp_path), "--no-logs")
     assert code == 1 and "submission of trial 4: cannot download" in output and "1 could not be fetched" in output
     assert len([*(tmp_path / "scores").iterdir()]) == 3 and (tmp_path / "summary.html").is_file()

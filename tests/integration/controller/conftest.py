@@ -7,7 +7,6 @@ import uuid
 import pytest
 
 from clearml_hpo.testing import PlayedAgent
-from tests.integration.as_clearml import as_clearml  # noqa: F401  # for all tests of this folder
 
 CONNECTS = {
     "General/x": ("float", "0.9"),
@@ -68,3 +67,18 @@ def study_file(tmp_path, queue):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.format(project=f"tests/{uuid.uuid4().hex[:8]}", queue=queue))
     return path
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The calls that this process makes from now on, in their order: (endpoint, body)."""
+    from clearml_hpo.tasks import Api
+
+    call, calls = Api.call, []
+
+    def noted(self, endpoint, **body):
+        calls.append((endpoint, body))
+        return call(self, endpoint, **body)
+
+    monkeypatch.setattr(Api, "call", noted)
+    return calls

@@ -8,6 +8,7 @@ import uuid
 from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
 from clearml_hpo.tasks import Template, TrialTasks
+from clearml_hpo.tasks.editing import change
 from clearml_hpo.tasks.names import ensure_project
 from clearml_hpo.tasks.record import read_trials
 
@@ -76,6 +77,7 @@ class RecordedStudy:
         if status != "created":
             self.api.call("tasks.enqueue", task=task_id, queue=self.queue_id)
         if status not in ("created", "queued"):
+            self.api.call("queues.remove_task", queue=self.queue_id, task=task_id)  # as who takes it does
             self.api.call("tasks.started", task=task_id, force=True)
         if loss is not None:
             scalar = {"type": "training_stats_scalar", "task": task_id, "metric": "validation", "variant": "loss"}
@@ -85,6 +87,15 @@ class RecordedStudy:
         if marks:
             self.tasks.mark(task_id, **marks)
         return task_id
+
+    def artifact(self, task_id, key, uri, **more):
+        """Lists an artifact on a trial task, whatever its status."""
+        artifact = {"key": key, "type": "custom", "uri": uri, "mode": "output", **more}
+
+        def with_it(execution):
+            return {**execution, "artifacts": [*(execution.get("artifacts") or []), artifact]}
+
+        change(self.api, task_id, "execution", with_it)
 
     def held(self, by="somewhere pid 1"):
         """Has a controller drive it."""

@@ -74,13 +74,13 @@ def test_the_reason_outlives_that_the_task_is_archived(study_file, api, agent):
     assert read_study(api, study_of(outcome)).reason == before != ""
 
 
-def test_a_finished_study_goes_on_and_is_started_before_it_is_written_to(study_file, api, agent, as_clearml):
+def test_a_finished_study_goes_on_and_is_started_before_it_is_written_to(study_file, api, agent, sent):
     first = run(study_file, api)
-    as_clearml.clear()
+    sent.clear()
     second = run(study_file, api, overrides=["budget.trials=8"])
     assert study_of(second) == study_of(first) and second.status == "completed" and len(second.trials) == 8
     assert "trials: 8" in task_of(api, study_of(first))["configuration"]["study"]["value"]
-    on_it = [endpoint for endpoint, body in as_clearml if body.get("task") == study_of(first)]
+    on_it = [endpoint for endpoint, body in sent if body.get("task") == study_of(first)]
     assert on_it.index("tasks.started") < on_it.index("tasks.edit")
     assert max(i for i, e in enumerate(on_it) if e == "tasks.edit") < on_it.index("tasks.completed")
 
@@ -94,12 +94,12 @@ def test_the_wish_to_stop_what_an_agent_has_just_started_is_not_lost(api, queue,
     assert task_of(api, study.study_id)["status_message"] == message
 
 
-def test_a_claim_shows_a_sign_of_life(study_file, api, agent, as_clearml):
+def test_a_claim_shows_a_sign_of_life(study_file, api, agent, sent):
     """On ClearML's server user properties do not move a task's last update, by which others see that it is held."""
     first = run(study_file, api, overrides=["budget.trials=2"])
-    as_clearml.clear()
+    sent.clear()
     resume(study_of(first), api, overrides=["budget.trials=3"])
-    on_it = [(endpoint, body) for endpoint, body in as_clearml if body.get("task") == study_of(first)]
+    on_it = [(endpoint, body) for endpoint, body in sent if body.get("task") == study_of(first)]
     holders = [
         index
         for index, (endpoint, body) in enumerate(on_it)
