@@ -41,6 +41,8 @@ _FILTERS = re.compile(
 _MORE_FILTERS = {"started", "created", "completed", "parent", "size", "scroll_id", "include_subprojects", "filters"}
 # Refusals that the product expects, (endpoint, subcode), and what it does then.
 EXPECTED: dict[tuple[str, int], str] = {
+    ("queues.delete", 701): "somebody else has deleted it: it was to go",
+    ("queues.delete", 702): "something has come into it meanwhile: it stays",
     ("queues.get_next_task", 701): "its queue was deleted: that is said, and the worker leaves it out",
     ("queues.remove_task", 703): "a worker was quicker: the task is left to it",
     ("tasks.enqueue", 101): "it was deleted: there is nothing to run",

@@ -76,6 +76,7 @@ class RecordedStudy:
         if status != "created":
             self.api.call("tasks.enqueue", task=task_id, queue=self.queue_id)
         if status not in ("created", "queued"):
+            self.api.call("queues.remove_task", queue=self.queue_id, task=task_id)  # a worker takes it
             self.api.call("tasks.started", task=task_id, force=True)
         if loss is not None:
             scalar = {"type": "training_stats_scalar", "task": task_id, "metric": "validation", "variant": "loss"}
