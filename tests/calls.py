@@ -41,7 +41,19 @@ _FILTERS = re.compile(
 )
 _MORE_FILTERS = {"started", "created", "completed", "parent", "size", "scroll_id", "include_subprojects", "filters"}
 # Refusals that the product expects, (endpoint, subcode), and what it does then.
-EXPECTED: dict[tuple[str, int], str] = {}
+EXPECTED: dict[tuple[str, int], str] = {
+    ("queues.delete", 701): "somebody else has deleted it: it was to go",
+    ("queues.delete", 702): "something has come into it meanwhile: it stays",
+    ("queues.get_next_task", 701): "its queue was deleted: that is said, and the worker leaves it out",
+    ("queues.remove_task", 703): "a worker was quicker: the task is left to it",
+    ("tasks.enqueue", 101): "it was deleted: there is nothing to run",
+    ("tasks.enqueue", 110): "it runs or has ended: an earlier call was heard, or somebody else has started it",
+    ("tasks.enqueue", 701): "the queue was deleted: that is said, and the trial goes to another one",
+    ("tasks.enqueue", 706): "it waits already: an earlier call was heard",
+    ("tasks.started", 10): "it was deleted as it was taken: the next one is looked at",
+    ("workers.register", 701): "one of its queues was deleted: the worker registers for the others",
+    ("workers.status_report", 101): "its task was deleted: the worker reports without it",
+}
 _AS_IT_IS = {"tasks.enqueue": {"queued": "="}}  # another queue than the task's is not told from the same one here
 
 

@@ -167,7 +167,7 @@ def _record(stage, task):
         "script": found.get("script"),
         "progress": (found.get("runtime") or {}).get("progress"),
         "last metrics": _last_metrics(found),
-        "scalars": _of_the_script(stage.api.call("events.scalar_metrics_iter_histogram", task=task, samples=10_000)),
+        "scalars": _of_the_script(stage.api.call("events.scalar_metrics_iter_histogram", task=task, samples=6_000)),
         "plots": _plots(stage, task),
         "images": _images(stage, task),
         "console": [line for line in stage.console(task).splitlines() if _SAID.match(line)],

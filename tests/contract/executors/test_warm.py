@@ -296,7 +296,7 @@ def test_a_training_has_the_values_that_it_has_in_a_process_of_its_own(stage):
 
 
 def _scalars(stage, task):
-    found = stage.api.call("events.scalar_metrics_iter_histogram", task=task, samples=10_000)
+    found = stage.api.call("events.scalar_metrics_iter_histogram", task=task, samples=6_000)
     return {metric: series for metric, series in found.items() if metric in ("train", "validation")}
 
 
