@@ -42,6 +42,7 @@ _FILTERS = re.compile(
 _MORE_FILTERS = {"started", "created", "completed", "parent", "size", "scroll_id", "include_subprojects", "filters"}
 # Refusals that the product expects, (endpoint, subcode), and what it does then.
 EXPECTED: dict[tuple[str, int], str] = {
+    ("events.multi_task_scalar_metrics_iter_histogram", 101): "one was deleted: the call is made again without it",
     ("queues.delete", 701): "somebody else has deleted it: it was to go",
     ("queues.delete", 702): "something has come into it meanwhile: it stays",
     ("queues.get_next_task", 701): "its queue was deleted: that is said, and the worker leaves it out",
@@ -54,7 +55,6 @@ EXPECTED: dict[tuple[str, int], str] = {
     ("workers.register", 701): "one of its queues was deleted: the worker registers for the others",
     ("workers.status_report", 101): "its task was deleted: the worker reports without it",
 }
-_AS_IT_IS = {"tasks.enqueue": {"queued": "="}}  # another queue than the task's is not told from the same one here
 
 
 @dataclass(frozen=True)
