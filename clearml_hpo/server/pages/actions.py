@@ -13,7 +13,7 @@ from clearml_hpo.server.pages.visit import Mistake, Visit
 from clearml_hpo.server.store.documents import Document
 
 _MOST = 10_000
-_BY = {"status_message": "by a person, in the server's pages"}
+_BY = {"status_reason": "by a user, in the server's pages"}
 
 
 @dataclass(frozen=True)
