@@ -17,7 +17,7 @@ from clearml_hpo.tasks.names import ensure_project, ensure_queue
 from clearml_hpo.tasks.pilots import create_pilot, pilots_of
 from clearml_hpo.tasks.pilots import withdraw as withdraw_pilots
 from clearml_hpo.tasks.record import StudyRecord, read_again
-from clearml_hpo.tasks.trial_tasks import ended_at
+from clearml_hpo.tasks.trial_tasks import end_of
 from clearml_hpo.trial import Trial, TrialState
 from clearml_hpo.withdrawal import forget_entry, is_spoilt, put_back, withdraw
 
@@ -222,10 +222,10 @@ def test_a_task_that_nobody_reported_has_an_end_nevertheless(api, make):
     task = make("started", "stop")
     fields = ["status", "started", "completed", "status_changed"]
     (found,) = api.call("tasks.get_all", id=[task], only_fields=fields)["tasks"]
-    end = ended_at(found)
-    assert end is not None and end >= (ended_at({"completed": found["started"]}) or 0.0)
+    end = end_of(found)
+    assert end is not None and end >= (end_of({"completed": found["started"]}) or 0.0)
     (running,) = api.call("tasks.get_all", id=[make("started")], only_fields=fields)["tasks"]
-    assert ended_at(running) is None
+    assert end_of(running) is None
 
 
 def test_pilots_that_start_are_not_deleted(api, queue):
