@@ -97,6 +97,7 @@ class Scheduler:
         self._streak = Streak()
         self._ends: Counter[tuple[int, TrialState]] = Counter()
         self._looked_back = -math.inf
+        self._moving: set[str] = set()  # tasks on their way to another queue, if the answer to that was lost
         self._is_stopped = self._takes_back = self._takes_more = self._is_hurried = False
 
     @property
@@ -256,8 +257,8 @@ class Scheduler:
 
         A call that fails leaves everything as it was before it: the next step takes it up again.
         """
-        self._look_at_queues()
         self._observe()
+        self._look_at_queues()  # second: what somebody has stopped or taken back is not moved to another queue
         self._look_back(_LOOK_BACK_S)
         if not self._is_stopped:
             self._spend()
@@ -320,9 +321,11 @@ class Scheduler:
 
     def _move(self, trials: Sequence[Trial]) -> None:
         """Has trials wait in another queue."""
+        self._moving = {trial.task_id for trial in trials}
         if not trials:
             return
         left = self._executor.withdraw([trial.task_id for trial in trials])
+        self._moving = set()
         trials = [trial for trial in trials if trial.task_id not in left]
         if not trials:
             return
@@ -378,9 +381,11 @@ class Scheduler:
                 raise
 
     def _went_with_its_queue(self, trial: Trial, snapshot: TaskSnapshot, ending: TrialState) -> bool:
-        """Whether it no longer waits as its queue was deleted, and not because somebody did not want it."""
+        """Whether it no longer waits as its queue was deleted, or it moves, and not because somebody did not want it."""
         was_taken_out = (trial.state, snapshot.status, ending) == (TrialState.QUEUED, "created", TrialState.ABORTED)
-        return was_taken_out and not self._is_stopped and self._queues.was_deleted(trial.queue, self._clock())
+        if not was_taken_out or self._is_stopped:
+            return False
+        return trial.task_id in self._moving or self._queues.was_deleted(trial.queue, self._clock())
 
     def _begin_anew(self, trial: Trial) -> Trial:
         """A person has a running trial run once more from its start; what it has used is used."""

@@ -196,6 +196,23 @@ def test_workers_that_vanish_are_said_within_a_minute_and_what_waits_there_moves
     assert len(world.tasks) == 60, "they are moved, not made anew"
 
 
+@pytest.mark.parametrize("state", ["stopped", "created"])
+def test_what_somebody_has_stopped_or_taken_back_is_not_moved(state):
+    world = Simulation(steady, workers={"a": 2, "b": 1})
+    scheduler = make(world, trials=60, space=SPACE, placement=Placement(("a", "b")))
+    for _ in range(5):
+        scheduler.step()
+        world.advance()
+    world.slots["a"] = 0
+    unwanted, moved, *_ = (task for task_id in world.queue if (task := world.tasks[task_id]).queue == "a")
+    world.end(unwanted.task_id, state)
+    world.clock.advance(61)
+    scheduler.step()
+    assert moved.queue == "b", "the look at the workers was due"
+    assert (unwanted.status, unwanted.queue) == (state, "a")
+    assert scheduler.trial(unwanted.number).state is TrialState.ABORTED
+
+
 def test_trials_that_move_keep_to_the_concurrency_of_their_new_queue():
     world = Simulation(steady, workers={"a": 6, "b": 8})
     placement = Placement(("a", "b"), per_queue={"a": 6, "b": 2})
