@@ -20,6 +20,7 @@ from clearml_hpo.tasks.api import PLOTS, Api
 from clearml_hpo.tasks.editing import change, read, set_properties
 from clearml_hpo.tasks.hyperparameters import with_user_properties
 from clearml_hpo.tasks.lists import by_id, rows
+from clearml_hpo.withdrawal import forget_entry
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # of mypy
@@ -118,6 +119,8 @@ class ControllerTask:
         is_of_agent = settings.load().task_id == self.task_id
         if not (is_of_agent and read(self._api, self.task_id, "status").get("status") == "in_progress"):
             self._api.call("tasks.started", task=self.task_id, force=True)
+            # A start leaves it there: an agent would begin a second controller, and fail the task when that is refused.
+            forget_entry(self._api, self.task_id)
         self.set_configuration(**{self.file: study_yaml})
         ask_for_time_to_end(self._api, self.task_id)
 

@@ -94,6 +94,15 @@ def test_the_wish_to_stop_what_an_agent_has_just_started_is_not_lost(api, queue,
     assert task_of(api, study.study_id)["status_message"] == message
 
 
+def test_a_study_that_waits_for_an_agent_and_is_resumed_here_is_handed_to_no_agent(api, queue):
+    """A second controller is refused, and its agent then fails the task of the study that is driven here."""
+    study = RecordedStudy(api, queue)
+    api.call("tasks.enqueue", task=study.study_id, queue=study.queue_id)
+    ControllerTask(api, study.study_id, study.project_id).go_on("study: x")
+    assert study.status_of(study.study_id) == "in_progress"
+    assert api.call("queues.get_next_task", queue=study.queue_id) == {}
+
+
 def test_a_claim_shows_a_sign_of_life(study_file, api, agent, sent):
     """On ClearML's server user properties do not move a task's last update, by which others see that it is held."""
     first = run(study_file, api, overrides=["budget.trials=2"])
