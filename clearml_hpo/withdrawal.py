@@ -89,7 +89,7 @@ def is_spoilt(task: Mapping[str, Any]) -> bool:
 
 
 def forget_entry(api: Caller, task_id: str) -> None:
-    """Takes the entry of a task that waits no longer out of its queue: a start or an end leaves it there, for workers."""
+    """Takes the entry of a task that no longer waits out of its queue: a start or an end leaves it there."""
     for task in _read(api, [task_id]).values():
         _take(api, task_id, task)
 

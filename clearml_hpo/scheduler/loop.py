@@ -381,7 +381,7 @@ class Scheduler:
                 raise
 
     def _went_with_its_queue(self, trial: Trial, snapshot: TaskSnapshot, ending: TrialState) -> bool:
-        """Whether it no longer waits as its queue was deleted, or it moves, and not because somebody did not want it."""
+        """Whether it no longer waits as its queue was deleted, or it moves, and not as somebody did not want it."""
         was_taken_out = (trial.state, snapshot.status, ending) == (TrialState.QUEUED, "created", TrialState.ABORTED)
         if not was_taken_out or self._is_stopped:
             return False
