@@ -13,6 +13,7 @@ from clearml_hpo import withdrawal
 from clearml_hpo.errors import ApiError, InputError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.controller_task import ask_for_time_to_end
+from clearml_hpo.tasks.lists import rows
 from clearml_hpo.tasks.trial_tasks import is_non_responsive
 
 IDLE_TIMEOUT_S = 300.0
@@ -118,9 +119,8 @@ def create_pilot(
 
 
 def pilots_of(api: Api, study_id: str) -> list[Pilot]:
-    """The pilots of a study, in the order in which they were made; one call."""
-    fields = ["id", "status", "status_reason"]
-    found = api.call("tasks.get_all", parent=study_id, tags=[TAG], only_fields=fields, order_by=["created"])["tasks"]
+    """The pilots of a study, in the order in which they were made; a call for every 500."""
+    found = rows(api, "tasks", {"parent": study_id, "tags": [TAG], "only_fields": ["id", "status", "status_reason"]})
     return [Pilot(task["id"], task["status"], task.get("status_reason") or "") for task in found]
 
 

@@ -7,6 +7,7 @@ import pytest
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.spec import parse_study
 from clearml_hpo.tasks.lists import by_id, rows
+from clearml_hpo.tasks.pilots import pilots_of
 from clearml_hpo.tasks.record import find_studies
 
 MOST = 500
@@ -60,6 +61,11 @@ def test_more_ids_than_a_call_answers():
 
 def test_all_studies_are_found():
     assert len(find_studies(Rows(1_203, name="a", type="optimizer"))) == 1_203
+
+
+def test_all_pilots_of_a_study_are_found():
+    """Of those that are not, more would be started for ever."""
+    assert len(pilots_of(Rows(1_203, status="completed"), "study")) == 1_203
 
 
 def test_a_warm_start_of_many_tasks_knows_them_all():
