@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.cleanup import PUBLISHED, Stored, delete_model, delete_stored, outputs_of, tasks_with_outputs
+from clearml_hpo.tasks.editing import NO_SUCH_TASK
 from clearml_hpo.tasks.lists import rows
 from clearml_hpo.tasks.pilots import pilots_of
 from clearml_hpo.tasks.record import TrialRecords
@@ -82,8 +83,11 @@ def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:
     for start in range(0, len(going), _CHUNK):
         answer = api.call("tasks.delete_many", ids=going[start : start + _CHUNK], force=True)
         for failed in answer.get("failed") or ():
+            error = failed.get("error") or {}
+            if NO_SUCH_TASK in (error.get("codes") or ()):  # a user was quicker
+                continue
             stay.add(failed["id"])
-            on_note(f"task {failed['id']} stays: {(failed.get('error') or {}).get('msg')}")
+            on_note(f"task {failed['id']} stays: {error.get('msg')}")
     return not stay
 
 

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from clearml_hpo.tasks.removal import plan_removal, remove
 from tests.integration.controller.recorded import RecordedStudy
 
 
@@ -74,6 +75,14 @@ def test_what_is_published_and_what_others_made_stays(command, recorded, api, st
     assert code == 0 and "1 published ones stay" in output
     assert tasks_left(api, published, foreign, copy, recorded.study_id) == {published, copy}
     assert is_there(kept) and is_there(data)
+
+
+def test_what_a_user_deletes_at_the_same_moment_is_gone_too(recorded, api):
+    first, second, notes = recorded.trial(0, state="completed"), recorded.trial(1, state="completed"), []
+    removal = plan_removal(api, recorded.study_id, recorded.read())
+    api.call("tasks.delete", task=first, force=True)
+    assert remove(api, removal, notes.append) and notes == []
+    assert tasks_left(api, first, second, recorded.study_id) == set()
 
 
 def test_a_study_that_is_driven_or_has_running_trials_is_not_deleted(command, recorded, api):
