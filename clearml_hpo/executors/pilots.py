@@ -17,6 +17,7 @@ from clearml_hpo.tasks.trial_tasks import log_tail
 PILOTS = "pilots"
 """The queue that :meth:`PilotExecutor.workers` lists."""
 _TAG = "clearml-hpo-pilots"  # on queues that are of no use to anybody else
+_NO_SUCH_QUEUE = 701
 _MOST_FAILURES = 3
 _TAIL = 50  # lines of a console that may say why
 
@@ -78,7 +79,7 @@ class PilotExecutor(QueueExecutor):
         """Slots of the pilots that have come, at least one for each that is to come; in two calls or three.
 
         Raises:
-            StudyError: pilots fail one after the other.
+            StudyError: pilots fail one after the other, or the queue that their agents serve was deleted.
         """
         self._call_in(None)
         return {PILOTS: max(super().workers()[PILOTS], self._alive)}
@@ -129,7 +130,16 @@ class PilotExecutor(QueueExecutor):
             parent=self._study_id,
             environment=self._environment,
         )
-        self._api.call("tasks.enqueue", task=task_id, queue=self._flight.queue_id)
+        try:
+            self._api.call("tasks.enqueue", task=task_id, queue=self._flight.queue_id)
+        except ApiError as error:
+            if error.subcode != _NO_SUCH_QUEUE:
+                raise
+            self._api.call("tasks.delete", task=task_id)
+            raise StudyError(
+                f"the queue {self._flight.queue!r}, in which pilots wait for an agent, was deleted; make it again, "
+                "and resume the study"
+            ) from None
 
     @property
     def _queue_name(self) -> str:

@@ -143,6 +143,18 @@ def test_one_that_has_died_is_followed_by_another(stage, study, make, notes):
     stage.release("b")
 
 
+def test_no_pilot_can_be_called_in_once_the_agents_queue_is_deleted(stage, study, notes):
+    queue = f"agents-{uuid.uuid4().hex[:8]}"
+    flight = Flight(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
+    place = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
+    executor = PilotExecutor(stage.api, flight, study_id=study, **place)
+    run(stage, executor, "a")
+    stage.api.call("queues.delete", queue=flight.queue_id, force=True)
+    with pytest.raises(StudyError, match=f"the queue '{queue}', .* was deleted; make it again"):
+        executor.workers()
+    assert statuses(stage, study) == ["created"], "the one that waited there, and no other"
+
+
 def _kill(worker):
     pid = int(worker.split(":")[1].rpartition("-")[2].partition(".")[0])
     psutil.Process(pid).send_signal(signal.SIGKILL)
