@@ -38,7 +38,7 @@ class Said:
         if not self._lines or (now - self._sent_at < _PERIOD_S and not at_once):
             return
         lines = list(self._lines)
-        self._task.report(log=lines)
         self._sent_at = now
+        self._task.report(log=lines)
         for _ in lines:
             self._lines.popleft()
