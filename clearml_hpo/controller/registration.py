@@ -22,6 +22,8 @@ from clearml_hpo.tasks.template import (
 )
 from clearml_hpo.trial import Trial
 
+_BEGINS_WITHIN_S = 10.0  # clearml-agent says twice that a task starts, seconds apart
+_LOOK_S = 1.0
 _DEAD = ("failed", "stopped")
 _ENDED = ("completed", "published", "closed", "failed", "stopped", "created")
 
@@ -124,8 +126,20 @@ class FirstRun:
         return template
 
     def cancel(self, task_id: str) -> None:
-        """Takes the run back, or stops it."""
-        withdraw_at_last(self.executor, [task_id])
+        """Takes the run back, or stops it; one that begins just then forgets that it is to stop, and is asked again."""
+        left = withdraw_at_last(self.executor, [task_id])
+        self.end(task_id)
+        until = time.monotonic() + _BEGINS_WITHIN_S
+        while left and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+            snapshot = self.tasks.poll([task_id]).get(task_id)
+            if snapshot is None or snapshot.status != "in_progress":
+                return
+            if not snapshot.is_stopping:
+                self.end(task_id)
+
+    def end(self, task_id: str) -> None:
+        """Asks once that the run be stopped."""
         self.executor.abort([task_id], "the study was stopped")
 
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:

@@ -310,7 +310,7 @@ class StudyRun:
             self._first_runs[trial.number] = first
             self._baselines[trial.number] = replace(trial, params=own_point(self._file, template, first.model))
         else:
-            first.cancel(trial.task_id)
+            first.end(trial.task_id)
 
     def _first_tasks(self, template: Template, model: str) -> TrialTasks:
         space = SearchSpace({MODEL: Constant(model)}, models=(model,)) if model else SearchSpace()

@@ -136,12 +136,31 @@ def test_a_worker_that_died_before_the_start_loses_its_task(api, make, queue):
         (("enqueue", "started"), "stopped"),
     ],
 )
-def test_what_becomes_of_a_first_run_that_is_cancelled(api, make, actions, becomes):
+def test_what_becomes_of_a_first_run_that_is_cancelled(api, make, tasks, actions, becomes):
     """A baseline that was left as a draft seemed to run for ever in a campaign's report."""
     task, executor = make(*actions), QueueExecutor(api, {})
-    first = FirstRun(api, None, None, None, executor, "")  # the rest is of no matter here
+    first = FirstRun(api, None, None, tasks, executor, "")  # the rest is of no matter here
     first.cancel(task)
     assert status(api, task) == becomes
+
+
+class Starting(QueueExecutor):
+    """Its worker says that a task starts right after it was asked to stop it, and heeds the second wish."""
+
+    asked = 0
+
+    def abort(self, task_ids, reason):
+        super().abort(task_ids, reason)
+        self.asked += 1
+        for task_id in task_ids:
+            self._api.call("tasks.started" if self.asked == 1 else "tasks.stopped", task=task_id, force=True)
+
+
+def test_a_first_run_that_starts_as_it_is_cancelled_is_asked_again(api, make, tasks):
+    task, worker, executor = make("started"), f"played:{uuid.uuid4().hex[:8]}", Starting(api, {})
+    api.call("workers.status_report", worker=worker, task=task, timestamp=int(time.time() * 1000))
+    FirstRun(api, None, None, tasks, executor, "").cancel(task)
+    assert status(api, task) == "stopped" and executor.asked == 2
 
 
 @pytest.mark.parametrize(("drain", "becomes"), [(False, "stopped"), (True, "in_progress")])
