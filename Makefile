@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo test check format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test test-all test-server check format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,14 @@ $(READY): setup.cfg pyproject.toml
 demo: $(READY)  ## an embedded server, two warm workers, one study of 20 CatBoost trials
 	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --cpu 2 --new
 
-test: $(READY)  ## the whole test suite
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest -m "not exhaustive"
+
+test-all: $(READY)  ## everything, also the long forms of some tests
 	$(BIN)/python -m pytest
+
+test-server: $(READY)  ## the contract and e2e tests, on the ClearML server that CLEARML_API_HOST and its siblings name
+	CLEARML_HPO_TEST_SERVER=1 $(BIN)/python -m pytest tests/contract tests/e2e -m "not embedded and not exhaustive"
 
 chaos: $(READY)  ## longer storms than in the tests: processes killed at random instants (a quarter of an hour; CHAOS_SEED=7 repeats one)
 	@for storm in 1 2 3; do CHAOS_SCALE=2 $(BIN)/python -m pytest -s tests/chaos || exit 1; done

@@ -1,4 +1,7 @@
-"""Fixtures shared by all tests: an embedded server of their own, and the environment of a process that uses it."""
+"""Fixtures shared by all tests: a server, and the environment of a process that uses it.
+
+The server is an embedded one of their own, or the one that ``make test-server`` was given.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from clearml_hpo import server as embedded
+from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.state import DataDir, Listening
+from tests import place
 
 CALL_LOG = "CLEARML_HPO_CALL_LOG"
 _NOTED = pytest.StashKey[Path]()
 _FAULTS = pytest.StashKey[Counter[str]]()
+_NAMED = pytest.StashKey["place.NamedServer | None"]()
+_LEFT = pytest.StashKey[list[str]]()
 
 # How much is fuzzed: the same few requests every time, or many new ones (`make fuzz`).
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -28,8 +35,14 @@ settings.load_profile("few")
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server on a directory of its own, on free ports."""
+def server(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer | place.NamedServer]:
+    """The server that this run was given; without one, a server on a directory of its own, on free ports."""
+    named = pytestconfig.stash[_NAMED]
+    if named is not None:
+        yield named
+        return
     data_dir = tmp_path_factory.mktemp("server")
     # A server first tries the ports it had the last time: 0 makes it take free ones and leave ClearML's own alone.
     DataDir(data_dir).note(Listening(pid=0, host="127.0.0.1", api=0, files=0, web=0))
@@ -39,7 +52,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.fixture(scope="session")
-def server_environ(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def server_environ(
+    server: RunningServer | place.NamedServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """The environment of a child process that uses the server, with an empty home directory."""
     home = tmp_path_factory.mktemp("home")
     return {
@@ -56,13 +71,33 @@ def unconfigured() -> dict[str, str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Has all embedded servers note the calls that they answer, see ``tests.calls``."""
+    """Finds the server; has all embedded ones note the calls that they answer, see ``tests.calls``."""
+    try:
+        config.stash[_NAMED] = place.named_server(os.environ)
+    except ClearmlHpoError as error:
+        raise pytest.UsageError(str(error)) from None
     if CALL_LOG not in os.environ:  # workers of pytest-xdist have that of the process which started them
         os.environ[CALL_LOG] = tempfile.mkdtemp(prefix="calls-")
         config.stash[_NOTED] = Path(os.environ[CALL_LOG])
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Says which server is used, if it is not a run's own."""
+    named = config.stash[_NAMED]
+    return named and f"ClearML server: {named.address.api}, project {place.ROOT} (deleted at the end)"
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leaves nothing on a server that is not ours; looks at the calls that the product made."""
+    named = session.config.stash[_NAMED]
+    if named is not None and not hasattr(session.config, "workerinput"):  # a process of pytest-xdist is not the last
+        session.config.stash[_LEFT] = left = place.clean(named.address)
+        if left:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    _look_at_calls(session)
+
+
+def _look_at_calls(session: pytest.Session) -> None:
     """Fails the run if the product made calls that ClearML's server would not have."""
     folder = session.config.stash.get(_NOTED, None)
     if folder is None:
@@ -79,7 +114,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says which calls these were."""
+    """Says which calls these were, and what is left on a server that is not ours."""
+    left = config.stash.get(_LEFT, [])
+    if left:
+        terminalreporter.section("left on the server", red=True)
+        for line in left:
+            terminalreporter.line(line)
     found = config.stash.get(_FAULTS, Counter())
     if found:
         terminalreporter.section("calls of the product that ClearML's server would not have", red=True)

@@ -270,10 +270,10 @@ def _print_report(console: Console, found: Any) -> None:
 
 
 def _drive(
-    find: Callable[[CampaignOpening], OpenedCampaign], local: bool, json_file: Path | None, take_over: bool
+    find: Callable[[CampaignOpening], OpenedCampaign], is_local: bool, json_file: Path | None, take_over: bool
 ) -> None:
     here = settings.load()
-    local = local or not here.clearml_configured
+    local = is_local or not here.clearml_configured
     if json_file is not None:
         check_writable(json_file)
     console = Console()
@@ -282,6 +282,9 @@ def _drive(
             use_embedded_server(stack, console, here)
         stopped = stack.enter_context(stop_on_signals())
         outcome = _open_and_run(find, console, stopped, json_file, local=local, take_over=take_over)
+    if outcome.status == "stopped":
+        which = f"{outcome.campaign_id}{' --local' if is_local else ''}"
+        console.print(f"to go on: clearml-hpo campaign resume {which}", markup=False, highlight=False, soft_wrap=True)
     if local and server_process.status(here.home / "server") is None:
         sayer(console)("to look at it again: clearml-hpo server start")
     sys.exit(EXIT[outcome.status])

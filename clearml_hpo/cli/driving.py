@@ -128,6 +128,9 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     wall_s = outcome.result["wall_s"]
     how = {"status": outcome.status, "reason": outcome.reason, "url": outcome.url}
     say_how_it_ended(console, goal, outcome.trials, wall_s=wall_s, **how)
+    if outcome.status != "completed":
+        study = f"{outcome.result['study_id']}{' --local' if options.local else ''}"
+        console.print(f"to go on: clearml-hpo resume {study}", markup=False, highlight=False, soft_wrap=True)
     if local and server_process.status(here.home / "server") is None:
         console.print("to look at it again: clearml-hpo server start", markup=False, highlight=False)
     sys.exit(EXIT[outcome.status])

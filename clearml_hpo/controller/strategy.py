@@ -368,6 +368,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         for number in asked.retry:
             scheduler.retry(number)
         if asked.stop == "drain" and not self.stop_asked:
+            self.on_note("asked to stop: taking back what waits, waiting for what runs (Ctrl-C ends it)")
             scheduler.stop(STOP_ASKED, abort=False)
         elif asked.stop == "abort":
             self._stop_event.set()

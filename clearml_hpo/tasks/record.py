@@ -360,7 +360,8 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         iteration=snapshot.iteration,
         queue=queues.get(_queue(task), ""),
         worker=snapshot.worker,
-        reason=properties.get("reason") or snapshot.reason,
+        # Of what was completed a worker or an agent says how the process ended, which is no reason.
+        reason=properties.get("reason") or ("" if snapshot.status in COMPLETED else snapshot.reason),
         # The server does not keep when a task was enqueued: it is so as soon as it is made.
         queued_at=epoch(task.get("created")),
         started_at=snapshot.started_at,

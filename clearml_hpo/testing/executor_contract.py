@@ -30,6 +30,9 @@ from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.names import ensure_project
 
 DEADLINE_S = 60.0
+PROJECT = "contract"
+"""The ClearML project of the tasks."""
+
 _LOOK_S = 0.02
 _UNKNOWN = "0" * 32
 _HELD = """\
@@ -84,7 +87,7 @@ class Stage:
         body = {
             "name": f"contract {name}",
             "type": "training",
-            "project": ensure_project(self.api, "contract"),
+            "project": ensure_project(self.api, PROJECT),
             "script": script,
             "hyperparams": {"General": entries},
         }
@@ -154,7 +157,7 @@ class ExecutorContract:
     @pytest.fixture
     def stage(self, api: Api, tmp_path: Path) -> Stage:
         """A fresh one for each test."""
-        return Stage(api, tmp_path, f"contract-{uuid.uuid4().hex[:8]}", self.slots)
+        return Stage(api, tmp_path, f"{PROJECT.replace('/', '-')}-{uuid.uuid4().hex[:8]}", self.slots)
 
     @pytest.fixture
     def submit(self, executor: Executor) -> Callable[..., None]:

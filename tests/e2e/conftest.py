@@ -17,9 +17,9 @@ COMMAND = [sys.executable, "-m", "clearml_hpo"]
 
 
 class Machine:
-    """Where nothing is configured yet."""
+    """Where nothing is configured yet, but for what ``environ`` says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environ: str) -> None:
         self.home = folder / "state"
         (folder / "home").mkdir()
         self.environ = {
@@ -27,6 +27,7 @@ class Machine:
             "HOME": str(folder / "home"),
             "CLEARML_HPO_HOME": str(self.home),
             "COLUMNS": "100",
+            **environ,
         }
 
     def start(self, *arguments: str, command=COMMAND, **environ: str) -> subprocess.Popen[str]:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.integration.campaign.conftest import CAMPAIGN, SCRIPT
 
+pytestmark = pytest.mark.embedded
+
 EXAMPLE = "examples/03_campaign/campaign.yaml"
 FEW = ("--set", "budget.trials=3", "--set", "budget.time=20m")
 

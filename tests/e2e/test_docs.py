@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.agent
+pytestmark = [pytest.mark.agent, pytest.mark.embedded]
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ["README.md", "docs/server.md", "docs/campaigns.md", "agents/README.md"]
+DOCS = ["README.md", "docs/server.md", "docs/campaigns.md", "docs/testing.md", "agents/README.md"]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
 CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
@@ -20,6 +20,12 @@ STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 ELSEWHERE = {
     "make demo": "test_example.py runs what it calls, as is held below",
     "make test": "this suite",
+    "make test-all": "this suite",
+    "make test-server": "tests/integration/test_place.py runs what it calls",
+    "CLEARML_HPO_TEST_SERVER=1 .venv/bin/python -m pytest tests/e2e/test_flows.py": "the same",
+    "make chaos": "more of tests/chaos",
+    "make fuzz": "more of tests/contract/server/test_fuzz.py",
+    "make check": "looks at these files",
     "make install": "nothing here would run without it",
     "source .venv/bin/activate": "the shell's",
     f"clearml-hpo run {STUDY} --local": "test_example.py",
@@ -66,6 +72,15 @@ ELSEWHERE = {
     "clearml-hpo study stop": "tests/integration/cli",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
+}
+
+_THEIRS = "the reader's own server"
+ELSEWHERE |= {
+    "export CLEARML_API_HOST=https://api.clearml.example.org": _THEIRS,
+    "export CLEARML_WEB_HOST=https://app.clearml.example.org": _THEIRS,
+    "export CLEARML_FILES_HOST=https://files.clearml.example.org": _THEIRS,
+    "export CLEARML_API_ACCESS_KEY=...": _THEIRS,
+    "export CLEARML_API_SECRET_KEY=...": _THEIRS,
 }
 
 _INSTALL = "tests/integration/fleet/test_install_command.py runs those of agents/README.md"

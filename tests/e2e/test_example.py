@@ -12,7 +12,7 @@ import pytest
 from clearml_hpo.server import process as server_process
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 
-pytestmark = pytest.mark.agent
+pytestmark = [pytest.mark.agent, pytest.mark.embedded]
 
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 POLL_S = 2.0  # the default

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.embedded
+
 
 def run_locally(machine, study, tmp_path, *overrides):
     out = tmp_path / "out.json"

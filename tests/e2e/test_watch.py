@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.agent
+pytestmark = [pytest.mark.agent, pytest.mark.embedded]
 
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 

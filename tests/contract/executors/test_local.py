@@ -19,6 +19,7 @@ from clearml_hpo.executors import LocalExecutor, Slot, plan_slots, processes
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.workers import worker_id
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
+from tests import place
 
 GPU = "0, GPU-7e3c9f5a, {free}\n"
 
@@ -42,7 +43,7 @@ class TestLocalExecutor(ProcessContract):
 
 @pytest.fixture
 def stage(api, tmp_path, request):
-    return Stage(api, tmp_path, f"local-{request.node.name[:30]}-{uuid.uuid4().hex[:8]}", 2)
+    return Stage(api, tmp_path, place.queue(f"local-{request.node.name[:30]}"), 2)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import uuid
 
 import psutil
 import pytest
@@ -14,6 +13,7 @@ from clearml_hpo.executors.pilots import PILOTS, Flight, PilotExecutor
 from clearml_hpo.tasks.names import ensure_project, ensure_queue
 from clearml_hpo.tasks.pilots import Environment, create_pilot, pilots_of
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
+from tests import place
 
 pytestmark = pytest.mark.agent
 TWO_SLOTS = {"cpu": "2", "threads": "1", "idle-timeout": "60"}
@@ -22,7 +22,7 @@ TWO_SLOTS = {"cpu": "2", "threads": "1", "idle-timeout": "60"}
 @pytest.fixture(scope="module")
 def agents(server, server_environ, tmp_path_factory):
     """The queue of two agents."""
-    queue, home = f"agents-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("fleets")
+    queue, home = place.queue("agents"), tmp_path_factory.mktemp("fleets")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server_environ.items():
             patch.setenv(name, value)
@@ -33,7 +33,7 @@ def agents(server, server_environ, tmp_path_factory):
 
 @pytest.fixture
 def stage(api, tmp_path):
-    return Stage(api, tmp_path, f"contract-{uuid.uuid4().hex[:8]}", 2)
+    return Stage(api, tmp_path, place.queue("contract"), 2)
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def make(stage, study, agents, notes):
 
     def make(count=1, **options):
         flight = Flight(agents, ensure_queue(stage.api, agents), count, {**TWO_SLOTS, **options})
-        place = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-        made.append(PilotExecutor(stage.api, flight, study_id=study, **place))
+        given = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
+        made.append(PilotExecutor(stage.api, flight, study_id=study, **given))
         return made[-1]
 
     yield make
@@ -67,7 +67,7 @@ def make(stage, study, agents, notes):
 
 
 def project(api):
-    return ensure_project(api, "contract")
+    return ensure_project(api, place.project("contract"))
 
 
 def pilots(stage, study):
@@ -144,10 +144,10 @@ def test_one_that_has_died_is_followed_by_another(stage, study, make, notes):
 
 
 def test_no_pilot_can_be_called_in_once_the_agents_queue_is_deleted(stage, study, notes):
-    queue = f"agents-{uuid.uuid4().hex[:8]}"
+    queue = place.queue("agents")
     flight = Flight(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
-    place = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-    executor = PilotExecutor(stage.api, flight, study_id=study, **place)
+    about = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
+    executor = PilotExecutor(stage.api, flight, study_id=study, **about)
     run(stage, executor, "a")
     stage.api.call("queues.delete", queue=flight.queue_id, force=True)
     with pytest.raises(StudyError, match=f"the queue '{queue}', .* was deleted; make it again"):
@@ -183,15 +183,15 @@ def test_pilots_that_fail_end_the_study(stage, study, make):
 
 
 def test_nobody_serves_their_queue(stage, study, notes):
-    queue = f"unserved-{uuid.uuid4().hex[:8]}"
+    queue = place.queue("unserved")
     flight = Flight(queue, ensure_queue(stage.api, queue), 2, TWO_SLOTS)
-    place = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-    executor = PilotExecutor(stage.api, flight, study_id=study, **place)
+    given = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
+    executor = PilotExecutor(stage.api, flight, study_id=study, **given)
     assert f"clearml-hpo agents up --queue {queue}" in notes[-1]
     assert executor.workers() == {PILOTS: 2} and statuses(stage, study) == ["queued"] * 2
     executor.close()
     assert not pilots(stage, study), "those that nobody took are gone"
-    successor = PilotExecutor(stage.api, flight, study_id=study, **place)
+    successor = PilotExecutor(stage.api, flight, study_id=study, **given)
     executor.close()
     assert statuses(stage, study) == ["queued"] * 2, "these are another one's"
     successor.close()
@@ -199,10 +199,10 @@ def test_nobody_serves_their_queue(stage, study, notes):
 
 def test_it_is_said_that_no_pilot_is_left(stage, study, notes):
     """None takes the place of one that a person has stopped."""
-    queue = f"unserved-{uuid.uuid4().hex[:8]}"
+    queue = place.queue("unserved")
     flight = Flight(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
-    place = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-    executor = PilotExecutor(stage.api, flight, study_id=study, **place)
+    given = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
+    executor = PilotExecutor(stage.api, flight, study_id=study, **given)
     (pilot,) = pilots(stage, study)
     stage.api.call("tasks.stop", task=pilot.task_id)
     notes.clear()

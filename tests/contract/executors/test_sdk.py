@@ -19,17 +19,19 @@ from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.processes import end_session, identify
 from clearml_hpo.testing import executor_contract
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from tests import place
 
 pytestmark = pytest.mark.agent
 
 SCRIPTS = Path(__file__).parent / "scripts"
 DEADLINE_S = 300.0
 DATASET = """
+import os
 import sys
 from pathlib import Path
 from clearml import Dataset
 Path("a.txt").write_text("first")
-dataset = Dataset.create("the data of the contract", "contract")
+dataset = Dataset.create("the data of the contract", os.environ["TEST_PROJECT"] + "/contract")
 dataset.add_files("a.txt")
 dataset.finalize(auto_upload=True)
 print(dataset.id, file=sys.stderr)
@@ -88,14 +90,14 @@ def dataset(environ, tmp_path_factory):
 @pytest.fixture(scope="module")
 def agent(api, environ, tmp_path_factory):
     """Id of a queue that two unmodified daemons serve."""
-    name, folder = f"sdk-agent-{os.getpid()}", tmp_path_factory.mktemp("agents")
+    name, folder = place.queue("sdk-agent"), tmp_path_factory.mktemp("agents")
     queue = api.call("queues.create", name=name)["id"]
     started = []
     for i in range(2):
         slot = AgentSlot(f"cpu{i}", name)
-        place = daemon.Workplace(f"sdk-{os.getpid()}:{i}", folder / f"code{i}", folder / f"tmp{i}")
-        place.tmp.mkdir()
-        own = daemon.environ(os.environ, slot, place, server=None, threads=1)
+        workplace = daemon.Workplace(f"sdk-{os.getpid()}:{i}", folder / f"code{i}", folder / f"tmp{i}")
+        workplace.tmp.mkdir()
+        own = daemon.environ(os.environ, slot, workplace, server=None, threads=1)
         with (folder / f"{i}.log").open("wb") as log:
             command = daemon.command(slot)
             started.append(subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True))
@@ -108,7 +110,7 @@ def agent(api, environ, tmp_path_factory):
 @pytest.fixture(scope="module")
 def worker(api):
     """Id of a queue that a warm worker serves."""
-    queue = api.call("queues.create", name=f"sdk-warm-{os.getpid()}")["id"]
+    queue = api.call("queues.create", name=place.queue("sdk-warm"))["id"]
     workers = LocalWorkers(plan_slots(cpu=2, threads=1), [queue], "sdk", on_note=pytest.fail)
     yield queue
     workers.close()
@@ -124,7 +126,8 @@ def records(api, agent, worker, dataset, tmp_path_factory):
             task = stage.script((SCRIPTS / f"{theme}.py").read_text(), name=theme)
             values = {"General/dataset": dataset} if theme == "dataset" else PARAMETERS.get(theme, {})
             entries = [_entry(*name.split("/"), text) for name, text in values.items()]
-            api.call("tasks.edit_hyper_params", task=task, hyperparams=entries)
+            if entries:
+                api.call("tasks.edit_hyper_params", task=task, hyperparams=entries)
             api.call("tasks.enqueue", task=task, queue=queue)
             tasks[theme, queue] = task
     for task in tasks.values():

@@ -18,6 +18,7 @@ from clearml_hpo.executors import LocalExecutor, intake, plan_slots, warm, worke
 from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.tasks import Api
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from tests import place
 from tests.children import children_running
 
 FOUND = """
@@ -30,7 +31,7 @@ def tell(**found):
 
 @pytest.fixture
 def stage(api, tmp_path, request):
-    return Stage(api, tmp_path, f"warm-{request.node.name[:30]}-{os.getpid()}", 1)
+    return Stage(api, tmp_path, place.queue(f"warm-{request.node.name[:30]}"), 1)
 
 
 @pytest.fixture

@@ -20,11 +20,12 @@ from clearml_hpo.tasks.record import StudyRecord, read_again
 from clearml_hpo.tasks.trial_tasks import end_of
 from clearml_hpo.trial import Trial, TrialState
 from clearml_hpo.withdrawal import forget_entry, is_spoilt, put_back, withdraw
+from tests import place
 
 
 @pytest.fixture
 def queue(api):
-    return ensure_queue(api, f"withdrawal-{uuid.uuid4().hex[:8]}")
+    return ensure_queue(api, place.queue("withdrawal"))
 
 
 @pytest.fixture
@@ -32,7 +33,9 @@ def make(api, queue):
     """Makes a task, and does to it what is said."""
 
     def make(*actions):
-        task = api.call("tasks.create", name="trial", type="training", project=ensure_project(api, "contract"))["id"]
+        task = api.call(
+            "tasks.create", name="trial", type="training", project=ensure_project(api, place.project("contract"))
+        )["id"]
         for action in actions:
             act(api, task, action, queue)
         return task
@@ -249,7 +252,7 @@ def test_a_task_that_nobody_reported_has_an_end_nevertheless(api, make):
 
 def test_pilots_that_start_are_not_deleted(api, queue):
     """One whose start was quicker than its withdrawal leaves by itself: its queue is gone."""
-    project = ensure_project(api, "contract")
+    project = ensure_project(api, place.project("contract"))
     study = api.call("tasks.create", name="study", type="optimizer", project=project)["id"]
     tasks = [
         create_pilot(api, name=f"pilot {i}", project_id=project, options={"queue": "q"}, parent=study) for i in range(3)

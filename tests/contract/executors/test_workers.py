@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 
 import pytest
 
@@ -13,11 +12,12 @@ from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.names import ensure_queue
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from tests import place
 
 
 @pytest.fixture
 def stage(api, tmp_path):
-    return Stage(api, tmp_path, f"workers-{uuid.uuid4().hex[:8]}", 1)
+    return Stage(api, tmp_path, place.queue("workers"), 1)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from clearml_hpo.server import RunningServer
+from tests import place
 
 from .client import SCRIPTS, Agent, Client, Queue, Script, run_script
 
@@ -26,19 +27,20 @@ def call(server: RunningServer) -> Client:
 @pytest.fixture
 def idle_queue(call: Client) -> Queue:
     """A queue of the test's own, that no agent serves."""
-    name = f"queue {uuid.uuid4().hex[:8]}"
+    name = place.queue("idle")
     return Queue(str(call("queues.create", name=name)["id"]), name)
 
 
 @pytest.fixture
 def template(call: Client) -> str:
     """A task with a script in it, that was never run: a literal, so no repository is needed."""
-    project = call("projects.get_all", name="^contract/agent$")["projects"]
+    name = place.project("agent")
+    project = call("projects.get_all", name=f"^{name}$")["projects"]
     made = call(
         "tasks.create",
         name="template",
         type="training",
-        project=project[0]["id"] if project else call("projects.create", name="contract/agent")["id"],
+        project=project[0]["id"] if project else call("projects.create", name=name)["id"],
         script={
             "entry_point": "template.py",
             "working_dir": ".",
@@ -62,7 +64,7 @@ def script(server_environ: dict[str, str], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def agent(server_environ: dict[str, str], call: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """A daemon in a session of its own, so that all it starts can be ended with it."""
-    name = "agent queue"
+    name = place.queue("agent")
     queue = Queue(str(call("queues.create", name=name)["id"]), name)
     agent = Agent(f"contract-{uuid.uuid4().hex[:8]}:0", queue, tmp_path_factory.mktemp("agent") / "agent.log")
     environ = {

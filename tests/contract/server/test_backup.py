@@ -15,6 +15,8 @@ from clearml_hpo.server.state import DataDir, Listening
 
 from .http_client import Client
 
+pytestmark = pytest.mark.embedded
+
 ROUNDS, WRITERS = 5, 3
 DEADLINE_S = 120
 

@@ -24,6 +24,8 @@ from .odd_requests import Requests
 from .sdk_schemas import request_schemas
 from .world import World
 
+pytestmark = pytest.mark.embedded
+
 ENDPOINTS = endpoints()
 READS = sorted(name for name in ENDPOINTS if ".get_" in name)
 STATES = ("completed", "created", "running", "queued")

@@ -21,6 +21,8 @@ from clearml_hpo.server.state import DataDir, Listening
 
 from .http_client import Client
 
+pytestmark = pytest.mark.embedded
+
 ROUNDS, PRODUCERS, AGENTS = 20, 3, 2
 ANSWERS_PER_ROUND = range(5, 65, 3)  # each round is killed at another moment
 DEADLINE_S = 120

@@ -31,6 +31,8 @@ from clearml_hpo.server.state import DataDir, Listening
 
 from .http_client import Client
 
+pytestmark = pytest.mark.embedded
+
 DEADLINE_S = 60
 LARGEST = 200 * 2**20
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests import place
+
 from .client import Script
 
 
@@ -17,13 +19,13 @@ def found(script: Script) -> dict[str, Any]:
 def test_the_order_of_a_queue(found: dict[str, Any]) -> None:
     # As enqueued; c to the front, a to the back, a forward, c backward.
     assert found["orders"] == ["abc", "cab", "cba", "cab", "acb"]
-    assert (found["waiting"], found["left"]) == (3, "c")
+    assert (found["waiting"], found["left"]) == (3, "cb"), "a was dequeued; b was stopped, which leaves its entry"
 
 
 def test_projects_names_tags_and_the_archive(found: dict[str, Any]) -> None:
-    assert found["moved"] == ["contract/tasks/moved", ["one", "two"], "a new name", True]
+    assert found["moved"] == [place.project("tasks", "moved"), ["one", "two"], "a new name", True]
     assert found["listed"] == [1, 0]
-    assert found["projects"] == ["contract/tasks", "contract/tasks/moved"]
+    assert found["projects"] == [place.project("tasks"), place.project("tasks", "moved")]
 
 
 def test_tasks_are_found(found: dict[str, Any]) -> None:

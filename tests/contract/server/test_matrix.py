@@ -12,6 +12,8 @@ from clearml_hpo.server.state import DataDir, Listening
 
 from .matrix import Comparison, compared, known_differences
 
+pytestmark = pytest.mark.embedded
+
 # Of the cases of a section: the least share of equal codes and of equal states, the most that may be accepted although
 # ClearML's server refuses it.
 CORE = {"status": (0.99, 0.97, 0.0), "many": (0.99, 0.97, 0.0), "queues": (0.99, 0.97, 0.0)}

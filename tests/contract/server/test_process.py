@@ -20,6 +20,8 @@ from clearml_hpo.cli.server import server as command
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.state import DataDir, Listening
 
+pytestmark = pytest.mark.embedded
+
 DEADLINE_S = 60
 
 

@@ -16,6 +16,8 @@ import pytest
 from .replay import faults, load, subcode, title, until_now
 from .world import World
 
+pytestmark = pytest.mark.embedded
+
 EXCHANGES = load("exchanges.jsonl")
 
 # (endpoint, subcode): the state of the task before the request.

@@ -17,6 +17,8 @@ import pytest
 from .replay import faults, load, title, until_now
 from .world import WORKER, World
 
+pytestmark = pytest.mark.embedded
+
 EXCHANGES = load("exchanges_webapp.jsonl")
 
 PROJECT = "8cb75d459b50445fbf3bc4103560b62e"

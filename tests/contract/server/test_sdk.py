@@ -143,6 +143,7 @@ def test_reset_and_delete(queried: dict[str, Any]) -> None:
     assert (queried["reset"], queried["deleted"], queried["left"]) == ("created", True, 2)
 
 
+@pytest.mark.embedded
 def test_the_link_that_the_sdk_prints_opens_a_page(reported: dict[str, Any], read: dict[str, Any]) -> None:
     import urllib.request
 
@@ -152,6 +153,7 @@ def test_the_link_that_the_sdk_prints_opens_a_page(reported: dict[str, Any], rea
         assert text in page
 
 
+@pytest.mark.embedded
 def test_nothing_failed_inside(server: RunningServer, read: dict[str, Any], queried: dict[str, Any]) -> None:
     said = (server.data_dir / "server.log").read_text().splitlines()
     # Tests that share the server leave tasks that nobody runs; in a long session it stops them.

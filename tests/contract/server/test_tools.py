@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo.server import RunningServer
+from tests import place
 
 from .client import Client, Queue, Script
 
@@ -55,7 +56,7 @@ def test_a_dataset(tool: Tool, script: Script, call: Client, tmp_path: Path) -> 
     data.mkdir()
     (data / "a.txt").write_text("first")
     (data / "b.bin").write_bytes(bytes(range(256)) * 1000)
-    tool("clearml-data", "create", "--project", "contract/data", "--name", "the data", "--tags", "small")
+    tool("clearml-data", "create", "--project", place.project("data"), "--name", "the data", "--tags", "small")
     tool("clearml-data", "add", "--files", str(data))  # of the dataset that was made last
     tool("clearml-data", "close")
     [task] = call("tasks.get_all", name="^the data$", tags=["small"])["tasks"]
@@ -82,7 +83,7 @@ def test_a_task_from_the_command_line(tool: Tool, call: Client, idle_queue: Queu
     (tmp_path / "requirements.txt").write_text("numpy>=1.0\n")
     printed = tool(
         "clearml-task",
-        *("--project", "contract/command line", "--name", "from a command line", "--task-type", "testing"),
+        *("--project", place.project("command line"), "--name", "from a command line", "--task-type", "testing"),
         *("--script", "train.py", "--requirements", "requirements.txt", "--skip-task-init"),
         *("--queue", idle_queue.name, "--args", "lr=0.5", "depth=3", "--tags", "made"),
     )

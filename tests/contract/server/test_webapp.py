@@ -25,6 +25,8 @@ from clearml_hpo.errors import ServerError
 from clearml_hpo.server.options import Options
 from clearml_hpo.server.state import DataDir, Listening
 
+pytestmark = pytest.mark.embedded
+
 INDEX = "<!doctype html><title>the app</title><body><script src=/main.0123456789abcdef.js></script></body>"
 # Waits for each answer, so that the page is complete when it is loaded.
 SCRIPT = """

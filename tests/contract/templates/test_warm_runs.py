@@ -1,6 +1,5 @@
 """Templates as warm workers run them, on the embedded server: forks of a process that has imported the library."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pytest
 from clearml_hpo.executors import LocalExecutor, plan_slots
 from clearml_hpo.tasks import Api
 from clearml_hpo.testing.executor_contract import Stage
+from tests import place
 
 TEMPLATES = Path(__file__).parents[3] / "templates"
 NAMES = ("catboost", "xgboost", "lightgbm", "sklearn")
@@ -23,7 +23,7 @@ def api(server_environ, monkeypatch):
 
 @pytest.fixture
 def stage(api, tmp_path, request):
-    return Stage(api, tmp_path, f"templates-{request.node.name[:30]}-{os.getpid()}", 1)
+    return Stage(api, tmp_path, place.queue(f"templates-{request.node.name[:30]}"), 1)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def run(stage):
 
 
 def _scalars(stage, task):
-    found = stage.api.call("events.scalar_metrics_iter_histogram", task=task["id"], samples=10_000)
+    found = stage.api.call("events.scalar_metrics_iter_histogram", task=task["id"], samples=6_000)
     return {title: series for title, series in found.items() if title in ("train", "validation")}
 
 
@@ -130,7 +130,7 @@ def test_a_dataset_of_clearml_trains_and_what_it_predicts_can_be_fetched(run, tm
     frame = pd.DataFrame({"key": rows, "x": rows, "kind": ["low" if i < 20 else "high" for i in rows]})
     frame.to_parquet(tmp_path / "train.parquet")
     frame[["key", "x"]].to_csv(tmp_path / "test.csv", index=False)
-    made = Dataset.create(dataset_name="table", dataset_project="datasets")
+    made = Dataset.create(dataset_name="table", dataset_project=place.project("datasets"))
     for name in ("train.parquet", "test.csv"):
         made.add_files(str(tmp_path / name))
     made.upload(show_progress=False)

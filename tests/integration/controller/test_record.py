@@ -112,6 +112,11 @@ def test_a_wish_is_for_the_run_that_was_to_end_and_not_for_the_next_one(study):
     assert numbers(records.unsettled) == [0] and not records.wishes, "a person has it run once more"
 
 
+def test_what_a_worker_says_of_a_completed_task_is_no_reason(study):
+    study.trial(0, "completed", loss=0.5, state="completed", reason="its process ended")
+    assert study.read().settled[0].reason == ""
+
+
 def test_a_failed_trial_keeps_the_reason_that_its_controller_has_found(study):
     study.trial(0, "failed", state="failed", reason="worker execution exit code 1")
     study.tasks.mark(study.read().settled[0].task_id, reason="ValueError: no depth (exit code 1)")

@@ -4,6 +4,7 @@ Its argument is the session of a task that was run offline.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import requests
 from clearml import OutputModel, Task
 from clearml.backend_api.session.client import APIClient
 
-PROJECT = "contract/tasks"
+PROJECT = f"{os.environ['TEST_PROJECT']}/tasks"
 client = APIClient()
 found = {}
 
@@ -22,7 +23,7 @@ def make(name, **fields):
 
 # --- the order of a queue
 
-QUEUE = "contract order"
+QUEUE = f"{os.environ['TEST_PROJECT']} order"
 queue = client.queues.create(name=QUEUE).id
 tasks = [make(f"{letter} task") for letter in "abc"]
 for task in tasks:

@@ -1,6 +1,7 @@
 """ClearML's usual optimizer script, unmodified; its arguments are the template's id, the queue and the strategy."""
 
 import json
+import os
 import sys
 
 from clearml import Task
@@ -15,7 +16,9 @@ from clearml.automation.optuna import OptimizerOptuna
 
 template, queue, strategy = sys.argv[1:]
 step = 0.75 if strategy == "GridSearch" else None  # a grid of four; with so few points, the others would repeat some
-task = Task.init("contract/agent", "optimizer", task_type=Task.TaskTypes.optimizer, reuse_last_task_id=False)
+task = Task.init(
+    f"{os.environ['TEST_PROJECT']}/agent", "optimizer", task_type=Task.TaskTypes.optimizer, reuse_last_task_id=False
+)
 optimizer = HyperParameterOptimizer(
     base_task_id=template,
     hyper_parameters=[

@@ -1,6 +1,7 @@
 """A pipeline of three steps, each run by an agent: a template task, and two functions; its argument is the queue."""
 
 import json
+import os
 import sys
 
 from clearml import PipelineController, Task
@@ -19,7 +20,9 @@ def total(first, second):
 
 
 template, queue = sys.argv[1:]
-pipeline = PipelineController("three steps", "contract/pipelines", "1.0", add_pipeline_tags=True, pool_frequency=0.005)
+pipeline = PipelineController(
+    "three steps", f"{os.environ['TEST_PROJECT']}/pipelines", "1.0", add_pipeline_tags=True, pool_frequency=0.005
+)
 controller = Task.current_task().id
 pipeline.set_default_execution_queue(queue)
 pipeline.add_parameter("lr", 0.5)

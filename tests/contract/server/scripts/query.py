@@ -1,14 +1,17 @@
 """Clones, queues and queries through the SDK, and prints what came of it as JSON."""
 
 import json
+import os
 import sys
 
 from clearml import Task
 from clearml.backend_api.session.client import APIClient
 
+PROJECT = f"{os.environ['TEST_PROJECT']}/sdk"
+QUEUE = f"{os.environ['TEST_PROJECT']} queue"
 client = APIClient()
 template = Task.get_task(task_id=sys.argv[1])
-queue = client.queues.create(name="contract queue").id
+queue = client.queues.create(name=QUEUE).id
 clones = []
 for number, lr in enumerate((0.3, 0.1, 0.2)):
     clone = Task.clone(template, name=f"clone {number}", parent=template.id)
@@ -20,7 +23,7 @@ for number, lr in enumerate((0.3, 0.1, 0.2)):
     clone.mark_completed()
     clones.append(clone)
 late = Task.clone(template, name="a clone that waits", parent=template.id)
-Task.enqueue(late, queue_name="contract queue")
+Task.enqueue(late, queue_name=QUEUE)
 statuses = [Task.get_task(task_id=late.id).status]
 entries = [entry.task for entry in client.queues.get_by_id(queue).entries]
 Task.dequeue(late)
@@ -54,10 +57,10 @@ found = {
     "of the study": of_study("contract"),
     "of another": of_study("other"),
     "by lr": numbers(order_by=["hyperparams.General.lr.value"]),
-    "by name": len(Task.get_tasks(project_name="contract/sdk", task_name="^clone")),
-    "by tag": len(Task.get_tasks(project_name="contract/sdk", tags=["first"])),
-    "by two tags": len(Task.get_tasks(project_name="contract/sdk", tags=["__$all", "first", "second"])),
-    "without tag": len(Task.get_tasks(project_name="contract/sdk", tags=["-first"])),
+    "by name": len(Task.get_tasks(project_name=PROJECT, task_name="^clone")),
+    "by tag": len(Task.get_tasks(project_name=PROJECT, tags=["first"])),
+    "by two tags": len(Task.get_tasks(project_name=PROJECT, tags=["__$all", "first", "second"])),
+    "without tag": len(Task.get_tasks(project_name=PROJECT, tags=["-first"])),
     "additional": Task.query_tasks(
         task_filter={"id": [clones[0].id]}, additional_return_fields=["name", "execution.queue"]
     )[0]["name"],

@@ -1,6 +1,7 @@
 """Reads back, in another process, what report.py reported, and prints it as JSON."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -28,7 +29,10 @@ found = {
         "bytes": Path(model.get_local_copy()).stat().st_size,
         "task": model.task,
         "tags": list(model.tags),
-        "found": [each.id for each in Model.query_models(project_name="contract/sdk", tags=["best"])] == [model.id],
+        "found": [
+            each.id for each in Model.query_models(project_name=f"{os.environ['TEST_PROJECT']}/sdk", tags=["best"])
+        ]
+        == [model.id],
     },
     "properties": {name: item["value"] for name, item in task.get_user_properties().items()},
     "tags": sorted(task.get_tags()),

@@ -1,6 +1,7 @@
 """Plots, images, artifacts and models: reported, and read back through the SDK; prints what came of it as JSON."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 from clearml import InputModel, Model, OutputModel, Task
 from clearml.backend_api.session.client import APIClient
 
-PROJECT = "contract/registry"
+PROJECT = f"{os.environ['TEST_PROJECT']}/registry"
 task = Task.init(PROJECT, "everything", reuse_last_task_id=False, auto_connect_frameworks=False)
 logger = task.get_logger()
 

@@ -1,13 +1,16 @@
 """A script as people write them: reports something of everything on one task, and prints its id."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 from clearml import OutputModel, Task
 
 Task.set_random_seed(None)
-task = Task.init("contract/sdk", "reports", reuse_last_task_id=False, auto_connect_frameworks=False)
+task = Task.init(
+    f"{os.environ['TEST_PROJECT']}/sdk", "reports", reuse_last_task_id=False, auto_connect_frameworks=False
+)
 parameters = {
     **{"lr": 0.1, "depth": 6, "name": "adam", "flag": True, "sizes": [1, 2], "nested": {"a.b": 1.5}, "nothing": None},
 }

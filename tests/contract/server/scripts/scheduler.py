@@ -1,6 +1,7 @@
 """ClearML's TaskScheduler clones a task into a queue and calls a function; its arguments: template and queue."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -9,9 +10,10 @@ from clearml import Task
 from clearml.automation import TaskScheduler
 
 A_SECOND = 1 / 60
+PROJECT = f"{os.environ['TEST_PROJECT']}/automation"
 template, queue = sys.argv[1:]
 called = threading.Event()
-scheduler = TaskScheduler(A_SECOND, force_create_task_name="schedule", force_create_task_project="contract/automation")
+scheduler = TaskScheduler(A_SECOND, force_create_task_name="schedule", force_create_task_project=PROJECT)
 job = {"queue": queue, "minute": 30, "execute_immediately": True}
 scheduler.add_task(schedule_task_id=template, name="a job", task_parameters={"General/lr": "0.25"}, **job)
 scheduler.add_task(schedule_function=called.set, name="a call", **job)

@@ -1,6 +1,7 @@
 """ClearML's TriggerScheduler sees what happens to tasks, models and datasets; its arguments: template and queue."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from clearml.automation import TriggerScheduler
 from clearml.backend_api.session.client import APIClient
 
 A_SECOND = 1 / 60
-PROJECT = "contract/automation"
+PROJECT = f"{os.environ['TEST_PROJECT']}/automation"
 template, queue = sys.argv[1:]
 seen = {"tag": [], "metric": [], "dataset": []}
 client = APIClient()

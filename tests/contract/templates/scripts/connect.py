@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 
 from clearml import Task
@@ -33,7 +34,7 @@ parser.add_argument("--rate", type=float, default=0.1)
 parser.add_argument("--limit", type=float, default=None)
 parser.add_argument("--kind", default="a")
 parser.add_argument("--fast", action="store_true")
-task = Task.init("contract/arrival", "connect", reuse_last_task_id=False)
+task = Task.init(os.environ["TEST_PROJECT"] + "/arrival", "connect", reuse_last_task_id=False)
 arguments = vars(parser.parse_args())
 connected = task.connect(dict(VALUES))
 configured = task.connect_configuration({"model": {"depth": 3, "rates": [0.1, 0.2], "on": True}, "name": "x"}, "Config")
