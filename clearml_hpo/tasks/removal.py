@@ -83,11 +83,11 @@ def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:
     for start in range(0, len(going), _CHUNK):
         answer = api.call("tasks.delete_many", ids=going[start : start + _CHUNK], force=True)
         for failed in answer.get("failed") or ():
-            error = failed.get("error") or {}
-            if NO_SUCH_TASK in (error.get("codes") or ()):  # a user was quicker
+            why = failed.get("error") or {}
+            if NO_SUCH_TASK in (why.get("codes") or ()):  # a user was quicker
                 continue
             stay.add(failed["id"])
-            on_note(f"task {failed['id']} stays: {error.get('msg')}")
+            on_note(f"task {failed['id']} stays: {why.get('msg')}")
     return not stay
 
 
