@@ -76,6 +76,8 @@ RULES: list[tuple[str, dict[str, Any], int]] = [
     ("workers.get_activity_report", {**PERIOD, "interval": 0}, 12),
     ("workers.register", {"worker": "w", "timeout": -1}, 1002),
     ("workers.register", {"worker": "w", "queues": [NOBODY]}, 701),
+    *(("auth.login", {"expiration_sec": seconds}, subcode) for seconds, subcode in (
+        (31_536_000, 0), (31_536_001, 12), (0, 0), (None, 0), (-1, 0))),
     *(("users.set_preferences", {"preferences": {"a": {name: 1}}}, 16) for name in ("$x", ".x")),
     # what is otherwise refused of all tasks, queues, models and projects
     ("models.set_ready", {"model": "<model>"}, 203),
