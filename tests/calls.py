@@ -51,6 +51,7 @@ EXPECTED: dict[tuple[str, int], str] = {
     ("tasks.enqueue", 110): "it runs or has ended: an earlier call was heard, or somebody else has started it",
     ("tasks.enqueue", 701): "the queue was deleted: that is said, and the trial goes to another one",
     ("tasks.enqueue", 706): "it waits already: an earlier call was heard",
+    ("tasks.get_by_id", 101): "a study file names a template that is not there: that is said",
     ("tasks.started", 10): "it was deleted as it was taken: the next one is looked at",
     ("workers.register", 701): "one of its queues was deleted: the worker registers for the others",
     ("workers.status_report", 101): "its task was deleted: the worker reports without it",

@@ -78,22 +78,24 @@ class FirstRun:
         parameters = self.file.space.all_parameters
         return not any(isinstance(parameters[name], Constant) for name in self.file.space.names_in(self.model))
 
-    def start(self, records: TrialRecords | None) -> Trial:
-        """Clones the template and has the clone run, as the attempt that follows those of ``records``."""
+    def create(self, records: TrialRecords | None) -> Trial:
+        """Clones the template, as the attempt that follows those of ``records``, or takes up an earlier draft."""
+        for trial in records.drafts if records is not None and self.is_trial else ():
+            if trial.number == self.number:
+                return replace(trial, queue=self.queue)
         before = [trial.attempt for trial in records.latest if trial.number == self.number] if records else []
         attempt = max(before, default=0) + 1 if self.is_trial else 0
         task_id = self.tasks.create(self.number, attempt, {})
-        self.executor.submit(task_id, self.queue)
         return Trial(self.number, {}, task_id, attempt, queue=self.queue, queued_at=time.time())
 
-    def take_up(self, records: TrialRecords | None) -> Trial | None:
+    def submit(self, trial: Trial) -> None:
+        """Has it run; again, if the answer was lost, is no second run."""
+        self.executor.submit(trial.task_id, self.queue)
+
+    def begun(self, records: TrialRecords | None) -> Trial | None:
         """The first run that an earlier controller has begun, or None."""
         if records is None or not self.is_trial:
             return None
-        for trial in records.drafts:
-            if trial.number == self.number:
-                self.executor.submit(trial.task_id, self.queue)
-                return replace(trial, queue=self.queue)
         for trial in records.unsettled:
             unseen = records.unseen.get(trial.task_id)
             if trial.number == self.number and (unseen is None or unseen.status not in (*_DEAD, "created")):

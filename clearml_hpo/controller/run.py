@@ -254,7 +254,10 @@ class StudyRun:
         queue = self._policy.placement.queues_for({MODEL: model} if model else {})[0]
         tasks, number = self._first_tasks(template, model), self._number_of_first(model)
         first = FirstRun(self._api, template, self._file, tasks, self._executor, queue, number, model)
-        trial = patiently(lambda: first.take_up(records) or first.start(records), self._view.note, self._stopped)
+        trial = first.begun(records)
+        if trial is None:
+            made = trial = patiently(lambda: first.create(records), self._view.note, self._stopped)
+            patiently(lambda: first.submit(made), self._view.note, self._stopped)
         return first, trial
 
     def _number_of_first(self, model: str) -> int:

@@ -20,9 +20,8 @@ class QueueExecutor:
         """``queues`` has ids by name."""
         self._api = api
         self._queues = dict(queues)
-        self._taken: dict[
-            str, float
-        ] = {}  # tasks that a worker had taken when they were to be withdrawn, and since when
+        # Tasks that a worker had taken when they were to be withdrawn, and since when.
+        self._taken: dict[str, float] = {}
 
     def submit(self, task_id: str, queue: str) -> None:
         """Enqueues the task, in one call.

@@ -98,7 +98,7 @@ def _words(value: Any) -> list[Any] | None:
 
 
 def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and "\0" not in value else None
 
 
 STR = Field(_text, "str")
@@ -117,7 +117,6 @@ OBJECTS = Field(_a(list), "list", items=dict)
 DICT = Field(lambda value: value if isinstance(value, dict) else None, "dict")
 SECTIONS = Field(DICT.read, "dict", items=dict)
 FLAG_OR_WORD = Field(lambda value: value if isinstance(value, str) else bool(value), "bool")
-ONE_OR_MORE = Field(lambda value: value if isinstance(value, (str, list)) else None, "list")
 
 # As the fields of a document, whose values are checked when they are stored.
 DOCUMENT_TEXT = Field(_text, "str", refusal=Refusal.DATA_VALIDATION)

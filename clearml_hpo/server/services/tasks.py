@@ -56,6 +56,7 @@ _NEW = {
 def create(call: Call) -> Data:
     """Makes a task."""
     checked_sections(call.data, is_new=True)
+    _require_inputs(call)
     return {"id": call.store.tasks.create(call.data)}
 
 
@@ -65,7 +66,14 @@ def validate(call: Call) -> Data:
     checked_sections(call.data)
     TASKS.named(call.data)
     call.store.tasks.check_references(call.data)
+    _require_inputs(call)
     return {}
+
+
+def _require_inputs(call: Call) -> None:
+    """Refuses input models that are not there; output models may be any."""
+    for item in (call.get("models") or {}).get("input") or ():
+        call.store.models.require(item["model"], ["id"])
 
 
 @service.endpoint("get_by_id", task=required(STR))

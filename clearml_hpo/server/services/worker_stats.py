@@ -7,8 +7,9 @@ from typing import Any
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import EXACT_BOOL, EXACT_STRINGS, OBJECTS, required
+from clearml_hpo.server.fields import EXACT_BOOL, EXACT_STRINGS, items, one_of, required
 from clearml_hpo.server.services.steps import PERIOD, steps_of
+from clearml_hpo.server.services.workers import STATISTICS
 from clearml_hpo.server.store.machines import AGGREGATIONS
 
 service = Service("workers")
@@ -17,7 +18,12 @@ _VERSION = "2.4"
 
 
 @service.endpoint(
-    "get_stats", _VERSION, items=required(OBJECTS), worker_ids=EXACT_STRINGS, split_by_variant=EXACT_BOOL, **PERIOD
+    "get_stats",
+    _VERSION,
+    items=required(items({"key": required(one_of(*STATISTICS))})),
+    worker_ids=EXACT_STRINGS,
+    split_by_variant=EXACT_BOOL,
+    **PERIOD,
 )
 def get_stats(call: Call) -> Data:
     """Machine statistics of some workers in steps of ``interval`` seconds; steps in which nothing came are left out."""

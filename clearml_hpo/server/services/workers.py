@@ -40,7 +40,7 @@ def unregister(call: Call) -> Data:
 
 
 # What the SDK's request class names; other keys are ignored.
-_STATISTICS = (
+STATISTICS = (
     *("cpu_usage", "cpu_temperature", "gpu_usage", "gpu_temperature", "gpu_memory_free", "gpu_memory_used"),
     *("memory_used", "memory_free", "network_tx", "network_rx"),
     *("disk_free_home", "disk_free_temp", "disk_read", "disk_write"),
@@ -51,7 +51,7 @@ def _statistics(value: Any) -> Document | None:
     """``{metric: number or numbers}``, as a field."""
     if not isinstance(value, dict):
         return None
-    known = [value[name] for name in _STATISTICS if name in value]
+    known = [value[name] for name in STATISTICS if name in value]
     numbers = [each for item in known for each in (item if isinstance(item, list) else [item])]
     return value if all(each is None or isinstance(each, (int, float)) for each in numbers) else None
 

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from clearml_hpo.controller.check import check_study
-from clearml_hpo.errors import InputError, StudyError
+from clearml_hpo.errors import ApiError, InputError, StudyError
 from clearml_hpo.spec import load_study
+from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 from clearml_hpo.tasks.names import find_project
 from clearml_hpo.testing import PlayedAgent
@@ -23,6 +24,22 @@ def tasks_of(api, outcome):
     ids = [trial.task_id for trial in outcome.trials]
     tasks = api.call("tasks.get_all", id=ids, page=0, page_size=500)["tasks"]
     return {task["id"]: task for task in tasks}
+
+
+def test_a_first_run_whose_submission_is_not_answered_runs_once(study_file, api, agent, monkeypatch):
+    call, lost = Api.call, []
+
+    def answered(self, endpoint, **body):
+        answer = call(self, endpoint, **body)
+        if endpoint == "tasks.enqueue" and not lost:
+            lost.append(body["task"])
+            raise ApiError(endpoint, 503, 0, "the answer was lost")
+        return answer
+
+    monkeypatch.setattr(Api, "call", answered)
+    outcome = run(study_file, api)
+    assert outcome.trials[0].task_id == lost[0]
+    assert len(agent.ran) == len(outcome.trials) == 6
 
 
 def test_every_trial_is_a_clone_with_its_parameters_and_identity(study_file, api, agent):

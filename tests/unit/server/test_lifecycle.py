@@ -178,6 +178,62 @@ def test_many_answers_for_each(api: Api) -> None:
     assert len(api.call("tasks.delete_many", ids=tasks, force=True)["succeeded"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("action", "succeeds", "refused_with"),
+    [
+        ("stop_many", ["failed", "in_progress"], {"created": 110, "unknown": 101}),
+        ("reset_many", ["created", "failed", "in_progress"], {"unknown": 101}),
+        ("dequeue_many", ["created", "failed", "in_progress", "unknown"], {}),
+        ("delete_many", ["created"], {"failed": 123, "in_progress": 123, "unknown": 101}),
+    ],
+)
+def test_what_is_done_to_many_without_force(
+    action: str, succeeds: list[str], refused_with: dict[str, int], api: Api
+) -> None:
+    named = {api.task(): "created", api.task(): "failed", api.task(): "in_progress", "0" * 32: "unknown"}
+    for task, status in named.items():
+        if status in ("failed", "in_progress"):
+            api.call("tasks.started", task=task)
+        if status == "failed":
+            api.call("tasks.failed", task=task)
+    answer = api.call(f"tasks.{action}", ids=list(named))
+    assert [named[each["id"]] for each in answer["succeeded"]] == succeeds
+    assert {named[each["id"]]: each["error"]["codes"][1] for each in answer["failed"]} == refused_with
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "reason"),
+    [
+        ("remove_task", {"update_task_status": True}, "Task was removed from the queue {}"),
+        ("clear_queue", {}, "Queue {} was cleared"),
+        ("delete", {"force": True}, "Queue {} was deleted"),
+    ],
+)
+def test_why_a_task_waits_no_longer(action: str, fields: dict[str, Any], reason: str, api: Api) -> None:
+    queue, task = api.queue(), api.task()
+    api.call("tasks.enqueue", task=task, queue=queue)
+    about = {"task": task} if action == "remove_task" else {}
+    api.call(f"queues.{action}", queue=queue, **about, **fields)
+    found = api.get(task)
+    assert (found["status"], found["status_reason"]) == ("created", reason.format(queue))
+    assert "queue" not in found["execution"] and "enqueue_status" not in found
+
+
+def test_whether_a_queue_is_watched_is_said_when_asked(api: Api) -> None:
+    queue, task, other = api.queue(), api.task(), api.task()
+    assert not api.call("tasks.enqueue", task=task, queue=queue, verify_watched_queue=True)["queue_watched"]
+    api.call("workers.register", worker="box:0", queues=[queue])
+    assert api.call("tasks.enqueue", task=other, queue=queue, verify_watched_queue=True)["queue_watched"]
+
+
+def test_a_worker_is_that_of_a_task_from_its_report_on(api: Api) -> None:
+    task = api.task()
+    api.call("tasks.started", task=task)
+    assert "last_worker" not in api.get(task)
+    api.call("workers.status_report", worker="box:0", timestamp="1", task=task)
+    assert api.get(task)["last_worker"] == "box:0"
+
+
 def test_a_queue_with_tasks_is_deleted_by_force_only(api: Api) -> None:
     queue, task = api.queue(), api.task()
     api.call("tasks.enqueue", task=task, queue=queue)
