@@ -69,7 +69,7 @@ class Requests:
         """Bodies for one endpoint: what the SDK's schema and the endpoint's own fields name, and filters."""
         schema = request_schemas().get(endpoint.name, {})
         definitions = schema.get("definitions", {})
-        fields = {name: self._typed(field.types) for name, field in endpoint.fields.items()}
+        fields = {name: self._typed(field.shown) for name, field in endpoint.fields.items()}
         known = fields | {
             name: self._value(each, definitions, 0) for name, each in schema.get("properties", {}).items()
         }
@@ -96,12 +96,14 @@ class Requests:
     def _mostly(self, strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         return st.one_of(strategy, strategy, strategy, self._any)
 
-    def _typed(self, types: Any) -> st.SearchStrategy[Any]:
-        by_type: dict[type, st.SearchStrategy[Any]] = {
-            **{str: self._text, bool: st.booleans(), int: self._integer, float: self._number},
-            **{list: st.lists(self._text | self._any, max_size=3), dict: st.dictionaries(_KEYS, self._any, max_size=3)},
+    def _typed(self, shown: str) -> st.SearchStrategy[Any]:
+        """Values of a field by ClearML's word for its type, which may be followed by what is said of it."""
+        by_type: dict[str, st.SearchStrategy[Any]] = {
+            **{"str": self._text, "bool": st.booleans(), "int": self._integer, "float": self._number, "id": self._text},
+            "list": st.lists(self._text | self._any, max_size=3),
+            "dict": st.dictionaries(_KEYS, self._any, max_size=3),
         }
-        return st.one_of(*(by_type.get(each, self._any) for each in (types if isinstance(types, tuple) else (types,))))
+        return by_type.get(shown.partition(" ")[0], self._text | self._any)
 
     def _value(self, schema: Schema, definitions: Mapping[str, Schema], depth: int) -> st.SearchStrategy[Any]:
         """Values of a JSON schema, or nearly so."""

@@ -278,7 +278,7 @@ def test_what_a_unit_runs_serves_the_queue_until_it_is_terminated(
 
     def serves() -> bool:
         workers = tasks.client.call("workers.get_all")["workers"]
-        return any(served["name"] == queue for worker in workers for served in worker["queues"])
+        return any(served.get("name") == queue for worker in workers for served in worker["queues"])
 
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as unit:
         try:
