@@ -33,7 +33,9 @@ def other(tmp_path):
 
 
 def run(environ, *arguments):
-    kept = {**unconfigured(), place.WANTED: "1", **environ}
+    # A run of its own, also where this one is split among processes.
+    own = {name: text for name, text in unconfigured().items() if not name.startswith("PYTEST_XDIST")}
+    kept = {**own, place.WANTED: "1", **environ}
     kept.pop("CLEARML_HPO_CALL_LOG", None)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(arguments or SOME)]
     return subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300)
