@@ -407,7 +407,7 @@ def test_a_worker_alone(user, api):
     assert [task["started"] for task in ended] == sorted(task["started"] for task in ended)
     assert [each["msg"] for each in api.call("events.get_task_log", task=tasks[0])["events"]] == ["six\n"]
     workers = api.call("workers.get_all")["workers"]
-    assert not [worker for worker in workers if queue in (each["name"] for each in worker.get("queues") or ())]
+    assert not [worker for worker in workers if queue in (each.get("name") for each in worker.get("queues") or ())]
 
 
 def test_a_campaign_and_its_going_on(run, user, say, tmp_path, api):
