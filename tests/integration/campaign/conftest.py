@@ -125,18 +125,3 @@ def command(api, tmp_path):
         return result.exit_code, result.output
 
     return call
-
-
-@pytest.fixture
-def sent(monkeypatch):
-    """The calls that this process makes from now on, in their order: (endpoint, body)."""
-    from clearml_hpo.tasks import Api
-
-    call, calls = Api.call, []
-
-    def noted(self, endpoint, **body):
-        calls.append((endpoint, body))
-        return call(self, endpoint, **body)
-
-    monkeypatch.setattr(Api, "call", noted)
-    return calls

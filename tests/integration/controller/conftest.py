@@ -67,18 +67,3 @@ def study_file(tmp_path, queue):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.format(project=f"tests/{uuid.uuid4().hex[:8]}", queue=queue))
     return path
-
-
-@pytest.fixture
-def sent(monkeypatch):
-    """The calls that this process makes from now on, in their order: (endpoint, body)."""
-    from clearml_hpo.tasks import Api
-
-    call, calls = Api.call, []
-
-    def noted(self, endpoint, **body):
-        calls.append((endpoint, body))
-        return call(self, endpoint, **body)
-
-    monkeypatch.setattr(Api, "call", noted)
-    return calls
