@@ -77,7 +77,8 @@ def return_task(client: Client, task: str, queue: str) -> bool:
     The agent may have said already that it starts, or that it was aborted; what somebody else has ended since, or
     withdrawn, stays as it is.
     """
-    found = client.call("tasks.get_all", id=[task], only_fields=["status", "status_reason", "status_message"])["tasks"]
+    fields = ["status", "status_reason", "status_message", "system_tags"]
+    found = client.call("tasks.get_all", id=[task], only_fields=fields)["tasks"]
     if found and (found[0]["status"] == "in_progress" or _was_aborted_with_its_agent(found[0])):
         client.call("tasks.reset", task=task, force=True)
         client.call("tasks.enqueue", task=task, queue=queue)
@@ -91,7 +92,12 @@ def return_task(client: Client, task: str, queue: str) -> bool:
 
 
 def _was_aborted_with_its_agent(task: Mapping[str, Any]) -> bool:
-    """An agent that is terminated says "user abort", or nothing at all; a stop by a person has a message."""
+    """An agent that is terminated says "user abort", or nothing at all; a stop by a user has a message.
+
+    Archiving stops a task, too, and blanks what was said: what is archived stays as it is.
+    """
+    if "archived" in (task.get("system_tags") or ()):
+        return False
     said = [str(task.get(name) or "") for name in ("status_reason", "status_message")]
     return task["status"] == "stopped" and (said[0].startswith(_AGENT_ENDED) or not any(said))
 

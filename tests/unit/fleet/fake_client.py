@@ -16,6 +16,7 @@ class FakeClient:
         self.tasks: dict[str, str] = {}
         self.started: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
+        self.system_tags: dict[str, list[str]] = {}
         self.workers: list[str] = []
         self.refuse: set[str] = set()
 
@@ -45,6 +46,7 @@ class FakeClient:
                 "status": now,
                 "started": self.started.get(task),
                 "status_reason": self.reasons.get(task),
+                "system_tags": self.system_tags.get(task),
                 "execution": {"queue": "q1"},
             }
             for task, now in self.tasks.items()

@@ -48,6 +48,12 @@ def test_what_the_agent_has_aborted_as_it_ended_goes_back(client: FakeClient, sa
     assert client.named("tasks.reset") and client.named("tasks.enqueue")
 
 
+def test_what_a_user_has_archived_as_the_agent_ended_stays(client: FakeClient) -> None:
+    client.tasks, client.system_tags = {"t": "stopped"}, {"t": ["archived"]}
+    recovery.after_stop(client, "host:cpu0", "q1", "t", started=False)  # type: ignore[arg-type]
+    assert not client.named("tasks.reset") and not client.named("tasks.enqueue")
+
+
 def test_what_goes_back_is_not_dequeued_before(client: FakeClient) -> None:
     """ClearML makes a draft of what runs after all."""
     client.tasks = {"t": "queued"}
