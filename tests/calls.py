@@ -67,6 +67,7 @@ class Call:
     force: bool
     statuses: tuple[str, ...]
     answer: tuple[int, int]
+    why: str = ""
 
 
 def recorded(folder: Path) -> Counter[Call]:
@@ -80,7 +81,7 @@ def recorded(folder: Path) -> Counter[Call]:
                 continue
             if noted["agent"] == USER_AGENT:
                 about = (noted["endpoint"], tuple(noted["fields"]), noted["force"], tuple(noted["statuses"]))
-                found[Call(*about, tuple(noted["answer"]))] += 1
+                found[Call(*about, tuple(noted["answer"]), noted.get("why", ""))] += 1
     return found
 
 
@@ -96,7 +97,7 @@ def faults(calls: Iterable[Call]) -> Iterator[str]:
             yield f"{call.endpoint}: ClearML's server ignores {', '.join(odd)}"
         code, subcode = call.answer
         if code >= 400 and (call.endpoint, subcode) not in EXPECTED:
-            yield f"{call.endpoint} of {_what(call)} was refused: {code}/{subcode}"
+            yield f"{call.endpoint} of {_what(call)} was refused: {code}/{subcode} ({call.why:.200})"
         if code == 200:
             yield from _not_allowed(call)
 

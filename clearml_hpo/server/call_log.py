@@ -20,7 +20,8 @@ class CallLog:
     """Writes a JSON line a call into a file of its process.
 
     A line has ``endpoint``, ``agent`` (what the client calls itself), ``fields`` (names), ``force``, ``statuses`` (of
-    the tasks that the call is about, before it; "unknown" for one that is not there) and ``answer`` (code, subcode).
+    the tasks that the call is about, before it; "unknown" for one that is not there), ``answer`` (code, subcode) and
+    ``why`` (what a refusal says).
     """
 
     def __init__(self, folder: Path, db: Database) -> None:
@@ -32,17 +33,17 @@ class CallLog:
     @contextmanager
     def noting(self, endpoint: str, agent: str, data: Mapping[str, Any], batch: Sequence[Any]) -> Iterator[None]:
         """Within the block the call is answered."""
-        statuses, answer = self._statuses(endpoint, data), [200, 0]
+        statuses, answer, why = self._statuses(endpoint, data), [200, 0], ""
         try:
             yield
         except ApiRefusal as refusal:
-            answer = [refusal.code, refusal.subcode]
+            answer, why = [refusal.code, refusal.subcode], str(refusal)
             raise
         finally:
             fields = {name for each in (data, *batch) if isinstance(each, Mapping) for name in each}
             line = {
                 **{"endpoint": endpoint, "agent": agent, "fields": sorted(fields), "force": bool(data.get("force"))},
-                **{"statuses": statuses, "answer": answer},
+                **{"statuses": statuses, "answer": answer, "why": why},
             }
             with self._lock:
                 self._file.write(f"{json.dumps(line)}\n")

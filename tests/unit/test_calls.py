@@ -20,7 +20,7 @@ OK = (200, 0)
         (Call("tasks.started", ("statuss_reason", "task"), False, ("queued",), OK), "ignores statuss_reason"),
         (Call("tasks.failed", ("task",), False, ("created",), OK), "answers 110"),
         (Call("tasks.edit_configuration", ("task", "force"), True, ("completed",), OK), "answers 110"),
-        (Call("tasks.get_all", ("id",), False, (), (400, 12)), "refused: 400/12"),
+        (Call("tasks.get_all", ("id",), False, (), (400, 12), "No id"), "refused: 400/12 (No id)"),
     ],
 )
 def test_a_fault_is_found(call: Call, fault: str) -> None:
