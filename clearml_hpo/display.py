@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from clearml_hpo.best_effort import BestEffort
 from clearml_hpo.objective import Goal
 from clearml_hpo.screen import Lines, Redrawn, Screen
 from clearml_hpo.search_space import Value, as_text
@@ -133,23 +134,27 @@ class ToldView(LineView):
         super().__init__(Console(quiet=True), goal)
         self._view = view
         self._tell = tell
+        self._effort = BestEffort(tell)
 
     def note(self, text: str) -> None:
         """Passes it on."""
-        self._view.note(text)
+        self._show(lambda: self._view.note(text))
         self._tell(text)
 
     def trial(self, trial: Trial) -> None:
         """Passes it on; as a line if it starts or ends."""
-        self._view.trial(trial)
-        line = self.line(trial)
+        self._show(lambda: self._view.trial(trial))
+        line = self._effort.attempt("a line on a trial is missing", lambda: self.line(trial))
         if line:
             self._tell(line)
 
     def progress(self, progress: Progress) -> None:
         """Passes it on."""
-        super().progress(progress)
-        self._view.progress(progress)
+        self._show(lambda: super(ToldView, self).progress(progress))
+        self._show(lambda: self._view.progress(progress))
+
+    def _show(self, draw: Callable[[], None]) -> None:
+        self._effort.attempt("the screen is behind", draw)
 
 
 class LiveView(Redrawn):

@@ -48,6 +48,11 @@ def importances(trials: Sequence[Trial], space: SearchSpace, goal: Goal, index: 
     return {n: raw[n] / total for n in sorted(raw, key=lambda n: -raw[n])} if total > 0 else {}
 
 
+def importances_of_all(trials: Sequence[Trial], space: SearchSpace, goal: Goal) -> list[dict[str, float]]:
+    """Those of each objective."""
+    return [importances(trials, space, goal, index) for index in range(len(goal.objectives))]
+
+
 def _divergences(
     trials: Sequence[Trial], distributions: dict[str, BaseDistribution], direction: Direction, index: int
 ) -> dict[str, float]:

@@ -96,8 +96,7 @@ class Mirror:
     def _add(self, trial: Trial, state: OptunaState) -> None:
         try:
             self._study.add_trial(self._record(trial, state))
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ValueError) as error:
-            # A ValueError: the space has changed since, to choices that Optuna does not let stand side by side.
+        except Exception as error:  # of its own or of a database's driver, or: the space has changed since
             raise StorageTrouble(str(error).partition("\n")[0]) from error
 
     def _record(self, trial: Trial, state: OptunaState) -> FrozenTrial:

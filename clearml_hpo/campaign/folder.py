@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from itertools import chain, count
 from pathlib import Path
@@ -13,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from clearml_hpo.best_effort import BestEffort
 from clearml_hpo.campaign.report import CampaignReport, CampaignState, render_report, report_of
 from clearml_hpo.controller.folder import fetch_submissions, plain_name, score_stem, write_logs
 from clearml_hpo.controller.handle import Study
@@ -32,13 +34,12 @@ _KINDS = {
 }
 
 
-def texts_of(api: Api, state: CampaignState) -> Mapping[str, str]:
-    """``summary.html``, ``report.txt`` and ``report.json``; a call or two for each study."""
-    report = report_of(state)
+def texts_of(api: Api, state: CampaignState) -> Mapping[str, Callable[[], str]]:
+    """What makes ``summary.html``, ``report.txt`` and ``report.json``; a call or two for each study."""
     return {
-        "summary.html": summary_page(state.record.name, _summaries(api, state)),
-        "report.txt": as_text(report),
-        "report.json": json.dumps(report.as_dict(), indent=2) + "\n",
+        "summary.html": lambda: summary_page(state.record.name, _summaries(api, state)),
+        "report.txt": lambda: as_text(report_of(state)),
+        "report.json": lambda: json.dumps(report_of(state).as_dict(), indent=2) + "\n",
     }
 
 
@@ -68,28 +69,37 @@ def leave_on(
         on_step: called now and then, as all of it may take minutes.
 
     Returns:
-        Messages on submissions and logs that could not be fetched.
+        Messages on what could not be made, fetched or uploaded.
 
     Raises:
-        ServerError: the file server did not take one.
         ApiError: the server is in trouble.
     """
-    for name, text in texts_of(api, state).items():
-        task.upload_artifact(name, text, name, _KINDS[Path(name).suffix])
+    missing: list[str] = []
+    effort = BestEffort(missing.append)
+    for name, make in texts_of(api, state).items():
+        kind = _KINDS[Path(name).suffix]
+        effort.attempt(f"{name} is missing", partial(_upload, task, name, make, kind))
         on_step()
     with TemporaryDirectory() as folder:
-        files, missing = _fetch_scores(api, state, Path(folder))
+        files, unread = _fetch_scores(api, state, Path(folder))
+        missing += unread
         names = {f"{_SCORES}{file.name}": file for file in files}
         for name, file in names.items():
-            task.upload_file(name, file, _KINDS.get(file.suffix, "application/octet-stream"))
+            kind = _KINDS.get(file.suffix, "application/octet-stream")
+            effort.attempt(f"{name} is missing", partial(task.upload_file, name, file, kind))
             on_step()
     task.drop_artifacts(_SCORES, but=names)  # of earlier ends of the campaign
     if logs:
         with TemporaryDirectory() as folder:
             missing += _write_logs(api, state, Path(folder, "logs"), on_note, on_step)
             packed = Path(shutil.make_archive(f"{folder}/logs", "zip", folder, "logs"))
-            task.upload_file(packed.name, packed, _KINDS[packed.suffix])
+            kind = _KINDS[packed.suffix]
+            effort.attempt(f"{packed.name} is missing", partial(task.upload_file, packed.name, packed, kind))
     return missing
+
+
+def _upload(task: CampaignTask, name: str, make: Callable[[], str], kind: str) -> None:
+    task.upload_artifact(name, make(), name, kind)
 
 
 def write_folder(
@@ -107,11 +117,16 @@ def write_folder(
         InputError: the folder cannot be written.
         ApiError: the server is in trouble.
     """
+    missing: list[str] = []
+    effort = BestEffort(missing.append)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts_of(api, state).items():
-            (folder / name).write_text(text, encoding="utf-8")
-        scores, missing = _fetch_scores(api, state, folder / _SCORES)
+        for name, make in texts_of(api, state).items():
+            text = effort.attempt(f"{name} is missing", make)
+            if text is not None:
+                (folder / name).write_text(text, encoding="utf-8")
+        scores, unread = _fetch_scores(api, state, folder / _SCORES)
+        missing += unread
         missing += _write_logs(api, state, folder / "logs", on_note) if logs else []
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None

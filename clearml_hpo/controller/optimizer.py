@@ -12,6 +12,7 @@ from clearml.automation import HyperParameterOptimizer
 from clearml.automation.optimization import MultiObjective
 from clearml.automation.parameters import Parameter as ClearmlParameter
 
+from clearml_hpo.best_effort import BestEffort
 from clearml_hpo.controller.strategy import OptunaStrategy
 from clearml_hpo.errors import ClearmlHpoError
 from clearml_hpo.report import Publisher
@@ -99,10 +100,13 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
         self.strategy.run()
 
     def _notifier(self, callback: JobCompleteCallback) -> Callable[[Trial], None]:
+        effort = BestEffort(_LOG.warning)
+
         def notify(trial: Trial) -> None:
             best = self.strategy.scheduler.best if self.strategy.scheduler else None
             if trial.state is TrialState.COMPLETED and trial.value is not None and best is not None:
-                callback(trial.task_id, trial.value, trial.iteration, dict(trial.params), best.task_id)
+                seen = (trial.task_id, trial.value, trial.iteration, dict(trial.params), best.task_id)
+                effort.attempt("job_complete_callback failed", lambda: callback(*seen))
 
         return notify
 
@@ -137,7 +141,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
             return
         try:
             publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=final)
-        except ClearmlHpoError as error:  # the next report makes up for it
+        except ClearmlHpoError as error:  # a server in trouble: the next report makes up for it
             _LOG.warning("the report is behind: %s", error)
 
     def _publisher(self) -> Publisher | None:
@@ -149,6 +153,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
             task,
             self.strategy.goal,
             self.strategy.url_of,
+            BestEffort(_LOG.warning),
             clock=time.time,
             period_s=self._report_period_min * 60.0,
             space=self.strategy.space,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clearml_hpo.best_effort import BestEffort, reason_of
 from clearml_hpo.budget import Spent
 from clearml_hpo.controller.first_points import faults_of_first_points, first_points, own_point
 from clearml_hpo.controller.objectives import clearml_objective, sign_of
@@ -20,7 +21,7 @@ from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
 from clearml_hpo.display import Progress, ToldView, View
 from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError, InputError
 from clearml_hpo.executors import Executor
-from clearml_hpo.patience import Patience, is_trouble, patiently
+from clearml_hpo.patience import Patience, patiently
 from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, StudySummary, study_result, summary_page, summary_text
 from clearml_hpo.samplers import build_sampler, choose_sampler
@@ -94,6 +95,7 @@ class StudyRun:
         self._api = api
         self._said = Said(opened.controller)
         self._view = ToldView(view, opened.file.goal, self._said.add)
+        self._effort = BestEffort(self._view.note)
         self._stopped = stopped
         self._aborts = aborts
         self._policy = replace(policy_of(opened.file), room=room)
@@ -106,7 +108,6 @@ class StudyRun:
         self._baselines: dict[int, Trial] = {}
         self._unregistered: dict[int, str] = {}
         self._fault: ClearmlHpoError | None = None
-        self._refused: set[str] = set()
         self._storage_trouble = ""
         self._curves: Mapping[str, list[tuple[int, float]]] = {}
 
@@ -163,21 +164,20 @@ class StudyRun:
             url_of=lambda trial: self._api.task_url(controller.project_id, trial.task_id),
             histories=self._curves,
         )
-        try:
-            for kind, name, render in (("html", "summary.html", summary_page), ("plain", "summary.txt", summary_text)):
+        later = f"it can be written later: clearml-hpo study report {controller.task_id}"
+        for kind, name, render in (("html", "summary.html", summary_page), ("plain", "summary.txt", summary_text)):
+            try:
                 text = render(summary.name, [summary])
                 controller.upload_artifact(name, text, name, content_type=f"text/{kind}")
-        except Exception as error:  # of whatever kind: the study itself is complete, and its end is still to be noted
-            self._view.note(
-                f"no summary: {error}; it can be written later: clearml-hpo study report {controller.task_id}"
-            )
+            except Exception as error:  # of whatever kind: the study is complete, and its end is still to be noted
+                self._view.note(f"no {name}: {reason_of(error)}; {later}")
 
     def _finish(self, hold: Hold, status: str, reason: str) -> None:
         """Asks a server in trouble again for a while: the end of a week's study must not be lost."""
 
         def finish() -> None:
             if hold.is_mine():  # else the study is another controller's, and goes on
-                self._unless_refused("the console is behind", lambda: self._said.send(at_once=True))
+                self._effort.attempt("the console is behind", lambda: self._said.send(at_once=True))
                 self._controller.finish(status, reason)
                 hold.release(reason)
 
@@ -207,6 +207,7 @@ class StudyRun:
             self._controller,
             self._file.goal,
             strategy.url_of,
+            self._effort,
             clock=time.time,
             space=self._file.space,
             budget=self._file.budget.trials,
@@ -220,7 +221,7 @@ class StudyRun:
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
         self._follow(scheduler, to_the_end=True)
-        self._unless_refused("the last report is missing", lambda: self._publish(scheduler, publisher, final=True))
+        self._effort.attempt("the last report is missing", lambda: self._publish(scheduler, publisher, final=True))
         if self._fault is not None:
             raise self._fault
         return self._conclude(scheduler, strategy)
@@ -285,7 +286,7 @@ class StudyRun:
                 if registered is not None:
                     self._has_registered(first, trial, registered)
                     return None
-                self._unless_refused("the console is behind", self._said.send)
+                self._effort.attempt("the console is behind", self._said.send)
                 patience.succeeded()
                 if asked.stop:
                     self._stopped.set()
@@ -434,9 +435,9 @@ class StudyRun:
 
     def _step_done(self, scheduler: Scheduler, publisher: Publisher) -> None:
         self._show_progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
-        self._unless_refused("the template is not complete", self._complete_templates)
-        self._unless_refused("the console is behind", self._said.send)
-        self._unless_refused("the report is behind", lambda: self._publish(scheduler, publisher))
+        self._effort.attempt("the template is not complete", self._complete_templates)
+        self._effort.attempt("the console is behind", self._said.send)
+        self._effort.attempt("the report is behind", lambda: self._publish(scheduler, publisher))
         self._follow(scheduler)
 
     def _complete_templates(self) -> None:
@@ -444,17 +445,6 @@ class StudyRun:
         for number, task_id in [*self._unregistered.items()]:
             register(self._api, self._first_runs[number].template, task_id)
             del self._unregistered[number]
-
-    def _unless_refused(self, what: str, call: Callable[[], None]) -> None:
-        """A call that the trials do not depend on: if the server refuses it for good, that is said once."""
-        try:
-            call()
-        except ApiError as error:
-            if is_trouble(error):
-                raise
-            if what not in self._refused:
-                self._view.note(f"{what}: {error}")
-            self._refused.add(what)
 
     def _follow(self, scheduler: Scheduler, *, to_the_end: bool = False) -> None:
         """Keeps the copy in a storage up to date, step by step; one that does not answer is no reason to stop."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from clearml_hpo.objective import Goal
+from clearml_hpo.report.figures.plot import fraction
 from clearml_hpo.trial import Trial
 
 Point: TypeAlias = tuple[float, ...]
@@ -34,7 +35,7 @@ def _scaled(points: Sequence[Point], goal: Goal) -> list[Point]:
     columns = []
     for objective, column in zip(goal.objectives, zip(*points, strict=True), strict=True):
         worst, best = (max(column), min(column)) if objective.direction == "minimize" else (min(column), max(column))
-        columns.append([1.0 if best == worst else (value - worst) / (best - worst) for value in column])
+        columns.append([1.0 if best == worst else fraction(value, worst, best) for value in column])
     return list(zip(*columns, strict=True))
 
 

@@ -6,16 +6,17 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from clearml_hpo.importances import importances
+from clearml_hpo.best_effort import BestEffort
+from clearml_hpo.importances import importances_of_all
 from clearml_hpo.objective import Objective
 from clearml_hpo.report import figures
 from clearml_hpo.report.figures.plot import short, short_names, thinned
@@ -58,13 +59,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A study in the page: its best trials, the full and short names of their parameters, its plots."""
+    """A study in the page: its best trials, full and short names of their parameters, its plots, what is missing."""
 
     study: StudySummary
     anchor: str
     top: Sequence[Trial]
     columns: Mapping[str, str]
     figures: Sequence[Figure]
+    missing: Sequence[str]
 
 
 def summary_page(title: str, studies: Sequence[StudySummary], *, top: int = 10) -> str:
@@ -96,7 +98,9 @@ def summary_page(title: str, studies: Sequence[StudySummary], *, top: int = 10) 
 
 def _section(study: StudySummary, number: int, top: int) -> Section:
     best = study.ranked[:top]
-    return Section(study, f"study-{number}", best, _columns(best), [*_figures(study, number)])
+    missing: list[str] = []
+    drawn = [*_figures(study, number, BestEffort(missing.append))]
+    return Section(study, f"study-{number}", best, _columns(best), drawn, missing)
 
 
 # --- figures -------------------------------------------------------------------------------------------------------
@@ -121,35 +125,38 @@ def _comparable(studies: Sequence[StudySummary]) -> dict[tuple[str, Objective], 
     return {key: those for key, those in found.items() if len(those) > 1}
 
 
-def _figures(study: StudySummary, number: int) -> Iterable[Figure]:
+def _figures(study: StudySummary, number: int, effort: BestEffort) -> Iterable[Figure]:
+    """Those of one study; a figure that cannot be drawn does not keep the others away."""
     goal, space = study.goal, study.space
     ended = [trial for trial in study.trials if not trial.state.is_live]
-    shares = [importances(ended, space, goal, index) for index in range(len(goal.objectives))]
     parameters = len({name for trial in ended for name in trial.params})
+    axes = min(30, parameters) + len(goal.objectives)
 
-    def named(name: str, title: str, text: str, least_px: int = 0) -> Iterable[Figure]:
+    def named(name: str, title: str, draw: Callable[[], str], least_px: int = 0) -> Iterable[Figure]:
+        text = effort.attempt(f"the plot {title!r} is missing", draw) or ""
         return _figure(f"{number}-{name}", title, text, least_px)
 
     for index in range(len(goal.objectives)):
-        yield from named(f"history-{index}", "History", figures.history_figure(ended, goal, index))
+        yield from named(f"history-{index}", "History", partial(figures.history_figure, ended, goal, index))
     if len(goal.objectives) == 2:
-        yield from named("front", "Pareto front", figures.front_figure(ended, goal))
-    yield from named("hypervolume", "Hypervolume", figures.hypervolume_figure(ended, goal))
-    yield from named("importances", "Importances", figures.importance_figure(shares, goal))
+        yield from named("front", "Pareto front", lambda: figures.front_figure(ended, goal))
+    yield from named("hypervolume", "Hypervolume", lambda: figures.hypervolume_figure(ended, goal))
+    shares = effort.attempt("the importances are missing", lambda: importances_of_all(ended, space, goal)) or []
+    yield from named("importances", "Importances", lambda: figures.importance_figure(shares, goal))
     model = figures.model_parameter(space)
     if model is not None:
         groups = figures.by_model(ended, model)
         for index, objective in enumerate(goal.objectives):
-            title = f"Compared by {model}"
-            yield from named(f"model-{index}", title, figures.comparison_figure(groups, objective, index))
-    lines = figures.parallel_lines_figure(ended, goal, space.distributions)
-    axes = min(30, parameters) + len(goal.objectives)
+            draw = partial(figures.comparison_figure, groups, objective, index)
+            yield from named(f"model-{index}", f"Compared by {model}", draw)
+    distributions = space.distributions
+    lines = partial(figures.parallel_lines_figure, ended, goal, distributions)
     yield from named("parallel", "Parallel coordinates", lines, _PX_PER_AXIS * (axes + 1))
-    slices = figures.slice_figure(ended, goal, space.distributions, shares[0])
+    slices = partial(figures.slice_figure, ended, goal, distributions, *shares[:1])
     yield from named("slices", "Slices", slices, _PX_PER_SLICE * min(4, parameters))
-    yield from named("curves", "Intermediate values", _curves(study))
+    yield from named("curves", "Intermediate values", lambda: _curves(study))
     attempts = [*study.earlier, *study.trials]
-    yield from named("timeline", "Resource use over time", figures.timeline_figure(attempts, study.at))
+    yield from named("timeline", "Resource use over time", lambda: figures.timeline_figure(attempts, study.at))
 
 
 def _curves(study: StudySummary) -> str:

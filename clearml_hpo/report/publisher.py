@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
-from clearml_hpo.errors import ServerError
-from clearml_hpo.importances import importances
+from clearml_hpo.best_effort import BestEffort
+from clearml_hpo.importances import importances_of_all
 from clearml_hpo.objective import Goal
 from clearml_hpo.ranking import ranking
 from clearml_hpo.report import figures
@@ -22,6 +23,7 @@ _CURVES = (10, 100)  # a hundred is as many as one call gives
 _MOST_POINTS = 200_000  # that are fetched for them
 
 Plots = dict[tuple[str, str], str]
+Figures = Iterable[tuple[tuple[str, str], Callable[[], str]]]
 Histories = Callable[[Sequence[str]], Mapping[str, Sequence[tuple[int, float]]]]
 
 
@@ -37,6 +39,7 @@ class Publisher:
         task: ControllerTask,
         goal: Goal,
         url_of: Callable[[Trial], str],
+        effort: BestEffort,
         *,
         clock: Callable[[], float],
         period_s: float = 30.0,
@@ -47,6 +50,7 @@ class Publisher:
         """Reports at most every ``period_s`` seconds, with 1,000 trials every ten times that.
 
         Args:
+            effort: makes each part: a figure that cannot be drawn does not keep the others away.
             space: for axes and importances.
             budget: trials in all, if that is limited.
             histories: gives the reported ``(iteration, value)`` of what the pruner looks at, by task; asked once, at
@@ -55,6 +59,7 @@ class Publisher:
         self._task = task
         self._goal = goal
         self._url_of = url_of
+        self._effort = effort
         self._clock = clock
         self._period_s = period_s
         self._space = space or SearchSpace()
@@ -76,11 +81,11 @@ class Publisher:
     ) -> None:
         """Sends what is new; ``final`` does so whatever the time, and adds what is known at the end only.
 
-        ``earlier`` are attempts that were followed by another; ``remaining`` says what is left of each budget. A call
-        that fails is made again the next time.
+        ``earlier`` are attempts that were followed by another; ``remaining`` says what is left of each budget. What
+        fails is tried again the next time.
 
         Raises:
-            ApiError: the server refused a call.
+            ApiError: the server is in trouble.
         """
         ended = [trial for trial in trials if not trial.state.is_live]
         new = [trial for trial in ended if trial.number not in self._reported]
@@ -88,13 +93,24 @@ class Publisher:
         due = bool(new) and self._clock() - self._last >= periods * self._period_s
         if not (due or final):
             return
-        plots = {key: plot for key, plot in self._plots(trials, ended, earlier, remaining or {}, final) if plot}
-        changed = {key: plot for key, plot in plots.items() if self._sent.get(key) != hash(plot)}
-        self._task.report(scalars=self._scalars(ended, new), plots=changed)
+        plots = {
+            key: self._drawn(key, draw) for key, draw in self._plots(trials, ended, earlier, remaining or {}, final)
+        }
+        changed = {key: plot for key, plot in plots.items() if plot and self._sent.get(key) != hash(plot)}
+        attempt = self._effort.attempt
+        attempt("the report is behind", lambda: self._report(ended, new, changed))
         self._last = self._clock()
+        attempt("the best trial is not marked", lambda: self._point_out_best(ended))
+        if final:
+            attempt("the artifact best is missing", lambda: self._upload_best(ended))
+
+    def _drawn(self, key: tuple[str, str], draw: Callable[[], str]) -> str:
+        return self._effort.attempt(f"the plot {'/'.join(key)!r} is missing", draw) or ""
+
+    def _report(self, ended: Sequence[Trial], new: Sequence[Trial], plots: Plots) -> None:
+        self._task.report(scalars=self._scalars(ended, new), plots=plots)
         self._reported |= {trial.number for trial in new}
-        self._sent |= {key: hash(plot) for key, plot in changed.items()}
-        self._point_out_best(ended, final)
+        self._sent |= {key: hash(plot) for key, plot in plots.items()}
 
     def _scalars(self, ended: Sequence[Trial], new: Sequence[Trial]) -> list[tuple[str, str, int, float]]:
         """The new values by trial number, and the best so far."""
@@ -116,23 +132,26 @@ class Publisher:
         earlier: Sequence[Trial],
         remaining: Mapping[str, str],
         final: bool,
-    ) -> Iterable[tuple[tuple[str, str], str]]:
-        """All figures by title and series; empty ones where there is nothing to show."""
+    ) -> Figures:
+        """What draws each figure, by title and series; nothing is drawn where there is nothing to show."""
         goal, first = self._goal, self._goal.objectives[0]
         distributions = self._space.distributions
-        shares = [importances(ended, self._space, goal, index) for index in range(len(goal.objectives))]
-        yield ("summary", "trials"), figures.table_figure(ended, goal, self._url_of)
-        yield ("summary", "budget"), figures.budget_figure(remaining)
+        shares = (
+            self._effort.attempt("the importances are missing", lambda: importances_of_all(ended, self._space, goal))
+            or []
+        )
+        yield ("summary", "trials"), lambda: figures.table_figure(ended, goal, self._url_of)
+        yield ("summary", "budget"), lambda: figures.budget_figure(remaining)
         for index, objective in enumerate(goal.objectives):
-            yield ("optimization history", objective.metric), figures.history_figure(ended, goal, index)
-        yield ("Pareto front", "all objectives"), figures.front_figure(ended, goal)
-        yield ("Pareto front", "hypervolume"), figures.hypervolume_figure(ended, goal)
-        yield ("parallel coordinates", first.metric), figures.parallel_figure(ended, goal, distributions)
-        yield ("slices", first.metric), figures.slice_figure(ended, goal, distributions, shares[0])
-        yield ("importances", "parameters"), figures.importance_figure(shares, goal)
-        yield ("timeline", "slots"), figures.timeline_figure([*earlier, *trials], self._clock())
+            yield ("optimization history", objective.metric), partial(figures.history_figure, ended, goal, index)
+        yield ("Pareto front", "all objectives"), lambda: figures.front_figure(ended, goal)
+        yield ("Pareto front", "hypervolume"), lambda: figures.hypervolume_figure(ended, goal)
+        yield ("parallel coordinates", first.metric), lambda: figures.parallel_figure(ended, goal, distributions)
+        yield ("slices", first.metric), lambda: figures.slice_figure(ended, goal, distributions, *shares[:1])
+        yield ("importances", "parameters"), lambda: figures.importance_figure(shares, goal)
+        yield ("timeline", "slots"), lambda: figures.timeline_figure([*earlier, *trials], self._clock())
         if final:
-            yield ("intermediate values", "trials"), self._intermediate(trials)
+            yield ("intermediate values", "trials"), lambda: self._intermediate(trials)
 
     def _intermediate(self, trials: Sequence[Trial]) -> str:
         looked_at = self._goal.pruning_objective
@@ -141,8 +160,8 @@ class Publisher:
         shown = trials_with_curves(trials, self._goal)
         return figures.intermediate_figure(shown, looked_at, self._histories([trial.task_id for trial in shown]))
 
-    def _point_out_best(self, ended: Sequence[Trial], final: bool) -> None:
-        """Properties, tag, configuration and, at the end, the artifact."""
+    def _point_out_best(self, ended: Sequence[Trial]) -> None:
+        """Properties, tag and configuration."""
         best = best_trial(ended, self._goal)
         total = "" if self._budget is None else f"/{self._budget}"
         properties: dict[str, object] = {"trials": f"{len(ended)}{total}"}
@@ -158,15 +177,12 @@ class Publisher:
             self._task.tag_best(front)
             self._task.set_configuration(best=best_yaml(best, self._goal))
             self._best = (best.task_id, *front)
-        if final:
-            self._upload(best)
 
-    def _upload(self, best: Trial) -> None:
-        """The file server is no reason to fail: the same text is the task's configuration ``best``."""
-        try:
+    def _upload_best(self, ended: Sequence[Trial]) -> None:
+        """The same text as the task's configuration ``best``."""
+        best = best_trial(ended, self._goal)
+        if best is not None:
             self._task.upload_artifact("best", best_yaml(best, self._goal), "best.yaml")
-        except ServerError as error:
-            self._task.report(log=[(self._clock(), str(error))])
 
 
 def trials_with_curves(trials: Sequence[Trial], goal: Goal) -> list[Trial]:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from clearml_hpo.objective import Goal
+from clearml_hpo.search_space import Value, as_text
 from clearml_hpo.trial import Trial, best_trial, pareto_front
 
 
@@ -51,7 +52,7 @@ def _point(trial: Trial, goal: Goal) -> dict[str, Any]:
         "task_id": trial.task_id,
         "value": trial.value,
         "values": _values(trial, goal),
-        "params": dict(trial.params),
+        "params": _params(trial),
     }
 
 
@@ -64,7 +65,7 @@ def _trial(trial: Trial, goal: Goal) -> dict[str, Any]:
         "value": _finite(trial.value),
         "values": _values(trial, goal),
         "is_feasible": trial.is_feasible,
-        "params": dict(trial.params),
+        "params": _params(trial),
         "queued_at": _iso(trial.queued_at),
         "started_at": _iso(trial.started_at),
         "ended_at": _iso(trial.ended_at),
@@ -77,6 +78,14 @@ def _trial(trial: Trial, goal: Goal) -> dict[str, Any]:
 def _values(trial: Trial, goal: Goal) -> dict[str, float | None]:
     """By metric; nothing for a trial that never reported any."""
     return {o.metric: _finite(value) for o, value in zip(goal.objectives, trial.values, strict=False)}
+
+
+def _params(trial: Trial) -> dict[str, Value]:
+    """As they are; an infinite number as text."""
+    return {
+        name: as_text(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in trial.params.items()
+    }
 
 
 def _finite(value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 from clearml_hpo.objective import Goal
 from clearml_hpo.ranking import ranking
 from clearml_hpo.report.figures.parameters import dimensions_of
-from clearml_hpo.report.figures.plot import completed, figure, rounded, short_names, thinned
+from clearml_hpo.report.figures.plot import completed, figure, fraction, middle, rounded, short_names, thinned
 from clearml_hpo.search_space import Distribution
 from clearml_hpo.trial import Trial, pareto_front
 
@@ -70,12 +70,12 @@ def _places(dimension: Mapping[str, Any]) -> tuple[list[float], list[tuple[float
     """Where each trial stands on an axis, from 0 to 1, and what is written at it."""
     values = dimension["values"]
     low, high = min(values), max(values)
-    tick_values = dimension.get("tickvals", [low, (low + high) / 2, high])
+    tick_values = dimension.get("tickvals", [low, middle(low, high), high])
     texts = dimension.get("ticktext") or [f"{value:.4g}" for value in tick_values]
     low, high = min([low, *tick_values]), max([high, *tick_values])
 
     def place(value: float) -> float:
-        return round((value - low) / (high - low), 4) if high > low else 0.5
+        return round(fraction(value, low, high), 4) if high > low else 0.5
 
     return [place(value) for value in values], list(
         {place(v): t for v, t in zip(tick_values, texts, strict=True)}.items()

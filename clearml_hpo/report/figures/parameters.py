@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from clearml_hpo.report.figures.plot import (
     figure,
     is_log,
     is_number,
+    middle,
     rounded,
     short_names,
     thinned,
@@ -65,13 +67,15 @@ def _names(trials: Sequence[Trial]) -> list[str]:
 def _dimension(
     name: str, values: Sequence[Value], distribution: Distribution | None, trials: Sequence[Trial]
 ) -> dict[str, Any]:
-    """One axis: numbers where they are, or their logarithm; texts spread evenly; inactive ones at the bottom."""
+    """One axis: numbers where they are, or their logarithm; texts spread evenly; inactive ones at the bottom.
+
+    The baseline may have a value that is none of the choices: it comes after them.
+    """
     active = [value for value, trial in zip(values, trials, strict=True) if name in trial.params]
     if isinstance(distribution, Categorical) or not all(map(is_number, active)):
-        choices = distribution.choices if isinstance(distribution, Categorical) else active
-        texts = [as_text(choice) for choice in choices]
-        texts = texts if isinstance(distribution, Categorical) else sorted(set(texts))
-        ticks = [INACTIVE] * (len(active) < len(values)) + texts
+        choices = [as_text(choice) for choice in distribution.choices] if isinstance(distribution, Categorical) else []
+        others = sorted({as_text(value) for value in active} - {*choices})
+        ticks = [INACTIVE] * (len(active) < len(values)) + choices + others
         place = {text: index for index, text in enumerate(ticks)}
         at = [place[as_text(v) if name in t.params else INACTIVE] for v, t in zip(values, trials, strict=True)]
         return {"label": name, "values": at, "tickvals": list(range(len(ticks))), "ticktext": ticks}
@@ -81,8 +85,8 @@ def _dimension(
     if not log and len(active) == len(values):
         return {"label": name, "values": rounded(numbers)}
     low, high = min(scaled), max(scaled)
-    bottom = low - 0.15 * ((high - low) or 1.0)
-    ticks_at = _decades(low, high) if log else [low, (low + high) / 2, high]
+    bottom = max(low - 0.15 * (high - low), -sys.float_info.max) if high > low else low - 0.15
+    ticks_at = _decades(low, high) if log else [low, middle(low, high), high]
     labels = [f"{10**tick:.3g}" if log else f"{tick:.3g}" for tick in ticks_at]
     rest = iter(scaled)
     at_numbers = [next(rest) if name in trial.params else bottom for trial in trials]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -92,8 +94,20 @@ def rounded(values: Iterable[float]) -> list[float]:
 
 
 def is_number(value: Value) -> bool:
-    """Whether it is one for an axis: True is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether an axis can show it as a number: True, infinity and a whole number beyond a float are shown as texts."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def fraction(value: float, low: float, high: float) -> float:
+    """Where ``value`` lies between ``low`` (0) and ``high`` (1), however far these are apart."""
+    if math.isinf(high - low):
+        value, low, high = value / 2, low / 2, high / 2
+    return (value - low) / (high - low)
+
+
+def middle(low: float, high: float) -> float:
+    """Half way between two numbers, whose sum may be no float."""
+    return low / 2 + high / 2
 
 
 def is_log(distribution: Distribution | None) -> bool:

@@ -62,6 +62,7 @@ def make_trial(api, project, controller):
 
 @pytest.fixture
 def publisher(api, controller):
+    from clearml_hpo.best_effort import BestEffort
     from clearml_hpo.report import Publisher
     from clearml_hpo.tasks import Template, TrialTasks
 
@@ -74,16 +75,20 @@ def publisher(api, controller):
         project_id="",
         name_of=lambda number, params: "",
     )
-    return Publisher(
+    told = []
+    publisher = Publisher(
         controller,
         LOSS,
         lambda trial: api.task_url("p", trial.task_id),
+        BestEffort(told.append),
         clock=time.time,
         period_s=0,
         space=SPACE,
         budget=4,
         histories=tasks.histories,
     )
+    publisher.told = told
+    return publisher
 
 
 def task_of(api, task_id):
@@ -172,11 +177,11 @@ def test_the_best_parameters_are_an_artifact_that_the_sdk_finds(api, publisher, 
     assert artifact.preview == text and artifact.size == len(text.encode())
 
 
-def test_a_file_server_that_refuses_is_said_on_the_task(api, publisher, controller, make_trial, server, monkeypatch):
+def test_a_file_server_that_refuses_is_told(api, publisher, controller, make_trial, server, monkeypatch):
     monkeypatch.setattr(type(api), "files", server.address.api)
     publisher.publish([make_trial(0, 0.5)], final=True)
-    log = api.call("events.get_task_log", task=controller.task_id)["events"]
-    assert any(f"cannot upload best.yaml to {server.address.api}/" in event["msg"] for event in log)
+    [told] = publisher.told
+    assert told.startswith(f"the artifact best is missing: cannot upload best.yaml to {server.address.api}/")
     assert "best" in task_of(api, controller.task_id)["configuration"]
 
 
@@ -210,7 +215,7 @@ def test_a_study_whose_summary_no_server_takes_is_completed_all_the_same(study_f
     monkeypatch.setattr(type(api), "files", server.address.api)
     outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
     assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"
-    assert any("no summary: " in note and "clearml-hpo study report" in note for note in view.notes)
+    assert any("no summary.html: " in note and "clearml-hpo study report" in note for note in view.notes)
 
 
 def test_a_summary_that_cannot_be_drawn_is_no_reason_to_fail(study_file, api, agent, monkeypatch):
@@ -221,7 +226,9 @@ def test_a_summary_that_cannot_be_drawn_is_no_reason_to_fail(study_file, api, ag
     view = Listener()
     outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
     assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"
-    assert any("no summary: cannot be drawn" in note for note in view.notes)
+    assert any("no summary.html: ValueError: cannot be drawn" in note for note in view.notes)
+    artifacts = task_of(api, outcome.result["study_id"])["execution"]["artifacts"]
+    assert "summary.txt" in {artifact["key"] for artifact in artifacts}
 
 
 def test_the_best_parameters_are_constants_of_a_search_space(study_file, api, agent):

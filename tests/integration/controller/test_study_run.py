@@ -8,7 +8,9 @@ import time
 import pytest
 
 from clearml_hpo.controller.check import check_study
+from clearml_hpo.controller.run import StudyRun
 from clearml_hpo.errors import ApiError, InputError, StudyError
+from clearml_hpo.report import figures
 from clearml_hpo.spec import load_study
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
@@ -58,6 +60,31 @@ def test_every_trial_is_a_clone_with_its_parameters_and_identity(study_file, api
         for name, value in trial.params.items():
             assert texts[name] == str(value)
         assert texts["General/other"] == "True", "what the space does not name stays the template's"
+
+
+def test_a_baseline_whose_value_is_none_of_the_choices_is_drawn(study_file, api, agent):
+    text = study_file.read_text()
+    study_file.write_text(text.replace("[a, b]", "[SGD, AdamW]"))
+    listener = Listener()
+    outcome = run(study_file, api, view=listener)
+    assert (outcome.status, outcome.trials[0].params["General/kind"]) == ("completed", "a")
+    assert not [note for note in listener.notes if "missing" in note or "behind" in note]
+    again = run(study_file, api, view=listener, overrides=("budget.trials=7",))
+    assert (again.status, len(again.trials)) == ("completed", 7), "and the study goes on"
+
+
+def test_nothing_that_is_shown_or_drawn_ends_a_study(study_file, api, agent, monkeypatch):
+    class Broken(Listener):
+        def progress(self, progress):
+            raise UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range")
+
+    monkeypatch.setattr(figures, "timeline_figure", lambda *_: {}["auto"])
+    outcome = run(study_file, api, view=Broken())
+    assert (outcome.status, len(outcome.trials)) == ("completed", 6)
+    events = api.call("events.get_task_log", task=outcome.result["controller_task_id"], batch_size=500)["events"]
+    log = "".join(event["msg"] for event in events)
+    assert log.count("the plot 'timeline/slots' is missing: KeyError: 'auto'") == 1
+    assert log.count("the screen is behind: UnicodeEncodeError") == 1
 
 
 def test_trial_0_is_the_baseline_and_the_best_beats_it(study_file, api, agent):
@@ -321,19 +348,19 @@ def test_the_time_budget_counts_while_the_first_run_waits(study_file, api, queue
     assert entries == [[]]
 
 
-def test_an_unexpected_error_leaves_nothing_running_or_waiting(study_file, api, queue):
+def test_an_unexpected_error_leaves_nothing_running_or_waiting(study_file, api, queue, monkeypatch):
     def endless(params):
         for step in range(1, 600):
             yield {"validation/loss": 1 / step}
 
-    class Broken(Listener):
-        def progress(self, progress):
-            if len(progress.trials) > 1 and progress.trials[0].state is TrialState.RUNNING:
-                raise ZeroDivisionError("a bug")
+    def broken(run, scheduler):
+        if scheduler.trials[0].state is TrialState.RUNNING:
+            raise ZeroDivisionError("a bug")
 
+    monkeypatch.setattr(StudyRun, "_follow", broken)
     with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.05) as agent:
         with pytest.raises(ZeroDivisionError):
-            run(study_file, api, view=Broken())
+            run(study_file, api)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             statuses = {t["status"] for t in api.call("tasks.get_all", id=agent.ran)["tasks"]}

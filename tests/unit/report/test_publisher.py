@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from clearml_hpo.best_effort import BestEffort
 from clearml_hpo.errors import ApiError, ServerError
-from clearml_hpo.report import Publisher
+from clearml_hpo.report import Publisher, figures
 from clearml_hpo.testing import ManualClock
 from clearml_hpo.trial import TrialState
 
@@ -75,7 +76,9 @@ def task():
 
 
 def publisher_for(task, clock, goal=LOSS, **options):
-    return Publisher(task, goal, lambda t: f"http://x/{t.task_id}", clock=clock, period_s=30, space=SPACE, **options)
+    effort = BestEffort(task.logs.append)
+    url_of = "http://x/{0.task_id}".format
+    return Publisher(task, goal, url_of, effort, clock=clock, period_s=30, space=SPACE, **options)
 
 
 def test_reports_are_rare_and_say_each_value_once(task, clock):
@@ -147,7 +150,30 @@ def test_a_call_that_failed_is_made_again(task, clock):
 def test_a_file_server_in_trouble_is_no_reason_to_fail(task, clock):
     task.failing = {"upload_artifact"}
     publisher_for(task, clock).publish(TRIALS, final=True)
-    assert task.logs == ["upload_artifact"] and task.configuration["best"]
+    assert task.logs == ["the artifact best is missing: upload_artifact"] and task.configuration["best"]
+
+
+def test_a_figure_that_cannot_be_drawn_keeps_no_other_away(task, clock, monkeypatch):
+    monkeypatch.setattr(figures, "slice_figure", lambda *_: {}["auto"])
+    publisher = publisher_for(task, clock)
+    publisher.publish(TRIALS[:1])
+    clock.advance(31)
+    publisher.publish(TRIALS, final=True)
+    assert task.logs == ["the plot 'slices/validation/loss' is missing: KeyError: 'auto'"], "it is said once"
+    assert ("parallel coordinates", "validation/loss") in task.reports[1][1]
+    assert task.scalars("loss") == [(0, 0.5), (1, 0.3), (4, 0.4)] and len(task.artifacts) == 1
+
+
+def test_a_report_that_is_refused_leaves_the_best_marked_and_is_made_again(task, clock, monkeypatch):
+    refused = ApiError("events.add_batch", 400, 131, "no")
+    monkeypatch.setattr(task, "report", lambda **_: (_ for _ in ()).throw(refused), raising=True)
+    publisher = publisher_for(task, clock)
+    publisher.publish(TRIALS[:2])
+    assert task.logs == [f"the report is behind: {refused}"] and task.tagged == [["task-1"]]
+    monkeypatch.undo()
+    clock.advance(31)
+    publisher.publish(TRIALS[:2])
+    assert task.scalars("loss") == [(0, 0.5), (1, 0.3)]
 
 
 def test_the_best_is_pointed_out_when_it_changes(task, clock):
