@@ -14,8 +14,11 @@ This file needs clearml, catboost, scikit-learn and pandas, and no other file, s
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import ctypes
 import importlib.util
+import itertools
 import math
 import os
 import re
@@ -23,6 +26,7 @@ import socket
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -35,7 +39,7 @@ from catboost import CatBoost, CatBoostError, Pool
 from catboost import metrics as catboost_metrics
 from clearml import Dataset, Logger, OutputModel, Task
 from clearml.config import config
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import infer_dtype, is_integer_dtype, is_numeric_dtype
 
 Value = bool | int | float | str
 
@@ -53,6 +57,11 @@ PARAMETERS: dict[str, Value] = {
     "categorical_columns": "",  # comma separated; those that are not numbers are categorical anyway
     "ignored_columns": "",  # comma separated
     "test_data": "",  # file of rows to predict for submission.csv
+    # How CSV files are written
+    "separator": "auto",  # auto, tab, or the character
+    "decimal": ".",
+    "thousands": "",  # empty: none
+    "missing_values": "",  # comma separated: texts that are holes, such as ?,n.a.
     # Validation
     "validation": "holdout",  # holdout, kfold, stratified, group, time
     "validation_fraction": 0.2,  # of holdout
@@ -100,9 +109,22 @@ BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
 # The file of those that scikit-learn keeps as plain CSV
 BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
 FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
+ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
+WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
+# Texts that would be numbers -> what makes numbers of them
+NOTATIONS = {
+    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
+    r"[-+]?\d*,\d+": "set decimal=,",
+    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
+    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
+}
 ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
 MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
 MOST_FEATURES = 50  # in the plot of importances; the table has all
+MOST_NAMED = 10  # columns in a line of the console
 CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 LIBRARY = "CatBoost"
@@ -291,10 +313,13 @@ def load_table(params: Mapping[str, Any]) -> Table:
     """Read features and target, and what the other columns are for."""
     data, problem = params["data"], one_of("problem", params["problem"], ("auto", *METRICS))
     folder = dataset_folder(data)
-    frame = read_bundled(data) if data in BUNDLED else read_file(data_file(data, folder, params["data_file"]))
+    frame = read_bundled(data) if data in BUNDLED else read_file(data_file(data, folder, params["data_file"]), params)
     name = target_column(frame, params["target"], data)
-    check_target(frame[name], name, data)
-    frame = frame[frame[name].notna()]
+    check_target(frame[name], name, data, problem)
+    known = frame[name].notna()
+    if not known.all():
+        print(f"{(~known).sum()} of {len(frame)} rows have no value for the target {name!r} and are left out")
+    frame = frame[known]
     roles = {role: column_of(frame, role, params[f"{role}_column"], data) for role in ROLES}
     problem = detect_problem(frame[name]) if problem == "auto" else problem
     if problem == "ranking":
@@ -306,16 +331,20 @@ def load_table(params: Mapping[str, Any]) -> Table:
     target, classes = encode_target(frame[name], problem, name)
     ignored = [column_of(frame, "ignored", each, data) for each in listed(params["ignored_columns"])]
     features = frame.drop(columns=[name, *filter(None, roles.values()), *ignored])
+    empty = [column for column in features if features[column].isna().all()]
+    if empty:
+        print(f"columns without a value, left out: {some(empty)}")
+        features = features.drop(columns=empty)
     if features.empty:
         raise InputError(f"{data}: no column is left beside the target {name!r}")
-    test = read_test(params["test_data"], folder, features)
+    test = read_test(params, folder, features)
     features, encoded = encode_features(features, test, listed(params["categorical_columns"]), data)
     return Table(
         features,
         target,
         problem,
         classes,
-        ids,
+        whole_numbers(ids),
         weight=weights_of(frame, roles["weight"]),
         time=places_of(frame, roles["time"]),
         group=groups_of(frame, roles["group"]),
@@ -372,19 +401,112 @@ def data_file(data: str, folder: Path | None, wanted: str) -> Path:
     return found[0]
 
 
-def read_file(file: Path, parameter: str = "data") -> pd.DataFrame:
+def read_file(file: Path, params: Mapping[str, Any], parameter: str = "data") -> pd.DataFrame:
     """Read a CSV or Parquet file; say on which machine it is missing, as an agent may run anywhere."""
     if not file.is_file():
         near = "".join(f" (did you mean {name}?)" for name in get_close_matches(str(file), BUNDLED, n=1))
         raise InputError(f"General/{parameter}: no file {file.absolute()} on {socket.gethostname()}{near}")
     kind = FILE_TYPES.get(file.suffix, "CSV")
     try:
-        frame = pd.read_parquet(file) if kind == "Parquet" else pd.read_csv(file)
+        frame = pd.read_parquet(file) if kind == "Parquet" else read_csv(file, params)
     except ImportError:
         raise InputError(f"{file}: pandas needs the package pyarrow to read Parquet files") from None
     except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
         raise InputError(f"{file}: not a readable {kind} file: {reason_of(error)}") from None
     return frame.set_axis(frame.columns.map(str), axis="columns")
+
+
+def read_csv(file: Path, params: Mapping[str, Any]) -> pd.DataFrame:
+    """Read a CSV file, whose encoding and separator are recognised; ids and categories keep their text."""
+    encoding = encoding_of(file)
+    separator = {"auto": "", "tab": "\t"}.get(params["separator"], params["separator"])
+    separator = separator or separator_of(file, encoding)
+    holes = [*HOLES, *listed(params["missing_values"])]
+    kept = [params["id_column"], *listed(params["categorical_columns"])]
+
+    def read(na_values: Any, **which: Any) -> pd.DataFrame:
+        return pd.read_csv(
+            file,
+            sep=separator,
+            encoding=encoding,
+            decimal=params["decimal"],
+            thousands=params["thousands"] or None,
+            keep_default_na=False,
+            na_values=na_values,
+            dtype=dict.fromkeys(kept, str),
+            index_col=False,  # else the first column would be taken for an index where rows end with a separator
+            low_memory=False,
+            **which,
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            frame = read(holes)
+            texts = [name for name in frame if name not in kept and not is_numeric_dtype(frame[name])]
+            worded = [name for name in texts if frame[name].isin(WORDS).any()]
+            again = read({name: [*holes, *WORDS] for name in worded}, usecols=worded) if worded else frame[:0]
+        except pd.errors.ParserWarning:
+            raise InputError(f"{file}: a row has more values than the first line has names") from None
+    for name in texts:
+        column = again[name] if name in worded else frame[name]
+        numbers = pd.to_numeric(column, errors="coerce")
+        if numbers.notna().any() and numbers.notna().equals(column.notna()) and infer_dtype(column) != "boolean":
+            frame[name] = numbers
+    return frame
+
+
+def encoding_of(file: Path) -> str:
+    """Return the first encoding that the whole file has."""
+    if file.suffix in COMPRESSED:
+        return ENCODINGS[0]
+    with file.open("rb") as opened:
+        if opened.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            return "utf-16"
+    for encoding in ENCODINGS:
+        with contextlib.suppress(UnicodeDecodeError), file.open(encoding=encoding) as text:
+            while text.read(1 << 20):
+                pass
+            if encoding != ENCODINGS[0]:
+                print(f"{file.name} is not UTF-8: read as {encoding}")
+            return encoding
+    raise AssertionError("the last encoding fits any file")
+
+
+def separator_of(file: Path, encoding: str) -> str:
+    """Return the first separator that cuts the first rows into equally many values."""
+    if file.suffix in COMPRESSED:
+        return ","
+    for separator, name in SEPARATORS.items():
+        with file.open(encoding=encoding, newline="") as text, contextlib.suppress(csv.Error):
+            sizes = {len(row) for row in itertools.islice(csv.reader(text, delimiter=separator), 20) if row}
+            if len(sizes) == 1 and sizes != {1}:
+                if separator != ",":
+                    print(f"{file.name}: values are separated by a {name}")
+                return separator
+    return ","
+
+
+def some(names: Sequence[str]) -> str:
+    """List the names, not too many of them."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def why_text(values: pd.Series) -> str:
+    """Say what keeps a column of text from being numbers; empty if it has few or none."""
+    known = values.dropna().astype(str).str.strip()
+    odd = known[pd.to_numeric(known, errors="coerce").isna()]
+    if odd.empty:
+        return "numbers that the file has as text"
+    for notation, cure in NOTATIONS.items():
+        if odd.str.fullmatch(notation).all():
+            return f"numbers such as {odd.iloc[0]!r}: {cure}"
+    if len(odd) > len(known) / 2:
+        return ""
+    few = sorted(odd.unique())[:3]
+    shown = ", ".join(map(repr, few))
+    return f"{len(odd)} of {len(known)} values are no numbers: {shown}; set missing_values={','.join(few)} for holes"
 
 
 def column_of(frame: pd.DataFrame, role: str, wanted: str, data: str) -> str:
@@ -402,13 +524,26 @@ def target_column(frame: pd.DataFrame, wanted: str, data: str) -> str:
     return column_of(frame, "target", wanted, data) or str(frame.columns[-1])
 
 
-def check_target(values: pd.Series, name: str, data: str) -> None:
-    """Refuse a target from which nothing can be learnt."""
+def check_target(values: pd.Series, name: str, data: str, problem: str) -> None:
+    """Refuse a target from which nothing can be learnt, or what is wrong; say which classes may be holes."""
     known = values.dropna()
     if known.empty:
         raise InputError(f"{data}: no row has a value for the target {name!r}")
     if known.nunique() < 2:
         raise InputError(f"{data}: the target {name!r} is constant: every row has {known.iloc[0]}")
+    if is_numeric_dtype(known):
+        infinite = known.index[np.isinf(known.to_numpy(dtype=float))]
+        if len(infinite):
+            first = f"the first is row {infinite[0]} (from 0)"
+            raise InputError(f"{data}: the target {name!r} is infinite in {len(infinite)} rows, {first}")
+    elif problem in ("auto", "regression", "ranking"):
+        reason = why_text(known) if known.nunique() > MOST_CLASSES or problem != "auto" else ""
+        if reason:
+            raise InputError(f"{data}: the target {name!r} has {reason} (or problem=multiclass, if these are classes)")
+    for word in WORDS:
+        count = int((known.astype(str) == word).sum())
+        if count:
+            print(f"the target {name!r} has the class {word!r} in {count} rows; set missing_values={word} for holes")
 
 
 def detect_problem(values: pd.Series) -> str:
@@ -470,12 +605,13 @@ def places_of(frame: pd.DataFrame, name: str) -> np.ndarray | None:
     return values.rank(method="min").to_numpy(dtype=int) - 1
 
 
-def read_test(path: str, folder: Path | None, features: pd.DataFrame) -> pd.DataFrame | None:
+def read_test(params: Mapping[str, Any], folder: Path | None, features: pd.DataFrame) -> pd.DataFrame | None:
     """Read the rows to predict, from a file of its own or one of the dataset."""
+    path = params["test_data"]
     if not path:
         return None
     file = Path(path).expanduser()
-    test = read_file(folder / path if folder and not file.is_file() else file, "test_data")
+    test = read_file(folder / path if folder and not file.is_file() else file, params, "test_data")
     missing = [name for name in features if name not in test]
     if missing:
         raise InputError(f"General/test_data: {path} lacks the column {missing[0]!r}, which the training has")
@@ -486,7 +622,13 @@ def test_ids(test: pd.DataFrame, name: str, path: str) -> pd.Series:
     """Return what identifies the rows to predict: the id column, or the row's number."""
     if name and name not in test:
         raise InputError(f"General/test_data: {path} lacks the id column {name!r}")
-    return test[name] if name else pd.Series(np.arange(len(test)), name="id")
+    return whole_numbers(test[name]) if name else pd.Series(np.arange(len(test)), name="id")
+
+
+def whole_numbers(ids: pd.Series) -> pd.Series:
+    """Make numbers of ids if these are written as the texts are: 7, and not 007."""
+    numbers = pd.to_numeric(ids, errors="coerce", downcast="integer")
+    return numbers if is_integer_dtype(numbers) and (numbers.astype(str) == ids.astype(str)).all() else ids
 
 
 def encode_features(
@@ -497,9 +639,13 @@ def encode_features(
         column_of(features, "categorical", name, data)
     frames = [features] if test is None else [features, test[features.columns]]
     columns: dict[str, list[pd.Series]] = {}
+    texts = [name for name in features if name not in also and not is_numeric_dtype(features[name])]
+    if texts:
+        reasons = [f"{name} ({why_text(features[name]) or 'text'})" for name in texts[:MOST_NAMED]]
+        print(f"columns taken as categories: {some([*reasons, *texts[MOST_NAMED:]])}")
     for name in features:
         parts = [frame[name] for frame in frames]
-        if name in also or not is_numeric_dtype(features[name]):
+        if name in also or name in texts:
             columns[name] = _categories(parts)
         else:
             columns[name] = [_numbers(part) for part in parts]

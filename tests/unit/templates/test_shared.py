@@ -1,5 +1,8 @@
 """What all templates have in common, tried on one of them: test_shape.py holds the others to the same text."""
 
+import gzip
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -313,6 +316,131 @@ def test_holes_change_neither_categories_nor_classes(template, tmp_path):
     assert table.classes == ("0", "1")
     assert table.features["zip"].tolist() == ["101", "102", "102", "101"]
     assert table.test["zip"].tolist() == ["101", "missing", "102"]
+
+
+# --- Files as people have them
+
+
+def rows(line, count=60):
+    return "".join(f"{line(row)}\n" for row in range(count))
+
+
+@pytest.mark.parametrize("word", ["None", "NA", "null", "N/A", "NULL"])
+def test_a_class_may_be_called_as_a_hole_is_elsewhere(catboost_train, tmp_path, capsys, word):
+    (tmp_path / "table.csv").write_text("a,y\n" + rows(lambda row: f"{row},{(word, 'Apnea', 'Insomnia')[row % 3]}"))
+    table = load(catboost_train, tmp_path / "table.csv")
+    assert (table.problem, len(table.target)) == ("multiclass", 60)
+    assert set(table.classes) == {word, "Apnea", "Insomnia"}
+    assert f"the target 'y' has the class {word!r} in 20 rows; set missing_values={word}" in capsys.readouterr().out
+    table = load(catboost_train, tmp_path / "table.csv", missing_values=f"?,{word}")
+    assert (table.problem, len(table.target)) == ("binary", 40)
+    assert "20 of 60 rows have no value for the target 'y' and are left out" in capsys.readouterr().out
+
+
+def test_the_same_words_are_holes_among_numbers(catboost_train, tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("a,b,y\n1,None,0.5\nNA,2,NA\n3,null,1.5\n,4,2.5\n")
+    table = load(catboost_train, tmp_path / "table.csv")
+    assert table.categorical == [] and table.target.tolist() == [0.5, 1.5, 2.5]
+    assert table.features["a"].isna().tolist() == [False, False, True]
+    assert capsys.readouterr().out == "1 of 4 rows have no value for the target 'y' and are left out\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "given", "first"),
+    [
+        (("5,125", "4,868"), "c (numbers such as '5,125': set thousands=,)", {"thousands": ","}, 5125),
+        (("0,25", "-1,5"), "c (numbers such as '0,25': set decimal=,)", {"decimal": ","}, 0.25),
+        (("1.234,5", "0,5"), "set decimal=, and thousands=.", {"decimal": ",", "thousands": "."}, 1234.5),
+        (("1.3%", "2%"), "c (numbers such as '1.3%': take the sign out of the file)", None, None),
+        (
+            ("0.5", "?", "7", "8"),
+            "c (15 of 60 values are no numbers: '?'; set missing_values=?",
+            {"missing_values": "?"},
+            0.5,
+        ),
+        (("red", "green"), "c (text)", None, None),
+    ],
+)
+def test_numbers_that_are_text_are_named_and_the_way_to_read_them(
+    catboost_train, tmp_path, capsys, values, said, given, first
+):
+    text = "c,y\n" + rows(lambda row: f'"{values[row % len(values)]}",{row % 2}')
+    (tmp_path / "table.csv").write_text(text)
+    assert load(catboost_train, tmp_path / "table.csv").categorical == ["c"]
+    assert said in capsys.readouterr().out
+    if given is not None:
+        table = load(catboost_train, tmp_path / "table.csv", **given)
+        assert table.categorical == [] and table.features["c"][0] == first
+        assert "categories" not in capsys.readouterr().out
+
+
+def test_a_column_written_in_another_way_than_the_file_is_numbers_all_the_same(catboost_train, tmp_path):
+    (tmp_path / "table.csv").write_text("a,b,y\n" + rows(lambda row: f'"{row},5",{row}.25,{row % 2}'))
+    table = load(catboost_train, tmp_path / "table.csv", decimal=",")
+    assert table.categorical == [] and table.features.iloc[1].tolist() == [1.5, 1.25]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (lambda row: f'{row},"{row},5"', "the target 'y' has numbers such as '0,5': set decimal=,"),
+        (lambda row: f"{row},{row if row else '?'}", "1 of 60 values are no numbers: '?'; set missing_values=?"),
+        (
+            lambda row: f"{row},{row / 7 if row % 9 else '-inf'}",
+            "the target 'y' is infinite in 7 rows, the first is row 0",
+        ),
+    ],
+)
+def test_a_target_that_is_not_what_it_looks_like_is_refused(catboost_train, tmp_path, line, said):
+    (tmp_path / "table.csv").write_text("x,y\n" + rows(line))
+    with pytest.raises(catboost_train.InputError, match=re.escape(said)):
+        load(catboost_train, tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a;größe;y\n1;x,y;0\n2;z;1\n".encode(), "table.csv: values are separated by a semicolon\n"),
+        ("a\tgröße\ty\n1\tx,y\t0\n2\tz\t1\n".encode(), "table.csv: values are separated by a tab\n"),
+        ('a,größe,y\n1,"x,y",0\n2,z,1\n'.encode("latin-1"), "table.csv is not UTF-8: read as cp1252\n"),
+        ('a,größe,y\n1,"x,y",0\n2,z,1\n'.encode("utf-16"), ""),
+        ('a,größe,y\n1,"x,y",0\n2,z,1\n'.encode("utf-8-sig"), ""),
+        (gzip.compress('a,größe,y\n1,"x,y",0\n2,z,1\n'.encode(), mtime=0), ""),
+    ],
+)
+def test_separator_and_encoding_are_recognised(catboost_train, tmp_path, capsys, content, said):
+    path = tmp_path / ("table.csv.gz" if content.startswith(b"\x1f\x8b") else "table.csv")
+    path.write_bytes(content)
+    table = load(catboost_train, path)
+    assert list(table.features) == ["a", "größe"] and table.features["größe"].tolist() == ["x,y", "z"]
+    assert capsys.readouterr().out == f"{said}columns taken as categories: größe (text)\n"
+
+
+@pytest.mark.parametrize("rows", ["1,x,0,7\n2,z,1,7\n", "1,x,0\n2,z,1,7\n"])
+def test_rows_longer_than_the_header_are_refused(catboost_train, tmp_path, rows):
+    (tmp_path / "table.csv").write_text(f"a,b,y\n{rows}")
+    with pytest.raises(catboost_train.InputError, match=r"a row has more values|Expected 3 fields in line 3, saw 4"):
+        load(catboost_train, tmp_path / "table.csv")
+
+
+def test_rows_that_end_with_a_separator_keep_their_columns(catboost_train, tmp_path):
+    (tmp_path / "table.csv").write_text("a,b,y\n1,5,0,\n2,6,1,\n")
+    table = load(catboost_train, tmp_path / "table.csv")
+    assert table.features.to_numpy().tolist() == [[1, 5], [2, 6]]
+
+
+def test_ids_and_categories_keep_their_zeros(catboost_train, tmp_path):
+    (tmp_path / "table.csv").write_text("id,zip,a,y\n007,0123,1,0\n8,123,2,1\n")
+    table = load(catboost_train, tmp_path / "table.csv", id_column="id", categorical_columns="zip")
+    assert table.ids.tolist() == ["007", "8"] and table.features["zip"].tolist() == ["0123", "123"]
+
+
+def test_a_column_without_a_value_is_left_out(template, train, tmp_path, capsys):
+    text = "a,empty,constant,y\n" + rows(lambda row: f"{row % 7},,7,{row % 2}")
+    (tmp_path / "table.csv").write_text(text)
+    trained = train(template, data=str(tmp_path / "table.csv"), target="", ignored_columns="")
+    assert "columns without a value, left out: empty\n" in capsys.readouterr().out
+    assert trained
 
 
 # --- Metrics
