@@ -39,6 +39,7 @@ fuzz: $(READY)  ## many more odd requests to every endpoint of the server than i
 	$(BIN)/python -m pytest tests/contract/server/test_fuzz.py --hypothesis-profile=many
 
 check: $(READY)  ## format, lint, types, the import contract
+	$(BIN)/python templates/copy_common.py --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -47,6 +48,7 @@ check: $(READY)  ## format, lint, types, the import contract
 format: $(READY)  ## write the format that `make check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python templates/copy_common.py
 
 docs: $(READY)  ## write the generated pages: docs/api_coverage.md
 	@$(BIN)/python -m docs.api_coverage

@@ -41,8 +41,6 @@ from clearml import Dataset, Logger, OutputModel, Task
 from clearml.config import config
 from pandas.api.types import infer_dtype, is_integer_dtype, is_numeric_dtype
 
-Value = bool | int | float | str
-
 # No default is None: a value that was changed on the server arrives as text and is cast to the type of its default.
 PARAMETERS: dict[str, Value] = {
     # Data
@@ -104,28 +102,6 @@ PARAMETERS: dict[str, Value] = {
     "model_size_reg": 0.5,
     "scale_pos_weight": 1.0,  # binary only
 }
-
-BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
-# The file of those that scikit-learn keeps as plain CSV
-BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
-FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
-COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
-ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
-WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
-# Texts that would be numbers -> what makes numbers of them
-NOTATIONS = {
-    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
-    r"[-+]?\d*,\d+": "set decimal=,",
-    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
-    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
-}
-ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
-MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
-MOST_FEATURES = 50  # in the plot of importances; the table has all
-MOST_NAMED = 10  # columns in a line of the console
-CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 LIBRARY = "CatBoost"
 LIBRARY_ERRORS = (CatBoostError,)
@@ -221,6 +197,249 @@ PASSED_BY_GROWTH: dict[str, tuple[str, ...]] = {
 PASSED_BY_DEVICE: dict[str, tuple[str, ...]] = {"cpu": ("rsm", "sampling_frequency"), "gpu": ("gpu_ram_part",)}
 PREDICT_EXPONENT = ("Poisson", "Tweedie")
 LEFT_TO_CATBOOST = {"boosting_type": "auto", "leaf_estimation_iterations": 0}
+
+
+# --- What CatBoost is told -------------------------------------------------------------------------------------------
+
+
+def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Translate the task's parameters into CatBoost's, leaving out those that do not apply."""
+    bootstrap = one_of("bootstrap_type", params["bootstrap_type"], PASSED_BY_BOOTSTRAP)
+    growth = one_of("grow_policy", params["grow_policy"], PASSED_BY_GROWTH)
+    if bootstrap == "MVS" and table.problem == "multiclass" and params["device"] == "gpu":
+        bootstrap = "Bernoulli"  # CatBoost has no MVS for it
+    passed = (
+        *(*ALWAYS_PASSED, "leaf_estimation_iterations", *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth]),
+        *PASSED_BY_DEVICE[params["device"]],
+    )
+    settings = {name: params[name] for name in passed if params[name] != LEFT_TO_CATBOOST.get(name)}
+    own = [metric.own for metric in metrics if metric.own]
+    loss = str(params["loss"]).partition(":")[0]
+    if loss in PREDICT_EXPONENT and (strange := [name for name in own if name.partition(":")[0] != loss]):
+        raise InputError(
+            f"General/metrics: with loss={loss} CatBoost measures {strange[0]} on the logarithms of its predictions; "
+            "name scikit-learn's, such as neg_root_mean_squared_error"
+        )
+    if metrics[0].own:
+        settings["eval_metric"] = own.pop(0)
+    if params["early_stopping_rounds"] > 0:
+        settings["early_stopping_rounds"] = params["early_stopping_rounds"]
+    if params["device"] == "gpu":
+        settings["devices"] = params["gpu_devices"].replace(",", ":")
+    return settings | {
+        "bootstrap_type": bootstrap,
+        "loss_function": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
+        "custom_metric": own,
+        "use_best_model": bool(metrics[0].own),
+        "random_seed": params["seed"],
+        "thread_count": thread_count(params["thread_count"]),
+        "task_type": params["device"].upper(),
+        "logging_level": "Verbose" if params["device"] == "gpu" else "Silent",  # the lines that LogFollower reads
+        "allow_writing_files": False,
+    }
+
+
+def pool_of(table: Table, rows: np.ndarray, weight: np.ndarray | None) -> Pool:
+    """Give rows to CatBoost, which takes missing numbers as they are."""
+    group = None if table.group is None or table.problem != "ranking" else table.group[rows]
+    features, target = table.features.iloc[rows], table.target.iloc[rows]
+    return Pool(features, target, cat_features=table.categorical, weight=weight, group_id=group)
+
+
+# --- Training --------------------------------------------------------------------------------------------------------
+
+
+def curve_of(own: str, curves: Mapping[str, list[float]]) -> list[float]:
+    """Find a metric among those that CatBoost has measured, whose names it completes with defaults."""
+    if own in curves:
+        return curves[own]
+    base, wanted = _parts(own)
+    found = {name: parts for name in curves if (there := _parts(name))[0] == base and wanted <= (parts := there[1])}
+    named = [name for name, parts in found.items() if "use_weights=false" not in parts]
+    return curves[min(named, key=lambda name: len(found[name]))] if named else []
+
+
+def _parts(name: str) -> tuple[str, set[str]]:
+    base, _, options = name.partition(":")
+    return base, set(filter(None, options.split(";")))
+
+
+class CallbackFollower:
+    """Reports CatBoost's own metrics after each iteration, from its callback: CPU only."""
+
+    def __init__(self, scalars: Scalars) -> None:
+        self._scalars = scalars
+
+    def after_iteration(self, info: Any) -> bool:
+        """Take the newest value of each metric; True lets the training go on."""
+        iteration = info.iteration - 1  # CatBoost counts the iterations that are done
+        for metric in self._scalars.metrics:
+            if metric.own:
+                curve = curve_of(metric.own, info.metrics["validation"])
+                self._scalars.report("validation", metric, curve[-1], iteration)
+        first = self._scalars.metrics[0]
+        measured = curve_of(first.own, info.metrics["learn"]) if first.own else []
+        if measured:  # AUC, for one, is not measured on the training rows
+            self._scalars.report("train", first, measured[-1], iteration)
+        return True
+
+
+class LogFollower:
+    """Reports the first metric from the lines that CatBoost prints while it trains.
+
+    On a GPU CatBoost takes neither callbacks nor an initial model, which would allow to train in chunks; its log
+    stream is what remains. A line reads ``7:<tab>learn: 0.42<tab>test: 0.44<tab>best: 0.44 (7)<tab>total: ...``.
+    """
+
+    _LINE = re.compile(r"(\d+):\t(?:learn: (\S+)\t)?test: (\S+)")
+
+    def __init__(self, scalars: Scalars) -> None:
+        self._scalars = scalars
+
+    def write(self, text: str) -> None:
+        """Take what CatBoost prints: one line at a time."""
+        found = self._LINE.match(text)
+        if found is None:
+            print(text, end="")
+            return
+        iteration, learn, test = found.groups()
+        first = self._scalars.metrics[0]
+        if not first.own:  # the lines show the loss
+            return
+        self._scalars.report("validation", first, float(test), int(iteration))
+        if learn is not None:
+            self._scalars.report("train", first, float(learn), int(iteration))
+
+    def report_others(self, model: CatBoost) -> None:
+        """Report, after the training, the metrics of CatBoost's that its log does not show."""
+        curves = model.get_evals_result()["validation"]
+        for metric in self._scalars.metrics[1:]:
+            for iteration, value in enumerate(curve_of(metric.own, curves) if metric.own else []):
+                self._scalars.report("validation", metric, value, iteration)
+
+
+def train_by_callback(model: CatBoost, train: Pool, validation: Pool, scalars: Scalars) -> None:
+    """Train on a CPU, reporting from a callback."""
+    model.fit(train, eval_set=validation, callbacks=[CallbackFollower(scalars)])
+
+
+def train_by_log(model: CatBoost, train: Pool, validation: Pool, scalars: Scalars) -> None:
+    """Train on a GPU, reporting from the log stream."""
+    follower = LogFollower(scalars)
+    model.fit(train, eval_set=validation, log_cout=follower)
+    follower.report_others(model)
+
+
+def report_scored(model: CatBoost, validation: Pool, table: Table, rows: np.ndarray, scalars: Scalars) -> None:
+    """Report, after the training, the metrics that scikit-learn measures."""
+    scored = [metric for metric in scalars.metrics if metric.scorer]
+    target, weight = table.target.to_numpy()[rows], table.weights(rows, "none")
+    for iteration, predictions in enumerate(model.staged_predict(validation, _kind(model)) if scored else []):
+        for metric in scored:
+            value = score(metric, table.problem, target, predictions, weight)
+            scalars.report("validation", metric, value, iteration)
+
+
+def _kind(model: CatBoost) -> str:
+    """Return what to predict: probabilities of classes, numbers on the target's own scale, or bare scores."""
+    loss = str(model.get_param("loss_function")).partition(":")[0]
+    classes = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "Focal")
+    return "Probability" if loss in classes else "Exponent" if loss in PREDICT_EXPONENT else "RawFormulaVal"
+
+
+def training_weights(table: Table, rows: np.ndarray, params: Mapping[str, Any]) -> np.ndarray | None:
+    """Weigh the rows, and the positive ones by ``scale_pos_weight``, by which CatBoost weighs in its metrics too."""
+    weights = table.weights(rows, params["class_weights"])
+    if table.problem != "binary" or params["scale_pos_weight"] == 1:
+        return weights
+    scale = np.where(table.target.to_numpy()[rows] == 1, params["scale_pos_weight"], 1.0)
+    return scale if weights is None else weights * scale
+
+
+def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
+    """Train one model."""
+    rows, held_out = sides
+    model = CatBoost(settings_of(params, table, scalars.metrics))
+    train = pool_of(table, rows, training_weights(table, rows, params))
+    validation = pool_of(table, held_out, table.weights(held_out, "none"))
+    follow = train_by_log if params["device"] == "gpu" else train_by_callback
+    follow(model, train, validation, scalars)
+    measured = model.get_evals_result()["validation"]
+    for metric in scalars.metrics:
+        if metric.own:  # the log has fewer digits
+            scalars.curves[metric.series] = dict(enumerate(curve_of(metric.own, measured)))
+    report_scored(model, validation, table, held_out, scalars)
+    best = model.get_best_iteration() if scalars.metrics[0].own else scalars.best_iteration
+    if model.tree_count_ > best + 1:
+        model.shrink(best + 1)
+    print(f"{model.tree_count_} trees kept")
+    return Fitted(
+        best,
+        lambda features: model.predict(Pool(features, cat_features=table.categorical), _kind(model)),
+        np.abs(model.get_feature_importance(type="PredictionValuesChange")),
+        model.save_model,
+    )
+
+
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+
+def own_metric(name: str, problem: str) -> Metric | None:
+    """Return a metric that CatBoost measures; it knows itself whether more is better."""
+    base, _, top = name.partition("@")
+    if own := METRICS[problem].get(base if problem == "ranking" else name):
+        return Metric(name, own + (f"{';' if ':' in own else ':'}top={top}" if top else ""))
+    known = name[:1].isupper() and hasattr(catboost_metrics, name.partition(":")[0])
+    return Metric(name, name) if known else None
+
+
+# --- Where it runs ---------------------------------------------------------------------------------------------------
+
+
+def visible_gpus() -> int:
+    """Count the GPUs that the driver shows, which are those that CUDA_VISIBLE_DEVICES lets through."""
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    return count.value if cuda.cuInit(0) == cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+
+
+def choose_device(params: Mapping[str, Any]) -> str:
+    """Return ``gpu`` if there is one and it is not ruled out, else ``cpu``."""
+    wanted = one_of("device", params["device"], ("auto", "cpu", "gpu"))
+    count = visible_gpus() if wanted != "cpu" else 0
+    if wanted == "gpu" and count == 0:
+        raise InputError(f"General/device: no GPU is visible on {socket.gethostname()}, or {LIBRARY} is built without")
+    return "gpu" if count else "cpu"
+
+
+# === Common to all templates: edit it in catboost_train.py; `make format` copies it to the others ====================
+
+Value = bool | int | float | str
+
+BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
+# The file of those that scikit-learn keeps as plain CSV
+BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
+FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
+ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
+WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
+# Texts that would be numbers -> what makes numbers of them
+NOTATIONS = {
+    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
+    r"[-+]?\d*,\d+": "set decimal=,",
+    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
+    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
+}
+ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
+MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
+MOST_FEATURES = 50  # in the plot of importances; the table has all
+MOST_NAMED = 10  # columns in a line of the console
+CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 
 class InputError(Exception):
@@ -670,6 +889,7 @@ def _numbers(part: pd.Series) -> pd.Series:
 
 # --- Validation ------------------------------------------------------------------------------------------------------
 
+
 Split = tuple[np.ndarray, np.ndarray]  # numbers of the training and of the validation rows
 
 
@@ -865,35 +1085,7 @@ def as_matrix(predictions: np.ndarray, problem: str) -> np.ndarray:
     return np.column_stack([1 - predictions, predictions]) if problem == "binary" else predictions
 
 
-def own_metric(name: str, problem: str) -> Metric | None:
-    """Return a metric that CatBoost measures; it knows itself whether more is better."""
-    base, _, top = name.partition("@")
-    if own := METRICS[problem].get(base if problem == "ranking" else name):
-        return Metric(name, own + (f"{';' if ':' in own else ':'}top={top}" if top else ""))
-    known = name[:1].isupper() and hasattr(catboost_metrics, name.partition(":")[0])
-    return Metric(name, name) if known else None
-
-
-# --- Where it runs --------------------------------------------------------------------------------------------------
-
-
-def visible_gpus() -> int:
-    """Count the GPUs that the driver shows, which are those that CUDA_VISIBLE_DEVICES lets through."""
-    try:
-        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    return count.value if cuda.cuInit(0) == cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
-
-
-def choose_device(params: Mapping[str, Any]) -> str:
-    """Return ``gpu`` if there is one and it is not ruled out, else ``cpu``."""
-    wanted = one_of("device", params["device"], ("auto", "cpu", "gpu"))
-    count = visible_gpus() if wanted != "cpu" else 0
-    if wanted == "gpu" and count == 0:
-        raise InputError(f"General/device: no GPU is visible on {socket.gethostname()}, or {LIBRARY} is built without")
-    return "gpu" if count else "cpu"
+# --- Where it runs ---------------------------------------------------------------------------------------------------
 
 
 def thread_count(wanted: int) -> int:
@@ -904,7 +1096,7 @@ def thread_count(wanted: int) -> int:
     return wanted or (int(limit) if limit.isdecimal() and int(limit) else 2)
 
 
-# --- Scalars --------------------------------------------------------------------------------------------------------
+# --- Scalars ---------------------------------------------------------------------------------------------------------
 
 
 class Reporter(Protocol):
@@ -958,188 +1150,6 @@ class Fitted:
     predict: Callable[[pd.DataFrame], np.ndarray]
     importances: np.ndarray
     save: Callable[[str], Any]
-
-
-# --- What CatBoost is told -------------------------------------------------------------------------------------------
-
-
-def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """Translate the task's parameters into CatBoost's, leaving out those that do not apply."""
-    bootstrap = one_of("bootstrap_type", params["bootstrap_type"], PASSED_BY_BOOTSTRAP)
-    growth = one_of("grow_policy", params["grow_policy"], PASSED_BY_GROWTH)
-    if bootstrap == "MVS" and table.problem == "multiclass" and params["device"] == "gpu":
-        bootstrap = "Bernoulli"  # CatBoost has no MVS for it
-    passed = (
-        *(*ALWAYS_PASSED, "leaf_estimation_iterations", *PASSED_BY_BOOTSTRAP[bootstrap], *PASSED_BY_GROWTH[growth]),
-        *PASSED_BY_DEVICE[params["device"]],
-    )
-    settings = {name: params[name] for name in passed if params[name] != LEFT_TO_CATBOOST.get(name)}
-    own = [metric.own for metric in metrics if metric.own]
-    loss = str(params["loss"]).partition(":")[0]
-    if loss in PREDICT_EXPONENT and (strange := [name for name in own if name.partition(":")[0] != loss]):
-        raise InputError(
-            f"General/metrics: with loss={loss} CatBoost measures {strange[0]} on the logarithms of its predictions; "
-            "name scikit-learn's, such as neg_root_mean_squared_error"
-        )
-    if metrics[0].own:
-        settings["eval_metric"] = own.pop(0)
-    if params["early_stopping_rounds"] > 0:
-        settings["early_stopping_rounds"] = params["early_stopping_rounds"]
-    if params["device"] == "gpu":
-        settings["devices"] = params["gpu_devices"].replace(",", ":")
-    return settings | {
-        "bootstrap_type": bootstrap,
-        "loss_function": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
-        "custom_metric": own,
-        "use_best_model": bool(metrics[0].own),
-        "random_seed": params["seed"],
-        "thread_count": thread_count(params["thread_count"]),
-        "task_type": params["device"].upper(),
-        "logging_level": "Verbose" if params["device"] == "gpu" else "Silent",  # the lines that LogFollower reads
-        "allow_writing_files": False,
-    }
-
-
-def pool_of(table: Table, rows: np.ndarray, weight: np.ndarray | None) -> Pool:
-    """Give rows to CatBoost, which takes missing numbers as they are."""
-    group = None if table.group is None or table.problem != "ranking" else table.group[rows]
-    features, target = table.features.iloc[rows], table.target.iloc[rows]
-    return Pool(features, target, cat_features=table.categorical, weight=weight, group_id=group)
-
-
-# --- Training --------------------------------------------------------------------------------------------------------
-
-
-def curve_of(own: str, curves: Mapping[str, list[float]]) -> list[float]:
-    """Find a metric among those that CatBoost has measured, whose names it completes with defaults."""
-    if own in curves:
-        return curves[own]
-    base, wanted = _parts(own)
-    found = {name: parts for name in curves if (there := _parts(name))[0] == base and wanted <= (parts := there[1])}
-    named = [name for name, parts in found.items() if "use_weights=false" not in parts]
-    return curves[min(named, key=lambda name: len(found[name]))] if named else []
-
-
-def _parts(name: str) -> tuple[str, set[str]]:
-    base, _, options = name.partition(":")
-    return base, set(filter(None, options.split(";")))
-
-
-class CallbackFollower:
-    """Reports CatBoost's own metrics after each iteration, from its callback: CPU only."""
-
-    def __init__(self, scalars: Scalars) -> None:
-        self._scalars = scalars
-
-    def after_iteration(self, info: Any) -> bool:
-        """Take the newest value of each metric; True lets the training go on."""
-        iteration = info.iteration - 1  # CatBoost counts the iterations that are done
-        for metric in self._scalars.metrics:
-            if metric.own:
-                curve = curve_of(metric.own, info.metrics["validation"])
-                self._scalars.report("validation", metric, curve[-1], iteration)
-        first = self._scalars.metrics[0]
-        measured = curve_of(first.own, info.metrics["learn"]) if first.own else []
-        if measured:  # AUC, for one, is not measured on the training rows
-            self._scalars.report("train", first, measured[-1], iteration)
-        return True
-
-
-class LogFollower:
-    """Reports the first metric from the lines that CatBoost prints while it trains.
-
-    On a GPU CatBoost takes neither callbacks nor an initial model, which would allow to train in chunks; its log
-    stream is what remains. A line reads ``7:<tab>learn: 0.42<tab>test: 0.44<tab>best: 0.44 (7)<tab>total: ...``.
-    """
-
-    _LINE = re.compile(r"(\d+):\t(?:learn: (\S+)\t)?test: (\S+)")
-
-    def __init__(self, scalars: Scalars) -> None:
-        self._scalars = scalars
-
-    def write(self, text: str) -> None:
-        """Take what CatBoost prints: one line at a time."""
-        found = self._LINE.match(text)
-        if found is None:
-            print(text, end="")
-            return
-        iteration, learn, test = found.groups()
-        first = self._scalars.metrics[0]
-        if not first.own:  # the lines show the loss
-            return
-        self._scalars.report("validation", first, float(test), int(iteration))
-        if learn is not None:
-            self._scalars.report("train", first, float(learn), int(iteration))
-
-    def report_others(self, model: CatBoost) -> None:
-        """Report, after the training, the metrics of CatBoost's that its log does not show."""
-        curves = model.get_evals_result()["validation"]
-        for metric in self._scalars.metrics[1:]:
-            for iteration, value in enumerate(curve_of(metric.own, curves) if metric.own else []):
-                self._scalars.report("validation", metric, value, iteration)
-
-
-def train_by_callback(model: CatBoost, train: Pool, validation: Pool, scalars: Scalars) -> None:
-    """Train on a CPU, reporting from a callback."""
-    model.fit(train, eval_set=validation, callbacks=[CallbackFollower(scalars)])
-
-
-def train_by_log(model: CatBoost, train: Pool, validation: Pool, scalars: Scalars) -> None:
-    """Train on a GPU, reporting from the log stream."""
-    follower = LogFollower(scalars)
-    model.fit(train, eval_set=validation, log_cout=follower)
-    follower.report_others(model)
-
-
-def report_scored(model: CatBoost, validation: Pool, table: Table, rows: np.ndarray, scalars: Scalars) -> None:
-    """Report, after the training, the metrics that scikit-learn measures."""
-    scored = [metric for metric in scalars.metrics if metric.scorer]
-    target, weight = table.target.to_numpy()[rows], table.weights(rows, "none")
-    for iteration, predictions in enumerate(model.staged_predict(validation, _kind(model)) if scored else []):
-        for metric in scored:
-            value = score(metric, table.problem, target, predictions, weight)
-            scalars.report("validation", metric, value, iteration)
-
-
-def _kind(model: CatBoost) -> str:
-    """Return what to predict: probabilities of classes, numbers on the target's own scale, or bare scores."""
-    loss = str(model.get_param("loss_function")).partition(":")[0]
-    classes = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "Focal")
-    return "Probability" if loss in classes else "Exponent" if loss in PREDICT_EXPONENT else "RawFormulaVal"
-
-
-def training_weights(table: Table, rows: np.ndarray, params: Mapping[str, Any]) -> np.ndarray | None:
-    """Weigh the rows, and the positive ones by ``scale_pos_weight``, by which CatBoost weighs in its metrics too."""
-    weights = table.weights(rows, params["class_weights"])
-    if table.problem != "binary" or params["scale_pos_weight"] == 1:
-        return weights
-    scale = np.where(table.target.to_numpy()[rows] == 1, params["scale_pos_weight"], 1.0)
-    return scale if weights is None else weights * scale
-
-
-def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
-    """Train one model."""
-    rows, held_out = sides
-    model = CatBoost(settings_of(params, table, scalars.metrics))
-    train = pool_of(table, rows, training_weights(table, rows, params))
-    validation = pool_of(table, held_out, table.weights(held_out, "none"))
-    follow = train_by_log if params["device"] == "gpu" else train_by_callback
-    follow(model, train, validation, scalars)
-    measured = model.get_evals_result()["validation"]
-    for metric in scalars.metrics:
-        if metric.own:  # the log has fewer digits
-            scalars.curves[metric.series] = dict(enumerate(curve_of(metric.own, measured)))
-    report_scored(model, validation, table, held_out, scalars)
-    best = model.get_best_iteration() if scalars.metrics[0].own else scalars.best_iteration
-    if model.tree_count_ > best + 1:
-        model.shrink(best + 1)
-    print(f"{model.tree_count_} trees kept")
-    return Fitted(
-        best,
-        lambda features: model.predict(Pool(features, cat_features=table.categorical), _kind(model)),
-        np.abs(model.get_feature_importance(type="PredictionValuesChange")),
-        model.save_model,
-    )
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------

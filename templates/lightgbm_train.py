@@ -39,8 +39,6 @@ from clearml import Dataset, Logger, OutputModel, Task
 from clearml.config import config
 from pandas.api.types import infer_dtype, is_integer_dtype, is_numeric_dtype
 
-Value = bool | int | float | str
-
 # No default is None: a value that was changed on the server arrives as text and is cast to the type of its default.
 PARAMETERS: dict[str, Value] = {
     # Data
@@ -110,28 +108,6 @@ PARAMETERS: dict[str, Value] = {
     "uniform_drop": False,
     "scale_pos_weight": 1.0,  # binary only
 }
-
-BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
-# The file of those that scikit-learn keeps as plain CSV
-BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
-FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
-COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
-ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
-WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
-# Texts that would be numbers -> what makes numbers of them
-NOTATIONS = {
-    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
-    r"[-+]?\d*,\d+": "set decimal=,",
-    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
-    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
-}
-ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
-MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
-MOST_FEATURES = 50  # in the plot of importances; the table has all
-MOST_NAMED = 10  # columns in a line of the console
-CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 LIBRARY = "LightGBM"
 LIBRARY_ERRORS = (lightgbm.basic.LightGBMError,)
@@ -209,6 +185,188 @@ PASSED_BY_SAMPLING: dict[str, tuple[str, ...]] = {
     "goss": ("top_rate", "other_rate"),
 }
 PASSED_BY_PROBLEM: dict[str, tuple[str, ...]] = {"binary": ("scale_pos_weight",)}
+
+
+# --- What LightGBM is told -------------------------------------------------------------------------------------------
+
+
+def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Translate the task's parameters into LightGBM's, leaving out those that do not apply."""
+    boosting = one_of("boosting", params["boosting"], PASSED_BY_BOOSTING)
+    sampling = one_of("data_sample_strategy", params["data_sample_strategy"], PASSED_BY_SAMPLING)
+    sampling = "bagging" if boosting == "rf" else sampling
+    passed = (
+        *(*ALWAYS_PASSED, *PASSED_BY_BOOSTING[boosting], *PASSED_BY_SAMPLING[sampling]),
+        *PASSED_BY_PROBLEM.get(table.problem, ()),
+    )
+    own = [metric.own.partition("@") for metric in metrics if metric.own]
+    settings = {name: params[name] for name in passed}
+    if table.problem == "multiclass":
+        settings["num_class"] = len(table.classes)
+    if params["device"] != "cpu":
+        settings["gpu_device_id"] = device_of(params)
+    return settings | {
+        "objective": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
+        "metric": list(dict.fromkeys(base for base, _, _ in own)) or ["None"],
+        "eval_at": sorted({int(top) for _, _, top in own if top}) or [ALL_RANKS],
+        "seed": params["seed"],
+        "num_threads": thread_count(params["thread_count"]),
+        "device_type": params["device"],
+        "deterministic": params["device"] == "cpu",
+        "force_col_wise": True,  # else it tries which way is faster, and the sums differ in their last digits
+        "verbosity": -1,
+    }
+
+
+def device_of(params: Mapping[str, Any]) -> int:
+    """Return the number of the one GPU that LightGBM takes."""
+    if not params["gpu_devices"].isdecimal():
+        raise InputError(f"General/gpu_devices: {params['gpu_devices']!r} is not the number of one GPU")
+    return int(params["gpu_devices"])
+
+
+def dataset_of(table: Table, rows: np.ndarray, weight: np.ndarray | None, **others: Any) -> lightgbm.Dataset:
+    """Give rows to LightGBM, which takes missing numbers as they are."""
+    group = None
+    if table.group is not None and table.problem == "ranking":
+        group = np.diff(np.flatnonzero(np.diff(table.group[rows], prepend=-1, append=-1)))
+    features, target = table.features.iloc[rows], table.target.iloc[rows]
+    plain = features.set_axis(plain_names(features), axis="columns")
+    return lightgbm.Dataset(plain, target, weight=weight, group=group, **others)
+
+
+def plain_names(features: pd.DataFrame) -> list[str]:
+    """Return the columns' names without what LightGBM refuses in them."""
+    return [re.sub(r"[\s\[\]{}\":,]", "_", name) for name in features]
+
+
+# --- Training --------------------------------------------------------------------------------------------------------
+
+
+class Follower:
+    """Reports every metric after each iteration."""
+
+    order = 0
+    before_iteration = False
+
+    def __init__(self, progress: Progress, metrics: Sequence[Metric]) -> None:
+        self._progress = progress
+        self._metrics = metrics
+
+    def __call__(self, env: lightgbm.callback.CallbackEnv) -> None:
+        """Take the newest value of each metric."""
+        newest = {(side, name): float(value) for side, name, value, *_ in env.evaluation_result_list}
+        validation = {metric.series: newest["validation", _key(metric)] for metric in self._metrics}
+        if self._progress.after(env.iteration, validation, newest["train", _key(self._metrics[0])]):
+            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+
+
+def _key(metric: Metric) -> str:
+    return metric.own or metric.series
+
+
+def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
+    """Train one model."""
+    metrics, is_cut = scalars.metrics, params["boosting"] != "dart"  # which changes earlier iterations later
+    settings = settings_of(params, table, metrics)
+    weights = table.weights(sides[0], params["class_weights"]), table.weights(sides[1], "none")
+    train = dataset_of(table, sides[0], weights[0], params=settings, free_raw_data=False)
+    validation = dataset_of(table, sides[1], weights[1], params=settings, reference=train)
+
+    def measure(predictions: np.ndarray, dataset: lightgbm.Dataset) -> list[tuple[str, float, bool]]:
+        side = int(dataset is validation)
+        target, shown = table.target.to_numpy()[sides[side]], as_matrix(predictions, table.problem)
+        wanted = [metric for metric in (metrics if side else metrics[:1]) if metric.scorer]
+        values = [(each, score(each, table.problem, target, shown, weights[side])) for each in wanted]
+        return [(metric.series, value, metric.maximize) for metric, value in values]
+
+    model = lightgbm.train(
+        settings,
+        train,
+        params["iterations"],
+        valid_sets=[train, validation],
+        valid_names=["train", "validation"],
+        feval=measure,
+        callbacks=[Follower(Progress(scalars, params["early_stopping_rounds"] if is_cut else 0), metrics)],
+    )
+    best = scalars.best_iteration if is_cut else scalars.last_iteration()
+    print(f"{best + 1} iterations kept")
+    return Fitted(
+        best,
+        lambda features: as_matrix(
+            model.predict(features.set_axis(plain_names(features), axis="columns"), num_iteration=best + 1),
+            table.problem,
+        ),
+        model.feature_importance("gain", iteration=best + 1),
+        lambda file: model.save_model(file, num_iteration=best + 1),
+    )
+
+
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+
+def own_metric(name: str, problem: str) -> Metric | None:
+    """Return a metric that LightGBM measures."""
+    base, _, top = name.partition("@")
+    own = METRICS[problem].get(base if problem == "ranking" else name, base)
+    if own not in OWN_METRICS or (base in SCORERS[problem] and base not in METRICS[problem]):
+        return None
+    ranks = f"@{top or ALL_RANKS}" if own in ("ndcg", "map") else ""
+    return Metric(name, own + ranks, maximize=OWN_METRICS[own])
+
+
+# --- Where it runs ---------------------------------------------------------------------------------------------------
+
+
+def choose_device(params: Mapping[str, Any]) -> str:
+    """Return LightGBM's ``device_type``: a CPU unless told otherwise, for on small tables the others are slower."""
+    wanted = one_of("device", params["device"], ("auto", "cpu", "gpu", "cuda"))
+    return "cpu" if wanted == "auto" else wanted
+
+
+# --- Scalars ---------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """Takes the metrics of each iteration, and says when none has been better for long enough."""
+
+    def __init__(self, scalars: Scalars, rounds: int) -> None:
+        self._scalars = scalars
+        self._rounds = rounds
+
+    def after(self, iteration: int, validation: Mapping[str, float], train: float) -> bool:
+        """Take the validation metrics by series and the first one of the training rows; True ends the training."""
+        for metric in self._scalars.metrics:
+            self._scalars.report("validation", metric, validation[metric.series], iteration)
+        self._scalars.report("train", self._scalars.metrics[0], train, iteration)
+        return 0 < self._rounds <= iteration - self._scalars.best_iteration
+
+
+# === Common to all templates: edit it in catboost_train.py; `make format` copies it to the others ====================
+
+Value = bool | int | float | str
+
+BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
+# The file of those that scikit-learn keeps as plain CSV
+BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
+FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
+ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
+WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
+# Texts that would be numbers -> what makes numbers of them
+NOTATIONS = {
+    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
+    r"[-+]?\d*,\d+": "set decimal=,",
+    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
+    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
+}
+ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
+MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
+MOST_FEATURES = 50  # in the plot of importances; the table has all
+MOST_NAMED = 10  # columns in a line of the console
+CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 
 class InputError(Exception):
@@ -658,6 +816,7 @@ def _numbers(part: pd.Series) -> pd.Series:
 
 # --- Validation ------------------------------------------------------------------------------------------------------
 
+
 Split = tuple[np.ndarray, np.ndarray]  # numbers of the training and of the validation rows
 
 
@@ -853,23 +1012,7 @@ def as_matrix(predictions: np.ndarray, problem: str) -> np.ndarray:
     return np.column_stack([1 - predictions, predictions]) if problem == "binary" else predictions
 
 
-def own_metric(name: str, problem: str) -> Metric | None:
-    """Return a metric that LightGBM measures."""
-    base, _, top = name.partition("@")
-    own = METRICS[problem].get(base if problem == "ranking" else name, base)
-    if own not in OWN_METRICS or (base in SCORERS[problem] and base not in METRICS[problem]):
-        return None
-    ranks = f"@{top or ALL_RANKS}" if own in ("ndcg", "map") else ""
-    return Metric(name, own + ranks, maximize=OWN_METRICS[own])
-
-
-# --- Where it runs --------------------------------------------------------------------------------------------------
-
-
-def choose_device(params: Mapping[str, Any]) -> str:
-    """Return LightGBM's ``device_type``: a CPU unless told otherwise, for on small tables the others are slower."""
-    wanted = one_of("device", params["device"], ("auto", "cpu", "gpu", "cuda"))
-    return "cpu" if wanted == "auto" else wanted
+# --- Where it runs ---------------------------------------------------------------------------------------------------
 
 
 def thread_count(wanted: int) -> int:
@@ -880,7 +1023,7 @@ def thread_count(wanted: int) -> int:
     return wanted or (int(limit) if limit.isdecimal() and int(limit) else 2)
 
 
-# --- Scalars --------------------------------------------------------------------------------------------------------
+# --- Scalars ---------------------------------------------------------------------------------------------------------
 
 
 class Reporter(Protocol):
@@ -934,136 +1077,6 @@ class Fitted:
     predict: Callable[[pd.DataFrame], np.ndarray]
     importances: np.ndarray
     save: Callable[[str], Any]
-
-
-class Progress:
-    """Takes the metrics of each iteration, and says when none has been better for long enough."""
-
-    def __init__(self, scalars: Scalars, rounds: int) -> None:
-        self._scalars = scalars
-        self._rounds = rounds
-
-    def after(self, iteration: int, validation: Mapping[str, float], train: float) -> bool:
-        """Take the validation metrics by series and the first one of the training rows; True ends the training."""
-        for metric in self._scalars.metrics:
-            self._scalars.report("validation", metric, validation[metric.series], iteration)
-        self._scalars.report("train", self._scalars.metrics[0], train, iteration)
-        return 0 < self._rounds <= iteration - self._scalars.best_iteration
-
-
-# --- What LightGBM is told -------------------------------------------------------------------------------------------
-
-
-def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """Translate the task's parameters into LightGBM's, leaving out those that do not apply."""
-    boosting = one_of("boosting", params["boosting"], PASSED_BY_BOOSTING)
-    sampling = one_of("data_sample_strategy", params["data_sample_strategy"], PASSED_BY_SAMPLING)
-    sampling = "bagging" if boosting == "rf" else sampling
-    passed = (
-        *(*ALWAYS_PASSED, *PASSED_BY_BOOSTING[boosting], *PASSED_BY_SAMPLING[sampling]),
-        *PASSED_BY_PROBLEM.get(table.problem, ()),
-    )
-    own = [metric.own.partition("@") for metric in metrics if metric.own]
-    settings = {name: params[name] for name in passed}
-    if table.problem == "multiclass":
-        settings["num_class"] = len(table.classes)
-    if params["device"] != "cpu":
-        settings["gpu_device_id"] = device_of(params)
-    return settings | {
-        "objective": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
-        "metric": list(dict.fromkeys(base for base, _, _ in own)) or ["None"],
-        "eval_at": sorted({int(top) for _, _, top in own if top}) or [ALL_RANKS],
-        "seed": params["seed"],
-        "num_threads": thread_count(params["thread_count"]),
-        "device_type": params["device"],
-        "deterministic": params["device"] == "cpu",
-        "force_col_wise": True,  # else it tries which way is faster, and the sums differ in their last digits
-        "verbosity": -1,
-    }
-
-
-def device_of(params: Mapping[str, Any]) -> int:
-    """Return the number of the one GPU that LightGBM takes."""
-    if not params["gpu_devices"].isdecimal():
-        raise InputError(f"General/gpu_devices: {params['gpu_devices']!r} is not the number of one GPU")
-    return int(params["gpu_devices"])
-
-
-def dataset_of(table: Table, rows: np.ndarray, weight: np.ndarray | None, **others: Any) -> lightgbm.Dataset:
-    """Give rows to LightGBM, which takes missing numbers as they are."""
-    group = None
-    if table.group is not None and table.problem == "ranking":
-        group = np.diff(np.flatnonzero(np.diff(table.group[rows], prepend=-1, append=-1)))
-    features, target = table.features.iloc[rows], table.target.iloc[rows]
-    plain = features.set_axis(plain_names(features), axis="columns")
-    return lightgbm.Dataset(plain, target, weight=weight, group=group, **others)
-
-
-def plain_names(features: pd.DataFrame) -> list[str]:
-    """Return the columns' names without what LightGBM refuses in them."""
-    return [re.sub(r"[\s\[\]{}\":,]", "_", name) for name in features]
-
-
-# --- Training --------------------------------------------------------------------------------------------------------
-
-
-class Follower:
-    """Reports every metric after each iteration."""
-
-    order = 0
-    before_iteration = False
-
-    def __init__(self, progress: Progress, metrics: Sequence[Metric]) -> None:
-        self._progress = progress
-        self._metrics = metrics
-
-    def __call__(self, env: lightgbm.callback.CallbackEnv) -> None:
-        """Take the newest value of each metric."""
-        newest = {(side, name): float(value) for side, name, value, *_ in env.evaluation_result_list}
-        validation = {metric.series: newest["validation", _key(metric)] for metric in self._metrics}
-        if self._progress.after(env.iteration, validation, newest["train", _key(self._metrics[0])]):
-            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
-
-
-def _key(metric: Metric) -> str:
-    return metric.own or metric.series
-
-
-def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
-    """Train one model."""
-    metrics, is_cut = scalars.metrics, params["boosting"] != "dart"  # which changes earlier iterations later
-    settings = settings_of(params, table, metrics)
-    weights = table.weights(sides[0], params["class_weights"]), table.weights(sides[1], "none")
-    train = dataset_of(table, sides[0], weights[0], params=settings, free_raw_data=False)
-    validation = dataset_of(table, sides[1], weights[1], params=settings, reference=train)
-
-    def measure(predictions: np.ndarray, dataset: lightgbm.Dataset) -> list[tuple[str, float, bool]]:
-        side = int(dataset is validation)
-        target, shown = table.target.to_numpy()[sides[side]], as_matrix(predictions, table.problem)
-        wanted = [metric for metric in (metrics if side else metrics[:1]) if metric.scorer]
-        values = [(each, score(each, table.problem, target, shown, weights[side])) for each in wanted]
-        return [(metric.series, value, metric.maximize) for metric, value in values]
-
-    model = lightgbm.train(
-        settings,
-        train,
-        params["iterations"],
-        valid_sets=[train, validation],
-        valid_names=["train", "validation"],
-        feval=measure,
-        callbacks=[Follower(Progress(scalars, params["early_stopping_rounds"] if is_cut else 0), metrics)],
-    )
-    best = scalars.best_iteration if is_cut else scalars.last_iteration()
-    print(f"{best + 1} iterations kept")
-    return Fitted(
-        best,
-        lambda features: as_matrix(
-            model.predict(features.set_axis(plain_names(features), axis="columns"), num_iteration=best + 1),
-            table.problem,
-        ),
-        model.feature_importance("gain", iteration=best + 1),
-        lambda file: model.save_model(file, num_iteration=best + 1),
-    )
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------

@@ -61,8 +61,6 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC, SVR
 from threadpoolctl import threadpool_limits
 
-Value = bool | int | float | str
-
 # No default is None: a value that was changed on the server arrives as text and is cast to the type of its default.
 PARAMETERS: dict[str, Value] = {
     # Data
@@ -133,35 +131,12 @@ PARAMETERS: dict[str, Value] = {
     "mlp_batch_size": 200,
 }
 
-BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
-# The file of those that scikit-learn keeps as plain CSV
-BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
-FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
-COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
-ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
-WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
-# Texts that would be numbers -> what makes numbers of them
-NOTATIONS = {
-    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
-    r"[-+]?\d*,\d+": "set decimal=,",
-    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
-    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
-}
-ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
-MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
-MOST_FEATURES = 50  # in the plot of importances; the table has all
-MOST_NAMED = 10  # columns in a line of the console
-CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
-
 LIBRARY = "scikit-learn"
 LIBRARY_ERRORS = (ValueError,)  # what scikit-learn says of values that it cannot train with
 SOURCES = "scikit-learn"
 TASK_NAME = "sklearn"
 MODEL_SUFFIX = ".joblib"
 NOISE = r"^The (?='\w+' parameter of )"
-
 METRICS: dict[str, dict[str, str]] = {"binary": {}, "multiclass": {}, "regression": {}}  # all are scored, see SCORERS
 MOST_PERMUTED = 500  # validation rows on which importances are measured by permutation
 STEP = 10  # what grows by warm_start grows by so many iterations at a time, as each time costs a look at the data
@@ -231,7 +206,6 @@ DEFAULT_METRICS = {
     "multiclass": "logloss,accuracy",
     "regression": "rmse,mae,r2",
 }
-
 ESTIMATORS = {
     "random_forest": Estimator(RandomForestClassifier, RandomForestRegressor, "forest", "n_estimators", parallel=True),
     "extra_trees": Estimator(ExtraTreesClassifier, ExtraTreesRegressor, "forest", "n_estimators", parallel=True),
@@ -259,6 +233,208 @@ TRANSLATED: dict[str, Callable[[Any], Any]] = {
     "svm_gamma": lambda gamma: gamma or "scale",
     "mlp_hidden_layer_sizes": lambda sizes: layer_sizes(sizes),
 }
+
+
+# --- What scikit-learn is told ---------------------------------------------------------------------------------------
+
+
+def estimator_of(params: Mapping[str, Any], table: Table) -> Any:
+    """Make the estimator that is wanted, with the parameters that bear its prefix."""
+    row = ESTIMATORS[one_of("estimator", params["estimator"], ESTIMATORS)]
+    kind = row.classifier if table.classes else row.regressor
+    if kind is None:
+        fitting = [name for name, each in ESTIMATORS.items() if (each.classifier if table.classes else each.regressor)]
+        said = f"{params['estimator']} is not for a {table.problem} problem, but {', '.join(fitting)} are"
+        raise InputError(f"General/estimator: {said}")
+    known = inspect.signature(kind).parameters
+    general = {"random_state": params["seed"], "warm_start": row.grows in known}
+    general |= {"n_jobs": thread_count(params["thread_count"])} if row.parallel else {}
+    settings = general | own_settings(params, row.prefix) | dict(row.fixed)
+    estimator = kind(**{name: value for name, value in settings.items() if name in known})
+    if kind is SVC:  # it has no probabilities of its own
+        return CalibratedClassifierCV(estimator, ensemble=False)
+    return TransformedTargetRegressor(estimator, transformer=StandardScaler()) if row.rescales(table) else estimator
+
+
+def own_settings(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the parameters of an estimator, under scikit-learn's names and with values that it takes."""
+    settings = {
+        name.removeprefix(f"{prefix}_"): TRANSLATED.get(name, lambda value: value)(params[name])
+        for name in PARAMETERS
+        if name.startswith(f"{prefix}_") and params[name] != "auto"
+    }
+    return settings | {"bootstrap": bool(settings["max_samples"])} if "max_samples" in settings else settings
+
+
+def layer_sizes(text: str) -> tuple[int, ...]:
+    """Read the sizes of the hidden layers."""
+    sizes = listed(text)
+    if not sizes or not all(size.isdecimal() and int(size) for size in sizes):
+        raise InputError(f"General/mlp_hidden_layer_sizes: {text!r} is not like 100 or 64,32")
+    return tuple(int(size) for size in sizes)
+
+
+def preparation_of(row: Estimator, table: Table, bins: int) -> ColumnTransformer:
+    """Make what brings the columns to a form that the estimator takes; as they are at most ``bins`` categories."""
+    native = [name for name in table.categorical if row.native and len(table.features[name].cat.categories) <= bins]
+    categories = [name for name in table.categorical if name not in native]
+    numbers = [name for name in table.features if name not in table.categorical]
+    filled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    dummies = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    steps = [
+        ("numbers", filled if row.scaled else "passthrough", numbers),
+        ("native", "passthrough", native),
+        ("categories", dummies if row.scaled else codes, categories),
+    ]
+    return ColumnTransformer(steps).set_output(transform="pandas")
+
+
+# --- Training --------------------------------------------------------------------------------------------------------
+
+
+def grow(estimator: Any, row: Estimator, total: int, train: tuple[Any, Any], **weights: Any) -> Iterator[int]:
+    """Train, and stop after each step to tell the number of the iteration."""
+    if row.grows == "epochs":
+        estimator.set_params(batch_size=min(estimator.batch_size, len(train[1])))
+        more = {"classes": np.unique(train[1])} if hasattr(estimator, "predict_proba") else {}
+        for iteration in range(total):
+            estimator.partial_fit(*train, **more, **weights)
+            yield iteration
+    elif row.grows:
+        for count in (*range(STEP, total, STEP), total):
+            estimator.set_params(**{row.grows: count}).fit(*train, **weights)
+            yield count - 1
+    else:
+        estimator.fit(*train, **weights)
+        yield 0
+
+
+def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
+    """Train one model."""
+    with threadpool_limits(thread_count(params["thread_count"])):
+        return _fit(table, sides, params, scalars)
+
+
+def _fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
+    estimator, row, metrics = estimator_of(params, table), ESTIMATORS[params["estimator"]], scalars.metrics
+    weights = table.weights(sides[0], params["class_weights"]), table.weights(sides[1], "none")
+    if weights[0] is not None and not row.takes_weights:
+        raise InputError(f"General/estimator: {params['estimator']} takes no weights, of rows or of classes")
+    prepare = preparation_of(row, table, params["hist_max_bins"]).fit(table.features.iloc[sides[0]])
+    shown = [prepare.transform(table.features.iloc[rows]) for rows in sides]
+    targets = [table.target.to_numpy()[rows] for rows in sides]
+    mean, deviation = (targets[0].mean(), targets[0].std() or 1) if row.rescales_itself(table) else (0, 1)
+    train = (shown[0], (targets[0] - mean) / deviation if deviation != 1 or mean else targets[0])
+
+    def measure(side: int, wanted: Sequence[Metric]) -> dict[str, float]:
+        found = predict_with(estimator, table, shown[side])
+        found = found if table.classes else found * deviation + mean
+        return {each.series: score(each, table.problem, targets[side], found, weights[side]) for each in wanted}
+
+    progress, kept = Progress(scalars, params["early_stopping_rounds"]), estimator
+    more = {} if weights[0] is None else {"sample_weight": weights[0]}
+    for iteration in grow(estimator, row, params["iterations"], train, **more):
+        is_over = progress.after(iteration, measure(1, metrics), measure(0, metrics[:1])[metrics[0].series])
+        if row.takes_best and scalars.best_iteration == iteration:
+            kept = deepcopy(estimator)
+        if is_over:
+            break
+    if row.rescales_itself(table):
+        kept.coefs_[-1] *= deviation
+        kept.intercepts_[-1] = kept.intercepts_[-1] * deviation + mean
+    best = scalars.best_iteration if row.takes_best else scalars.last_iteration()
+    print(f"{params['estimator']}, {best + 1} iterations kept")
+    model = Pipeline([("prepare", prepare), ("estimate", kept)])
+    return Fitted(
+        best,
+        lambda features: predict_with(model, table, features),
+        importances_of(model, table, sides[1], params["seed"]),
+        lambda file: joblib.dump(model, file),
+    )
+
+
+def predict_with(model: Any, table: Table, features: pd.DataFrame) -> np.ndarray:
+    """Predict numbers, or the probability of each class."""
+    return model.predict_proba(features) if table.classes else model.predict(features)
+
+
+def importances_of(model: Pipeline, table: Table, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Return a forest's own importances, else how much worse the predictions get without a column."""
+    own = getattr(model["estimate"], "feature_importances_", None)
+    if own is not None:
+        names = [name for *_, columns in model["prepare"].transformers_ for name in columns]
+        return pd.Series(own, names).reindex(table.features.columns).to_numpy()
+    some = np.random.default_rng(seed).permutation(rows)[:MOST_PERMUTED]
+
+    def likelihood(model: Pipeline, features: pd.DataFrame, target: np.ndarray) -> float:
+        return -log_loss(target, model.predict_proba(features), labels=np.arange(len(table.classes)))
+
+    scoring = likelihood if table.classes else "neg_mean_squared_error"
+    arguments = {"scoring": scoring, "n_repeats": 1, "random_state": seed}
+    found = permutation_importance(model, table.features.iloc[some], table.target.to_numpy()[some], **arguments)
+    return np.maximum(found.importances_mean, 0)
+
+
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+
+def own_metric(name: str, problem: str) -> Metric | None:
+    """Return nothing: scikit-learn's metrics are the scorers."""
+    return None
+
+
+# --- Where it runs ---------------------------------------------------------------------------------------------------
+
+
+def choose_device(params: Mapping[str, Any]) -> str:
+    """Return what scikit-learn trains on."""
+    return "cpu"
+
+
+# --- Scalars ---------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """Takes the metrics of each iteration, and says when none has been better for long enough."""
+
+    def __init__(self, scalars: Scalars, rounds: int) -> None:
+        self._scalars = scalars
+        self._rounds = rounds
+
+    def after(self, iteration: int, validation: Mapping[str, float], train: float) -> bool:
+        """Take the validation metrics by series and the first one of the training rows; True ends the training."""
+        for metric in self._scalars.metrics:
+            self._scalars.report("validation", metric, validation[metric.series], iteration)
+        self._scalars.report("train", self._scalars.metrics[0], train, iteration)
+        return 0 < self._rounds <= iteration - self._scalars.best_iteration
+
+
+# === Common to all templates: edit it in catboost_train.py; `make format` copies it to the others ====================
+
+Value = bool | int | float | str
+
+BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
+# The file of those that scikit-learn keeps as plain CSV
+BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
+FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
+ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
+WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
+# Texts that would be numbers -> what makes numbers of them
+NOTATIONS = {
+    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
+    r"[-+]?\d*,\d+": "set decimal=,",
+    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
+    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
+}
+ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
+MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
+MOST_FEATURES = 50  # in the plot of importances; the table has all
+MOST_NAMED = 10  # columns in a line of the console
+CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 
 class InputError(Exception):
@@ -708,6 +884,7 @@ def _numbers(part: pd.Series) -> pd.Series:
 
 # --- Validation ------------------------------------------------------------------------------------------------------
 
+
 Split = tuple[np.ndarray, np.ndarray]  # numbers of the training and of the validation rows
 
 
@@ -903,17 +1080,7 @@ def as_matrix(predictions: np.ndarray, problem: str) -> np.ndarray:
     return np.column_stack([1 - predictions, predictions]) if problem == "binary" else predictions
 
 
-def own_metric(name: str, problem: str) -> Metric | None:
-    """Return nothing: scikit-learn's metrics are the scorers."""
-    return None
-
-
-# --- Where it runs --------------------------------------------------------------------------------------------------
-
-
-def choose_device(params: Mapping[str, Any]) -> str:
-    """Return what scikit-learn trains on."""
-    return "cpu"
+# --- Where it runs ---------------------------------------------------------------------------------------------------
 
 
 def thread_count(wanted: int) -> int:
@@ -924,7 +1091,7 @@ def thread_count(wanted: int) -> int:
     return wanted or (int(limit) if limit.isdecimal() and int(limit) else 2)
 
 
-# --- Scalars --------------------------------------------------------------------------------------------------------
+# --- Scalars ---------------------------------------------------------------------------------------------------------
 
 
 class Reporter(Protocol):
@@ -978,162 +1145,6 @@ class Fitted:
     predict: Callable[[pd.DataFrame], np.ndarray]
     importances: np.ndarray
     save: Callable[[str], Any]
-
-
-class Progress:
-    """Takes the metrics of each iteration, and says when none has been better for long enough."""
-
-    def __init__(self, scalars: Scalars, rounds: int) -> None:
-        self._scalars = scalars
-        self._rounds = rounds
-
-    def after(self, iteration: int, validation: Mapping[str, float], train: float) -> bool:
-        """Take the validation metrics by series and the first one of the training rows; True ends the training."""
-        for metric in self._scalars.metrics:
-            self._scalars.report("validation", metric, validation[metric.series], iteration)
-        self._scalars.report("train", self._scalars.metrics[0], train, iteration)
-        return 0 < self._rounds <= iteration - self._scalars.best_iteration
-
-
-# --- What scikit-learn is told ---------------------------------------------------------------------------------------
-
-
-def estimator_of(params: Mapping[str, Any], table: Table) -> Any:
-    """Make the estimator that is wanted, with the parameters that bear its prefix."""
-    row = ESTIMATORS[one_of("estimator", params["estimator"], ESTIMATORS)]
-    kind = row.classifier if table.classes else row.regressor
-    if kind is None:
-        fitting = [name for name, each in ESTIMATORS.items() if (each.classifier if table.classes else each.regressor)]
-        said = f"{params['estimator']} is not for a {table.problem} problem, but {', '.join(fitting)} are"
-        raise InputError(f"General/estimator: {said}")
-    known = inspect.signature(kind).parameters
-    general = {"random_state": params["seed"], "warm_start": row.grows in known}
-    general |= {"n_jobs": thread_count(params["thread_count"])} if row.parallel else {}
-    settings = general | own_settings(params, row.prefix) | dict(row.fixed)
-    estimator = kind(**{name: value for name, value in settings.items() if name in known})
-    if kind is SVC:  # it has no probabilities of its own
-        return CalibratedClassifierCV(estimator, ensemble=False)
-    return TransformedTargetRegressor(estimator, transformer=StandardScaler()) if row.rescales(table) else estimator
-
-
-def own_settings(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the parameters of an estimator, under scikit-learn's names and with values that it takes."""
-    settings = {
-        name.removeprefix(f"{prefix}_"): TRANSLATED.get(name, lambda value: value)(params[name])
-        for name in PARAMETERS
-        if name.startswith(f"{prefix}_") and params[name] != "auto"
-    }
-    return settings | {"bootstrap": bool(settings["max_samples"])} if "max_samples" in settings else settings
-
-
-def layer_sizes(text: str) -> tuple[int, ...]:
-    """Read the sizes of the hidden layers."""
-    sizes = listed(text)
-    if not sizes or not all(size.isdecimal() and int(size) for size in sizes):
-        raise InputError(f"General/mlp_hidden_layer_sizes: {text!r} is not like 100 or 64,32")
-    return tuple(int(size) for size in sizes)
-
-
-def preparation_of(row: Estimator, table: Table, bins: int) -> ColumnTransformer:
-    """Make what brings the columns to a form that the estimator takes; as they are at most ``bins`` categories."""
-    native = [name for name in table.categorical if row.native and len(table.features[name].cat.categories) <= bins]
-    categories = [name for name in table.categorical if name not in native]
-    numbers = [name for name in table.features if name not in table.categorical]
-    filled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    dummies = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    steps = [
-        ("numbers", filled if row.scaled else "passthrough", numbers),
-        ("native", "passthrough", native),
-        ("categories", dummies if row.scaled else codes, categories),
-    ]
-    return ColumnTransformer(steps).set_output(transform="pandas")
-
-
-# --- Training --------------------------------------------------------------------------------------------------------
-
-
-def grow(estimator: Any, row: Estimator, total: int, train: tuple[Any, Any], **weights: Any) -> Iterator[int]:
-    """Train, and stop after each step to tell the number of the iteration."""
-    if row.grows == "epochs":
-        estimator.set_params(batch_size=min(estimator.batch_size, len(train[1])))
-        more = {"classes": np.unique(train[1])} if hasattr(estimator, "predict_proba") else {}
-        for iteration in range(total):
-            estimator.partial_fit(*train, **more, **weights)
-            yield iteration
-    elif row.grows:
-        for count in (*range(STEP, total, STEP), total):
-            estimator.set_params(**{row.grows: count}).fit(*train, **weights)
-            yield count - 1
-    else:
-        estimator.fit(*train, **weights)
-        yield 0
-
-
-def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
-    """Train one model."""
-    with threadpool_limits(thread_count(params["thread_count"])):
-        return _fit(table, sides, params, scalars)
-
-
-def _fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
-    estimator, row, metrics = estimator_of(params, table), ESTIMATORS[params["estimator"]], scalars.metrics
-    weights = table.weights(sides[0], params["class_weights"]), table.weights(sides[1], "none")
-    if weights[0] is not None and not row.takes_weights:
-        raise InputError(f"General/estimator: {params['estimator']} takes no weights, of rows or of classes")
-    prepare = preparation_of(row, table, params["hist_max_bins"]).fit(table.features.iloc[sides[0]])
-    shown = [prepare.transform(table.features.iloc[rows]) for rows in sides]
-    targets = [table.target.to_numpy()[rows] for rows in sides]
-    mean, deviation = (targets[0].mean(), targets[0].std() or 1) if row.rescales_itself(table) else (0, 1)
-    train = (shown[0], (targets[0] - mean) / deviation if deviation != 1 or mean else targets[0])
-
-    def measure(side: int, wanted: Sequence[Metric]) -> dict[str, float]:
-        found = predict_with(estimator, table, shown[side])
-        found = found if table.classes else found * deviation + mean
-        return {each.series: score(each, table.problem, targets[side], found, weights[side]) for each in wanted}
-
-    progress, kept = Progress(scalars, params["early_stopping_rounds"]), estimator
-    more = {} if weights[0] is None else {"sample_weight": weights[0]}
-    for iteration in grow(estimator, row, params["iterations"], train, **more):
-        is_over = progress.after(iteration, measure(1, metrics), measure(0, metrics[:1])[metrics[0].series])
-        if row.takes_best and scalars.best_iteration == iteration:
-            kept = deepcopy(estimator)
-        if is_over:
-            break
-    if row.rescales_itself(table):
-        kept.coefs_[-1] *= deviation
-        kept.intercepts_[-1] = kept.intercepts_[-1] * deviation + mean
-    best = scalars.best_iteration if row.takes_best else scalars.last_iteration()
-    print(f"{params['estimator']}, {best + 1} iterations kept")
-    model = Pipeline([("prepare", prepare), ("estimate", kept)])
-    return Fitted(
-        best,
-        lambda features: predict_with(model, table, features),
-        importances_of(model, table, sides[1], params["seed"]),
-        lambda file: joblib.dump(model, file),
-    )
-
-
-def predict_with(model: Any, table: Table, features: pd.DataFrame) -> np.ndarray:
-    """Predict numbers, or the probability of each class."""
-    return model.predict_proba(features) if table.classes else model.predict(features)
-
-
-def importances_of(model: Pipeline, table: Table, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Return a forest's own importances, else how much worse the predictions get without a column."""
-    own = getattr(model["estimate"], "feature_importances_", None)
-    if own is not None:
-        names = [name for *_, columns in model["prepare"].transformers_ for name in columns]
-        return pd.Series(own, names).reindex(table.features.columns).to_numpy()
-    some = np.random.default_rng(seed).permutation(rows)[:MOST_PERMUTED]
-
-    def likelihood(model: Pipeline, features: pd.DataFrame, target: np.ndarray) -> float:
-        return -log_loss(target, model.predict_proba(features), labels=np.arange(len(table.classes)))
-
-    scoring = likelihood if table.classes else "neg_mean_squared_error"
-    arguments = {"scoring": scoring, "n_repeats": 1, "random_state": seed}
-    found = permutation_importance(model, table.features.iloc[some], table.target.to_numpy()[some], **arguments)
-    return np.maximum(found.importances_mean, 0)
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------

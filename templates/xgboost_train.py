@@ -40,8 +40,6 @@ from clearml import Dataset, Logger, OutputModel, Task
 from clearml.config import config
 from pandas.api.types import infer_dtype, is_integer_dtype, is_numeric_dtype
 
-Value = bool | int | float | str
-
 # No default is None: a value that was changed on the server arrives as text and is cast to the type of its default.
 PARAMETERS: dict[str, Value] = {
     # Data
@@ -111,28 +109,6 @@ PARAMETERS: dict[str, Value] = {
     "feature_selector": "cyclic",  # cyclic, shuffle; coord_descent: also random, greedy, thrifty
     "top_k": 0,  # greedy and thrifty only; 0: all
 }
-
-BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
-# The file of those that scikit-learn keeps as plain CSV
-BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
-FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
-COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
-ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
-WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
-# Texts that would be numbers -> what makes numbers of them
-NOTATIONS = {
-    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
-    r"[-+]?\d*,\d+": "set decimal=,",
-    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
-    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
-}
-ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
-MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
-MOST_FEATURES = 50  # in the plot of importances; the table has all
-MOST_NAMED = 10  # columns in a line of the console
-CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 LIBRARY = "XGBoost"
 LIBRARY_ERRORS = (xgboost.core.XGBoostError,)
@@ -212,6 +188,196 @@ PASSED_BY_BOOSTER: dict[str, tuple[str, ...]] = {
 OF_HISTOGRAMS = ("max_bin", "grow_policy", "max_leaves", "max_cat_to_onehot", "max_cat_threshold")
 PASSED_BY_METHOD: dict[str, tuple[str, ...]] = {"hist": OF_HISTOGRAMS, "approx": OF_HISTOGRAMS, "exact": ()}
 PASSED_BY_PROBLEM: dict[str, tuple[str, ...]] = {"binary": ("scale_pos_weight",)}
+
+
+# --- What XGBoost is told --------------------------------------------------------------------------------------------
+
+
+def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Translate the task's parameters into XGBoost's, leaving out those that do not apply."""
+    booster = one_of("booster", params["booster"], PASSED_BY_BOOSTER)
+    method = one_of("tree_method", params["tree_method"], PASSED_BY_METHOD)
+    passed = (
+        *(*ALWAYS_PASSED, *PASSED_BY_BOOSTER[booster], *PASSED_BY_PROBLEM.get(table.problem, ())),
+        *(PASSED_BY_METHOD[method] if booster != "gblinear" else ()),
+    )
+    settings = {name: params[name] for name in passed}
+    if table.problem == "multiclass":
+        settings["num_class"] = len(table.classes)
+    return settings | {
+        "objective": {"auto": LOSSES[table.problem], "multi:softmax": "multi:softprob"}.get(
+            params["loss"], params["loss"]
+        ),
+        "eval_metric": [metric.own for metric in metrics if metric.own],
+        "disable_default_eval_metric": True,
+        "seed": params["seed"],
+        "nthread": thread_count(params["thread_count"]),
+        "device": device_of(params),
+        "verbosity": 1,
+    }
+
+
+def device_of(params: Mapping[str, Any]) -> str:
+    """Return XGBoost's name of the device; linear models train on CPUs."""
+    if params["device"] == "cpu" or params["booster"] == "gblinear":
+        return "cpu"
+    if not params["gpu_devices"].isdecimal():
+        raise InputError(f"General/gpu_devices: {params['gpu_devices']!r} is not the number of one GPU")
+    return f"cuda:{params['gpu_devices']}"
+
+
+def matrix_of(table: Table, rows: np.ndarray, weight: np.ndarray | None) -> xgboost.DMatrix:
+    """Give rows to XGBoost, which takes missing numbers as they are; of a ranking it wants one weight per query."""
+    group = table.group[rows] if table.group is not None and table.problem == "ranking" else None
+    if group is not None and weight is not None:
+        weight = weight[np.flatnonzero(np.diff(group, prepend=-1))]
+    return features_of(table.features.iloc[rows], label=table.target.iloc[rows], weight=weight, qid=group)
+
+
+def features_of(features: pd.DataFrame, **others: Any) -> xgboost.DMatrix:
+    """Give features to XGBoost."""
+    plain = features.set_axis(plain_names(features), axis="columns")
+    return xgboost.DMatrix(plain, enable_categorical=True, **others)
+
+
+def plain_names(features: pd.DataFrame) -> list[str]:
+    """Return the columns' names without the brackets that XGBoost refuses."""
+    return [re.sub(r"[\[\]<]", "_", name) for name in features]
+
+
+# --- Training --------------------------------------------------------------------------------------------------------
+
+
+class Follower(xgboost.callback.TrainingCallback):
+    """Reports every metric after each iteration."""
+
+    def __init__(self, progress: Progress, metrics: Sequence[Metric]) -> None:
+        self._progress = progress
+        self._metrics = metrics
+
+    def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: Any) -> bool:
+        """Take the newest value of each metric; True ends the training."""
+        validation = {metric.series: evals_log["validation"][_key(metric)][-1] for metric in self._metrics}
+        return self._progress.after(epoch, validation, evals_log["train"][_key(self._metrics[0])][-1])
+
+
+def _key(metric: Metric) -> str:
+    return metric.own or metric.series
+
+
+def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
+    """Train one model."""
+    metrics, is_cut = scalars.metrics, params["booster"] == "gbtree"  # others change earlier iterations later
+    weights = table.weights(sides[0], params["class_weights"]), table.weights(sides[1], "none")
+    train, validation = (matrix_of(table, rows, weight) for rows, weight in zip(sides, weights, strict=True))
+
+    def measure(predictions: np.ndarray, matrix: xgboost.DMatrix) -> list[tuple[str, float]]:
+        side = int(matrix is validation)
+        target, shown = table.target.to_numpy()[sides[side]], as_matrix(predictions, table.problem)
+        wanted = [metric for metric in (metrics if side else metrics[:1]) if metric.scorer]
+        return [(metric.series, score(metric, table.problem, target, shown, weights[side])) for metric in wanted]
+
+    booster = xgboost.train(
+        settings_of(params, table, metrics),
+        train,
+        params["iterations"],
+        evals=[(train, "train"), (validation, "validation")],
+        custom_metric=measure,
+        callbacks=[Follower(Progress(scalars, params["early_stopping_rounds"] if is_cut else 0), metrics)],
+        verbose_eval=False,
+    )
+    best = scalars.best_iteration if is_cut else scalars.last_iteration()
+    model = booster[: best + 1] if is_cut else booster
+    print(f"{best + 1} iterations kept")
+    kind = "weight" if params["booster"] == "gblinear" else "total_gain"
+    found = model.get_score(importance_type=kind)
+    return Fitted(
+        best,
+        lambda features: as_matrix(model.predict(features_of(features)), table.problem),
+        np.array([np.abs(found.get(name, 0.0)).sum() for name in plain_names(table.features)]),
+        model.save_model,
+    )
+
+
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+
+def own_metric(name: str, problem: str) -> Metric | None:
+    """Return a metric that XGBoost measures."""
+    base, at, top = name.partition("@")
+    if own := METRICS[problem].get(base if problem == "ranking" else name):
+        return Metric(name, own + at + top, maximize=OWN_METRICS[own])
+    is_own = base in OWN_METRICS and name not in SCORERS[problem]
+    return Metric(name, name, maximize=OWN_METRICS[base]) if is_own else None
+
+
+# --- Where it runs ---------------------------------------------------------------------------------------------------
+
+
+def visible_gpus() -> int:
+    """Count the GPUs that the driver shows, which are those that CUDA_VISIBLE_DEVICES lets through."""
+    if not xgboost.build_info()["USE_CUDA"]:
+        return 0
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    return count.value if cuda.cuInit(0) == cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+
+
+def choose_device(params: Mapping[str, Any]) -> str:
+    """Return ``gpu`` if there is one and it is not ruled out, else ``cpu``."""
+    wanted = one_of("device", params["device"], ("auto", "cpu", "gpu"))
+    count = visible_gpus() if wanted != "cpu" else 0
+    if wanted == "gpu" and count == 0:
+        raise InputError(f"General/device: no GPU is visible on {socket.gethostname()}, or {LIBRARY} is built without")
+    return "gpu" if count else "cpu"
+
+
+# --- Scalars ---------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """Takes the metrics of each iteration, and says when none has been better for long enough."""
+
+    def __init__(self, scalars: Scalars, rounds: int) -> None:
+        self._scalars = scalars
+        self._rounds = rounds
+
+    def after(self, iteration: int, validation: Mapping[str, float], train: float) -> bool:
+        """Take the validation metrics by series and the first one of the training rows; True ends the training."""
+        for metric in self._scalars.metrics:
+            self._scalars.report("validation", metric, validation[metric.series], iteration)
+        self._scalars.report("train", self._scalars.metrics[0], train, iteration)
+        return 0 < self._rounds <= iteration - self._scalars.best_iteration
+
+
+# === Common to all templates: edit it in catboost_train.py; `make format` copies it to the others ====================
+
+Value = bool | int | float | str
+
+BUNDLED = ("breast_cancer", "iris", "wine", "digits", "diabetes")
+# The file of those that scikit-learn keeps as plain CSV
+BUNDLED_FILES = {"breast_cancer": "breast_cancer.csv", "iris": "iris.csv", "wine": "wine_data.csv"}
+FILE_TYPES = {".csv": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
+COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst")  # CSV files whose encoding and separator are not looked at
+ENCODINGS = ("utf-8", "cp1252", "latin-1")  # the first one that fits; the last one always does
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+HOLES = ("", "nan", "NaN", "-nan", "-NaN", "#N/A", "#NA", "<NA>")
+WORDS = ("NA", "N/A", "n/a", "None", "null", "NULL")  # holes among numbers; elsewhere they may be names
+# Texts that would be numbers -> what makes numbers of them
+NOTATIONS = {
+    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "set thousands=,",
+    r"[-+]?\d*,\d+": "set decimal=,",
+    r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?": "set decimal=, and thousands=.",
+    r"[-+]?[\d.,]+\s*[%€$£]|[%€$£]\s*[-+]?[\d.,]+": "take the sign out of the file",
+}
+ROLES = ("id", "weight", "time", "group")  # General/id_column, ...
+MOST_CLASSES = 50  # whole numbers with more distinct values than this are taken for a regression
+MOST_FEATURES = 50  # in the plot of importances; the table has all
+MOST_NAMED = 10  # columns in a line of the console
+CLASS_WEIGHTS = {"none": 0.0, "balanced": 1.0, "sqrt_balanced": 0.5}  # power of a class's rarity
 
 
 class InputError(Exception):
@@ -661,6 +827,7 @@ def _numbers(part: pd.Series) -> pd.Series:
 
 # --- Validation ------------------------------------------------------------------------------------------------------
 
+
 Split = tuple[np.ndarray, np.ndarray]  # numbers of the training and of the validation rows
 
 
@@ -856,37 +1023,7 @@ def as_matrix(predictions: np.ndarray, problem: str) -> np.ndarray:
     return np.column_stack([1 - predictions, predictions]) if problem == "binary" else predictions
 
 
-def own_metric(name: str, problem: str) -> Metric | None:
-    """Return a metric that XGBoost measures."""
-    base, at, top = name.partition("@")
-    if own := METRICS[problem].get(base if problem == "ranking" else name):
-        return Metric(name, own + at + top, maximize=OWN_METRICS[own])
-    is_own = base in OWN_METRICS and name not in SCORERS[problem]
-    return Metric(name, name, maximize=OWN_METRICS[base]) if is_own else None
-
-
-# --- Where it runs --------------------------------------------------------------------------------------------------
-
-
-def visible_gpus() -> int:
-    """Count the GPUs that the driver shows, which are those that CUDA_VISIBLE_DEVICES lets through."""
-    if not xgboost.build_info()["USE_CUDA"]:
-        return 0
-    try:
-        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    return count.value if cuda.cuInit(0) == cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
-
-
-def choose_device(params: Mapping[str, Any]) -> str:
-    """Return ``gpu`` if there is one and it is not ruled out, else ``cpu``."""
-    wanted = one_of("device", params["device"], ("auto", "cpu", "gpu"))
-    count = visible_gpus() if wanted != "cpu" else 0
-    if wanted == "gpu" and count == 0:
-        raise InputError(f"General/device: no GPU is visible on {socket.gethostname()}, or {LIBRARY} is built without")
-    return "gpu" if count else "cpu"
+# --- Where it runs ---------------------------------------------------------------------------------------------------
 
 
 def thread_count(wanted: int) -> int:
@@ -897,7 +1034,7 @@ def thread_count(wanted: int) -> int:
     return wanted or (int(limit) if limit.isdecimal() and int(limit) else 2)
 
 
-# --- Scalars --------------------------------------------------------------------------------------------------------
+# --- Scalars ---------------------------------------------------------------------------------------------------------
 
 
 class Reporter(Protocol):
@@ -951,130 +1088,6 @@ class Fitted:
     predict: Callable[[pd.DataFrame], np.ndarray]
     importances: np.ndarray
     save: Callable[[str], Any]
-
-
-class Progress:
-    """Takes the metrics of each iteration, and says when none has been better for long enough."""
-
-    def __init__(self, scalars: Scalars, rounds: int) -> None:
-        self._scalars = scalars
-        self._rounds = rounds
-
-    def after(self, iteration: int, validation: Mapping[str, float], train: float) -> bool:
-        """Take the validation metrics by series and the first one of the training rows; True ends the training."""
-        for metric in self._scalars.metrics:
-            self._scalars.report("validation", metric, validation[metric.series], iteration)
-        self._scalars.report("train", self._scalars.metrics[0], train, iteration)
-        return 0 < self._rounds <= iteration - self._scalars.best_iteration
-
-
-# --- What XGBoost is told --------------------------------------------------------------------------------------------
-
-
-def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """Translate the task's parameters into XGBoost's, leaving out those that do not apply."""
-    booster = one_of("booster", params["booster"], PASSED_BY_BOOSTER)
-    method = one_of("tree_method", params["tree_method"], PASSED_BY_METHOD)
-    passed = (
-        *(*ALWAYS_PASSED, *PASSED_BY_BOOSTER[booster], *PASSED_BY_PROBLEM.get(table.problem, ())),
-        *(PASSED_BY_METHOD[method] if booster != "gblinear" else ()),
-    )
-    settings = {name: params[name] for name in passed}
-    if table.problem == "multiclass":
-        settings["num_class"] = len(table.classes)
-    return settings | {
-        "objective": {"auto": LOSSES[table.problem], "multi:softmax": "multi:softprob"}.get(
-            params["loss"], params["loss"]
-        ),
-        "eval_metric": [metric.own for metric in metrics if metric.own],
-        "disable_default_eval_metric": True,
-        "seed": params["seed"],
-        "nthread": thread_count(params["thread_count"]),
-        "device": device_of(params),
-        "verbosity": 1,
-    }
-
-
-def device_of(params: Mapping[str, Any]) -> str:
-    """Return XGBoost's name of the device; linear models train on CPUs."""
-    if params["device"] == "cpu" or params["booster"] == "gblinear":
-        return "cpu"
-    if not params["gpu_devices"].isdecimal():
-        raise InputError(f"General/gpu_devices: {params['gpu_devices']!r} is not the number of one GPU")
-    return f"cuda:{params['gpu_devices']}"
-
-
-def matrix_of(table: Table, rows: np.ndarray, weight: np.ndarray | None) -> xgboost.DMatrix:
-    """Give rows to XGBoost, which takes missing numbers as they are; of a ranking it wants one weight per query."""
-    group = table.group[rows] if table.group is not None and table.problem == "ranking" else None
-    if group is not None and weight is not None:
-        weight = weight[np.flatnonzero(np.diff(group, prepend=-1))]
-    return features_of(table.features.iloc[rows], label=table.target.iloc[rows], weight=weight, qid=group)
-
-
-def features_of(features: pd.DataFrame, **others: Any) -> xgboost.DMatrix:
-    """Give features to XGBoost."""
-    plain = features.set_axis(plain_names(features), axis="columns")
-    return xgboost.DMatrix(plain, enable_categorical=True, **others)
-
-
-def plain_names(features: pd.DataFrame) -> list[str]:
-    """Return the columns' names without the brackets that XGBoost refuses."""
-    return [re.sub(r"[\[\]<]", "_", name) for name in features]
-
-
-# --- Training --------------------------------------------------------------------------------------------------------
-
-
-class Follower(xgboost.callback.TrainingCallback):
-    """Reports every metric after each iteration."""
-
-    def __init__(self, progress: Progress, metrics: Sequence[Metric]) -> None:
-        self._progress = progress
-        self._metrics = metrics
-
-    def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: Any) -> bool:
-        """Take the newest value of each metric; True ends the training."""
-        validation = {metric.series: evals_log["validation"][_key(metric)][-1] for metric in self._metrics}
-        return self._progress.after(epoch, validation, evals_log["train"][_key(self._metrics[0])][-1])
-
-
-def _key(metric: Metric) -> str:
-    return metric.own or metric.series
-
-
-def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
-    """Train one model."""
-    metrics, is_cut = scalars.metrics, params["booster"] == "gbtree"  # others change earlier iterations later
-    weights = table.weights(sides[0], params["class_weights"]), table.weights(sides[1], "none")
-    train, validation = (matrix_of(table, rows, weight) for rows, weight in zip(sides, weights, strict=True))
-
-    def measure(predictions: np.ndarray, matrix: xgboost.DMatrix) -> list[tuple[str, float]]:
-        side = int(matrix is validation)
-        target, shown = table.target.to_numpy()[sides[side]], as_matrix(predictions, table.problem)
-        wanted = [metric for metric in (metrics if side else metrics[:1]) if metric.scorer]
-        return [(metric.series, score(metric, table.problem, target, shown, weights[side])) for metric in wanted]
-
-    booster = xgboost.train(
-        settings_of(params, table, metrics),
-        train,
-        params["iterations"],
-        evals=[(train, "train"), (validation, "validation")],
-        custom_metric=measure,
-        callbacks=[Follower(Progress(scalars, params["early_stopping_rounds"] if is_cut else 0), metrics)],
-        verbose_eval=False,
-    )
-    best = scalars.best_iteration if is_cut else scalars.last_iteration()
-    model = booster[: best + 1] if is_cut else booster
-    print(f"{best + 1} iterations kept")
-    kind = "weight" if params["booster"] == "gblinear" else "total_gain"
-    found = model.get_score(importance_type=kind)
-    return Fitted(
-        best,
-        lambda features: as_matrix(model.predict(features_of(features)), table.problem),
-        np.array([np.abs(found.get(name, 0.0)).sum() for name in plain_names(table.features)]),
-        model.save_model,
-    )
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------

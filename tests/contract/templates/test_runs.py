@@ -56,6 +56,22 @@ def test_a_run_without_a_server_keeps_its_scalars_and_model(offline, tmp_path, n
     assert (iterations["value"], iterations["type"]) == ("5", "int")
 
 
+def test_the_smallest_template_is_short_and_reports_as_it_trains(offline, tmp_path):
+    script = TEMPLATES / "minimal_train.py"
+    assert len(script.read_text().splitlines()) <= 60
+    done = run(offline, cwd=tmp_path, script=script)
+    assert done.returncode == 0, done.stderr
+    (session,) = (path for path in (tmp_path / "offline").iterdir() if path.is_dir())
+    lines = (session / "metrics.jsonl").read_text().splitlines()
+    events = [event for line in lines for event in json.loads(line) if event["metric"] == "validation"]
+    losses = {event["iter"]: event["value"] for event in events}
+    assert sorted(losses) == list(range(20)) and losses[19] < losses[0]
+    task = json.loads((session / "task.json").read_text())
+    assert {name: entry["type"] for name, entry in task["hyperparams"]["General"].items()} == {
+        **{"learning_rate": "float", "l2": "float", "average": "bool", "epochs": "int", "seed": "int"}
+    }
+
+
 def test_bad_data_ends_a_run_by_hand_with_one_line(offline, tmp_path):
     (tmp_path / "constant.csv").write_text("x,y\n1,0\n2,0\n")
     done = run(offline, "data=constant.csv", cwd=tmp_path)
