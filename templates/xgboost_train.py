@@ -574,7 +574,10 @@ def read_file(file: Path, params: Mapping[str, Any], parameter: str = "data") ->
 
 
 def read_csv(file: Path, params: Mapping[str, Any]) -> pd.DataFrame:
-    """Read a CSV file, whose encoding and separator are recognised; ids and categories keep their text."""
+    """Read a CSV file, whose encoding and separator are recognised; ids and categories keep their text.
+
+    Spaces around names and texts do not count.
+    """
     encoding = encoding_of(file)
     separator = {"auto": "", "tab": "\t"}.get(params["separator"], params["separator"])
     separator = separator or separator_of(file, encoding)
@@ -592,6 +595,7 @@ def read_csv(file: Path, params: Mapping[str, Any]) -> pd.DataFrame:
             na_values=na_values,
             dtype=dict.fromkeys(kept, str),
             index_col=False,  # else the first column would be taken for an index where rows end with a separator
+            skipinitialspace=True,
             low_memory=False,
             **which,
         )
@@ -610,7 +614,9 @@ def read_csv(file: Path, params: Mapping[str, Any]) -> pd.DataFrame:
         numbers = pd.to_numeric(column, errors="coerce")
         if numbers.notna().any() and numbers.notna().equals(column.notna()) and infer_dtype(column) != "boolean":
             frame[name] = numbers
-    return frame
+        elif infer_dtype(column, skipna=True) == "string":
+            frame[name] = frame[name].str.strip()
+    return frame.set_axis(frame.columns.str.strip(), axis="columns")
 
 
 def encoding_of(file: Path) -> str:
@@ -689,10 +695,14 @@ def check_target(values: pd.Series, name: str, data: str, problem: str) -> None:
     if known.nunique() < 2:
         raise InputError(f"{data}: the target {name!r} is constant: every row has {known.iloc[0]}")
     if is_numeric_dtype(known):
-        infinite = known.index[np.isinf(known.to_numpy(dtype=float))]
+        with np.errstate(over="ignore"):
+            single = known.to_numpy(dtype=float).astype(np.float32)  # as libraries take it
+        infinite = known.index[np.isinf(single)]
         if len(infinite):
-            first = f"the first is row {infinite[0]} (from 0)"
-            raise InputError(f"{data}: the target {name!r} is infinite in {len(infinite)} rows, {first}")
+            first = f"row {infinite[0]} (from 0) has {known[infinite[0]]}"
+            raise InputError(f"{data}: the target {name!r} is infinite or beyond 3e38 in {len(infinite)} rows: {first}")
+        if len(np.unique(single)) < 2:
+            raise InputError(f"{data}: the target {name!r} is constant to seven digits, which is what libraries take")
     elif problem in ("auto", "regression", "ranking"):
         reason = why_text(known) if known.nunique() > MOST_CLASSES or problem != "auto" else ""
         if reason:

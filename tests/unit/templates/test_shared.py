@@ -383,11 +383,13 @@ def test_a_column_written_in_another_way_than_the_file_is_numbers_all_the_same(c
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        (lambda row: f"{row},{row}e300", "infinite or beyond 3e38 in 59 rows: row 1 (from 0) has 1e+300"),
+        (lambda row: f"{row},{1.7e9 + row / 2}", "the target 'y' is constant to seven digits"),
         (lambda row: f'{row},"{row},5"', "the target 'y' has numbers such as '0,5': set decimal=,"),
         (lambda row: f"{row},{row if row else '?'}", "1 of 60 values are no numbers: '?'; set missing_values=?"),
         (
             lambda row: f"{row},{row / 7 if row % 9 else '-inf'}",
-            "the target 'y' is infinite in 7 rows, the first is row 0",
+            "in 7 rows: row 0 (from 0) has -inf",
         ),
     ],
 )
@@ -421,6 +423,13 @@ def test_rows_longer_than_the_header_are_refused(catboost_train, tmp_path, rows)
     (tmp_path / "table.csv").write_text(f"a,b,y\n{rows}")
     with pytest.raises(catboost_train.InputError, match=r"a row has more values|Expected 3 fields in line 3, saw 4"):
         load(catboost_train, tmp_path / "table.csv")
+
+
+def test_spaces_around_names_and_texts_do_not_count(catboost_train, tmp_path):
+    (tmp_path / "table.csv").write_text("a, b ,y\n1, x,yes\n2,x , no\n3,  NA,no \n")
+    table = load(catboost_train, tmp_path / "table.csv")
+    assert (table.classes, list(table.features)) == (("no", "yes"), ["a", "b"])
+    assert table.features["b"].tolist() == ["x", "x", "NA"]
 
 
 def test_rows_that_end_with_a_separator_keep_their_columns(catboost_train, tmp_path):
