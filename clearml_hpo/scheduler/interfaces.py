@@ -35,6 +35,9 @@ class Tasks(Protocol):
     def log_tail(self, task_id: str, lines: int) -> str:
         """The last lines of a task's console."""
 
+    def output(self, task_id: str) -> object:
+        """What a task has put out so far; another object than before if there is a new line or scalar."""
+
 
 @dataclass(frozen=True)
 class Hooks:

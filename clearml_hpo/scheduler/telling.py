@@ -30,10 +30,12 @@ class Teller:
         values = [f"{value:.10g}" for value in trial.values if value is not None]
         if values:
             properties["value"] = ", ".join(values)
+        if state in (TrialState.FAILED, TrialState.KILLED):  # the console's own, or why the trial was ended here
+            properties["reason"] = trial.reason
         if watch.marked == properties:
             return
         self._write(
-            trial, {**properties, **_more(trial, state)}, f"trial {trial.number} cannot be marked as {state.value}"
+            trial, {**properties, **_wished_run(trial)}, f"trial {trial.number} cannot be marked as {state.value}"
         )
         watch.marked = properties
 
@@ -84,9 +86,7 @@ class Teller:
         self._study.add(trial.number, trial.params)
 
 
-def _more(trial: Trial, state: TrialState) -> dict[str, str]:
-    """What the server would not know: the console's own reason, and which run of a task is wished to end."""
-    if state is TrialState.FAILED:
-        return {"reason": trial.reason}
+def _wished_run(trial: Trial) -> dict[str, str]:
+    """Which run of a task is wished to end, if one is."""
     is_wish = trial.state is TrialState.RUNNING and trial.started_at is not None
     return {WISHED_RUN: run_name(trial.started_at)} if is_wish else {}

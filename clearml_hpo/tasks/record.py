@@ -40,7 +40,7 @@ WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
 
 _SHORTEST_PREFIX = 6
-_NOT_COMPLETED = (TrialState.FAILED, TrialState.LOST, TrialState.ABORTED, TrialState.PRUNED)
+_NOT_COMPLETED = (TrialState.FAILED, TrialState.KILLED, TrialState.LOST, TrialState.ABORTED, TrialState.PRUNED)
 _FULL_ID = 32
 _STUDY_FIELDS = (
     "id",

@@ -44,6 +44,7 @@ MODEL_PROPERTY = "model"
 """User property: of which template a trial task is a clone, where a study has several."""
 CLOSED_REASON = "its controller ended"
 """Why a task is stopped that runs on this machine when its controller ends."""
+_OF_THE_MACHINE = ":monitor:"  # how the titles of the SDK's own scalars begin
 _NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")
 
 
@@ -187,14 +188,28 @@ class TrialTasks:
         """The last lines of a task's console."""
         return log_tail(self._api, task_id, lines)
 
+    def output(self, task_id: str) -> object:
+        """Its last report to the console, and all scalars but those of the machine, in two calls."""
+        found = by_id(self._api, "tasks", [task_id], ["last_metrics"], search_hidden=True).get(task_id) or {}
+        scalars_ = {
+            (title, series): (entry.get("value"), entry.get("count"))
+            for title, series, entry in scalars.last_values(found.get("last_metrics"))
+            if not title.startswith(_OF_THE_MACHINE)
+        }
+        last = [(event.get("timestamp"), event.get("msg")) for event in _last_events(self._api, task_id, 1)]
+        return last, scalars_
+
 
 def log_tail(api: Api, task_id: str, lines: int = 20) -> str:
     """The last lines of a task's console, in one call."""
-    # The last ones, the oldest of them first; sorted here, those of one millisecond would be upside down.
-    asked = {"batch_size": lines, "order": "asc", "navigate_earlier": True}
-    events = api.call("events.get_task_log", task=task_id, **asked).get("events") or []
-    text = "\n".join(str(event.get("msg") or "").rstrip() for event in events)
+    text = "\n".join(str(event.get("msg") or "").rstrip() for event in _last_events(api, task_id, lines))
     return "\n".join(text.splitlines()[-lines:])
+
+
+def _last_events(api: Api, task_id: str, number: int) -> list[dict[str, Any]]:
+    # The last ones, the oldest of them first; sorted here, those of one millisecond would be upside down.
+    asked = {"batch_size": number, "order": "asc", "navigate_earlier": True}
+    return api.call("events.get_task_log", task=task_id, **asked).get("events") or []
 
 
 def histories_of(

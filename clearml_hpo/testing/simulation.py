@@ -137,6 +137,11 @@ class Simulation:
         self.calls["log_tail"] += 1
         return self.logs.get(task_id, f"log of {task_id}")
 
+    def output(self, task_id: str) -> object:
+        """Its console."""
+        self.calls["output"] += 1
+        return self.logs.get(task_id)
+
     # --- executors.Executor ----------------------------------------------------------------------------------------
 
     def submit(self, task_id: str, queue: str = "default") -> None:
