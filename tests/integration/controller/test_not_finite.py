@@ -33,11 +33,14 @@ CURVES = {
     "latency": ([0.1], NAN),
 }
 SCRIPT = """\
+import os
 from math import inf, nan
 from clearml import Task
 CURVES = {curves}
 task = Task.init("tests", "not finite")
 kind = task.connect({{"kind": "fine"}})["kind"]
+if kind == "killed":
+    os.kill(os.getpid(), 9)
 losses, latency = CURVES[kind]
 logger = task.get_logger()
 for step, loss in enumerate(losses, start=1):
@@ -57,7 +60,7 @@ objective: {{metric: {metric}, direction: minimize, value: {value}}}
 {more}
 sampler: random
 budget: {{trials: {trials}}}
-failures: {{stop_after: 0}}
+failures: {{stop_after: 0, killed: 0}}
 execution: {{queue: {name}, poll_interval: 0.2{execution}}}
 """
 
@@ -129,17 +132,20 @@ def test_what_is_not_finite_never_is_the_best(write, api, value, expected):
 
 
 @pytest.mark.agent
-def test_a_plain_agents_console_tells_that_a_zero_may_be_nan(write, api, queue, tmp_path, request):
+def test_under_a_plain_agent_a_zero_may_be_nan_and_a_killed_trial_is_known(write, api, queue, tmp_path, request):
     slot, place = AgentSlot("cpu0", queue), daemon.Workplace(f"nan-{os.getpid()}", tmp_path / "code", tmp_path / "tmp")
     place.tmp.mkdir()
     environ = daemon.environ(os.environ, slot, place, server=None, threads=1)
     del environ["PYTHONPATH"]
-    path = write(("fine", "inf"), queue, metric="Summary/loss")
+    path = write(("fine", "inf", "killed"), queue, metric="Summary/loss")
     with (tmp_path / "agent.log").open("wb") as log:
         process = subprocess.Popen(daemon.command(slot), env=environ, stdout=log, stderr=log, start_new_session=True)
     request.addfinalizer(lambda: (end_session(identify(process.pid)), process.wait()))
     outcome = run(path, api)
-    assert states(outcome.trials) == {"fine": ("completed", (0.5,)), "inf": ("not_finite", None)}
+    expected = {"fine": ("completed", (0.5,)), "inf": ("not_finite", None), "killed": ("killed", None)}
+    assert states(outcome.trials) == expected
+    reasons = {trial.state.value: trial.reason for trial in outcome.trials}
+    assert reasons["killed"] == "ended by SIGKILL, signal 9 (was it out of memory?)"
 
 
 # --- what is asked of the server ------------------------------------------------------------------------------------
