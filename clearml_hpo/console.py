@@ -1,9 +1,15 @@
-"""What the console of a program that has failed says of the reason."""
+"""What the console of a program that has failed, or its exit code, says of the reason."""
 
 from __future__ import annotations
 
+import re
+import signal
+
 _TRACEBACK = "Traceback (most recent call last)"
 _OF_THE_AGENT = ("Process failed, exit code",)
+# All that clearml-agent says of a task that has failed.
+_EXIT_CODE = re.compile(r"worker execution exit code (-?\d+)")
+_DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
 
 
 def last_words(output: str) -> str:
@@ -16,3 +22,30 @@ def last_words(output: str) -> str:
     starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     after = lines[starts[-1] + 1 :] if starts else []
     return next((line for line in after if not line.startswith((" ", "\t"))), lines[-1] if lines else "")
+
+
+def agents_exit_code(reason: str) -> int | None:
+    """The exit code that clearml-agent gives as the reason of a failure; None if ``reason`` is another one."""
+    found = _EXIT_CODE.match(reason)
+    return int(found[1]) if found else None
+
+
+def signal_of(code: int) -> int:
+    """The crash or SIGKILL that an agent's exit code stands for; 0 if it is the script's own.
+
+    For signal 9 that is -9, 247 (the same, of a program around the script) or 137 (of a container or a shell).
+    """
+    return next((number for number in (-code, 256 - code, code - 128) if number in _DEADLY), 0)
+
+
+def ended_by(number: int) -> str:
+    """How a process has ended that signal ``number`` has ended."""
+    known = number in set(signal.Signals)  # some of the real-time ones have no name
+    name = f"{signal.Signals(number).name}, " if known else ""
+    return f"ended by {name}signal {number}" + (" (was it out of memory?)" if number == signal.SIGKILL else "")
+
+
+def was_killed(reason: str) -> bool:
+    """Whether a task failed because SIGKILL has ended it, by the reason that a worker or an agent gives."""
+    code = agents_exit_code(reason)
+    return signal_of(code) == signal.SIGKILL if code is not None else reason.startswith(ended_by(signal.SIGKILL))

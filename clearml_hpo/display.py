@@ -28,6 +28,7 @@ _STYLE = {
     TrialState.COMPLETED: "green",
     TrialState.PRUNED: "magenta",
     TrialState.FAILED: "red",
+    TrialState.KILLED: "red",
     TrialState.LOST: "red",
     TrialState.NO_OBJECTIVE: "red",
     TrialState.NOT_FINITE: "red",

@@ -11,13 +11,9 @@ from clearml_hpo.search_space import Value
 
 
 class TrialState(str, Enum):
-    """Where a trial stands.
+    """Where a trial stands; docs/failures.md explains those that end without a value.
 
     Only ``PRUNED`` is told to the sampler as pruned; every other end without a value is a failure.
-
-    ``LOST`` is the machine's fault (no sign of life), ``FAILED`` the code's, ``ABORTED`` a person's wish; ``STOPPED``
-    ended with its study, and is run again if that goes on. ``NO_OBJECTIVE`` completed without reporting the objective,
-    ``NOT_FINITE`` reported NaN or infinity.
     """
 
     QUEUED = "queued"
@@ -25,6 +21,7 @@ class TrialState(str, Enum):
     COMPLETED = "completed"
     PRUNED = "pruned"
     FAILED = "failed"
+    KILLED = "killed"
     LOST = "lost"
     NO_OBJECTIVE = "no_objective"
     NOT_FINITE = "not_finite"
@@ -33,8 +30,40 @@ class TrialState(str, Enum):
 
     @property
     def is_live(self) -> bool:
-        """Whether the trial waits or runs."""
+        """True if the trial waits or runs."""
         return self in (TrialState.QUEUED, TrialState.RUNNING)
+
+    @property
+    def is_failure(self) -> bool:
+        """True if it ended without a value, and no user wanted that."""
+        return self.is_retryable and self is not TrialState.ABORTED
+
+    @property
+    def is_retryable(self) -> bool:
+        """True if ``failures`` of a study file says how often a trial that ended so is retried."""
+        return self in _IN_A_ROW
+
+    @property
+    def is_without_value(self) -> bool:
+        """True if a user may have a trial that ended so retried; ``STOPPED`` ended with its study."""
+        return self.is_retryable or self is TrialState.STOPPED
+
+    @property
+    def in_a_row(self) -> str:
+        """What several trials that ended so have done, as the end of a sentence."""
+        return _IN_A_ROW[self]
+
+
+_IN_A_ROW = {
+    TrialState.FAILED: "have failed",
+    TrialState.KILLED: "were killed",
+    TrialState.LOST: "were lost",
+    TrialState.NO_OBJECTIVE: "have ended without reporting the objective",
+    TrialState.NOT_FINITE: "have reported NaN or infinity",
+    TrialState.ABORTED: "were aborted",
+}
+RETRYABLE = tuple(_IN_A_ROW)
+"""States whose retries a study file has a key for, which is their name."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +77,7 @@ class Trial:
         task_id: the trial task.
         values: the objectives as reported so far, one each; final once the trial has ended; empty before any was seen.
         violations: by how much each constraint on a metric is broken, 0 or less if it is kept.
+        not_finite: scalars, ``title/series``, of which the SDK has sent 0 in place of NaN or infinity.
         iteration: the last iteration that the task reported.
         queue: name of the queue that it was put in.
         worker: the agent that runs or ran it.
@@ -62,6 +92,7 @@ class Trial:
     state: TrialState = TrialState.QUEUED
     values: tuple[float | None, ...] = ()
     violations: tuple[float, ...] = ()
+    not_finite: frozenset[str] = frozenset()
     iteration: int = 0
     queue: str = ""
     worker: str = ""

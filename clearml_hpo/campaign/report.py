@@ -24,7 +24,6 @@ from clearml_hpo.tasks.hold import driven_s
 from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_trials
 from clearml_hpo.trial import Trial, TrialState
 
-_FAILURES = (TrialState.FAILED, TrialState.LOST, TrialState.NO_OBJECTIVE, TrialState.NOT_FINITE)
 _MOST_SHOWN = 5
 
 
@@ -144,7 +143,7 @@ def _study(
         seen,
         state="running" if record.status == "in_progress" else record.status,
         trials=len(ended),
-        failures=sum(trial.state in _FAILURES for trial in ended),
+        failures=sum(trial.state.is_failure for trial in ended),
         best=ranked[0].value if ranked else None,
         left_s=None if budget.wall_s is None else max(0.0, budget.wall_s - driven),
         left_trials=None if budget.trials is None else max(0, budget.trials - len(ended)),

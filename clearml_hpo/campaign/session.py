@@ -20,7 +20,6 @@ from clearml_hpo.spec import Member, StudyFile
 from clearml_hpo.tasks import Api
 from clearml_hpo.trial import Trial, TrialState, best_trial
 
-_FAILURES = (TrialState.FAILED, TrialState.LOST, TrialState.NO_OBJECTIVE, TrialState.NOT_FINITE)
 _log_in = threading.Lock()  # the SDK's session keeps what a server has told in its class
 
 
@@ -125,7 +124,7 @@ class Session(Untaken):
             goal.objectives[0].direction,
             "running" if self.is_alive else self.status,
             len(ended),
-            sum(trial.state in _FAILURES for trial in ended),
+            sum(trial.state.is_failure for trial in ended),
             best.value if best else None,
             self.left_s,
             None if limit is None else max(0, limit - len(ended)),

@@ -40,8 +40,7 @@ _COLUMNS = (
     "ended_at",
     "url",
 )
-_FAILED = (TrialState.FAILED, TrialState.LOST, TrialState.NO_OBJECTIVE, TrialState.NOT_FINITE)
-_RETRIED = ("failed", "lost", "no_objective", "not_finite", "aborted", "stopped")
+_RETRIED = [state.value for state in TrialState if state.is_without_value]
 _LAST_FAILURES = 3
 _MOST_NAMED = 5
 _SHORT_ID = 8
@@ -418,7 +417,7 @@ def _used(found: Study) -> list[str]:
 
 
 def _last_failures(found: Study) -> list[Trial]:
-    failed = [trial for trial in found.trials if trial.state in _FAILED]
+    failed = [trial for trial in found.trials if trial.state.is_failure]
     return sorted(failed, key=lambda trial: trial.ended_at or 0.0)[-_LAST_FAILURES:]
 
 

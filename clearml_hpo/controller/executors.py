@@ -14,6 +14,7 @@ from clearml_hpo.spec.models import PilotsSpec
 from clearml_hpo.tasks import Api, Templates
 from clearml_hpo.tasks.names import find_queues
 from clearml_hpo.tasks.pilots import environment_of
+from clearml_hpo.trial import RETRYABLE
 
 MakeExecutor = Callable[[str, Templates], Executor]
 """Makes the executor of a study, by the study's id and its templates."""
@@ -84,9 +85,9 @@ def on_queues(file: StudyFile, queues: Sequence[str]) -> StudyFile:
     spec = file.spec
     failures = spec.failures.model_copy(
         update={
-            name: retry.model_copy(update={"queue": None})
-            for name in ("failed", "lost", "no_objective", "not_finite", "aborted")
-            if (retry := getattr(spec.failures, name)).queue
+            state.value: retry.model_copy(update={"queue": None})
+            for state in RETRYABLE
+            if (retry := getattr(spec.failures, state.value)).queue
         }
     )
     concurrency = spec.execution.concurrency

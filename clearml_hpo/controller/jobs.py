@@ -19,6 +19,7 @@ _STATUS = {
     TrialState.ABORTED: "stopped",
     TrialState.STOPPED: "stopped",
     TrialState.FAILED: "failed",
+    TrialState.KILLED: "failed",
     TrialState.LOST: "failed",
     TrialState.NO_OBJECTIVE: "completed",
     TrialState.NOT_FINITE: "completed",

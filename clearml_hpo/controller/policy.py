@@ -10,9 +10,7 @@ from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
 from clearml_hpo.search_space import Params
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.spec.models import FailuresSpec, PlacementSpec, StudySpec
-from clearml_hpo.trial import TrialState
-
-_CLASSES = ("failed", "lost", "no_objective", "not_finite", "aborted")
+from clearml_hpo.trial import RETRYABLE
 
 
 def policy_of(file: StudyFile) -> Policy:
@@ -40,7 +38,7 @@ def placement_of(file: StudyFile) -> Placement:
         concurrency=in_all,
         per_queue=per_queue,
         prefetch=execution.prefetch,
-        retry_queues=tuple(queue for name in _CLASSES if (queue := getattr(spec.failures, name).queue)),
+        retry_queues=tuple(queue for state in RETRYABLE if (queue := getattr(spec.failures, state.value).queue)),
     )
 
 
@@ -67,10 +65,11 @@ def _rules(given: Sequence[PlacementSpec], constants: Params) -> Iterator[Rule]:
 def _failures(given: FailuresSpec, *, has_queues: bool) -> Failures:
     return Failures(
         retries={
-            TrialState(name): Retry(one.retries, (one.queue or "") if has_queues else "")
-            for name in _CLASSES
-            if (one := getattr(given, name))
+            state: Retry(one.retries, (one.queue or "") if has_queues else "")
+            for state in RETRYABLE
+            if (one := getattr(given, state.value))
         },
         stop_after=given.stop_after,
         lost_after_s=given.lost_after,
+        silent_after_s=given.silent_after,
     )

@@ -13,14 +13,7 @@ from clearml_hpo.tasks.hold import Hold
 from clearml_hpo.tasks.record import StudyRecord
 from clearml_hpo.trial import Trial, TrialState
 
-WITHOUT_VALUE = (
-    TrialState.FAILED,
-    TrialState.LOST,
-    TrialState.NO_OBJECTIVE,
-    TrialState.NOT_FINITE,
-    TrialState.ABORTED,
-    TrialState.STOPPED,
-)
+WITHOUT_VALUE = tuple(state for state in TrialState if state.is_without_value)
 """States of trials that ended without a value, and may be run again."""
 
 _UNDER_WAY = ("queued", "in_progress")

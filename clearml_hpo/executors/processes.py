@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from clearml_hpo.console import last_words
+from clearml_hpo.console import ended_by, last_words, signal_of
 from clearml_hpo.executors.programs import Program
 from clearml_hpo.processes import ProcessId, descendants_apart, send, session_members
 from clearml_hpo.watchdog import Watchdog
@@ -148,6 +148,14 @@ class TaskProcess(Process):
         self._process.wait()
 
 
+class AgentProcess(TaskProcess):
+    """A ``clearml-agent execute``, whose exit code tells the signal that has ended its script."""
+
+    def _poll(self) -> int | None:
+        code = super()._poll()
+        return -signal_of(code) or code if code is not None else None
+
+
 def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> subprocess.Popen[bytes]:
     """Starts a program in a session of its own, once the watchdog knows of it."""
     with log.open("ab") as output:
@@ -169,8 +177,4 @@ def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Wat
 
 def reason_of(output: str, code: int) -> str:
     """Why a program has failed: its signal, else the exception of its last traceback, else its last line."""
-    if code < 0:
-        known = -code in set(signal.Signals)  # some of the real-time ones have no name
-        name = f"{signal.Signals(-code).name}, " if known else ""
-        return f"ended by {name}signal {-code}" + (" (was it out of memory?)" if -code == signal.SIGKILL else "")
-    return f"{last_words(output) or 'no output'} (exit code {code})"
+    return ended_by(-code) if code < 0 else f"{last_words(output) or 'no output'} (exit code {code})"

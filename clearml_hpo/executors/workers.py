@@ -24,12 +24,13 @@ from clearml_hpo.executors import programs
 from clearml_hpo.executors.bell import Bell
 from clearml_hpo.executors.intake import PULLED_BY, Intake, puller, worker_id
 from clearml_hpo.executors.machine import Machine
-from clearml_hpo.executors.processes import GRACE_S, Process, TaskProcess
+from clearml_hpo.executors.processes import GRACE_S, AgentProcess, Process, TaskProcess
 from clearml_hpo.executors.programs import Program
 from clearml_hpo.executors.requirements import unmet
 from clearml_hpo.executors.slots import SharedMemory, Slot
 from clearml_hpo.executors.warm import WarmParents
 from clearml_hpo.settings import child_environ
+from clearml_hpo.startup import with_startup
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.trial_tasks import CLOSED_REASON
 from clearml_hpo.watchdog import Watchdog
@@ -130,7 +131,7 @@ class LocalWorkers:
         gpus = len({slot.gpu for slot in slots if slot.gpu})
         can_fork = warm and _CAN_FORK
         self._parents = WarmParents(self._folder, self._watchdog, on_note, gpus) if can_fork else None
-        self._environ = {**without_foreign(child_environ()), **_quick_reports(self._folder)}
+        self._environ = with_startup({**without_foreign(child_environ()), **_quick_reports(self._folder)})
         self._runs: dict[str, _Run] = {}
         self._taken: tuple[str, str] | None = None  # task and queue: out of it, and its process not yet started
         self._idle_since: float | None = None
@@ -470,7 +471,7 @@ class LocalWorkers:
         place = self._folder / slot.name
         own = {"CLEARML_AGENT__AGENT__VENVS_DIR": json.dumps(str(place / "venvs"))}
         environ = {name: value for name, value in environ.items() if name not in _OF_THE_SCRIPT} | own
-        return TaskProcess(programs.by_agent(task_id, slot.gpu, place), environ, place / "console.log", self._watchdog)
+        return AgentProcess(programs.by_agent(task_id, slot.gpu, place), environ, place / "console.log", self._watchdog)
 
 
 def _as_shown(text: str) -> str:

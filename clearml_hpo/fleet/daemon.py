@@ -16,6 +16,7 @@ from pathlib import Path
 from clearml_hpo.environ import FOREIGN, thread_limits
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.settings import ServerAddress, around_proxies
+from clearml_hpo.startup import with_startup
 
 TUNED: Mapping[str, str] = {
     # How often the daemon looks into an empty queue and after its task's process (default 5 s).
@@ -94,4 +95,4 @@ def environ(
     foreign = FOREIGN if server is None else FOREIGN | {"CLEARML_AUTH_TOKEN", "TRAINS_AUTH_TOKEN"}
     kept = {name: value for name, value in inherited.items() if name not in foreign}
     address = {**server.environ(), **around_proxies(server.api, inherited)} if server is not None else {}
-    return {**limits, **TUNED, **({} if venv else NO_VENV), **kept, **address, **own}
+    return with_startup({**limits, **TUNED, **({} if venv else NO_VENV), **kept, **address, **own})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from clearml_hpo.console import was_killed
 from clearml_hpo.objective import Goal
 from clearml_hpo.tasks.trial_tasks import CLOSED_REASON, COMPLETED, LIVE, TaskSnapshot, is_non_responsive
 from clearml_hpo.trial import Trial, TrialState
@@ -29,7 +30,7 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if wish is not None:
         return wished(trial, goal, wish)
     if snapshot.status == "failed":
-        return (TrialState.LOST if snapshot.reason.startswith(_LOST) else TrialState.FAILED), snapshot.reason
+        return _failure(snapshot.reason), snapshot.reason
     if snapshot.status == "created":
         ran = " while it ran" if has_become_draft(snapshot) else ""
         return TrialState.ABORTED, f"it was taken out of its queue{ran}"
@@ -61,12 +62,13 @@ def is_back(trial: Trial, snapshot: TaskSnapshot) -> bool:
     if snapshot.status in LIVE:
         return True
     has_run_again = trial.state is TrialState.LOST or snapshot.started_at != trial.started_at
-    return snapshot.status in COMPLETED and without_value(trial.state) and has_run_again
+    return snapshot.status in COMPLETED and trial.state.is_retryable and has_run_again
 
 
-def without_value(state: TrialState) -> bool:
-    """Whether a trial that ended so is a failure of some class."""
-    return not state.is_live and state not in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED)
+def _failure(reason: str) -> TrialState:
+    if reason.startswith(_LOST):
+        return TrialState.LOST
+    return TrialState.KILLED if was_killed(reason) else TrialState.FAILED
 
 
 @dataclass
@@ -87,6 +89,8 @@ def _with_values(trial: Trial, goal: Goal) -> Ending:
     for objective, value in zip(goal.objectives, trial.values, strict=True):
         if value is None:
             return TrialState.NO_OBJECTIVE, f"{objective.metric} was never reported"
+        if objective.metric in trial.not_finite and math.isnan(value):
+            return TrialState.NOT_FINITE, f"{objective.metric} was NaN or infinite, which the SDK sends as 0"
         if not math.isfinite(value):
             return TrialState.NOT_FINITE, f"{objective.metric} is {value}"
     return TrialState.COMPLETED, ""

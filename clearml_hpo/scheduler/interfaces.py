@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from clearml_hpo.not_finite import Curve
 from clearml_hpo.search_space import Params
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 from clearml_hpo.trial import Trial
@@ -23,6 +24,9 @@ class Tasks(Protocol):
     def histories(self, task_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, float]]]:
         """Reported ``(iteration, value)`` of what the pruner looks at, by task."""
 
+    def as_reported(self, snapshot: TaskSnapshot, curve: Curve, *, ends: bool = False) -> tuple[TaskSnapshot, Curve]:
+        """The task, and its curve, with NaN for what the SDK has replaced; ``ends``: what is reported by now counts."""
+
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""
 
@@ -34,6 +38,9 @@ class Tasks(Protocol):
 
     def log_tail(self, task_id: str, lines: int) -> str:
         """The last lines of a task's console."""
+
+    def output(self, task_id: str) -> object:
+        """What a task has put out so far; another object than before if there is a new line or scalar."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from dataclasses import replace
 from clearml_hpo.budget import Spent
 from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
+from clearml_hpo.not_finite import finite_points
 from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience, is_trouble
-from clearml_hpo.scheduler.endings import Streak, ending_of, has_become_draft, is_back, wished, without_value
+from clearml_hpo.scheduler.endings import Streak, ending_of, has_become_draft, is_back, wished
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.launching import Launcher
 from clearml_hpo.scheduler.ledger import Ledger
@@ -28,7 +29,7 @@ from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.reasons import of_a_row, own_words
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.scheduler.telling import Teller
-from clearml_hpo.scheduler.watch import Pulse
+from clearml_hpo.scheduler.watch import Pulse, Silence
 from clearml_hpo.search_space import Params
 from clearml_hpo.study import OptunaStudy
 from clearml_hpo.tasks.trial_tasks import LIVE, TaskSnapshot
@@ -78,6 +79,7 @@ class Scheduler:
         self._driven_since = clock() if driven_since is None else driven_since
         self._roster = Roster()
         self._pulse = Pulse()
+        self._silence = Silence(policy.failures.silent_after_s, tasks.output)
         self._queues = Queues(executor, policy.placement, self._note)
         self._teller = Teller(study, tasks, self._roster, self._note)
         self._observer = Observer(study, tasks, self._roster, goal, policy, clock, self._begin_anew)
@@ -192,7 +194,10 @@ class Scheduler:
                 self._study.add(trial.number, trial.params)
                 continue
             self._ledger.decided(trial, last_end)
-            self._teller.restore(trial, dict((histories or {}).get(trial.task_id, ())))
+            curve = (histories or {}).get(trial.task_id, ())
+            if (looked_at := self.goal.pruning_objective) is not None:
+                curve = finite_points(curve, looked_at.metric, trial.not_finite)
+            self._teller.restore(trial, dict(curve))
         self._ledger.goes_on(last_end, self._clock())
 
     # --- running -----------------------------------------------------------------------------------------------------
@@ -284,7 +289,7 @@ class Scheduler:
     def retry(self, number: int) -> None:
         """Has a trial that ended without a value run once more, as a person wishes; others are left as they are."""
         trial = self._roster.get(number)
-        if trial is None or not without_value(trial.state) or self._is_stopped:
+        if trial is None or not trial.state.is_retryable or self._is_stopped:
             self._note(f"trial {number} cannot be run again: it is {trial.state.value if trial else 'not known'}")
         elif self._launcher.plans(number):
             self._note(f"trial {number} is about to run again")
@@ -351,6 +356,7 @@ class Scheduler:
         found = self._observer.look(watched)
         self._pulse.listen(self._clock())
         self._pulse.forget_others({trial.task_id for trial in watched})
+        self._silence.listen(self._clock(), {trial.task_id for trial in watched})
         for seen in found:
             trial, snapshot = seen.trial, seen.snapshot
             if seen.is_changed:
@@ -408,13 +414,16 @@ class Scheduler:
         sign = (snapshot.updated_at, snapshot.iteration, snapshot.summaries)
         silent_s = self._pulse.silent_s(trial.task_id, sign, self._clock())
         if lost_after_s is not None and silent_s > lost_after_s:
-            self._lose(trial, f"lost: no sign of life for {silent_s:.0f} s")
+            self._lose(self._observer.last_values(trial, snapshot), f"lost: no sign of life for {silent_s:.0f} s")
         elif wants_pruning:
             self._wish(trial, TrialState.PRUNED, f"pruned at iteration {reported}")
         elif limits.time_s is not None and self._observer.running_s(trial) > limits.time_s:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.time_s:g} s")
         elif limits.max_iterations is not None and reported > limits.max_iterations:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.max_iterations} iterations")
+        elif not self._silence.is_broken_by(trial.task_id, snapshot.summaries, self._clock()):
+            after_s = self.policy.failures.silent_after_s
+            self._wish(trial, TrialState.FAILED, f"it hangs: no line and no scalar for {after_s:g} s (silent_after)")
 
     def _wish(self, trial: Trial, state: TrialState, reason: str) -> None:
         """Notes how a trial is to end; :meth:`_act` makes the calls. The first wish counts."""
@@ -439,7 +448,7 @@ class Scheduler:
                 continue
             if watch.wish[0] is not TrialState.STOPPED:
                 # First: whoever takes over after a crash must know why the task was stopped.
-                self._teller.mark(trial, watch.wish[0])
+                self._teller.mark(replace(trial, reason=watch.wish[1]), watch.wish[0])
             by_reason.setdefault(watch.wish[1], []).append(trial)
         for reason, trials in by_reason.items():
             self._executor.abort([trial.task_id for trial in trials], reason)
@@ -503,7 +512,7 @@ class Scheduler:
         if ended.state is TrialState.STOPPED:
             return
         in_a_row = self._streak.add(ended.state)
-        if not without_value(ended.state) or in_a_row != failures.stop_after or self._is_stopped:
+        if not ended.state.is_retryable or in_a_row != failures.stop_after or self._is_stopped:
             return
         line, self.failure = of_a_row(self._tasks, ended, in_a_row)
         self.stop(line)
@@ -515,7 +524,7 @@ class Scheduler:
         now = self._clock()
         if self._is_stopped or now - self._looked_back < after_s:
             return
-        ended = [t for t in self._roster.latest if without_value(t.state) or t.state is TrialState.PRUNED]
+        ended = [t for t in self._roster.latest if t.state.is_retryable or t.state is TrialState.PRUNED]
         watched = (self._roster.earlier + ended)[-_MOST_LOOKED_BACK:]
         if watched:
             snapshots = self._tasks.poll([trial.task_id for trial in watched])

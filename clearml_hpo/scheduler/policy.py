@@ -34,11 +34,15 @@ class Failures:
         retries: by the class of the end; a class that is missing is not run again.
         stop_after: so many ends of the same class in a row stop the study; 0 is never.
         lost_after_s: seconds without a sign of life after which a running trial is taken for lost.
+        silent_after_s: seconds without console output or a new scalar after which a running trial is ended as failed.
     """
 
-    retries: Mapping[TrialState, Retry] = field(default_factory=lambda: {TrialState.LOST: Retry(3)})
+    retries: Mapping[TrialState, Retry] = field(
+        default_factory=lambda: {TrialState.KILLED: Retry(3), TrialState.LOST: Retry(3)}
+    )
     stop_after: int = 0
     lost_after_s: float | None = None
+    silent_after_s: float | None = None
 
     def retry(self, state: TrialState, ends: int) -> Retry | None:
         """The retry for a trial of which ``ends`` attempts have ended so, this one included; None to give it up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from clearml_hpo.errors import ApiError
@@ -9,6 +10,7 @@ from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.study import Ended, OptunaStudy
 from clearml_hpo.tasks.record import WISHED_RUN, run_name
+from clearml_hpo.tasks.trial_tasks import NOT_FINITE
 from clearml_hpo.trial import Trial, TrialState
 
 _REFUSED = 400
@@ -27,13 +29,17 @@ class Teller:
         """Says on the task how its trial has ended, or is to end."""
         watch = self._roster.watch(trial)
         properties = {"state": state.value}
-        values = [f"{value:.10g}" for value in trial.values if value is not None]
+        values = [value for value in trial.values if value is not None]
         if values:
-            properties["value"] = ", ".join(values)
+            properties["value"] = ", ".join(f"{value:.10g}" for value in values)
+        if trial.not_finite:  # what the server has of them is not what counts
+            properties |= {NOT_FINITE: json.dumps(sorted(trial.not_finite)), "value": ", ".join(map(repr, values))}
+        if state in (TrialState.FAILED, TrialState.KILLED):  # the console's own, or why the trial was ended here
+            properties["reason"] = trial.reason
         if watch.marked == properties:
             return
         self._write(
-            trial, {**properties, **_more(trial, state)}, f"trial {trial.number} cannot be marked as {state.value}"
+            trial, {**properties, **_wished_run(trial)}, f"trial {trial.number} cannot be marked as {state.value}"
         )
         watch.marked = properties
 
@@ -41,7 +47,7 @@ class Teller:
         """Says on the task that its trial goes on: whoever takes over must not take an old end for what is wished."""
         self._write(
             trial,
-            {"state": "", "value": "", "reason": ""},
+            {"state": "", "value": "", "reason": "", NOT_FINITE: ""},
             f"the old end of trial {trial.number} cannot be taken off its task",
         )
 
@@ -84,9 +90,7 @@ class Teller:
         self._study.add(trial.number, trial.params)
 
 
-def _more(trial: Trial, state: TrialState) -> dict[str, str]:
-    """What the server would not know: the console's own reason, and which run of a task is wished to end."""
-    if state is TrialState.FAILED:
-        return {"reason": trial.reason}
+def _wished_run(trial: Trial) -> dict[str, str]:
+    """Which run of a task is wished to end, if one is."""
     is_wish = trial.state is TrialState.RUNNING and trial.started_at is not None
     return {WISHED_RUN: run_name(trial.started_at)} if is_wish else {}

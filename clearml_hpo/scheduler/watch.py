@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from clearml_hpo.scheduler.endings import Ending
@@ -74,3 +75,36 @@ class Pulse:
     def forget_others(self, task_ids: Collection[str]) -> None:
         """Only these are listened to from now on."""
         self._heard = {task_id: heard for task_id, heard in self._heard.items() if task_id in task_ids}
+
+
+class Silence:
+    """Which trials have put out nothing for a while: no line on the console, no scalar.
+
+    The scalars of the goal come with each poll. Only of a trial whose goal's scalars do not change, console and other
+    scalars are looked at, twice within the time given. So a trial that hangs is found after that time to twice of it.
+    """
+
+    def __init__(self, after_s: float | None, look: Callable[[str], object]) -> None:
+        """``look`` tells, by the task's id, what it has put out so far; None as ``after_s`` finds no trial."""
+        self._after_s = after_s
+        self._look = look
+        self._pulse = Pulse()
+        self._seen: dict[str, tuple[object, float]] = {}
+
+    def listen(self, now: float, task_ids: Collection[str]) -> None:
+        """A round begins, of these tasks."""
+        self._pulse.listen(now)
+        self._pulse.forget_others(task_ids)
+        self._seen = {task_id: seen for task_id, seen in self._seen.items() if task_id in task_ids}
+
+    def is_broken_by(self, task_id: str, sign: object, now: float) -> bool:
+        """False if nothing was put out for too long; ``sign`` changes with the goal's scalars."""
+        if self._after_s is None:
+            return True
+        seen, at = self._seen.get(task_id, (None, -math.inf))
+        silent_s = self._pulse.silent_s(task_id, (sign, seen), now)
+        half = self._after_s / 2
+        if silent_s >= half and now - at >= half:
+            self._seen[task_id] = seen, _ = self._look(task_id), now
+            silent_s = self._pulse.silent_s(task_id, (sign, seen), now)
+        return silent_s < self._after_s

@@ -214,11 +214,13 @@ class FailuresSpec(Strict):
     """What is done about trials that end without a value, by the class of the end."""
 
     failed: Retries = RetrySpec()
+    killed: Retries = RetrySpec(retries=3)
     lost: Retries = RetrySpec(retries=3)
     no_objective: Retries = RetrySpec()
     not_finite: Retries = RetrySpec()
     aborted: Retries = RetrySpec()
     lost_after: Seconds = 600.0
+    silent_after: Seconds | None = None
     stop_after: Annotated[Whole, Field(ge=0)] = 5
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clearml_hpo.console import last_words
+from clearml_hpo.console import last_words, signal_of, was_killed
 
 CHAINED = """\
 Traceback (most recent call last):
@@ -30,3 +30,16 @@ ValueError: no depth
 )
 def test_the_reason_is_the_exception_else_the_last_line(output, said):
     assert last_words(output) == said
+
+
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [(-9, 9), (247, 9), (137, 9), (-11, 11), (245, 11), (139, 11), (0, 0), (1, 0), (255, 0), (-2, 0), (143, 0), (9, 0)],
+)
+def test_which_exit_codes_of_an_agent_are_of_a_crash_or_a_kill(code, number):
+    assert signal_of(code) == number
+    assert was_killed(f"worker execution exit code {code}") is (number == 9)
+
+
+def test_a_script_that_says_killed_was_not():
+    assert not was_killed("RuntimeError: ended by SIGKILL, signal 9 (exit code 1)")

@@ -22,6 +22,7 @@ COLOURS = {
     TrialState.COMPLETED: "#1f77b4",
     TrialState.PRUNED: "#9467bd",
     TrialState.FAILED: "#d62728",
+    TrialState.KILLED: "#ff9896",
     TrialState.LOST: "#8c564b",
     TrialState.NO_OBJECTIVE: "#e377c2",
     TrialState.NOT_FINITE: "#bcbd22",

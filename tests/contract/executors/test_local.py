@@ -17,7 +17,8 @@ from clearml_hpo import gpus
 from clearml_hpo.errors import InputError
 from clearml_hpo.executors import LocalExecutor, Slot, plan_slots, processes
 from clearml_hpo.executors.local import LOCAL
-from clearml_hpo.executors.workers import worker_id
+from clearml_hpo.executors.workers import LocalWorkers, worker_id
+from clearml_hpo.tasks.names import ensure_queue
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 from tests import place
 
@@ -100,6 +101,37 @@ def test_the_reason_of_a_failure(stage, make, script, reason):
     make().submit(task)
     stage.until("failed", task)
     assert stage.task(task)["status_reason"].endswith(reason)
+
+
+CRASHES = {
+    "read": "import ctypes; ctypes.string_at(0)",
+    "sent": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV); import time; time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+def test_a_crash_ends_a_script_that_uses_the_sdk(stage, make, crash):
+    """The SDK catches the signal: a real crash would repeat for ever, one that is sent would be a normal end."""
+    task = stage.script(f"from clearml import Task\nTask.init()\n{CRASHES[crash]}\n")
+    make().submit(task)
+    stage.until("failed", task)
+    assert stage.task(task)["status_reason"] == "ended by SIGSEGV, signal 11"
+
+
+@pytest.mark.agent
+def test_a_crash_under_clearml_agent_execute_has_the_same_reason(stage, monkeypatch):
+    monkeypatch.setenv("CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL", "1")
+    script = f"from clearml import Task\nTask.init()\n{CRASHES['read']}\n"
+    carried = {"entry_point": "trial.py", "working_dir": ".", "diff": script, "binary": "python3"}
+    task = stage.script("", script={**carried, "requirements": {"pip": "a-package-that-is-not-there"}})
+    queue = ensure_queue(stage.api, stage.queue)
+    workers = LocalWorkers(plan_slots(cpu=1, threads=1), [queue], "crash", venv=True, on_note=print)
+    try:
+        stage.api.call("tasks.enqueue", task=task, queue=queue)
+        stage.until("failed", task)
+    finally:
+        workers.close()
+    assert stage.task(task)["status_reason"] == "ended by SIGSEGV, signal 11"
 
 
 def test_the_console_has_what_any_process_of_the_task_prints(stage, make):

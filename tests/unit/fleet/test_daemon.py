@@ -49,6 +49,11 @@ def test_each_agent_has_its_own_place() -> None:
     assert environ["TMPDIR"] == "/scratch/x"
 
 
+def test_pythons_of_its_tasks_run_our_startup_file_first() -> None:
+    found = _environ(CPU, PYTHONPATH="/own")["PYTHONPATH"].split(":")
+    assert (Path(found[0]) / "sitecustomize.py").is_file() and found[1:] == ["/own"]
+
+
 def test_virtual_environments_are_an_option() -> None:
     assert _environ(CPU)["CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL"] == "1"
     assert "CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL" not in _environ(CPU, venv=True)

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.scheduler.endings import Streak, ending_of, is_back, without_value
-from clearml_hpo.scheduler.watch import Pulse, Watch
+from clearml_hpo.scheduler.endings import Streak, ending_of, is_back
+from clearml_hpo.scheduler.watch import Pulse, Silence, Watch
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 from clearml_hpo.trial import Trial, TrialState
 
@@ -16,6 +16,7 @@ GOAL = Goal((Objective("validation", "loss"),))
 PRUNE = (TrialState.PRUNED, "pruned at iteration 3")
 LIMIT = (TrialState.COMPLETED, "stopped after 5 s")
 STOP = (TrialState.STOPPED, "enough")
+KILLED = "ended by SIGKILL, signal 9 (was it out of memory?)"
 
 
 def ended(status, reason="", *, value=0.5, wish=None):
@@ -39,6 +40,18 @@ def test_what_is_completed_is_completed_whatever_was_wished(status, wish):
     [
         ("failed", "exit code 1", None, (TrialState.FAILED, "exit code 1")),
         ("failed", "lost: agent died", None, (TrialState.LOST, "lost: agent died")),
+        ("failed", "ended by SIGSEGV, signal 11", None, (TrialState.FAILED, "ended by SIGSEGV, signal 11")),
+        ("failed", KILLED, None, (TrialState.KILLED, KILLED)),
+        *(
+            ("failed", f"worker execution exit code {code}", None, (state, f"worker execution exit code {code}"))
+            for code, state in {
+                -9: TrialState.KILLED,
+                137: TrialState.KILLED,
+                247: TrialState.KILLED,
+                -11: TrialState.FAILED,
+                9: TrialState.FAILED,
+            }.items()
+        ),
         ("failed", "it was lost: really", None, (TrialState.FAILED, "it was lost: really")),
         (
             *("stopped", "stopped as non-responsive; nothing was heard", None),
@@ -77,13 +90,10 @@ def test_completed_without_a_value_is_a_class_of_its_own(value, state):
 
 
 def test_which_ends_are_without_a_value():
-    assert {state for state in TrialState if without_value(state)} == {
-        TrialState.FAILED,
-        TrialState.LOST,
-        TrialState.NO_OBJECTIVE,
-        TrialState.NOT_FINITE,
-        TrialState.ABORTED,
-    }
+    failures = {"failed", "killed", "lost", "no_objective", "not_finite"}
+    assert {state.value for state in TrialState if state.is_failure} == failures
+    assert {state.value for state in TrialState if state.is_retryable} == {*failures, "aborted"}
+    assert {state.value for state in TrialState if state.is_without_value} == {*failures, "aborted", "stopped"}
 
 
 @pytest.mark.parametrize(
@@ -146,6 +156,39 @@ def test_a_task_that_was_forgotten_is_heard_for_the_first_time():
     pulse.silent_s("t", "a", 0.0)
     pulse.forget_others({"other"})
     assert pulse.silent_s("t", "a", 50.0) == 0.0
+
+
+def hangs_at(scalars, outputs, after_s=10):
+    """Seconds at which a trial is found to hang, looked at each second, and how often its console was looked at."""
+    looks = []
+
+    def look(task_id):
+        looks.append(task_id)
+        return outputs(now)
+
+    silence = Silence(after_s, look)
+    for now in range(100):
+        silence.listen(now, {"t"})
+        if not silence.is_broken_by("t", scalars(now), now):
+            return now, len(looks)
+    return None, len(looks)
+
+
+def test_a_trial_that_puts_out_nothing_hangs_and_its_console_is_looked_at_twice():
+    assert hangs_at(lambda now: "same", lambda now: "same") == (15, 3)
+    assert hangs_at(lambda now: min(now, 40), lambda now: "same") == (55, 3)
+
+
+def test_scalars_of_the_goal_are_a_sign_without_a_look():
+    assert hangs_at(lambda now: now // 4, lambda now: "same") == (None, 0)
+
+
+def test_a_new_line_on_the_console_is_a_sign():
+    assert hangs_at(lambda now: "same", lambda now: now // 4)[0] is None
+
+
+def test_nothing_hangs_if_no_time_is_given():
+    assert hangs_at(lambda now: "same", lambda now: "same", None) == (None, 0)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ Told = optuna.trial.TrialState
 GOOD = [0.9, 0.5]
 FAILURES = {
     TrialState.FAILED: (GOOD, "failed", "ValueError: no"),
+    TrialState.KILLED: (GOOD, "failed", "worker execution exit code -9"),
     TrialState.LOST: (GOOD, "failed", "lost: agent host:gpu0 died"),
     TrialState.ABORTED: (GOOD, "stopped", "stopped by ada"),
     TrialState.NO_OBJECTIVE: ([], "completed", ""),
@@ -175,6 +176,24 @@ def test_an_outage_is_not_the_silence_of_the_trials():
     assert not scheduler.earlier_attempts
 
 
+@pytest.mark.parametrize(("says_something", "expected"), [(False, TrialState.FAILED), (True, TrialState.RUNNING)])
+def test_a_trial_that_hangs_without_output_is_ended_as_failed(says_something, expected):
+    """Its process lives, and so shows signs of life."""
+    world = Simulation(lambda params: [0.9] + [{}] * 500, workers=1)
+    scheduler = make(world, trials=1, failures=Failures(lost_after_s=5, silent_after_s=30))
+    for second in range(80):
+        scheduler.step()
+        world.advance()
+        if says_something:
+            world.logs["task-0"] = f"line {second // 10}"
+    trial = scheduler.trial(0)
+    assert trial.state is expected
+    if not says_something:
+        assert trial.reason == "it hangs: no line and no scalar for 30 s (silent_after)"
+        assert world.tasks["task-0"].properties["reason"] == trial.reason
+        assert 30 <= trial.duration <= 60 and world.calls["output"] <= 4
+
+
 def test_rare_polls_find_lost_trials_too():
     world = Simulation(quadratic, workers=1)
     scheduler = make(world, trials=1, failures=Failures({}, lost_after_s=600))
@@ -299,6 +318,14 @@ def test_a_failure_under_an_agent_has_the_reason_of_its_console():
     assert scheduler.trial(0).reason == "ValueError: no depth (exit code 1)"
     assert world.tasks["task-0"].properties["reason"] == scheduler.trial(0).reason
     assert world.calls["log_tail"] == 1
+
+
+def test_a_crash_under_an_agent_is_named_without_a_look_at_the_console():
+    world = Failing(TrialState.FAILED)
+    world.reason = "worker execution exit code 139"
+    scheduler = make(world, trials=1)
+    drive(scheduler, world)
+    assert scheduler.trial(0).reason == "ended by SIGSEGV, signal 11" and not world.calls["log_tail"]
 
 
 def test_a_failure_whose_console_cannot_be_read_has_the_agents_reason():

@@ -1,0 +1,17 @@
+"""What runs first in every Python of a trial: ``sitecustomize.py`` of this folder changes two things in the SDK."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_FOLDER = str(Path(__file__).parent)
+
+
+def with_startup(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` for processes that run trials, and for agents, which hand it on to theirs."""
+    before = environ.get("PYTHONPATH", "")
+    if _FOLDER in before.split(os.pathsep):
+        return dict(environ)
+    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, [_FOLDER, before]))}

@@ -1,0 +1,114 @@
+"""Python runs this file when it starts, because ``PYTHONPATH`` names its folder.
+
+It changes two things in ClearML's SDK, once a script imports it: a crash ends the process, and the console names each
+scalar that is NaN or infinite. It imports nothing of this package: an agent's virtual environment does not have it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import PathFinder
+
+TYPE_CHECKING = False  # typing takes longer to load than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+_HOOKS = "clearml.utilities.process.exit_hooks"
+_EVENTS = "clearml.backend_interface.metrics.events"
+_CRASHES = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS")
+_MOST_NAMES = 100
+_ANY = "*"
+
+
+def crashes_end_the_process(exit_hooks: ModuleType) -> None:
+    """Has the SDK catch no crash.
+
+    A handler written in Python runs after the instruction that crashed, which then never ends.
+    """
+    signals = exit_hooks.signal
+    crashes = {getattr(signals, name) for name in _CRASHES if hasattr(signals, name)}
+
+    class Signals:
+        """The module ``signal`` as the SDK's exit hooks see it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(signals, name)
+
+        def signal(self, number: int, handler: Any) -> Any:
+            """Leaves what the script, or ``faulthandler``, has set for a crash."""
+            return None if number in crashes else signals.signal(number, handler)
+
+    exit_hooks.signal = Signals()  # type: ignore[attr-defined]
+
+
+def the_console_names_what_is_not_finite(events: ModuleType) -> None:
+    """Has the console name each scalar that the SDK sends as another number, because it is NaN or infinite."""
+    known: set[str] = set()
+    init = events.ScalarEvent.__init__
+
+    def init_and_name(event: Any, metric: str, variant: str, value: float, *args: Any, **options: Any) -> None:
+        init(event, metric, variant, value, *args, **options)
+        if not events.np.isfinite(value):
+            if not events.np.isfinite(event._value):  # the script has asked for it: a server refuses the whole batch
+                event._value = 0.0
+            _name(f"{metric}/{variant}", value, event._value, known)
+
+    events.ScalarEvent.__init__ = init_and_name
+
+
+def _name(scalar: str, value: float, sent: float, known: set[str]) -> None:
+    import json
+
+    name = scalar if len(known) < _MOST_NAMES else _ANY
+    if name not in known:
+        known.add(name)
+        try:
+            # Not by a logger: the script may have set its level, and may have replaced its stdout.
+            print(f"Not finite: {json.dumps(name)} is {value}, reported as '{sent}'", file=sys.__stdout__, flush=True)
+        except (OSError, ValueError):  # there is none, or it is closed
+            return
+
+
+_CHANGES: dict[str, Callable[[ModuleType], None]] = {
+    _HOOKS: crashes_end_the_process,
+    _EVENTS: the_console_names_what_is_not_finite,
+}
+
+
+class _Changing:
+    """Finds the modules of ``_CHANGES`` as Python does, and changes them once they are loaded."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        change = _CHANGES.get(name)
+        spec = PathFinder.find_spec(name, path, target) if change else None
+        if spec is None or spec.loader is None or change is None:
+            return None
+        load = spec.loader.exec_module
+
+        def load_changed(module: ModuleType) -> None:
+            load(module)
+            try:
+                change(module)
+            except Exception as error:  # another version of the SDK: trials run as under any other agent
+                print(f"clearml-hpo leaves {name} as it is: {error!r}", file=sys.stderr)  # noqa: T201
+
+        spec.loader.exec_module = load_changed  # type: ignore[method-assign]
+        return spec
+
+
+def _run_the_one_behind() -> None:
+    """Runs the ``sitecustomize.py`` that this one hides, if there is one."""
+    import os
+
+    own = os.path.dirname(__file__)  # noqa: PTH120
+    found = PathFinder.find_spec("sitecustomize", [path for path in sys.path if os.path.abspath(path) != own])  # noqa: PTH100
+    if found is not None and found.loader is not None and found.origin != __file__:
+        found.loader.exec_module(sys.modules[__name__])
+
+
+if __name__ == "sitecustomize":
+    sys.meta_path.insert(0, _Changing())
+    _run_the_one_behind()
