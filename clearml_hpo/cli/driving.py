@@ -191,7 +191,7 @@ class _Place:
                 own = local_agents(self._here, self._server, queue, self._agents, sayer(self._console))
                 file = on_one_queue(file, self._stack.enter_context(own))
         if file.spec.execution.executor == "local":
-            count = len(slots_of(file))
+            count = len(slots_of(file.spec.execution.local))
             sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
         make = executor_of(file, api, sayer(self._console))
 

@@ -1,4 +1,4 @@
-"""The executor that a study file asks for."""
+"""The executor that a study file asks for: one of the product's own, or of another package."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from clearml_hpo.controller.policy import agent_queues
+from clearml_hpo.errors import InputError
+from clearml_hpo.executor_kinds import ExecutorRequest, checked_options, find_kind
 from clearml_hpo.executors import Executor, LocalExecutor, QueueExecutor, Slot, default_slots, plan_slots
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.pilots import Flight, PilotExecutor
 from clearml_hpo.spec import StudyFile
-from clearml_hpo.spec.models import PilotsSpec
+from clearml_hpo.spec.models import LocalSpec, PilotsSpec
 from clearml_hpo.tasks import Api, Templates
 from clearml_hpo.tasks.names import find_queues
 from clearml_hpo.tasks.pilots import environment_of
@@ -21,30 +23,56 @@ MakeExecutor = Callable[[str, Templates], Executor]
 
 
 def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> MakeExecutor:
-    """Queues that agents serve, pilots on one of them, or processes of this machine; the executor starts the latter.
+    """How to make the executor that the file asks for; what it starts, it starts when it is made.
 
     Raises:
-        InputError: the server has no such queue, or this machine no such GPU.
+        InputError: the server has no such queue, this machine no such GPU, or no package such an executor.
     """
-    found = find_queues(api, agent_queues(file))
-    if file.spec.execution.pilots is not None:
-        ((queue, queue_id),) = found.items()
-        flight = flight_of(file.spec.execution.pilots, queue, queue_id)
-        return lambda study_id, templates: PilotExecutor(
-            api,
-            flight,
-            study_id=study_id,
-            project_id=next(iter(templates.values())).project_id,
-            environment=environment_of(api, [template.task_id for template in templates.values()]),
-            on_note=on_note,
-        )
-    if file.spec.execution.executor == "queue":
-        executor = QueueExecutor(api, found)
-        return lambda study_id, templates: executor
-    given = file.spec.execution.local
-    slots = slots_of(file)
-    return lambda study_id, templates: LocalExecutor(
-        api, slots, queue=f"local-{study_id}", min_free_mb=given.min_free_mb, on_note=on_note
+    execution = file.spec.execution
+    queues = find_queues(api, agent_queues(file))
+    options, faults = checked_options(execution.executor, execution.options)
+    if faults:
+        raise InputError(file.explain(faults))
+    name = "pilots" if execution.pilots is not None else execution.executor
+    make, given = {
+        "queue": (_queue, None),
+        "local": (_local, execution.local),
+        "pilots": (_pilots, execution.pilots),
+    }.get(name) or (find_kind(name).make, options)
+    if name == "local":
+        slots_of(execution.local)  # a GPU that this machine has not is told before the study is opened
+
+    def made(study_id: str, templates: Templates) -> Executor:
+        project_id = next(iter(templates.values())).project_id
+        ids = tuple(template.task_id for template in templates.values())
+        return make(ExecutorRequest(api, study_id, project_id, ids, queues, given, on_note))
+
+    return made
+
+
+def _queue(request: ExecutorRequest) -> Executor:
+    return QueueExecutor(request.api, request.queues)
+
+
+def _local(request: ExecutorRequest) -> Executor:
+    return LocalExecutor(
+        request.api,
+        slots_of(request.options),
+        queue=f"local-{request.study_id}",
+        min_free_mb=request.options.min_free_mb,
+        on_note=request.on_note,
+    )
+
+
+def _pilots(request: ExecutorRequest) -> Executor:
+    ((queue, queue_id),) = request.queues.items()
+    return PilotExecutor(
+        request.api,
+        flight_of(request.options, queue, queue_id),
+        study_id=request.study_id,
+        project_id=request.project_id,
+        environment=environment_of(request.api, list(request.template_ids)),
+        on_note=request.on_note,
     )
 
 
@@ -56,13 +84,12 @@ def flight_of(pilots: PilotsSpec, queue: str, queue_id: str) -> Flight:
     return Flight(queue, queue_id, pilots.count, {name: str(value) for name, value in options.items()})
 
 
-def slots_of(file: StudyFile) -> Sequence[Slot]:
+def slots_of(given: LocalSpec) -> Sequence[Slot]:
     """What trials of ``executor: local`` have for themselves; if the file does not say it, a GPU or a core each.
 
     Raises:
         InputError: this machine has no such GPU.
     """
-    given = file.spec.execution.local
     if not given.gpus and given.cpu is None:
         return default_slots()
     return plan_slots([str(gpu) for gpu in given.gpus], given.per_gpu, given.cpu or 0, given.threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from clearml_hpo.executor_kinds import own_queue_of
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
@@ -51,7 +52,10 @@ def agent_queues(file: StudyFile) -> tuple[str, ...]:
 
 def _own_queue(spec: StudySpec) -> str | None:
     """Where all trials go if not to queues that agents serve."""
-    return LOCAL if spec.execution.executor == "local" else PILOTS if spec.execution.pilots else None
+    execution = spec.execution
+    if execution.pilots is not None:
+        return PILOTS
+    return LOCAL if execution.executor == "local" else own_queue_of(execution.executor) or None
 
 
 def _rules(given: Sequence[PlacementSpec], constants: Params) -> Iterator[Rule]:

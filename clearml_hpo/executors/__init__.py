@@ -14,10 +14,21 @@ machine.py       what a worker tells of its machine
 bell.py          wakes the thread
 """
 
+from clearml_hpo.executor_kinds import ExecutorKind, ExecutorRequest
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.executors.shared import SharedExecutor
 from clearml_hpo.executors.slots import Slot, default_slots, plan_slots
 
-__all__ = ["Executor", "LocalExecutor", "QueueExecutor", "SharedExecutor", "Slot", "default_slots", "plan_slots"]
+__all__ = [
+    "Executor",
+    "ExecutorKind",
+    "ExecutorRequest",
+    "LocalExecutor",
+    "QueueExecutor",
+    "SharedExecutor",
+    "Slot",
+    "default_slots",
+    "plan_slots",
+]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from clearml_hpo import pruners, samplers
 from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.errors import Fault, InputError, nearest
+from clearml_hpo.executor_kinds import checked_options
 from clearml_hpo.objective import Goal, MetricConstraint, Objective
 from clearml_hpo.search_space import MODEL, Constant, SearchSpace, Value, full_name, name_in_model
 from clearml_hpo.spec.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
@@ -71,7 +72,11 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         InputError: with one line per fault, each naming file, line, key, what was found and what is allowed.
     """
     data, marks = read_yaml(path)
-    return check_data(data, marks, path.parent, overrides)
+    file = check_data(data, marks, path.parent, overrides)
+    # Not of a study that is only looked at: the executor's package may not be installed there.
+    if faults := checked_options(file.spec.execution.executor, file.spec.execution.options)[1]:
+        raise InputError(file.explain(faults))
+    return file
 
 
 def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:

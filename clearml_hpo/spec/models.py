@@ -281,10 +281,12 @@ class ExecutionSpec(Strict):
     """Where trials run, and how many at once.
 
     ``queue``: one ClearML queue, or several in order of preference; ``placement``: rules for some of the trials.
-    ``concurrency``: in all, or by queue (default: one per worker of the queue).
+    ``concurrency``: in all, or by queue (default: one per worker of the queue). ``executor``: queue, local, or one of
+    another package, to which the ``options`` belong.
     """
 
-    executor: Literal["queue", "local"] = "queue"
+    executor: str = "queue"
+    options: dict[str, Any] = Field(default_factory=dict)
     queue: Queues = ["default"]
     placement: list[PlacementSpec] = Field(default_factory=list)
     concurrency: Annotated[Whole, Field(ge=1)] | dict[str, Annotated[Whole, Field(ge=1)]] | None = None
@@ -297,8 +299,8 @@ class ExecutionSpec(Strict):
     def _pilots_are_alone(self) -> ExecutionSpec:
         if self.pilots is None:
             return self
-        if self.executor == "local":
-            raise ValueError("pilots: they wait in a queue for agents; executor: local has none")
+        if self.executor != "queue":
+            raise ValueError(f"pilots: they wait in a queue for agents; executor: {self.executor} has none")
         if len(self.queue) > 1 or self.placement or isinstance(self.concurrency, dict):
             raise ValueError("pilots: all trials go to them; give one queue, for the pilots, and no placement")
         return self
