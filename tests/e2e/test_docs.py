@@ -139,6 +139,13 @@ ELSEWHERE |= {
     ),
 }
 
+_OWN = "test_own_executor.py, installed without pip"
+ELSEWHERE |= {
+    "pip install ./examples/10_own_executor": _OWN,
+    "clearml-hpo check examples/10_own_executor/study.yaml": _OWN,
+    "clearml-hpo run examples/10_own_executor/study.yaml": _OWN,
+}
+
 # in the order in which a person would run them
 HERE = [
     "clearml-hpo server start",
