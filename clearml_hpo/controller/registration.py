@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from clearml_hpo.console import with_signal
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
@@ -145,6 +146,6 @@ class FirstRun:
         self.executor.abort([task_id], "the study was stopped")
 
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:
-        reason = snapshot.reason or "it connected no hyperparameters"
+        reason = with_signal(snapshot.reason) or "it connected no hyperparameters"
         said = f"the first run of {self.template.name} is {snapshot.status}: {reason}"
         return f"{said}\n{self.tasks.log_tail(task_id)}"
