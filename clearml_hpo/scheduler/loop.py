@@ -421,9 +421,8 @@ class Scheduler:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.time_s:g} s")
         elif limits.max_iterations is not None and reported > limits.max_iterations:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.max_iterations} iterations")
-        elif not self._silence.is_broken_by(trial.task_id, snapshot.summaries, self._clock()):
-            after_s = self.policy.failures.silent_after_s
-            self._wish(trial, TrialState.FAILED, f"it hangs: no line and no scalar for {after_s:g} s (silent_after)")
+        elif self._silence.has_come(trial.task_id, snapshot.summaries, self._clock()):
+            self._wish(trial, TrialState.FAILED, f"it hangs: {self._silence}")
 
     def _wish(self, trial: Trial, state: TrialState, reason: str) -> None:
         """Notes how a trial is to end; :meth:`_act` makes the calls. The first wish counts."""

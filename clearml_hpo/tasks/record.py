@@ -272,9 +272,11 @@ class _Entry:
     @property
     def wish(self) -> TrialState | None:
         """How a controller wished the run that goes on to end; an earlier one of the same task is another matter."""
-        is_wish = self.snapshot.status == "in_progress" and self.marked in (TrialState.COMPLETED, TrialState.PRUNED)
-        is_same = self.wished_run in ("", run_name(self.snapshot.started_at))
-        return self.marked if is_wish and is_same else None
+        if self.snapshot.status != "in_progress" or self.wished_run not in ("", run_name(self.snapshot.started_at)):
+            return None
+        # A failed trial that a user requeues has its mark still, which names no run.
+        is_wish = self.marked is TrialState.FAILED and self.wished_run
+        return self.marked if is_wish or self.marked in (TrialState.COMPLETED, TrialState.PRUNED) else None
 
     @property
     def is_draft(self) -> bool:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.not_finite import Curve, Replaced, finite_points, may_be_replaced
 from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.tasks.api import Api
+from clearml_hpo.tasks.editing import NO_SUCH_TASK
 from clearml_hpo.tasks.outputs import console_log
 from clearml_hpo.tasks.scalars import curves_of
 from clearml_hpo.trial import Trial
@@ -74,7 +76,7 @@ class ReplacedValues:
         known = self._known.get(task_id, frozenset()) | snapshot.not_finite
         suspects = self._suspects(snapshot) - known if ends else frozenset()
         if suspects:
-            told = Replaced.told_by(console_log(self._api, task_id))
+            told = self._told(task_id)
             known |= {metric for metric in suspects if metric in told}
         self._known[task_id] = known
         if (looked_at := self._goal.pruning_objective) is not None:
@@ -86,8 +88,16 @@ class ReplacedValues:
         """True if a value of a completed trial was replaced, and nobody has noted that; a call only if one is 0."""
         pairs = zip(self._goal.objectives, trial.final_values or (), strict=False)
         suspects = {o.metric for o, value in pairs if may_be_replaced(value)} - trial.not_finite
-        told = Replaced.told_by(console_log(self._api, trial.task_id)) if suspects else Replaced()
+        told = self._told(trial.task_id) if suspects else Replaced()
         return any(metric in told for metric in suspects)
+
+    def _told(self, task_id: str) -> Replaced:
+        try:
+            return Replaced.told_by(console_log(self._api, task_id))
+        except ApiError as error:
+            if error.subcode != NO_SUCH_TASK:
+                raise
+            return Replaced()  # deleted just now: the next poll misses it
 
     def _suspects(self, snapshot: TaskSnapshot) -> frozenset[str]:
         """Scalars whose value, as the goal reads it, is 0."""
@@ -119,7 +129,7 @@ class ReplacedValues:
         if seen.asked is None or ends:
             seen.asked, seen.due = zeros[-1], now if ends else now + seen.wait_s
         if now >= seen.due:
-            if metric in Replaced.told_by(console_log(self._api, task_id)):
+            if metric in self._told(task_id):
                 self._known[task_id] |= {metric}
                 return self._decided(task_id, metric, curve, ends=ends)
             seen.cleared, seen.asked = seen.asked, None

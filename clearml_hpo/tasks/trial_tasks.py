@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from clearml_hpo.errors import ApiError
 from clearml_hpo.not_finite import Curve
 from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.search_space import Params, SearchSpace
 from clearml_hpo.tasks import scalars
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.configurations import CONFIG_SECTION, with_configuration
-from clearml_hpo.tasks.editing import set_properties
+from clearml_hpo.tasks.editing import NO_SUCH_TASK, set_properties
 from clearml_hpo.tasks.hyperparameters import user_properties, with_user_properties, with_values
 from clearml_hpo.tasks.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.tasks.replaced import ReplacedValues
@@ -209,7 +210,12 @@ class TrialTasks:
             for title, series, entry in scalars.last_values(found.get("last_metrics"))
             if not title.startswith(_OF_THE_MACHINE)
         }
-        last = [(event.get("timestamp"), event.get("msg")) for event in _last_events(self._api, task_id, 1)]
+        try:
+            last = [(event.get("timestamp"), event.get("msg")) for event in _last_events(self._api, task_id, 1)]
+        except ApiError as error:
+            if error.subcode != NO_SUCH_TASK:
+                raise
+            return None  # deleted just now: the next poll misses it
         return last, scalars_
 
 

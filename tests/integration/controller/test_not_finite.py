@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import subprocess
@@ -247,3 +248,30 @@ def test_a_zero_of_a_running_trial_waits_until_the_console_can_tell(api, recorde
     assert told(0.5, 0.0, 0.4, 0.3, 0.0) == [0.5, 0.0, 0.4, 0.3], "the wait has doubled"
     clock.advance(20)
     assert told(0.5, 0.0, 0.4, 0.3, 0.0, 0.2) == pytest.approx([0.5, NAN, 0.4, 0.3, NAN, 0.2], nan_ok=True)
+
+
+def test_a_task_that_is_deleted_before_its_console_is_read_tells_nothing(api, recorded):
+    task_id = recorded.trial(0, "completed", 0.0)
+    (task,) = api.call("tasks.get_all", id=[task_id], only_fields=["id", "status", *metric_fields(GOAL.metrics)])[
+        "tasks"
+    ]
+    api.call("tasks.delete", task=task_id, force=True)
+    snapshot, _ = ReplacedValues(api, GOAL).as_reported(snapshot_of(task), (), ends=True)
+    assert GOAL.values(snapshot.summaries) == (0.0,)
+    assert recorded.tasks.output(task_id) is None
+
+
+def test_output_changes_with_each_line_and_scalar_but_not_with_the_machine(api, recorded):
+    task_id = recorded.trial(0, "in_progress", 0.5)
+    seen = [recorded.tasks.output(task_id)]
+    scalar = {"type": "training_stats_scalar", "task": task_id, "variant": "x", "value": 1.0, "iter": 1}
+    for change in (
+        lambda: api.call("tasks.ping", task=task_id),
+        lambda: api.send_events([{**scalar, "metric": ":monitor:machine"}]),
+        lambda: prints(api, task_id, "a line"),
+        lambda: api.send_events([{**scalar, "metric": "train"}]),
+        lambda: api.send_events([{**scalar, "metric": "train"}]),
+    ):
+        change()
+        seen.append(recorded.tasks.output(task_id))
+    assert [one == other for one, other in itertools.pairwise(seen)] == [True, True, False, False, False]
