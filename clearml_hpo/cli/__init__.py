@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
+from clearml_hpo import signals
+from clearml_hpo.cli import output
 from clearml_hpo.errors import ClearmlHpoError, InputError
 
 _COMMANDS = {
@@ -41,8 +43,10 @@ class _LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the command; what goes wrong becomes one message and an exit code."""
+        output.use()
         try:
-            sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
+            with signals.handled(dict.fromkeys(signals.ENDS, signals.interrupt)):
+                sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)

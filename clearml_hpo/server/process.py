@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -23,7 +24,7 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clearml_hpo import settings
+from clearml_hpo import settings, signals
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.access_log import AccessLog
 from clearml_hpo.server.app import Apps, build
@@ -329,15 +330,8 @@ class _ByPort:
 class _Server(uvicorn.Server):
     """A server whose signals only end it: uvicorn would raise them again, and nothing would be tidied up."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {each: signal.signal(each, self.handle_exit) for each in signals}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return signals.handled({number: partial(self.handle_exit, number, None) for number in signals.ENDS})
 
 
 def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> None:
