@@ -4,6 +4,10 @@ from __future__ import annotations
 
 _TRACEBACK = "Traceback (most recent call last)"
 _OF_THE_AGENT = ("Process failed, exit code",)
+_NO_LOG_IN = (
+    "clearml.backend_api.session.session.LoginError:",
+    "ValueError: It seems *api_server* is misconfigured.",  # something else answers in its place
+)
 
 
 def last_words(output: str) -> str:
@@ -16,3 +20,8 @@ def last_words(output: str) -> str:
     starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     after = lines[starts[-1] + 1 :] if starts else []
     return next((line for line in after if not line.startswith((" ", "\t"))), lines[-1] if lines else "")
+
+
+def could_not_log_in(words: str) -> bool:
+    """Whether ClearML's SDK has ended a program because it could not log in, by its last words."""
+    return words.startswith(_NO_LOG_IN)

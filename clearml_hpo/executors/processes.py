@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from clearml_hpo.console import last_words
+from clearml_hpo.console import could_not_log_in, last_words
 from clearml_hpo.executors.programs import Program
 from clearml_hpo.processes import ProcessId, descendants_apart, send, session_members
 from clearml_hpo.watchdog import Watchdog
@@ -173,4 +173,6 @@ def reason_of(output: str, code: int) -> str:
         known = -code in set(signal.Signals)  # some of the real-time ones have no name
         name = f"{signal.Signals(-code).name}, " if known else ""
         return f"ended by {name}signal {-code}" + (" (was it out of memory?)" if -code == signal.SIGKILL else "")
-    return f"{last_words(output) or 'no output'} (exit code {code})"
+    words = last_words(output)
+    whose = "lost: " if could_not_log_in(words) else ""  # the script had no part in it
+    return f"{whose}{words or 'no output'} (exit code {code})"

@@ -56,7 +56,7 @@ class Api:
             cause = error.__context__
             if isinstance(cause, ApiError) and is_trouble(cause):  # it has gone since it was looked at
                 raise _unreachable(host, str(cause)) from None
-            raise ServerError(f"the ClearML server at {host} refused the login: {error}") from None
+            raise ServerError(f"the ClearML server at {host} refused the login: {cause or error}") from None
         self.calls.update({"debug.ping": 1, "auth.login": 1})
 
     @contextmanager
@@ -107,7 +107,8 @@ class Api:
         """Calls ``service.action`` and returns the answer's ``data``.
 
         Raises:
-            ApiError: the server refused the call; 503 also if nobody answers within a minute.
+            ApiError: the server refused the call; 503 also if nobody answers within a minute, 502 if no ClearML server
+                does.
         """
         return self._send(endpoint, json=body)
 
