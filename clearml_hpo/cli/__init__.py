@@ -29,6 +29,9 @@ _COMMANDS = {
 }
 
 
+_NO_THREAD = "can't start new thread"
+
+
 class _LazyGroup(click.Group):
     """Imports a command's module only when that command is asked for, so that ``--help`` stays quick."""
 
@@ -54,6 +57,10 @@ class _LazyGroup(click.Group):
             _show(error, 2)
         except ClearmlHpoError as error:
             _show(error, 1)
+        except (OSError, MemoryError, RuntimeError) as error:  # of the machine: a full disk, rights, limits
+            if isinstance(error, RuntimeError) and str(error) != _NO_THREAD:
+                raise
+            _show(ClearmlHpoError(str(error) or "not enough memory"), 1)
         except (click.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(130)

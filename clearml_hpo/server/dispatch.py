@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearml_hpo.errors import ServerError
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
 from clearml_hpo.server.call_log import CallLog
@@ -82,6 +83,9 @@ class Dispatcher:
             return _envelope(name, version, endpoint, data=data)
         except ApiRefusal as refusal:
             return _envelope(name, version, endpoint, refusal=refusal)
+        except ServerError as error:
+            _log.error("%s failed: %s", name, error)
+            return _envelope(name, version, endpoint, refusal=ApiRefusal(Refusal.INTERNAL, str(error)))
         except Exception:
             # The client learns nothing of the inside; the log has the whole story.
             _log.exception("%s failed", name)

@@ -42,8 +42,10 @@ PORTS = (8008, 8081, 8080)
 _THREADS = 8
 _CONNECTIONS = 4096  # a client may keep several, and there may be a thousand clients
 _OTHER_FILES = 200
+_FEWEST_FILES = 100  # half of them connections, half the database in eight threads
 _POLL_S = 0.05
 _LOOK_S = 0.5
+_MOST_PATIENCE = 20  # times that of a start: a server that works all that time comes to nothing
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def start(
         with_parent: the calling process holds the server, which ends itself when none of its holders is left: all
             have ended, or called :func:`release`. A server that was once started without this stays.
         options: how it is run, if it does not run yet.
-        timeout_s: how long to wait.
+        timeout_s: how long to wait for the next sign of progress.
 
     Raises:
         ServerError: if it does not come up; the message has the end of its log. Or if one runs without this web app.
@@ -99,21 +101,57 @@ def _check_serves(data: DataDir, webapp: Path | None) -> None:
 
 def _started(data: DataDir, with_parent: bool, options: Options, timeout_s: float) -> RunningServer:
     child: subprocess.Popen[bytes] | None = None
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    progress = _Progress(data, timeout_s)
+    while progress.is_made(child):
         running = status(data.path)
         if running is not None and (with_parent or data.keep()):
             return running
         # Where the directory is locked, another server comes up, and will answer, or is about to end.
         if (child is None or child.poll() is not None) and not data.is_locked():
             if child is not None:
-                raise ServerError(f"the server on {data.path} ended at once:\n{data.log_tail()}")
+                raise ServerError(progress.why(f"the server on {data.path} ended at once"))
             child = _launch(data, with_parent, options)
         time.sleep(_POLL_S)
     if child is not None and child.poll() is None:
         child.kill()
         child.wait()
-    raise ServerError(f"the server on {data.path} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
+    raise ServerError(progress.why(f"the server on {data.path} does not answer, and is stuck for {timeout_s:g} s"))
+
+
+class _Progress:
+    """Whether a server that starts comes nearer to answering: on a slow machine that takes as long as it takes."""
+
+    def __init__(self, data: DataDir, patience_s: float) -> None:
+        self._data = data
+        self._patience_s = patience_s
+        self._log_before = data.log_size
+        self._ends_at = time.monotonic() + _MOST_PATIENCE * patience_s
+        self._until, self._seen = 0.0, object()
+
+    def is_made(self, child: subprocess.Popen[bytes] | None) -> bool:
+        """Whether within the patience the process has worked, its files have grown, or another has taken its place."""
+        now, listening = time.monotonic(), self._data.listening()
+        is_up = child is not None and listening is not None and listening.pid == child.pid
+        # Once it listens it is asked again and again, and works on that.
+        seen = (child and child.pid, listening, None if is_up else (_cpu_s(child), self._data.log_size))
+        if seen != self._seen:
+            self._until, self._seen = now + self._patience_s, seen
+        return now < min(self._until, self._ends_at)
+
+    def why(self, what: str) -> str:
+        """What the server has said since: its errors, else ``what`` and the end of its log."""
+        said = self._data.log_tail(since=self._log_before)
+        errors = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith("error: ")]
+        return "\n".join(errors) or f"{what}:\n{said}"
+
+
+def _cpu_s(child: subprocess.Popen[bytes] | None) -> float:
+    """Processor time, in steps of a tenth: a process that waits without end takes next to none."""
+    try:
+        times = psutil.Process(child.pid).cpu_times() if child else None
+    except psutil.NoSuchProcess:
+        return 0.0
+    return round(times.user + times.system, 1) if times else 0.0
 
 
 def _launch(data: DataDir, with_parent: bool, options: Options) -> subprocess.Popen[bytes]:
@@ -362,10 +400,12 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> 
 def _most_connections() -> int:
     """As many as clients may need, and this process may have open beside its files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _FEWEST_FILES:
+        raise ServerError(f"this process may have {hard} files open; the server needs {_FEWEST_FILES} (ulimit -n)")
     wanted = _CONNECTIONS + _OTHER_FILES
     soft = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(_CONNECTIONS, soft - _OTHER_FILES)
+    return min(_CONNECTIONS, soft - min(_OTHER_FILES, soft // 2))
 
 
 def _end_unless_held(server: uvicorn.Server, data: DataDir) -> None:

@@ -208,6 +208,22 @@ def test_an_interrupt_ends_it_in_good_order(data_dir: Path) -> None:
     assert DataDir(data_dir).log_tail() == ""
 
 
+def test_a_start_takes_as_long_as_it_makes_progress(data_dir: Path) -> None:
+    assert embedded.start(data_dir, timeout_s=0.5).pid, "the imports alone take longer than that"
+
+
+def test_a_start_without_progress_is_given_up(data_dir: Path) -> None:
+    with DataDir(data_dir).locked(), pytest.raises(ServerError, match=r"is stuck for 0\.5 s"):
+        embedded.start(data_dir, timeout_s=0.5)
+
+
+def test_a_damaged_database_is_one_line(data_dir: Path) -> None:
+    DataDir(data_dir).database.write_bytes(b"damaged " * 1024)
+    with pytest.raises(ServerError, match="is damaged .*clearml-hpo server restore FILE") as raised:
+        embedded.start(data_dir)
+    assert "\n" not in str(raised.value)
+
+
 def test_the_commands(data_dir: Path) -> None:
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(command, [*arguments, "--data", str(data_dir)], catch_exceptions=False)
