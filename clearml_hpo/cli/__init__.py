@@ -57,13 +57,13 @@ class _LazyGroup(click.Group):
             _show(error, 2)
         except ClearmlHpoError as error:
             _show(error, 1)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            sys.exit(130)
         except (OSError, MemoryError, RuntimeError) as error:  # of the machine: a full disk, rights, limits
             if isinstance(error, RuntimeError) and str(error) != _NO_THREAD:
                 raise
             _show(ClearmlHpoError(str(error) or "not enough memory"), 1)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("interrupted", err=True)
-            sys.exit(130)
 
 
 def _show(error: ClearmlHpoError, exit_code: int) -> NoReturn:

@@ -219,7 +219,7 @@ def test_a_start_without_progress_is_given_up(data_dir: Path) -> None:
 
 def test_a_damaged_database_is_one_line(data_dir: Path) -> None:
     DataDir(data_dir).database.write_bytes(b"damaged " * 1024)
-    with pytest.raises(ServerError, match="is damaged .*clearml-hpo server restore FILE") as raised:
+    with pytest.raises(ServerError, match=r"is damaged .*clearml-hpo server restore FILE") as raised:
         embedded.start(data_dir)
     assert "\n" not in str(raised.value)
 
