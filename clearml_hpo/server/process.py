@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -45,7 +46,11 @@ _OTHER_FILES = 200
 _FEWEST_FILES = 100  # half of them connections, half the database in eight threads
 _POLL_S = 0.05
 _LOOK_S = 0.5
+_NOTED_ANEW_S = 3 * _LOOK_S
 _MOST_PATIENCE = 20  # times that of a start: a server that works all that time comes to nothing
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ def release(data_dir: Path) -> bool:
 def status(data_dir: Path) -> RunningServer | None:
     """The server that runs on ``data_dir``, or None."""
     data = DataDir(data_dir.absolute())
-    listening = data.listening()
+    listening = data.listening() or _noted_anew(data)
     if listening is None or not _alive(listening.pid):
         return None
     address = listening.address(data.credentials())
@@ -193,6 +198,16 @@ def status(data_dir: Path) -> RunningServer | None:
     if not (_logs_in(address) and _answers(address.files) and _answers(address.web)):
         return None
     return RunningServer(address, listening.pid, data.path)
+
+
+def _noted_anew(data: DataDir) -> Listening | None:
+    """What a server notes again that runs, and whose note is damaged or gone."""
+    until = time.monotonic() + _NOTED_ANEW_S
+    while data.is_served and time.monotonic() < until:
+        if found := data.listening():
+            return found
+        time.sleep(_POLL_S)
+    return None
 
 
 def stop(data_dir: Path, timeout_s: float = 10) -> bool:
@@ -281,7 +296,7 @@ def run(
         try:
             api, files, web = (each.getsockname()[1] for each in sockets)
             shown = str(options.webapp.absolute()) if options.webapp is not None else ""
-            data.note(Listening(os.getpid(), options.host, api, files, web, held, shown))
+            data.note(noted := Listening(os.getpid(), options.host, api, files, web, held, shown))
             with _access_log(data, options) as log, _watched(apps, options):
                 guarded = (
                     Guard(apps.api, "api", log, options.allow_remote),
@@ -289,7 +304,7 @@ def run(
                     Guard(_web(apps, options, sockets), "web", log, any_host=True),  # what is there sees to it itself
                 )
                 by_port = _ByPort(dict(zip((api, files, web), guarded, strict=True)))
-                _serve(by_port, sockets, data if held else None)
+                _serve(by_port, sockets, data, noted)
         finally:
             apps.store.close()
 
@@ -372,11 +387,12 @@ class _Server(uvicorn.Server):
         return signals.handled({number: partial(self.handle_exit, number, None) for number in signals.ENDS})
 
 
-def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> None:
+def _serve(app: ASGIApp, sockets: list[socket.socket], data: DataDir, noted: Listening) -> None:
+    connections = _most_connections()
     config = uvicorn.Config(
         app,
-        http=PatientProtocol,
-        limit_concurrency=_most_connections(),
+        http=type("Protocol", (PatientProtocol,), {"most_idle": connections // 2}),
+        limit_concurrency=connections,
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -387,8 +403,7 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> 
         timeout_keep_alive=75,
     )
     server = _Server(config)
-    if held is not None:
-        threading.Thread(target=_end_unless_held, args=(server, held), daemon=True).start()
+    threading.Thread(target=_look_after, args=(server, data, noted), daemon=True).start()
 
     async def main() -> None:
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
@@ -408,8 +423,17 @@ def _most_connections() -> int:
     return min(_CONNECTIONS, soft - min(_OTHER_FILES, soft // 2))
 
 
-def _end_unless_held(server: uvicorn.Server, data: DataDir) -> None:
-    with contextlib.suppress(OSError):  # the directory is gone: there is nothing left to serve
+def _look_after(server: uvicorn.Server, data: DataDir, noted: Listening) -> None:
+    """Ends a server that nobody holds, and notes anew where one listens that nobody could find."""
+    try:
         while not data.end_unless_held():
+            found = data.listening()
+            if found is None:
+                _log.warning("server.json was damaged or gone; it is written anew")
+                data.note(noted)
+            noted = found or noted
             time.sleep(_LOOK_S)
+    except OSError:
+        if not noted.held:  # the directory is gone, or full
+            return
     server.should_exit = True

@@ -141,6 +141,11 @@ class DataDir:
                 )
             yield
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a server holds the directory; nothing is made where none ever was."""
+        return (self.path / "lock").exists() and self.is_locked()
+
     def is_locked(self) -> bool:
         """Whether a server holds the directory."""
         with (self.path / "lock").open("w") as file:
