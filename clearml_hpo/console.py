@@ -10,6 +10,10 @@ _OF_THE_AGENT = ("Process failed, exit code",)
 # All that clearml-agent says of a task that has failed.
 _EXIT_CODE = re.compile(r"worker execution exit code (-?\d+)")
 _DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
+_NO_LOG_IN = (
+    "clearml.backend_api.session.session.LoginError:",
+    "ValueError: It seems *api_server* is misconfigured.",  # something else answers in its place
+)
 
 
 def last_words(output: str) -> str:
@@ -54,3 +58,8 @@ def with_signal(reason: str) -> str:
 def was_killed(reason: str) -> bool:
     """Whether a task failed because SIGKILL has ended it, by the reason that a worker or an agent gives."""
     return with_signal(reason).startswith(ended_by(signal.SIGKILL))
+
+
+def could_not_log_in(words: str) -> bool:
+    """Whether ClearML's SDK has ended a program because it could not log in, by its last words."""
+    return words.startswith(_NO_LOG_IN)

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
+from clearml_hpo import signals
+from clearml_hpo.cli import output
 from clearml_hpo.errors import ClearmlHpoError, InputError
 
 _COMMANDS = {
@@ -27,6 +29,9 @@ _COMMANDS = {
 }
 
 
+_NO_THREAD = "can't start new thread"
+
+
 class _LazyGroup(click.Group):
     """Imports a command's module only when that command is asked for, so that ``--help`` stays quick."""
 
@@ -41,8 +46,10 @@ class _LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the command; what goes wrong becomes one message and an exit code."""
+        output.use()
         try:
-            sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
+            with signals.handled(dict.fromkeys(signals.ENDS, signals.interrupt)):
+                sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
@@ -53,6 +60,10 @@ class _LazyGroup(click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(130)
+        except (OSError, MemoryError, RuntimeError) as error:  # of the machine: a full disk, rights, limits
+            if isinstance(error, RuntimeError) and str(error) != _NO_THREAD:
+                raise
+            _show(ClearmlHpoError(str(error) or "not enough memory"), 1)
 
 
 def _show(error: ClearmlHpoError, exit_code: int) -> NoReturn:

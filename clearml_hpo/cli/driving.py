@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.console import Console
 
-from clearml_hpo import settings
+from clearml_hpo import settings, signals
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
 from clearml_hpo.display import view_for
 from clearml_hpo.objective import Goal
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clearml_hpo.tasks import Api, Templates
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
+_ONE_WISH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -222,17 +223,19 @@ def _open_and_run(
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that no call to the server is cut in half; a second one interrupts."""
-    stopped = threading.Event()
+    """An event that Ctrl-C, SIGTERM or SIGHUP sets, so that no call to the server is cut in half.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if stopped.is_set():
+    A signal more than a second later interrupts; one that comes sooner is of the same wish.
+    """
+    stopped, asked_at = threading.Event(), math.inf
+
+    def stop() -> None:
+        nonlocal asked_at
+        now = time.monotonic()
+        if now - asked_at > _ONE_WISH_S:
             raise KeyboardInterrupt
+        asked_at = min(asked_at, now)
         stopped.set()
 
-    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals.handled(dict.fromkeys(signals.ENDS, stop)):
         yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import signal
 import sys
 import threading
 import time
@@ -15,14 +14,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from click.core import ParameterSource
 
-from clearml_hpo import settings
+from clearml_hpo import settings, signals
 from clearml_hpo.cli.connection import use_lasting_server
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.errors import ClearmlHpoError, InputError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from clearml_hpo.executors import Slot
     from clearml_hpo.executors.workers import LocalWorkers
 
@@ -126,26 +123,27 @@ def worker(
     own = OwnTask(api, task_id) if task_id else None
     # The queue of a study that has ended meanwhile is not made again.
     ids = [*find_queues(api, names, key="--queue").values()] if own else [ensure_queue(api, name) for name in names]
-    _stop_on_signals(stops := _Stops())
-    workers = LocalWorkers(
-        slots,
-        ids,
-        "pilot" if own else "worker",
-        memory=SharedMemory(min_free_mb) if min_free_mb else None,
-        warm=not cold,
-        venv=venv,
-        image=own.image if own else "",
-        closed_reason="lost: its worker was ended",
-        on_note=_say,
-    )
-    click.echo(f"{len(slots)} slot(s) serve {', '.join(names)} (worker {os.getpid()}); Ctrl-C to leave")
-    try:
-        patience_s = math.inf if drain_timeout is None else drain_timeout
-        _serve(workers, stops, 0.0 if once else idle_timeout, patience_s, own.is_to_end if own else lambda: False)
-    finally:
-        workers.close()
-        if own:
-            own.end()
+    stops = _Stops()
+    with signals.handled(dict.fromkeys(signals.ENDS, stops.ask)):
+        workers = LocalWorkers(
+            slots,
+            ids,
+            "pilot" if own else "worker",
+            memory=SharedMemory(min_free_mb) if min_free_mb else None,
+            warm=not cold,
+            venv=venv,
+            image=own.image if own else "",
+            closed_reason="lost: its worker was ended",
+            on_note=_say,
+        )
+        click.echo(f"{len(slots)} slot(s) serve {', '.join(names)} (worker {os.getpid()}); Ctrl-C to leave")
+        try:
+            patience_s = math.inf if drain_timeout is None else drain_timeout
+            _serve(workers, stops, 0.0 if once else idle_timeout, patience_s, own.is_to_end if own else lambda: False)
+        finally:
+            workers.close()
+            if own:
+                own.end()
 
 
 def _as_its_task_says() -> NoReturn:
@@ -204,6 +202,11 @@ class _Stops:
         self.count = 0
         self.asked = threading.Event()
 
+    def ask(self) -> None:
+        """Asks once more."""
+        self.count += 1
+        self.asked.set()
+
 
 def _serve(
     workers: LocalWorkers,
@@ -246,16 +249,6 @@ def _say(text: str) -> None:
     """The terminal, or whoever reads the pipe, may be gone; what runs goes on."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
-
-
-def _stop_on_signals(stops: _Stops) -> None:
-    def stop(number: int, frame: FrameType | None) -> None:
-        stops.count += 1
-        stops.asked.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # such as SIGHUP under nohup
-            signal.signal(number, stop)
 
 
 def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None, *, is_pilot: bool) -> Sequence[Slot]:

@@ -17,7 +17,7 @@ from clearml_hpo.storage import check_reachable
 from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.configurations import CONFIG_SECTION
 from clearml_hpo.tasks.names import find_project, find_queues
-from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics
+from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics, source_of
 
 
 @dataclass
@@ -83,7 +83,7 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
 
 def faults_of_text(file: StudyFile, script: Path, model: str = "") -> list[Fault]:
     """Parameters of the space, and the metric, that a template's script has no word for."""
-    words = _words(script.read_text(encoding="utf-8"))
+    words = _words(source_of(script))
     faults = []
     for name, own in file.space.names_in(model).items():
         bare = own.rpartition("/")[2]

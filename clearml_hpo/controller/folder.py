@@ -80,7 +80,7 @@ def fetch_submissions(
             path = path.with_name(f"{path.name.removesuffix(end)}-trial-{trial.number:04d}{end}")
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            download(address, path)
+            download(api, address, path)
             files.append(path)
         except ServerError as error:
             missing.append(f"submission of trial {trial.number}: {error}")

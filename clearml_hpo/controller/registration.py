@@ -25,7 +25,7 @@ from clearml_hpo.tasks.template import (
 from clearml_hpo.trial import Trial
 
 _BEGINS_WITHIN_S = 10.0  # clearml-agent says twice that a task starts, seconds apart
-_LOOK_S = 1.0
+_LOOK_S = 0.2
 _DEAD = ("failed", "stopped")
 _ENDED = ("completed", "published", "closed", "failed", "stopped", "created")
 
@@ -143,6 +143,12 @@ class FirstRun:
                 return
             if not snapshot.is_stopping:
                 self.end(task_id)
+            elif self._has_begun(snapshot):
+                return  # it heeds the wish, which nothing undoes any more
+
+    def _has_begun(self, snapshot: TaskSnapshot) -> bool:
+        now = time.time() + self.api.server_ahead_s
+        return snapshot.started_at is not None and now - snapshot.started_at > _BEGINS_WITHIN_S
 
     def end(self, task_id: str) -> None:
         """Asks once that the run be stopped."""

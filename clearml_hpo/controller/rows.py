@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
+from clearml_hpo.cells import cell
 from clearml_hpo.objective import Goal
 from clearml_hpo.trial import Trial
 
@@ -44,11 +45,11 @@ def rows_of(
 
 
 def to_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """The rows as CSV with a heading."""
+    """The rows as CSV with a heading, safe to open in a spreadsheet."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([cell(column) for column in columns])
+    writer.writerows([cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue()
 
 

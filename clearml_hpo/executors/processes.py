@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from clearml_hpo.console import ended_by, last_words, signal_of
+from clearml_hpo.console import could_not_log_in, ended_by, last_words, signal_of
 from clearml_hpo.executors.programs import Program
 from clearml_hpo.processes import ProcessId, descendants_apart, send, session_members
 from clearml_hpo.watchdog import Watchdog
@@ -177,4 +177,8 @@ def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Wat
 
 def reason_of(output: str, code: int) -> str:
     """Why a program has failed: its signal, else the exception of its last traceback, else its last line."""
-    return ended_by(-code) if code < 0 else f"{last_words(output) or 'no output'} (exit code {code})"
+    if code < 0:
+        return ended_by(-code)
+    words = last_words(output)
+    whose = "lost: " if could_not_log_in(words) else ""  # the script had no part in it
+    return f"{whose}{words or 'no output'} (exit code {code})"

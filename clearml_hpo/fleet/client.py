@@ -57,7 +57,10 @@ class Client:
     def _login(self) -> None:
         keys = f"{self._address.access_key}:{self._address.secret_key}".encode()
         basic = {"Authorization": "Basic " + base64.b64encode(keys).decode()}
-        self._token = str(self._send("auth.login", {}, basic)["token"])
+        token = self._send("auth.login", {}, basic).get("token")
+        if not token:
+            raise AgentError(f"no ClearML server answers at {self._address.api}: something else does")
+        self._token = str(token)
 
     def _post(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._send(endpoint, body, {"Authorization": f"Bearer {self._token}"})
@@ -70,13 +73,23 @@ class Client:
         )
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                envelope = json.load(answer)
+                data: dict[str, Any] = _data(json.load(answer))
         except urllib.error.HTTPError as error:
             raise _refusal(endpoint, error) from None
         except (OSError, ValueError) as error:
             raise AgentError(f"no ClearML server answers at {self._address.api}: {error}") from None
-        data: dict[str, Any] = envelope.get("data") or {}
         return data
+
+
+def _data(envelope: Any) -> dict[str, Any]:
+    """What is in ClearML's envelope; ValueError if there is none, such as of a proxy that answers in its place."""
+    try:
+        meta, data = envelope["meta"], envelope.get("data") or {}
+    except (KeyError, TypeError, AttributeError):
+        meta, data = None, None
+    if not (isinstance(meta, dict) and meta.get("result_code") == 200 and isinstance(data, dict)):
+        raise ValueError("something else does")
+    return data
 
 
 def _refusal(endpoint: str, error: urllib.error.HTTPError) -> ApiError:

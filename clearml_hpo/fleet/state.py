@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -132,6 +133,10 @@ class FleetFolder:
         self._fleet = self.path / "fleet.json"
         self._plan = self.path / "plan.json"
 
+    def make(self) -> None:
+        """Makes the folder, for its owner only: its logs have what tasks print, and the commands that run them."""
+        _make(self.path)
+
     def log(self, slot_name: str) -> Path:
         """The log of one agent."""
         return self.path / f"{slot_name}.log"
@@ -162,7 +167,7 @@ class FleetFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps others from bringing this fleet up or down at the same time."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         with (self.path / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -186,11 +191,17 @@ def _agent_from_json(plain: dict[str, Any]) -> AgentState:
 
 
 def _write(path: Path, plain: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # made with mode 0600
     with os.fdopen(descriptor, "w") as file:
         json.dump(plain, file, indent=2)
     Path(name).replace(path)
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if stat.S_IMODE(folder.stat().st_mode) != 0o700:  # an earlier version has made it
+        folder.chmod(0o700)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -7,7 +7,6 @@ runs then is lost.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
@@ -19,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from clearml_hpo.environ import usable_cores
 from clearml_hpo.errors import AgentError, ClearmlHpoError
@@ -32,6 +30,7 @@ from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.fleet.state import Fleet, FleetFolder, Plan
 from clearml_hpo.processes import identify
 from clearml_hpo.settings import child_environ
+from clearml_hpo.signals import handled
 
 TICK_S = 0.2
 LEAVING_TICK_S = 0.02
@@ -199,7 +198,7 @@ def supervise(
         signal.SIGINT: at_once,
         signal.SIGHUP: at_once,
     }
-    with _signals(meanings):
+    with handled(meanings):
         supervisor.run()
 
 
@@ -233,16 +232,3 @@ def _goes_on(departure: Iterator[None]) -> bool:
         _log.warning("an agent is ended at once: %s", error)
         return False
     return True
-
-
-@contextlib.contextmanager
-def _signals(meanings: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    def handler(number: int, frame: FrameType | None) -> None:
-        meanings[signal.Signals(number)]()
-
-    before = {number: signal.signal(number, handler) for number in meanings}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from clearml_hpo.budget import Spent
+from clearml_hpo.console import could_not_log_in
 from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.not_finite import finite_points
@@ -374,7 +375,10 @@ class Scheduler:
                 # A draft that was taken back at the end of the study is as good as new.
                 is_new = snapshot.status == "created" and snapshot.started_at is None
                 is_draft = is_new and state is TrialState.STOPPED
-                self._end(trial, state, own_words(self._tasks, trial.task_id, reason), mark=not is_draft)
+                reason = own_words(self._tasks, trial.task_id, reason)
+                if state is TrialState.FAILED and could_not_log_in(reason):
+                    state = TrialState.LOST  # the script had no part in it
+                self._end(trial, state, reason, mark=not is_draft)
             elif trial.state is TrialState.RUNNING:
                 self._limit(trial, snapshot, seen.wants_pruning)
 

@@ -17,13 +17,21 @@ from typing import Any, TypeAlias
 
 from clearml_hpo.errors import nearest
 
+_MOST_DIGITS = 400  # beyond the range of a float
+
+
+def _round(number: float, digits: int | None = None) -> float:
+    """As Python's, without the power of ten that it would make for a whole number of any size."""
+    return round(number, digits if digits is None else max(-_MOST_DIGITS, min(_MOST_DIGITS, digits)))
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "abs": abs,
     "len": len,
     "log": math.log,
     "max": max,
     "min": min,
-    "round": round,
+    "round": _round,
     "sqrt": math.sqrt,
 }
 

@@ -23,9 +23,9 @@ from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.files import MAX_UPLOAD, FileServer
 from clearml_hpo.server.pages import Pages
 from clearml_hpo.server.registry import endpoints
+from clearml_hpo.server.sizes import BATCH
 from clearml_hpo.server.store import Store
 
-MAX_BODY = 64 * 2**20
 _LARGEST_UNCHECKED = 2**16
 
 
@@ -71,7 +71,7 @@ def build(
 class Api:
     """The API as an ASGI application: reads the body, calls the dispatcher in a thread, sends the answer."""
 
-    def __init__(self, dispatcher: Dispatcher, authority: Authority, max_body: int = MAX_BODY) -> None:
+    def __init__(self, dispatcher: Dispatcher, authority: Authority, max_body: int = BATCH) -> None:
         self._dispatcher = dispatcher
         self._authority = authority
         self._max_body = max_body
@@ -90,7 +90,8 @@ class Api:
     async def _respond(self, http: HttpRequest, scope: MutableMapping[str, Any]) -> Response:
         refusal = await self._refusal_of_much(http)
         # What is refused is read all the same, and forgotten: who is cut off while sending does not see why.
-        body = await read_body(http, self._max_body, keep=refusal is None)
+        limit = min(self._max_body, self._dispatcher.largest_body(scope["path"]))
+        body = await read_body(http, limit, self._max_body, keep=refusal is None)
         if body is None or refusal is not None:
             answer = self._dispatcher.refuse(scope["path"], refusal or ApiRefusal(Refusal.TOO_LARGE))
             headers = {"connection": "close"} if body is None else {}
@@ -129,13 +130,16 @@ def _is_small(headers: Headers) -> bool:
     return "transfer-encoding" not in headers and length.isdecimal() and int(length) <= _LARGEST_UNCHECKED
 
 
-async def read_body(http: HttpRequest, limit: int, *, keep: bool = True) -> bytes | None:
-    """The body (empty unless ``keep``), or None if it is longer than ``limit`` bytes."""
-    parts, size = [], 0
+async def read_body(http: HttpRequest, limit: int, most: int, *, keep: bool = True) -> bytes | None:
+    """The body (empty unless ``keep``), or None if it is longer than ``limit`` bytes; at most ``most`` are read."""
+    parts: list[bytes] = []
+    size = 0
     async for part in http.stream():
         size += len(part)
-        if size > limit:
+        if size > most:
             return None
-        if keep:
+        if size > limit:
+            parts.clear()
+        elif keep:
             parts.append(part)
-    return b"".join(parts)
+    return b"".join(parts) if size <= limit else None

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import h11  # uvicorn's own parser: it bounds the size of headers, which its faster one does not
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS_S = 30.0  # for the headers of a request, from the connection or their first byte on
 READING_S = 120.0  # for a client to take a part of an answer
+MOST_IDLE = 2048  # connections of one address between two requests
 
 
 class PatientProtocol(H11Protocol):
     """HTTP/1.1 with an end to waiting for headers, and for a client that does not read its answer.
 
-    Bodies have a pace of their own, in ``guard``.
+    An address that has too many connections on which it asks nothing loses the one that is so for the longest time:
+    one client cannot take all places. Bodies have a pace of their own, in ``guard``.
     """
 
     headers_s = HEADERS_S
     reading_s = READING_S
+    most_idle = MOST_IDLE
+    idle: ClassVar[dict[str, dict[PatientProtocol, None]]] = {}
+    """By address, in the order in which they became so."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -30,6 +35,7 @@ class PatientProtocol(H11Protocol):
         """A client is there, and has said nothing yet."""
         super().connection_made(transport)
         self._expect_headers()
+        self._is_idle()
 
     def data_received(self, data: bytes) -> None:
         """Something came: a part of the headers, all of them, or of a body."""
@@ -39,6 +45,7 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         super().connection_lost(exc)
+        self._is_busy()
         self._headers.lift()
         self._reading.lift()
 
@@ -52,11 +59,36 @@ class PatientProtocol(H11Protocol):
         super().resume_writing()
         self._reading.lift()
 
+    def on_response_complete(self) -> None:
+        """The answer is out; what comes next is another request, or nothing."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._is_idle()
+
     def _expect_headers(self) -> None:
         if self.conn.their_state is h11.IDLE:
             self._headers.set(self.headers_s, self.transport.abort)
         else:
             self._headers.lift()
+            self._is_busy()
+
+    def _is_idle(self) -> None:
+        alike = self.idle.setdefault(self._address, {})
+        alike[self] = None
+        if len(alike) > self.most_idle:
+            oldest = next(iter(alike))
+            oldest._is_busy()
+            oldest.transport.abort()
+
+    def _is_busy(self) -> None:
+        alike = self.idle.get(self._address, {})
+        alike.pop(self, None)
+        if not alike:
+            self.idle.pop(self._address, None)
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
 
 
 class _Limit:

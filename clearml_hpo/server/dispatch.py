@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clearml_hpo.errors import ServerError
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
 from clearml_hpo.server.call_log import CallLog
 from clearml_hpo.server.endpoint import Call, Data, Endpoint, Text
 from clearml_hpo.server.errors import ApiRefusal, Refusal, invalid_path, unknown_endpoint
+from clearml_hpo.server.sizes import largest_body
 from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
@@ -82,10 +84,18 @@ class Dispatcher:
             return _envelope(name, version, endpoint, data=data)
         except ApiRefusal as refusal:
             return _envelope(name, version, endpoint, refusal=refusal)
+        except ServerError as error:
+            _log.error("%s failed: %s", name, error)
+            return _envelope(name, version, endpoint, refusal=ApiRefusal(Refusal.INTERNAL, str(error)))
         except Exception:
             # The client learns nothing of the inside; the log has the whole story.
             _log.exception("%s failed", name)
             return _envelope(name, version, endpoint, refusal=ApiRefusal(Refusal.INTERNAL))
+
+    def largest_body(self, path: str) -> int:
+        """Bytes that a request of this path may have."""
+        found = _PATH.match(path)
+        return largest_body(found["name"] if found else "")
 
     def refuse(self, path: str, refusal: ApiRefusal) -> Answer:
         """The answer to a request that is refused whatever its body says."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import secrets
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,7 @@ from clearml_hpo.server.errors import ApiRefusal
 from clearml_hpo.server.hosts import is_of_another_site
 
 MAX_UPLOAD = 64 * 2**30
+MOST_PARTS = 1_000  # of a form
 COOKIE = "clearml_token_basic"
 _READING = ("GET", "HEAD")
 # What somebody uploaded is shown by a browser as what it says it is, and has no part in this server's pages.
@@ -126,28 +128,29 @@ class FileServer:
             try:
                 await self._pour(request, form.parser.write)
                 form.parser.finalize()
-                names = form.finish(self.path_of)
+                names = await run_in_threadpool(form.finish, self.path_of)
             finally:
-                form.close()
+                await run_in_threadpool(form.close)
             return PlainTextResponse("\n".join(names))
         path = self.path_of(request.scope["path"])
         file, temporary = self._open()
         try:
             with file:
                 await self._pour(request, file.write)
-            _keep(temporary, path)
+            await run_in_threadpool(_keep, temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
         return PlainTextResponse(request.scope["path"])
 
     async def _pour(self, request: Request, write: Callable[[bytes], int]) -> None:
+        """Has the parts of a body written by a thread: a form of many small parts is work, and a disk may be slow."""
         size = 0
         async for part in request.stream():
             size += len(part)
             if size > self._max_upload:
                 raise TooLarge
             if part:
-                write(part)
+                await run_in_threadpool(write, part)
 
     def _open(self) -> tuple[BinaryIO, Path]:
         """A file that nobody sees until it is whole."""
@@ -184,6 +187,8 @@ class _Form:
         )
 
     def _begin(self) -> None:
+        if len(self._parts) == MOST_PARTS:
+            raise BadUpload(f"a form has {MOST_PARTS} parts at most")
         self._disposition = b""
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
@@ -231,10 +236,25 @@ class _Form:
 
 def _keep(temporary: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(IsADirectoryError):
-        temporary.replace(target)
-        return
-    raise BadUpload("there is a folder of that name")
+    try:
+        _move(temporary, target)
+    except IsADirectoryError:
+        raise BadUpload("there is a folder of that name") from None
+
+
+def _move(source: Path, target: Path) -> None:
+    """Puts a file in its place, whole at any moment, also where that is on another file system."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = target.with_name(f".{secrets.token_hex(16)}")
+        try:
+            shutil.copyfile(source, beside)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _boundary(headers: Headers) -> bytes | None:

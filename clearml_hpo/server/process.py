@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -23,7 +25,7 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clearml_hpo import settings
+from clearml_hpo import settings, signals
 from clearml_hpo.errors import ServerError
 from clearml_hpo.server.access_log import AccessLog
 from clearml_hpo.server.app import Apps, build
@@ -41,8 +43,14 @@ PORTS = (8008, 8081, 8080)
 _THREADS = 8
 _CONNECTIONS = 4096  # a client may keep several, and there may be a thousand clients
 _OTHER_FILES = 200
+_FEWEST_FILES = 100  # half of them connections, half the database in eight threads
 _POLL_S = 0.05
 _LOOK_S = 0.5
+_NOTED_ANEW_S = 3 * _LOOK_S
+_MOST_PATIENCE = 20  # times that of a start: a server that works all that time comes to nothing
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def start(
         with_parent: the calling process holds the server, which ends itself when none of its holders is left: all
             have ended, or called :func:`release`. A server that was once started without this stays.
         options: how it is run, if it does not run yet.
-        timeout_s: how long to wait.
+        timeout_s: how long to wait for the next sign of progress.
 
     Raises:
         ServerError: if it does not come up; the message has the end of its log. Or if one runs without this web app.
@@ -98,21 +106,57 @@ def _check_serves(data: DataDir, webapp: Path | None) -> None:
 
 def _started(data: DataDir, with_parent: bool, options: Options, timeout_s: float) -> RunningServer:
     child: subprocess.Popen[bytes] | None = None
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    progress = _Progress(data, timeout_s)
+    while progress.is_made(child):
         running = status(data.path)
         if running is not None and (with_parent or data.keep()):
             return running
         # Where the directory is locked, another server comes up, and will answer, or is about to end.
         if (child is None or child.poll() is not None) and not data.is_locked():
             if child is not None:
-                raise ServerError(f"the server on {data.path} ended at once:\n{data.log_tail()}")
+                raise ServerError(progress.why(f"the server on {data.path} ended at once"))
             child = _launch(data, with_parent, options)
         time.sleep(_POLL_S)
     if child is not None and child.poll() is None:
         child.kill()
         child.wait()
-    raise ServerError(f"the server on {data.path} does not answer after {timeout_s:g} s:\n{data.log_tail()}")
+    raise ServerError(progress.why(f"the server on {data.path} does not answer, and is stuck for {timeout_s:g} s"))
+
+
+class _Progress:
+    """Whether a server that starts comes nearer to answering: on a slow machine that takes as long as it takes."""
+
+    def __init__(self, data: DataDir, patience_s: float) -> None:
+        self._data = data
+        self._patience_s = patience_s
+        self._log_before = data.log_size
+        self._ends_at = time.monotonic() + _MOST_PATIENCE * patience_s
+        self._until, self._seen = 0.0, object()
+
+    def is_made(self, child: subprocess.Popen[bytes] | None) -> bool:
+        """Whether within the patience the process has worked, its files have grown, or another has taken its place."""
+        now, listening = time.monotonic(), self._data.listening()
+        is_up = child is not None and listening is not None and listening.pid == child.pid
+        # Once it listens it is asked again and again, and works on that.
+        seen = (child and child.pid, listening, None if is_up else (_cpu_s(child), self._data.log_size))
+        if seen != self._seen:
+            self._until, self._seen = now + self._patience_s, seen
+        return now < min(self._until, self._ends_at)
+
+    def why(self, what: str) -> str:
+        """What the server has said since: its errors, else ``what`` and the end of its log."""
+        said = self._data.log_tail(since=self._log_before)
+        errors = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith("error: ")]
+        return "\n".join(errors) or f"{what}:\n{said}"
+
+
+def _cpu_s(child: subprocess.Popen[bytes] | None) -> float:
+    """Processor time, in steps of a tenth: a process that waits without end takes next to none."""
+    try:
+        times = psutil.Process(child.pid).cpu_times() if child else None
+    except psutil.NoSuchProcess:
+        return 0.0
+    return round(times.user + times.system, 1) if times else 0.0
 
 
 def _launch(data: DataDir, with_parent: bool, options: Options) -> subprocess.Popen[bytes]:
@@ -146,7 +190,7 @@ def release(data_dir: Path) -> bool:
 def status(data_dir: Path) -> RunningServer | None:
     """The server that runs on ``data_dir``, or None."""
     data = DataDir(data_dir.absolute())
-    listening = data.listening()
+    listening = data.listening() or _noted_anew(data)
     if listening is None or not _alive(listening.pid):
         return None
     address = listening.address(data.credentials())
@@ -154,6 +198,16 @@ def status(data_dir: Path) -> RunningServer | None:
     if not (_logs_in(address) and _answers(address.files) and _answers(address.web)):
         return None
     return RunningServer(address, listening.pid, data.path)
+
+
+def _noted_anew(data: DataDir) -> Listening | None:
+    """What a server notes again that runs, and whose note is damaged or gone."""
+    until = time.monotonic() + _NOTED_ANEW_S
+    while data.is_served and time.monotonic() < until:
+        if found := data.listening():
+            return found
+        time.sleep(_POLL_S)
+    return None
 
 
 def stop(data_dir: Path, timeout_s: float = 10) -> bool:
@@ -242,7 +296,7 @@ def run(
         try:
             api, files, web = (each.getsockname()[1] for each in sockets)
             shown = str(options.webapp.absolute()) if options.webapp is not None else ""
-            data.note(Listening(os.getpid(), options.host, api, files, web, held, shown))
+            data.note(noted := Listening(os.getpid(), options.host, api, files, web, held, shown))
             with _access_log(data, options) as log, _watched(apps, options):
                 guarded = (
                     Guard(apps.api, "api", log, options.allow_remote),
@@ -250,7 +304,7 @@ def run(
                     Guard(_web(apps, options, sockets), "web", log, any_host=True),  # what is there sees to it itself
                 )
                 by_port = _ByPort(dict(zip((api, files, web), guarded, strict=True)))
-                _serve(by_port, sockets, data if held else None)
+                _serve(by_port, sockets, data, noted)
         finally:
             apps.store.close()
 
@@ -329,22 +383,16 @@ class _ByPort:
 class _Server(uvicorn.Server):
     """A server whose signals only end it: uvicorn would raise them again, and nothing would be tidied up."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {each: signal.signal(each, self.handle_exit) for each in signals}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return signals.handled({number: partial(self.handle_exit, number, None) for number in signals.ENDS})
 
 
-def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> None:
+def _serve(app: ASGIApp, sockets: list[socket.socket], data: DataDir, noted: Listening) -> None:
+    connections = _most_connections()
     config = uvicorn.Config(
         app,
-        http=PatientProtocol,
-        limit_concurrency=_most_connections(),
+        http=type("Protocol", (PatientProtocol,), {"most_idle": connections // 2}),
+        limit_concurrency=connections,
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -355,8 +403,7 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> 
         timeout_keep_alive=75,
     )
     server = _Server(config)
-    if held is not None:
-        threading.Thread(target=_end_unless_held, args=(server, held), daemon=True).start()
+    threading.Thread(target=_look_after, args=(server, data, noted), daemon=True).start()
 
     async def main() -> None:
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
@@ -368,14 +415,25 @@ def _serve(app: ASGIApp, sockets: list[socket.socket], held: DataDir | None) -> 
 def _most_connections() -> int:
     """As many as clients may need, and this process may have open beside its files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _FEWEST_FILES:
+        raise ServerError(f"this process may have {hard} files open; the server needs {_FEWEST_FILES} (ulimit -n)")
     wanted = _CONNECTIONS + _OTHER_FILES
     soft = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(_CONNECTIONS, soft - _OTHER_FILES)
+    return min(_CONNECTIONS, soft - min(_OTHER_FILES, soft // 2))
 
 
-def _end_unless_held(server: uvicorn.Server, data: DataDir) -> None:
-    with contextlib.suppress(OSError):  # the directory is gone: there is nothing left to serve
+def _look_after(server: uvicorn.Server, data: DataDir, noted: Listening) -> None:
+    """Ends a server that nobody holds, and notes anew where one listens that nobody could find."""
+    try:
         while not data.end_unless_held():
+            found = data.listening()
+            if found is None:
+                _log.warning("server.json was damaged or gone; it is written anew")
+                data.note(noted)
+            noted = found or noted
             time.sleep(_LOOK_S)
+    except OSError:
+        if not noted.held:  # the directory is gone, or full
+            return
     server.should_exit = True

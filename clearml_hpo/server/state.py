@@ -141,15 +141,25 @@ class DataDir:
                 )
             yield
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a server holds the directory; nothing is made where none ever was."""
+        return (self.path / "lock").exists() and self.is_locked()
+
     def is_locked(self) -> bool:
         """Whether a server holds the directory."""
         with (self.path / "lock").open("w") as file:
             return not _lock(file, 0)
 
-    def log_tail(self, lines: int = 15) -> str:
-        """The end of the log."""
+    @property
+    def log_size(self) -> int:
+        """Bytes of the log."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def log_tail(self, since: int = 0, lines: int = 15) -> str:
+        """The end of the log, or of what was written after so many bytes."""
         try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+            return "\n".join(self.log.read_bytes()[since:].decode(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
 

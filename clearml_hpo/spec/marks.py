@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from clearml_hpo.documents import Unfit, compose
 from clearml_hpo.errors import InputError
 
 
@@ -64,18 +65,19 @@ def parse_yaml(text: str, mark_at: MarkAt, path: KeyPath = ()) -> tuple[Any, Mar
         path: the key of the value itself.
 
     Raises:
-        InputError: it is not YAML, a key is given twice, or is no text.
+        InputError: it is not YAML, or too much of it, a key is given twice, or is no text.
     """
     marks: Marks = {}
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = compose(text, _Loader)
         if node is not None:
             _mark_nodes(node, path, mark_at, marks)
         return yaml.load(text, Loader=_Loader), marks
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2000-13-01
         mark = getattr(error, "problem_mark", None)
         where = mark_at(mark.line + 1 if mark else None)
-        raise InputError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+        what = "" if isinstance(error, Unfit) else "not YAML: "
+        raise InputError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
 
 
 def _mark_nodes(node: yaml.Node, path: KeyPath, mark_at: MarkAt, marks: Marks) -> None:

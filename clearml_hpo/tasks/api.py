@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from clearml.backend_api import Session
@@ -18,6 +20,7 @@ from clearml.backend_api.session.session import LoginError
 
 from clearml_hpo.errors import ApiError, ServerError, UnreachableError
 from clearml_hpo.patience import is_trouble, patiently
+from clearml_hpo.settings import is_local
 from clearml_hpo.tasks.session import AskOnce, data_of
 
 CONSOLE = "log"
@@ -25,6 +28,10 @@ PLOTS = "metrics/plots"
 """Views of a task's results in ClearML's web app."""
 
 _FIRST_ANSWER_S = 10
+_BUCKETS = ("s3", "gs", "azure")
+_PORTS = {"http": 80, "https": 443}
+_ODD = re.compile(r"[@\\\s]")  # libraries differ in where the host's name ends then
+_SHOWN = 200
 
 
 class Api:
@@ -56,7 +63,7 @@ class Api:
             cause = error.__context__
             if isinstance(cause, ApiError) and is_trouble(cause):  # it has gone since it was looked at
                 raise _unreachable(host, str(cause)) from None
-            raise ServerError(f"the ClearML server at {host} refused the login: {error}") from None
+            raise ServerError(f"the ClearML server at {host} refused the login: {cause or error}") from None
         self.calls.update({"debug.ping": 1, "auth.login": 1})
 
     @contextmanager
@@ -82,12 +89,29 @@ class Api:
         """Address of the file server."""
         return str(Session.get_files_server_host())
 
+    def check_storage(self, address: str) -> None:
+        """Refuses the address of a stored file that is neither on the configured file server nor in a bucket.
+
+        Any other one would have this machine read its own files, or call others for whoever has written the address.
+
+        Raises:
+            ServerError: it is refused.
+        """
+        given, files = urlsplit(address), urlsplit(self.files)
+        is_same = (_host(given.hostname), _port(given)) == (_host(files.hostname), _port(files))
+        if given.scheme in _BUCKETS or (given.scheme == files.scheme and is_same and not _ODD.search(given.netloc)):
+            return
+        raise ServerError(
+            f"{address[:_SHOWN]!r} is neither on the file server {self.files} nor in a bucket ({', '.join(_BUCKETS)})"
+        )
+
     def file_size(self, url: str) -> int | None:
         """Bytes of a file on an HTTP server; None if it is not there.
 
         Raises:
-            ServerError: the server does not answer, or does not say.
+            ServerError: the server does not answer, does not say, or is another one.
         """
+        self.check_storage(url)
         headers = self._session.add_auth_headers({}) if url.startswith(f"{self.files}/") else {}
         try:
             response = requests.head(url, headers=headers, timeout=_FIRST_ANSWER_S)
@@ -107,7 +131,8 @@ class Api:
         """Calls ``service.action`` and returns the answer's ``data``.
 
         Raises:
-            ApiError: the server refused the call; 503 also if nobody answers within a minute.
+            ApiError: the server refused the call; 503 also if nobody answers within a minute, 502 if no ClearML server
+                does.
         """
         return self._send(endpoint, json=body)
 
@@ -147,6 +172,22 @@ def _unreachable(host: str, why: str) -> UnreachableError:
         f"no ClearML server answers at {host} ({why}); "
         "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
     )
+
+
+def _host(name: str | None) -> str:
+    """A host's name; all names of this machine are one."""
+    return "localhost" if name is not None and is_local(f"http://{_bracketed(name)}") else name or ""
+
+
+def _bracketed(name: str) -> str:
+    return f"[{name}]" if ":" in name else name
+
+
+def _port(address: SplitResult) -> int | None:
+    try:
+        return address.port or _PORTS.get(address.scheme)
+    except ValueError:  # no number
+        return None
 
 
 def _is_sound(value: object) -> bool:

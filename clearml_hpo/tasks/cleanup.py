@@ -385,6 +385,7 @@ def _size(api: Api, uri: str) -> int | None:
         return api.file_size(uri)
     if uri.startswith("file://"):
         return _path(uri).stat().st_size if _path(uri).exists() else None
+    api.check_storage(uri)
     if StorageHelper.get(uri) is None:
         raise ServerError("there are no credentials for this storage, or no package for it")
     return 0

@@ -8,6 +8,7 @@ what it made of a file is the file, of which JSON and YAML can be changed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 import yaml
 from clearml.utilities.config import text_to_config_dict
 
+from clearml_hpo import documents
 from clearml_hpo.errors import InputError, nearest
 from clearml_hpo.search_space import Params, as_text
 from clearml_hpo.tasks.hyperparameters import Nested
@@ -22,6 +24,7 @@ from clearml_hpo.tasks.hyperparameters import Nested
 Configuration: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 CONFIG_SECTION = "config:"
+_INCLUDE = re.compile(r"""\binclude\s*(?:"|'|(?:required|file|url|package)\s*\()""")
 
 
 def with_configuration(configuration: Configuration, params: Params) -> dict[str, dict[str, Any]]:
@@ -82,15 +85,29 @@ def _read(name: str, entry: Mapping[str, Any]) -> tuple[Any, bool]:
     text = str(entry.get("value") or "")
     try:
         data, is_yaml = json.loads(text), False
-    except ValueError:
+    except (ValueError, RecursionError):
         is_yaml = entry.get("type") != "dictionary"
         try:
-            data = yaml.safe_load(text) if is_yaml else text_to_config_dict(text)
+            data = documents.load(text) if is_yaml else text_to_config_dict(_without_include(text))
         except Exception as error:  # pyparsing's, of HOCON, have no base of their own in every release
             raise InputError(f"the configuration object {name!r} cannot be read: {error}") from None
+    if _is_deeper(data, documents.DEEPEST):
+        raise InputError(f"the configuration object {name!r} has more than {documents.DEEPEST} levels")
     if not isinstance(data, (dict, list)):
         raise InputError(f"the configuration object {name!r} holds no keys and values")
     return data, is_yaml
+
+
+def _without_include(text: str) -> str:
+    """HOCON as it is; one that includes another text would have this machine's files or network read."""
+    if _INCLUDE.search(text):
+        raise ValueError("it includes another text")
+    return text
+
+
+def _is_deeper(data: Any, levels: int) -> bool:
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _set(data: Any, key: str, value: object, name: str) -> None:

@@ -42,12 +42,13 @@ def artifact_addresses(api: Api, task_ids: Sequence[str], name: str) -> dict[str
     return found
 
 
-def download(address: str, path: Path) -> None:
-    """Fetches a stored file, wherever it is.
+def download(api: Api, address: str, path: Path) -> None:
+    """Fetches a file that a task has stored.
 
     Raises:
-        ServerError: the storage does not give it.
+        ServerError: the storage does not give it, or the address is of none: whoever writes to the task chooses it.
     """
+    api.check_storage(address)
     try:
         found = StorageManager.get_local_copy(address, extract_archive=False, force_download=True)
     except Exception as error:  # each storage has errors of its own

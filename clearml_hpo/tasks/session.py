@@ -19,6 +19,9 @@ TIMEOUT_S = (5.0, 60.0)
 """To be connected, and to be answered."""
 
 _TOO_MANY_REQUESTS = 429
+_OF_THE_CALL = (400, 413)  # also a proxy's refusals of what was sent
+_LOGIN = "auth.login"
+_SHOWN = 200
 
 
 class AskOnce(Session):  # type: ignore[misc]
@@ -42,7 +45,8 @@ class AskOnce(Session):  # type: ignore[misc]
         """All that the session sends comes through here.
 
         Raises:
-            ApiError: 503 if nobody answers, else what the server says while it is in trouble (5xx, 429).
+            ApiError: 503 if nobody answers, 502 for a log-in that something else answers, else what the server says
+                while it is in trouble (5xx, 429).
         """
         endpoint = f"{service}.{action}"
         own = {**dict.fromkeys(self._WORKER_HEADER, self.worker), **dict.fromkeys(self._CLIENT_HEADER, self.client)}
@@ -69,6 +73,8 @@ class AskOnce(Session):  # type: ignore[misc]
             return again
         if response.status_code >= 500 or response.status_code == _TOO_MANY_REQUESTS:
             data_of(endpoint, response)
+        if endpoint == _LOGIN and not data_of(endpoint, response).get("token"):
+            raise _no_clearml(endpoint, response)
         return response
 
 
@@ -76,15 +82,27 @@ def data_of(endpoint: str, response: requests.Response) -> dict[str, Any]:
     """The ``data`` of an answer.
 
     Raises:
-        ApiError: the server refused the call.
+        ApiError: the server refused the call; 502 if something else has answered.
     """
     try:
         envelope = response.json()
-        meta = envelope["meta"]
-        code = meta["result_code"]
-    except (ValueError, KeyError, TypeError):
-        raise ApiError(endpoint, response.status_code, 0, response.text[:200] or "no answer") from None
+        meta, data = envelope["meta"], envelope.get("data") or {}
+        code, subcode, said = int(meta["result_code"]), meta.get("result_subcode") or 0, meta.get("result_msg") or ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _no_clearml(endpoint, response) from None
     if code != requests.codes.ok:
-        raise ApiError(endpoint, code, meta.get("result_subcode") or 0, meta.get("result_msg") or "")
-    data: dict[str, Any] = envelope.get("data") or {}
+        raise ApiError(endpoint, code, subcode, said)
+    if not isinstance(data, dict):
+        raise _no_clearml(endpoint, response)
     return data
+
+
+def _no_clearml(endpoint: str, response: requests.Response) -> ApiError:
+    """An answer without ClearML's envelope is another's: of a proxy, a log-in page, what stands in for a server.
+
+    It says nothing of the call, so that the server counts as in trouble; but a body that is too large stays so.
+    """
+    status = response.status_code
+    code = status if status >= 500 or status in _OF_THE_CALL else requests.codes.bad_gateway
+    begins = " ".join(response.text[:_SHOWN].split()) or "nothing"
+    return ApiError(endpoint, code, 0, f"HTTP {status} from {response.url}, not of a ClearML server: {begins}")

@@ -10,6 +10,7 @@ import ast
 import difflib
 import hashlib
 import sys
+import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,7 +120,7 @@ def find_template_of_script(api: Api, script: Path, project_id: str) -> Template
 def create_template(api: Api, script: Path, project_id: str) -> Template:
     """Makes a draft task that carries the script itself, so that any agent can run its clones."""
     properties = with_user_properties({}, {"template": content_hash(script)})
-    text = script.read_text(encoding="utf-8")
+    text = source_of(script)
     task_id = api.call(
         "tasks.create",
         name=script.stem if len(script.stem) >= _SHORTEST_NAME else script.name,
@@ -210,6 +211,25 @@ def _near_parameter(found: str, known: Iterable[str]) -> str:
 def content_hash(script: Path) -> str:
     """A short hash of the script's content, by which its template is found again."""
     return hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+
+
+def source_of(script: Path) -> str:
+    """The text of a script, which its template carries and workers write as UTF-8.
+
+    Raises:
+        InputError: it cannot be read, or is text of another encoding, or no text.
+    """
+    try:
+        with script.open("rb") as file:
+            encoding, _ = tokenize.detect_encoding(file.readline)
+        text = script.read_text(encoding=encoding)
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise InputError(f"template.script: {script} cannot be read: {error}; save it as UTF-8") from None
+    if not encoding.startswith("utf-8") and not text.isascii():
+        raise InputError(f"template.script: {script} is written in {encoding}; save it as UTF-8")
+    if "\0" in text:
+        raise InputError(f"template.script: {script} is no text: it has NUL characters")
+    return text
 
 
 def requirements_of(source: str) -> list[str]:

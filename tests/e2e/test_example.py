@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import re
 import signal
+import sqlite3
+import subprocess
 import time
+from collections import Counter
 
 import pytest
 
 from clearml_hpo.server import process as server_process
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
+
+from .conftest import COMMAND, ROOT
 
 pytestmark = [pytest.mark.agent, pytest.mark.embedded]
 
@@ -69,22 +77,46 @@ def test_every_trial_is_a_clone_on_the_server(finished, machine, monkeypatch):
         assert {name: texts[name] for name in trial["params"]} == {n: str(v) for n, v in trial["params"].items()}
 
 
-@pytest.mark.parametrize("by", [("--agents", "1"), ("--cpu", "1")])
-def test_ctrl_c_cleans_up(machine, tmp_path, by):
+def statuses(machine):
+    """How many trainings and controllers there are of each status, as the server has them on its disk."""
+    with contextlib.closing(sqlite3.connect(machine.home / "server" / "store.sqlite3")) as store:
+        return Counter(store.execute("SELECT type, status FROM tasks"))
+
+
+def test_two_ctrl_c_in_a_row_clean_up(machine, tmp_path):
     out = tmp_path / "out.json"
-    process = machine.start("run", STUDY, "--local", *by, "--new", "--json", str(out))
+    process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", "--json", str(out))
     seen = []
     for line in process.stdout:
         seen.append(line)
         if re.search(r"trial \d+ runs on", line):
             break
-    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     seen += process.stdout
     assert process.wait(timeout=60) == 130, "".join(seen)
     assert "interrupted" in "".join(seen)
     assert json.loads(out.read_text())["trials"]
     assert machine.left_running() == []
+    assert not [key for key in statuses(machine) if key[1] in ("in_progress", "queued")]
+
+
+def test_a_terminal_that_is_closed_ends_a_run_as_ctrl_c_does(machine, tmp_path):
+    out, (master, terminal) = tmp_path / "out.json", pty.openpty()
+    command = (*COMMAND, "run", STUDY, "--local", "--cpu", "1", "--new", "--json", str(out))
+    options = {"stdin": terminal, "stdout": terminal, "stderr": terminal, "start_new_session": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=machine.environ, **options)
+    os.close(terminal)
+    shown = b""
+    while b"running" not in shown:
+        shown += os.read(master, 4096)
+    os.close(master)  # from here on whatever is printed fails
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 130
+    assert json.loads(out.read_text())["status"] == "stopped"
+    assert machine.left_running() == []
+    assert not [key for key in statuses(machine) if key[1] in ("in_progress", "queued")]
 
 
 @pytest.mark.parametrize("by", [("--agents", "1"), ("--cpu", "1")])

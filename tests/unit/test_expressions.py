@@ -39,6 +39,8 @@ def parse(text):
         ("(0 - a) ** b > 0", False),
         ("10.0 ** 400 > 1", False),
         ("(a * 10) ** 9999999 > 1", False),
+        ("round(a, -99999999) == 0 and round(a, 99999999) == 3", True),
+        ("round(2.675, 2) == 2.67 and round(17, -1) == 20 and round(b, 0) == 0", True),
     ],
 )
 def test_what_holds(text, holds):

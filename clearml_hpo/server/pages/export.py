@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from clearml_hpo.cells import cell
 from clearml_hpo.server.pages.columns import FIXED, NAME, Column, fields
 from clearml_hpo.server.pages.experiments import columns_of, values_of
 from clearml_hpo.server.pages.selection import Selection
@@ -16,7 +17,6 @@ from clearml_hpo.server.pages.visit import Visit
 from clearml_hpo.server.store.tasks import TASKS
 
 _PART, _MOST = 500, 100_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv(visit: Visit) -> Response:
@@ -43,7 +43,7 @@ def _lines(visit: Visit, selection: Selection, columns: list[Column]) -> Iterato
 
 def _written(rows: list[list[Any]]) -> str:
     text = io.StringIO()
-    comma_separated.writer(text).writerows([[_safe(item) for item in row] for row in rows])
+    comma_separated.writer(text).writerows([[cell(item) for item in row] for row in rows])
     return text.getvalue()
 
 
@@ -51,14 +51,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return value.get("name", "")
     return " ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _safe(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula is marked as text; numbers stay numbers."""
-    if not isinstance(value, str) or not value.startswith(_FORMULA):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from clearml_hpo.cells import cell
 from clearml_hpo.server.endpoint import Call, Data, Service, Text
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import OBJECTS, STR, required
@@ -52,8 +53,8 @@ def table(call: Call, prepare_id: str) -> str:
     columns = asked["field_mappings"]
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([column.get("name") or column["field"] for column in columns])
-    writer.writerows([_cell(document, column) for column in columns] for document in _rows(call, asked))
+    writer.writerow([cell(column.get("name") or column["field"]) for column in columns])
+    writer.writerows([cell(_cell(document, column)) for column in columns] for document in _rows(call, asked))
     return text.getvalue()
 
 

@@ -15,6 +15,7 @@ from clearml_hpo.server.store.patterns import compiled
 from clearml_hpo.server.store.words import words_in
 
 Row = sqlite3.Row
+_SOON_CHECKED = 64 * 2**20  # bytes that are looked through at each start
 
 
 class Database:
@@ -32,13 +33,16 @@ class Database:
         self._writing_thread = 0
         self._local = threading.local()
         self._idle: list[sqlite3.Connection] = []  # readers in nobody's hands
-        self._writer = _connect(path)
-        _migrate(self._writer)
+        with _unless_damaged(path):
+            self._writer = _connect(path)
+            _migrate(self._writer)
+            if path.stat().st_size <= _SOON_CHECKED:
+                _check(self._writer)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything executed inside is kept as a whole or not at all."""
-        with self._lock:
+        with self._lock, _unless_damaged(self.path):
             if self._depth == 0:
                 self._writer.execute("BEGIN IMMEDIATE")
                 self._writing_thread = threading.get_ident()
@@ -75,7 +79,8 @@ class Database:
         connection.execute("BEGIN")
         self._local.reader = connection
         try:
-            yield connection
+            with _unless_damaged(self.path):
+                yield connection
         finally:
             self._local.reader = None
             connection.execute("COMMIT")
@@ -123,7 +128,7 @@ class Database:
 
 def copy(source: Path, target: Path) -> None:
     """Copies a database as of one moment; who writes to it meanwhile is not kept waiting."""
-    with closing(_open(source)) as known, closing(sqlite3.connect(target)) as made:
+    with _unless_damaged(source), closing(_open(source)) as known, closing(sqlite3.connect(target)) as made:
         known.backup(made)  # in one step, so that it never begins again
 
 
@@ -133,14 +138,30 @@ def check(path: Path) -> None:
     Raises:
         ServerError: what is wrong with it.
     """
-    with closing(_open(path)) as database:
-        try:
-            found = database.execute("PRAGMA integrity_check").fetchone()[0]
-            _known_version(database)
-        except sqlite3.DatabaseError as error:
-            found = str(error)
+    with _unless_damaged(path), closing(_open(path)) as database:
+        _check(database, "integrity_check")
+        _known_version(database)
+
+
+def _check(connection: sqlite3.Connection, how: str = "quick_check") -> None:
+    found = connection.execute(f"PRAGMA {how}(1)").fetchone()[0]
     if found != "ok":
-        raise ServerError(f"the database is damaged: {found}")
+        raise sqlite3.DatabaseError(found.removeprefix("*** in database main ***\n"))
+
+
+@contextmanager
+def _unless_damaged(path: Path) -> Iterator[None]:
+    """Says what can be done about a file that is no sound database."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:  # a full disk, a query that is wrong
+            raise
+        data = path.parent
+        raise ServerError(
+            f"the database {path} is damaged ({error}); to go on from a backup: clearml-hpo server restore FILE "
+            f"--data {data} --force; without one, move the file away: a new server begins without studies"
+        ) from None
 
 
 def _open(path: Path) -> sqlite3.Connection:

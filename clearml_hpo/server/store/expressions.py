@@ -60,6 +60,8 @@ _NAMED = {"project.name": "projects", "parent.name": "tasks"}
 
 def expression_of(collection: Collection, path: str) -> Clause | None:
     """SQL for a dotted name, or None if the collection has nothing of that name."""
+    if "\0" in path:  # SQLite would end its text there
+        return None
     top, _, rest = path.partition(".")
     if not rest:
         return Clause(f"{collection.table}.{top}") if top in collection.columns else None

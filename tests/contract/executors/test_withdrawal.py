@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -164,6 +165,21 @@ def test_a_first_run_that_starts_as_it_is_cancelled_is_asked_again(api, make, ta
     api.call("workers.status_report", worker=worker, task=task, timestamp=int(time.time() * 1000))
     FirstRun(api, None, None, tasks, executor, "").cancel(task)
     assert status(api, task) == "stopped" and executor.asked == 2
+
+
+def test_a_first_run_that_has_long_begun_is_asked_and_not_waited_for(api, make, tasks, monkeypatch):
+    task, worker, executor, looks = make("started"), f"played:{uuid.uuid4().hex[:8]}", QueueExecutor(api, {}), []
+    api.call("workers.status_report", worker=worker, task=task, timestamp=int(time.time() * 1000))
+
+    def a_minute_ago(task_ids):
+        looks.append(task_ids)
+        return {
+            key: replace(one, started_at=one.started_at - 60) for key, one in TrialTasks.poll(tasks, task_ids).items()
+        }
+
+    monkeypatch.setattr(tasks, "poll", a_minute_ago)
+    FirstRun(api, None, None, tasks, executor, "").cancel(task)
+    assert looks == [[task]] and TrialTasks.poll(tasks, [task])[task].is_stopping
 
 
 @pytest.mark.parametrize(("drain", "becomes"), [(False, "stopped"), (True, "in_progress")])

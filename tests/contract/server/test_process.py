@@ -208,6 +208,43 @@ def test_an_interrupt_ends_it_in_good_order(data_dir: Path) -> None:
     assert DataDir(data_dir).log_tail() == ""
 
 
+def test_a_start_takes_as_long_as_it_makes_progress(data_dir: Path) -> None:
+    assert embedded.start(data_dir, timeout_s=0.5).pid, "the imports alone take longer than that"
+
+
+def test_a_start_without_progress_is_given_up(data_dir: Path) -> None:
+    with DataDir(data_dir).locked(), pytest.raises(ServerError, match=r"is stuck for 0\.5 s"):
+        embedded.start(data_dir, timeout_s=0.5)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\0\0\0", None])
+def test_a_server_is_found_whose_note_is_damaged_or_gone(data_dir: Path, damage: bytes | None) -> None:
+    running = embedded.start(data_dir)
+    note = data_dir / "server.json"
+    if damage is None:
+        note.unlink()
+    else:
+        note.write_bytes(damage)
+    assert embedded.start(data_dir) == embedded.status(data_dir) == running
+    assert "it is written anew" in DataDir(data_dir).log_tail()
+    assert embedded.stop(data_dir) and eventually_gone(running.pid)
+
+
+def test_a_held_server_whose_note_is_damaged_ends_with_its_holder(data_dir: Path) -> None:
+    holder = Holder(data_dir)
+    pid = holder.server()
+    (data_dir / "server.json").write_bytes(b"damaged")
+    holder.kill()
+    assert eventually_gone(pid)
+
+
+def test_a_damaged_database_is_one_line(data_dir: Path) -> None:
+    DataDir(data_dir).database.write_bytes(b"damaged " * 1024)
+    with pytest.raises(ServerError, match=r"is damaged .*clearml-hpo server restore FILE") as raised:
+        embedded.start(data_dir)
+    assert "\n" not in str(raised.value)
+
+
 def test_the_commands(data_dir: Path) -> None:
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(command, [*arguments, "--data", str(data_dir)], catch_exceptions=False)

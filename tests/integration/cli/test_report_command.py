@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import os
+import threading
 import time
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from clearml_hpo.errors import ServerError
 from clearml_hpo.tasks import ControllerTask
 from tests.integration.controller.recorded import RecordedStudy
 
@@ -75,6 +80,68 @@ def test_what_cannot_be_fetched_is_said_and_the_rest_is_written(command, api, re
     code, output = command("study", "report", recorded.study_id, "--output", str(tmp_path), "--no-logs")
     assert code == 1 and "submission of trial 4: cannot download" in output and "1 could not be fetched" in output
     assert len([*(tmp_path / "scores").iterdir()]) == 3 and (tmp_path / "summary.html").is_file()
+
+
+@pytest.fixture
+def elsewhere():
+    """The address of a host that is no file server, and what it was asked for."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(f"{self.command} {self.path}")
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"the canary of a host")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments):
+            pass
+
+    host = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=host.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{host.server_port}", asked
+    host.shutdown()
+    host.server_close()
+
+
+def test_nothing_but_a_storage_is_read_whatever_an_artifact_says(command, api, recorded, tmp_path, elsewhere):
+    canary, (host, asked) = tmp_path / "canary.csv", elsewhere
+    canary.write_text("the canary of this machine")
+    files = urlsplit(api.files)
+    addresses = [
+        canary.as_uri(),
+        f"FILE://{canary}",
+        f"file:{canary}",
+        str(canary),
+        os.path.relpath(canary),
+        f"{host}/canary.csv",
+        f"http://{files.netloc}@{urlsplit(host).netloc}/canary.csv",
+        f"http://{files.netloc}\\@{urlsplit(host).netloc}/canary.csv",
+        f"{api.files}.example/canary.csv",
+        f"ftp://{files.netloc}/canary.csv",
+    ]
+    for number, address in enumerate(addresses):
+        task_id = recorded.trial(10 + number, loss=0.01 * (number + 1), state="completed")
+        recorded.artifact(task_id, "submission", address)
+        with pytest.raises(ServerError, match="neither on the file server"):
+            api.check_storage(address)
+    code, output = command(
+        "study", "report", recorded.study_id, "--output", str(tmp_path / "out"), "--no-logs", "--top", "20"
+    )
+    assert code == 1 and f"{len(addresses)} could not be fetched" in output
+    assert output.count("neither on the file server") == len(addresses)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"canary of" in path.read_bytes()]
+    with pytest.raises(ServerError, match="neither on the file server"):
+        api.file_size(f"{host}/canary.csv")
+    assert not asked
+
+
+def test_the_file_server_and_buckets_are_storages(api):
+    port = urlsplit(api.files).port
+    for address in (f"{api.files}/a.csv", f"http://localhost:{port}/a", "s3://bucket/a", "gs://b/a", "azure://b/a"):
+        api.check_storage(address)
 
 
 def test_a_folder_that_cannot_be_written(command, recorded, tmp_path):

@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -13,8 +14,10 @@ import pytest
 
 from clearml_hpo import server as embedded
 from clearml_hpo.budget import Budget
-from clearml_hpo.errors import ApiError, ServerError, UnreachableError
+from clearml_hpo.errors import AgentError, ApiError, ServerError, UnreachableError
+from clearml_hpo.fleet.client import Client
 from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.patience import is_trouble
 from clearml_hpo.scheduler import Hooks, Policy, Scheduler
 from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.server.state import DataDir, Listening
@@ -131,7 +134,7 @@ def forget_token(api):
 
 
 class Troubled:
-    """Passes calls on to a real server, except as planned: a status, or seconds until it answers at all."""
+    """Passes calls on to a real server, except as planned: a status, seconds until it answers at all, or a lie."""
 
     def __init__(self, real, plan=()):
         self.plan, self.paths = list(plan), []
@@ -147,8 +150,8 @@ class Troubled:
                 if isinstance(planned, int):
                     meta = {"result_code": planned, "result_subcode": 7, "result_msg": "busy"}
                     return self._answer(planned, json.dumps({"meta": meta, "data": {}}).encode())
-                if isinstance(planned, bytes):
-                    return self._answer(502, planned)
+                if isinstance(planned, tuple):
+                    return self._answer(*planned)
                 connection = http.client.HTTPConnection(urlsplit(real).netloc, timeout=10)
                 connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
@@ -194,10 +197,81 @@ def test_trouble_is_said_and_the_call_is_made_once(troubled, code):
 
 def test_a_gateway_that_answers_with_a_page(troubled):
     api = Api()
-    troubled.plan = [b"<html>Bad gateway</html>"]
+    troubled.plan = [(502, b"<html>Bad gateway</html>")]
     with pytest.raises(ApiError, match="Bad gateway") as raised:
         api.call("queues.get_all")
     assert raised.value.code == 502
+
+
+PAGE = b"<html>Log in to the network</html>"
+LIES = [
+    (200, PAGE),
+    (200, b""),
+    (200, b"{}"),
+    (200, b"[]"),
+    (200, b'"meta"'),
+    (200, b'{"meta": null, "data": {}}'),
+    (200, b'{"meta": {}, "data": {"queues": []}}'),
+    (200, b'{"meta": {"result_code": 200}, "data": ["queues"]}'),
+    (302, b""),
+    (403, PAGE),
+    (404, b"default backend - 404"),
+]
+
+
+def test_what_is_not_of_a_clearml_server_is_trouble(troubled):
+    api = Api()
+    troubled.plan, troubled.paths = [*LIES], []
+    for status, _ in LIES:
+        why = f"HTTP {status} from {troubled.url}/queues.get_all, not of a ClearML server"
+        with pytest.raises(ApiError, match=why) as raised:
+            api.call("queues.get_all")
+        assert is_trouble(raised.value)
+    assert troubled.paths == ["/queues.get_all"] * len(LIES)
+    troubled.plan = [LIES[0]]
+    with api.asking_again(print, threading.Event()):
+        assert api.call("queues.get_all")["queues"] is not None
+
+
+def test_a_log_in_that_something_else_answers_is_trouble(troubled):
+    api = Api()
+    for lie in (*LIES, (200, b'{"meta": {"result_code": 200}, "data": {}}')):
+        forget_token(api)
+        troubled.plan = [lie]
+        with pytest.raises(ApiError, match="not of a ClearML server") as raised:
+            api.call("queues.get_all")
+        assert is_trouble(raised.value) and raised.value.endpoint == "auth.login"
+        troubled.plan = [None, lie]
+        with pytest.raises(UnreachableError, match="not of a ClearML server"):
+            Api()
+
+
+def test_a_body_that_a_proxy_finds_too_large_is_refused(troubled):
+    api = Api()
+    troubled.plan = [(413, b"<html>Request Entity Too Large</html>")]
+    with pytest.raises(ApiError, match="Too Large") as raised:
+        api.call("queues.get_all")
+    assert not is_trouble(raised.value)
+
+
+def test_the_supervisor_of_agents_hears_no_answer_where_something_else_answers(server, troubled):
+    client = Client(replace(server.address, api=troubled.url))
+    for lie in LIES[:8]:
+        troubled.plan = [lie]
+        with pytest.raises(AgentError, match=f"no ClearML server answers at {troubled.url}"):
+            client.call("queues.get_all")
+    assert client.call("queues.get_all")["queues"] is not None
+
+
+def test_a_study_waits_until_a_proxy_tells_the_truth_again(study_file, agent, troubled):
+    """The page of a network that wants a log-in comes in place of each twelfth answer."""
+    api = Api()
+    troubled.plan = [answer for lie in LIES[:3] for answer in (*[None] * 11, lie)]
+    outcome = run(study_file, api)
+    assert not troubled.plan
+    assert outcome.status == "completed", outcome.reason
+    assert [trial.state.value for trial in outcome.trials] == ["completed"] * 6
+    assert sorted(agent.ran) == sorted(trial.task_id for trial in outcome.trials)
 
 
 def test_a_server_that_is_too_slow_does_not_answer(troubled, monkeypatch):
@@ -275,4 +349,4 @@ def test_a_log_in_that_is_refused_is_no_trouble(troubled):
     troubled.plan = [403]
     with pytest.raises(ApiError) as raised:
         api.call("queues.get_all")
-    assert raised.value.code == 401
+    assert raised.value.code == 403

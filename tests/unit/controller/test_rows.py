@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
+
 from clearml_hpo.controller.rows import columns_of, iso, rows_of, to_csv
 from clearml_hpo.objective import Goal, MetricConstraint, Objective
 from clearml_hpo.trial import Trial, TrialState
@@ -45,6 +47,24 @@ def test_csv_keeps_texts_whole():
     text = to_csv(rows([Trial(0, {}, "a", reason='no "memory",\nnone at all')], goal), columns_of(goal, ["General/x"]))
     (row,) = csv.DictReader(io.StringIO(text))
     assert row["reason"] == 'no "memory",\nnone at all' and row["params.General/x"] == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        *((text, f"'{text}") for text in ("=1+1", "+cmd|' /C calc'!A0", "-x", "@SUM(A1)", "\t=1")),
+        ("\r=1", "'\n=1"),
+        *((text, text) for text in ("-1.5", "+3", "-1e-5", "1=1", "a-b", "", "'=1")),
+        *((number, str(number)) for number in (-1, -0.5)),
+    ],
+)
+def test_text_that_a_spreadsheet_would_compute_is_text(value, cell):
+    (row,) = csv.DictReader(io.StringIO(to_csv([{"value": value}], ["value"]), newline=""))
+    assert row["value"] == cell
+
+
+def test_names_of_columns_are_text_too():
+    assert to_csv([], ["number", "params.General/x", "=1+1"]) == "number,params.General/x,'=1+1\n"
 
 
 def test_times_are_in_utc():

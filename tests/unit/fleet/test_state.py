@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,14 @@ def test_fleets_lie_side_by_side(tmp_path: Path) -> None:
 def test_a_name_is_a_folders_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         FleetFolder(tmp_path, name)
+
+
+def test_a_folder_is_its_owners_alone_also_one_of_an_earlier_version(tmp_path: Path) -> None:
+    old = tmp_path / "agents" / "old"
+    old.mkdir(parents=True, mode=0o755)
+    for name in ("old", "new"):
+        folder = FleetFolder(tmp_path, name)
+        folder.write_plan(Plan(name, ()))
+        assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+        with folder.locked():
+            assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700

@@ -328,6 +328,17 @@ def test_a_crash_under_an_agent_is_named_without_a_look_at_the_console():
     assert scheduler.trial(0).reason == "ended by SIGSEGV, signal 11" and not world.calls["log_tail"]
 
 
+def test_a_trial_whose_sdk_cannot_log_in_under_an_agent_is_lost_and_runs_again():
+    world = Failing(TrialState.FAILED)
+    world.reason = "worker execution exit code 1; Changed by the agent"
+    words = "clearml.backend_api.session.session.LoginError: Failed getting token (error 404 from http://a:8008)"
+    world.logs["task-0"] = f"Traceback (most recent call last):\n  File 'train.py'\n{words}\n"
+    scheduler = make(world, trials=2, failures=Failures({TrialState.LOST: Retry(1)}))
+    drive(scheduler, world)
+    assert [(one.state, one.attempt) for one in scheduler.earlier_attempts] == [(TrialState.LOST, 1)]
+    assert scheduler.trial(0).attempt == 2
+
+
 def test_a_failure_whose_console_cannot_be_read_has_the_agents_reason():
     world = Failing(TrialState.FAILED)
     world.reason = "worker execution exit code 1"

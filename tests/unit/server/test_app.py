@@ -9,6 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
+from clearml_hpo.server import sizes
+from clearml_hpo.server.registry import endpoints
+from clearml_hpo.server.sizes import BATCH, DOCUMENT, SMALL, largest_body
+
 from .server_without_sockets import Api
 
 
@@ -71,3 +75,22 @@ def test_more_than_the_limit_is_not_read(header: dict[str, str], api: Api) -> No
 def test_an_unknown_endpoint_stays_unknown_however_large_the_body(api: Api) -> None:
     assert post(api, "/no.such", b"x" * 2**20)[0] == 404
     assert post(api, "/x/y/z", b"x" * 2**20)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "limit"),
+    [("events.add_batch", BATCH), ("tasks.edit", DOCUMENT), ("tasks.get_all", SMALL), ("no.such_endpoint", SMALL)],
+)
+def test_a_body_has_a_size_by_its_endpoint(endpoint: str, limit: int, api: Api) -> None:
+    kind = "application/json-lines" if endpoint == "events.add_batch" else "application/json"
+    given = {"authorization": api.bearer, "content-type": kind}
+    line = json.dumps({"task": "x" * 32, "no_such_field": "x" * (2**20 - 80)}).encode()
+    fits = line if kind == "application/json" else b"\n".join([line] * (limit // len(line)))
+    assert post(api, f"/v2.23/{endpoint}", fits, **given)[0] != 413
+    status, envelope, read = post(api, f"/v2.23/{endpoint}", b"x" * 2**20, times=limit // 2**20 + 1, **given)
+    assert (status, envelope["meta"]["result_code"]) == ((404, 404) if endpoint == "no.such_endpoint" else (413, 413))
+    assert read == limit // 2**20 + 1, "it is read to its end, so that a client which sends it sees why"
+
+
+def test_endpoints_with_larger_bodies_are_there() -> None:
+    assert {name for name in endpoints() if largest_body(name) > SMALL} == set(sizes._LARGER)

@@ -19,6 +19,15 @@ from .server_without_sockets import Api, Refused
 VALUES: list[Any] = [
     *(None, True, 0, -1, 2**63, 2**400, 1.5, float("nan"), float("inf"), "", "x", "long enough", "-x", "\0", "\ud800"),
     *("[", "(?P<", "a.b.c", "last_metrics.a.b.value", "hyperparams.a.b", "execution.queue", '$."x', "1e999", "ffff"),
+    *(
+        ["na\0me"],
+        ["runtime.\0"],
+        ["-hyperparams.a\0.b.value"],
+        ["last_metrics.a\0.b.value"],
+        {"a\0": "b\0"},
+        {"a\0": ["b\0"]},
+    ),
+    *({"pattern": "a\0", "fields": ["name"]}, {"pattern": "x", "fields": ["na\0me", "hyperparams.a\0.b.value"]}),
     *([], [None], ["x"], [1], [{}], [[]], ["__$all", "a", "__$not", "b"], {}, {"x": 1}, {"x": {}}, {"x": {"y": 1}}),
     *(
         {"General": {"lr": {"value": "1"}}},
@@ -27,7 +36,20 @@ VALUES: list[Any] = [
     ),
     *([{"section": "a", "name": "b", "value": [1]}], [{"key": "a"}], [{"metric": [], "variants": 3}]),
 ]
-COMMON = ("only_fields", "order_by", "page", "page_size", "size", "scroll_id", "_any_", "tags", "status", "created")
+COMMON = (
+    "only_fields",
+    "order_by",
+    "page",
+    "page_size",
+    "size",
+    "scroll_id",
+    "_any_",
+    "tags",
+    "status",
+    "created",
+    "hyperparams.a\0.b.value",
+    "na\0me",
+)
 
 
 @pytest.mark.parametrize("name", sorted(endpoints()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import h11
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
@@ -95,3 +96,48 @@ def test_nothing_is_left_of_a_connection_that_is_gone(connection: PatientProtoco
     assert len(waiting(loop)) == 2
     connection.connection_lost(OSError())
     assert waiting(loop) == []
+
+
+def test_an_address_that_asks_nothing_on_many_connections_loses_the_oldest(loop: Loop) -> None:
+    config = uvicorn.Config(app=lambda scope: None, lifespan="off", ws="none")  # type: ignore[arg-type, return-value]
+    config.load()
+    closed: list[str] = []
+
+    class Few(PatientProtocol):
+        most_idle = 2
+        idle: ClassVar[dict[str, dict[PatientProtocol, None]]] = {}
+
+    class Named(Transport):
+        def __init__(self, name: str, address: str) -> None:
+            self.name, self.address = name, address
+
+        def get_extra_info(self, name: str) -> Any:
+            return (self.address, 1234) if name == "peername" else None
+
+        def is_closing(self) -> bool:
+            return self.name in closed
+
+        def abort(self) -> None:
+            closed.append(self.name)
+
+    def connect(name: str, address: str = "10.0.0.1") -> Few:
+        made = Few(config=config, server_state=ServerState(), app_state={}, _loop=loop)  # type: ignore[arg-type]
+        made.connection_made(Named(name, address))  # type: ignore[arg-type]
+        return made
+
+    busy, first = connect("busy"), connect("first")
+    busy.data_received(REQUEST)
+    connect("second")
+    assert not closed, "one of the three is at work"
+    connect("of another", "10.0.0.2")
+    third = connect("third")
+    assert closed == ["first"]
+    first.connection_lost(None)
+    third.connection_lost(OSError())
+    busy.data_received(b"12")
+    busy.conn.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+    busy.conn.send(h11.EndOfMessage())
+    busy.on_response_complete()
+    assert [*Few.idle["10.0.0.1"]][-1] is busy
+    connect("fourth")
+    assert closed == ["first", "second"], "in the order in which they became idle"

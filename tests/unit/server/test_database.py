@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo.errors import ServerError
-from clearml_hpo.server.store.database import Database
+from clearml_hpo.server.store.database import Database, check, copy
 from clearml_hpo.server.store.query import filters, ordering
 from clearml_hpo.server.store.tasks import TASKS
 
@@ -125,3 +125,29 @@ def test_a_page_of_the_newest_tasks_does_not_look_at_the_others(column: str, api
     # What has the very same time is put into order, and nothing else; SQLite has two names for that.
     [rest] = details[1:]
     assert rest in {f"USE TEMP B-TREE FOR {part} OF ORDER BY" for part in ("LAST TERM", "RIGHT PART")}
+
+
+@pytest.mark.parametrize("begins", [0, 100, 4096])
+def test_a_damaged_database_is_said_with_what_to_do(tmp_path, begins):
+    path = tmp_path / "store.sqlite3"
+    Database(path).close()
+    with path.open("r+b") as file:
+        file.seek(begins)
+        file.write(b"damage!!" * 1024)
+    for use in (Database, check):
+        with pytest.raises(ServerError, match=f"{path} is damaged .*restore FILE --data {tmp_path} --force") as raised:
+            use(path)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(ServerError, match="is damaged"):
+        copy(path, tmp_path / "copy")
+        check(tmp_path / "copy")  # pages are copied as they are
+
+
+def test_damage_that_shows_later_is_said_too(tmp_path):
+    database = Database(tmp_path / "store.sqlite3")
+    database.rows("SELECT 1")
+    with pytest.raises(ServerError, match="is damaged"), database.snapshot():
+        raise sqlite3.DatabaseError("database disk image is malformed")
+    with pytest.raises(sqlite3.OperationalError), database.snapshot():
+        raise sqlite3.OperationalError("database or disk is full")
+    database.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import anyio
 import pytest
 
 from clearml_hpo.server.auth import Authority
-from clearml_hpo.server.files import BadUpload, FileServer
+from clearml_hpo.server.files import MOST_PARTS, BadUpload, FileServer
 
 from .server_without_sockets import Api
 
@@ -149,6 +151,54 @@ def test_a_form_may_have_more_parts_than_there_may_be_open_files(api: Api, tmp_p
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert status == 200
     assert len(list((tmp_path / "files" / "many").iterdir())) == 100
+
+
+@pytest.mark.parametrize("parts", [MOST_PARTS, MOST_PARTS + 1])
+def test_a_form_has_a_number_of_parts(parts: int, api: Api, tmp_path: Path) -> None:
+    files = FileServer(tmp_path / "files", Authority(api.credentials, api.tick))
+    body, kind = form(*((f"many/{number}", b"") for number in range(parts)))
+    status, said, _ = send(files, "POST", "/", body, **{"content-type": kind, "authorization": api.bearer})
+    assert (status, b"1000 parts at most" in said) == ((200, False) if parts == MOST_PARTS else (400, True))
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+@pytest.mark.parametrize("head", [b"X: " + b"x" * 20_000, b"X" * 20_000 + b": x", b"\r\n".join([b"X: x"] * 10_000)])
+def test_the_headers_of_a_part_have_an_end(head: bytes, files: FileServer, api: Api, tmp_path: Path) -> None:
+    body = b'--xyz\r\nContent-Disposition: form-data; name="a"\r\n' + head + b"\r\n\r\ndata\r\n--xyz--\r\n"
+    files._max_upload = 2**20
+    given = {"content-type": "multipart/form-data; boundary=xyz", "authorization": api.bearer}
+    status, said, _ = send(files, "POST", "/", body, **given)
+    assert status == 400 and b"header" in said
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_body_is_written_by_threads_and_not_by_the_loop(files: FileServer, api: Api, monkeypatch: Any) -> None:
+    """What a form holds is work, and a disk may be slow: other requests are answered meanwhile."""
+    writers = set()
+    opened = FileServer._open
+
+    def noting(self: FileServer) -> Any:
+        writers.add(threading.get_ident())
+        return opened(self)
+
+    monkeypatch.setattr(FileServer, "_open", noting)
+    assert upload(files, api, "a.bin", b"data") == 200
+    assert writers and threading.get_ident() not in writers
+
+
+def test_files_may_be_on_another_file_system(api: Api, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        if Path(other).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("this machine has one file system")
+        (tmp_path / "moved").mkdir()
+        (tmp_path / "moved" / "files").symlink_to(other)
+        files = FileServer(tmp_path / "moved" / "files", Authority(api.credentials, api.tick))
+        assert upload(files, api, "a folder/a.bin", b"data") == 200
+        assert send(files, "PUT", "/a folder/a.bin", b"new", authorization=api.bearer)[0] == 200
+        assert send(files, "GET", "/a folder/a.bin", authorization=api.bearer)[1] == b"new"
+        assert send(files, "PUT", "/a folder", b"x", authorization=api.bearer)[0] == 400, "a folder of that name"
+        assert [path.name for path in Path(other).rglob("*")] == ["a folder", "a.bin"]
+        assert not list((tmp_path / "moved" / "incoming").iterdir())
 
 
 def test_uploads_that_were_cut_off_are_forgotten_at_the_next_start(api: Api, tmp_path: Path) -> None:

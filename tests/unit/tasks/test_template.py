@@ -9,7 +9,14 @@ import pytest
 from clearml_hpo.errors import InputError
 from clearml_hpo.objective import Goal, MetricConstraint, Objective
 from clearml_hpo.search_space import Categorical, Constant, Float, Int, SearchSpace
-from clearml_hpo.tasks.template import Template, content_hash, faults_of_objectives, faults_of_space, requirements_of
+from clearml_hpo.tasks.template import (
+    Template,
+    content_hash,
+    faults_of_objectives,
+    faults_of_space,
+    requirements_of,
+    source_of,
+)
 
 
 def template():
@@ -69,3 +76,20 @@ def test_the_hash_follows_the_content(tmp_path):
     same.write_text("x")
     other.write_text("y")
     assert content_hash(one) == content_hash(same) != content_hash(other)
+
+
+def test_a_script_is_utf_8(tmp_path):
+    script = tmp_path / "train.py"
+    for text in ("print('größe')\n", "# coding: latin-1\nprint('plain')\n", "\ufeffprint('ö')\n"):
+        written = text.encode()
+        script.write_bytes(written)
+        assert source_of(script) == written.decode("utf-8-sig")
+    for written, said in (
+        ("print('größe')\n".encode("latin-1"), "save it as UTF-8"),
+        ("# coding: latin-1\nprint('größe')\n".encode("latin-1"), "written in iso-8859-1; save it as UTF-8"),
+        (b"# coding: nothing\n", "save it as UTF-8"),
+        (b"print(1)\n\0", "no text"),
+    ):
+        script.write_bytes(written)
+        with pytest.raises(InputError, match=f"template.script: {script}.*{said}"):
+            source_of(script)
