@@ -1,7 +1,7 @@
 """Python runs this file when it starts, because ``PYTHONPATH`` names its folder.
 
-It changes two things in ClearML's SDK, once a script imports it: a crash ends the process, and the console names each
-scalar that is NaN or infinite. It imports nothing of this package: an agent's virtual environment does not have it.
+It changes ClearML's SDK, once a script imports it, as ``_CHANGES`` lists. It imports nothing of this package: an
+agent's virtual environment does not have it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOOKS = "clearml.utilities.process.exit_hooks"
 _EVENTS = "clearml.backend_interface.metrics.events"
+_FORKS = "clearml.binding.environ_bind"
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS")
 _MOST_NAMES = 100
 _ANY = "*"
@@ -42,6 +43,36 @@ def crashes_end_the_process(exit_hooks: ModuleType) -> None:
             return None if number in crashes else signals.signal(number, handler)
 
     exit_hooks.signal = Signals()  # type: ignore[attr-defined]
+
+
+def forks_end_by_sigterm(_: ModuleType) -> None:
+    """Gives forked processes the handling of SIGTERM that was there before the SDK's.
+
+    ``Pool.terminate`` sends SIGTERM to processes that wait for a lock. A handler written in Python never runs if the
+    signal arrives just before the wait, and the pool then waits forever. The SDK takes its handlers away itself where
+    it reports from a process of its own, which ours do not. SIGTERM is blocked during a fork: Python forgets signals
+    that arrive then.
+    """
+    import os
+    import signal
+    import threading
+
+    masks: dict[int, Any] = {}
+
+    def block() -> None:
+        masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
+
+    def unblock_in_child() -> None:
+        hooks = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        before = getattr(hooks, "_org_handlers", {}).get(signal.SIGTERM)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
 
 
 def the_console_names_what_is_not_finite(events: ModuleType) -> None:
@@ -73,6 +104,7 @@ def _name(events: ModuleType, scalar: str, value: float, known: set[str]) -> Non
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     _HOOKS: crashes_end_the_process,
     _EVENTS: the_console_names_what_is_not_finite,
+    _FORKS: forks_end_by_sigterm,
 }
 
 

@@ -118,6 +118,27 @@ def test_a_crash_ends_a_script_that_uses_the_sdk(stage, make, crash):
     assert stage.task(task)["status_reason"] == "ended by SIGSEGV, signal 11"
 
 
+POOLS = """
+import multiprocessing
+from clearml import Task
+
+def square(number):
+    return number * number
+
+Task.init()
+for _ in range(20):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(square, range(4)) == [0, 1, 4, 9]
+"""
+
+
+def test_pools_of_forks_end(stage, make):
+    """Each is ended by SIGTERM while its processes wait for a lock; with the SDK's handler one in some tens hangs."""
+    task = stage.script(POOLS)
+    make().submit(task)
+    stage.until("completed", task)
+
+
 @pytest.mark.agent
 def test_a_crash_under_clearml_agent_execute_has_the_same_reason(stage, monkeypatch):
     monkeypatch.setenv("CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL", "1")
