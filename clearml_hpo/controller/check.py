@@ -16,7 +16,7 @@ from clearml_hpo.search_space import DEFAULT_SECTION
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.storage import check_reachable
 from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.configurations import CONFIG_SECTION
+from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION
 from clearml_hpo.tasks.names import find_project, find_queues
 from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics
 

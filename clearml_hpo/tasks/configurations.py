@@ -17,11 +17,9 @@ from clearml.utilities.config import text_to_config_dict
 
 from clearml_hpo.errors import InputError, nearest
 from clearml_hpo.search_space import Params, as_text
-from clearml_hpo.tasks.hyperparameters import Nested
+from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION, Nested
 
 Configuration: TypeAlias = Mapping[str, Mapping[str, Any]]
-
-CONFIG_SECTION = "config:"
 
 
 def with_configuration(configuration: Configuration, params: Params) -> dict[str, dict[str, Any]]:
