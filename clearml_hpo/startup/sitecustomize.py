@@ -101,10 +101,92 @@ def _name(events: ModuleType, scalar: str, value: float, known: set[str]) -> Non
     events.LoggerRoot.get_base_logger().info(text)
 
 
+def first_runs_are_as_by_hand(binding: ModuleType) -> None:
+    """Has a task without arguments note those of its script, as a run by hand does.
+
+    The SDK looks for them in the task of any run that an agent makes: it ends with a ``KeyError``, or gives the script
+    None for each, or notes none.
+    """
+    is_remote, known = binding.running_remotely, list[bool]()
+
+    def running_remotely() -> bool:
+        # Options are declared while a module is imported: nothing is asked then.
+        if not is_remote() or sys._getframe(1).f_code.co_name == "_command_init":
+            return False
+        if not known:
+            from clearml import Task
+
+            task = Task.get_task(task_id=binding.get_remote_task_id())
+            known.append("Args" in (task._get_task_property("hyperparams") or {}))
+        return known[0]
+
+    binding.running_remotely = running_remotely  # type: ignore[attr-defined]
+
+
+def click_options_arrive(binding: ModuleType) -> None:
+    """Notes 0 and False as such, not as empty texts, and reads a task's texts as options: lists, and None."""
+    first_runs_are_as_by_hand(binding)
+    if binding.Command is None:
+        return
+    import ast
+    import importlib
+
+    core: Any = importlib.import_module("click.core")
+    cast, parse, noted = core.Parameter.type_cast_value, core.Command.parse_args, binding.PatchClick
+
+    def type_cast_value(option: Any, ctx: Any, value: Any) -> Any:
+        is_several = option.multiple or option.nargs != 1
+        if value == "":
+            default = option.get_default(ctx)
+            if default is None or option.value_is_missing(default):
+                value = None
+            elif is_several or not isinstance(option.type, core.types.StringParamType):
+                value = default
+        elif is_several and isinstance(value, str):
+            value = ast.literal_eval(value)
+        return cast(option, ctx, value)
+
+    def parse_args(command: Any, ctx: Any, args: list[str]) -> Any:
+        rest = parse(command, ctx, args)
+        if not binding.running_remotely():
+            given = {name: value for name, value in ctx.params.items() if value not in (None, "") and not value}
+            noted._args.update({f"{command.name}/{name}": str(value) for name, value in given.items()})
+            noted._update_task_args()
+        return rest
+
+    core.Parameter.type_cast_value = type_cast_value
+    core.Command.parse_args = parse_args
+
+
+def fire_arguments_arrive(binding: ModuleType) -> None:
+    """Lets the SDK see what Python Fire calls, and leaves out arguments that are None, which became True."""
+    is_remote = binding.running_remotely()
+    first_runs_are_as_by_hand(binding)
+    if binding.fire is None or not is_remote:
+        return
+    patch, core = binding.PatchFire, binding.fire.core
+    load = patch._load_task_params
+
+    def load_task_params() -> Any:
+        command = load()
+        arguments = patch._PatchFire__remote_task_params["Args"]
+        for name in [name for name, found in arguments.items() if not found.value]:
+            del arguments[name]
+        return command
+
+    patch._load_task_params = load_task_params
+    # When it is imported, the SDK prepares for one kind of run alone.
+    call, note = core._CallAndUpdateTrace, patch._PatchFire__CallAndUpdateTrace
+    core._CallAndUpdateTrace = binding._patched_call_no_recursion_guard(call, note)
+
+
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     _HOOKS: crashes_end_the_process,
     _EVENTS: the_console_names_what_is_not_finite,
     _FORKS: forks_end_by_sigterm,
+    "clearml.binding.click_bind": click_options_arrive,
+    "clearml.binding.fire_bind": fire_arguments_arrive,
+    "clearml.binding.jsonargs_bind": first_runs_are_as_by_hand,
 }
 
 
