@@ -12,10 +12,11 @@ from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.errors import Fault, InputError, nearest
+from clearml_hpo.search_space import DEFAULT_SECTION
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.storage import check_reachable
 from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.configurations import CONFIG_SECTION
+from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION
 from clearml_hpo.tasks.names import find_project, find_queues
 from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics, source_of
 
@@ -86,11 +87,13 @@ def faults_of_text(file: StudyFile, script: Path, model: str = "") -> list[Fault
     words = _words(source_of(script))
     faults = []
     for name, own in file.space.names_in(model).items():
-        bare = own.rpartition("/")[2]
+        inner = own.partition("/")[2]
+        bare = inner.rpartition("/")[2]
         if own.startswith((CONFIG_SECTION, "Hydra/")):
             bare = bare.rpartition(".")[2]
-        if bare not in words:
-            text = f"nothing in {script.name} is called {bare!r}{nearest(bare, words)}"
+        if bare not in words and inner not in words:
+            meant = f"; did you mean {DEFAULT_SECTION}/{own}?" if own in words else nearest(bare, words)
+            text = f"nothing in {script.name} is called {bare!r}{meant}"
             faults.append(Fault(("search_space", name), text))
     # Where the script does not report scalars itself, a framework does it for it, under names of its own.
     for objective in file.goal.objectives if "report_scalar" in words else ():
@@ -111,6 +114,8 @@ def _words(source: str) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             words |= {node.value, node.value.lstrip("-").replace("-", "_")}
+        elif isinstance(node, ast.Constant):
+            words.add(str(node.value))
         elif isinstance(node, ast.Name):
             words.add(node.id)
         elif isinstance(node, ast.Attribute):

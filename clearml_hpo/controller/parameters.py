@@ -27,6 +27,7 @@ from clearml_hpo.search_space import (
     Parameter,
     Params,
     SearchSpace,
+    Value,
 )
 
 _MOST_COMBINATIONS = 10_000
@@ -95,7 +96,7 @@ def _combination(parameter: ParameterSet) -> Combination:
         if len(choices) + size > _MOST_COMBINATIONS:
             raise ValueError(f"a ParameterSet has more than {_MOST_COMBINATIONS} combinations")
         for values in itertools.product(*(_values(name, value) for name, value in given.items())):
-            choice: dict[str, Any] = {}
+            choice: dict[str, Value] = {}
             for value in values:
                 choice.update(value)
             choices.append(choice)
@@ -108,13 +109,19 @@ def _combination(parameter: ParameterSet) -> Combination:
 def _values(name: str, given: Any) -> Sequence[Params]:
     """One member of a combination: a value, or a range under a name of its own."""
     if not isinstance(given, ClearmlParameter):
-        return [{name: given}]
+        return [{name: _choice(given)}]
     if isinstance(given, ParameterSet):
         return _combination(given).choices
     values = _distribution(given).values
     if values is None:
         raise ValueError(f"{given.name}: a range in a ParameterSet needs a step_size; found {given.to_dict()}")
     return [{str(given.name): value} for value in values]
+
+
+def _choice(given: Any) -> Value:
+    """A choice as ClearML keeps it: a list, or whatever has no type of its own there, is text."""
+    given = given.item() if hasattr(given, "item") else given  # a number of NumPy's
+    return given if isinstance(given, (int, float, str, bool, type(None))) else str(given)
 
 
 def _distribution(parameter: ClearmlParameter) -> Distribution:
@@ -140,7 +147,7 @@ def _range(parameter: ClearmlParameter) -> Distribution:
         step = parameter.step_size or 1
         return Int(parameter.min_value, parameter.max_value - (0 if parameter.include_max else step), step=step)
     if isinstance(parameter, DiscreteParameterRange):
-        return Categorical(tuple(parameter.values))
+        return Categorical(tuple(map(_choice, parameter.values)))
     raise ValueError(
         f"{type(parameter).__name__} is not supported yet; use UniformParameterRange, LogUniformParameterRange, "
         "UniformIntegerParameterRange, DiscreteParameterRange or ParameterSet"

@@ -12,6 +12,9 @@ from typing import TypeAlias
 
 from clearml_hpo.search_space.texts import Params, Value, as_text, is_among, is_same
 
+MOST_INT = 2**53
+"""Samplers calculate with floats, which hold each whole number up to this one."""
+
 
 @dataclass(frozen=True)
 class Int:
@@ -23,6 +26,10 @@ class Int:
     log: bool = False
 
     def __post_init__(self) -> None:
+        for name, number in (("low", self.low), ("high", self.high), ("step", self.step)):
+            if abs(number) > MOST_INT:
+                text = "is outside -2^53 .. 2^53, the whole numbers of a range; use a float, or choices as text"
+                raise ValueError(f"{name} {number} {text}")
         _check_range(self.low, self.high, self.step, self.log)
         if self.log and self.step != 1:
             raise ValueError("log and step exclude each other")

@@ -50,6 +50,13 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "constant": ("type", "value", "when"),
 }
 PARAMETER_KEYS = frozenset(key for keys in _KEYS.values() for key in keys)
+_AS_TEXT = 'a list is written as text, which the script or the SDK reads: "{}"'
+_FOREIGN = (
+    ({"parameterType", "feasibleSpace"}, "Katib", "{type: float, low: 0.1, high: 0.9}"),
+    ({"min", "max", "distribution"}, "W&B", "{type: float, low: 0.1, high: 0.9}"),
+    ({"values"}, "W&B", "{type: categorical, choices: [a, b]}"),
+    ({"_type", "_value"}, "NNI", "{type: float, low: 0.1, high: 0.9}"),
+)
 _REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("choices",), "constant": ()}
 
 
@@ -143,8 +150,7 @@ class _Opening:
         (choice,) = entry.choices or ("",)
         if entry.parent is not None and known.parent == entry.parent and choice not in known.choices:
             if known.definition != entry.definition:
-                first = known.choices[0]
-                text = f"not as under {first}; a parameter has one range wherever it is active"
+                text = f"not as under {known.choices[0]}; {_one_range_for_all(name, known, entry)}"
                 raise _refusal(self._marks, entry.path, text)
             self._opened[name] = replace(known, choices=(*known.choices, choice))
             return True
@@ -152,6 +158,36 @@ class _Opening:
         is_beside = known.path[:-1] == entry.path[:-1]
         short_for = f": {bare} is short for {name}" if is_beside else f"; {mark_of(self._marks, known.path)} too"
         raise _refusal(self._marks, entry.path, f"given twice{short_for}")
+
+
+def _one_range_for_all(name: str, *entries: _Opened) -> str:
+    """How to write a parameter that has another range under each choice of its parent."""
+    said, own = "a parameter has one range wherever it is active", _in_expression(name)
+    parent = _in_expression(str(entries[0].parent))
+    bounds = [(entry.choices[0], _bound(own, entry.definition)) for entry in entries]
+    if not all(bound for _, bound in bounds):
+        return said
+    listed = ", ".join(f'"{parent} != {choice!r} or {bound}"' for choice, bound in bounds)
+    return (
+        f"{said}: write {own.strip('{}')} beside {parent.strip('{}')}, with a range that covers both, "
+        f"and parameter_constraints: [{listed}]"
+    )
+
+
+def _in_expression(name: str) -> str:
+    """A parameter as a constraint names it."""
+    bare = name.removeprefix(f"{DEFAULT_SECTION}/")
+    return bare if bare.isidentifier() else f"{{{name}}}"
+
+
+def _bound(name: str, definition: Any) -> str:
+    """What a constraint says of a parameter that has this definition; empty if the definition is none."""
+    if not isinstance(definition, dict):
+        return f"{name} == {definition!r}"
+    if "choices" in definition:
+        return f"{name} in {list(definition['choices'])!r}"
+    low, high = definition.get("low"), definition.get("high")
+    return "" if low is None or high is None else f"{low} <= {name} <= {high}"
 
 
 def _refusal(marks: Marks, path: KeyPath, text: str) -> InputError:
@@ -218,7 +254,7 @@ def read_search_space(
     for name, definition in given.items():
         path: KeyPath = ("search_space", name)
         try:
-            parameters[name] = _parameter(definition)
+            parameters[name] = _parameter(name, definition)
             condition = _condition(definition)
         except _FieldError as error:
             note((*path, *error.field), str(error))
@@ -314,13 +350,29 @@ class _FieldError(ValueError):
         self.field = field
 
 
-def _parameter(definition: Any) -> Parameter:
+def _without_type(name: str, definition: Mapping[str, Any]) -> str:
+    """What is meant by keys that are not ours: those of another tool, or names one level deeper."""
+    for keys, tool, ours in _FOREIGN:
+        if definition.keys() & keys:
+            return f"; {', '.join(map(str, definition))}: keys of {tool}; here it is {ours}"
+    inner = next((key for key, value in definition.items() if isinstance(value, (dict, list))), None)
+    if inner is None or inner in PARAMETER_KEYS:
+        return ""
+    return f"; a nested name is written with slashes: {name}/{inner}"
+
+
+def _parameter(name: str, definition: Any) -> Parameter:
     """A range from its keys, or a constant from a plain value."""
     if not isinstance(definition, dict):
         if isinstance(definition, (int, float, str, bool, type(None))):
             return Constant(definition)
-        raise _FieldError(f"expected a value, or keys such as {{type: float, low: 0, high: 1}}; found {definition!r}")
+        hint = f"; {_AS_TEXT.format(definition)}" if isinstance(definition, list) else ""
+        raise _FieldError(
+            f"expected a value, or keys such as {{type: float, low: 0, high: 1}}; found {definition!r}{hint}"
+        )
     kind = definition.get("type")
+    if kind is None:
+        raise _FieldError(f"type is missing; one of: {', '.join(_KEYS)}{_without_type(name, definition)}")
     if not isinstance(kind, str) or kind not in _KEYS:
         raise _FieldError(f"type is {kind!r}{nearest(str(kind), _KEYS)}; one of: {', '.join(_KEYS)}")
     for key in definition:
@@ -349,7 +401,11 @@ def _build_parameter(kind: str, definition: Mapping[str, Any]) -> Parameter:
             raise _FieldError(f"expected a list, found {choices!r}", "choices")
         for choice in choices:
             if not isinstance(choice, (int, float, str, bool, type(None))):
-                raise _FieldError(f"a choice is text, a number, true, false or null; found {choice!r}", "choices")
+                hint = f"; {_AS_TEXT.format(choice)}" if isinstance(choice, list) else ""
+                raise _FieldError(f"a choice is text, a number, true, false or null; found {choice!r}{hint}", "choices")
+        booleans = [choice for choice in choices if isinstance(choice, bool)]
+        if len(booleans) > len(set(booleans)):
+            raise _FieldError("YAML reads yes, no, on and off as true and false: put texts in quotes", "choices")
         return Categorical(tuple(choices))
     log = definition.get("log")
     log = False if log is None else log

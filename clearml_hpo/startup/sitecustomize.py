@@ -1,7 +1,7 @@
 """Python runs this file when it starts, because ``PYTHONPATH`` names its folder.
 
-It changes two things in ClearML's SDK, once a script imports it: a crash ends the process, and the console names each
-scalar that is NaN or infinite. It imports nothing of this package: an agent's virtual environment does not have it.
+It changes ClearML's SDK, once a script imports it, as ``_CHANGES`` lists. It imports nothing of this package: an
+agent's virtual environment does not have it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOOKS = "clearml.utilities.process.exit_hooks"
 _EVENTS = "clearml.backend_interface.metrics.events"
+_FORKS = "clearml.binding.environ_bind"
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS")
 _MOST_NAMES = 100
 _ANY = "*"
@@ -42,6 +43,36 @@ def crashes_end_the_process(exit_hooks: ModuleType) -> None:
             return None if number in crashes else signals.signal(number, handler)
 
     exit_hooks.signal = Signals()  # type: ignore[attr-defined]
+
+
+def forks_end_by_sigterm(_: ModuleType) -> None:
+    """Gives forked processes the handling of SIGTERM that was there before the SDK's.
+
+    ``Pool.terminate`` sends SIGTERM to processes that wait for a lock. A handler written in Python never runs if the
+    signal arrives just before the wait, and the pool then waits forever. The SDK takes its handlers away itself where
+    it reports from a process of its own, which ours do not. SIGTERM is blocked during a fork: Python forgets signals
+    that arrive then.
+    """
+    import os
+    import signal
+    import threading
+
+    masks: dict[int, Any] = {}
+
+    def block() -> None:
+        masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
+
+    def unblock_in_child() -> None:
+        hooks = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        before = getattr(hooks, "_org_handlers", {}).get(signal.SIGTERM)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
 
 
 def the_console_names_what_is_not_finite(events: ModuleType) -> None:
@@ -72,9 +103,92 @@ def _name(scalar: str, value: float, sent: float, known: set[str]) -> None:
             return
 
 
+def first_runs_are_as_by_hand(binding: ModuleType) -> None:
+    """Has a task without arguments note those of its script, as a run by hand does.
+
+    The SDK looks for them in the task of any run that an agent makes: it ends with a ``KeyError``, or gives the script
+    None for each, or notes none.
+    """
+    is_remote, known = binding.running_remotely, list[bool]()
+
+    def running_remotely() -> bool:
+        # Options are declared while a module is imported: nothing is asked then.
+        if not is_remote() or sys._getframe(1).f_code.co_name == "_command_init":
+            return False
+        if not known:
+            from clearml import Task
+
+            task = Task.get_task(task_id=binding.get_remote_task_id())
+            known.append("Args" in (task._get_task_property("hyperparams") or {}))
+        return known[0]
+
+    binding.running_remotely = running_remotely  # type: ignore[attr-defined]
+
+
+def click_options_arrive(binding: ModuleType) -> None:
+    """Notes 0 and False as such, not as empty texts, and reads a task's texts as options: lists, and None."""
+    first_runs_are_as_by_hand(binding)
+    if binding.Command is None:
+        return
+    import ast
+    import importlib
+
+    core: Any = importlib.import_module("click.core")
+    cast, parse, noted = core.Parameter.type_cast_value, core.Command.parse_args, binding.PatchClick
+
+    def type_cast_value(option: Any, ctx: Any, value: Any) -> Any:
+        is_several = option.multiple or option.nargs != 1
+        if value == "":
+            default = option.get_default(ctx)
+            if default is None or option.value_is_missing(default):
+                value = None
+            elif is_several or not isinstance(option.type, core.types.StringParamType):
+                value = default
+        elif is_several and isinstance(value, str):
+            value = ast.literal_eval(value)
+        return cast(option, ctx, value)
+
+    def parse_args(command: Any, ctx: Any, args: list[str]) -> Any:
+        rest = parse(command, ctx, args)
+        if not binding.running_remotely():
+            given = {name: value for name, value in ctx.params.items() if value not in (None, "") and not value}
+            noted._args.update({f"{command.name}/{name}": str(value) for name, value in given.items()})
+            noted._update_task_args()
+        return rest
+
+    core.Parameter.type_cast_value = type_cast_value
+    core.Command.parse_args = parse_args
+
+
+def fire_arguments_arrive(binding: ModuleType) -> None:
+    """Lets the SDK see what Python Fire calls, and leaves out arguments that are None, which became True."""
+    is_remote = binding.running_remotely()
+    first_runs_are_as_by_hand(binding)
+    if binding.fire is None or not is_remote:
+        return
+    patch, core = binding.PatchFire, binding.fire.core
+    load = patch._load_task_params
+
+    def load_task_params() -> Any:
+        command = load()
+        arguments = patch._PatchFire__remote_task_params["Args"]
+        for name in [name for name, found in arguments.items() if not found.value]:
+            del arguments[name]
+        return command
+
+    patch._load_task_params = load_task_params
+    # When it is imported, the SDK prepares for one kind of run alone.
+    call, note = core._CallAndUpdateTrace, patch._PatchFire__CallAndUpdateTrace
+    core._CallAndUpdateTrace = binding._patched_call_no_recursion_guard(call, note)
+
+
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     _HOOKS: crashes_end_the_process,
     _EVENTS: the_console_names_what_is_not_finite,
+    _FORKS: forks_end_by_sigterm,
+    "clearml.binding.click_bind": click_options_arrive,
+    "clearml.binding.fire_bind": fire_arguments_arrive,
+    "clearml.binding.jsonargs_bind": first_runs_are_as_by_hand,
 }
 
 

@@ -19,11 +19,10 @@ from clearml.utilities.config import text_to_config_dict
 from clearml_hpo import documents
 from clearml_hpo.errors import InputError, nearest
 from clearml_hpo.search_space import Params, as_text
-from clearml_hpo.tasks.hyperparameters import Nested
+from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION, Nested
 
 Configuration: TypeAlias = Mapping[str, Mapping[str, Any]]
 
-CONFIG_SECTION = "config:"
 _INCLUDE = re.compile(r"""\binclude\s*(?:"|'|(?:required|file|url|package)\s*\()""")
 
 

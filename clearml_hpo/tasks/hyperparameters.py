@@ -13,6 +13,10 @@ from clearml_hpo.search_space import Categorical, Constant, Int, Parameter, Para
 Nested: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 
 USER_PROPERTIES = "properties"
+CONFIG_SECTION = "config:"
+"""What the sections of configuration objects begin with."""
+_ARGUMENTS = "Args"
+_HYDRA = "Hydra"
 
 
 def flatten(nested: Mapping[str, Mapping[str, Mapping[str, Any]]], field: str = "value") -> dict[str, str]:
@@ -53,10 +57,14 @@ def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
         ValueError: the script would keep its default, or end at once.
     """
     kind = entry.get("type") or ""
-    if entry.get("section") == "Hydra":
+    section, own = str(entry.get("section") or ""), entry.get("value") or ""
+    if section == _HYDRA or section.startswith(CONFIG_SECTION):
         return value  # its text is read without regard to the type
     if kind == "str":
-        return text_of("", value)
+        # The parser of the script's arguments keeps a default that is None.
+        return None if value is None and section == _ARGUMENTS and not own else text_of("", value)
+    if section == _ARGUMENTS and kind in ("int", "float") and _is_list(value) and (_is_list(own) or not own):
+        return value  # of nargs, the type is that of each item
     if value is None:
         return _none_arrives_as(kind, entry)
     if kind == "bool" and not isinstance(value, bool):
@@ -68,6 +76,10 @@ def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
             raise ValueError(f"{value!r} is no number")
         return float(value)
     return value if kind or value != "" else None
+
+
+def _is_list(text: object) -> bool:
+    return isinstance(text, str) and text.startswith("[") and text.endswith("]")
 
 
 def misfit(parameter: Parameter, entry: Mapping[str, Any]) -> str:
@@ -102,7 +114,7 @@ def _with_article(kind: str) -> str:
 def _none_arrives_as(kind: str, entry: Mapping[str, Any]) -> Value:
     if kind == "bool":
         return False
-    if entry.get("section") == "Args" and kind and entry.get("value"):
+    if entry.get("section") == _ARGUMENTS and kind and entry.get("value"):
         raise ValueError("the parser of the script's arguments takes no empty text")
     return None
 

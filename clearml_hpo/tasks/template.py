@@ -23,12 +23,13 @@ from clearml_hpo.objective import Goal
 from clearml_hpo.search_space import SearchSpace
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.configurations import Configuration, configuration_entries
-from clearml_hpo.tasks.hyperparameters import Nested, flatten, misfit, with_user_properties
+from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION, Nested, flatten, misfit, with_user_properties
 from clearml_hpo.tasks.names import exactly, find_project
 from clearml_hpo.tasks.scalars import last_values
 
 UNKNOWN_TASK = 101
 _HYDRA = "Hydra"
+_COMPOSED = "OmegaConf"  # the configuration object in which the SDK keeps what Hydra has composed
 _SHORTEST_NAME = 3  # that a server takes
 _CLONES = 20  # of a template are looked at: what one reports may hang on its parameters
 _FIELDS = ["id", "name", "project", "hyperparams", "configuration", "last_metrics"]
@@ -53,9 +54,15 @@ class Template:
 
     @cached_property
     def entries(self) -> Nested:
-        """Its hyperparameters, and what its configuration objects hold in sections ``config:<object>``."""
+        """Its hyperparameters, and what its configuration objects hold in sections ``config:<object>``.
+
+        What Hydra has composed is in the section ``Hydra``, too, beside the overrides that the SDK notes there.
+        """
         own = {s: {n: dict(e) for n, e in entries.items()} for s, entries in self.hyperparams.items()}
-        return {**own, **configuration_entries(self.configuration)}
+        held = configuration_entries(self.configuration)
+        if composed := held.get(f"{CONFIG_SECTION}{_COMPOSED}"):
+            own[_HYDRA] = {**{n: {**e, "section": _HYDRA} for n, e in composed.items()}, **own.get(_HYDRA, {})}
+        return {**own, **held}
 
     @property
     def params(self) -> dict[str, str]:
@@ -64,8 +71,8 @@ class Template:
 
     @property
     def is_registered(self) -> bool:
-        """Whether its hyperparameters are known."""
-        return bool(flatten(self.hyperparams))
+        """Whether its hyperparameters, or what else can be varied, are known."""
+        return bool(self.params)
 
 
 Templates: TypeAlias = Mapping[str, Template]

@@ -15,9 +15,9 @@ from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.search_space import Params, SearchSpace
 from clearml_hpo.tasks import scalars
 from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.configurations import CONFIG_SECTION, with_configuration
+from clearml_hpo.tasks.configurations import with_configuration
 from clearml_hpo.tasks.editing import NO_SUCH_TASK, set_properties
-from clearml_hpo.tasks.hyperparameters import user_properties, with_user_properties, with_values
+from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION, user_properties, with_user_properties, with_values
 from clearml_hpo.tasks.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.tasks.replaced import ReplacedValues
 from clearml_hpo.tasks.template import Templates

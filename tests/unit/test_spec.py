@@ -139,8 +139,32 @@ def test_a_fault_names_line_key_and_what_is_allowed(write, old, new, said):
         ("high: 10}", f"high: {10**400}}}", "space.yaml:1: search_space.General/depth.high: expected a finite number"),
         ("high: 0.3", f"high: {10**400}", "expected a finite number"),
         ("low: 1e-3", "low: .nan", "expected a finite number, found nan"),
+        ("high: 10}", f"high: {10**22}}}", "space.yaml:1: search_space.General/depth: high 10000000000000000000000 is"),
+        ("low: 4", f"low: -{2**53 + 1}", "search_space.General/depth: low -9007199254740993 is outside -2^53 .. 2^53"),
         ("[a, b, null, 3]", "[]", "space.yaml:4: search_space.General/kind: choices is empty"),
-        ("[a, b, null, 3]", "[[1]]", "a choice is text, a number"),
+        ("[a, b, null, 3]", "[[64, 32]]", "found [64, 32]; a list is written as text, which the script or the SDK"),
+        (
+            "[a, b, null, 3]",
+            "[yes, no, on, off]",
+            "space.yaml:4: search_space.General/kind.choices: YAML reads yes, no, on",
+        ),
+        ("type: float, low", "low", "space.yaml:2: search_space.General/learning_rate: type is missing; one of: int"),
+        (
+            "type: int, low: 4, high: 10",
+            "deep: {type: int, low: 1, high: 3}",
+            "a nested name is written with slashes: General/depth/deep",
+        ),
+        ("type: int, low: 4, high: 10", "min: 4, max: 10", "min, max: keys of W&B; here it is {type: float"),
+        (
+            "type: categorical, choices",
+            "values",
+            "values: keys of W&B; here it is {type: categorical, choices: [a, b]}",
+        ),
+        (
+            "type: int, low: 4, high: 10",
+            'parameterType: int, feasibleSpace: {min: "4", max: "10"}',
+            "parameterType, feasibleSpace: keys of Katib; here it is {type: float",
+        ),
     ],
 )
 def test_a_fault_in_the_space_names_its_own_file(write, old, new, said):

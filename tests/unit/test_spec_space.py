@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import yaml
 
@@ -139,6 +141,46 @@ def test_mistakes_are_named_with_file_and_line(old, new, said):
     except InputError as error:
         faults = str(error).splitlines()
     assert said in "\n".join(faults) and bool(faults) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("sgd", "adam", "lr"),
+    [
+        (
+            "{type: float, low: 0.01, high: 1.0}",
+            "{type: float, low: 1.0e-5, high: 0.01}",
+            "float, low: 1.0e-5, high: 1}",
+        ),
+        ("0.1", "0.001", "categorical, choices: [0.1, 0.001]}"),
+        ("{type: categorical, choices: [1, 2]}", "{type: int, low: 3, high: 5}", "int, low: 1, high: 5}"),
+    ],
+)
+@pytest.mark.parametrize("section", ["", "Args/"])
+def test_another_range_under_each_choice_is_refused_with_the_way_to_write_it(sgd, adam, lr, section):
+    name = f"{section}opt"
+    opened = f"""
+search_space:
+  {name}:
+    type: categorical
+    choices: {{sgd: {{{section}lr: {sgd}}}, adam: {{{section}lr: {adam}}}}}
+"""
+    with pytest.raises(
+        InputError, match=r"study.yaml:5: .*a parameter has one range wherever it is active: write"
+    ) as told:
+        load(opened)
+    constraints = str(told.value).partition("parameter_constraints: ")[2]
+    assert len(yaml.safe_load(constraints)) == 2
+    space, faults, _ = load(
+        f"search_space:\n  {name}: {{type: categorical, choices: [sgd, adam]}}\n  {section}lr: {{type: {lr}\n"
+        f"parameter_constraints: {constraints}"
+    )
+    assert faults == []
+    drawn = [space.draw(random.Random(seed)) for seed in range(200)]
+    kept = [point for point in drawn if space.allows(point)]
+    opt, rate = space.parameters
+    highest = {choice: max(point[rate] for point in kept if point[opt] == choice) for choice in ("sgd", "adam")}
+    lowest = {choice: min(point[rate] for point in kept if point[opt] == choice) for choice in ("sgd", "adam")}
+    assert highest["adam"] <= lowest["sgd"] or highest["sgd"] <= lowest["adam"]
 
 
 def test_a_condition_finds_a_parameter_by_its_last_part():

@@ -18,6 +18,7 @@ from clearml_hpo.errors import InputError
 from clearml_hpo.executors import LocalExecutor, Slot, plan_slots, processes
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.workers import LocalWorkers, worker_id
+from clearml_hpo.tasks.hyperparameters import with_values
 from clearml_hpo.tasks.names import ensure_queue
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 from tests import place
@@ -116,6 +117,101 @@ def test_a_crash_ends_a_script_that_uses_the_sdk(stage, make, crash):
     make().submit(task)
     stage.until("failed", task)
     assert stage.task(task)["status_reason"] == "ended by SIGSEGV, signal 11"
+
+
+ARGUMENTS = {
+    "click": """
+        import click
+        from clearml import Task
+
+        @click.command()
+        @click.option("--lr", type=float, default=0.5)
+        @click.option("--layers", multiple=True, type=int, default=[1, 2])
+        @click.option("--none", multiple=True, type=int)
+        @click.option("--zero", type=int, default=0)
+        @click.option("--limit", type=float, default=None)
+        @click.option("--text", default=None)
+        @click.option("--amp/--no-amp", default=False)
+        def main(**options):
+            Task.init()
+            print("GOT", *options.values())
+
+        if __name__ == "__main__":
+            main()
+        """,
+    "fire": """
+        import fire
+        from clearml import Task
+
+        def main(lr=0.5, none=None, amp=False):
+            print("GOT", lr, none, amp)
+
+        Task.init()
+        fire.Fire(main)
+        """,
+    "jsonargparse": """
+        from clearml import Task
+        from jsonargparse import ArgumentParser
+
+        Task.init()
+        parser = ArgumentParser()
+        parser.add_argument("--lr", type=float, default=0.5)
+        parser.add_argument("--none", type=int, default=None)
+        parser.add_argument("--amp", type=bool, default=False)
+        found = parser.parse_args()
+        print("GOT", found.lr, found.none, found.amp)
+        """,
+}
+NOTED = {
+    "click": {"lr": "0.5", "layers": "(1, 2)", "none": "()", "zero": "0", "limit": "", "text": "", "amp": "False"},
+    "fire": {"lr": "0.5", "none": "", "amp": "False"},
+    "jsonargparse": {"lr": "0.5", "none": "", "amp": "False"},
+}
+GOT = {"click": "(1, 2) () 0 None None", "fire": "None", "jsonargparse": "None"}
+
+
+def test_a_first_run_notes_arguments_and_its_clones_get_them(stage, make):
+    """Of a task without any the SDK would hand over none, or end with a KeyError."""
+    for library in ARGUMENTS:
+        pytest.importorskip(library)
+    executor = make()
+    first = {library: stage.script(textwrap.dedent(script)) for library, script in ARGUMENTS.items()}
+    for task in first.values():
+        executor.submit(task)
+    stage.until("completed", *first.values())
+    clones = {}
+    for library, task in first.items():
+        assert f"GOT 0.5 {GOT[library]} False" in stage.console(task)
+        hyperparams = stage.api.call("tasks.get_by_id", task=task)["task"]["hyperparams"]
+        noted = {name: entry.get("value") or "" for name, entry in hyperparams["Args"].items()}
+        assert {name: noted[name] for name in NOTED[library]} == NOTED[library]
+        changed = with_values(hyperparams, {"Args/lr": 0.25, "Args/amp": True})
+        clones[library] = stage.api.call("tasks.clone", task=task, new_task_hyperparams=changed)["id"]
+        executor.submit(clones[library])
+    stage.until("completed", *clones.values())
+    for library, task in clones.items():
+        assert f"GOT 0.25 {GOT[library]} True" in stage.console(task)
+
+
+POOLS = """
+import multiprocessing
+from clearml import Task
+
+def square(number):
+    return number * number
+
+Task.init()
+for _ in range(20):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(square, range(4)) == [0, 1, 4, 9]
+"""
+
+
+def test_pools_of_forks_end(stage, make):
+    """Each is ended by SIGTERM while its processes wait for a lock; with the SDK's handler one in some tens hangs."""
+    task = stage.script(POOLS)
+    make().submit(task)
+    stage.until("completed", task)
 
 
 @pytest.mark.agent

@@ -87,6 +87,7 @@ TRIALS = [
         "Args/rate": 1e-05,
         "Args/limit": 0.5,
         "Args/kind": "10",
+        "Args/name": "x",
         "Args/fast": True,
     },
     {
@@ -98,6 +99,7 @@ TRIALS = [
         "Args/limit": None,
         "Args/rate": 1.0,
         "Args/kind": "a b",
+        "Args/name": None,
         "Args/fast": False,
     },
     {"General/nothing": False, "General/nothing_again": None, "General/whole": -1, "General/tiny": 1.0},
@@ -111,6 +113,14 @@ def test_a_value_arrives_as_it_left(arrivals, api, template, params):
         section, _, key = name.partition("/")
         assert got[section][key] == shown(value), name
         assert shown(arrives_as(value, template["hyperparams"][section][key])) == shown(value)
+
+
+def test_a_list_arrives_in_the_parser_of_arguments(arrivals, api, template):
+    params = {"Args/hidden": "[16]", "Args/rates": "[0.5, 1]"}
+    got = arrivals("connect.py", task_id=clone(api, template, params))["Args"]
+    assert (got["hidden"], got["rates"]) == (shown([16]), shown([0.5, 1.0]))
+    for name, value in params.items():
+        assert arrives_as(value, template["hyperparams"]["Args"][name.removeprefix("Args/")]) == value
 
 
 def test_what_cannot_arrive_is_known_beforehand(arrivals, api, template):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy
 import pytest
 from clearml.automation import (
     DiscreteParameterRange,
@@ -33,6 +34,8 @@ from clearml_hpo.search_space import Categorical, Combination, Constant, Float, 
         (LogUniformParameterRange("p", 0, 3, base=2), Float(1.0, 8.0, log=True)),
         (LogUniformParameterRange("p", 0, 2, base=2, step_size=1), Categorical((1.0, 2.0, 4.0))),
         (DiscreteParameterRange("p", values=["a", 1, None]), Categorical(("a", 1, None))),
+        (DiscreteParameterRange("p", values=[[64, 32], [16], ()]), Categorical(("[64, 32]", "[16]", "()"))),
+        (DiscreteParameterRange("p", values=list(numpy.array([1, 2]))), Categorical((1, 2))),
     ],
 )
 def test_each_class_has_its_counterpart(parameter, distribution):

@@ -100,6 +100,28 @@ def test_what_does_not_arrive(value, kind, section):
         arrives_as(value, {"section": section, "name": "x", "value": "1", "type": kind})
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "own", "said"),
+    [
+        ("[16]", "int", "[64, 32]", ""),
+        ("[0.5]", "float", "", ""),
+        ("[16]", "int", "64", "'[16]' is no whole number"),
+        ("16", "int", "[64, 32]", "'16' is no whole number"),
+        (None, "str", "", ""),
+        (None, "str", "a.pt", "None would arrive as ''"),
+    ],
+)
+def test_what_the_parser_of_arguments_takes(value, kind, own, said):
+    """The type is that of each item, where an argument takes several."""
+    found = misfit(Categorical((value,)), {"section": "Args", "name": "x", "value": own, "type": kind})
+    assert said in found and bool(found) == bool(said)
+
+
+def test_a_configuration_object_has_no_types():
+    """Its text is written anew, and read by the script."""
+    assert misfit(Float(0, 1), {"section": "config:Model", "name": "lr", "value": "1e-3", "type": "str"}) == ""
+
+
 def test_what_hydra_reads_has_the_type_of_its_text():
     entry = {"section": "Hydra", "name": "x", "value": "3", "type": "str"}  # all of its entries are text
     assert arrives_as(5, entry) == 5 and arrives_as(None, entry) is None

@@ -42,6 +42,25 @@ def test_what_does_not_fit_is_said_with_the_nearest_name():
     assert "value is a str" in faults(kind=Int(0, 1))[0]
 
 
+def test_what_hydra_has_composed_are_the_templates_own_values():
+    composed = {"OmegaConf": {"name": "OmegaConf", "type": "OmegaConf YAML", "value": "opt: {lr: 0.01, name: null}"}}
+    overrides = {"opt.lr": {"section": "Hydra", "name": "opt.lr", "value": "0.02"}}
+    plain, overridden = (Template("id", "t", "p", {"Hydra": given}, composed) for given in ({}, overrides))
+    assert plain.is_registered
+    assert plain.params["Hydra/opt.lr"] == "0.01" and overridden.params["Hydra/opt.lr"] == "0.02"
+    space = SearchSpace(
+        {"Hydra/opt.lr": Float(0, 1), "Hydra/opt.name": Categorical((None, "adam")), "Hydra/x": Int(1, 2)}
+    )
+    assert faults_of_space(plain, space) == []
+    assert space.parse(space.named(plain.params, "")) == {"Hydra/opt.lr": 0.01, "Hydra/opt.name": None}
+
+
+def test_configuration_objects_alone_are_enough_to_vary():
+    model = {"Model": {"name": "Model", "type": "dictionary", "value": "depth = 3"}}
+    assert Template("id", "t", "p", {}, model).is_registered
+    assert not Template("id", "t", "p", {"properties": {"a": {"name": "a", "value": "b"}}}).is_registered
+
+
 def test_an_objective_that_was_never_reported():
     def faults_of(reported, *metrics, constraints=()):
         return faults_of_objectives(reported, Goal(tuple(Objective(*metric) for metric in metrics), constraints))

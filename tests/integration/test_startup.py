@@ -1,0 +1,41 @@
+"""What runs first in every Python of a trial, in a Python of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from clearml_hpo.startup import with_startup
+from tests.conftest import unconfigured
+
+FORKS = """
+import os, signal, time
+import clearml.binding.environ_bind
+from clearml.utilities.process.exit_hooks import ExitHooks
+
+hooks = ExitHooks(lambda: None)
+hooks.register_signal_and_exception_hooks()
+ends = set()
+for _ in range(50):
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(pid, signal.SIGTERM)
+    ends.add(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+is_own = signal.getsignal(signal.SIGTERM) == hooks.signal_handler
+print(ends, is_own, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_a_fork_ends_by_sigterm_whenever_it_comes():
+    """Python forgets a signal with a handler of its own that comes while a process is forked."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS],
+        env=with_startup(unconfigured()),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.stdout == "{-15} True set()\n", done.stderr
