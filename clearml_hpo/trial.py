@@ -77,12 +77,12 @@ class Trial:
         task_id: the trial task.
         values: the objectives as reported so far, one each; final once the trial has ended; empty before any was seen.
         violations: by how much each constraint on a metric is broken, 0 or less if it is kept.
-        not_finite: scalars, ``title/series``, of which the SDK has sent 0 in place of NaN or infinity.
         iteration: the last iteration that the task reported.
         queue: name of the queue that it was put in.
         worker: the agent that runs or ran it.
         reason: why it ended as it did, if there is something to say.
         queued_at: seconds since the epoch, as are ``started_at`` and ``ended_at``.
+        not_finite: scalars, ``title/series``, of which the SDK has sent 0 in place of NaN or infinity.
     """
 
     number: int
@@ -92,7 +92,6 @@ class Trial:
     state: TrialState = TrialState.QUEUED
     values: tuple[float | None, ...] = ()
     violations: tuple[float, ...] = ()
-    not_finite: frozenset[str] = frozenset()
     iteration: int = 0
     queue: str = ""
     worker: str = ""
@@ -100,6 +99,7 @@ class Trial:
     queued_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = field(default=None)
+    not_finite: frozenset[str] = frozenset()
 
     @property
     def value(self) -> float | None:
