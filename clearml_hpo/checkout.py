@@ -104,7 +104,7 @@ def _fetched(plan: Plan, kept: Path) -> str:
             commit = _commit(wanted, kept)
     if commit is None:
         key, found = ("version_num", plan.revision) if plan.revision else ("branch", plan.branch)
-        raise CheckoutError(f"script.{key}: no {found!r} in {plan.repository}")
+        raise CheckoutError(f"script.{key}: no {found!r} in {plan.repository}; is it pushed?")
     return commit
 
 

@@ -6,7 +6,7 @@ import re
 import signal
 
 _TRACEBACK = "Traceback (most recent call last)"
-_OF_THE_AGENT = ("Process failed, exit code",)
+_SAYS_NOTHING = ("Process failed, exit code", "Set the environment variable HYDRA_FULL_ERROR")
 # All that clearml-agent says of a task that has failed.
 _EXIT_CODE = re.compile(r"worker execution exit code (-?\d+)")
 _DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
@@ -17,12 +17,12 @@ _NO_LOG_IN = (
 
 
 def last_words(output: str) -> str:
-    """The exception of the last traceback, else the last line that is not clearml-agent's own; empty if there is none.
+    """The exception of the last traceback, else the last line that says something; empty if there is none.
 
     >>> last_words("epoch 1\\nTraceback (most recent call last):\\n  File 'a.py'\\nValueError: depth\\n")
     'ValueError: depth'
     """
-    lines = [line.rstrip() for line in output.splitlines() if line.strip() and not line.startswith(_OF_THE_AGENT)]
+    lines = [line.rstrip() for line in output.splitlines() if line.strip() and not line.startswith(_SAYS_NOTHING)]
     starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     after = lines[starts[-1] + 1 :] if starts else []
     return next((line for line in after if not line.startswith((" ", "\t"))), lines[-1] if lines else "")

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clearml_hpo.controller.advice import warning
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
@@ -73,6 +74,7 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         )
     elif given.script is not None:
         findings.remarks.append(f"{of}the script was not run yet: parameters and metrics are known after its first run")
+        findings.remarks += filter(None, [warning(given.script)])
         findings.faults += faults_of_text(file, given.script, model)
     elif template is None:
         findings.remarks.append(f"{of}no server: the template was not looked up")

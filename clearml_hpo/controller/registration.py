@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from clearml_hpo.console import with_signal
+from clearml_hpo.controller.advice import what_to_connect, what_to_do
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
@@ -155,6 +156,11 @@ class FirstRun:
         self.executor.abort([task_id], "the study was stopped")
 
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:
-        reason = with_signal(snapshot.reason) or "it connected no hyperparameters"
+        script, log = self.file.spec.template.by_model[self.model].script, self.tasks.log_tail(task_id)
+        if snapshot.status in ("failed", "stopped", "created"):
+            reason = with_signal(snapshot.reason) or "it ended before it connected hyperparameters"
+            advice = what_to_do(f"{reason}\n{log}", script)
+        else:
+            reason, advice = "it connected no hyperparameters", what_to_connect(script)
         said = f"the first run of {self.template.name} is {snapshot.status}: {reason}"
-        return f"{said}\n{self.tasks.log_tail(task_id)}"
+        return "\n".join(filter(None, [said, log, advice]))

@@ -11,6 +11,7 @@ from typing import Any
 
 from clearml_hpo.best_effort import BestEffort, reason_of
 from clearml_hpo.budget import Spent
+from clearml_hpo.controller.advice import warning
 from clearml_hpo.controller.first_points import faults_of_first_points, first_points, own_point
 from clearml_hpo.controller.objectives import clearml_objective, sign_of
 from clearml_hpo.controller.opening import Opened
@@ -253,6 +254,9 @@ class StudyRun:
         """The first run of a template, which an earlier controller may have begun."""
         template, records = self._templates[model], self._opened.records
         self._view.note(f"{template.name} is new: its first run makes its hyperparameters known")
+        script = self._file.spec.template.by_model[model].script
+        if script is not None and (said := warning(script)):
+            self._view.note(said)
         queue = self._policy.placement.queues_for({MODEL: model} if model else {})[0]
         tasks, number = self._first_tasks(template, model), self._number_of_first(model)
         first = FirstRun(self._api, template, self._file, tasks, self._executor, queue, number, model)

@@ -16,6 +16,8 @@ from clearml_hpo.errors import InputError
 FIELDS = ("script", "container", "execution.docker_cmd")
 """What :func:`prepare` reads of a task."""
 
+_PATCH = "diff --git "
+
 
 @dataclass(frozen=True)
 class Program:
@@ -92,7 +94,15 @@ def refuse(task: Mapping[str, Any], image: str = "") -> None:
     if not Path(binary).name.startswith("python") or entry_point.endswith(".ipynb"):
         found = f"binary: {binary!r}" if not entry_point.endswith(".ipynb") else f"entry_point: {entry_point!r}"
         raise InputError(f"script.{found}: processes on this machine run Python scripts and modules alone")
-    if not (script.get("repository") or script.get("diff") or entry_point.startswith("-m ")):
+    if script.get("repository") or entry_point.startswith("-m "):
+        return
+    diff = str(script.get("diff") or "")
+    if diff.startswith(_PATCH) or (script.get("version_num") and not diff):
+        raise InputError(
+            "script: the task was run in a git repository without a remote, so its code is nowhere else; "
+            "add a remote, push, and run the script once again"
+        )
+    if not diff:
         raise InputError("script: the task has neither a repository nor a script of its own; run it once to have one")
 
 

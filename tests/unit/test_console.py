@@ -26,6 +26,11 @@ ValueError: no depth
         (f"{CHAINED}2026 - clearml.Task - INFO - done\nProcess failed, exit code 1\n", "ValueError: no depth"),
         ("error: no such file\n\nProcess failed, exit code 2", "error: no such file"),
         ("Process failed, exit code 2", ""),
+        (
+            "Primary config directory not found.\nCheck that the config directory '/a/conf' exists and readable\n\n"
+            "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n",
+            "Check that the config directory '/a/conf' exists and readable",
+        ),
     ],
 )
 def test_the_reason_is_the_exception_else_the_last_line(output, said):

@@ -61,6 +61,8 @@ def test_a_repository_is_left_to_the_process(tmp_path: Path) -> None:
     [
         (_script(), "script: the task has neither a repository nor a script of its own"),
         ({}, "script: the task has neither a repository nor a script of its own"),
+        (_script(version_num="abc"), "script: the task was run in a git repository without a remote"),
+        (_script(version_num="abc", diff="diff --git a/a.py b/a.py"), "in a git repository without a remote, so"),
         (_script(diff="1", binary="/bin/bash"), "script.binary: '/bin/bash'"),
         (_script(diff="1", entry_point="a.ipynb"), "script.entry_point: 'a.ipynb'"),
         (_script(diff="1") | {"container": {"image": "cuda:12"}}, "container.image: the task asks for 'cuda:12'"),
