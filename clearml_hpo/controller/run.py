@@ -223,7 +223,7 @@ class StudyRun:
         scheduler = strategy.scheduler
         assert scheduler is not None  # run() made it
         self._follow(scheduler, to_the_end=True)
-        self._effort.attempt("the last report is missing", lambda: self._publish(scheduler, publisher, final=True))
+        self._effort.attempt("the report is behind", lambda: self._publish(scheduler, publisher, final=True))
         if self._fault is not None:
             raise self._fault
         return self._conclude(scheduler, strategy)

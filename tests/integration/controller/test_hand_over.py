@@ -159,7 +159,7 @@ def test_a_report_that_is_refused_ends_no_study(study_file, api, agent, monkeypa
     monkeypatch.setattr(ControllerTask, "report", too_large)
     view = Listener()
     assert run(study_file, api, view=view).status == "completed"
-    assert any("the last report is missing" in note for note in view.notes)
+    assert sum("the report is behind: events.add_batch was refused" in note for note in view.notes) == 1
 
 
 def test_trouble_while_a_study_is_stopped_is_sat_out(study_file, api, queue, monkeypatch):
