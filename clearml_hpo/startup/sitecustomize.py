@@ -180,10 +180,23 @@ def fire_arguments_arrive(binding: ModuleType) -> None:
     core._CallAndUpdateTrace = binding._patched_call_no_recursion_guard(call, note)
 
 
+def number_keys_arrive(proxies: ModuleType) -> None:
+    """Gives new values to the keys of a nested dictionary that are no texts; the SDK adds texts beside them instead."""
+    nest = proxies.nested_from_flat_dictionary
+
+    def nest_all(values: Any, *args: Any, **options: Any) -> Any:
+        found = nest(values, *args, **options)
+        found.update({key: found[str(key)] for key in found if not isinstance(key, str)})
+        return found
+
+    proxies.nested_from_flat_dictionary = nest_all  # type: ignore[attr-defined]
+
+
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     _HOOKS: crashes_end_the_process,
     _EVENTS: the_console_names_what_is_not_finite,
     _FORKS: forks_end_by_sigterm,
+    "clearml.utilities.proxy_object": number_keys_arrive,
     "clearml.binding.click_bind": click_options_arrive,
     "clearml.binding.fire_bind": fire_arguments_arrive,
     "clearml.binding.jsonargs_bind": first_runs_are_as_by_hand,
