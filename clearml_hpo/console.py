@@ -45,7 +45,12 @@ def ended_by(number: int) -> str:
     return f"ended by {name}signal {number}" + (" (was it out of memory?)" if number == signal.SIGKILL else "")
 
 
+def with_signal(reason: str) -> str:
+    """The reason of a failure, with the name of the signal in place of an agent's exit code."""
+    number = signal_of(agents_exit_code(reason) or 0)
+    return ended_by(number) if number else reason
+
+
 def was_killed(reason: str) -> bool:
     """Whether a task failed because SIGKILL has ended it, by the reason that a worker or an agent gives."""
-    code = agents_exit_code(reason)
-    return signal_of(code) == signal.SIGKILL if code is not None else reason.startswith(ended_by(signal.SIGKILL))
+    return with_signal(reason).startswith(ended_by(signal.SIGKILL))

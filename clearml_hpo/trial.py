@@ -82,6 +82,7 @@ class Trial:
         worker: the agent that runs or ran it.
         reason: why it ended as it did, if there is something to say.
         queued_at: seconds since the epoch, as are ``started_at`` and ``ended_at``.
+        not_finite: scalars, ``title/series``, of which the SDK has sent 0 in place of NaN or infinity.
     """
 
     number: int
@@ -98,6 +99,7 @@ class Trial:
     queued_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = field(default=None)
+    not_finite: frozenset[str] = frozenset()
 
     @property
     def value(self) -> float | None:

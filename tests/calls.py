@@ -43,6 +43,7 @@ _MORE_FILTERS = {"started", "created", "completed", "parent", "size", "scroll_id
 # Refusals that the product expects, (endpoint, subcode), and what it does then.
 EXPECTED: dict[tuple[str, int], str] = {
     ("events.multi_task_scalar_metrics_iter_histogram", 101): "one was deleted: the call is made again without it",
+    ("events.get_task_log", 101): "it was deleted just before: the next poll misses it",
     ("queues.delete", 701): "somebody else has deleted it: it was to go",
     ("queues.delete", 702): "something has come into it meanwhile: it stays",
     ("queues.get_next_task", 701): "its queue was deleted: that is said, and the worker leaves it out",

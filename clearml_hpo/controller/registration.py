@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from clearml_hpo.console import with_signal
 from clearml_hpo.controller.advice import what_to_connect, what_to_do
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
+from clearml_hpo.scheduler.watch import Silence
 from clearml_hpo.search_space import Constant
 from clearml_hpo.spec import StudyFile, TemplateSpec, TemplatesSpec
 from clearml_hpo.tasks import Api, TaskSnapshot, Template, Templates, TrialTasks
@@ -103,19 +105,21 @@ class FirstRun:
                 return trial
         return None  # of one that failed or was stopped there is nothing to be seen
 
-    def look(self, task_id: str) -> Template | None:
+    def look(self, task_id: str, silence: Silence) -> Template | None:
         """The template with its hyperparameters, or None while the run may still connect some.
 
         They are complete once it reports the objective, or ends; if the search space needs no others, once it reports
         anything.
 
         Raises:
-            StudyError: the run ended before it connected anything.
+            StudyError: the run ended before it connected anything, or it hangs, as ``silence`` tells.
             InputError: the template lacks parameters of the search space.
         """
         snapshot = self.tasks.poll([task_id]).get(task_id)
         if snapshot is None:
             raise StudyError(f"the first run of {self.template.name}, {task_id}, was deleted while it was looked at")
+        if snapshot.status == "in_progress" and silence.has_come(task_id, snapshot.summaries, time.monotonic()):
+            raise StudyError(f"the first run of {self.template.name} hangs: {silence}\n{self.tasks.log_tail(task_id)}")
         if snapshot.status not in _ENDED and snapshot.iteration == 0 and not snapshot.summaries:
             return None
         template = register(self.api, self.template, task_id)
@@ -148,7 +152,7 @@ class FirstRun:
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:
         script, log = self.file.spec.template.by_model[self.model].script, self.tasks.log_tail(task_id)
         if snapshot.status in ("failed", "stopped", "created"):
-            reason = snapshot.reason or "it ended before it connected hyperparameters"
+            reason = with_signal(snapshot.reason) or "it ended before it connected hyperparameters"
             advice = what_to_do(f"{reason}\n{log}", script)
         else:
             reason, advice = "it connected no hyperparameters", what_to_connect(script)

@@ -26,6 +26,7 @@ from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, StudySummary, study_result, summary_page, summary_text
 from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
+from clearml_hpo.scheduler.watch import Silence
 from clearml_hpo.search_space import MODEL, Constant, Params, SearchSpace
 from clearml_hpo.spec import StudyFile
 from clearml_hpo.storage import Mirror, StorageTrouble
@@ -280,12 +281,14 @@ class StudyRun:
         if not workers.get(trial.queue):
             self._view.note(f"no worker serves the queue {trial.queue!r} yet: the first run waits")
         patience, looked_at = Patience(self._file.spec.execution.poll_interval, self._view.note), time.monotonic()
+        silence = Silence(self._policy.failures.silent_after_s, first.tasks.output)
         while True:
             try:
+                silence.listen(time.monotonic(), {trial.task_id})
                 asked = hold.renew()
                 if time.monotonic() - looked_at >= _LOOK_AT_WORKERS_S:
                     workers, looked_at = self._executor.workers(), time.monotonic()
-                registered = first.look(trial.task_id)
+                registered = first.look(trial.task_id, silence)
                 if registered is not None:
                     self._has_registered(first, trial, registered)
                     return None

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import optuna
+from clearml import Task
 from clearml.automation import ClearmlJob
 from clearml.automation.job import LocalClearmlJob
 from clearml.automation.optimization import Budget as ClearmlBudget
@@ -264,6 +265,29 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
     def get_created_jobs_tasks(self) -> Mapping[str, ClearmlJob]:
         """Jobs by trial task id."""
         return {trial.task_id: self._job(trial) for trial in self._trials}
+
+    def get_top_experiments(self, top_k: int) -> Sequence[Task]:
+        """ClearML's, without the trials that :meth:`_misplaced` names."""
+        left_out = self._misplaced()
+        found = super().get_top_experiments(top_k + len(left_out))
+        return [task for task in found if task.id not in left_out][:top_k]
+
+    def get_top_experiments_id_metrics_pair(self, top_k: int, **options: bool) -> Sequence[tuple[str, dict[str, Any]]]:
+        """ClearML's, likewise."""
+        left_out = self._misplaced()
+        found = super().get_top_experiments_id_metrics_pair(top_k + len(left_out), **options)
+        return [pair for pair in found if pair[0] not in left_out][:top_k]
+
+    def get_top_experiments_details(self, top_k: int, **options: bool) -> Sequence[dict[str, Any]]:
+        """ClearML's, likewise."""
+        left_out = self._misplaced()
+        found = super().get_top_experiments_details(top_k + len(left_out), **options)
+        return [each for each in found if each["task_id"] not in left_out][:top_k]
+
+    def _misplaced(self) -> set[str]:
+        """Task ids of trials that a server sorts by a 0 which stands for NaN or infinity."""
+        best_of_run = {objective.metric for objective in self.goal.objectives if objective.reading == "best"}
+        return {t.task_id for t in self._trials if t.state is TrialState.NOT_FINITE or best_of_run & t.not_finite}
 
     def _validate_base_task(self) -> None:
         """Warns, as ClearML does, of parameters and metrics that the template has not; a study file was checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from clearml_hpo.errors import InputError
@@ -12,6 +13,7 @@ from clearml_hpo.tasks import Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 from clearml_hpo.tasks.lists import by_id
 from clearml_hpo.tasks.record import read_study, read_trials
+from clearml_hpo.tasks.replaced import ReplacedValues
 from clearml_hpo.tasks.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of
 from clearml_hpo.trial import Trial, TrialState
 
@@ -33,18 +35,22 @@ def known_before(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> l
 def _known_of(source: WarmStartSpec, file: StudyFile, api: Api) -> Iterable[Known]:
     if source.storage is not None:
         return known_of(source.storage, str(source.study), file.space, file.goal)
-    trials = list(_of_tasks(source.tasks, file, api))
+    replaced = ReplacedValues(api, file.goal)
+    trials = list(_of_tasks(source.tasks, file, api, replaced))
     if source.study is not None:
         record = read_study(api, source.study)
-        trials += read_trials(api, record.study_id, file.space, file.goal).settled
+        settled = read_trials(api, record.study_id, file.space, file.goal).settled
+        trials += [trial for trial in settled if not replaced.are_of(trial)]
     return [
         Known(trial.params, trial.final_values, trial.violations)
         for trial in trials
-        if trial.final_values is not None and file.space.contains(trial.params)
+        if trial.final_values is not None
+        and file.space.contains(trial.params)
+        and all(map(math.isfinite, trial.final_values))
     ]
 
 
-def _of_tasks(ids: list[str], file: StudyFile, api: Api) -> Iterable[Trial]:
+def _of_tasks(ids: list[str], file: StudyFile, api: Api, replaced: ReplacedValues) -> Iterable[Trial]:
     if not ids:
         return
     fields = ["status", "hyperparams", *metric_fields(file.goal.metrics)]
@@ -53,7 +59,8 @@ def _of_tasks(ids: list[str], file: StudyFile, api: Api) -> Iterable[Trial]:
     if missing:
         raise InputError(f"warm_start.tasks: no task {missing[0]} on the server")
     for number, task_id in enumerate(ids):
-        summaries, hyperparams = snapshot_of(tasks[task_id]).summaries, tasks[task_id].get("hyperparams") or {}
+        snapshot, hyperparams = snapshot_of(tasks[task_id]), tasks[task_id].get("hyperparams") or {}
+        summaries = replaced.as_reported(snapshot, (), ends=True)[0].summaries
         model = user_properties(hyperparams).get(MODEL_PROPERTY, "")
         yield Trial(
             number,

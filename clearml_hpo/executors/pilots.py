@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from clearml_hpo.console import last_words
+from clearml_hpo.console import last_words, with_signal
 from clearml_hpo.errors import ApiError, StudyError
 from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.tasks.api import Api
@@ -149,7 +149,8 @@ class PilotExecutor(QueueExecutor):
         for pilot in pilots:
             if pilot.status == "failed" and pilot.task_id not in self._why:
                 said = last_words(log_tail(self._api, pilot.task_id, _TAIL))
-                self._why[pilot.task_id] = f"{pilot.reason}; its console ends with: {said}" if said else pilot.reason
+                reason = with_signal(pilot.reason)
+                self._why[pilot.task_id] = f"{reason}; its console ends with: {said}" if said else reason
                 self._note(f"pilot {pilot.task_id} failed: {self._why[pilot.task_id]}")
         ended = [pilot for pilot in pilots if not pilot.is_alive][-_MOST_FAILURES:]
         if len(ended) == _MOST_FAILURES and all(pilot.status == "failed" for pilot in ended):

@@ -89,6 +89,8 @@ def _with_values(trial: Trial, goal: Goal) -> Ending:
     for objective, value in zip(goal.objectives, trial.values, strict=True):
         if value is None:
             return TrialState.NO_OBJECTIVE, f"{objective.metric} was never reported"
+        if objective.metric in trial.not_finite and math.isnan(value):
+            return TrialState.NOT_FINITE, f"{objective.metric} was NaN or infinite, which the SDK sends as 0"
         if not math.isfinite(value):
             return TrialState.NOT_FINITE, f"{objective.metric} is {value}"
     return TrialState.COMPLETED, ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from clearml_hpo.not_finite import Curve
 from clearml_hpo.search_space import Params
 from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 from clearml_hpo.trial import Trial
@@ -22,6 +23,9 @@ class Tasks(Protocol):
 
     def histories(self, task_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, float]]]:
         """Reported ``(iteration, value)`` of what the pruner looks at, by task."""
+
+    def as_reported(self, snapshot: TaskSnapshot, curve: Curve, *, ends: bool = False) -> tuple[TaskSnapshot, Curve]:
+        """The task, and its curve, with NaN for what the SDK has replaced; ``ends``: what is reported by now counts."""
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""

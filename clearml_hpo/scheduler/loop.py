@@ -15,6 +15,7 @@ from dataclasses import replace
 from clearml_hpo.budget import Spent
 from clearml_hpo.errors import ApiError
 from clearml_hpo.executors.base import Executor
+from clearml_hpo.not_finite import finite_points
 from clearml_hpo.objective import Goal
 from clearml_hpo.patience import Patience, is_trouble
 from clearml_hpo.scheduler.endings import Streak, ending_of, has_become_draft, is_back, wished
@@ -193,7 +194,10 @@ class Scheduler:
                 self._study.add(trial.number, trial.params)
                 continue
             self._ledger.decided(trial, last_end)
-            self._teller.restore(trial, dict((histories or {}).get(trial.task_id, ())))
+            curve = (histories or {}).get(trial.task_id, ())
+            if (looked_at := self.goal.pruning_objective) is not None:
+                curve = finite_points(curve, looked_at.metric, trial.not_finite)
+            self._teller.restore(trial, dict(curve))
         self._ledger.goes_on(last_end, self._clock())
 
     # --- running -----------------------------------------------------------------------------------------------------
@@ -410,16 +414,15 @@ class Scheduler:
         sign = (snapshot.updated_at, snapshot.iteration, snapshot.summaries)
         silent_s = self._pulse.silent_s(trial.task_id, sign, self._clock())
         if lost_after_s is not None and silent_s > lost_after_s:
-            self._lose(trial, f"lost: no sign of life for {silent_s:.0f} s")
+            self._lose(self._observer.last_values(trial, snapshot), f"lost: no sign of life for {silent_s:.0f} s")
         elif wants_pruning:
             self._wish(trial, TrialState.PRUNED, f"pruned at iteration {reported}")
         elif limits.time_s is not None and self._observer.running_s(trial) > limits.time_s:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.time_s:g} s")
         elif limits.max_iterations is not None and reported > limits.max_iterations:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.max_iterations} iterations")
-        elif not self._silence.is_broken_by(trial.task_id, snapshot.summaries, self._clock()):
-            after_s = self.policy.failures.silent_after_s
-            self._wish(trial, TrialState.FAILED, f"it hangs: no line and no scalar for {after_s:g} s (silent_after)")
+        elif self._silence.has_come(trial.task_id, snapshot.summaries, self._clock()):
+            self._wish(trial, TrialState.FAILED, f"it hangs: {self._silence}")
 
     def _wish(self, trial: Trial, state: TrialState, reason: str) -> None:
         """Notes how a trial is to end; :meth:`_act` makes the calls. The first wish counts."""

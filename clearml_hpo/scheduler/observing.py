@@ -83,13 +83,19 @@ class Observer:
         if _begins_anew(trial, snapshot):
             trial = self._restart(trial)
         watch = self._roster.watch(trial)
+        progress = self._progress(snapshot)
+        snapshot, history = self._tasks.as_reported(snapshot, history)
         wants_pruning = self._report(trial, watch, history)
-        watch.progress = self._progress(snapshot)
+        watch.progress = progress
         seen = self._as_seen(trial, snapshot)
         self._roster.keep(seen)
         if seen.state is TrialState.RUNNING:
             watch.runs(snapshot, self._clock())
         return Seen(seen, snapshot, seen.state is not trial.state, wants_pruning)
+
+    def last_values(self, trial: Trial, snapshot: TaskSnapshot) -> Trial:
+        """The trial with its values so far as its last ones."""
+        return self._as_seen(trial, self._tasks.as_reported(snapshot, (), ends=True)[0])
 
     def running_s(self, trial: Trial) -> float:
         """Seconds of running: by the server's clock if it has ended, else by our own, as the two may differ."""
@@ -138,6 +144,7 @@ class Observer:
             state=_STATES.get(snapshot.status, trial.state),
             values=self._goal.values(snapshot.summaries),
             violations=self._goal.violations(snapshot.summaries),
+            not_finite=snapshot.not_finite,
             iteration=snapshot.iteration,
             worker=snapshot.worker or trial.worker,
             # A task that is run once more has the times of its last run until it starts, or ends, again.

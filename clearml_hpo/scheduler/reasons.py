@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clearml_hpo.console import agents_exit_code, ended_by, last_words, signal_of
+from clearml_hpo.console import agents_exit_code, last_words, with_signal
 from clearml_hpo.errors import ApiError
 from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.trial import Trial
@@ -14,11 +14,10 @@ _TAIL_LINES = 15
 
 def own_words(tasks: Tasks, task_id: str, reason: str) -> str:
     """``ValueError: depth (exit code 1)``, where an agent says the exit code alone; else ``reason``."""
+    reason = with_signal(reason)
     code = agents_exit_code(reason)
     if code is None:
         return reason
-    if number := signal_of(code):
-        return ended_by(number)
     try:
         said = last_words(tasks.log_tail(task_id, _TRACEBACK_EVENTS))
     except ApiError:  # the reason is poorer for it; the trial has failed all the same

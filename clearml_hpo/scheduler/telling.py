@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from clearml_hpo.errors import ApiError
@@ -9,6 +10,7 @@ from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.study import Ended, OptunaStudy
 from clearml_hpo.tasks.record import WISHED_RUN, run_name
+from clearml_hpo.tasks.trial_tasks import NOT_FINITE
 from clearml_hpo.trial import Trial, TrialState
 
 _REFUSED = 400
@@ -27,9 +29,11 @@ class Teller:
         """Says on the task how its trial has ended, or is to end."""
         watch = self._roster.watch(trial)
         properties = {"state": state.value}
-        values = [f"{value:.10g}" for value in trial.values if value is not None]
+        values = [value for value in trial.values if value is not None]
         if values:
-            properties["value"] = ", ".join(values)
+            properties["value"] = ", ".join(f"{value:.10g}" for value in values)
+        if trial.not_finite:  # what the server has of them is not what counts
+            properties |= {NOT_FINITE: json.dumps(sorted(trial.not_finite)), "value": ", ".join(map(repr, values))}
         if state in (TrialState.FAILED, TrialState.KILLED):  # the console's own, or why the trial was ended here
             properties["reason"] = trial.reason
         if watch.marked == properties:
@@ -43,7 +47,7 @@ class Teller:
         """Says on the task that its trial goes on: whoever takes over must not take an old end for what is wished."""
         self._write(
             trial,
-            {"state": "", "value": "", "reason": ""},
+            {"state": "", "value": "", "reason": "", NOT_FINITE: ""},
             f"the old end of trial {trial.number} cannot be taken off its task",
         )
 

@@ -97,14 +97,17 @@ class Silence:
         self._pulse.forget_others(task_ids)
         self._seen = {task_id: seen for task_id, seen in self._seen.items() if task_id in task_ids}
 
-    def is_broken_by(self, task_id: str, sign: object, now: float) -> bool:
-        """False if nothing was put out for too long; ``sign`` changes with the goal's scalars."""
+    def __str__(self) -> str:
+        return f"no line and no scalar for {self._after_s:g} s (silent_after)"
+
+    def has_come(self, task_id: str, sign: object, now: float) -> bool:
+        """True if nothing was put out for too long; ``sign`` changes with the goal's scalars."""
         if self._after_s is None:
-            return True
+            return False
         seen, at = self._seen.get(task_id, (None, -math.inf))
         silent_s = self._pulse.silent_s(task_id, (sign, seen), now)
         half = self._after_s / 2
         if silent_s >= half and now - at >= half:
             self._seen[task_id] = seen, _ = self._look(task_id), now
             silent_s = self._pulse.silent_s(task_id, (sign, seen), now)
-        return silent_s < self._after_s
+        return silent_s >= self._after_s

@@ -82,24 +82,26 @@ def the_console_names_what_is_not_finite(events: ModuleType) -> None:
     init = events.ScalarEvent.__init__
 
     def init_and_name(event: Any, metric: str, variant: str, value: float, *args: Any, **options: Any) -> None:
-        if events.np.isnan(value) or events.np.isinf(value):
-            _name(events, f"{metric}/{variant}", value, known)
         init(event, metric, variant, value, *args, **options)
+        if not events.np.isfinite(value):
+            if not events.np.isfinite(event._value):  # the script has asked for it: a server refuses the whole batch
+                event._value = 0.0
+            _name(f"{metric}/{variant}", value, event._value, known)
 
     events.ScalarEvent.__init__ = init_and_name
 
 
-def _name(events: ModuleType, scalar: str, value: float, known: set[str]) -> None:
+def _name(scalar: str, value: float, sent: float, known: set[str]) -> None:
     import json
 
     name = scalar if len(known) < _MOST_NAMES else _ANY
-    if name in known:
-        return
-    known.add(name)
-    adapter = events.MetricsEventAdapter
-    sent = adapter.default_nan_value if events.np.isnan(value) else adapter.default_inf_value
-    text = f"Not finite: {json.dumps(name, ensure_ascii=False)} is {value}, reported as '{sent}'"
-    events.LoggerRoot.get_base_logger().info(text)
+    if name not in known:
+        known.add(name)
+        try:
+            # Not by a logger: the script may have set its level, and may have replaced its stdout.
+            print(f"Not finite: {json.dumps(name)} is {value}, reported as '{sent}'", file=sys.__stdout__, flush=True)
+        except (OSError, ValueError):  # there is none, or it is closed
+            return
 
 
 def first_runs_are_as_by_hand(binding: ModuleType) -> None:

@@ -18,6 +18,7 @@ from clearml_hpo.tasks.api import CONSOLE, PLOTS, Api
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 from clearml_hpo.tasks.lists import by_id, rows
 from clearml_hpo.tasks.names import exactly, find_project
+from clearml_hpo.tasks.replaced import without_replaced
 from clearml_hpo.tasks.trial_tasks import (
     COMPLETED,
     LIVE,
@@ -271,9 +272,11 @@ class _Entry:
     @property
     def wish(self) -> TrialState | None:
         """How a controller wished the run that goes on to end; an earlier one of the same task is another matter."""
-        is_wish = self.snapshot.status == "in_progress" and self.marked in (TrialState.COMPLETED, TrialState.PRUNED)
-        is_same = self.wished_run in ("", run_name(self.snapshot.started_at))
-        return self.marked if is_wish and is_same else None
+        if self.snapshot.status != "in_progress" or self.wished_run not in ("", run_name(self.snapshot.started_at)):
+            return None
+        # A failed trial that a user requeues has its mark still, which names no run.
+        is_wish = self.marked is TrialState.FAILED and self.wished_run
+        return self.marked if is_wish or self.marked in (TrialState.COMPLETED, TrialState.PRUNED) else None
 
     @property
     def is_draft(self) -> bool:
@@ -349,6 +352,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
     if space.models and model not in space.models:
         return None  # a person has taken its model away: nobody knows of which template it is
     snapshot = snapshot_of(task)
+    snapshot = without_replaced(snapshot, snapshot.not_finite)
     marked = _state(properties.get("state", ""))
     trial = Trial(
         int(number),
@@ -357,6 +361,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         int(attempt),
         values=_values(snapshot, properties, goal),
         violations=goal.violations(snapshot.summaries),
+        not_finite=snapshot.not_finite,
         iteration=snapshot.iteration,
         queue=queues.get(_queue(task), ""),
         worker=snapshot.worker,
@@ -376,8 +381,8 @@ def run_name(started_at: float | None) -> str:
 
 
 def _values(snapshot: TaskSnapshot, properties: Mapping[str, str], goal: Goal) -> tuple[float | None, ...]:
-    """As reported; where a person has reset the task since, as a controller has noted them at its end."""
-    if snapshot.summaries or not properties.get("value"):
+    """As reported; as noted at the end of the trial where values were replaced, or a user has reset the task since."""
+    if (snapshot.summaries and not snapshot.not_finite) or not properties.get("value"):
         return goal.values(snapshot.summaries)
     noted = tuple(_number(text) for text in properties["value"].split(","))
     return noted if len(noted) == len(goal.objectives) else goal.values({})

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from clearml_hpo.errors import ApiError
+from clearml_hpo.not_finite import Curve
 from clearml_hpo.objective import Goal, MetricSummary
 from clearml_hpo.search_space import Params, SearchSpace
 from clearml_hpo.tasks import scalars
 from clearml_hpo.tasks.api import Api
 from clearml_hpo.tasks.configurations import with_configuration
-from clearml_hpo.tasks.editing import set_properties
-from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION, with_user_properties, with_values
+from clearml_hpo.tasks.editing import NO_SUCH_TASK, set_properties
+from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION, user_properties, with_user_properties, with_values
 from clearml_hpo.tasks.lists import MOST_ROWS, by_id, rows
+from clearml_hpo.tasks.replaced import ReplacedValues
 from clearml_hpo.tasks.template import Templates
 from clearml_hpo.withdrawal import forget_entry
 
@@ -42,6 +46,8 @@ COMPLETED = ("completed", "publishing", "published", "closed")
 """Statuses of a task that came to its end."""
 MODEL_PROPERTY = "model"
 """User property: of which template a trial task is a clone, where a study has several."""
+NOT_FINITE = "not_finite"
+"""User property: scalars, as a JSON list, of which values were not finite; see :mod:`clearml_hpo.not_finite`."""
 CLOSED_REASON = "its controller ended"
 """Why a task is stopped that runs on this machine when its controller ends."""
 _OF_THE_MACHINE = ":monitor:"  # how the titles of the SDK's own scalars begin
@@ -63,6 +69,7 @@ class TaskSnapshot:
         iteration: the last iteration of any scalar.
         started_at: seconds since the epoch, as ``ended_at`` and ``updated_at``, the last sign of life.
         is_stopping: it runs, and its worker has been told to stop it; a task that is started again forgets that.
+        not_finite: scalars of which values were replaced, as its trial does not count them.
     """
 
     task_id: str
@@ -75,6 +82,7 @@ class TaskSnapshot:
     ended_at: float | None = None
     updated_at: float | None = None
     is_stopping: bool = False
+    not_finite: frozenset[str] = frozenset()
 
 
 class TrialTasks:
@@ -107,6 +115,7 @@ class TrialTasks:
         self._space = space or SearchSpace()
         self._tags = list(tags)
         self._long: set[str] = set()
+        self._replaced = ReplacedValues(api, goal)
 
     def create(self, number: int, attempt: int, params: Params) -> str:
         """Clones the template of the model with ``params``, in one call; returns the new task's id."""
@@ -150,6 +159,11 @@ class TrialTasks:
         A task of more than 6,000 iterations is a call of its own, see :mod:`clearml_hpo.tasks.scalars`.
         """
         return histories_of(self._api, self._goal, task_ids, self._long)
+
+    def as_reported(self, snapshot: TaskSnapshot, curve: Curve, *, ends: bool = False) -> tuple[TaskSnapshot, Curve]:
+        """See :meth:`ReplacedValues.as_reported`; what has been completed or stopped has ended in any case."""
+        ends = ends or snapshot.status in (*COMPLETED, "stopped")
+        return self._replaced.as_reported(snapshot, curve, ends=ends)
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""
@@ -196,7 +210,12 @@ class TrialTasks:
             for title, series, entry in scalars.last_values(found.get("last_metrics"))
             if not title.startswith(_OF_THE_MACHINE)
         }
-        last = [(event.get("timestamp"), event.get("msg")) for event in _last_events(self._api, task_id, 1)]
+        try:
+            last = [(event.get("timestamp"), event.get("msg")) for event in _last_events(self._api, task_id, 1)]
+        except ApiError as error:
+            if error.subcode != NO_SUCH_TASK:
+                raise
+            return None  # deleted just now: the next poll misses it
         return last, scalars_
 
 
@@ -243,7 +262,15 @@ def snapshot_of(task: Mapping[str, Any]) -> TaskSnapshot:
         ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
         is_stopping=task.get("status") == "in_progress" and task.get("status_message") == "stopping",
+        not_finite=_names(user_properties(task.get("hyperparams") or {}).get(NOT_FINITE, "")),
     )
+
+
+def _names(text: str) -> frozenset[str]:
+    try:
+        return frozenset(map(str, json.loads(text or "[]")))
+    except (TypeError, ValueError):  # a user has changed it
+        return frozenset()
 
 
 def end_of(task: Mapping[str, Any]) -> float | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clearml_hpo.console import last_words, signal_of, was_killed
+from clearml_hpo.console import last_words, signal_of, was_killed, with_signal
 
 CHAINED = """\
 Traceback (most recent call last):
@@ -43,6 +43,12 @@ def test_the_reason_is_the_exception_else_the_last_line(output, said):
 )
 def test_which_exit_codes_of_an_agent_are_of_a_crash_or_a_kill(code, number):
     assert signal_of(code) == number
+    named = (
+        f"ended by SIG{'KILL' if number == 9 else 'SEGV'}, signal {number}"
+        if number
+        else f"worker execution exit code {code}"
+    )
+    assert with_signal(f"worker execution exit code {code}").startswith(named)
     assert was_killed(f"worker execution exit code {code}") is (number == 9)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clearml_hpo.not_finite import finite_points
 from clearml_hpo.objective import Goal, Objective
 from clearml_hpo.report.figures.plot import BEST, COLOURS, MOST_POINTS, completed, describe, evenly, figure, thinned
 from clearml_hpo.report.hypervolume import hypervolume_history
@@ -128,7 +129,8 @@ def intermediate_figure(
     lines = []
     named: set[TrialState] = set()
     for trial in trials:
-        points = [(step, value) for step, value in histories.get(trial.task_id, ()) if math.isfinite(value)]
+        curve = finite_points(histories.get(trial.task_id, ()), objective.metric, trial.not_finite)
+        points = [(step, value) for step, value in curve if math.isfinite(value)]
         if not points:
             continue
         points = evenly(points, _MOST_STEPS)

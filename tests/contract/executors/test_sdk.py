@@ -98,6 +98,7 @@ def agent(api, environ, tmp_path_factory):
         workplace = daemon.Workplace(f"sdk-{os.getpid()}:{i}", folder / f"code{i}", folder / f"tmp{i}")
         workplace.tmp.mkdir()
         own = daemon.environ(os.environ, slot, workplace, server=None, threads=1)
+        del own["PYTHONPATH"]  # as without this package
         with (folder / f"{i}.log").open("wb") as log:
             command = daemon.command(slot)
             started.append(subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True))

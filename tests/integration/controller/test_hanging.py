@@ -46,6 +46,53 @@ def study_file(tmp_path):
     return path
 
 
+ENDS = """\
+import ctypes, os, time
+from clearml import Task
+task = Task.init("tests", "ends")
+kind = task.connect({"kind": "fine"})["kind"]
+task.get_logger().report_scalar("validation", "loss", 1.0, 1)
+task.flush(wait_for_uploads=True)
+if kind == "crashes":
+    ctypes.string_at(0)
+if kind == "killed":
+    os.kill(os.getpid(), 9)
+if kind == "hangs":
+    time.sleep(600)
+"""
+OF_ENDS = """\
+study: ends
+project: tests/{name}
+template: {{script: train.py}}
+search_space:
+  kind: {{type: categorical, choices: [fine, crashes, killed, hangs]}}
+enqueue: [{{kind: crashes}}, {{kind: killed}}, {{kind: hangs}}]
+objective: {{metric: validation/loss, direction: minimize}}
+sampler: random
+budget: {{trials: 4}}
+failures: {{silent_after: 12, killed: 1}}
+execution: {{queue: {name}, executor: local, local: {{cpu: 3, threads: 1}}, poll_interval: 0.5}}
+"""
+
+
+def test_a_crash_a_kill_and_a_hang_without_output_end_trials_as_what_they_are(
+    tmp_path, api, server_environ, monkeypatch
+):
+    for name, value in server_environ.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "train.py").write_text(ENDS)
+    path = tmp_path / "study.yaml"
+    path.write_text(OF_ENDS.format(name=f"ends-{uuid.uuid4().hex[:8]}"))
+    outcome = run(path, api)
+    found = {trial.params["General/kind"]: (trial.state.value, trial.attempt, trial.reason) for trial in outcome.trials}
+    assert found == {
+        "fine": ("completed", 1, ""),
+        "crashes": ("failed", 1, "ended by SIGSEGV, signal 11"),
+        "killed": ("killed", 2, "ended by SIGKILL, signal 9 (was it out of memory?)"),
+        "hangs": ("failed", 1, "it hangs: no line and no scalar for 12 s (silent_after)"),
+    }
+
+
 def test_a_trial_that_hangs_ends_after_its_time_and_its_value_counts(study_file, api, server_environ, monkeypatch):
     for name, value in server_environ.items():
         monkeypatch.setenv(name, value)

@@ -247,6 +247,27 @@ def test_top_experiments_are_in_order(make, either, queue, trials):
         assert [entry["value"] for entry in each["metrics"].values()] == [loss_of(task)]
 
 
+def test_what_is_not_finite_is_no_top_experiment(make, either, queue, api):
+    """A server sorts it first: it has 0 in its place."""
+
+    def diverges(params):
+        if len(agent.ran) == 2:
+            line = "NaN value encountered. Reporting it as '0.0'"
+            api.send_events([{"type": "log", "task": agent.ran[-1], "worker": "w", "msg": line}])
+            yield {"validation/loss": 0.0}
+        else:
+            yield from quadratic(params)
+
+    optimizer = make(either, total_max_jobs=4, max_number_of_concurrent_tasks=1)
+    with PlayedAgent(diverges, queue=queue) as agent:
+        optimizer.start()
+        ended(optimizer)
+    others = {*agent.ran} - {agent.ran[1]}
+    assert {task.id for task in optimizer.get_top_experiments(top_k=4)} == others
+    assert {each["task_id"] for each in optimizer.get_top_experiments_details(top_k=4)} == others
+    assert {task_id for task_id, _ in optimizer.get_optimizer().get_top_experiments_id_metrics_pair(4)} == others
+
+
 def test_save_top_k_tasks_only_archives_the_others(make, study_optimizer, queue, trials):
     optimizer = make(study_optimizer, total_max_jobs=5, save_top_k_tasks_only=2)
     with PlayedAgent(quadratic, queue=queue):

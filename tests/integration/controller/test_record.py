@@ -90,6 +90,8 @@ def test_a_marked_trial_that_waits_again_was_requeued_by_a_person(study):
     study.api.call("tasks.enqueue", task=task_id, queue=study.queue_id)
     records = study.read()
     assert numbers(records.unsettled) == [0] and not records.wishes
+    study.api.call("tasks.started", task=task_id, force=True)
+    assert not study.read().wishes
 
 
 @pytest.mark.parametrize("state", ["pruned", "completed"])
@@ -100,11 +102,12 @@ def test_a_controller_that_died_between_marking_and_stopping_leaves_its_wish(stu
     assert records.wishes == {task_id: TrialState(state)}
 
 
-def test_a_wish_is_for_the_run_that_was_to_end_and_not_for_the_next_one(study):
+@pytest.mark.parametrize("state", ["pruned", "failed"])
+def test_a_wish_is_for_the_run_that_was_to_end_and_not_for_the_next_one(study, state):
     task_id = study.trial(0, "in_progress", loss=0.5)
     (trial,) = study.read().unsettled
-    study.tasks.mark(task_id, state="pruned", wished_run=run_name(trial.started_at))
-    assert study.read().wishes == {task_id: TrialState.PRUNED}
+    study.tasks.mark(task_id, state=state, wished_run=run_name(trial.started_at))
+    assert study.read().wishes == {task_id: TrialState(state)}
     study.api.call("tasks.stopped", task=task_id, force=True)
     study.api.call("tasks.enqueue", task=task_id, queue=study.queue_id)
     study.api.call("tasks.started", task=task_id, force=True)

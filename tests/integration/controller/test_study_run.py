@@ -312,6 +312,23 @@ def test_what_is_not_finite_is_as_if_it_had_not_been_reported(study_file, api, q
     assert values == {True: (TrialState.COMPLETED, (0.1,)), False: (TrialState.NO_OBJECTIVE, None)}
 
 
+def test_a_first_run_that_hangs_without_output_ends_the_study(study_file, api, queue):
+    def hangs(params):
+        while True:
+            yield {}
+
+    with PlayedAgent(hangs, queue=queue, connects=CONNECTS, step_s=0.05) as agent:
+        with pytest.raises(
+            StudyError, match=r"first run of train hangs: no line and no scalar for 2 s \(silent_after\)"
+        ):
+            run(study_file, api, overrides=["failures.silent_after=2"])
+        (task_id,) = agent.ran
+        deadline = time.monotonic() + 20
+        while api.call("tasks.get_by_id", task=task_id)["task"]["status"] == "in_progress":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 def test_the_time_budget_counts_while_the_first_run_waits(study_file, api, queue):
     outcome = run(study_file, api, overrides=["budget.time=1"])
     assert outcome.status == "failed" and "time budget" in outcome.reason

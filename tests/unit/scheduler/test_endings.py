@@ -169,7 +169,7 @@ def hangs_at(scalars, outputs, after_s=10):
     silence = Silence(after_s, look)
     for now in range(100):
         silence.listen(now, {"t"})
-        if not silence.is_broken_by("t", scalars(now), now):
+        if silence.has_come("t", scalars(now), now):
             return now, len(looks)
     return None, len(looks)
 

@@ -1,0 +1,58 @@
+"""What the file that Python runs first in trials makes of ClearML's SDK."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from clearml_hpo.not_finite import Replaced
+from clearml_hpo.startup import with_startup
+
+SENDS = """
+from clearml import Logger
+from clearml.backend_interface.metrics.events import ScalarEvent
+nan, inf = float("nan"), float("inf")
+def send(metric, variant, value):
+    return ScalarEvent(metric=metric, variant=variant, value=value, iter=1).get_api_event().value
+"""
+
+
+def output_of(text, **environ):
+    given = with_startup({**os.environ, **environ})
+    done = subprocess.run([sys.executable, "-c", SENDS + text], env=given, capture_output=True, text=True, check=True)
+    assert "leaves" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_the_console_names_each_scalar_that_is_not_finite_once():
+    output = output_of("""
+assert [send("a", "loss", nan), send("a", "loss", inf), send('é"/', "x\\ny", -inf)] == [0, 0, 0]
+assert send("a", "fine", 0.5) == 0.5
+""")
+    assert Replaced.told_by([output]) == Replaced(frozenset({"a/loss", 'é"//x\ny'}))
+    assert output.count('"a/loss"') == 1 and "a/fine" not in output
+
+
+def test_a_value_that_the_script_has_chosen_is_sent_unless_a_server_refuses_it():
+    output = output_of("""
+Logger.set_reporting_nan_value(1000.0)
+assert send("a", "chosen", nan) == 1000
+Logger.set_reporting_nan_value(nan)
+assert send("a", "loss", nan) == 0
+""")
+    assert Replaced.told_by([output]) == Replaced(frozenset({"a/loss"}))
+
+
+def test_of_very_many_scalars_the_last_ones_have_no_name():
+    output = output_of("""
+for i in range(200):
+    send("a", str(i), nan)
+""")
+    found = Replaced.told_by([output])
+    assert output.count("Not finite") == 101 and found.is_any
+
+
+def test_a_startup_file_of_the_users_runs_too(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['behind'] = sys\n")
+    output_of("import behind\nassert send('a', 'loss', nan) == 0", PYTHONPATH=str(tmp_path))
