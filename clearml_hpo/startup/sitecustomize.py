@@ -22,6 +22,7 @@ _FORKS = "clearml.binding.environ_bind"
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS")
 _MOST_NAMES = 100
 _ANY = "*"
+_has_arguments: list[bool] = []  # whether the task had some when it began; empty until something is parsed
 
 
 def crashes_end_the_process(exit_hooks: ModuleType) -> None:
@@ -109,18 +110,21 @@ def first_runs_are_as_by_hand(binding: ModuleType) -> None:
     The SDK looks for them in the task of any run that an agent makes: it ends with a ``KeyError``, or gives the script
     None for each, or notes none.
     """
-    is_remote, known = binding.running_remotely, list[bool]()
+    is_remote = binding.running_remotely
 
     def running_remotely() -> bool:
-        # Options are declared while a module is imported: nothing is asked then.
-        if not is_remote() or sys._getframe(1).f_code.co_name == "_command_init":
+        asks = sys._getframe(1).f_code.co_name
+        # Options are declared while a module is imported, and tasks begin, without anything that is parsed.
+        if not is_remote() or asks == "_command_init":
             return False
-        if not known:
+        if not _has_arguments:
+            if asks == "_update_task_args":
+                return True
             from clearml import Task
 
             task = Task.get_task(task_id=binding.get_remote_task_id())
-            known.append("Args" in (task._get_task_property("hyperparams") or {}))
-        return known[0]
+            _has_arguments.append("Args" in (task._get_task_property("hyperparams") or {}))
+        return _has_arguments[0]
 
     binding.running_remotely = running_remotely  # type: ignore[attr-defined]
 
@@ -177,15 +181,35 @@ def fire_arguments_arrive(binding: ModuleType) -> None:
         return command
 
     patch._load_task_params = load_task_params
+    separate = binding.fire.parser.SeparateFlagArgs
+
+    def separate_flag_args(args: Any) -> Any:
+        binding.running_remotely()  # asked before Fire parses its own flags, which are noted in the task, too
+        return separate(args)
+
+    binding.fire.parser.SeparateFlagArgs = separate_flag_args
     # When it is imported, the SDK prepares for one kind of run alone.
     call, note = core._CallAndUpdateTrace, patch._PatchFire__CallAndUpdateTrace
     core._CallAndUpdateTrace = binding._patched_call_no_recursion_guard(call, note)
+
+
+def number_keys_arrive(proxies: ModuleType) -> None:
+    """Gives new values to the keys of a nested dictionary that are no texts; the SDK adds texts beside them instead."""
+    nest = proxies.nested_from_flat_dictionary
+
+    def nest_all(values: Any, *args: Any, **options: Any) -> Any:
+        found = nest(values, *args, **options)
+        found.update({key: found[str(key)] for key in found if not isinstance(key, str)})
+        return found
+
+    proxies.nested_from_flat_dictionary = nest_all  # type: ignore[attr-defined]
 
 
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     _HOOKS: crashes_end_the_process,
     _EVENTS: the_console_names_what_is_not_finite,
     _FORKS: forks_end_by_sigterm,
+    "clearml.utilities.proxy_object": number_keys_arrive,
     "clearml.binding.click_bind": click_options_arrive,
     "clearml.binding.fire_bind": fire_arguments_arrive,
     "clearml.binding.jsonargs_bind": first_runs_are_as_by_hand,

@@ -17,6 +17,8 @@ CONFIG_SECTION = "config:"
 """What the sections of configuration objects begin with."""
 _ARGUMENTS = "Args"
 _HYDRA = "Hydra"
+_ENUM = "Values:\n"  # with it begins how the SDK describes an Enum
+_BRACKETS = {"list": ("[",), "tuple": ("(", "["), "dict": ("{",)}
 
 
 def flatten(nested: Mapping[str, Mapping[str, Mapping[str, Any]]], field: str = "value") -> dict[str, str]:
@@ -65,6 +67,8 @@ def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
         return None if value is None and section == _ARGUMENTS and not own else text_of("", value)
     if section == _ARGUMENTS and kind in ("int", "float") and _is_list(value) and (_is_list(own) or not own):
         return value  # of nargs, the type is that of each item
+    if section != _ARGUMENTS:
+        _check_composed(value, kind, str(entry.get("description") or ""))
     if value is None:
         return _none_arrives_as(kind, entry)
     if kind == "bool" and not isinstance(value, bool):
@@ -76,6 +80,17 @@ def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
             raise ValueError(f"{value!r} is no number")
         return float(value)
     return value if kind or value != "" else None
+
+
+def _check_composed(value: Value, kind: str, description: str) -> None:
+    """Raises ValueError for what is no member of an Enum, list, tuple or dictionary as the SDK reads them."""
+    if kind and description.startswith(_ENUM):
+        members = description.removeprefix(_ENUM).split(",\n")
+        if value not in members:
+            raise ValueError(f"{value!r} is none of its members: {', '.join(members)}")
+    outer = kind.partition("/")[0]
+    if outer in _BRACKETS and not (isinstance(value, str) and value.startswith(_BRACKETS[outer])):
+        raise ValueError(f"{value!r} is no text of a {outer}, which begins with {' or '.join(_BRACKETS[outer])}")
 
 
 def _is_list(text: object) -> bool:

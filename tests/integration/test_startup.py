@@ -28,14 +28,29 @@ print(ends, is_own, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """
 
 
-def test_a_fork_ends_by_sigterm_whenever_it_comes():
-    """Python forgets a signal with a handler of its own that comes while a process is forked."""
+KEYS = """
+from clearml.utilities.proxy_object import nested_from_flat_dictionary
+print(nested_from_flat_dictionary({"a": {1: "x", "2": "y"}, "b": 0}, {"a/1": "X", "a/2": "Y", "b": 3}))
+"""
+
+
+def printed(source: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", FORKS],
+        [sys.executable, "-c", source],
         env=with_startup(unconfigured()),
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
-    assert done.stdout == "{-15} True set()\n", done.stderr
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout
+
+
+def test_a_fork_ends_by_sigterm_whenever_it_comes():
+    """Python forgets a signal with a handler of its own that comes while a process is forked."""
+    assert printed(FORKS) == "{-15} True set()\n"
+
+
+def test_a_number_as_key_of_a_dictionary_gets_the_new_value():
+    assert printed(KEYS) == "{'a': {1: 'X', '2': 'Y', '1': 'X'}, 'b': 3}\n"

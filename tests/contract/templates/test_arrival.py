@@ -123,6 +123,23 @@ def test_a_list_arrives_in_the_parser_of_arguments(arrivals, api, template):
         assert arrives_as(value, template["hyperparams"]["Args"][name.removeprefix("Args/")]) == value
 
 
+def test_what_is_composed_arrives(arrivals, api, template):
+    entries = template["hyperparams"]["General"]
+    params = {"General/several": "[3]", "General/pair": "(4, 5)", "General/kind": "SECOND"}
+    got = arrivals("connect.py", task_id=clone(api, template, params))["General"]
+    assert (got["several"], got["pair"]) == (shown([3]), shown((4, 5)))
+    assert got["kind"] == ["Kind", "<Kind.SECOND: 'second'>"]
+    for name, value in params.items():
+        assert arrives_as(value, entries[name.removeprefix("General/")]) == value
+
+
+def test_a_member_of_an_enum_that_is_none_would_be_the_default(arrivals, api, template):
+    with pytest.raises(ValueError, match="is none of its members: FIRST, SECOND"):
+        arrives_as("Kind.SECOND", template["hyperparams"]["General"]["kind"])
+    got = arrivals("connect.py", task_id=clone(api, template, {"General/kind": "Kind.SECOND"}))["General"]
+    assert got["kind"] == ["Kind", "<Kind.FIRST: 'first'>"]
+
+
 def test_what_cannot_arrive_is_known_beforehand(arrivals, api, template):
     params = {
         "General/whole": 2.5,

@@ -117,6 +117,44 @@ def test_what_the_parser_of_arguments_takes(value, kind, own, said):
     assert said in found and bool(found) == bool(said)
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        ("SGD", "Opt", ""),
+        (
+            "Opt.SGD",
+            "Opt",
+            "a Opt; found categorical Opt.SGD: 'Opt.SGD' is none of its members",
+        ),
+        (None, "Opt", "None is none of its members: ADAM, SGD"),
+    ],
+)
+def test_a_member_of_an_enum_is_its_name(value, kind, said):
+    entry = {"section": "General", "name": "x", "value": "ADAM", "type": kind, "description": "Values:\nADAM,\nSGD"}
+    found = misfit(Categorical((value,)), entry)
+    assert said in found and bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        ("[64, 32]", "list/int", ""),
+        ("[]", "list", ""),
+        ("(1, 2)", "tuple/int", ""),
+        ("[1, 2]", "tuple/int", ""),
+        ("{'a': 1}", "dict/int", ""),
+        ("64,32", "list/int", "'64,32' is no text of a list, which begins with ["),
+        ("(1, 2)", "list/int", "'(1, 2)' is no text of a list"),
+        (5, "list", "5 is no text of a list"),
+        (None, "tuple", "None is no text of a tuple, which begins with ( or ["),
+    ],
+)
+def test_a_list_is_its_text(value, kind, said):
+    """The SDK would make a list of letters of another text, or keep the script's default."""
+    found = misfit(Categorical((value,)), {"section": "General", "name": "x", "value": "[1]", "type": kind})
+    assert said in found and bool(found) == bool(said)
+
+
 def test_a_configuration_object_has_no_types():
     """Its text is written anew, and read by the script."""
     assert misfit(Float(0, 1), {"section": "config:Model", "name": "lr", "value": "1e-3", "type": "str"}) == ""

@@ -1,11 +1,18 @@
 """Connects values of every type, in each way that the SDK has, and prints what arrived as JSON."""
 
 import argparse
+import enum
 import json
 import os
 import sys
 
 from clearml import Task
+
+
+class Kind(enum.Enum):
+    FIRST = "first"
+    SECOND = "second"
+
 
 VALUES = {
     "whole": 3,
@@ -21,6 +28,9 @@ VALUES = {
     "true_text": "True",
     "none_text": "None",
     "empty": "",
+    "several": [1, 2],
+    "pair": (1, 2),
+    "kind": Kind.FIRST,
 }
 
 
