@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from clearml_hpo import fleet, settings
+from clearml_hpo.cli import output
 from clearml_hpo.cli.install import install, uninstall
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.errors import AgentError, InputError
@@ -211,7 +212,7 @@ def _row(agent: fleet.AgentState) -> tuple[str, ...]:
 
 def _follow(log: Path) -> None:
     position = log.stat().st_size
-    while True:
+    while output.is_read():
         size = log.stat().st_size
         if size < position:  # the log was rotated
             position = 0

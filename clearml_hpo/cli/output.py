@@ -18,7 +18,12 @@ class Output(io.TextIOWrapper):
 
     A character that the encoding lacks is written as an escape. When the reader has gone, the rest goes nowhere, so
     that the work goes on. Any other error, such as a full disk, is raised.
+
+    Attributes:
+        is_gone: whether the reader has.
     """
+
+    is_gone = False
 
     def write(self, text: str) -> int:
         """Writes a text."""
@@ -34,10 +39,16 @@ class Output(io.TextIOWrapper):
         except OSError as error:
             if error.errno not in _GONE:
                 raise
+            self.is_gone = True
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())  # also for what is still in the buffer
             os.close(nowhere)
             return otherwise
+
+
+def is_read() -> bool:
+    """Whether anybody may read what this process prints: a command that only shows something ends when nobody does."""
+    return not (isinstance(sys.stdout, Output) and sys.stdout.is_gone)
 
 
 def use() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from clearml_hpo.cli import output
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.quantities import duration
@@ -104,7 +105,7 @@ def _watch_campaign(
         view.progress(state.progress)
         patience = Patience(interval_s, view.note)
         try:
-            while not once and not state.record.is_over:
+            while not once and not state.record.is_over and output.is_read():
                 time.sleep(patience.wait_s)
                 try:
                     state = read_campaign_state(api, state.record.campaign_id)
@@ -202,7 +203,7 @@ def _follow(opened: View, watched: Watch, interval_s: float) -> None:
         view.note(f"study {watched.study.name}: {watched.study.url}")
         patience = Patience(interval_s, view.note)
         holder: str | None = None
-        while True:
+        while output.is_read():
             try:
                 look = watched.look()
                 patience.succeeded()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from clearml_hpo.console import with_signal
+from clearml_hpo.console import could_not_log_in, with_signal
 from clearml_hpo.controller.advice import what_to_connect, what_to_do
 from clearml_hpo.errors import InputError, StudyError
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
+from clearml_hpo.scheduler.reasons import own_words
 from clearml_hpo.scheduler.watch import Silence
 from clearml_hpo.search_space import Constant
 from clearml_hpo.spec import StudyFile, TemplateSpec, TemplatesSpec
@@ -23,12 +24,16 @@ from clearml_hpo.tasks.template import (
     template_by_id,
     template_by_name,
 )
-from clearml_hpo.trial import Trial
+from clearml_hpo.trial import Trial, TrialState
 
 _BEGINS_WITHIN_S = 10.0  # clearml-agent says twice that a task starts, seconds apart
 _LOOK_S = 0.2
 _DEAD = ("failed", "stopped")
 _ENDED = ("completed", "published", "closed", "failed", "stopped", "created")
+
+
+class LostRun(StudyError):
+    """The first run ended before it connected anything, and not by a fault of its script."""
 
 
 def find_template(api: Api, spec: TemplateSpec, project_id: str | None) -> Template | None:
@@ -112,7 +117,8 @@ class FirstRun:
         anything.
 
         Raises:
-            StudyError: the run ended before it connected anything, or it hangs, as ``silence`` tells.
+            StudyError: the run ended before it connected anything, or it hangs, as ``silence`` tells; LostRun: the
+                script had no part in that.
             InputError: the template lacks parameters of the search space.
         """
         snapshot = self.tasks.poll([task_id]).get(task_id)
@@ -125,12 +131,20 @@ class FirstRun:
         template = register(self.api, self.template, task_id)
         faults = faults_of_space(template, self.file.space, self.model)
         if not template.is_registered or (faults and snapshot.status in ("failed", "stopped", "created")):
-            raise StudyError(self._why(task_id, snapshot))
+            raise (LostRun if self._is_lost(task_id, snapshot) else StudyError)(self._why(task_id, snapshot))
         if faults and snapshot.status not in _ENDED and not snapshot.summaries:
             return None
         if faults:
             raise InputError(self.file.explain(faults))
         return template
+
+    def again(self, lost: Trial) -> Trial:
+        """The run once more, in place of one that was lost."""
+        if self.is_trial:
+            self.tasks.mark(lost.task_id, state=TrialState.LOST.value)
+        attempt = lost.attempt + 1 if self.is_trial else 0
+        task_id = self.tasks.create(self.number, attempt, {})
+        return replace(lost, task_id=task_id, attempt=attempt, queued_at=time.time())
 
     def cancel(self, task_id: str) -> None:
         """Takes the run back, or stops it; one that begins just then forgets that it is to stop, and is asked again."""
@@ -154,6 +168,12 @@ class FirstRun:
     def end(self, task_id: str) -> None:
         """Asks once that the run be stopped."""
         self.executor.abort([task_id], "the study was stopped")
+
+    def _is_lost(self, task_id: str, snapshot: TaskSnapshot) -> bool:
+        """Whether the script had no part in its end: a worker died, or the SDK could not log in."""
+        if snapshot.status != "failed":
+            return False
+        return snapshot.reason.startswith("lost:") or could_not_log_in(own_words(self.tasks, task_id, snapshot.reason))
 
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:
         script, log = self.file.spec.template.by_model[self.model].script, self.tasks.log_tail(task_id)

@@ -17,7 +17,7 @@ from clearml_hpo.controller.objectives import clearml_objective, sign_of
 from clearml_hpo.controller.opening import Opened
 from clearml_hpo.controller.optimizer import StudyOptimizer
 from clearml_hpo.controller.policy import policy_of
-from clearml_hpo.controller.registration import FirstRun
+from clearml_hpo.controller.registration import FirstRun, LostRun
 from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
 from clearml_hpo.display import Progress, ToldView, View
 from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError, InputError
@@ -237,7 +237,7 @@ class StudyRun:
             for model in self._file.space.used_models:
                 if not self._templates[model].is_registered:
                     started.append(self._start(model))
-                    ended = self._wait_for(*started[-1])
+                    ended = self._wait_out(started, self._file.spec.failures.lost.retries)
                     if ended is not None:
                         self._stop_first_runs(started, leaves=ended.status == "stopped" and not self._aborts())
                         return ended
@@ -273,6 +273,21 @@ class StudyRun:
         of_model = [trial.number for trial in latest if space.model_of(trial.params) == model]
         taken = [*(trial.number for trial in latest), *self._baselines]
         return min(of_model, default=max(taken, default=-1) + 1)
+
+    def _wait_out(self, started: list[tuple[FirstRun, Trial]], retries: int) -> _Ended | None:
+        """Waits for the last of ``started``, which runs again, as often as a trial does, where it is lost."""
+        first, trial = started[-1]
+        try:
+            return self._wait_for(first, trial)
+        except LostRun as error:
+            if not retries:
+                raise
+            line, _, _ = str(error).partition("\n")
+            self._view.note(f"{line}; it runs once more")
+        again = patiently(lambda: first.again(trial), self._view.note, self._stopped)
+        patiently(lambda: first.submit(again), self._view.note, self._stopped)
+        started[-1] = (first, again)
+        return self._wait_out(started, retries - 1)
 
     def _wait_for(self, first: FirstRun, trial: Trial) -> _Ended | None:
         """Returns once the template is complete; how the study has ended, if it did before that."""

@@ -17,15 +17,17 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clearml_hpo.errors import InputError
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.processes import ProcessId
 from clearml_hpo.settings import ServerAddress
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -146,18 +148,16 @@ class FleetFolder:
         _write(self._plan, plan.to_json())
 
     def read_plan(self) -> Plan | None:
-        """The plan, if there is one."""
-        plain = _read(self._plan)
-        return Plan.from_json(plain) if plain else None
+        """The plan, if there is one that can be read."""
+        return _read(self._plan, Plan.from_json)
 
     def write_fleet(self, fleet: Fleet) -> None:
         """Records what runs."""
         _write(self._fleet, fleet.to_json())
 
     def read_fleet(self) -> Fleet | None:
-        """What was recorded last, whether it still runs or not."""
-        plain = _read(self._fleet)
-        return Fleet.from_json(plain) if plain else None
+        """What was recorded last, whether it still runs or not; None if that is damaged, until it is written anew."""
+        return _read(self._fleet, Fleet.from_json)
 
     def clear(self) -> None:
         """Forgets plan and fleet; the logs stay."""
@@ -204,9 +204,8 @@ def _make(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, made_of: Callable[[dict[str, Any]], _Made]) -> _Made | None:
     try:
-        plain: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
+        return made_of(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return plain

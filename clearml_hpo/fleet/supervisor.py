@@ -150,7 +150,7 @@ class Supervisor:
             gates=self._gates.closed,
             tmp=self._tmp,
         )
-        if fleet != self._recorded:
+        if fleet != self._recorded or self._folder.read_fleet() is None:
             self._folder.write_fleet(fleet)
             self._recorded = fleet
 

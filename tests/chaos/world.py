@@ -1,4 +1,4 @@
-"""A server, workers and a controller as processes that are killed at random instants, and what is left in the end."""
+"""A server, workers and a controller as processes that are struck at random instants, and what is left in the end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import requests
@@ -25,8 +26,15 @@ from clearml_hpo.server import RunningServer
 from clearml_hpo.tasks.hold import FIRST_RENEWAL_S
 from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 
+from .proxy import LyingProxy
+
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("controller", "worker", "server")
+TARGETS = ("controller", "worker", "server", "terminal", "proxy")
+"""The first three are killed; the terminal of a controller is closed (SIGHUP); the proxy before the server lies."""
+_OF_A_CONTROLLER = ("controller", "terminal")
+_ENDED_BY_SIGHUP = (130, -signal.SIGHUP)  # the latter if it came before Python was ready
+_MOST_LIES = 4
+_ENDS_WITHIN_S = 60.0
 PROJECT, QUEUE = "chaos", "chaos-queue"
 _LOOK_S = 0.05
 _FIELDS = ["id", "type", "status", "status_reason", "last_metrics", "hyperparams"]
@@ -40,10 +48,10 @@ _NOBODY_ANSWERS = (
 
 @dataclass(frozen=True)
 class Storm:
-    """Who is killed how often.
+    """Who is struck how often.
 
     Attributes:
-        kills: by target; a kill each happens at a random moment of the study's progress.
+        kills: by target; a blow each happens at a random moment of the study's progress.
         ages_s: how old a controller is when it is killed: evenly drawn from here, so that some still open the study.
     """
 
@@ -52,21 +60,23 @@ class Storm:
     ages_s: tuple[float, float] = (0.2, 6.0)
 
     def blows(self, trials: int) -> list[Blow]:
-        """Kills in the order in which they happen, spread over a study of so many trials."""
+        """Blows in the order in which they happen, spread over a study of so many trials."""
         rng = random.Random(self.seed)
         targets = [target for target in TARGETS for _ in range(self.kills.get(target, 0))]
         rng.shuffle(targets)
         # Trials that had begun may be pruned also while trainings are held: the last ones are left in peace.
         after = sorted(rng.randrange(max(1, trials - _LEFT_IN_PEACE)) for _ in targets)
         return [
-            Blow(target, trials_ended, rng.uniform(*self.ages_s) if target == "controller" else rng.uniform(0.0, 1.0))
+            Blow(
+                target, trials_ended, rng.uniform(*self.ages_s) if target in _OF_A_CONTROLLER else rng.uniform(0.0, 1.0)
+            )
             for target, trials_ended in zip(targets, after, strict=True)
         ]
 
 
 @dataclass(frozen=True)
 class Blow:
-    """A kill: once so many trials have ended, and the target is so many seconds old."""
+    """Once so many trials have ended, and the target is so many seconds old."""
 
     target: str
     after: int
@@ -95,7 +105,7 @@ class Ended:
     """What the storm has left.
 
     Attributes:
-        killed: how often each target was.
+        killed: how often each target was struck.
         exits: how controllers have ended that were not killed, by exit code, each with the end of its log.
         seen_completed: ids of the tasks that were seen completed at any moment.
         tasks: all tasks of the study's project, as the server has them.
@@ -167,7 +177,14 @@ class World:
     """A folder with a study file, a server on ports that stay, and processes that come back."""
 
     def __init__(
-        self, folder: Path, environ: Mapping[str, str], *, workers: int, steps: int = 8, step_s: float = 0.06
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        *,
+        workers: int,
+        steps: int = 8,
+        step_s: float = 0.06,
+        seed: int = 0,
     ) -> None:
         self.folder = folder
         self.study_file = folder / "study.yaml"
@@ -177,6 +194,7 @@ class World:
         self.server = embedded.start(folder / "server")
         self._environ.update(self.server.address.environ())
         self._client = Client(self.server)
+        self._proxy = LyingProxy(urlsplit(self.server.address.api).port or 0, seed)
         self._client.call("queues.create", name=QUEUE)
         self._workers: dict[int, Life] = {}
         self._worker_count = workers
@@ -190,6 +208,7 @@ class World:
     def __exit__(self, *_: object) -> None:
         for life in (*self._workers.values(), *([self._controller] if self._controller else [])):
             life.kill()
+        self._proxy.close()
         embedded.stop(self.folder / "server")
 
     def weather(self, storm: Storm, trials: int, timeout_s: float) -> Ended:
@@ -259,13 +278,19 @@ class World:
 
     def _strike(self, blow: Blow, storm: Storm, which: int, ended: Ended) -> bool:
         """Kills the target if it is old enough; the server comes back on the same ports."""
-        if blow.target == "controller":
+        if blow.target in _OF_A_CONTROLLER:
             if self._controller is None or self._controller.age_s < blow.age_s:
                 return False
+            if blow.target == "terminal":
+                self._hang_up(ended)
+                return True
             self._controller.kill()
             ended.unnoticed_s += min(self._buried(ended), FIRST_RENEWAL_S)
             return True
         time.sleep(blow.age_s)
+        if blow.target == "proxy":
+            self._proxy.lies += 1 + which % _MOST_LIES
+            return True
         if blow.target == "worker":
             victim = random.Random(f"{storm.seed} {which}").randrange(self._worker_count)
             self._workers[victim].kill()
@@ -274,6 +299,17 @@ class World:
         address, self.server = self.server.address, embedded.start(self.folder / "server")
         assert self.server.address == address, "another process took its ports: nobody would find it"
         return True
+
+    def _hang_up(self, ended: Ended) -> None:
+        """Closes the terminal of the controller, which ends its trials and itself."""
+        assert self._controller is not None
+        process = self._controller.process
+        process.send_signal(signal.SIGHUP)
+        code = process.wait(_ENDS_WITHIN_S)
+        said = self.log_tail()
+        if code not in _ENDED_BY_SIGHUP and _NOBODY_ANSWERS not in said:
+            ended.exits.append((code, said))
+        self._buried(ended)
 
     def _buried(self, ended: Ended, until: float | None = None) -> float:
         """Forgets the controller; the seconds that it held the study, ``until`` it began to end it, or now."""
@@ -289,7 +325,9 @@ class World:
         if self._controller is None:
             self._controllers += 1
             log = self.folder / f"controller-{self._controllers}.log"
-            self._controller = Life(self._start(["-m", "clearml_hpo", "run", str(self.study_file)], log))
+            self._controller = Life(
+                self._start(["-m", "clearml_hpo", "run", str(self.study_file)], log, CLEARML_API_HOST=self._proxy.url)
+            )
             return None
         code = self._controller.process.poll()
         if code is not None:
@@ -305,16 +343,17 @@ class World:
                 command = ["-m", "tests.chaos.worker", QUEUE, f"chaos:{index}", *self._training]
                 self._workers[index] = Life(self._start(command, self.folder / f"worker-{index}.log"))
 
-    def _start(self, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: Sequence[str], log: Path, **environ: str) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
-                env=self._environ,
+                env={**self._environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
             )
 
 

@@ -106,6 +106,7 @@ def test_a_terminal_that_is_closed_ends_a_run_as_ctrl_c_does(machine, tmp_path):
     out, (master, terminal) = tmp_path / "out.json", pty.openpty()
     command = (*COMMAND, "run", STUDY, "--local", "--cpu", "1", "--new", "--json", str(out))
     options = {"stdin": terminal, "stdout": terminal, "stderr": terminal, "start_new_session": True}
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     process = subprocess.Popen(command, cwd=ROOT, env=machine.environ, **options)
     os.close(terminal)
     shown = b""

@@ -15,6 +15,7 @@ from clearml_hpo.cli.driving import stop_on_signals
 @pytest.fixture(autouse=True)
 def as_before():
     before = {number: signal.getsignal(number) for number in signals.ENDS}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -396,3 +396,40 @@ def test_a_task_of_a_persons_own_is_not_edited(study_file, api, agent):
     outcome = run(study_file, api, overrides=["budget.trials=3"])
     assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 3
     assert not api.call("tasks.get_by_id", task=task_id)["task"].get("hyperparams")
+
+
+class LosesRuns(PlayedAgent):
+    """Its first runs end before their script begins."""
+
+    reasons = ("lost: its agent died", "worker execution exit code 1")
+
+    def _run(self, task_id):
+        if len(self.ran) >= len(self.reasons):
+            return super()._run(task_id)
+        words = "clearml.backend_api.session.session.LoginError: Failed getting token (error 502 from http://a:8008)"
+        text = f"Traceback (most recent call last):\n  File 'train.py'\n{words}\n"
+        line = {"type": "log", "task": task_id, "timestamp": int(time.time() * 1000), "worker": "w", "msg": text}
+        self._call("tasks.started", task=task_id, force=True)
+        self._api.send_events([line])
+        self._call("tasks.failed", task=task_id, force=True, status_reason=self.reasons[len(self.ran)])
+        self.ran.append(task_id)
+
+
+def test_a_first_run_that_is_lost_runs_again(study_file, api, queue):
+    view = Listener()
+    with LosesRuns(quadratic, queue=queue, connects=CONNECTS) as agent:
+        outcome = run(study_file, api, view=view)
+    assert outcome.status == "completed", outcome.reason
+    assert [(trial.number, trial.attempt) for trial in outcome.trials] == [(0, 3), *((n, 1) for n in range(1, 6))]
+    assert sum("it runs once more" in note for note in view.notes) == 2
+    states = [user_properties(api.call("tasks.get_by_id", task=task)["task"]["hyperparams"]) for task in agent.ran[:3]]
+    assert [(one["attempt"], one.get("state")) for one in states] == [("1", "lost"), ("2", "lost"), ("3", "completed")]
+
+
+def test_a_first_run_that_is_lost_too_often_ends_the_study(study_file, api, queue):
+    with (
+        LosesRuns(quadratic, queue=queue, connects=CONNECTS) as agent,
+        pytest.raises(StudyError, match="lost: its agent"),
+    ):
+        run(study_file, api, overrides=["failures.lost=0"])
+    assert len(agent.ran) == 1

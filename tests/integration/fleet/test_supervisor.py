@@ -166,3 +166,14 @@ def test_it_ends_with_its_parent(running: Running, folder: FleetFolder, monkeypa
     running(IDLE, parent=os.getppid() + 1)
     eventually(lambda: folder.read_fleet() is not None)
     eventually(lambda: folder.read_fleet() is None)
+
+
+def test_a_damaged_record_of_what_runs_is_written_anew(folder: FleetFolder, running: Running) -> None:
+    running(IDLE)
+    eventually(lambda: folder.read_fleet() is not None)
+    before = folder.read_fleet()
+    assert before is not None
+    (folder.path / "fleet.json").write_bytes(b"damaged")
+    eventually(lambda: folder.read_fleet() is not None)
+    after = folder.read_fleet()
+    assert after is not None and after.supervisor == before.supervisor

@@ -72,3 +72,12 @@ def test_a_folder_is_its_owners_alone_also_one_of_an_earlier_version(tmp_path: P
         assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
         with folder.locked():
             assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"\0\0", b'{"name": 1, "slots": 5}'])
+def test_a_damaged_file_is_as_none(tmp_path: Path, damage: bytes) -> None:
+    folder = FleetFolder(tmp_path, "default")
+    folder.write_plan(Plan("default", ()))
+    for name in ("fleet.json", "plan.json"):
+        (folder.path / name).write_bytes(damage)
+    assert folder.read_fleet() is None and folder.read_plan() is None

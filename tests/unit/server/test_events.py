@@ -346,3 +346,14 @@ def test_requests_that_are_refused(action: str, request_: dict[str, Any], code: 
     with pytest.raises(Refused) as error:
         api.call(f"events.{action}", **{"task": task, "tasks": [task], **request_})
     assert error.value.code == (400, code)
+
+
+def test_a_batch_of_several_mebibytes_is_one_batch(api: Api) -> None:
+    lines, line = 40, {"type": "log", "task": api.task(), "worker": "w"}
+    events = [{**line, "timestamp": at, "msg": f"{at} {'x' * 2**16}"} for at in range(lines)]
+    assert api.add(events)["added"] == lines
+    found = api.call("events.get_task_log", task=line["task"], batch_size=100, order="asc")["events"]
+    assert [event["timestamp"] for event in found] == [*range(lines)]
+    wrong = "\n".join([*map(json.dumps, events), "no json"]).encode()
+    with pytest.raises(Refused):
+        api.send("/events.add_batch", wrong, "application/json-lines")
