@@ -25,7 +25,7 @@ objective: {{metric: validation/loss, direction: minimize}}
 sampler: {{name: tpe, seed: 1}}
 pruner: {pruner}
 budget: {budget}
-failures: {{lost: 50, failed: 0, lost_after: 4, stop_after: 0}}
+failures: {failures}
 execution: {{queue: {queue}, poll_interval: 0.2}}
 """
 
@@ -34,9 +34,15 @@ execution: {{queue: {queue}, poll_interval: 0.2}}
 def world(tmp_path, environ, seed):
     """Makes a world whose study has this budget and pruner."""
 
-    def world(*, budget, pruner="none", **options):
+    def world(*, budget, pruner="none", failures="failed: 0", **options):
         (tmp_path / "train.py").write_text(f'"""{uuid.uuid4()}: connects x, depth, kind; reports validation/loss."""\n')
-        study = STUDY.format(project=PROJECT, queue=QUEUE, budget=budget, pruner=pruner)
+        study = STUDY.format(
+            project=PROJECT,
+            queue=QUEUE,
+            budget=budget,
+            pruner=pruner,
+            failures=f"{{lost: 50, lost_after: 4, stop_after: 0, {failures}}}",
+        )
         (tmp_path / "study.yaml").write_text(study)
         return World(tmp_path, environ, workers=WORKERS, seed=seed, **options)
 
@@ -67,6 +73,17 @@ def test_pruned_trials_stay_pruned_and_do_not_run_again(world, seed):
     assert "pruned" in {attempts[-1].state for attempts in ended.attempts().values()}
 
 
+def test_trainings_that_hang_are_ended_and_run_again(world, seed):
+    trials, kills = round(16 * SCALE), scaled(controller=2, worker=1, server=1, proxy=1)
+    failures = "failed: 50, silent_after: 2"
+    with world(budget=f"{{trials: {trials}}}", failures=failures, hangs=4) as chaos:
+        ended = chaos.weather(Storm(seed, kills, ages_s=(0.2, 2.0)), trials, timeout_s=900 * SCALE)
+        hung = {file.name.partition("-")[2] for file in chaos.folder.glob("hung-*")}
+    check(ended, kills, trials, earlier=("lost", "failed"))
+    tried_again = {of_trial[-1].params["General/x"] for of_trial in ended.attempts().values() if len(of_trial) > 1}
+    assert hung and hung <= tried_again
+
+
 def test_the_time_budget_counts_the_seconds_in_which_somebody_drove_the_study(world, seed):
     time_s, kills = 20 * SCALE, scaled(controller=5, worker=1, server=1, proxy=2)
     with world(budget=f"{{time: {time_s}}}", steps=16) as chaos:
@@ -79,8 +96,8 @@ def test_the_time_budget_counts_the_seconds_in_which_somebody_drove_the_study(wo
     assert -2.0 * SCALE < ended.driven_s - time_s < 2.0 * SCALE + ended.unnoticed_s, text
 
 
-def check(ended: Ended, kills, trials: int | None = None, settled=("completed",)) -> None:
-    """What holds after any storm; ``settled`` are the states that the latest attempts may be in."""
+def check(ended: Ended, kills, trials: int | None = None, settled=("completed",), earlier=("lost",)) -> None:
+    """What holds after any storm; ``settled`` and ``earlier`` are the states of the latest and of other attempts."""
     attempts = ended.attempts()
     table = "\n".join(rows(attempts))
     print(f"{ended.wall_s:.0f} s, {sum(map(len, attempts.values()))} attempts of {len(attempts)} trials")
@@ -93,7 +110,7 @@ def check(ended: Ended, kills, trials: int | None = None, settled=("completed",)
     for of_trial in attempts.values():
         last = of_trial[-1]
         assert [one.attempt for one in of_trial] == list(range(1, len(of_trial) + 1)), table
-        ends = {"lost", "stopped"} if kills.get("terminal") else {"lost"}
+        ends = {*earlier, "stopped"} if kills.get("terminal") else {*earlier}
         assert {one.state for one in of_trial[:-1]} <= ends, f"an end that was not its own\n{table}"
         assert last.state in settled, f"the end is not recorded\n{table}"
         assert all(one.status in ("completed", "stopped", "failed") for one in of_trial if one.state), table

@@ -184,13 +184,15 @@ class World:
         workers: int,
         steps: int = 8,
         step_s: float = 0.06,
+        hangs: int = 0,
         seed: int = 0,
     ) -> None:
+        """``hangs``: one in so many points hangs when it is first tried; 0 is none."""
         self.folder = folder
         self.study_file = folder / "study.yaml"
         self._environ = dict(environ)
         self._hold = folder / "hold"
-        self._training = (str(steps), str(step_s), str(self._hold))
+        self._training = (str(steps), str(step_s), str(self._hold), str(hangs))
         self.server = embedded.start(folder / "server")
         self._environ.update(self.server.address.environ())
         self._client = Client(self.server)
