@@ -38,5 +38,7 @@ def say_how_it_ended(
         if not goal.is_single:
             front = pareto_front(trials, goal)
             say(f"Pareto front: trials {', '.join(str(trial.number) for trial in front)}")
-        say("".join(f"  {line}\n" for line in dump_params(best.params).splitlines()))
+        # Those of a first run are not known where the script notes none, such as the choice of a group of Hydra's.
+        shown = dump_params(best.params) if best.params else "the template's own values"
+        say("".join(f"  {line}\n" for line in shown.splitlines()))
     say(url)

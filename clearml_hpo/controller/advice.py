@@ -9,16 +9,16 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 _BY_HAND = "run the script once by hand{}, and name its task in the study file: template: {{task: ID}}"
+_NOTED = (
+    "ClearML's SDK notes arguments of click, Fire and jsonargparse in a run by hand, in our workers and in agents that "
+    "`clearml-hpo` starts: " + _BY_HAND.format("")
+)
 _ADVICE = (
     (
         r"arguments are required|one of the arguments .* is required|Missing (argument|option)|received no value",
         "a first run has no arguments: " + _BY_HAND.format(" with them"),
     ),
-    (
-        r"KeyError: '?Args'?",
-        "ClearML's SDK notes arguments of click and Fire in a run by hand, in our workers and in agents that "
-        "`clearml-hpo` starts: " + _BY_HAND.format(""),
-    ),
+    (r"KeyError: '?Args'?", _NOTED),
     (r"keywords must be strings", 'a dictionary for task.connect has texts as keys, such as {"1": ...}'),
 )
 _LOST = re.compile(r"No module named|No such file or directory|[Pp]rimary config|can't open file")
@@ -37,9 +37,10 @@ def what_to_do(said: str, script: Path | None) -> str:
 
 def what_to_connect(script: Path | None) -> str:
     """What makes hyperparameters of a script known that has run, and connected none."""
-    if script is not None and "typer" in {module for module, _ in _imports(_tree(script))}:
+    modules = {module for module, _ in _imports(_tree(script))} if script is not None else set()
+    if "typer" in modules:
         return f"ClearML's SDK does not see Typer's arguments: {_CONNECT}"
-    return _CONNECT
+    return _NOTED if modules & {"click", "fire", "jsonargparse"} else _CONNECT
 
 
 def warning(script: Path) -> str:

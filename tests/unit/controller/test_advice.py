@@ -49,7 +49,7 @@ def test_a_script_that_needs_nothing(tmp_path):
         ("train.py: error: the following arguments are required: data (exit code 2)", "once by hand with them"),
         ("Error: Missing argument 'DATA'.", "once by hand with them"),
         ("ERROR: The function received no value for the required argument: data", "once by hand with them"),
-        ("KeyError: 'Args' (exit code 1)", "notes arguments of click and Fire in a run by hand"),
+        ("KeyError: 'Args' (exit code 1)", "notes arguments of click, Fire and jsonargparse in a run by hand"),
         ("TypeError: keywords must be strings", "has texts as keys"),
         (
             "ModuleNotFoundError: No module named 'helper'",
@@ -63,6 +63,17 @@ def test_what_is_done_about_a_failure(tmp_path, said, advice):
     assert advice in found and bool(found) == bool(advice)
 
 
-def test_what_to_connect(tmp_path):
+@pytest.mark.parametrize(
+    ("module", "advice"),
+    [
+        ("typer", "ClearML's SDK does not see Typer's arguments: connect what"),
+        (
+            "jsonargparse",
+            "ClearML's SDK notes arguments of click, Fire and jsonargparse in a run by hand, in our workers",
+        ),
+        ("os", "connect what is to be varied"),
+    ],
+)
+def test_what_to_connect(tmp_path, module, advice):
     assert what_to_connect(None).startswith("connect what is to be varied")
-    assert what_to_connect(script(tmp_path, "import typer")).startswith("ClearML's SDK does not see Typer's arguments")
+    assert what_to_connect(script(tmp_path, f"import {module}")).startswith(advice)

@@ -1,0 +1,27 @@
+"""What is printed at a study's end."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from clearml_hpo.cli.closing import say_how_it_ended
+from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.trial import Trial, TrialState
+
+
+@pytest.mark.parametrize(
+    ("params", "shown"),
+    [
+        ({"General/lr": 0.5, "Args/on": True}, "  General/lr: 0.5\n  Args/on: true\n"),
+        ({}, "  the template's own values\n"),
+    ],
+)
+def test_the_best_trial_is_shown_with_its_parameters(params, shown):
+    console = Console(file=io.StringIO(), width=100)
+    trials = [Trial(0, params, "t0", state=TrialState.COMPLETED, values=(0.25,))]
+    goal = Goal((Objective("val", "score", "maximize"),))
+    say_how_it_ended(console, goal, trials, status="completed", reason="used up", wall_s=4.0, url="http://here")
+    assert f"best: trial 0, val/score = 0.25\n{shown}\nhttp://here\n" in console.file.getvalue()
