@@ -10,6 +10,7 @@
     hosts        from where a request comes
     app          the ASGI applications over one store: api, files, web
     dispatch     path -> endpoint -> checked fields -> ClearML's envelope; counts calls
+    sizes        how large a body may be, by endpoint
     endpoint     what an endpoint is; fields: what a request may hold; errors: codes and subcodes
     auth         key pairs, tokens
     services/    one module per ClearML service: check, ask the store, shape the answer
