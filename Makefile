@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+JOBS   ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: help install demo test test-all test-server check format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
 
@@ -24,10 +26,10 @@ demo: $(READY)  ## an embedded server, two warm workers, one study of 20 CatBoos
 	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --cpu 2 --new
 
 test: $(READY)  ## the test suite
-	$(BIN)/python -m pytest -m "not exhaustive"
+	$(PYTEST) -m "not exhaustive"
 
-test-all: $(READY)  ## everything, also the long forms of some tests
-	$(BIN)/python -m pytest
+test-all: $(READY)  ## everything, also the long forms of some tests; JOBS=4 runs four files of tests at once
+	$(PYTEST)
 
 test-server: $(READY)  ## the contract and e2e tests, on the ClearML server that CLEARML_API_HOST and its siblings name
 	CLEARML_HPO_TEST_SERVER=1 $(BIN)/python -m pytest tests/contract tests/e2e -m "not embedded and not exhaustive"
