@@ -98,8 +98,10 @@ def _name(scalar: str, value: float, sent: float, known: set[str]) -> None:
     if name not in known:
         known.add(name)
         try:
-            # Not by a logger: the script may have set its level, and may have replaced its stdout.
-            print(f"Not finite: {json.dumps(name)} is {value}, reported as '{sent}'", file=sys.__stdout__, flush=True)
+            # Not by a logger: the script may have set its level, and may have replaced its stdout. With its end in one
+            # write: a progress bar that comes between them would overwrite it.
+            line = f"Not finite: {json.dumps(name)} is {value}, reported as '{sent}'\n"
+            print(line, end="", file=sys.__stdout__, flush=True)
         except (OSError, ValueError):  # there is none, or it is closed
             return
 

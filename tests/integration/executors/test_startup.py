@@ -58,6 +58,18 @@ for i in range(200):
     assert output.count("Not finite") == 101 and found.is_any
 
 
+def test_the_line_has_its_end_in_the_same_write():
+    """A worker shows the last state of a line: a progress bar's return before the end would hide all of it."""
+    output_of("""
+import sys
+class Writes(list):
+    write, flush = list.append, lambda self: None
+sys.__stdout__, writes = (Writes(),) * 2
+send("a", "loss", nan)
+assert [text.endswith("'0.0'\\n") for text in writes if text] == [True], writes
+""")
+
+
 def test_a_startup_file_of_the_users_runs_too(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['behind'], found = sys, __file__\n")
     output_of(
