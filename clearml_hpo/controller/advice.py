@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def beside(script: Path) -> list[str]:
     """Files and folders beside a script that its text names, and modules there that it imports."""
     tree, installed = _tree(script), packages_distributions()
     imported = {module for module, level in _imports(tree) if level or module not in installed}
-    found = {path.name for path in script.parent.iterdir() if path.stem in imported and _is_module(path)}
+    found = set()
+    with suppress(OSError):  # a folder that may not be listed
+        found |= {path.name for path in script.parent.iterdir() if path.stem in imported and _is_module(path)}
     texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     found |= {text for text in texts if _is_beside(script, text)}
     return sorted(found)
@@ -66,7 +69,7 @@ def _travels_alone(names: list[str]) -> str:
 def _tree(script: Path) -> ast.Module:
     try:
         return ast.parse(script.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # said elsewhere
+    except (OSError, SyntaxError, ValueError, RecursionError):  # said elsewhere
         return ast.Module([], [])
 
 
@@ -87,4 +90,6 @@ def _is_beside(script: Path, text: str) -> bool:
     if not text.strip("./") or len(text) > 200 or "\n" in text or "\0" in text or Path(text).is_absolute():
         return False
     path = script.parent / text
-    return path.exists() and path.resolve() != script.resolve()
+    with suppress(OSError):  # in a folder that may not be looked into
+        return path.exists() and path.resolve() != script.resolve()
+    return False

@@ -22,6 +22,7 @@ SUBMISSION = "submission"
 """Name of the artifact that a trial's predictions for test data are."""
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
+_PLAIN_ENDING = re.compile(r"(\.\w{1,20}){0,2}")
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,12 @@ def plain_name(text: str) -> str:
 
 
 def _ending(address: str) -> str:
-    suffixes = PurePosixPath(urlparse(address).path).suffixes
-    return "".join(suffixes[-2:] if suffixes and suffixes[-1] in _PACKED else suffixes[-1:])
+    try:
+        suffixes = PurePosixPath(urlparse(address).path).suffixes
+    except ValueError:  # it is no address, and is refused where it is fetched
+        return ""
+    ending = "".join(suffixes[-2:] if suffixes and suffixes[-1] in _PACKED else suffixes[-1:])
+    return ending if _PLAIN_ENDING.fullmatch(ending) else ""
 
 
 def _write_summary(study: Study, folder: Path, top: int) -> list[Path]:

@@ -124,7 +124,9 @@ class FirstRun:
         snapshot = self.tasks.poll([task_id]).get(task_id)
         if snapshot is None:
             raise StudyError(f"the first run of {self.template.name}, {task_id}, was deleted while it was looked at")
-        if snapshot.status == "in_progress" and silence.has_come(task_id, snapshot.summaries, time.monotonic()):
+        if snapshot.status == "in_progress" and silence.has_come(
+            task_id, (snapshot.started_at, snapshot.summaries), time.monotonic()
+        ):
             raise StudyError(f"the first run of {self.template.name} hangs: {silence}\n{self.tasks.log_tail(task_id)}")
         if snapshot.status not in _ENDED and snapshot.iteration == 0 and not snapshot.summaries:
             return None

@@ -425,8 +425,13 @@ class Scheduler:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.time_s:g} s")
         elif limits.max_iterations is not None and reported > limits.max_iterations:
             self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.max_iterations} iterations")
-        elif self._silence.has_come(trial.task_id, snapshot.summaries, self._clock()):
+        elif self._hangs(trial, snapshot):
             self._wish(trial, TrialState.FAILED, f"it hangs: {self._silence}")
+
+    def _hangs(self, trial: Trial, snapshot: TaskSnapshot) -> bool:
+        """Whether it puts out nothing; of one that is to end already nobody asks."""
+        sign = (snapshot.started_at, snapshot.summaries)  # another run of the task is not silent yet
+        return self._roster.watch(trial).wish is None and self._silence.has_come(trial.task_id, sign, self._clock())
 
     def _wish(self, trial: Trial, state: TrialState, reason: str) -> None:
         """Notes how a trial is to end; :meth:`_act` makes the calls. The first wish counts."""

@@ -107,7 +107,7 @@ class Silence:
         seen, at = self._seen.get(task_id, (None, -math.inf))
         silent_s = self._pulse.silent_s(task_id, (sign, seen), now)
         half = self._after_s / 2
-        if silent_s >= half and now - at >= half:
+        if silent_s >= half and (now - at >= half or silent_s >= self._after_s):  # never by an old look alone
             self._seen[task_id] = seen, _ = self._look(task_id), now
             silent_s = self._pulse.silent_s(task_id, (sign, seen), now)
         return silent_s >= self._after_s

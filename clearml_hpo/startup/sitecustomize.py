@@ -98,8 +98,10 @@ def _name(scalar: str, value: float, sent: float, known: set[str]) -> None:
     if name not in known:
         known.add(name)
         try:
-            # Not by a logger: the script may have set its level, and may have replaced its stdout.
-            print(f"Not finite: {json.dumps(name)} is {value}, reported as '{sent}'", file=sys.__stdout__, flush=True)
+            # Not by a logger: the script may have set its level, and may have replaced its stdout. With its end in one
+            # write: a progress bar that comes between them would overwrite it.
+            line = f"Not finite: {json.dumps(name)} is {value}, reported as '{sent}'\n"
+            print(line, end="", file=sys.__stdout__, flush=True)
         except (OSError, ValueError):  # there is none, or it is closed
             return
 
@@ -238,15 +240,23 @@ class _Changing:
 
 
 def _run_the_one_behind() -> None:
-    """Runs the ``sitecustomize.py`` that this one hides, if there is one."""
-    import os
+    """Runs the ``sitecustomize.py`` that this one hides, if there is one, in a module of its own.
 
-    own = os.path.dirname(__file__)  # noqa: PTH120
-    found = PathFinder.find_spec("sitecustomize", [path for path in sys.path if os.path.abspath(path) != own])  # noqa: PTH100
-    if found is not None and found.loader is not None and found.origin != __file__:
-        found.loader.exec_module(sys.modules[__name__])
+    It may be this file of another installation, which does the same: each looks behind its own folder alone.
+    """
+    import os
+    from importlib.util import module_from_spec
+
+    folders = [os.path.abspath(path) for path in sys.path]  # noqa: PTH100
+    own = folders.index(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    found = PathFinder.find_spec("sitecustomize", [path for path in folders[own + 1 :] if path != folders[own]])
+    if found is not None and found.loader is not None:
+        sys.modules["sitecustomize"] = module = module_from_spec(found)
+        found.loader.exec_module(module)
 
 
 if __name__ == "sitecustomize":
-    sys.meta_path.insert(0, _Changing())
+    # Where several installations have put themselves before each other, the first one is of the worker itself.
+    if not any(type(finder).__name__ == _Changing.__name__ for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Changing())
     _run_the_one_behind()

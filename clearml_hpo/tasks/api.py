@@ -97,7 +97,7 @@ class Api:
         Raises:
             ServerError: it is refused.
         """
-        given, files = urlsplit(address), urlsplit(self.files)
+        given, files = _split(address), urlsplit(self.files)
         is_same = (_host(given.hostname), _port(given)) == (_host(files.hostname), _port(files))
         if given.scheme in _BUCKETS or (given.scheme == files.scheme and is_same and not _ODD.search(given.netloc)):
             return
@@ -172,6 +172,13 @@ def _unreachable(host: str, why: str) -> UnreachableError:
         f"no ClearML server answers at {host} ({why}); "
         "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
     )
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # such as half of a pair of brackets: it is on no host
+        return SplitResult("", "", "", "", "")
 
 
 def _host(name: str | None) -> str:

@@ -161,9 +161,11 @@ class TrialTasks:
         return histories_of(self._api, self._goal, task_ids, self._long)
 
     def as_reported(self, snapshot: TaskSnapshot, curve: Curve, *, ends: bool = False) -> tuple[TaskSnapshot, Curve]:
-        """See :meth:`ReplacedValues.as_reported`; what has been completed or stopped has ended in any case."""
-        ends = ends or snapshot.status in (*COMPLETED, "stopped")
-        return self._replaced.as_reported(snapshot, curve, ends=ends)
+        """See :meth:`ReplacedValues.as_reported`; what runs no more has ended in any case.
+
+        The values of a failed trial count, too, if a limit has ended it: a script may fail when it is told to stop.
+        """
+        return self._replaced.as_reported(snapshot, curve, ends=ends or snapshot.status not in LIVE)
 
     def mark(self, task_id: str, **properties: object) -> None:
         """Sets user properties of a trial task."""

@@ -29,6 +29,10 @@ BAD = {
     "deep blocks": ("".join(f"{' ' * i}a:\n" for i in range(300)), "100 levels"),
     "long": (f"a: &a [{'1, ' * 400}]\nb: [{'*a, ' * (MOST_VALUES // 400)}]\n", "100000 values"),
     "large": (f"a: {'x' * MOST_CHARACTERS}", "1048576 characters"),
+    "number": (f"a: {'9' * 5_000}", "a number has more than 400 characters"),
+    "hexadecimal": (f"a: 0x{'f' * 5_000}", "a number has more than 400 characters"),
+    "base 60": (f"a: {':'.join('1' * 300)}", "a number has more than 400 characters"),
+    "base 60, float": (f"a: {':'.join('1' * 300)}.5", "a number has more than 400 characters"),
     "NUL": ('a: "x\\0y"\n', "NUL"),
     "half a pair": ('a: "x\\ud800y"\n', "half of a pair"),
 }

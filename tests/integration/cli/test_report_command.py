@@ -121,6 +121,7 @@ def test_nothing_but_a_storage_is_read_whatever_an_artifact_says(command, api, r
         f"http://{files.netloc}\\@{urlsplit(host).netloc}/canary.csv",
         f"{api.files}.example/canary.csv",
         f"ftp://{files.netloc}/canary.csv",
+        f"http://[{files.netloc}/canary.csv",
     ]
     for number, address in enumerate(addresses):
         task_id = recorded.trial(10 + number, loss=0.01 * (number + 1), state="completed")

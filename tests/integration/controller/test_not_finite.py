@@ -227,6 +227,16 @@ def test_the_best_of_a_run_is_its_best_finite_value(read, direction, curve, valu
     assert found == pytest.approx(value, nan_ok=True)
 
 
+@pytest.mark.parametrize("status", ["completed", "stopped", "failed"])
+def test_a_run_that_has_ended_is_looked_at_however_it_ended(api, recorded, status):
+    """A limit has ended it, and its value counts, also where its script has failed when it was told to stop."""
+    task_id = recorded.trial(0, "in_progress", 0.0)
+    prints(api, task_id, NAMED)
+    api.call(f"tasks.{status}", task=task_id, force=True)
+    snapshot, _ = recorded.tasks.as_reported(recorded.tasks.poll([task_id])[task_id], ())
+    assert snapshot.not_finite == {LOSS.metric} and math.isnan(snapshot.summaries[LOSS.metric].last)
+
+
 def test_a_zero_of_a_running_trial_waits_until_the_console_can_tell(api, recorded):
     """The console of an agent arrives some seconds after the scalars."""
     task_id = recorded.trial(0, "in_progress", 0.0)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+from clearml_hpo import startup
 from clearml_hpo.not_finite import Replaced
 from clearml_hpo.startup import with_startup
+
+sitecustomize = Path(startup.__file__).with_name("sitecustomize.py")
 
 SENDS = """
 from clearml import Logger
@@ -21,7 +26,7 @@ def send(metric, variant, value):
 def output_of(text, **environ):
     given = with_startup({**os.environ, **environ})
     done = subprocess.run([sys.executable, "-c", SENDS + text], env=given, capture_output=True, text=True, check=True)
-    assert "leaves" not in done.stderr, done.stderr
+    assert "leaves" not in done.stderr and "sitecustomize" not in done.stderr, done.stderr
     return done.stdout
 
 
@@ -53,6 +58,36 @@ for i in range(200):
     assert output.count("Not finite") == 101 and found.is_any
 
 
+def test_the_line_has_its_end_in_the_same_write():
+    """A worker shows the last state of a line: a progress bar's return before the end would hide all of it."""
+    output_of("""
+import sys
+class Writes(list):
+    write, flush = list.append, lambda self: None
+sys.__stdout__, writes = (Writes(),) * 2
+send("a", "loss", nan)
+assert [text.endswith("'0.0'\\n") for text in writes if text] == [True], writes
+""")
+
+
 def test_a_startup_file_of_the_users_runs_too(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['behind'] = sys\n")
-    output_of("import behind\nassert send('a', 'loss', nan) == 0", PYTHONPATH=str(tmp_path))
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['behind'], found = sys, __file__\n")
+    output_of(
+        "import behind, sitecustomize\n"
+        f"assert sitecustomize.found == {str(tmp_path / 'sitecustomize.py')!r}\n"
+        "assert send('a', 'loss', nan) == 0",
+        PYTHONPATH=str(tmp_path),
+    )
+
+
+def test_several_installations_bear_each_other(tmp_path):
+    """An agent of one installation has a pilot of another, which runs trials."""
+    folders = [tmp_path / name for name in ("pilot", "agent", "user")]
+    for folder in folders:
+        folder.mkdir()
+    for folder in folders[:2]:
+        shutil.copy(sitecustomize, folder)
+    (folders[2] / "sitecustomize.py").write_text("import sys\nsys.modules['behind'] = sys\n")
+    path = os.pathsep.join(map(str, folders))
+    output = output_of("import behind\nassert send('a', 'loss', nan) == 0", PYTHONPATH=path)
+    assert output.count("Not finite") == 1

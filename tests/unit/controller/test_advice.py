@@ -43,6 +43,15 @@ def test_a_script_that_needs_nothing(tmp_path):
     assert what_to_do("No module named 'torch'", path) == ""
 
 
+def test_a_text_that_no_file_can_be_called_does_not_hide_the_others(tmp_path):
+    path = script(tmp_path, f"print('{'数' * 100}')\nimport helper\n")
+    assert beside(path) == ["helper.py"]
+
+
+def test_a_script_that_python_itself_cannot_read_has_no_warning(tmp_path):
+    assert warning(script(tmp_path, f"x = {'+'.join(['1'] * 5000)}\n")) == ""
+
+
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
