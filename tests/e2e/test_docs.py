@@ -21,6 +21,8 @@ ELSEWHERE = {
     "make demo": "test_example.py runs what it calls, as is held below",
     "make test": "this suite",
     "make test-all": "this suite",
+    "make test JOBS=4": "the suite",
+    "make test-all JOBS=0": "the suite",
     "make test-server": "tests/integration/test_place.py runs what it calls",
     "CLEARML_HPO_TEST_SERVER=1 .venv/bin/python -m pytest tests/e2e/test_flows.py": "the same",
     "make chaos": "more of tests/chaos",
