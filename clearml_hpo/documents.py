@@ -11,8 +11,10 @@ MOST_VALUES = 100_000
 MOST_CHARACTERS = 2**20
 DEEPEST = 100
 """Levels of keys and lists."""
-LONGEST_NUMBER = 400
-"""Characters of a number, which is beyond a float then; Python takes long for very long ones."""
+LONGEST_NUMBER = 1_000
+"""Characters of a number: Python takes long for very long ones."""
+MOST_PLACES = 10
+"""Colons in a number to the base of 60: with many of them it is beyond a float."""
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -48,8 +50,11 @@ def _values(node: yaml.Node, known: dict[int, int], level: int) -> int:
     if isinstance(node, yaml.ScalarNode):
         if "\0" in node.value or node.value != node.value.encode(errors="replace").decode():
             raise _unfit(node, "a text has a character that no text may have (NUL, half of a pair)")
-        if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
-            raise _unfit(node, f"a number has more than {LONGEST_NUMBER} characters; put a text in quotes")
+        if node.tag in _NUMBERS and (len(node.value) > LONGEST_NUMBER or node.value.count(":") > MOST_PLACES):
+            raise _unfit(
+                node,
+                f"a number has more than {LONGEST_NUMBER} characters, or {MOST_PLACES} colons; put a text in quotes",
+            )
         return 1
     if id(node) in known:
         if not known[id(node)]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 _NAMED = re.compile(r"Not finite: (\"(?:[^\"\\]|\\.)*\") is \S+, reported as '([^']*)'")  # startup/sitecustomize.py
 _UNNAMED = re.compile(r"(?:NaN|inf) value encountered\. Reporting it as '([^']*)'")  # the SDK
 _ANY = "*"
+_LONGEST = 2_000  # characters of such a line
 
 Curve = Sequence[tuple[int, float]]
 """Reported ``(iteration, value)``."""
@@ -45,11 +46,13 @@ class Replaced:
         """From the lines of a console, several of which may be one text."""
         named: set[str] = set()
         names_scalars = is_unnamed = False
+        end = ""
         for text in console:
+            end, text = text[-_LONGEST:], end + text  # a long output is sent in pieces, which may cut a line
             for name, sent in _NAMED.findall(text):
                 names_scalars = True
                 if _is_zero(sent):
-                    named.add(json.loads(name))
+                    named.add(_read(name))
             is_unnamed |= any(_is_zero(sent) for sent in _UNNAMED.findall(text))
         return cls(frozenset(named - {_ANY}), _ANY in named or (is_unnamed and not names_scalars))
 
@@ -57,6 +60,13 @@ class Replaced:
 def finite_points(curve: Curve, metric: str, not_finite: Collection[str]) -> Curve:
     """The points of a curve that count, if the scalars ``not_finite`` had values replaced."""
     return [point for point in curve if not may_be_replaced(point[1])] if metric in not_finite else curve
+
+
+def _read(name: str) -> str:
+    try:
+        return str(json.loads(name))
+    except ValueError:  # a script has printed a line like ours
+        return _ANY
 
 
 def _is_zero(text: str) -> bool:

@@ -422,9 +422,9 @@ class Scheduler:
         elif wants_pruning:
             self._wish(trial, TrialState.PRUNED, f"pruned at iteration {reported}")
         elif limits.time_s is not None and self._observer.running_s(trial) > limits.time_s:
-            self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.time_s:g} s")
+            self._complete(trial, snapshot, f"stopped after {limits.time_s:g} s")
         elif limits.max_iterations is not None and reported > limits.max_iterations:
-            self._wish(trial, TrialState.COMPLETED, f"stopped after {limits.max_iterations} iterations")
+            self._complete(trial, snapshot, f"stopped after {limits.max_iterations} iterations")
         elif self._hangs(trial, snapshot):
             self._wish(trial, TrialState.FAILED, f"it hangs: {self._silence}")
 
@@ -432,6 +432,12 @@ class Scheduler:
         """Whether it puts out nothing; of one that is to end already nobody asks."""
         sign = (snapshot.started_at, snapshot.summaries)  # another run of the task is not silent yet
         return self._roster.watch(trial).wish is None and self._silence.has_come(trial.task_id, sign, self._clock())
+
+    def _complete(self, trial: Trial, snapshot: TaskSnapshot, reason: str) -> None:
+        """Ends a trial at a limit; its task then says what counts of its values, should nobody see its end."""
+        if self._roster.watch(trial).wish is None:
+            self._roster.keep(self._observer.last_values(trial, snapshot))
+            self._wish(trial, TrialState.COMPLETED, reason)
 
     def _wish(self, trial: Trial, state: TrialState, reason: str) -> None:
         """Notes how a trial is to end; :meth:`_act` makes the calls. The first wish counts."""

@@ -5,6 +5,7 @@ Nothing else is needed to go on with a study after its controller has died, or t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -332,6 +333,8 @@ def _settled(entry: _Entry, stopping: float | None) -> tuple[str, Trial]:
     if entry.marked in _NOT_COMPLETED and status in COMPLETED:
         # It was completed after the mark was made: before it could be stopped, or when a person had it run once more.
         return "unsettled", replace(trial, state=TrialState.RUNNING)
+    if entry.marked is TrialState.COMPLETED and any(value is not None and math.isnan(value) for value in trial.values):
+        return "settled", replace(trial, state=TrialState.NOT_FINITE)  # a limit was to end it, and nobody saw the end
     if entry.marked is not None:
         return "settled", replace(trial, state=entry.marked)
     if entry.is_draft:

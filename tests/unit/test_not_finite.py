@@ -26,6 +26,9 @@ LOSS = OURS.format("a/loss", "0.0")
         ([LOSS + "\n" + OURS.format("a/other", "0.0")], True, True),
         ([OURS.format("a/loss", "7.5"), SDK.format("NaN", "7.5")], False, False),
         ([LOSS, OURS.format("*", "0.0")], True, True),
+        ([OURS.format("\\q", "0.0")], True, True),
+        *(([LOSS[:cut], LOSS[cut:], "epoch 2"], True, False) for cut in range(50, len(LOSS))),
+        (["epoch 1", SDK.format("NaN", "0.0")[:60], SDK.format("NaN", "0.0")[60:]], True, True),
     ],
 )
 def test_what_a_console_tells(console, loss, other):

@@ -42,6 +42,17 @@ def test_what_a_controller_has_marked_is_settled_as_it_says(study, state):
     assert [trial.state.value for trial in study.read().settled] == [state]
 
 
+def test_what_a_limit_was_to_end_is_not_finite_if_its_value_is(study):
+    """Its end was seen by nobody: a sampler takes no NaN, and the study could not go on."""
+    marks = {"state": "completed", "value": "nan", "not_finite": '["validation/loss"]'}
+    study.trial(0, "stopped", loss=0.0, **marks)
+    study.trial(1, "stopped", loss=0.0, state="completed", value="0")
+    assert [(trial.state.value, trial.final_values) for trial in study.read().settled] == [
+        ("not_finite", None),
+        ("completed", (0.0,)),
+    ]
+
+
 def test_what_waits_or_runs_and_what_ended_unseen_is_unsettled(study):
     study.trial(0, "queued")
     study.trial(1, "in_progress", loss=0.7)

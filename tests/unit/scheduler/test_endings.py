@@ -200,3 +200,22 @@ def test_a_running_task_has_run_for_as_long_as_the_server_says_not_its_clock(sta
     assert watch.running_since == since
     watch.runs(TaskSnapshot("t", "in_progress", started_at=started_at, updated_at=200.0), 600.0)
     assert watch.running_since == since
+
+
+def test_a_line_since_the_last_look_keeps_a_trial():
+    """Polls are not evenly apart: when the time is over, the last look may be less than half of it ago."""
+    output, looks = ["a line"], []
+
+    def look(task_id):
+        looks.append(task_id)
+        return output[-1]
+
+    silence = Silence(30.0, look)
+    for now in (0.0, 15.0, 31.0):
+        silence.listen(now, {"t"})
+        assert not silence.has_come("t", None, now)
+    assert len(looks) == 2
+    output.append("another")
+    for now, has_come in ((45.5, False), (61.0, False), (76.0, True)):
+        silence.listen(now, {"t"})
+        assert silence.has_come("t", None, now) is has_come

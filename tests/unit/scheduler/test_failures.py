@@ -194,20 +194,6 @@ def test_a_trial_that_hangs_without_output_is_ended_as_failed(says_something, ex
         assert 30 <= trial.duration <= 60 and world.calls["output"] <= 4
 
 
-def test_a_line_since_the_last_look_keeps_a_trial():
-    """Polls are not evenly apart: when the time is over, the last look may be less than half of it ago."""
-    world = Simulation(lambda params: [0.9] + [{}] * 500, workers=1)
-    scheduler = make(world, trials=1, failures=Failures(silent_after_s=30))
-    for seconds in (1, 1, 1, 16, 16):
-        world.advance(seconds)
-        scheduler.step()
-    assert world.calls["output"] == 2
-    world.logs["task-0"] = "a line"
-    world.advance(14)
-    scheduler.step()
-    assert states(scheduler) == [TrialState.RUNNING] and world.calls["output"] == 3
-
-
 def test_another_run_of_a_silent_task_has_the_whole_time():
     world = Simulation(lambda params: [0.9] + [{}] * 500, workers=1)
     scheduler = make(world, trials=1, failures=Failures(silent_after_s=30))

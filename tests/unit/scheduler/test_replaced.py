@@ -6,7 +6,7 @@ import math
 
 import optuna
 
-from clearml_hpo.budget import Budget
+from clearml_hpo.budget import Budget, TrialLimits
 from clearml_hpo.tasks.replaced import without_replaced
 from clearml_hpo.testing import Simulation
 from clearml_hpo.testing.simulation import METRIC
@@ -48,3 +48,20 @@ def test_a_study_that_goes_on_does_not_show_it_to_the_pruner():
     scheduler.restore([trial], histories={"t": [(1, 0.9), (2, 0.0), (3, 0.5)]})
     (told,) = scheduler.study.optuna_study.trials
     assert told.intermediate_values == {1: 0.9, 3: 0.5}
+
+
+def test_what_a_limit_ends_is_on_record_as_not_finite_before_its_end_is_seen():
+    """A controller may be killed in between; whoever takes over has no other word of it."""
+
+    class LooksAtTheEnd(Simulation):
+        def as_reported(self, snapshot, curve, *, ends=False):
+            return (without_replaced(snapshot, {METRIC}) if ends else snapshot), curve
+
+    world = LooksAtTheEnd(lambda params: [0.9, *[0.0] * 50], workers=1)
+    scheduler = make(world, trials=1, limits=TrialLimits(max_iterations=3))
+    while not world.calls["abort"]:
+        scheduler.step()
+        world.advance()
+    task = world.tasks["task-0"]
+    assert task.properties["state"] == "completed"
+    assert (task.properties["not_finite"], task.properties["value"]) == ('["validation/loss"]', "nan")
