@@ -96,7 +96,7 @@ def services_agent(server, server_environ, services, tmp_path, monkeypatch):
 def ended(study_id):
     study = Study.load(study_id)
     until = time.monotonic() + DEADLINE_S
-    while study.refresh().record.status in ("created", "queued", "in_progress"):
+    while study.refresh().record.status in ("created", "queued", "in_progress") or study.record.holder:
         assert time.monotonic() < until, study.record
         time.sleep(0.5)
     return study
