@@ -82,7 +82,13 @@ def run_script(name: str, *arguments: str, environ: dict[str, str], cwd: Path) -
         timeout=_LIMIT_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stderr.strip().splitlines()[-1])
+    return last_json(done.stderr)
+
+
+def last_json(stderr: str) -> dict[str, Any]:
+    """The last JSON object that a script has printed; threads of the SDK may say something after it."""
+    line = next(line for line in reversed(stderr.splitlines()) if line.startswith("{"))
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(line)[0]
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +12,10 @@ import pytest
 
 from clearml_hpo.server import RunningServer
 
+from .client import last_json
+
 SCRIPTS = Path(__file__).parent / "scripts"
+
 Script = Callable[..., dict[str, Any]]
 
 
@@ -32,8 +34,7 @@ def script(server_environ: dict[str, str], tmp_path_factory: pytest.TempPathFact
             timeout=180,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        found: dict[str, Any] = json.loads(done.stderr.strip().splitlines()[-1])
-        return found
+        return last_json(done.stderr)
 
     return run
 
