@@ -76,6 +76,53 @@ def forks_end_by_sigterm(_: ModuleType) -> None:
     os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
 
 
+def locks_are_of_one_process(mp: ModuleType) -> None:
+    """Gives each fork events and locks of its own.
+
+    The SDK shares some between a script and its forks. ``Pool.terminate`` kills forks: one that dies while it holds
+    such a lock leaves it locked, and the script waits for 90 seconds, or forever, at its next report or at its end. An
+    event that a fork sets when it ends would end the script's pings and its look for an abort. Only the SDK's
+    reporting process, which our tasks do not have, needs shared events.
+    """
+    import os
+    import threading
+
+    lock = threading.RLock()  # a signal may come while it is held
+    os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
+    mp._ForkSafeThreadSyncObject._inner_lock = lock.acquire
+    mp._ForkSafeThreadSyncObject._inner_unlock = lock.release
+
+    def init(event: Any) -> None:
+        from clearml import Task
+
+        event._event = mp.ProcessEvent() if Task._report_subprocess_enabled else mp.ForkEvent()
+
+    mp.SafeEvent.__init__ = init
+
+
+def file_locks_are_of_one_process(locks: ModuleType) -> None:
+    """Has the lock within a lock file be one of threads: the system unlocks the file itself when a process dies."""
+    import os
+    import threading
+
+    class ThreadLock:
+        """A ``threading.RLock`` with the arguments of ``multiprocessing.RLock``; free in each fork."""
+
+        def __init__(self) -> None:
+            self._lock = threading.RLock()
+            self._pid = os.getpid()
+
+        def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+            if self._pid != os.getpid():
+                self.__init__()  # type: ignore[misc]
+            return self._lock.acquire(block, -1 if timeout is None or not block else timeout)
+
+        def release(self) -> None:
+            self._lock.release()
+
+    locks.ProcessRLock = ThreadLock  # type: ignore[attr-defined]
+
+
 def the_console_names_what_is_not_finite(events: ModuleType) -> None:
     """Has the console name each scalar that the SDK sends as another number, because it is NaN or infinite."""
     known: set[str] = set()
@@ -211,6 +258,8 @@ _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     _HOOKS: crashes_end_the_process,
     _EVENTS: the_console_names_what_is_not_finite,
     _FORKS: forks_end_by_sigterm,
+    "clearml.utilities.process.mp": locks_are_of_one_process,
+    "clearml.utilities.locks.utils": file_locks_are_of_one_process,
     "clearml.utilities.proxy_object": number_keys_arrive,
     "clearml.binding.click_bind": click_options_arrive,
     "clearml.binding.fire_bind": fire_arguments_arrive,

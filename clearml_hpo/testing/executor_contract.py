@@ -49,11 +49,11 @@ say("ends")
 """Waits until it is released; what happens when is in the log."""
 
 
-def eventually(happened: Callable[[], object], what: str) -> None:
-    """Waits until it has happened; fails after :data:`DEADLINE_S`."""
+def eventually(happened: Callable[[], object], what: str, found: Callable[[], object] = str) -> None:
+    """Waits until it has happened; fails after :data:`DEADLINE_S` with ``what`` and with what is ``found`` then."""
     deadline = time.monotonic() + DEADLINE_S
     while not happened():
-        assert time.monotonic() < deadline, f"did not happen in {DEADLINE_S:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"did not happen in {DEADLINE_S:.0f} s: {what}\n{found()}"
         time.sleep(_LOOK_S)
 
 
@@ -137,12 +137,13 @@ class Stage:
         """Waits until all these tasks have a status."""
         eventually(
             lambda: all(self.status(task_id) == status for task_id in task_ids),
-            f"{status}; they are {[(self.task(task_id)) for task_id in task_ids]}",
+            f"all tasks are {status}",
+            lambda: "\n".join(f"{self.task(task_id)}\n{self.console(task_id)}" for task_id in task_ids),
         )
 
     def until_begun(self, *names: str) -> None:
         """Waits until all these tasks have begun."""
-        eventually(lambda: set(names) <= set(self.begun), f"{names} begin; the log is {self.log}")
+        eventually(lambda: set(names) <= set(self.begun), f"{names} begin", lambda: self.log)
 
     def _say(self, line: str) -> None:
         with (self.folder / "log").open("a") as log:

@@ -135,8 +135,8 @@ def test_a_killed_run_takes_its_server_and_workers_along_and_goes_on_when_asked(
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     result = json.loads(out.read_text())
-    assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3]
-    assert all(trial["state"] in ("completed", "pruned") for trial in result["trials"])
+    states = {trial["number"]: trial["state"] for trial in result["trials"]}
+    assert list(states) == [0, 1, 2, 3] and set(states.values()) <= {"completed", "pruned"}, output
     assert result["trials"][0]["attempt"] == 1, "what had ended is not run again"
     assert machine.left_running() == []
 

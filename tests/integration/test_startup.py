@@ -28,15 +28,36 @@ print(ends, is_own, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """
 
 
+LOCKS = """
+import os, signal, sys
+from clearml import Task
+from clearml.utilities.process import mp
+from clearml.utilities.locks.utils import RLock
+
+Task._report_subprocess_enabled = False  # as a worker's configuration says
+event, lock = mp.SafeEvent(), RLock(sys.argv[1])
+pid = os.fork()
+if not pid:
+    mp.ForkEvent._inner_lock()
+    lock.acquire()
+    event.set()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.waitpid(pid, 0)
+mp.ForkEvent._inner_lock()
+lock.acquire(timeout=0)
+print(event.is_set())
+"""
+
+
 KEYS = """
 from clearml.utilities.proxy_object import nested_from_flat_dictionary
 print(nested_from_flat_dictionary({"a": {1: "x", "2": "y"}, "b": 0}, {"a/1": "X", "a/2": "Y", "b": 3}))
 """
 
 
-def printed(source: str) -> str:
+def printed(source: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", source],
+        [sys.executable, "-c", source, *arguments],
         env=with_startup(unconfigured()),
         capture_output=True,
         text=True,
@@ -50,6 +71,10 @@ def printed(source: str) -> str:
 def test_a_fork_ends_by_sigterm_whenever_it_comes():
     """Python forgets a signal with a handler of its own that comes while a process is forked."""
     assert printed(FORKS) == "{-15} True set()\n"
+
+
+def test_a_fork_that_is_killed_leaves_no_lock_of_the_sdk_locked(tmp_path):
+    assert printed(LOCKS, str(tmp_path / "lock")) == "False\n"
 
 
 def test_a_number_as_key_of_a_dictionary_gets_the_new_value():

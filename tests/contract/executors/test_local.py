@@ -208,7 +208,7 @@ for _ in range(20):
 
 
 def test_pools_of_forks_end(stage, make):
-    """Each is ended by SIGTERM while its processes wait for a lock; with the SDK's handler one in some tens hangs."""
+    """Each is ended by SIGTERM; with the SDK's own handler and locks every second run of these hangs."""
     task = stage.script(POOLS)
     make().submit(task)
     stage.until("completed", task)

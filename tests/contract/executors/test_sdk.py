@@ -132,7 +132,7 @@ def records(api, agent, worker, dataset, tmp_path_factory):
             api.call("tasks.enqueue", task=task, queue=queue)
             tasks[theme, queue] = task
     for task in tasks.values():
-        eventually(partial(_has_ended, stage, task), f"{stage.task(task)} ends")
+        eventually(partial(_has_ended, stage, task), "it ends", partial(stage.task, task))
     return {theme: [_record(stage, tasks[theme, queue]) for queue in (agent, worker)] for theme in THEMES}
 
 
