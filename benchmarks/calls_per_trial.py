@@ -26,7 +26,7 @@ from benchmarks import wire
 from benchmarks.place import PROJECT, Place, Ran, make_template, run_timed, say, surroundings, temporary_place
 
 if TYPE_CHECKING:
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
 HERE = Path(__file__).parent
 CONCURRENT = 2
@@ -171,7 +171,7 @@ def run(sides: Sequence[str], settings: Settings) -> dict[str, Any]:
     result: dict[str, Any] = {"benchmark": "calls_per_trial", **asdict(settings), "concurrent": CONCURRENT}
     result.update(surroundings())
     with temporary_place() as place:
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
 
         api = Api()
         template = make_template(api)

@@ -123,7 +123,7 @@ def run(time_s: float, seconds: float) -> dict[str, Any]:
         **surroundings(),
     }
     with temporary_place() as place:
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
 
         api, templates = Api(), {}
         for model in MODELS:

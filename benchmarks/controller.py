@@ -35,7 +35,7 @@ from benchmarks.calls_per_trial import figures
 from benchmarks.place import PROJECT, Place, Ran, make_template, run_timed, say, surroundings, temporary_place
 
 if TYPE_CHECKING:
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
 HERE = Path(__file__).parent
 SIDES = ("ours", "stock")
@@ -131,7 +131,7 @@ def trainings(train_s: float) -> Any:
 
 def idle_s(tasks: Iterable[Mapping[str, Any]]) -> list[float]:
     """Seconds from a task's end to the start of the next one of its worker, without the worker's own poll period."""
-    from clearml_hpo.tasks.trial_tasks import epoch
+    from clearml_hpo.backend.trial_tasks import epoch
 
     by_worker: dict[str, list[tuple[float, float]]] = {}
     for task in tasks:
@@ -175,7 +175,7 @@ class Crowd:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Crowd:
-        from clearml_hpo.tasks.names import find_queues
+        from clearml_hpo.backend.names import find_queues
 
         self._queue_id = find_queues(self.api, [self.queue])[self.queue]
         self.api.call("workers.register", worker=f"{self.queue}:0", queues=[self._queue_id], timeout=3600)
@@ -311,10 +311,10 @@ def rebuild(place: Place, api: Api, template: str, given: argparse.Namespace) ->
 
 def resume(study_id: str, trials: int) -> dict[str, Any]:
     """Goes on with a study, as ``clearml-hpo resume`` does, to its end, which is at once."""
+    from clearml_hpo.backend.api import Api
     from clearml_hpo.controller.executors import executor_of
     from clearml_hpo.controller.opening import Opening
     from clearml_hpo.controller.run import StudyRun
-    from clearml_hpo.tasks import Api
 
     began = time.monotonic()
     api, stopped, view = Api(), threading.Event(), _FirstStep()
@@ -399,7 +399,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     """The whole benchmark."""
     result: dict[str, Any] = {"benchmark": "controller", "settings": vars(given), **surroundings()}
     with temporary_place() as place:
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
 
         api = Api()
         template = make_template(api)

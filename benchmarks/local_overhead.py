@@ -18,8 +18,8 @@ from benchmarks.place import make_template, surroundings, temporary_place
 from benchmarks.trial_overhead import spread
 
 if TYPE_CHECKING:
+    from clearml_hpo.backend.api import Api
     from clearml_hpo.executors import Executor
-    from clearml_hpo.tasks import Api
 
 _LOOK_S = 0.02
 _ENDED = ("completed", "failed", "stopped")
@@ -42,8 +42,9 @@ def seconds(api: Api, executor: Executor, make: Callable[[], str], clones: int) 
 def run(clones: int) -> dict[str, Any]:
     """The whole benchmark."""
     with temporary_place():
-        from clearml_hpo.executors import LocalExecutor, plan_slots
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.executors.local import LocalExecutor
+        from clearml_hpo.workers.slots import plan_slots
 
         api = Api()
         template = make_template(api)

@@ -18,14 +18,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from clearml_hpo.environ import usable_cores
-from clearml_hpo.processes import end_session, identify
+from clearml_hpo.machine.environ import usable_cores
+from clearml_hpo.machine.processes import end_session, identify
+from clearml_hpo.machine.settings import ServerAddress
 from clearml_hpo.server import process as server_process
 from clearml_hpo.server.state import DataDir, Listening
-from clearml_hpo.settings import ServerAddress
 
 if TYPE_CHECKING:
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
 NO_OP = Path(__file__).with_name("no_op.py")
 PROJECT = "benchmarks"
@@ -66,8 +66,8 @@ def temporary_place() -> Iterator[Place]:
 
 def make_template(api: Api, script: Path = NO_OP) -> str:
     """Id of a template task of a script that has run once, as one that a person has tried."""
-    from clearml_hpo.tasks.names import ensure_project
-    from clearml_hpo.tasks.template import create_template
+    from clearml_hpo.backend.names import ensure_project
+    from clearml_hpo.backend.template import create_template
 
     task_id = create_template(api, script, ensure_project(api, PROJECT)).task_id
     own = {"x": ("float", "0.5"), "depth": ("int", "4")}

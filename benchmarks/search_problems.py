@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Float, Int, SearchSpace
 
 # Hartmann's function with six variables and Branin's, with their optima: Dixon and Szegö, Towards Global
 # Optimisation 2, 1978; also at https://www.sfu.ca/~ssurjano/hart6.html and .../branin.html.

@@ -5,7 +5,7 @@
 
 Eight workers run at once, in simulated time: each takes its next trial when its last one ends, and how long the n-th
 trial runs is drawn from the seed, the same for all sides. What proposes the points is the real thing:
-`clearml_hpo.samplers`, `clearml_hpo.study` and the loop's choice of the next point on our sides; on the stock side the
+`clearml_hpo.search.samplers`, `clearml_hpo.search.learner` and the loop's choice of the next point on our sides; on the stock side the
 sampler that `clearml.automation.optuna.OptimizerOptuna` leaves to Optuna, a flat space (it has no conditions), and a
 duplicate that is pruned and counts as a trial. Nothing else is pruned, as the problems report one value each.
 """
@@ -33,11 +33,11 @@ import optuna
 
 from benchmarks.place import say, surroundings
 from benchmarks.search_problems import PROBLEMS, Problem
-from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.samplers import build_sampler, choose_sampler
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.values import Params
 from clearml_hpo.scheduler.points import Points
-from clearml_hpo.search_space import Params
-from clearml_hpo.study import OptunaStudy, as_optuna
+from clearml_hpo.search.learner import OptunaStudy, as_optuna
+from clearml_hpo.search.samplers import build_sampler, choose_sampler
 
 GOAL = Goal((Objective.parse("validation/loss"),))
 WORKERS = 8

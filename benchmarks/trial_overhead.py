@@ -29,10 +29,10 @@ from benchmarks.place import Place, make_template, say, surroundings, temporary_
 from clearml_hpo import fleet
 from clearml_hpo.fleet.daemon import NO_VENV, TUNED
 from clearml_hpo.fleet.logtail import LogTail
-from clearml_hpo.processes import end_session, identify
+from clearml_hpo.machine.processes import end_session, identify
 
 if TYPE_CHECKING:
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
 POLL = "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC"
 DEFAULT_POLL_S = 5.0
@@ -204,7 +204,7 @@ def run(sides: Sequence[str], clones: int, timeout_s: float) -> dict[str, Any]:
     """The whole benchmark."""
     result: dict[str, Any] = {"benchmark": "trial_overhead", "clones": clones, **surroundings()}
     with temporary_place() as place:
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
 
         api = Api()
         template = make_template(api)

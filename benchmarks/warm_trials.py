@@ -42,10 +42,10 @@ from benchmarks.place import (
     variables,
 )
 from benchmarks.trial_overhead import fleet_agent, plain_agent
-from clearml_hpo.processes import end_session, identify
+from clearml_hpo.machine.processes import end_session, identify
 
 if TYPE_CHECKING:
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
 HERE = Path(__file__).parent
 CATBOOST = HERE / "catboost_cancer.py"
@@ -308,7 +308,7 @@ def _seconds(text: str) -> float:
 
 
 def _project(api: Api) -> str:
-    from clearml_hpo.tasks.names import ensure_project
+    from clearml_hpo.backend.names import ensure_project
 
     return ensure_project(api, PROJECT)
 
@@ -322,7 +322,7 @@ def run(sides: Sequence[str], names: Sequence[str], trials: int | None, sleeps: 
     """The whole benchmark; ``python`` is the one that has Ray."""
     result: dict[str, Any] = {"benchmark": "warm_trials", "slots": SLOTS, **surroundings()}
     with temporary_place() as place:
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
 
         api = Api()
         ids = templates(api)

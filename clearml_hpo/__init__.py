@@ -9,16 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clearml_hpo.controller import OptunaStrategy, Study, StudyOptimizer
-    from clearml_hpo.errors import ApiError, ClearmlHpoError, InputError
+    from clearml_hpo.clearml_optimizer.optimizer import StudyOptimizer
+    from clearml_hpo.clearml_optimizer.strategy import OptunaStrategy
+    from clearml_hpo.core.errors import ApiError, ClearmlHpoError, InputError
+    from clearml_hpo.studies.study import Study
 
 _HOMES = {
-    "ApiError": "clearml_hpo.errors",
-    "ClearmlHpoError": "clearml_hpo.errors",
-    "InputError": "clearml_hpo.errors",
-    "OptunaStrategy": "clearml_hpo.controller",
-    "Study": "clearml_hpo.controller",
-    "StudyOptimizer": "clearml_hpo.controller",
+    "ApiError": "clearml_hpo.core.errors",
+    "ClearmlHpoError": "clearml_hpo.core.errors",
+    "InputError": "clearml_hpo.core.errors",
+    "OptunaStrategy": "clearml_hpo.clearml_optimizer.strategy",
+    "Study": "clearml_hpo.studies.study",
+    "StudyOptimizer": "clearml_hpo.clearml_optimizer.optimizer",
 }
 
 __all__ = ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "Study", "StudyOptimizer"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from clearml_hpo.settings import USER_AGENT
+from clearml_hpo.machine.settings import USER_AGENT
 from tests.contract.server.matrix import matrix
 from tests.contract.server.sdk_schemas import request_schemas
 from tests.unit.server.test_statuses import LIVE, rows

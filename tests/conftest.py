@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from clearml_hpo import server as embedded
-from clearml_hpo.errors import ClearmlHpoError
+from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.state import DataDir, Listening
 from tests import place

@@ -16,8 +16,8 @@ from typing import Any
 
 import requests
 
-from clearml_hpo.errors import ApiError, ClearmlHpoError
-from clearml_hpo.settings import ServerAddress, is_local
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError
+from clearml_hpo.machine.settings import ServerAddress, is_local
 
 WANTED = "CLEARML_HPO_TEST_SERVER"
 """Says that the tests are to run on the server that the environment names."""

@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from clearml_hpo.best_effort import BestEffort
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.campaigns import CampaignTask
 from clearml_hpo.campaign.report import CampaignReport, CampaignState, render_report, report_of
-from clearml_hpo.controller.folder import fetch_submissions, plain_name, score_stem, write_logs
-from clearml_hpo.controller.handle import Study
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.best_effort import BestEffort
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.report import StudySummary, summary_page
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.campaigns import CampaignTask
+from clearml_hpo.studies.folder import fetch_submissions, plain_name, score_stem, write_logs
+from clearml_hpo.studies.study import Study
 
 _COLUMNS = 100
 _SCORES = "scores/"

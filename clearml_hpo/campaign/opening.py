@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.campaigns import CampaignRecord, CampaignTask, find_campaign, read_campaign
+from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.backend.record import StudyRecord, find_studies
+from clearml_hpo.backend.template import Templates
 from clearml_hpo.controller.opening import check_templates, differences, ids_of
 from clearml_hpo.controller.registration import find_or_create_templates
-from clearml_hpo.errors import InputError
-from clearml_hpo.rehearsal import rehearse_all
-from clearml_hpo.spec import CampaignFile, parse_campaign, parse_study
-from clearml_hpo.tasks import Api, Templates
-from clearml_hpo.tasks.campaigns import CampaignRecord, CampaignTask, find_campaign, read_campaign
-from clearml_hpo.tasks.hold import Hold
-from clearml_hpo.tasks.names import ensure_project
-from clearml_hpo.tasks.record import StudyRecord, find_studies
+from clearml_hpo.controller.rehearsal import rehearse_all
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.study_file import CampaignFile, parse_campaign, parse_study
 
 _FINISHED = ("completed", "published", "closed")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from clearml_hpo.spec import Member
+from clearml_hpo.study_file import Member
 
 
 class Order:

@@ -11,18 +11,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.campaigns import CampaignRecord, Run, read_campaign, read_runs
+from clearml_hpo.backend.lease import driven_s
+from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_trials
 from clearml_hpo.campaign.progress import CampaignProgress, ResourceProgress, Running, StudyProgress
 from clearml_hpo.campaign.usage import ResourceUse, use_of
 from clearml_hpo.campaign.view import datasets_table
-from clearml_hpo.display import clock, short_params
-from clearml_hpo.ranking import ranking
-from clearml_hpo.search_space import Value
-from clearml_hpo.spec import CampaignFile, Member, parse_campaign
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.campaigns import CampaignRecord, Run, read_campaign, read_runs
-from clearml_hpo.tasks.hold import driven_s
-from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_trials
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.values import Value
+from clearml_hpo.study_file import CampaignFile, Member, parse_campaign
+from clearml_hpo.views.display import clock, short_params
 
 _MOST_SHOWN = 5
 

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Placement, Places
-from clearml_hpo.trial import Trial, TrialState
 
 _UNKNOWN_S = 1.0  # what a trial may take, as long as none has ended
 

@@ -9,6 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.patience import Patience, patiently
+from clearml_hpo.backend.record import StudyRecord
+from clearml_hpo.backend.said import Said
 from clearml_hpo.campaign.folder import leave_on
 from clearml_hpo.campaign.opening import OpenedCampaign
 from clearml_hpo.campaign.order import Order
@@ -18,13 +22,9 @@ from clearml_hpo.campaign.resources import Resources
 from clearml_hpo.campaign.serving import Serving, on_this_machine
 from clearml_hpo.campaign.session import Session
 from clearml_hpo.campaign.view import CampaignView, ToldView
-from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError
-from clearml_hpo.patience import Patience, is_trouble, patiently
-from clearml_hpo.spec import Member
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.record import StudyRecord
-from clearml_hpo.tasks.said import Said
-from clearml_hpo.trial import TrialState
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, is_trouble
+from clearml_hpo.core.trial import TrialState
+from clearml_hpo.study_file import Member
 
 _TICK_S = 0.25
 _PUBLISH_S = 30.0

@@ -9,15 +9,17 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import ensure_queue, find_queues
+from clearml_hpo.backend.patience import patiently
 from clearml_hpo.campaign.resources import Resource
-from clearml_hpo.environ import usable_cores
-from clearml_hpo.errors import ApiError
-from clearml_hpo.executors import Executor, SharedExecutor, Slot, plan_slots
-from clearml_hpo.executors.workers import LocalWorkers
-from clearml_hpo.patience import patiently
-from clearml_hpo.spec import ResourceSpec
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.names import ensure_queue, find_queues
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.executors import Executor
+from clearml_hpo.executors.shared import SharedExecutor
+from clearml_hpo.machine.environ import usable_cores
+from clearml_hpo.study_file import ResourceSpec
+from clearml_hpo.workers.service import LocalWorkers
+from clearml_hpo.workers.slots import Slot, plan_slots
 
 _TAG = "clearml-hpo-campaign"  # on queues that are of no use to anybody else
 _ID = 8

@@ -6,19 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.patience import patiently
 from clearml_hpo.campaign.progress import Running, StudyProgress
 from clearml_hpo.campaign.resources import Share
 from clearml_hpo.campaign.serving import Serving
 from clearml_hpo.controller.executors import MakeExecutor, on_queues
 from clearml_hpo.controller.opening import Opening
 from clearml_hpo.controller.run import Outcome, StudyRun
-from clearml_hpo.display import Progress
-from clearml_hpo.errors import ClearmlHpoError
-from clearml_hpo.patience import patiently
-from clearml_hpo.screen import Untaken
-from clearml_hpo.spec import Member, StudyFile
-from clearml_hpo.tasks import Api
-from clearml_hpo.trial import Trial, TrialState, best_trial
+from clearml_hpo.core.errors import ClearmlHpoError
+from clearml_hpo.core.trial import Trial, TrialState, best_trial
+from clearml_hpo.study_file import Member, StudyFile
+from clearml_hpo.views.display import Progress
+from clearml_hpo.views.screen import Untaken
 
 _log_in = threading.Lock()  # the SDK's session keeps what a server has told in its class
 

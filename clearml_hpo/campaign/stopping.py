@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from clearml_hpo.controller.handle import Study
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.campaigns import CampaignRecord, CampaignTask
-from clearml_hpo.tasks.hold import Hold
-from clearml_hpo.tasks.record import find_studies
-from clearml_hpo.tasks.trial_tasks import UNDER_WAY
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.campaigns import CampaignRecord, CampaignTask
+from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.record import find_studies
+from clearml_hpo.backend.trial_tasks import UNDER_WAY
+from clearml_hpo.studies.study import Study
 
 _BY_A_PERSON = "stopped by a person"
 

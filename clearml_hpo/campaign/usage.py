@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from clearml_hpo.tasks.campaigns import Run
+from clearml_hpo.backend.campaigns import Run
 
 Span = tuple[float, float]
 """From when until when, in seconds since the epoch."""

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clearml_hpo.campaign.progress import CampaignProgress, StudyProgress
-from clearml_hpo.display import clock
-from clearml_hpo.screen import Lines, Redrawn, Screen
+from clearml_hpo.views.display import clock
+from clearml_hpo.views.screen import Lines, Redrawn, Screen
 
 _LINE_S = 60.0
 _STYLE = {"failed": "red", "stopped": "dark_orange3", "waiting": "dim"}

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 import click
 
-from clearml_hpo import signals
 from clearml_hpo.cli import output
-from clearml_hpo.errors import ClearmlHpoError, InputError
+from clearml_hpo.core.errors import ClearmlHpoError, InputError
+from clearml_hpo.machine import signals
 
 _COMMANDS = {
     "run": "clearml_hpo.cli.run",

@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 
 import click
 
-from clearml_hpo import fleet, settings
+from clearml_hpo import fleet
 from clearml_hpo.cli import output
 from clearml_hpo.cli.install import install, uninstall
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.errors import AgentError, InputError
+from clearml_hpo.core.errors import AgentError, InputError
 from clearml_hpo.fleet import logtail
 from clearml_hpo.fleet.state import FleetFolder
+from clearml_hpo.machine import settings
+from clearml_hpo.machine.settings import ServerAddress
 from clearml_hpo.server import process as server_process
-from clearml_hpo.settings import ServerAddress
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _NAME = click.option("--name", default="default", show_default=True, help="Which fleet of this machine.")

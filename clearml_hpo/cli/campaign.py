@@ -15,20 +15,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clearml_hpo import settings
 from clearml_hpo.cli.closing import EXIT
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.driving import check_writable, sayer, stop_on_signals, use_embedded_server
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
-from clearml_hpo.display import clock
-from clearml_hpo.rehearsal import rehearse_all
+from clearml_hpo.controller.rehearsal import rehearse_all
+from clearml_hpo.machine import settings
 from clearml_hpo.server import process as server_process
-from clearml_hpo.spec import load_campaign
+from clearml_hpo.study_file import load_campaign
+from clearml_hpo.views.display import clock
 
 if TYPE_CHECKING:
+    from clearml_hpo.backend.campaigns import CampaignRecord
     from clearml_hpo.campaign.opening import CampaignOpening, OpenedCampaign
     from clearml_hpo.campaign.run import CampaignOutcome
-    from clearml_hpo.tasks.campaigns import CampaignRecord
 
 _SHORT_ID = 8
 _COLUMNS = ("campaign_id", "name", "status", "studies", "trials", "holder", "created_at", "ended_at", "url")
@@ -130,8 +130,8 @@ def list_(limit: int, form: str, local: bool) -> None:
       clearml-hpo campaign list --format json
     """
     with server_of_studies(local=local):
-        from clearml_hpo.tasks import Api
-        from clearml_hpo.tasks.campaigns import list_campaigns
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.backend.campaigns import list_campaigns
 
         found = list_campaigns(Api())[:limit]
     print_list(form, lambda: _table(found), [_facts(each) for each in found], _COLUMNS)
@@ -151,9 +151,9 @@ def stop(campaign_id: str, local: bool) -> None:
       clearml-hpo campaign stop tabular-eight
     """
     with server_of_studies(local=local):
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.backend.campaigns import read_campaign
         from clearml_hpo.campaign.stopping import stop_campaign
-        from clearml_hpo.tasks import Api
-        from clearml_hpo.tasks.campaigns import read_campaign
 
         api = Api()
         record = read_campaign(api, campaign_id)
@@ -177,9 +177,9 @@ def status(campaign_id: str, as_json: bool, local: bool) -> None:
       clearml-hpo campaign status 3f9c2a --json
     """
     with server_of_studies(local=local):
+        from clearml_hpo.backend.api import Api
         from clearml_hpo.campaign.report import read_campaign_state
         from clearml_hpo.campaign.view import render
-        from clearml_hpo.tasks import Api
 
         state = read_campaign_state(Api(), campaign_id)
     if as_json:
@@ -210,9 +210,9 @@ def report(campaign_id: str, output: Path | None, no_logs: bool, as_json: bool, 
       clearml-hpo campaign report 3f9c2a --output report
     """
     with server_of_studies(local=local):
+        from clearml_hpo.backend.api import Api
         from clearml_hpo.campaign.folder import write_folder
         from clearml_hpo.campaign.report import read_campaign_state, report_of
-        from clearml_hpo.tasks import Api
 
         api = Api()
         state = read_campaign_state(api, campaign_id)
@@ -228,7 +228,7 @@ def report(campaign_id: str, output: Path | None, no_logs: bool, as_json: bool, 
 
 
 def _facts(record: CampaignRecord) -> dict[str, Any]:
-    from clearml_hpo.controller.rows import iso
+    from clearml_hpo.studies.rows import iso
 
     return {
         "campaign_id": record.campaign_id,
@@ -300,11 +300,11 @@ def _open_and_run(
     take_over: bool,
 ) -> CampaignOutcome:
     # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+    from clearml_hpo.backend.api import Api
     from clearml_hpo.campaign.opening import CampaignOpening
     from clearml_hpo.campaign.report import read_campaign_state, render_report, report_of
     from clearml_hpo.campaign.run import CampaignRun
     from clearml_hpo.campaign.view import view_for
-    from clearml_hpo.tasks import Api
 
     api = Api()
     with api.asking_again(sayer(console), stopped):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from clearml_hpo import settings
-from clearml_hpo.errors import InputError
-from clearml_hpo.rehearsal import rehearse_all
-from clearml_hpo.spec import is_campaign, load_campaign, load_study
+from clearml_hpo.controller.rehearsal import rehearse_all
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.machine import settings
+from clearml_hpo.study_file import is_campaign, load_campaign, load_study
 
 
 @click.command(epilog="Exit codes: 0 sound, 2 bad input.")
@@ -40,9 +40,9 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
             settings.use_server(stack.enter_context(embedded_server(here, lambda text: None)))
             has_server = True
         # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+        from clearml_hpo.backend.api import Api
         from clearml_hpo.campaign.serving import check_resources
         from clearml_hpo.controller.check import check_study
-        from clearml_hpo.tasks import Api
 
         api = Api() if has_server else None
         if campaign is not None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from clearml_hpo import display
-from clearml_hpo.objective import Goal
-from clearml_hpo.ranking import ranking
-from clearml_hpo.spec import dump_params
-from clearml_hpo.trial import Trial, best_trial, pareto_front
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.trial import Trial, best_trial, pareto_front
+from clearml_hpo.study_file import dump_params
+from clearml_hpo.views import display
 
 EXIT = {"completed": 0, "failed": 1, "stopped": 130}
 """Exit codes by how a study has ended."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clearml_hpo import settings
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.machine import settings
 from clearml_hpo.server import process as server_process
 
 

@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from rich.console import Console
 
-from clearml_hpo import settings, signals
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
-from clearml_hpo.display import view_for
-from clearml_hpo.objective import Goal
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.machine import settings, signals
 from clearml_hpo.server import process as server_process
-from clearml_hpo.spec import StudyFile
+from clearml_hpo.study_file import StudyFile
+from clearml_hpo.views.display import view_for
 
 if TYPE_CHECKING:
+    from clearml_hpo.backend.api import Api
+    from clearml_hpo.backend.template import Templates
     from clearml_hpo.controller.executors import MakeExecutor
     from clearml_hpo.controller.opening import Opened, Opening
     from clearml_hpo.controller.run import Outcome
     from clearml_hpo.executors import Executor
-    from clearml_hpo.tasks import Api, Templates
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _ONE_WISH_S = 1.0
@@ -208,9 +209,9 @@ def _open_and_run(
     find: Callable[[Opening], Opened], options: Options, place: _Place, console: Console, stopped: threading.Event
 ) -> tuple[Goal, Outcome]:
     # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+    from clearml_hpo.backend.api import Api
     from clearml_hpo.controller.opening import Opening
     from clearml_hpo.controller.run import StudyRun
-    from clearml_hpo.tasks import Api
 
     api = Api()
     opening = Opening(api, place.prepare, stopped, sayer(console), take_over=options.take_over)

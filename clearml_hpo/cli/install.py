@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.fleet.install import Machine, Plan, choose_gpus, compose, files, inspect, is_root, systemd
 from clearml_hpo.fleet.install.files import Change
 

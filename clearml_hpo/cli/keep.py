@@ -9,7 +9,7 @@ import click
 from clearml_hpo.cli.connection import server_of_studies
 
 if TYPE_CHECKING:
-    from clearml_hpo.tasks.cleanup import Others
+    from clearml_hpo.backend.cleanup import Others
 
 
 @click.command(epilog="Exit codes: 0 done, 1 something could not be deleted, 2 bad input.")
@@ -38,8 +38,9 @@ def keep(study_id: str, top: int, others: Others, dry_run: bool, yes: bool, loca
       clearml-hpo study keep 3f9c2a --top 5 --others archive --yes
     """
     with server_of_studies(local=local):
-        from clearml_hpo.controller.handle import Study
-        from clearml_hpo.tasks import Api, cleanup
+        from clearml_hpo.backend import cleanup
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.studies.study import Study
 
         found, api = Study.load(study_id), Api()
         attempts = [*found.trials, *found.earlier_attempts]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from clearml_hpo import settings
 from clearml_hpo.cli.tables import moment, print_json
+from clearml_hpo.machine import settings
 from clearml_hpo.server import clock
 
 _data = click.option(

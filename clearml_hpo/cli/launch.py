@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from clearml_hpo.cli.connection import use_lasting_server
-from clearml_hpo.rehearsal import rehearse
-from clearml_hpo.spec import load_study
+from clearml_hpo.controller.rehearsal import rehearse
+from clearml_hpo.study_file import load_study
 
 
 @click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input.")
@@ -35,8 +35,8 @@ def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], 
     rehearse(file)
     use_lasting_server(local=local)
     # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+    from clearml_hpo.backend.api import Api
     from clearml_hpo.controller.launch import launch_study
-    from clearml_hpo.tasks import Api
 
     launched = launch_study(Api(), file, queue, new=new)
     if as_json:

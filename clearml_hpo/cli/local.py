@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from clearml_hpo import fleet
+from clearml_hpo.machine.settings import ServerAddress, Settings
 from clearml_hpo.server import process as server_process
-from clearml_hpo.settings import ServerAddress, Settings
 
 
 @contextmanager

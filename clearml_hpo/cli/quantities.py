@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from clearml_hpo.units import to_bytes, to_seconds
+from clearml_hpo.core.units import to_bytes, to_seconds
 
 Callback = Callable[[click.Context, click.Parameter, str | None], Any]
 

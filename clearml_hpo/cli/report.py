@@ -41,9 +41,9 @@ def report(study_id: str, folder: Path | None, top: int, logs: bool, local: bool
       clearml-hpo study report 3f9c2a --no-logs
     """
     with server_of_studies(local=local):
-        from clearml_hpo.controller.folder import plain_name, write_folder
-        from clearml_hpo.controller.handle import Study
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.studies.folder import plain_name, write_folder
+        from clearml_hpo.studies.study import Study
 
         study = Study.load(study_id)
         folder = folder or Path(plain_name(study.name))

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from clearml_hpo import settings
 from clearml_hpo.cli.driving import Options, drive, driving_options
+from clearml_hpo.machine import settings
 
 
 @click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")

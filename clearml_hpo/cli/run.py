@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from clearml_hpo.cli.driving import Options, drive, driving_options
-from clearml_hpo.rehearsal import rehearse
-from clearml_hpo.spec import load_study
+from clearml_hpo.controller.rehearsal import rehearse
+from clearml_hpo.study_file import load_study
 
 
 @click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from clearml_hpo import settings
 from clearml_hpo.cli.keys import keys
 from clearml_hpo.cli.server_options import run_options
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
+from clearml_hpo.machine import settings
 from clearml_hpo.server.options import Options
 
 _data = click.option(

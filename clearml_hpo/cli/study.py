@@ -13,18 +13,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clearml_hpo import display
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.keep import keep
 from clearml_hpo.cli.report import report
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
-from clearml_hpo.errors import InputError
-from clearml_hpo.objective import Goal
-from clearml_hpo.spec import dump_params
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.study_file import dump_params
+from clearml_hpo.views import display
 
 if TYPE_CHECKING:
-    from clearml_hpo.controller.handle import Study
+    from clearml_hpo.studies.study import Study
 
 _COLUMNS = (
     "study_id",
@@ -82,7 +82,7 @@ def list_(project: str | None, limit: int, form: str, local: bool) -> None:
       clearml-hpo study list --format json
     """
     with server_of_studies(local=local):
-        from clearml_hpo.controller.handle import Study
+        from clearml_hpo.studies.study import Study
 
         found = Study.list(project=project, limit=limit)
     print_list(form, lambda: _study_table(found), [_facts(each) for each in found], _COLUMNS)
@@ -285,7 +285,7 @@ study.add_command(report)
 @contextmanager
 def _open(study_id: str, local: bool) -> Iterator[Study]:
     with server_of_studies(local=local):
-        from clearml_hpo.controller.handle import Study
+        from clearml_hpo.studies.study import Study
 
         yield Study.load(study_id)
 
@@ -294,7 +294,7 @@ def _open(study_id: str, local: bool) -> Iterator[Study]:
 
 
 def _facts(found: Study) -> dict[str, Any]:
-    from clearml_hpo.controller.rows import iso
+    from clearml_hpo.studies.rows import iso
 
     record = found.record
     return {

@@ -29,7 +29,7 @@ def print_list(
     if form == "json":
         print_json(rows)
     elif form == "csv":
-        from clearml_hpo.controller.rows import to_csv
+        from clearml_hpo.studies.rows import to_csv
 
         click.echo(to_csv(rows, columns), nl=False)
     else:

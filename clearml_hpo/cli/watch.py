@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from clearml_hpo.backend.patience import Patience
 from clearml_hpo.cli import output
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.cli.tables import finite
-from clearml_hpo.display import LiveView, Progress, View, view_for
-from clearml_hpo.errors import ApiError, InputError
-from clearml_hpo.objective import Goal
-from clearml_hpo.patience import Patience
-from clearml_hpo.trial import Trial, best_trial
+from clearml_hpo.core.errors import ApiError, InputError
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, best_trial
+from clearml_hpo.views.display import LiveView, Progress, View, view_for
 
 if TYPE_CHECKING:
     from clearml_hpo.campaign.progress import CampaignProgress
-    from clearml_hpo.controller.watching import Look, Watch
+    from clearml_hpo.studies.watching import Look, Watch
 
 _CAMPAIGN_S = 5.0  # a look costs some calls for each study
 
@@ -53,9 +53,9 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, as_js
         raise click.BadParameter(f"{interval:g} s is no time to wait", param_hint="--interval")
     console = Console()
     with server_of_studies(local=local):
-        from clearml_hpo.controller.handle import Study
-        from clearml_hpo.controller.watching import Watch
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.studies.study import Study
+        from clearml_hpo.studies.watching import Watch
 
         try:
             watched = Watch(Study.load(study_id, project), Api())
@@ -87,10 +87,10 @@ def _watch_campaign(
     console: Console, campaign: str, no_study: InputError, interval_s: float, *, once: bool, as_json: bool
 ) -> None:
     """Exits as a study's watch does; raises InputError with both reasons if it is no campaign either."""
+    from clearml_hpo.backend.api import Api
     from clearml_hpo.campaign.report import read_campaign_state
     from clearml_hpo.campaign.view import render
     from clearml_hpo.campaign.view import view_for as campaign_view_for
-    from clearml_hpo.tasks import Api
 
     api = Api()
     try:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from click.core import ParameterSource
 
-from clearml_hpo import settings, signals
 from clearml_hpo.cli.connection import use_lasting_server
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.errors import ClearmlHpoError, InputError
+from clearml_hpo.core.errors import ClearmlHpoError, InputError
+from clearml_hpo.machine import settings, signals
 
 if TYPE_CHECKING:
-    from clearml_hpo.executors import Slot
-    from clearml_hpo.executors.workers import LocalWorkers
+    from clearml_hpo.workers.service import LocalWorkers
+    from clearml_hpo.workers.slots import Slot
 
 _LOOK_S = 0.2
 _LOOK_AT_TASK_S = 5.0
@@ -113,11 +113,11 @@ def worker(
     slots = _slots(gpus, per_gpu, cpu, threads, is_pilot=bool(task_id))
     use_lasting_server(local=False)
     # Imported late: ClearML's SDK takes a second, and bad input should be said before.
-    from clearml_hpo.executors.slots import SharedMemory
-    from clearml_hpo.executors.workers import LocalWorkers
-    from clearml_hpo.tasks import Api
-    from clearml_hpo.tasks.names import ensure_queue, find_queues
-    from clearml_hpo.tasks.pilots import OwnTask
+    from clearml_hpo.backend.api import Api
+    from clearml_hpo.backend.names import ensure_queue, find_queues
+    from clearml_hpo.backend.pilots import OwnTask
+    from clearml_hpo.workers.service import LocalWorkers
+    from clearml_hpo.workers.slots import SharedMemory
 
     api, names = Api(), list(dict.fromkeys(queues))
     own = OwnTask(api, task_id) if task_id else None
@@ -155,8 +155,8 @@ def _as_its_task_says() -> NoReturn:
     if not task_id:
         raise click.UsageError("which queue is to be served? give --queue")
     use_lasting_server(local=False)
-    from clearml_hpo.tasks import Api
-    from clearml_hpo.tasks.pilots import OwnTask
+    from clearml_hpo.backend.api import Api
+    from clearml_hpo.backend.pilots import OwnTask
 
     arguments = OwnTask(Api(), task_id).arguments()
     sys.stdout.flush()
@@ -171,9 +171,9 @@ def _run_as_tasks(ctx: click.Context, queues: Sequence[str], agent_queue: str, c
     if wrong := [name for name in _NOT_OF_A_PILOT if name in given]:
         raise click.UsageError(f"--{wrong[0]} does not go with --as-task: the worker has what its agent has")
     use_lasting_server(local=False)
-    from clearml_hpo.tasks import Api
-    from clearml_hpo.tasks.names import ensure_project, ensure_queue, find_queues, workers_by_queue
-    from clearml_hpo.tasks.pilots import IDLE_TIMEOUT_S, create_pilot
+    from clearml_hpo.backend.api import Api
+    from clearml_hpo.backend.names import ensure_project, ensure_queue, find_queues, workers_by_queue
+    from clearml_hpo.backend.pilots import IDLE_TIMEOUT_S, create_pilot
 
     api = Api()
     served = find_queues(api, [agent_queue], key="--as-task")[agent_queue]
@@ -252,9 +252,9 @@ def _say(text: str) -> None:
 
 
 def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None, *, is_pilot: bool) -> Sequence[Slot]:
-    from clearml_hpo.environ import usable_cores
-    from clearml_hpo.executors.slots import plan_slots
-    from clearml_hpo.gpus import detect_gpus
+    from clearml_hpo.machine.environ import usable_cores
+    from clearml_hpo.machine.gpus import detect_gpus
+    from clearml_hpo.workers.slots import plan_slots
 
     if gpus is None and cpu is None:
         found = detect_gpus()

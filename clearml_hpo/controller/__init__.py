@@ -1,17 +1,14 @@
-"""Composition: a study file or a script's arguments → parts → loop → report. ClearML's optimizer classes.
+"""From a study file to its result.
 
-parameters.py     ClearML's parameter classes as a search space
-jobs.py           a trial as a ClearML job
-strategy.py       OptunaStrategy, a ClearML SearchStrategy
-optimizer.py      StudyOptimizer, a ClearML HyperParameterOptimizer
-handle.py         Study, a recorded study to look at and to steer; rows.py and steering.py are its parts
-launch.py         a study whose controller is a task that an agent runs
+check.py          a study file held against its template; nothing runs
+rehearsal.py      sampler and pruner tried on made-up values
 registration.py   the template of a study, and its first run
-run.py            a study file, from start to result
+advice.py         what to do about a first run that fails or shows nothing
+opening.py        a new study, or one that another controller has left
+first_points.py   the points that are tried first
+warm_start.py     what is known before the first trial
+policy.py         how, where and how long trials run
+executors.py      the executor that a study file asks for
+run.py            the run itself
+launch.py         a controller that is a task of its own
 """
-
-from clearml_hpo.controller.handle import Study
-from clearml_hpo.controller.optimizer import StudyOptimizer
-from clearml_hpo.controller.strategy import OptunaStrategy
-
-__all__ = ["OptunaStrategy", "Study", "StudyOptimizer"]

@@ -6,20 +6,20 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.hyperparameters import CONFIG_SECTION
+from clearml_hpo.backend.names import find_project, find_queues
+from clearml_hpo.backend.template import faults_of_objectives, faults_of_space, reported_metrics, source_of
 from clearml_hpo.controller.advice import warning
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
-from clearml_hpo.errors import Fault, InputError, nearest
-from clearml_hpo.search_space import DEFAULT_SECTION
-from clearml_hpo.spec import StudyFile
-from clearml_hpo.storage import check_reachable
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.hyperparameters import CONFIG_SECTION
-from clearml_hpo.tasks.names import find_project, find_queues
-from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics, source_of
+from clearml_hpo.core.errors import Fault, InputError, nearest
+from clearml_hpo.core.values import DEFAULT_SECTION
+from clearml_hpo.search.mirror import check_reachable
+from clearml_hpo.study_file import StudyFile
 
 
 @dataclass

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import find_queues
+from clearml_hpo.backend.pilots import environment_of
+from clearml_hpo.backend.template import Templates
 from clearml_hpo.controller.policy import agent_queues
-from clearml_hpo.errors import InputError
-from clearml_hpo.executor_kinds import ExecutorRequest, checked_options, find_kind
-from clearml_hpo.executors import Executor, LocalExecutor, QueueExecutor, Slot, default_slots, plan_slots
-from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.trial import RETRYABLE
+from clearml_hpo.executors import Executor
+from clearml_hpo.executors.kinds import ExecutorRequest, checked_options, find_kind
+from clearml_hpo.executors.local import LOCAL, LocalExecutor
 from clearml_hpo.executors.pilots import Flight, PilotExecutor
-from clearml_hpo.spec import StudyFile
-from clearml_hpo.spec.models import LocalSpec, PilotsSpec
-from clearml_hpo.tasks import Api, Templates
-from clearml_hpo.tasks.names import find_queues
-from clearml_hpo.tasks.pilots import environment_of
-from clearml_hpo.trial import RETRYABLE
+from clearml_hpo.executors.queue import QueueExecutor
+from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file.models import LocalSpec, PilotsSpec
+from clearml_hpo.workers.slots import Slot, default_slots, plan_slots
 
 MakeExecutor = Callable[[str, Templates], Executor]
 """Makes the executor of a study, by the study's id and its templates."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clearml_hpo.errors import Fault
-from clearml_hpo.search_space import Params, as_text
-from clearml_hpo.spec import StudyFile
-from clearml_hpo.tasks import Template, Templates
+from clearml_hpo.backend.template import Template, Templates
+from clearml_hpo.core.errors import Fault
+from clearml_hpo.core.values import Params, as_text
+from clearml_hpo.study_file import StudyFile
 
 
 def own_point(file: StudyFile, template: Template, model: str) -> Params:

@@ -6,22 +6,29 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.controller_task import ControllerTask
+from clearml_hpo.backend.lease import Hold, stopping_since
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
+from clearml_hpo.backend.template import (
+    Templates,
+    faults_of_objectives,
+    faults_of_space,
+    reported_metrics,
+    template_by_id,
+)
 from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_templates
+from clearml_hpo.controller.rehearsal import rehearse
 from clearml_hpo.controller.warm_start import known_before
-from clearml_hpo.errors import Fault, InputError
+from clearml_hpo.core.errors import Fault, InputError
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.executors import Executor
-from clearml_hpo.rehearsal import rehearse
-from clearml_hpo.search_space import Constant
-from clearml_hpo.spec import StudyFile, parse_study
-from clearml_hpo.storage import Known, check_storage
-from clearml_hpo.tasks import Api, ControllerTask, Templates
-from clearml_hpo.tasks.hold import Hold, stopping_since
-from clearml_hpo.tasks.names import ensure_project
-from clearml_hpo.tasks.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
-from clearml_hpo.tasks.template import faults_of_objectives, faults_of_space, reported_metrics, template_by_id
-from clearml_hpo.trial import TrialState
+from clearml_hpo.search.mirror import Known, check_storage
+from clearml_hpo.search.space import Constant
+from clearml_hpo.study_file import StudyFile, parse_study
 
 _FINISHED = ("completed", "published", "closed")
 _FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints")

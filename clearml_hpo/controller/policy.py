@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from clearml_hpo.executor_kinds import own_queue_of
+from clearml_hpo.core.trial import RETRYABLE
+from clearml_hpo.core.values import Params
+from clearml_hpo.executors.kinds import own_queue_of
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
-from clearml_hpo.search_space import Params
-from clearml_hpo.spec import StudyFile
-from clearml_hpo.spec.models import FailuresSpec, PlacementSpec, StudySpec
-from clearml_hpo.trial import RETRYABLE
+from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file.models import FailuresSpec, PlacementSpec, StudySpec
 
 
 def policy_of(file: StudyFile) -> Policy:

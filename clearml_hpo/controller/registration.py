@@ -5,18 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from clearml_hpo.console import could_not_log_in, with_signal
-from clearml_hpo.controller.advice import what_to_connect, what_to_do
-from clearml_hpo.errors import InputError, StudyError
-from clearml_hpo.executors import Executor
-from clearml_hpo.executors.base import withdraw_at_last
-from clearml_hpo.scheduler.reasons import own_words
-from clearml_hpo.scheduler.watch import Silence
-from clearml_hpo.search_space import Constant
-from clearml_hpo.spec import StudyFile, TemplateSpec, TemplatesSpec
-from clearml_hpo.tasks import Api, TaskSnapshot, Template, Templates, TrialTasks
-from clearml_hpo.tasks.record import TrialRecords
-from clearml_hpo.tasks.template import (
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.record import TrialRecords
+from clearml_hpo.backend.template import (
+    Template,
+    Templates,
     create_template,
     faults_of_space,
     find_template_of_script,
@@ -24,7 +17,17 @@ from clearml_hpo.tasks.template import (
     template_by_id,
     template_by_name,
 )
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.backend.trial_tasks import TaskSnapshot, TrialTasks
+from clearml_hpo.controller.advice import what_to_connect, what_to_do
+from clearml_hpo.core.errors import InputError, StudyError
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.executors import Executor
+from clearml_hpo.executors.base import withdraw_at_last
+from clearml_hpo.scheduler.reasons import own_words
+from clearml_hpo.scheduler.watch import Silence
+from clearml_hpo.search.space import Constant
+from clearml_hpo.study_file import StudyFile, TemplateSpec, TemplatesSpec
+from clearml_hpo.workers.last_line import could_not_log_in, with_signal
 
 _BEGINS_WITHIN_S = 10.0  # clearml-agent says twice that a task starts, seconds apart
 _LOOK_S = 0.2

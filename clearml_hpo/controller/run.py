@@ -9,34 +9,37 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clearml_hpo.best_effort import BestEffort, reason_of
-from clearml_hpo.budget import Spent
+from clearml_hpo.backend import cleanup
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.patience import Patience, patiently
+from clearml_hpo.backend.record import TrialRecords
+from clearml_hpo.backend.said import Said
+from clearml_hpo.backend.template import Template, faults_of_objectives, metrics_of, register
+from clearml_hpo.backend.trial_tasks import TrialTasks
+from clearml_hpo.clearml_optimizer.objectives import clearml_objective, sign_of
+from clearml_hpo.clearml_optimizer.optimizer import StudyOptimizer
+from clearml_hpo.clearml_optimizer.strategy import OptunaStrategy, StudyContext
 from clearml_hpo.controller.advice import warning
 from clearml_hpo.controller.first_points import faults_of_first_points, first_points, own_point
-from clearml_hpo.controller.objectives import clearml_objective, sign_of
 from clearml_hpo.controller.opening import Opened
-from clearml_hpo.controller.optimizer import StudyOptimizer
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.registration import FirstRun, LostRun
-from clearml_hpo.controller.strategy import OptunaStrategy, StudyContext
-from clearml_hpo.display import Progress, ToldView, View
-from clearml_hpo.errors import ApiError, ClearmlHpoError, HeldError, InputError
+from clearml_hpo.core.best_effort import BestEffort, reason_of
+from clearml_hpo.core.budget import Spent
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError
+from clearml_hpo.core.trial import Trial, TrialState, best_trial
+from clearml_hpo.core.values import MODEL, Params
 from clearml_hpo.executors import Executor
-from clearml_hpo.patience import Patience, patiently
-from clearml_hpo.pruners import build_pruner
 from clearml_hpo.report import Publisher, StudySummary, study_result, summary_page, summary_text
-from clearml_hpo.samplers import build_sampler, choose_sampler
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.scheduler.watch import Silence
-from clearml_hpo.search_space import MODEL, Constant, Params, SearchSpace
-from clearml_hpo.spec import StudyFile
-from clearml_hpo.storage import Mirror, StorageTrouble
-from clearml_hpo.tasks import Api, Template, TrialTasks, cleanup
-from clearml_hpo.tasks.hold import Hold
-from clearml_hpo.tasks.record import TrialRecords
-from clearml_hpo.tasks.said import Said
-from clearml_hpo.tasks.template import faults_of_objectives, metrics_of, register
-from clearml_hpo.trial import Trial, TrialState, best_trial
+from clearml_hpo.search.mirror import Mirror, StorageTrouble
+from clearml_hpo.search.pruners import build_pruner
+from clearml_hpo.search.samplers import build_sampler, choose_sampler
+from clearml_hpo.search.space import Constant, SearchSpace
+from clearml_hpo.study_file import StudyFile
+from clearml_hpo.views.display import Progress, ToldView, View
 
 _LOOK_AT_WORKERS_S = 10.0
 

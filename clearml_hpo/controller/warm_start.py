@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from clearml_hpo.errors import InputError
-from clearml_hpo.spec import StudyFile
-from clearml_hpo.spec.models import WarmStartSpec
-from clearml_hpo.storage import Known, known_of
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.hyperparameters import flatten, user_properties
-from clearml_hpo.tasks.lists import by_id
-from clearml_hpo.tasks.record import read_study, read_trials
-from clearml_hpo.tasks.replaced import ReplacedValues
-from clearml_hpo.tasks.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.hyperparameters import flatten, user_properties
+from clearml_hpo.backend.lists import by_id
+from clearml_hpo.backend.record import read_study, read_trials
+from clearml_hpo.backend.replaced import ReplacedValues
+from clearml_hpo.backend.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.search.mirror import Known, known_of
+from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file.models import WarmStartSpec
 
 
 def known_before(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> list[Known]:

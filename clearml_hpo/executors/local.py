@@ -6,13 +6,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from clearml_hpo.errors import ApiError, InputError
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import ensure_queue
+from clearml_hpo.core.errors import ApiError, InputError
 from clearml_hpo.executors.queue import QueueExecutor
-from clearml_hpo.executors.slots import SharedMemory, Slot
-from clearml_hpo.executors.workers import LocalWorkers
-from clearml_hpo.gpus import free_memory
-from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.names import ensure_queue
+from clearml_hpo.machine.gpus import free_memory
+from clearml_hpo.workers.service import LocalWorkers
+from clearml_hpo.workers.slots import SharedMemory, Slot
 
 LOCAL = "local"
 """The queue that :meth:`LocalExecutor.workers` lists."""

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from clearml_hpo.console import last_words, with_signal
-from clearml_hpo.errors import ApiError, StudyError
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import ensure_queue, workers_by_queue
+from clearml_hpo.backend.pilots import Environment, Pilot, create_pilot, pilots_of, withdraw
+from clearml_hpo.backend.trial_tasks import log_tail
+from clearml_hpo.core.errors import ApiError, StudyError
 from clearml_hpo.executors.queue import QueueExecutor
-from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.names import ensure_queue, workers_by_queue
-from clearml_hpo.tasks.pilots import Environment, Pilot, create_pilot, pilots_of, withdraw
-from clearml_hpo.tasks.trial_tasks import log_tail
+from clearml_hpo.workers.last_line import last_words, with_signal
 
 PILOTS = "pilots"
 """The queue that :meth:`PilotExecutor.workers` lists."""

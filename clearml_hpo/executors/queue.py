@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from clearml_hpo.errors import ApiError
-from clearml_hpo.tasks.api import Api
-from clearml_hpo.tasks.names import workers_by_queue
-from clearml_hpo.withdrawal import SETTLE_S, withdraw
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import workers_by_queue
+from clearml_hpo.backend.withdrawal import SETTLE_S, withdraw
+from clearml_hpo.core.errors import ApiError
 
 _CAN_WAIT = ("created", "stopped", "failed")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
+from clearml_hpo.backend.api import Api
 from clearml_hpo.executors.queue import QueueExecutor
-from clearml_hpo.executors.workers import LocalWorkers
-from clearml_hpo.tasks.api import Api
+from clearml_hpo.workers.service import LocalWorkers
 
 
 class SharedExecutor(QueueExecutor):

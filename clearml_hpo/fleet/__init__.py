@@ -9,7 +9,7 @@ from __future__ import annotations
 from clearml_hpo.fleet.control import down, fleet_names, forget_queue, lose_tasks_of_killed_runs, run, status, up
 from clearml_hpo.fleet.slots import AgentSlot, default_slots, plan_slots
 from clearml_hpo.fleet.state import AgentState, Fleet
-from clearml_hpo.gpus import detect_gpus
+from clearml_hpo.machine.gpus import detect_gpus
 
 __all__ = [
     "AgentSlot",

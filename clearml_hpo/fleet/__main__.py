@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from clearml_hpo.errors import ClearmlHpoError
+from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.fleet.state import FleetFolder
 from clearml_hpo.fleet.supervisor import supervise
 

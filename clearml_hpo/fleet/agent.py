@@ -15,7 +15,7 @@ from clearml_hpo.fleet.logtail import LogTail
 from clearml_hpo.fleet.restarts import Restarts
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.fleet.state import AgentState
-from clearml_hpo.processes import ProcessId, end_session, identify
+from clearml_hpo.machine.processes import ProcessId, end_session, identify
 
 _log = logging.getLogger(__name__)
 

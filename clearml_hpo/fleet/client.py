@@ -13,8 +13,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from clearml_hpo.errors import AgentError, ApiError
-from clearml_hpo.settings import USER_AGENT, ServerAddress, child_environ, is_local
+from clearml_hpo.core.errors import AgentError, ApiError
+from clearml_hpo.machine.settings import USER_AGENT, ServerAddress, child_environ, is_local
 
 _TIMEOUT_S = 15.0
 _ASK_THE_AGENT = """

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
-from clearml_hpo.errors import AgentError, ClearmlHpoError
+from clearml_hpo.core.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import recovery
 from clearml_hpo.fleet.client import Client, configured_server
 from clearml_hpo.fleet.logtail import last_lines
@@ -22,8 +22,8 @@ from clearml_hpo.fleet.queues import attempt, queue_id, remove_queue, set_closed
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.fleet.state import AgentState, Fleet, FleetFolder, Plan
 from clearml_hpo.fleet.supervisor import supervise
-from clearml_hpo.processes import ProcessId, end_session, identify, is_alive, send, wait_until_gone
-from clearml_hpo.settings import ServerAddress, child_environ
+from clearml_hpo.machine.processes import ProcessId, end_session, identify, is_alive, send, wait_until_gone
+from clearml_hpo.machine.settings import ServerAddress, child_environ
 
 READY = frozenset({"idle", "busy"})
 KEEP_LOGS_S = 7 * 24 * 3600.0

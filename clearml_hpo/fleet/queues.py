@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from clearml_hpo.errors import ApiError, ClearmlHpoError
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError
 from clearml_hpo.fleet.client import Client
 
 CLOSED = "force_workers:off"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from clearml_hpo.environ import usable_cores
-from clearml_hpo.errors import InputError
-from clearml_hpo.gpus import detect_gpus
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.machine.environ import usable_cores
+from clearml_hpo.machine.gpus import detect_gpus
 
 
 @dataclass(frozen=True)

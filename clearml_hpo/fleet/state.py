@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.fleet.slots import AgentSlot
-from clearml_hpo.processes import ProcessId
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.machine.processes import ProcessId
+from clearml_hpo.machine.settings import ServerAddress
 
 _Made = TypeVar("_Made")
 

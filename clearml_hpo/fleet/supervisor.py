@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from clearml_hpo.environ import usable_cores
-from clearml_hpo.errors import AgentError, ClearmlHpoError
+from clearml_hpo.core.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import daemon, recovery
 from clearml_hpo.fleet.agent import Agent, Launch
 from clearml_hpo.fleet.client import Client, configured_server
@@ -28,9 +27,10 @@ from clearml_hpo.fleet.leaving import leave
 from clearml_hpo.fleet.queues import Gates, attempt, queue_id, set_closed
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.fleet.state import Fleet, FleetFolder, Plan
-from clearml_hpo.processes import identify
-from clearml_hpo.settings import child_environ
-from clearml_hpo.signals import handled
+from clearml_hpo.machine.environ import usable_cores
+from clearml_hpo.machine.processes import identify
+from clearml_hpo.machine.settings import child_environ
+from clearml_hpo.machine.signals import handled
 
 TICK_S = 0.2
 LEAVING_TICK_S = 0.02

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from clearml_hpo.objective import Goal
-from clearml_hpo.spec import dump_params
-from clearml_hpo.trial import Trial
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.study_file import dump_params
 
 
 def best_yaml(trial: Trial, goal: Goal) -> str:

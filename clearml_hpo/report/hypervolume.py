@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from clearml_hpo.objective import Goal
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.report.figures.plot import fraction
-from clearml_hpo.trial import Trial
 
 Point: TypeAlias = tuple[float, ...]
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from clearml_hpo.best_effort import BestEffort
-from clearml_hpo.importances import importances_of_all
-from clearml_hpo.objective import Objective
+from clearml_hpo.core.best_effort import BestEffort
+from clearml_hpo.core.goal import Objective
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import as_text
 from clearml_hpo.report import figures
 from clearml_hpo.report.figures.plot import short, short_names, thinned
 from clearml_hpo.report.summary import StudySummary, attempt_name, duration_text, values_text
-from clearml_hpo.search_space import as_text
-from clearml_hpo.trial import Trial
+from clearml_hpo.search.importances import importances_of_all
 
 _CURVES = 60
 _MARKUP = re.compile(r"<(?!br>)")

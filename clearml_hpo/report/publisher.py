@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from clearml_hpo.best_effort import BestEffort
-from clearml_hpo.importances import importances_of_all
-from clearml_hpo.objective import Goal
-from clearml_hpo.ranking import ranking
+from clearml_hpo.backend.controller_task import ControllerTask
+from clearml_hpo.core.best_effort import BestEffort
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.trial import Trial, best_trial, pareto_front
 from clearml_hpo.report import figures
 from clearml_hpo.report.best import best_yaml
 from clearml_hpo.report.figures.plot import thinned
-from clearml_hpo.search_space import SearchSpace
-from clearml_hpo.tasks import ControllerTask
-from clearml_hpo.trial import Trial, best_trial, pareto_front
+from clearml_hpo.search.importances import importances_of_all
+from clearml_hpo.search.space import SearchSpace
 
 _TRIALS_PER_PERIOD = 100
 _LONGEST_PERIODS = 10

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from clearml_hpo.objective import Goal
-from clearml_hpo.search_space import Value, as_text
-from clearml_hpo.trial import Trial, best_trial, pareto_front
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, best_trial, pareto_front
+from clearml_hpo.core.values import Value, as_text
 
 
 def study_result(

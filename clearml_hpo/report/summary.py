@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from clearml_hpo.objective import Goal
-from clearml_hpo.ranking import ranking
-from clearml_hpo.search_space import SearchSpace
-from clearml_hpo.trial import Trial, TrialState, best_trial, pareto_front
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
+from clearml_hpo.search.space import SearchSpace
 
 _MOST_NAMED = 8
 _LONGEST_REASON = 300

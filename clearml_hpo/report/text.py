@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.report.summary import StudySummary, attempt_name, duration_text, values_text
-from clearml_hpo.spec import dump_params
-from clearml_hpo.trial import Trial
+from clearml_hpo.study_file import dump_params
 
 _WIDTH = 100
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from statistics import median
 
+from clearml_hpo.core.values import Value
 from clearml_hpo.scheduler.points import Points
-from clearml_hpo.search_space import Value
 
 _SLOW_S = 0.1
 _LOOKED_AT = 5

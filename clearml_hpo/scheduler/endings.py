@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from clearml_hpo.console import was_killed
-from clearml_hpo.objective import Goal
-from clearml_hpo.tasks.trial_tasks import CLOSED_REASON, COMPLETED, LIVE, TaskSnapshot, is_non_responsive
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.backend.trial_tasks import CLOSED_REASON, COMPLETED, LIVE, TaskSnapshot, is_non_responsive
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.workers.last_line import was_killed
 
 _LOST = "lost:"  # how the agents' supervisor begins the reason when an agent has died
 _AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated

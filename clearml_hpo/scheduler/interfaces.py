@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from clearml_hpo.not_finite import Curve
-from clearml_hpo.search_space import Params
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
-from clearml_hpo.trial import Trial
+from clearml_hpo.backend.trial_tasks import TaskSnapshot
+from clearml_hpo.core.not_finite import Curve
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import Params
 
 
 class Tasks(Protocol):

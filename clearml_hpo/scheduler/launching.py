@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from clearml_hpo.errors import ApiError
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import Params
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.scheduler.ahead import Ahead
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
@@ -16,9 +18,7 @@ from clearml_hpo.scheduler.points import Points
 from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.roster import Roster
-from clearml_hpo.search_space import Params
-from clearml_hpo.study import OptunaStudy
-from clearml_hpo.trial import Trial
+from clearml_hpo.search.learner import OptunaStudy
 
 _NO_SUCH_QUEUE = 701
 _MOST_AT_ONCE = 100

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from clearml_hpo.budget import Spent
-from clearml_hpo.objective import Goal
-from clearml_hpo.trial import Trial
+from clearml_hpo.core.budget import Spent
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial
 
 _GPUS = re.compile(r":d?gpu([^:]+)")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from clearml_hpo.core.values import Params
 from clearml_hpo.scheduler.placement import Placement, Places
-from clearml_hpo.search_space import Params
 
 _MOST_HELD = 8
 _MOST_STRANDED = 100

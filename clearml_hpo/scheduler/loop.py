@@ -12,13 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from clearml_hpo.budget import Spent
-from clearml_hpo.console import could_not_log_in
-from clearml_hpo.errors import ApiError
+from clearml_hpo.backend.patience import Patience
+from clearml_hpo.backend.trial_tasks import LIVE, TaskSnapshot
+from clearml_hpo.core.budget import Spent
+from clearml_hpo.core.errors import ApiError, is_trouble
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.not_finite import finite_points
+from clearml_hpo.core.trial import Trial, TrialState, best_trial
+from clearml_hpo.core.values import Params
 from clearml_hpo.executors.base import Executor
-from clearml_hpo.not_finite import finite_points
-from clearml_hpo.objective import Goal
-from clearml_hpo.patience import Patience, is_trouble
 from clearml_hpo.scheduler.endings import Streak, ending_of, has_become_draft, is_back, wished
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.launching import Launcher
@@ -31,10 +33,8 @@ from clearml_hpo.scheduler.reasons import of_a_row, own_words
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.scheduler.telling import Teller
 from clearml_hpo.scheduler.watch import Pulse, Silence
-from clearml_hpo.search_space import Params
-from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks.trial_tasks import LIVE, TaskSnapshot
-from clearml_hpo.trial import Trial, TrialState, best_trial
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.workers.last_line import could_not_log_in
 
 _LOOK_BACK_S = 30.0
 _MOST_LOOKED_BACK = 500

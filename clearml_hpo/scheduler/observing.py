@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from clearml_hpo.objective import Goal
+from clearml_hpo.backend.trial_tasks import HISTORY_CHUNK, LIVE, POLL_CHUNK, TaskSnapshot
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.scheduler.watch import Watch
-from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks.trial_tasks import HISTORY_CHUNK, LIVE, POLL_CHUNK, TaskSnapshot
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.search.learner import OptunaStudy
 
 _STATES = {"queued": TrialState.QUEUED, "in_progress": TrialState.RUNNING}
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from clearml_hpo.search_space import Params, Value
-from clearml_hpo.trial import Trial
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import Params, Value
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from clearml_hpo.search_space import Params, Value
-from clearml_hpo.study import OptunaStudy
+from clearml_hpo.core.values import Params, Value
+from clearml_hpo.search.learner import OptunaStudy
 
 _DUPLICATES_IN_A_ROW = 20
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from clearml_hpo.budget import Budget, TrialLimits
+from clearml_hpo.core.budget import Budget, TrialLimits
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.placement import Placement, Places, Room
-from clearml_hpo.trial import Trial, TrialState
 
 FindRoom = Callable[[Placement, Mapping[str, int], Iterable[Trial], Collection[str]], Places]
 """Says where more trials can go: the arguments are those of ``Room``."""

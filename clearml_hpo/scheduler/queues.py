@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.scheduler.placement import Placement
 from clearml_hpo.scheduler.watch import Pulse
-from clearml_hpo.trial import Trial
 
 _LOOK_S = 60.0
 _LOOK_FOR_FIRST_WORKER_S = 10.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from clearml_hpo.console import agents_exit_code, last_words, with_signal
-from clearml_hpo.errors import ApiError
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.scheduler.interfaces import Tasks
-from clearml_hpo.trial import Trial
+from clearml_hpo.workers.last_line import agents_exit_code, last_words, with_signal
 
 _LONGEST = 300
 _TRACEBACK_EVENTS = 50

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.scheduler.watch import Watch
-from clearml_hpo.trial import Trial
 
 
 class Roster:

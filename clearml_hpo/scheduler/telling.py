@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from clearml_hpo.errors import ApiError
+from clearml_hpo.backend.record import WISHED_RUN, run_name
+from clearml_hpo.backend.trial_tasks import NOT_FINITE
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.scheduler.roster import Roster
-from clearml_hpo.study import Ended, OptunaStudy
-from clearml_hpo.tasks.record import WISHED_RUN, run_name
-from clearml_hpo.tasks.trial_tasks import NOT_FINITE
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.search.learner import Ended, OptunaStudy
 
 _REFUSED = 400
 

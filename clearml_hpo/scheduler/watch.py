@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.scheduler.endings import Ending
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
 
 _SHORT_S = 30.0
 _LONG = 5.0

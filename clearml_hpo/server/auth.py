@@ -21,7 +21,7 @@ from typing import Any
 
 import jwt
 
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server import identity
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.errors import ApiRefusal, Refusal

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
 from clearml_hpo.server.call_log import CallLog

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.server import clock as time
 from clearml_hpo.server.auth import new_key_pair
 from clearml_hpo.server.state import DataDir

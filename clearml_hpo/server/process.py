@@ -25,8 +25,9 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clearml_hpo import settings, signals
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
+from clearml_hpo.machine import settings, signals
+from clearml_hpo.machine.settings import ServerAddress
 from clearml_hpo.server.access_log import AccessLog
 from clearml_hpo.server.app import Apps, build
 from clearml_hpo.server.connections import PatientProtocol
@@ -36,7 +37,6 @@ from clearml_hpo.server.options import DEFAULT, Options
 from clearml_hpo.server.silence import Silence
 from clearml_hpo.server.state import DataDir, Listening
 from clearml_hpo.server.webapp import WebApp
-from clearml_hpo.settings import ServerAddress
 
 # ClearML's own ports for API, files and web.
 PORTS = (8008, 8081, 8080)

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
+from clearml_hpo.machine.settings import ServerAddress
 from clearml_hpo.server.auth import Credentials
 from clearml_hpo.server.holds import Holds
-from clearml_hpo.settings import ServerAddress
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import requests
 
-from clearml_hpo.errors import ApiError, ServerError
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.hyperparameters import flatten
-from clearml_hpo.tasks.names import find_queues
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.hyperparameters import flatten
+from clearml_hpo.backend.names import find_queues
+from clearml_hpo.core.errors import ApiError, ServerError
 
 Training = Callable[[Mapping[str, str]], Iterable[Mapping[str, float]]]
 _Answer = TypeVar("_Answer")

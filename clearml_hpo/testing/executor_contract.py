@@ -25,9 +25,9 @@ from typing import Any
 
 import pytest
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import ensure_project
 from clearml_hpo.executors import Executor
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.names import ensure_project
 
 DEADLINE_S = 60.0
 PROJECT = "contract"

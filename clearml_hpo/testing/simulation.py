@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clearml_hpo.errors import ApiError
-from clearml_hpo.objective import MetricSummary
-from clearml_hpo.search_space import Params
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
+from clearml_hpo.backend.trial_tasks import TaskSnapshot
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.goal import MetricSummary
+from clearml_hpo.core.values import Params
 
 METRIC = "validation/loss"
 

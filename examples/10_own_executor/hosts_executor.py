@@ -7,8 +7,9 @@ import subprocess
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clearml_hpo.errors import ApiError
-from clearml_hpo.executors import ExecutorKind, ExecutorRequest, QueueExecutor
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.executors import ExecutorKind, ExecutorRequest
+from clearml_hpo.executors.queue import QueueExecutor
 
 OWN_QUEUE = "hosts"
 _END_S = 30.0

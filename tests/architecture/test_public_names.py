@@ -14,8 +14,8 @@ PACKAGES = [
     "clearml_hpo.controller",
     "clearml_hpo.executors",
     "clearml_hpo.report",
-    "clearml_hpo.spec",
-    "clearml_hpo.tasks",
+    "clearml_hpo.study_file",
+    "clearml_hpo.backend",
     "clearml_hpo.testing",
 ]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.machine.settings import ServerAddress
 
 STUDY = "study: tabular\ntemplate: {task: abc}\nbudget:\n  trials: 24\n"
 _PNG = base64.b64decode(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.report import StudySummary, summary_page
-from clearml_hpo.trial import Trial
 from tests.unit.report.study import LOSS, SPACE, TWO, study
 
 from .conftest import PATIENCE_MS, Watched, eventually

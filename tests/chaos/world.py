@@ -22,9 +22,9 @@ import psutil
 import requests
 
 from clearml_hpo import server as embedded
+from clearml_hpo.backend.hyperparameters import flatten, user_properties
+from clearml_hpo.backend.lease import FIRST_RENEWAL_S
 from clearml_hpo.server import RunningServer
-from clearml_hpo.tasks.hold import FIRST_RENEWAL_S
-from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 
 from .proxy import LyingProxy
 

@@ -15,8 +15,8 @@ from collections import Counter
 
 import pytest
 
+from clearml_hpo.backend.hyperparameters import flatten, user_properties
 from clearml_hpo.server import process as server_process
-from clearml_hpo.tasks.hyperparameters import flatten, user_properties
 
 from .conftest import COMMAND, ROOT
 
@@ -62,7 +62,7 @@ def test_every_trial_is_a_clone_on_the_server(finished, machine, monkeypatch):
     try:
         for name, value in running.address.environ().items():
             monkeypatch.setenv(name, value)
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
 
         ids = [trial["task_id"] for trial in result["trials"]]
         tasks = {t["id"]: t for t in Api().call("tasks.get_all", id=ids, page=0, page_size=100)["tasks"]}

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from clearml_hpo.tasks.hyperparameters import user_properties
+from clearml_hpo.backend.hyperparameters import user_properties
 from clearml_hpo.testing.executor_contract import eventually
 from tests import place
 from tests.integration.campaign.conftest import CAMPAIGN
@@ -69,7 +69,7 @@ def api(server_environ):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server_environ.items():
             patch.setenv(name, value)
-        from clearml_hpo.tasks import Api
+        from clearml_hpo.backend.api import Api
 
         yield Api()
 
@@ -392,7 +392,7 @@ def test_pilots(run, user, study, api):
 
 def test_a_worker_alone(user, api):
     """Tasks of the user's own: run once, in their order; then the worker leaves, and no trace of it is left."""
-    from clearml_hpo.tasks.names import ensure_project
+    from clearml_hpo.backend.names import ensure_project
 
     queue = place.queue("alone")
     script = {"binary": "python3", "entry_point": "a.py", "diff": "print('six')\n"}

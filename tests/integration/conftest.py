@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def sent(monkeypatch):
     """The calls that this process makes from now on, in their order: (endpoint, body)."""
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
     call, calls = Api.call, []
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from clearml_hpo.errors import InputError
-from clearml_hpo.objective import Goal, MetricConstraint, Objective
-from clearml_hpo.search_space import Categorical, Combination, Float, Int, SearchSpace
-from clearml_hpo.storage import Known, Mirror, StorageTrouble, known_of
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.search.mirror import Known, Mirror, StorageTrouble, known_of
+from clearml_hpo.search.space import Categorical, Combination, Float, Int, SearchSpace
 
 SPACE = SearchSpace(
     {"General/x": Float(0, 1), "General/kind": Categorical(("a", "b")), "General/n": Int(1, 9)},

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.backend.trial_tasks import TaskSnapshot
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import RETRYABLE, Trial, TrialState
 from clearml_hpo.scheduler.endings import ending_of
-from clearml_hpo.spec.models import FailuresSpec
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
-from clearml_hpo.trial import RETRYABLE, Trial, TrialState
+from clearml_hpo.study_file.models import FailuresSpec
 
 DOCS = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
 ROWS = [

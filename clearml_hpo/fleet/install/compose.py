@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from clearml_hpo import documents
+from clearml_hpo.core import yaml_documents
 from clearml_hpo.fleet.install.machine import Machine
 from clearml_hpo.fleet.install.plan import Plan
 from clearml_hpo.fleet.install.render import render
@@ -69,7 +69,7 @@ def render_files(plan: Plan, machine: Machine) -> dict[str, str]:
 def dropped(before: str, plan: Plan) -> list[str]:
     """Services that the file had before and that the plan lacks."""
     try:
-        had = documents.load(before)["services"]
+        had = yaml_documents.load(before)["services"]
     except (yaml.YAMLError, ValueError, TypeError, KeyError):
         return []
     names = {service.name for service in services(plan)}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearml_hpo.errors import AgentError, InputError
+from clearml_hpo.core.errors import AgentError, InputError
 from clearml_hpo.fleet.install.render import MARKER
 
 

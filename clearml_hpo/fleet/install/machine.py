@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from clearml_hpo import settings
-from clearml_hpo.environ import usable_cores
-from clearml_hpo.errors import InputError
-from clearml_hpo.gpus import detect_gpus
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.machine import settings
+from clearml_hpo.machine.environ import usable_cores
+from clearml_hpo.machine.gpus import detect_gpus
 
 _SYSTEMD_RUNS = Path("/run/systemd/system")
 _PATHS = ("CLEARML_CONFIG_FILE", "CLEARML_HPO_HOME")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clearml_hpo.errors import InputError, nearest
+from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.fleet.slots import plan_slots
 
 SERVICES_QUEUE = "services"

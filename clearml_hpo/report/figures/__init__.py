@@ -13,7 +13,7 @@ timeline.py     which worker ran what, and when; of one study or several
 tables.py       all trials with links, what is left of the budgets
 """
 
-from clearml_hpo.ranking import ranking
+from clearml_hpo.core.ranking import ranking
 from clearml_hpo.report.figures.comparison import by_model, comparison_figure, model_parameter
 from clearml_hpo.report.figures.front import front_figure
 from clearml_hpo.report.figures.history import history_figure, hypervolume_figure, intermediate_figure

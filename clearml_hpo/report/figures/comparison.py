@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from clearml_hpo.objective import Objective
+from clearml_hpo.core.goal import Objective
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import as_text
 from clearml_hpo.report.figures.plot import completed, describe, evenly, figure
-from clearml_hpo.search_space import Categorical, SearchSpace, as_text
-from clearml_hpo.trial import Trial
+from clearml_hpo.search.space import Categorical, SearchSpace
 
 _MODEL_NAMES = frozenset(
     ("model", "estimator", "algorithm", "classifier", "regressor", "learner", "architecture", "booster", "backbone")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clearml_hpo.objective import Goal
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState, pareto_front
 from clearml_hpo.report.figures.plot import BEST, COLOURS, aims, completed, describe, evenly, figure, thinned
-from clearml_hpo.trial import Trial, TrialState, pareto_front
 
 
 def front_figure(trials: Sequence[Trial], goal: Goal) -> str:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clearml_hpo.not_finite import finite_points
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.not_finite import finite_points
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.report.figures.plot import BEST, COLOURS, MOST_POINTS, completed, describe, evenly, figure, thinned
 from clearml_hpo.report.hypervolume import hypervolume_history
-from clearml_hpo.trial import Trial, TrialState
 
 _MOST_STEPS = 100
 _MOST_OBJECTIVES = 4  # the hypervolume of more takes too long

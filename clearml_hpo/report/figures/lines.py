@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clearml_hpo.objective import Goal
-from clearml_hpo.ranking import ranking
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.trial import Trial, pareto_front
 from clearml_hpo.report.figures.parameters import dimensions_of
 from clearml_hpo.report.figures.plot import completed, figure, fraction, middle, rounded, short_names, thinned
-from clearml_hpo.search_space import Distribution
-from clearml_hpo.trial import Trial, pareto_front
+from clearml_hpo.search.space import Distribution
 
 _MOST_LINES = 400
 _BANDS = (  # share of the trials, colour; the best drawn last

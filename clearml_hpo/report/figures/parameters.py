@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clearml_hpo.objective import Goal
-from clearml_hpo.ranking import ranking
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import Value, as_text
 from clearml_hpo.report.figures.plot import (
     INACTIVE,
     completed,
@@ -20,8 +22,7 @@ from clearml_hpo.report.figures.plot import (
     short_names,
     thinned,
 )
-from clearml_hpo.search_space import Categorical, Distribution, Value, as_text
-from clearml_hpo.trial import Trial
+from clearml_hpo.search.space import Categorical, Distribution
 
 _MOST_AXES = 30
 _MOST_SLICES = 16

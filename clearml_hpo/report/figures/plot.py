@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from clearml_hpo.objective import Goal
-from clearml_hpo.search_space import Distribution, Float, Int, Value, as_text
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.values import Value, as_text
+from clearml_hpo.search.space import Distribution, Float, Int
 
 Item = TypeVar("Item")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from clearml_hpo.objective import Goal
-from clearml_hpo.ranking import ranking
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.report.figures.plot import aims, figure, short, short_names
-from clearml_hpo.trial import Trial
 
 _MOST_ROWS = 500
 

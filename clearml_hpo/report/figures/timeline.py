@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.report.figures.plot import COLOURS, figure
-from clearml_hpo.trial import Trial, TrialState
 
 _MOST_BARS = 1_000
 _MOST_OUTLINED = 300  # thin bars would be all outline

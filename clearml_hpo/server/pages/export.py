@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from clearml_hpo.cells import cell
+from clearml_hpo.core.csv_cells import cell
 from clearml_hpo.server.pages.columns import FIXED, NAME, Column, fields
 from clearml_hpo.server.pages.experiments import columns_of, values_of
 from clearml_hpo.server.pages.selection import Selection

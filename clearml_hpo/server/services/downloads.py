@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from clearml_hpo.cells import cell
+from clearml_hpo.core.csv_cells import cell
 from clearml_hpo.server.endpoint import Call, Data, Service, Text
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import OBJECTS, STR, required

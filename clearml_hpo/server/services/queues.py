@@ -6,15 +6,7 @@ from collections.abc import Callable
 
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.fields import (
-    BOOL,
-    DICT,
-    INT,
-    STR,
-    STRINGS,
-    required,
-    within,
-)
+from clearml_hpo.server.fields import BOOL, DICT, INT, STR, STRINGS, required, within
 from clearml_hpo.server.services.lists import Search, answer, listed
 from clearml_hpo.server.services.steps import PERIOD, steps_of
 from clearml_hpo.server.store.documents import Document, pick

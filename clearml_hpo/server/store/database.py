@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server.store.patterns import compiled
 from clearml_hpo.server.store.words import words_in
 

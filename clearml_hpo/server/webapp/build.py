@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 
 # What a browser must be told right; the tables of Python and of the system differ.
 _TYPES = {

@@ -14,6 +14,6 @@ def environ(server_environ, monkeypatch):
 
 @pytest.fixture
 def api(environ):
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
     return Api()

@@ -13,14 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clearml_hpo import gpus
-from clearml_hpo.errors import InputError
-from clearml_hpo.executors import LocalExecutor, Slot, plan_slots, processes
-from clearml_hpo.executors.local import LOCAL
-from clearml_hpo.executors.workers import LocalWorkers, worker_id
-from clearml_hpo.tasks.hyperparameters import with_values
-from clearml_hpo.tasks.names import ensure_queue
+from clearml_hpo.backend.hyperparameters import with_values
+from clearml_hpo.backend.names import ensure_queue
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.executors.local import LOCAL, LocalExecutor
+from clearml_hpo.machine import gpus
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
+from clearml_hpo.workers import task_process
+from clearml_hpo.workers.service import LocalWorkers, worker_id
+from clearml_hpo.workers.slots import Slot, plan_slots
 from tests import place
 
 GPU = "0, GPU-7e3c9f5a, {free}\n"
@@ -281,7 +282,7 @@ def test_what_a_task_leaves_running_ends_with_it(stage, make):
 
 
 def test_a_task_that_does_not_heed_is_killed(stage, make, monkeypatch):
-    monkeypatch.setattr(processes, "GRACE_S", 0.3)
+    monkeypatch.setattr(task_process, "GRACE_S", 0.3)
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     task = stage.script(deaf + _writes_pid(stage, "time.sleep(600)"))
     executor = make()
@@ -302,7 +303,7 @@ HANGS = {
 @pytest.mark.parametrize("how", HANGS)
 def test_whatever_hangs_is_ended(stage, make, monkeypatch, how):
     """The task, and a process of it that heeds no SIGTERM, also where that is no longer in the task's session."""
-    monkeypatch.setattr(processes, "GRACE_S", 0.5)
+    monkeypatch.setattr(task_process, "GRACE_S", 0.5)
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     child = deaf + _writes_pid(stage, "time.sleep(600)", "child")
     script = "import signal, subprocess, sys\n" + _writes_pid(stage) + HANGS[how].format(child=child)

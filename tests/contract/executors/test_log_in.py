@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from clearml_hpo.executors.processes import reason_of
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.machine.settings import ServerAddress
+from clearml_hpo.workers.task_process import reason_of
 from tests.conftest import quick_sdk, unconfigured
 
 REFUSED = b'{"meta": {"result_code": 401, "result_subcode": 20, "result_msg": "Unauthorized"}, "data": {}}'

@@ -8,10 +8,10 @@ import psutil
 import pytest
 
 from clearml_hpo import fleet
-from clearml_hpo.errors import StudyError
+from clearml_hpo.backend.names import ensure_project, ensure_queue
+from clearml_hpo.backend.pilots import Environment, create_pilot, pilots_of
+from clearml_hpo.core.errors import StudyError
 from clearml_hpo.executors.pilots import PILOTS, Flight, PilotExecutor
-from clearml_hpo.tasks.names import ensure_project, ensure_queue
-from clearml_hpo.tasks.pilots import Environment, create_pilot, pilots_of
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 from tests import place
 

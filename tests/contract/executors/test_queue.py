@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from clearml_hpo import fleet
-from clearml_hpo.errors import ApiError
-from clearml_hpo.executors import QueueExecutor
-from clearml_hpo.tasks.names import find_queues
+from clearml_hpo.backend.names import find_queues
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.testing import PlayedAgent
 from clearml_hpo.testing.executor_contract import ExecutorContract, ProcessContract
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.executors import plan_slots
-from clearml_hpo.executors.workers import LocalWorkers
 from clearml_hpo.fleet import daemon
 from clearml_hpo.fleet.slots import AgentSlot
-from clearml_hpo.processes import end_session, identify
+from clearml_hpo.machine.processes import end_session, identify
 from clearml_hpo.testing import executor_contract
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from clearml_hpo.workers.service import LocalWorkers
+from clearml_hpo.workers.slots import plan_slots
 from tests import place
 
 pytestmark = pytest.mark.agent
@@ -75,7 +75,7 @@ def environ(server_environ):
 
 @pytest.fixture(scope="module")
 def api(environ):
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
     return Api()
 

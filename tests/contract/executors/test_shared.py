@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.executors import SharedExecutor, plan_slots
-from clearml_hpo.executors.workers import LocalWorkers
-from clearml_hpo.tasks.names import ensure_queue
+from clearml_hpo.backend.names import ensure_queue
+from clearml_hpo.executors.shared import SharedExecutor
 from clearml_hpo.testing.executor_contract import ProcessContract
+from clearml_hpo.workers.service import LocalWorkers
+from clearml_hpo.workers.slots import plan_slots
 
 
 class TestSharedExecutor(ProcessContract):

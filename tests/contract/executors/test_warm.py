@@ -13,11 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clearml_hpo.errors import ApiError
-from clearml_hpo.executors import LocalExecutor, intake, plan_slots, warm, workers
-from clearml_hpo.executors.workers import LocalWorkers
-from clearml_hpo.tasks import Api
+from clearml_hpo.backend.api import Api
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from clearml_hpo.workers import forks, intake, service
+from clearml_hpo.workers.service import LocalWorkers
+from clearml_hpo.workers.slots import plan_slots
 from tests import place
 from tests.children import children_running
 
@@ -62,7 +64,7 @@ def run(stage, executor):
 
 
 def _parents():
-    return children_running("clearml_hpo.warm.parent")
+    return children_running("clearml_hpo.workers.warm.parent")
 
 
 def test_runs_of_a_template_are_forks_of_one_process(run, notes):
@@ -241,7 +243,7 @@ def test_a_template_whose_parents_die_is_not_kept_warm_for_ever(stage, executor,
 
 def test_a_parent_that_hangs_is_ended_and_its_task_has_a_process_of_its_own(stage, executor, run, monkeypatch):
     (first,) = run("tell(parent=os.getppid())")
-    monkeypatch.setattr(warm, "FORK_S", 1.0)
+    monkeypatch.setattr(forks, "FORK_S", 1.0)
     os.kill(first["parent"], signal.SIGSTOP)
     script = FOUND.format(folder=str(stage.folder)) + "tell(parent=os.getppid())"
     aborted, task = stage.script(script), stage.script(script)
@@ -371,7 +373,7 @@ def test_a_script_with_the_name_of_a_module_runs_in_a_process_of_its_own(stage, 
 def test_parents_that_are_of_no_more_use_are_ended(run, monkeypatch):
     run("tell()")
     (first,) = _parents()
-    monkeypatch.setattr(warm, "IDLE_S", 0.0)
+    monkeypatch.setattr(forks, "IDLE_S", 0.0)
     eventually(lambda: not first.is_running(), "it is ended")
     run("tell()")
 
@@ -379,7 +381,7 @@ def test_parents_that_are_of_no_more_use_are_ended(run, monkeypatch):
 def test_idle_parents_are_ended_where_memory_is_short(run, monkeypatch):
     run("tell()")
     (first,) = _parents()
-    monkeypatch.setattr(warm, "LEAST_FREE", 1.1)
+    monkeypatch.setattr(forks, "LEAST_FREE", 1.1)
     eventually(lambda: not first.is_running(), "it is ended")
     run("tell()")
 
@@ -407,7 +409,7 @@ def test_each_gpu_has_parents_that_see_it_from_their_start(stage):
 
 
 def test_idle_parents_are_few(run, monkeypatch):
-    monkeypatch.setattr(warm, "MOST_PARENTS", 2)
+    monkeypatch.setattr(forks, "MOST_PARENTS", 2)
     pids = [run(f"tell(parent=os.getppid())  # {i}")[0]["parent"] for i in range(4)]
     eventually(lambda: {each.pid for each in _parents()} == set(pids[2:]), "the last two are kept")
 
@@ -477,7 +479,7 @@ def test_a_silent_task_shows_that_it_lives(stage, monkeypatch, request):
         found = stage.api.call("tasks.get_all", id=[task], only_fields=["last_update"])["tasks"]
         return found[0]["last_update"]
 
-    monkeypatch.setattr(workers, "_REPORT_S", 0.2)
+    monkeypatch.setattr(service, "_REPORT_S", 0.2)
     executor = request.getfixturevalue("executor")
     executor.submit(task := stage.held("silent"))
     stage.until_begun("silent")
@@ -491,7 +493,7 @@ def test_a_machine_that_cannot_keep_a_task_has_lost_it(stage, executor, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(workers.programs, "prepare", full)
+    monkeypatch.setattr(service.programs, "prepare", full)
     executor.submit(task := stage.script("print('runs')\n"))
     stage.until("failed", task)
     assert stage.task(task)["status_reason"] == "lost: [Errno 28] No space left on device"

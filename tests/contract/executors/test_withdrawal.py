@@ -8,19 +8,18 @@ from dataclasses import replace
 
 import pytest
 
+from clearml_hpo.backend.names import ensure_project, ensure_queue
+from clearml_hpo.backend.pilots import create_pilot, pilots_of
+from clearml_hpo.backend.pilots import withdraw as withdraw_pilots
+from clearml_hpo.backend.record import StudyRecord, read_again
+from clearml_hpo.backend.trial_tasks import TrialTasks, end_of
+from clearml_hpo.backend.withdrawal import forget_entry, is_spoilt, put_back, withdraw
 from clearml_hpo.controller.registration import FirstRun
-from clearml_hpo.controller.steering import end_study
-from clearml_hpo.executors import QueueExecutor
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors.base import withdraw_at_last
-from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.tasks import TrialTasks
-from clearml_hpo.tasks.names import ensure_project, ensure_queue
-from clearml_hpo.tasks.pilots import create_pilot, pilots_of
-from clearml_hpo.tasks.pilots import withdraw as withdraw_pilots
-from clearml_hpo.tasks.record import StudyRecord, read_again
-from clearml_hpo.tasks.trial_tasks import end_of
-from clearml_hpo.trial import Trial, TrialState
-from clearml_hpo.withdrawal import forget_entry, is_spoilt, put_back, withdraw
+from clearml_hpo.executors.queue import QueueExecutor
+from clearml_hpo.studies.steering import end_study
 from tests import place
 
 

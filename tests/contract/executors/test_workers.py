@@ -6,12 +6,13 @@ import time
 
 import pytest
 
-from clearml_hpo.errors import ApiError
-from clearml_hpo.executors import plan_slots, workers
-from clearml_hpo.executors.workers import LocalWorkers
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.names import ensure_queue
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import ensure_queue
+from clearml_hpo.core.errors import ApiError
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from clearml_hpo.workers import service
+from clearml_hpo.workers.service import LocalWorkers
+from clearml_hpo.workers.slots import plan_slots
 from tests import place
 
 
@@ -104,8 +105,8 @@ def test_a_task_that_is_deleted_as_it_starts(stage, queue, serve, notes, meddle)
 
 
 def test_a_deleted_task_keeps_no_other_slot_from_its_report(stage, queue, serve, notes, monkeypatch):
-    monkeypatch.setattr(workers, "_LOOK_S", 1e6)  # it is not seen before the report
-    monkeypatch.setattr(workers, "_REPORT_S", 0.2)
+    monkeypatch.setattr(service, "_LOOK_S", 1e6)  # it is not seen before the report
+    monkeypatch.setattr(service, "_REPORT_S", 0.2)
     serve(slots=2)
     deleted, other = (enqueue(stage, queue, stage.held(name)) for name in ("deleted", "other"))
     stage.until_begun("deleted", "other")
@@ -137,17 +138,17 @@ def test_a_wish_to_stop_outlives_a_start_whose_answer_was_lost(stage, queue, ser
 
 
 def test_a_stop_while_its_code_is_fetched_is_not_lost(stage, queue, serve, monkeypatch):
-    real = workers.programs.prepare
+    real = service.programs.prepare
 
     def prepare(task, *rest):
         stage.api.call("tasks.stop", task=task["id"])
         return real(task, *rest)
 
-    monkeypatch.setattr(workers.programs, "prepare", prepare)
+    monkeypatch.setattr(service.programs, "prepare", prepare)
     task = enqueue(stage, queue, stage.held("a"))
     after_it = serve()
     stage.until("stopped", task)
-    monkeypatch.setattr(workers.programs, "prepare", real)
+    monkeypatch.setattr(service.programs, "prepare", real)
     after = enqueue(stage, queue, stage.script("print('runs')\n"))
     after_it.look_now()
     stage.until("completed", after)

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from clearml_hpo import server as embedded
 from clearml_hpo.cli import main
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.server import RunningServer
 from clearml_hpo.server.connections import PatientProtocol
 from clearml_hpo.server.options import Options

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from clearml_hpo import server as embedded
 from clearml_hpo.cli.server import server as command
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server.options import Options
 from clearml_hpo.server.state import DataDir, Listening
 

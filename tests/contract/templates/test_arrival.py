@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.configurations import configuration_entries, with_configuration
-from clearml_hpo.tasks.hyperparameters import arrives_as, flatten, with_values
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.configurations import configuration_entries, with_configuration
+from clearml_hpo.backend.hyperparameters import arrives_as, flatten, with_values
 
 SCRIPTS = Path(__file__).parent / "scripts"
 

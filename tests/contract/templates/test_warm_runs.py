@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clearml_hpo.executors import LocalExecutor, plan_slots
-from clearml_hpo.tasks import Api
+from clearml_hpo.backend.api import Api
+from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.testing.executor_contract import Stage
+from clearml_hpo.workers.slots import plan_slots
 from tests import place
 
 TEMPLATES = Path(__file__).parents[3] / "templates"

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import search_quality
 from benchmarks.search_problems import PROBLEMS, Problem
 from benchmarks.search_quality import WORKERS, Run, run, search, summarise
-from clearml_hpo.search_space import Categorical, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Int, SearchSpace
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -12,7 +12,7 @@ from clearml_hpo.campaign.opening import CampaignOpening
 from clearml_hpo.campaign.report import read_campaign_state
 from clearml_hpo.campaign.run import CampaignRun
 from clearml_hpo.cli import main
-from clearml_hpo.spec import load_campaign
+from clearml_hpo.study_file import load_campaign
 
 TRIALS = 3
 SCRIPT = '''\
@@ -59,7 +59,7 @@ execution: {{poll_interval: 0.2}}
 def api(server_environ, monkeypatch):
     for name, value in server_environ.items():
         monkeypatch.setenv(name, value)
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
     return Api()
 

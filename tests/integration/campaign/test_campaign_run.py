@@ -13,18 +13,18 @@ import zipfile
 import pytest
 from clearml import StorageManager
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.campaigns import find_campaign
+from clearml_hpo.backend.names import ensure_queue
+from clearml_hpo.backend.outputs import console_log
+from clearml_hpo.backend.record import find_studies
 from clearml_hpo.campaign.folder import write_folder
 from clearml_hpo.campaign.opening import CampaignOpening
 from clearml_hpo.campaign.report import read_campaign_state, report_of
-from clearml_hpo.errors import HeldError, InputError
-from clearml_hpo.executors import plan_slots
-from clearml_hpo.executors.workers import LocalWorkers
-from clearml_hpo.spec import load_campaign
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.campaigns import find_campaign
-from clearml_hpo.tasks.names import ensure_queue
-from clearml_hpo.tasks.outputs import console_log
-from clearml_hpo.tasks.record import find_studies
+from clearml_hpo.core.errors import HeldError, InputError
+from clearml_hpo.study_file import load_campaign
+from clearml_hpo.workers.service import LocalWorkers
+from clearml_hpo.workers.slots import plan_slots
 
 from .conftest import TRIALS, Listener, run, trials_of
 

@@ -10,11 +10,11 @@ import time
 import pytest
 
 from clearml_hpo import server as embedded
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.campaigns import find_campaign
 from clearml_hpo.campaign.report import read_campaign_state, report_of
 from clearml_hpo.server.state import DataDir, Listening
-from clearml_hpo.spec import load_campaign
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.campaigns import find_campaign
+from clearml_hpo.study_file import load_campaign
 
 from .conftest import TRIALS, Listener, run, trials_of
 

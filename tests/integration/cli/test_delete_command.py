@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from clearml_hpo.tasks.removal import plan_removal, remove
+from clearml_hpo.backend.removal import plan_removal, remove
 from tests.integration.controller.recorded import RecordedStudy
 
 

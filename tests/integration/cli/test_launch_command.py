@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from clearml_hpo import Study, fleet
-from clearml_hpo.spec import parse_study
-from clearml_hpo.tasks.hyperparameters import user_properties
+from clearml_hpo.backend.hyperparameters import user_properties
+from clearml_hpo.core.trial import TrialState
+from clearml_hpo.study_file import parse_study
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import TrialState
 from tests.integration.controller.conftest import CONNECTS, quadratic
 
 from .web_page import Form

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from clearml_hpo.errors import ServerError
-from clearml_hpo.tasks import ControllerTask
+from clearml_hpo.backend.controller_task import ControllerTask
+from clearml_hpo.core.errors import ServerError
 from tests.integration.controller.recorded import RecordedStudy
 
 

@@ -11,8 +11,8 @@ import uuid
 import pytest
 import yaml
 
-from clearml_hpo.spec import load_study
-from clearml_hpo.tasks.hold import Hold
+from clearml_hpo.backend.lease import Hold
+from clearml_hpo.study_file import load_study
 from tests.integration.controller.recorded import RecordedStudy
 
 SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry", "keep", "report", "delete"]

@@ -10,11 +10,11 @@ from collections import Counter
 
 import pytest
 
-from clearml_hpo.controller.handle import Study
-from clearml_hpo.controller.watching import Watch
-from clearml_hpo.errors import ApiError
-from clearml_hpo.tasks.hold import Hold
-from clearml_hpo.trial import TrialState
+from clearml_hpo.backend.lease import Hold
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.trial import TrialState
+from clearml_hpo.studies.study import Study
+from clearml_hpo.studies.watching import Watch
 from tests.integration.controller.recorded import RecordedStudy
 
 

@@ -42,7 +42,7 @@ def quadratic(params):
 def api(server, monkeypatch):
     for name, value in server.address.environ().items():
         monkeypatch.setenv(name, value)
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
     return Api()
 

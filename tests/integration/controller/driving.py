@@ -8,7 +8,7 @@ import threading
 from clearml_hpo.controller.executors import executor_of
 from clearml_hpo.controller.opening import Opening
 from clearml_hpo.controller.run import StudyRun
-from clearml_hpo.spec import load_study
+from clearml_hpo.study_file import load_study
 
 
 class Listener:

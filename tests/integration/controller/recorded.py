@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 
-from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
-from clearml_hpo.tasks import Template, TrialTasks
-from clearml_hpo.tasks.editing import change
-from clearml_hpo.tasks.names import ensure_project
-from clearml_hpo.tasks.record import read_trials
+from clearml_hpo.backend.editing import change
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.backend.record import read_trials
+from clearml_hpo.backend.template import Template
+from clearml_hpo.backend.trial_tasks import TrialTasks
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.search.space import Categorical, Float, Int, SearchSpace
 
 GOAL = Goal((Objective("validation", "loss"),))
 SPACE = SearchSpace({"General/x": Float(0, 1), "General/depth": Int(2, 8), "General/kind": Categorical(("a", "b"))})

@@ -7,14 +7,14 @@ import uuid
 
 import pytest
 
+from clearml_hpo.backend.controller_task import ControllerTask
+from clearml_hpo.backend.lease import Hold
 from clearml_hpo.controller import run as run_module
 from clearml_hpo.controller.launch import launch_study
-from clearml_hpo.errors import ApiError, HeldError, InputError, StudyError
-from clearml_hpo.spec import load_study
-from clearml_hpo.tasks import ControllerTask
-from clearml_hpo.tasks.hold import Hold
+from clearml_hpo.core.errors import ApiError, HeldError, InputError, StudyError
+from clearml_hpo.core.trial import TrialState
+from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import TrialState
 
 from .conftest import CONNECTS, quadratic
 from .driving import Listener, resume, run
@@ -183,8 +183,8 @@ def test_trouble_while_a_study_is_stopped_is_sat_out(study_file, api, queue, mon
 
 
 def test_an_abort_is_heard_while_a_study_drains(study_file, api, queue, monkeypatch):
-    monkeypatch.setattr("clearml_hpo.tasks.hold.RENEW_S", 0.2)
-    monkeypatch.setattr("clearml_hpo.tasks.hold.FIRST_RENEWAL_S", 0.2)
+    monkeypatch.setattr("clearml_hpo.backend.lease.RENEW_S", 0.2)
+    monkeypatch.setattr("clearml_hpo.backend.lease.FIRST_RENEWAL_S", 0.2)
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
         study_id = run(study_file, api, overrides=["budget.trials=1"]).result["study_id"]
     steering = Hold(api, study_id)

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from clearml_hpo import InputError, Study
-from clearml_hpo.tasks.record import read_study
-from clearml_hpo.trial import TrialState
+from clearml_hpo.backend.record import read_study
+from clearml_hpo.core.trial import TrialState
 
 from .recorded import RecordedStudy
 

@@ -7,7 +7,7 @@ import uuid
 import psutil
 import pytest
 
-from clearml_hpo.trial import TrialState
+from clearml_hpo.core.trial import TrialState
 
 from .driving import run
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
-from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.tasks.names import ensure_project
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import Trial, TrialState
 
 from .conftest import CONNECTS, quadratic
 from .driving import run
@@ -35,7 +35,7 @@ def study_id():
 @pytest.fixture
 def keep(api, study_id):
     """Plans, and does it."""
-    from clearml_hpo.tasks import cleanup
+    from clearml_hpo.backend import cleanup
 
     def keep(trials, top, others="delete", goal=LOSS):
         plan = cleanup.plan(api, study_id, trials, goal, top)
@@ -144,7 +144,7 @@ def test_once_done_there_is_nothing_left_to_do(api, make_trial, keep):
 
 
 def test_the_plan_says_what_would_go_and_touches_nothing(api, server, study_id, make_trial):
-    from clearml_hpo.tasks import cleanup
+    from clearml_hpo.backend import cleanup
 
     trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
     before = on_disk(server)
@@ -189,7 +189,7 @@ def test_how_and_why_a_trial_ended_outlives_its_archiving(api, make_trial, keep)
 
 def test_what_runs_again_by_now_is_not_archived(api, study_id, make_trial):
     """ClearML would stop it, and make a draft of what waits."""
-    from clearml_hpo.tasks import cleanup
+    from clearml_hpo.backend import cleanup
 
     trials = [make_trial(n, value) for n, value in enumerate((0.1, 0.5, 0.6))]
     plan = cleanup.plan(api, study_id, trials, LOSS, 1)
@@ -306,8 +306,8 @@ def test_nothing_is_forgotten_while_the_file_server_does_not_answer(api, make_tr
 @pytest.fixture
 def stuck(monkeypatch):
     """Addresses whose files no storage deletes."""
-    from clearml_hpo.errors import ServerError
-    from clearml_hpo.tasks import cleanup
+    from clearml_hpo.backend import cleanup
+    from clearml_hpo.core.errors import ServerError
 
     delete, stuck = cleanup._delete_file, set()
 
@@ -356,7 +356,7 @@ def test_killed_at_any_step_it_is_done_by_another_attempt(api, make_trial, keep,
 
 
 def test_no_file_is_deleted_of_a_task_whose_record_cannot_be_changed(api, make_trial, keep, monkeypatch):
-    from clearml_hpo.errors import ApiError
+    from clearml_hpo.core.errors import ApiError
 
     trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
     uris, call = uris_of(api, trials[0].task_id), type(api).call
@@ -374,7 +374,7 @@ def test_no_file_is_deleted_of_a_task_whose_record_cannot_be_changed(api, make_t
 
 
 def test_a_trial_that_runs_again_since_the_plan_keeps_what_it_has(api, study_id, make_trial):
-    from clearml_hpo.tasks import cleanup
+    from clearml_hpo.backend import cleanup
 
     trials = [make_trial(0, 0.5), make_trial(1, 0.1)]
     uris = uris_of(api, trials[0].task_id)

@@ -8,16 +8,16 @@ from contextlib import ExitStack
 
 import pytest
 
+from clearml_hpo.backend.hyperparameters import flatten, user_properties
+from clearml_hpo.backend.names import find_project
 from clearml_hpo.controller.check import check_study
-from clearml_hpo.controller.handle import Study
 from clearml_hpo.controller.launch import launch_study
-from clearml_hpo.errors import HeldError, InputError, StudyError
-from clearml_hpo.search_space import MODEL
-from clearml_hpo.spec import load_study
-from clearml_hpo.tasks.hyperparameters import flatten, user_properties
-from clearml_hpo.tasks.names import find_project
+from clearml_hpo.core.errors import HeldError, InputError, StudyError
+from clearml_hpo.core.trial import TrialState
+from clearml_hpo.core.values import MODEL
+from clearml_hpo.studies.study import Study
+from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import TrialState
 
 from .driving import Listener, resume, run
 

@@ -11,13 +11,13 @@ import uuid
 import pytest
 
 from clearml_hpo import Study
+from clearml_hpo.backend.replaced import ReplacedValues
+from clearml_hpo.backend.trial_tasks import LIVE, metric_fields, snapshot_of
 from clearml_hpo.controller.warm_start import known_before
+from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.fleet import AgentSlot, daemon
-from clearml_hpo.objective import Goal, MetricConstraint, Objective
-from clearml_hpo.processes import end_session, identify
-from clearml_hpo.spec import load_study
-from clearml_hpo.tasks.replaced import ReplacedValues
-from clearml_hpo.tasks.trial_tasks import LIVE, metric_fields, snapshot_of
+from clearml_hpo.machine.processes import end_session, identify
+from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import ManualClock
 
 from .driving import run

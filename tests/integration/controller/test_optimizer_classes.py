@@ -9,12 +9,12 @@ import uuid
 import optuna
 import pytest
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.backend.hyperparameters import flatten
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Scheduler
-from clearml_hpo.tasks.hyperparameters import flatten
-from clearml_hpo.tasks.names import ensure_project
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import TrialState
 
 from .conftest import quadratic
 
@@ -100,7 +100,7 @@ def make(template, queue):
 
 @pytest.fixture
 def study_optimizer(api):
-    from clearml_hpo.controller import StudyOptimizer
+    from clearml_hpo.clearml_optimizer.optimizer import StudyOptimizer
 
     return StudyOptimizer
 

@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from clearml_hpo import server as embedded
-from clearml_hpo.budget import Budget
-from clearml_hpo.errors import AgentError, ApiError, ServerError, UnreachableError
+from clearml_hpo.backend import session
+from clearml_hpo.backend.api import Api
+from clearml_hpo.core.budget import Budget
+from clearml_hpo.core.errors import AgentError, ApiError, ServerError, UnreachableError, is_trouble
+from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.fleet.client import Client
-from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.patience import is_trouble
 from clearml_hpo.scheduler import Hooks, Policy, Scheduler
-from clearml_hpo.search_space import SearchSpace
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.space import SearchSpace
 from clearml_hpo.server.state import DataDir, Listening
-from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks import Api, session
 from clearml_hpo.testing import PlayedAgent
 
 from .conftest import CONNECTS, quadratic

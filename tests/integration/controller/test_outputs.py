@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 
-from clearml_hpo.objective import Objective
-from clearml_hpo.tasks.names import ensure_project
-from clearml_hpo.tasks.outputs import console_log
-from clearml_hpo.tasks.scalars import curves_of
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.backend.outputs import console_log
+from clearml_hpo.backend.scalars import curves_of
+from clearml_hpo.core.goal import Objective
 
 AT = 1_700_000_000_000
 

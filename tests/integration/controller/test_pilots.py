@@ -8,10 +8,10 @@ import uuid
 import pytest
 
 from clearml_hpo import fleet
-from clearml_hpo.tasks.pilots import pilots_of
-from clearml_hpo.tasks.removal import plan_removal
+from clearml_hpo.backend.pilots import pilots_of
+from clearml_hpo.backend.removal import plan_removal
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.testing.executor_contract import eventually
-from clearml_hpo.trial import TrialState
 from tests.integration.controller.driving import Listener, resume, run
 
 pytestmark = pytest.mark.agent

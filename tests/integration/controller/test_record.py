@@ -8,11 +8,11 @@ import uuid
 
 import pytest
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.record import find_studies, read_study, run_name
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler.endings import ending_of
-from clearml_hpo.tasks.hold import Hold
-from clearml_hpo.tasks.record import find_studies, read_study, run_name
-from clearml_hpo.trial import TrialState
 
 from .recorded import GOAL, RecordedStudy
 
@@ -204,7 +204,7 @@ def test_trials_of_other_studies_are_left_out(study, api, queue):
 
 
 def test_more_trials_than_a_page(study, monkeypatch):
-    monkeypatch.setattr("clearml_hpo.tasks.lists.MOST_ROWS", 3)
+    monkeypatch.setattr("clearml_hpo.backend.lists.MOST_ROWS", 3)
     for number in range(7):
         study.trial(number, state="completed")
     before = study.api.calls["tasks.get_all"]

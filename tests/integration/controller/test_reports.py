@@ -12,11 +12,11 @@ import pytest
 import requests
 import yaml
 
-from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.search_space import Float, SearchSpace
-from clearml_hpo.spec import load_study
-from clearml_hpo.tasks.names import ensure_project
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.search.space import Float, SearchSpace
+from clearml_hpo.study_file import load_study
 
 from .driving import Listener, run
 
@@ -31,7 +31,7 @@ def project(api):
 
 @pytest.fixture
 def controller(api, project):
-    from clearml_hpo.tasks import ControllerTask
+    from clearml_hpo.backend.controller_task import ControllerTask
 
     return ControllerTask.create(api, name="a study", project_id=project, study_yaml="study: a", properties={})
 
@@ -62,9 +62,10 @@ def make_trial(api, project, controller):
 
 @pytest.fixture
 def publisher(api, controller):
-    from clearml_hpo.best_effort import BestEffort
+    from clearml_hpo.backend.template import Template
+    from clearml_hpo.backend.trial_tasks import TrialTasks
+    from clearml_hpo.core.best_effort import BestEffort
     from clearml_hpo.report import Publisher
-    from clearml_hpo.tasks import Template, TrialTasks
 
     tasks = TrialTasks(
         api,
@@ -157,7 +158,7 @@ def test_the_tag_moves_with_the_best_and_other_tags_stay(api, publisher, make_tr
 
 
 def test_a_tag_that_an_earlier_controller_has_set_moves_too(api, controller, make_trial):
-    from clearml_hpo.tasks import ControllerTask
+    from clearml_hpo.backend.controller_task import ControllerTask
 
     first, second = make_trial(0, 0.5), make_trial(1, 0.4)
     controller.tag_best([first.task_id])

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from clearml_hpo.errors import ApiError, HeldError, InputError
-from clearml_hpo.spec import load_study
-from clearml_hpo.tasks.hold import Hold, driven_s
-from clearml_hpo.tasks.hyperparameters import user_properties
+from clearml_hpo.backend.hyperparameters import user_properties
+from clearml_hpo.backend.lease import Hold, driven_s
+from clearml_hpo.core.errors import ApiError, HeldError, InputError
+from clearml_hpo.core.trial import TrialState
+from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import TrialState
 
 from .conftest import CONNECTS, quadratic
 from .driving import Listener, resume, run

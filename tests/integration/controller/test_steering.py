@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clearml_hpo import Study
-from clearml_hpo.spec import load_study
+from clearml_hpo.core.trial import TrialState
+from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import TrialState
 
 from .conftest import CONNECTS, quadratic
 from .driving import resume, run
@@ -22,8 +22,8 @@ DEADLINE_S = 60.0
 @pytest.fixture(autouse=True)
 def listens_often(monkeypatch):
     """A controller looks every 0.2 s at what people ask of it."""
-    monkeypatch.setattr("clearml_hpo.tasks.hold.RENEW_S", 0.2)
-    monkeypatch.setattr("clearml_hpo.tasks.hold.FIRST_RENEWAL_S", 0.2)
+    monkeypatch.setattr("clearml_hpo.backend.lease.RENEW_S", 0.2)
+    monkeypatch.setattr("clearml_hpo.backend.lease.FIRST_RENEWAL_S", 0.2)
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ import time
 
 import pytest
 
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.hyperparameters import flatten, user_properties
+from clearml_hpo.backend.names import find_project
 from clearml_hpo.controller.check import check_study
 from clearml_hpo.controller.run import StudyRun
-from clearml_hpo.errors import ApiError, InputError, StudyError
+from clearml_hpo.core.errors import ApiError, InputError, StudyError
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.report import figures
-from clearml_hpo.spec import load_study
-from clearml_hpo.tasks import Api
-from clearml_hpo.tasks.hyperparameters import flatten, user_properties
-from clearml_hpo.tasks.names import find_project
+from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import PlayedAgent
-from clearml_hpo.trial import TrialState
 
 from .conftest import CONNECTS, quadratic
 from .driving import Listener, run

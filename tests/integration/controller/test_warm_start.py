@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 
 from .driving import Listener, resume, run
 

@@ -6,9 +6,11 @@ import psutil
 import pytest
 
 from clearml_hpo import server as embedded
-from clearml_hpo.executors import LocalExecutor, plan_slots, processes, workers
+from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.server.state import DataDir, Listening
 from clearml_hpo.testing.executor_contract import Stage, eventually
+from clearml_hpo.workers import service, task_process
+from clearml_hpo.workers.slots import plan_slots
 from tests.children import children_running
 
 
@@ -27,7 +29,7 @@ def stage(data_dir, server_environ, tmp_path, monkeypatch):
     address = embedded.start(data_dir, with_parent=True).address
     for name, value in {**server_environ, **address.environ()}.items():
         monkeypatch.setenv(name, value)
-    from clearml_hpo.tasks import Api
+    from clearml_hpo.backend.api import Api
 
     return Stage(Api(), tmp_path, "outage", 1)
 
@@ -47,12 +49,12 @@ def test_a_task_that_ends_during_an_outage_is_completed_after_it(stage, data_dir
 
 
 def test_close_ends_what_runs_without_a_server(stage, data_dir, monkeypatch):
-    monkeypatch.setattr(processes, "GRACE_S", 0.2)
-    monkeypatch.setattr(workers, "GRACE_S", 0.2)
+    monkeypatch.setattr(task_process, "GRACE_S", 0.2)
+    monkeypatch.setattr(service, "GRACE_S", 0.2)
     executor = LocalExecutor(stage.api, plan_slots(cpu=1), queue=stage.queue)
     executor.submit(stage.held("a"))
     stage.until_begun("a")
-    (parent,) = children_running("clearml_hpo.warm.parent")
+    (parent,) = children_running("clearml_hpo.workers.warm.parent")
     (task,) = parent.children()
     embedded.stop(data_dir)
     executor.close()

@@ -3,10 +3,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from clearml_hpo.executors.processes import TaskProcess
-from clearml_hpo.executors.programs import Program
+from clearml_hpo.machine.watchdog import Watchdog
 from clearml_hpo.testing.executor_contract import eventually
-from clearml_hpo.watchdog import Watchdog
+from clearml_hpo.workers.programs import Program
+from clearml_hpo.workers.task_process import TaskProcess
 
 DIES = """
 import os, sys

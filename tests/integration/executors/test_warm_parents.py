@@ -10,10 +10,10 @@ import time
 import psutil
 import pytest
 
-from clearml_hpo.executors.programs import Program
-from clearml_hpo.executors.warm import WarmParents
+from clearml_hpo.machine.watchdog import Watchdog
 from clearml_hpo.testing.executor_contract import eventually
-from clearml_hpo.watchdog import Watchdog
+from clearml_hpo.workers.forks import WarmParents
+from clearml_hpo.workers.programs import Program
 from tests.children import children_running
 
 RUNS = 1000
@@ -65,7 +65,7 @@ def test_a_thousand_runs_leave_nothing_behind(tmp_path, parents):
         for process in batch:
             process.close()
         if i in (4, RUNS // AT_ONCE - 1):
-            (parent,) = children_running("clearml_hpo.warm.parent")
+            (parent,) = children_running("clearml_hpo.workers.warm.parent")
             eventually(lambda parent=parent: parent.children() == [], "all are reaped")
             seen.append((me.num_fds(), parent.num_fds(), parent.memory_info().rss))
     (mine, its, memory), (mine_then, its_then, memory_then) = seen
@@ -95,7 +95,7 @@ def test_a_run_that_is_killed_while_it_is_forked_never_begins_or_is_ended(tmp_pa
             process.step()
         process.kill()
         assert process.code is not None and process.code < 0
-    (parent,) = children_running("clearml_hpo.warm.parent")
+    (parent,) = children_running("clearml_hpo.workers.warm.parent")
     eventually(lambda: parents.step(time.monotonic()) or not parent.children(), "none is left")
 
 
@@ -105,6 +105,6 @@ def test_a_script_in_a_folder_has_its_own_modules_beside_it(tmp_path, beside, re
     scripts.mkdir()
     (scripts / "train.py").write_text("import json\n")
     (scripts / beside).write_text("")
-    code = f"from clearml_hpo.warm.parent import prepare\nprint(prepare(['scripts/train.py'], {str(tmp_path)!r}, ''))"
+    code = f"from clearml_hpo.workers.warm.parent import prepare\nprint(prepare(['scripts/train.py'], {str(tmp_path)!r}, ''))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert said.startswith(reason) and bool(said) == bool(reason)

@@ -8,8 +8,8 @@ import sys
 import psutil
 import pytest
 
+from clearml_hpo.machine.watchdog import Watchdog
 from clearml_hpo.testing.executor_contract import eventually
-from clearml_hpo.watchdog import Watchdog
 from tests.children import children_running
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -24,7 +24,7 @@ def sleeper():
 
 
 def _watchdog_pid(watchdog):
-    (found,) = children_running("clearml_hpo.watchdog")
+    (found,) = children_running("clearml_hpo.machine.watchdog")
     return found.pid
 
 

@@ -14,8 +14,8 @@ from clearml_hpo import fleet
 from clearml_hpo.fleet.agent import Agent, Launch
 from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.logtail import last_lines
-from clearml_hpo.processes import end_session, session_members
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.machine.processes import end_session, session_members
+from clearml_hpo.machine.settings import ServerAddress
 from tests.unit.fleet.fake_client import FakeClient
 
 from .fake_daemons import SLOT, Clock, command

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.errors import AgentError
+from clearml_hpo.core.errors import AgentError
 from clearml_hpo.fleet.client import configured_server
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.machine.settings import ServerAddress
 
 TEMPLATE = Path(__file__).parents[3] / "agents" / "clearml.conf"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo import fleet
-from clearml_hpo.errors import AgentError
-from clearml_hpo.processes import is_alive
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.core.errors import AgentError
+from clearml_hpo.machine.processes import is_alive
+from clearml_hpo.machine.settings import ServerAddress
 from tests.integration.fleet.conftest import DEADLINE_S, Tasks, assert_nothing_left, eventually
 
 pytestmark = pytest.mark.agent

@@ -14,7 +14,7 @@ import pytest
 
 from clearml_hpo import fleet
 from clearml_hpo.cli.local import local_agents
-from clearml_hpo.settings import ServerAddress, Settings
+from clearml_hpo.machine.settings import ServerAddress, Settings
 from tests.integration.fleet.conftest import Tasks, eventually
 
 pytestmark = pytest.mark.agent

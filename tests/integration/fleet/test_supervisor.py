@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from clearml_hpo.errors import AgentError
+from clearml_hpo.core.errors import AgentError
 from clearml_hpo.fleet import AgentSlot, daemon, restarts, supervisor
 from clearml_hpo.fleet.state import AgentState, FleetFolder, Plan
 from clearml_hpo.fleet.supervisor import Supervisor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.errors import InputError
-from clearml_hpo.search_space import Constant
-from clearml_hpo.spec import load_campaign, parse_campaign
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.search.space import Constant
+from clearml_hpo.study_file import load_campaign, parse_campaign
 
 CAMPAIGN = """\
 campaign: tabular

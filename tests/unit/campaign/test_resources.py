@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearml_hpo.campaign.resources import Resource, Resources, Share
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Placement
-from clearml_hpo.trial import Trial, TrialState
 
 POLL_S = 1.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from clearml_hpo.backend.campaigns import CampaignRecord, Run
 from clearml_hpo.campaign.usage import most_at_once, use_of
-from clearml_hpo.tasks.campaigns import CampaignRecord, Run
 
 
 def ran(start, end, worker="w", study="s"):

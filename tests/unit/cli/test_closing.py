@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from clearml_hpo.cli.closing import say_how_it_ended
-from clearml_hpo.objective import Goal, Objective
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 
 
 @pytest.mark.parametrize(

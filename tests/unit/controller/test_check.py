@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo.controller.check import faults_of_text
-from clearml_hpo.spec import load_study
+from clearml_hpo.study_file import load_study
 
 SCRIPT = """
 from clearml import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clearml_hpo.controller.policy import placement_of
-from clearml_hpo.spec import load_study
+from clearml_hpo.study_file import load_study
 
 STUDY = """\
 study: placed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearml_hpo.errors import ApiError
+from clearml_hpo.core.errors import ApiError
 
 
 class FakeClient:

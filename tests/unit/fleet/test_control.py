@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo import fleet
-from clearml_hpo.errors import AgentError
+from clearml_hpo.core.errors import AgentError
 from clearml_hpo.fleet import control
 from clearml_hpo.fleet.queues import CLOSED
 from clearml_hpo.fleet.state import FleetFolder
-from clearml_hpo.processes import ProcessId, identify
+from clearml_hpo.machine.processes import ProcessId, identify
 
 from .fake_client import FakeClient
 

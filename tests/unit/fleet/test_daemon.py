@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo.fleet import AgentSlot, daemon
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.machine.settings import ServerAddress
 
 SERVER = ServerAddress("http://api:8008", "http://web:8080", "http://files:8081", "key", "secret")
 PLACE = daemon.Workplace("host:x", Path("/home/u/agents/default/x"), Path("/scratch/x"))

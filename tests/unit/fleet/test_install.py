@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.fleet.install import Machine, Plan, choose_gpus, compose, files, systemd
 from tests.nvidia_smi import MIG_NAMES
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.fleet import AgentSlot, default_slots, plan_slots
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.fleet import AgentSlot, AgentState, Fleet, fleet_names
 from clearml_hpo.fleet.state import FleetFolder, Plan
-from clearml_hpo.processes import ProcessId
-from clearml_hpo.settings import ServerAddress
+from clearml_hpo.machine.processes import ProcessId
+from clearml_hpo.machine.settings import ServerAddress
 
 GPU = AgentSlot("gpu0", "trials", ("0",))
 CPU = AgentSlot("cpu0", "trials")

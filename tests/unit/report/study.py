@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import random
 
-from clearml_hpo.objective import Goal, MetricConstraint, Objective
-from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
-from clearml_hpo.trial import Trial, TrialState
+from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.search.space import Categorical, Float, Int, SearchSpace
 
 LOSS = Goal((Objective("validation", "loss"),))
 TWO = Goal((Objective("validation", "loss"), Objective("speed", "rows/s", "maximize")))

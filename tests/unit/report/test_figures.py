@@ -8,13 +8,13 @@ import random
 
 import pytest
 
-from clearml_hpo.importances import importances
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.report import figures
 from clearml_hpo.report.figures import history_figure, parallel_figure, ranking, slice_figure, table_figure
 from clearml_hpo.report.figures.plot import short_names, thinned
 from clearml_hpo.report.hypervolume import hypervolume_history
-from clearml_hpo.trial import TrialState
+from clearml_hpo.search.importances import importances
 
 from .study import BOUND, LOSS, SPACE, TWO, study, trial
 

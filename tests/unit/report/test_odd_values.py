@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearml_hpo.importances import importances
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState, best_trial
 from clearml_hpo.report import figures, study_result, summary_page, summary_text
 from clearml_hpo.report.best import best_yaml
 from clearml_hpo.report.summary import StudySummary
-from clearml_hpo.search_space import Categorical, Float, Int, SearchSpace
-from clearml_hpo.trial import Trial, TrialState, best_trial
+from clearml_hpo.search.importances import importances
+from clearml_hpo.search.space import Categorical, Float, Int, SearchSpace
 
 SPACE = SearchSpace(
     {

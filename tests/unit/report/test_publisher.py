@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from clearml_hpo.best_effort import BestEffort
-from clearml_hpo.errors import ApiError, ServerError
+from clearml_hpo.core.best_effort import BestEffort
+from clearml_hpo.core.errors import ApiError, ServerError
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.report import Publisher, figures
 from clearml_hpo.testing import ManualClock
-from clearml_hpo.trial import TrialState
 
 from .study import LOSS, SPACE, TWO, study, trial
 

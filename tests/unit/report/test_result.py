@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.report import study_result
-from clearml_hpo.trial import Trial, TrialState
 
 LOSS = Goal((Objective("validation", "loss"),))
 

@@ -13,11 +13,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.report import StudySummary, summary_page, summary_text
 from clearml_hpo.report.figures import by_model, comparison_figure, model_parameter, parallel_lines_figure, usage_figure
-from clearml_hpo.search_space import Categorical, Float, SearchSpace
-from clearml_hpo.trial import TrialState
+from clearml_hpo.search.space import Categorical, Float, SearchSpace
 
 from .study import LOSS, SPACE, TWO, study, trial
 

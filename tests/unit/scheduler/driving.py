@@ -7,15 +7,15 @@ from collections.abc import Callable
 import optuna
 import pytest
 
-from clearml_hpo.budget import Budget, TrialLimits
-from clearml_hpo.errors import ApiError
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.backend.record import TrialRecords, _Entry, _sorted
+from clearml_hpo.core.budget import Budget, TrialLimits
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Failures, Hooks, Placement, Policy, Scheduler
-from clearml_hpo.search_space import Float, SearchSpace
-from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks.record import TrialRecords, _Entry, _sorted
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.space import Float, SearchSpace
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import Trial, TrialState
 
 SPACE = SearchSpace({"General/x": Float(0.0, 1.0)})
 LOSS = Objective("validation", "loss")

@@ -7,12 +7,12 @@ from dataclasses import replace
 import optuna
 import pytest
 
-from clearml_hpo.budget import Budget, TrialLimits
-from clearml_hpo.objective import Goal, MetricConstraint, Objective
+from clearml_hpo.core.budget import Budget, TrialLimits
+from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Failures, Retry
-from clearml_hpo.search_space import Categorical, Float, SearchSpace
+from clearml_hpo.search.space import Categorical, Float, SearchSpace
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import TrialState
 from tests.unit.scheduler.driving import LOSS, drive, make, states
 
 Told = optuna.trial.TrialState

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from clearml_hpo.budget import Budget
+from clearml_hpo.core.budget import Budget
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Placement
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import TrialState
 from tests.unit.scheduler.driving import drive, make, quadratic, states, take_over
 
 

@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.backend.trial_tasks import TaskSnapshot
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.endings import Streak, ending_of, is_back
 from clearml_hpo.scheduler.watch import Pulse, Silence, Watch
-from clearml_hpo.tasks.trial_tasks import TaskSnapshot
-from clearml_hpo.trial import Trial, TrialState
 
 GOAL = Goal((Objective("validation", "loss"),))
 PRUNE = (TrialState.PRUNED, "pruned at iteration 3")

@@ -7,11 +7,11 @@ import math
 import optuna
 import pytest
 
-from clearml_hpo.budget import Budget
-from clearml_hpo.errors import ApiError
+from clearml_hpo.core.budget import Budget
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Failures, Placement, Retry
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import Trial, TrialState
 from tests.unit.scheduler.driving import Troubled, drive, make, quadratic, states, until
 
 Told = optuna.trial.TrialState

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.ledger import Ledger, gpus_of
-from clearml_hpo.trial import Trial, TrialState
 
 GOAL = Goal((Objective("validation", "loss"),))
 

@@ -10,14 +10,14 @@ from itertools import pairwise
 import optuna
 import pytest
 
-from clearml_hpo.budget import Budget, TrialLimits
-from clearml_hpo.errors import ApiError
-from clearml_hpo.objective import Goal, Objective
+from clearml_hpo.core.budget import Budget, TrialLimits
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.goal import Goal, Objective
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Failures, Policy, Scheduler
-from clearml_hpo.search_space import Categorical, Int, SearchSpace
-from clearml_hpo.study import OptunaStudy
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.space import Categorical, Int, SearchSpace
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import Trial, TrialState
 from tests.unit.scheduler.driving import LOSS, SPACE, Troubled, drive, falling_or_flat, make, quadratic, states
 
 

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Failures, Placement, Retry, Rule
 from clearml_hpo.scheduler.placement import Room
-from clearml_hpo.search_space import Categorical, Float, SearchSpace
+from clearml_hpo.search.space import Categorical, Float, SearchSpace
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import Trial, TrialState
 from tests.unit.scheduler.driving import Troubled, drive, make, states, until
 
 SPACE = SearchSpace({"General/booster": Categorical(("gbtree", "dart", "linear")), "General/x": Float(0.0, 1.0)})
@@ -249,7 +249,7 @@ def test_trials_that_may_go_nowhere_else_wait_until_their_queue_is_served_again(
 @pytest.mark.parametrize("method", ["withdraw", "submit", "workers"])
 @pytest.mark.parametrize("heard", [False, True], ids=["unheard", "heard"])
 def test_a_call_that_fails_while_trials_move_loses_none(method, heard):
-    from clearml_hpo.errors import ApiError
+    from clearml_hpo.core.errors import ApiError
 
     world = Simulation(steady, workers={"a": 2, "b": 1})
     scheduler = make(world, trials=30, space=SPACE, placement=Placement(("a", "b")))

@@ -8,14 +8,14 @@ import time
 import optuna
 import pytest
 
-from clearml_hpo.budget import Budget
-from clearml_hpo.errors import StudyError
+from clearml_hpo.core.budget import Budget
+from clearml_hpo.core.errors import StudyError
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler.ahead import Ahead
 from clearml_hpo.scheduler.points import Points
-from clearml_hpo.search_space import Float, Int, SearchSpace
-from clearml_hpo.study import OptunaStudy
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.space import Float, Int, SearchSpace
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import TrialState
 from tests.unit.scheduler.driving import drive, make, quadratic, states
 
 Told = optuna.trial.TrialState

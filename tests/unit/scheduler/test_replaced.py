@@ -6,11 +6,11 @@ import math
 
 import optuna
 
-from clearml_hpo.budget import Budget, TrialLimits
-from clearml_hpo.tasks.replaced import without_replaced
+from clearml_hpo.backend.replaced import without_replaced
+from clearml_hpo.core.budget import Budget, TrialLimits
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.testing import Simulation
 from clearml_hpo.testing.simulation import METRIC
-from clearml_hpo.trial import Trial, TrialState
 from tests.unit.scheduler.driving import drive, make, states
 
 Told = optuna.trial.TrialState

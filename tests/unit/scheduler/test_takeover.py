@@ -7,12 +7,12 @@ import time
 import optuna
 import pytest
 
-from clearml_hpo.budget import Budget, TrialLimits
-from clearml_hpo.objective import Goal
+from clearml_hpo.core.budget import Budget, TrialLimits
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Failures, Placement, Retry
-from clearml_hpo.search_space import Float, SearchSpace
+from clearml_hpo.search.space import Float, SearchSpace
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import Trial, TrialState
 from tests.unit.scheduler.driving import LOSS, SPACE, drive, make, quadratic, records, states, take_over, until
 
 Told = optuna.trial.TrialState

@@ -8,12 +8,12 @@ from collections import Counter
 import optuna
 import pytest
 
-from clearml_hpo.budget import Budget
-from clearml_hpo.errors import ApiError
-from clearml_hpo.objective import Goal
+from clearml_hpo.core.budget import Budget
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Failures, Retry
 from clearml_hpo.testing import Simulation
-from clearml_hpo.trial import TrialState
 from tests.unit.scheduler.driving import CALLS, LOSS, Troubled, falling_or_flat, make, records, take_over
 
 GOAL = Goal((LOSS,))

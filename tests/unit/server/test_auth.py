@@ -10,7 +10,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server.auth import SYSTEM, Caller, Credentials
 
 from .server_without_sockets import Api, Refused

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from clearml_hpo.cli import main
-from clearml_hpo.errors import ClearmlHpoError, InputError, ServerError
+from clearml_hpo.core.errors import ClearmlHpoError, InputError, ServerError
 from clearml_hpo.server import backup, keys
 from clearml_hpo.server.auth import Credentials
 from clearml_hpo.server.state import DataDir, Listening

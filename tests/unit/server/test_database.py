@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.errors import ServerError
+from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server.store.database import Database, check, copy
 from clearml_hpo.server.store.query import filters, ordering
 from clearml_hpo.server.store.tasks import TASKS

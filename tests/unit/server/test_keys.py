@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from clearml_hpo.cli import main
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.server import keys
 from clearml_hpo.server.keys import KeyPair
 

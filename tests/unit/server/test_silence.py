@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from clearml_hpo.backend.trial_tasks import is_non_responsive
 from clearml_hpo.server.clock import utc_now
 from clearml_hpo.server.silence import Silence
-from clearml_hpo.tasks.trial_tasks import is_non_responsive
 
 from .server_without_sockets import Api
 

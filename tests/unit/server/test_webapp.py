@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from clearml_hpo.errors import InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.server.webapp import WebApp, checked
 
 from .server_without_sockets import Api

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from optuna.samplers import RandomSampler
 
-from clearml_hpo.search_space import Categorical, Float, Int, as_text
-from clearml_hpo.spec import load_study
-from clearml_hpo.study import OptunaStudy
-from clearml_hpo.tasks import Template
-from clearml_hpo.tasks.template import faults_of_space
+from clearml_hpo.backend.template import Template, faults_of_space
+from clearml_hpo.core.values import as_text
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.space import Categorical, Float, Int
+from clearml_hpo.study_file import load_study
 
 from .conftest import NAMES, ROOT, load
 

@@ -1,0 +1,207 @@
+"""Calls to a ClearML server through the SDK's own session (login, tokens, clearml.conf), each made once, counted."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from threading import Event
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+from clearml.backend_api import Session
+from clearml.backend_api.session.session import LoginError
+
+from clearml_hpo.backend.patience import patiently
+from clearml_hpo.backend.session import AskOnce, data_of
+from clearml_hpo.core.errors import ApiError, ServerError, UnreachableError, is_trouble
+from clearml_hpo.machine.settings import is_local
+
+CONSOLE = "log"
+PLOTS = "metrics/plots"
+"""Views of a task's results in ClearML's web app."""
+
+_FIRST_ANSWER_S = 10
+_BUCKETS = ("s3", "gs", "azure")
+_PORTS = {"http": 80, "https": 443}
+_ODD = re.compile(r"[@\\\s]")  # libraries differ in where the host's name ends then
+_SHOWN = 200
+
+
+class Api:
+    """One connection to the ClearML server that is configured.
+
+    Attributes:
+        calls: how often each endpoint was called, the login included.
+        server_ahead_s: seconds by which the server's clock is ahead of this machine's, to half a second; 0 below one.
+    """
+
+    def __init__(self) -> None:
+        """Logs in.
+
+        Raises:
+            UnreachableError: nobody answers at the configured address, or the server there is in trouble.
+            ServerError: the credentials are refused.
+        """
+        self._asks_again: tuple[Callable[[str], None], Event] | None = None
+        self.calls: Counter[str] = Counter()
+        host = Session.get_api_server_host()
+        try:
+            answer = requests.get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
+        except requests.RequestException as error:
+            raise _unreachable(host, type(error).__name__) from None
+        self.server_ahead_s = _ahead(answer.headers.get("Date"))
+        try:
+            self._session = AskOnce()
+        except Exception as error:  # the SDK raises several unrelated types here
+            cause = error.__context__
+            if isinstance(cause, ApiError) and is_trouble(cause):  # it has gone since it was looked at
+                raise _unreachable(host, str(cause)) from None
+            raise ServerError(f"the ClearML server at {host} refused the login: {cause or error}") from None
+        self.calls.update({"debug.ping": 1, "auth.login": 1})
+
+    @contextmanager
+    def asking_again(self, on_note: Callable[[str], None], stopped: Event) -> Iterator[None]:
+        """Within the block a call is made again and again while the server is in trouble, see ``patiently``.
+
+        For what consists of many calls, such as opening a study. One whose answer was lost is done twice then: what
+        creates something is to bear that.
+        """
+        before, self._asks_again = self._asks_again, (on_note, stopped)
+        try:
+            yield
+        finally:
+            self._asks_again = before
+
+    @property
+    def web(self) -> str:
+        """Address of the web pages."""
+        return str(Session.get_app_server_host())
+
+    @property
+    def files(self) -> str:
+        """Address of the file server."""
+        return str(Session.get_files_server_host())
+
+    def check_storage(self, address: str) -> None:
+        """Refuses the address of a stored file that is neither on the configured file server nor in a bucket.
+
+        Any other one would have this machine read its own files, or call others for whoever has written the address.
+
+        Raises:
+            ServerError: it is refused.
+        """
+        given, files = _split(address), urlsplit(self.files)
+        is_same = (_host(given.hostname), _port(given)) == (_host(files.hostname), _port(files))
+        if given.scheme in _BUCKETS or (given.scheme == files.scheme and is_same and not _ODD.search(given.netloc)):
+            return
+        raise ServerError(
+            f"{address[:_SHOWN]!r} is neither on the file server {self.files} nor in a bucket ({', '.join(_BUCKETS)})"
+        )
+
+    def file_size(self, url: str) -> int | None:
+        """Bytes of a file on an HTTP server; None if it is not there.
+
+        Raises:
+            ServerError: the server does not answer, does not say, or is another one.
+        """
+        self.check_storage(url)
+        headers = self._session.add_auth_headers({}) if url.startswith(f"{self.files}/") else {}
+        try:
+            response = requests.head(url, headers=headers, timeout=_FIRST_ANSWER_S)
+        except requests.RequestException as error:
+            raise ServerError(f"{url} cannot be looked at: {type(error).__name__}") from None
+        if response.status_code == requests.codes.not_found:
+            return None
+        if not response.ok:
+            raise ServerError(f"{url} cannot be looked at: HTTP {response.status_code}")
+        return int(response.headers.get("content-length", 0))
+
+    def task_url(self, project_id: str, task_id: str, view: str = CONSOLE) -> str:
+        """The page of a task: its console, as the SDK prints it, or another ``view``."""
+        return f"{self.web}/projects/{project_id}/tasks/{task_id}/output/{view}"
+
+    def call(self, endpoint: str, **body: Any) -> dict[str, Any]:
+        """Calls ``service.action`` and returns the answer's ``data``.
+
+        Raises:
+            ApiError: the server refused the call; 503 also if nobody answers within a minute, 502 if no ClearML server
+                does.
+        """
+        return self._send(endpoint, json=body)
+
+    def send_events(self, events: Iterable[Mapping[str, Any]]) -> int:
+        """Sends scalars, plots and log lines in one ``events.add_batch`` (JSON lines).
+
+        A scalar that is NaN or infinite is left out: a server refuses the whole batch that it is in.
+
+        Returns:
+            How many were left out.
+        """
+        events = list(events)
+        sound = [event for event in events if _is_sound(event.get("value"))]
+        lines = "\n".join(json.dumps(event) for event in sound)
+        if lines:
+            self._send("events.add_batch", headers={"Content-Type": "application/json-lines"}, data=lines.encode())
+        return len(events) - len(sound)
+
+    def _send(self, endpoint: str, **request: Any) -> dict[str, Any]:
+        if self._asks_again is None:
+            return self._send_once(endpoint, **request)
+        return patiently(lambda: self._send_once(endpoint, **request), *self._asks_again)
+
+    def _send_once(self, endpoint: str, **request: Any) -> dict[str, Any]:
+        service, _, action = endpoint.partition(".")
+        self.calls[endpoint] += 1
+        try:
+            return data_of(endpoint, self._session.send_request(service, action, method="post", **request))
+        except LoginError as error:  # the token had run out; the SDK raises it while it handles what went wrong
+            if isinstance(error.__context__, ApiError):
+                raise error.__context__ from None
+            raise ApiError("auth.login", requests.codes.unauthorized, 0, str(error)) from None
+
+
+def _unreachable(host: str, why: str) -> UnreachableError:
+    return UnreachableError(
+        f"no ClearML server answers at {host} ({why}); "
+        "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
+    )
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # such as half of a pair of brackets: it is on no host
+        return SplitResult("", "", "", "", "")
+
+
+def _host(name: str | None) -> str:
+    """A host's name; all names of this machine are one."""
+    return "localhost" if name is not None and is_local(f"http://{_bracketed(name)}") else name or ""
+
+
+def _bracketed(name: str) -> str:
+    return f"[{name}]" if ":" in name else name
+
+
+def _port(address: SplitResult) -> int | None:
+    try:
+        return address.port or _PORTS.get(address.scheme)
+    except ValueError:  # no number
+        return None
+
+
+def _is_sound(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _ahead(date: str | None) -> float:
+    """The header has whole seconds, so that clocks which differ by less than one count as the same."""
+    ahead_s = parsedate_to_datetime(date).timestamp() + 0.5 - time.time() if date else 0.0
+    return ahead_s if abs(ahead_s) > 1.0 else 0.0

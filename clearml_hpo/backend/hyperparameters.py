@@ -1,0 +1,146 @@
+"""ClearML's hyperparameters: ``{section: {name: {section, name, value, type}}}``, all values text.
+
+Here they are flat, ``{"section/name": text}``. User properties are the section ``properties``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from clearml_hpo.core.values import Params, Value, text_of
+from clearml_hpo.search.space import Categorical, Constant, Int, Parameter
+
+Nested: TypeAlias = dict[str, dict[str, dict[str, Any]]]
+
+USER_PROPERTIES = "properties"
+CONFIG_SECTION = "config:"
+"""What the sections of configuration objects begin with."""
+_ARGUMENTS = "Args"
+_HYDRA = "Hydra"
+_ENUM = "Values:\n"  # with it begins how the SDK describes an Enum
+_BRACKETS = {"list": ("[",), "tuple": ("(", "["), "dict": ("{",)}
+
+
+def flatten(nested: Mapping[str, Mapping[str, Mapping[str, Any]]], field: str = "value") -> dict[str, str]:
+    """``{"section/name": text}`` without the user properties; ``field`` may be ``type`` instead."""
+    return {
+        f"{section}/{name}": str(entry.get(field) or "")
+        for section, entries in nested.items()
+        if section != USER_PROPERTIES
+        for name, entry in entries.items()
+    }
+
+
+def user_properties(nested: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """The user properties as text."""
+    return {name: str(entry.get("value") or "") for name, entry in nested.get(USER_PROPERTIES, {}).items()}
+
+
+def with_values(nested: Mapping[str, Mapping[str, Mapping[str, Any]]], params: Params) -> Nested:
+    """A copy of ``nested`` in which ``params`` (``section/name``) have new values.
+
+    Types stay as they are; an entry that has none, such as one whose default is None, is given the value's: the SDK
+    casts by it.
+    """
+    copy: Nested = {section: {n: dict(e) for n, e in entries.items()} for section, entries in nested.items()}
+    for full_name, value in params.items():
+        section, _, name = full_name.partition("/")
+        entry = copy.setdefault(section, {}).setdefault(name, {"section": section, "name": name})
+        entry["value"] = text_of(full_name, value)
+        if not entry.get("type") and value is not None:
+            entry["type"] = type(value).__name__
+    return copy
+
+
+def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
+    """What the training script gets for ``value`` where the template holds ``entry``, as clearml 2.1 casts it.
+
+    Raises:
+        ValueError: the script would keep its default, or end at once.
+    """
+    kind = entry.get("type") or ""
+    section, own = str(entry.get("section") or ""), entry.get("value") or ""
+    if section == _HYDRA or section.startswith(CONFIG_SECTION):
+        return value  # its text is read without regard to the type
+    if kind == "str":
+        # The parser of the script's arguments keeps a default that is None.
+        return None if value is None and section == _ARGUMENTS and not own else text_of("", value)
+    if section == _ARGUMENTS and kind in ("int", "float") and _is_list(value) and (_is_list(own) or not own):
+        return value  # of nargs, the type is that of each item
+    if section != _ARGUMENTS:
+        _check_composed(value, kind, str(entry.get("description") or ""))
+    if value is None:
+        return _none_arrives_as(kind, entry)
+    if kind == "bool" and not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    if kind == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"{value!r} is no whole number")
+    if kind == "float":
+        if isinstance(value, (bool, str)):
+            raise ValueError(f"{value!r} is no number")
+        return float(value)
+    return value if kind or value != "" else None
+
+
+def _check_composed(value: Value, kind: str, description: str) -> None:
+    """Raises ValueError for what is no member of an Enum, list, tuple or dictionary as the SDK reads them."""
+    if kind and description.startswith(_ENUM):
+        members = description.removeprefix(_ENUM).split(",\n")
+        if value not in members:
+            raise ValueError(f"{value!r} is none of its members: {', '.join(members)}")
+    outer = kind.partition("/")[0]
+    if outer in _BRACKETS and not (isinstance(value, str) and value.startswith(_BRACKETS[outer])):
+        raise ValueError(f"{value!r} is no text of a {outer}, which begins with {' or '.join(_BRACKETS[outer])}")
+
+
+def _is_list(text: object) -> bool:
+    return isinstance(text, str) and text.startswith("[") and text.endswith("]")
+
+
+def misfit(parameter: Parameter, entry: Mapping[str, Any]) -> str:
+    """What is wrong with varying the hyperparameter that the template holds as ``entry``; empty if nothing is.
+
+    Wrong is what would not arrive in the script as it left, see :func:`arrives_as`.
+    """
+    kind = f"the template's value is {_with_article(str(entry.get('type') or ''))}"
+    for value in _samples(parameter):
+        try:
+            arrived = arrives_as(value, entry)
+        except ValueError as error:
+            return f"{kind}; found {parameter}: {error}"
+        if arrived != value or isinstance(arrived, bool) != isinstance(value, bool):
+            return f"{kind}; found {parameter}: {value!r} would arrive as {arrived!r}"
+    return ""
+
+
+def _samples(parameter: Parameter) -> Sequence[Value]:
+    """Values of all the types that a parameter has."""
+    if isinstance(parameter, Categorical):
+        return parameter.choices
+    if isinstance(parameter, Constant):
+        return (parameter.value,)
+    return (parameter.low,) if isinstance(parameter, Int) else (0.5,)
+
+
+def _with_article(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in ("i", "a") else f"a {kind}"
+
+
+def _none_arrives_as(kind: str, entry: Mapping[str, Any]) -> Value:
+    if kind == "bool":
+        return False
+    if entry.get("section") == _ARGUMENTS and kind and entry.get("value"):
+        raise ValueError("the parser of the script's arguments takes no empty text")
+    return None
+
+
+def with_user_properties(
+    nested: Mapping[str, Mapping[str, Mapping[str, Any]]], properties: Mapping[str, Any]
+) -> Nested:
+    """A copy of ``nested`` whose user properties are ``properties`` and no others."""
+    copy: Nested = {s: {n: dict(e) for n, e in es.items()} for s, es in nested.items() if s != USER_PROPERTIES}
+    copy[USER_PROPERTIES] = {
+        name: {"section": USER_PROPERTIES, "name": name, "value": str(value)} for name, value in properties.items()
+    }
+    return copy

@@ -1,0 +1,112 @@
+"""Projects, queues and workers by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.core.errors import ApiError, InputError, nearest
+
+NAME_EXISTS = 801
+WORKER_SEEN_WITHIN_S = 120
+SHORTEST_NAME = 3
+"""Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
+
+
+def ensure_project(api: Api, name: str) -> str:
+    """Id of the project called ``name``, which is created if there is none.
+
+    Raises:
+        InputError: a part of its path is too short.
+    """
+    found = find_project(api, name)
+    if found is None:
+        if any(len(part.strip()) < SHORTEST_NAME for part in name.strip("/").split("/")):
+            raise InputError(f"project {name!r}: each part of a ClearML project's name has three characters or more")
+        try:
+            found = api.call("projects.create", name=name, description="")["id"]
+        except ApiError as error:
+            if error.subcode != NAME_EXISTS:  # somebody made it in between
+                raise
+            found = find_project(api, name)
+            if found is None:
+                raise InputError(f"project: the server has one that it takes for {name!r}, by another name") from None
+    return str(found)
+
+
+def find_project(api: Api, name: str) -> str | None:
+    """Id of the project called ``name``, or None."""
+    filters = {"name": exactly(name), "only_fields": ["id", "name"], "search_hidden": True}
+    projects = api.call("projects.get_all", **filters).get("projects") or []
+    return next((str(project["id"]) for project in projects if project.get("name") == name), None)
+
+
+def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
+    """Ids of the queues of these names (or ids), in one call if all are names; ``key`` is where a person wrote them.
+
+    They are asked for by name: a list of all queues ends after 500.
+
+    Raises:
+        InputError: there is none of some name; the message gives the nearest one.
+    """
+    wanted = list(names)
+    if not wanted:
+        return {}
+    pattern = f"^({'|'.join(map(re.escape, wanted))})$"
+    found = _queues(api, name=pattern)
+    others = [name for name in wanted if name not in found]
+    ids = set(_queues(api, id=others).values()) if others else set()
+    for name in others:
+        if name not in ids:
+            known = _queues(api)
+            raise InputError(
+                f"{key}: no queue {name!r} on the server{nearest(name, known)} (there are: "
+                f"{', '.join(sorted(known))}; `clearml-hpo agents up --queue {name}` makes it)"
+            )
+    return {name: found.get(name, name) for name in wanted}
+
+
+def _queues(api: Api, **filters: Any) -> dict[str, str]:
+    """Ids by name."""
+    queues = api.call("queues.get_all", only_fields=["id", "name"], **filters).get("queues") or []
+    return {queue["name"]: str(queue["id"]) for queue in queues if queue.get("name")}
+
+
+def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
+    """Id of the queue of this name, which is created, with ``tags``, if there is none.
+
+    Raises:
+        InputError: the name is too short.
+    """
+    if len(name.strip()) < SHORTEST_NAME:
+        raise InputError(f"queue {name!r}: a ClearML queue's name has three characters or more")
+
+    def found() -> list[dict[str, Any]]:
+        queues: list[dict[str, Any]] = api.call("queues.get_all", name=exactly(name), only_fields=["id"])["queues"]
+        return queues
+
+    if queues := found():
+        return str(queues[0]["id"])
+    try:
+        return str(api.call("queues.create", name=name, tags=list(tags))["id"])
+    except ApiError as error:
+        if error.subcode != NAME_EXISTS:  # somebody made it in between
+            raise
+    return str(found()[0]["id"])
+
+
+def workers_by_queue(api: Api, *, key: str = "id") -> dict[str, list[str]]:
+    """Ids of the workers that were heard of lately, by the ``id`` or ``name`` of the queue that they serve."""
+    workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=WORKER_SEEN_WITHIN_S)["workers"]
+    serving: dict[str, list[str]] = {}
+    for worker in workers:
+        for queue in worker.get("queues") or ():
+            serving.setdefault(str(queue.get(key)), []).append(worker["id"])
+    return serving
+
+
+def exactly(name: str) -> str:
+    """The regular expression that matches ``name`` alone: names are patterns in ClearML's lists."""
+    return f"^{re.escape(name)}$"

@@ -1,0 +1,58 @@
+"""What tasks have left on the server: console logs, and artifacts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from clearml import StorageManager
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.lists import by_id
+from clearml_hpo.core.errors import ServerError
+
+_LOG_EVENTS = 5_000
+
+
+def console_log(api: Api, task_id: str, batch: int = _LOG_EVENTS) -> Iterator[str]:
+    """The lines of a task's console, the first one first; a call for every ``batch`` reports, and one more."""
+    place: dict[str, Any] = {}
+    while True:
+        # Reports of one millisecond are never in two batches, so that the next one begins after the last time stamp.
+        events = api.call(
+            "events.get_task_log", task=task_id, order="asc", navigate_earlier=False, batch_size=batch, **place
+        ).get("events")
+        for event in events or ():
+            yield str(event.get("msg") or "").rstrip("\n")
+        times = [event["timestamp"] for event in events or () if event.get("timestamp") is not None]
+        if not times or place.get("from_timestamp") == max(times):
+            return
+        place = {"from_timestamp": max(times)}
+
+
+def artifact_addresses(api: Api, task_ids: Sequence[str], name: str) -> dict[str, str]:
+    """Addresses of the artifacts of this name by task, in one call for every 500; tasks without one are left out."""
+    found: dict[str, str] = {}
+    for task in by_id(api, "tasks", task_ids, ["execution.artifacts"], search_hidden=True).values():
+        for artifact in (task.get("execution") or {}).get("artifacts") or ():
+            if artifact.get("key") == name and artifact.get("uri"):
+                found[task["id"]] = str(artifact["uri"])
+    return found
+
+
+def download(api: Api, address: str, path: Path) -> None:
+    """Fetches a file that a task has stored.
+
+    Raises:
+        ServerError: the storage does not give it, or the address is of none: whoever writes to the task chooses it.
+    """
+    api.check_storage(address)
+    try:
+        found = StorageManager.get_local_copy(address, extract_archive=False, force_download=True)
+    except Exception as error:  # each storage has errors of its own
+        raise ServerError(f"cannot download {address}: {error}") from None
+    if not found:
+        raise ServerError(f"cannot download {address}")
+    shutil.copyfile(found, path)

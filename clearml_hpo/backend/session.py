@@ -1,0 +1,108 @@
+"""The SDK's session, made to say when a server does not answer.
+
+By itself it makes a call again for hours (240 times, up to two minutes apart), and without end while the server says
+that it is in maintenance (503) or when TLS fails; nobody hears of it. Here the loop decides whether to ask again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from clearml.backend_api import Session
+from clearml.backend_api.utils import get_http_session_with_retry
+
+from clearml_hpo.core.errors import ApiError
+from clearml_hpo.machine.settings import USER_AGENT
+
+TIMEOUT_S = (5.0, 60.0)
+"""To be connected, and to be answered."""
+
+_TOO_MANY_REQUESTS = 429
+_OF_THE_CALL = (400, 413)  # also a proxy's refusals of what was sent
+_LOGIN = "auth.login"
+_SHOWN = 200
+
+
+class AskOnce(Session):  # type: ignore[misc]
+    """Makes each call once; log-in, tokens and clearml.conf are the SDK's."""
+
+    def _connect(self) -> None:
+        self._http = get_http_session_with_retry(config=self.config)
+        self._http.write_timeout = TIMEOUT_S
+        super()._connect()
+
+    def _send_request(
+        self,
+        service: str,
+        action: str,
+        version: str | None = None,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        refresh_token_if_unauthorized: bool = True,
+        **request: Any,
+    ) -> requests.Response:
+        """All that the session sends comes through here.
+
+        Raises:
+            ApiError: 503 if nobody answers, 502 for a log-in that something else answers, else what the server says
+                while it is in trouble (5xx, 429).
+        """
+        endpoint = f"{service}.{action}"
+        own = {**dict.fromkeys(self._WORKER_HEADER, self.worker), **dict.fromkeys(self._CLIENT_HEADER, self.client)}
+        sent = {**(headers or {}), **own, "User-Agent": USER_AGENT}
+        url = "/".join(filter(None, [self.host, version and f"v{version}", endpoint]))
+        try:
+            response: requests.Response = self._http.request(
+                method or "post", url, headers=sent, timeout=TIMEOUT_S, **request
+            )
+        except requests.RequestException as error:
+            why = f"no answer from {self.host} ({type(error).__name__})"
+            raise ApiError(endpoint, requests.codes.service_unavailable, 0, why) from None
+        if response.status_code == requests.codes.unauthorized and refresh_token_if_unauthorized:
+            self.refresh_token()  # rights may have changed, or the server's keys
+            again: requests.Response = self._send_request(
+                service,
+                action,
+                version,
+                method,
+                self.add_auth_headers(sent),
+                refresh_token_if_unauthorized=False,
+                **request,
+            )
+            return again
+        if response.status_code >= 500 or response.status_code == _TOO_MANY_REQUESTS:
+            data_of(endpoint, response)
+        if endpoint == _LOGIN and not data_of(endpoint, response).get("token"):
+            raise _no_clearml(endpoint, response)
+        return response
+
+
+def data_of(endpoint: str, response: requests.Response) -> dict[str, Any]:
+    """The ``data`` of an answer.
+
+    Raises:
+        ApiError: the server refused the call; 502 if something else has answered.
+    """
+    try:
+        envelope = response.json()
+        meta, data = envelope["meta"], envelope.get("data") or {}
+        code, subcode, said = int(meta["result_code"]), meta.get("result_subcode") or 0, meta.get("result_msg") or ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _no_clearml(endpoint, response) from None
+    if code != requests.codes.ok:
+        raise ApiError(endpoint, code, subcode, said)
+    if not isinstance(data, dict):
+        raise _no_clearml(endpoint, response)
+    return data
+
+
+def _no_clearml(endpoint: str, response: requests.Response) -> ApiError:
+    """An answer without ClearML's envelope is another's: of a proxy, a log-in page, what stands in for a server.
+
+    It says nothing of the call, so that the server counts as in trouble; but a body that is too large stays so.
+    """
+    status = response.status_code
+    code = status if status >= 500 or status in _OF_THE_CALL else requests.codes.bad_gateway
+    begins = " ".join(response.text[:_SHOWN].split()) or "nothing"
+    return ApiError(endpoint, code, 0, f"HTTP {status} from {response.url}, not of a ClearML server: {begins}")

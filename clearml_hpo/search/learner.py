@@ -1,0 +1,375 @@
+"""The study as the sampler sees it: Optuna's ask and tell, by trial number.
+
+It lives in memory and can be rebuilt at any time from the trial tasks, which are the durable record.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import Any, Literal, TypeAlias
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
+
+from clearml_hpo.core.errors import StudyError
+from clearml_hpo.core.goal import Direction
+from clearml_hpo.core.values import Params, Value
+from clearml_hpo.search.replay import generation, keeps_notes, rungs
+from clearml_hpo.search.samplers import VIOLATIONS
+from clearml_hpo.search.space import Categorical, Distribution, Int, SearchSpace
+
+Ended: TypeAlias = Literal["completed", "pruned", "failed"]
+
+_STATES: Mapping[Ended, OptunaState] = {
+    "completed": OptunaState.COMPLETE,
+    "pruned": OptunaState.PRUNED,
+    "failed": OptunaState.FAIL,
+}
+_FEW_POINTS = 10_000
+_BROKEN_IN_A_ROW = 20
+
+
+class OptunaStudy:
+    """Proposes points of a search space and learns from their values.
+
+    A number is asked for (or added) once and told once; between the two, intermediate values may be reported. Points
+    may be asked for in one thread while another one reports and tells.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        directions: Sequence[Direction],
+        *,
+        sampler: optuna.samplers.BaseSampler | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
+        pruned_by: Direction | None = None,
+        history: Iterable[FrozenTrial] = (),
+        **create_options: Any,
+    ) -> None:
+        """Starts with the finished trials of ``history``; ``create_options`` go to ``optuna.create_study``.
+
+        Args:
+            directions: one per objective.
+            pruned_by: the direction of what is reported, if that is a scalar of its own; None if it is the objective.
+                With several objectives and None, nothing is pruned.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.space = space
+        self.pruner = pruner or optuna.pruners.NopPruner()
+        self._table = _Table(directions, sampler, self.pruner, create_options)
+        self.optuna_study = self._table.study
+        self.optuna_study.add_trials(list(history))
+        self._judging: _Table | None = None
+        if pruned_by is not None:
+            # Optuna refuses reports with several objectives, and its samplers take what was reported for the objective.
+            self._judging = _Table([pruned_by], optuna.samplers.RandomSampler(), self.pruner, {})
+        elif len(directions) == 1:
+            self._judging = self._table
+        self._axes = space.axes
+        self._distributions = {name: as_optuna(d) for name, d in self._axes.items()}
+        self._lock = threading.Lock()
+        self._trials: dict[int, int] = {}
+        self._judged: dict[int, int] = {}
+        self._restored = 0
+        self._random = random.Random(0)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether intermediate values are of any use."""
+        return self._judging is not None and not isinstance(self.pruner, optuna.pruners.NopPruner)
+
+    @cached_property
+    def points(self) -> float:
+        """How many points the space has; infinity if a parameter is continuous.
+
+        Of more than 10,000 those that constraints exclude are counted too.
+        """
+        size = self.space.size
+        return size if size > _FEW_POINTS or not self.space.constraints else len(list(self.space.points(_FEW_POINTS)))
+
+    # --- proposing ---------------------------------------------------------------------------------------------------
+
+    def ask(self, number: int) -> dict[str, Value]:
+        """The parameters, those that are active, for trial ``number``.
+
+        Raises:
+            StudyError: no point was found that keeps the constraints between parameters.
+        """
+        for _ in range(_BROKEN_IN_A_ROW):
+            trial = self._table.ask()
+            params = self.space.build(partial(_suggest, trial))
+            trial_id = self._table.id_of(trial)
+            if self.space.allows(params):
+                self._begin(number, trial_id)
+                return params
+            self._table.tell(trial_id, OptunaState.FAIL)
+        found = self.ask_at_random(number, lambda _: True)
+        if found is None:
+            constraints = "; ".join(map(str, self.space.constraints))
+            raise StudyError(f"no point of the search space was found that keeps the constraints: {constraints}")
+        return found
+
+    def ask_at_random(self, number: int, is_new: Callable[[Params], bool]) -> dict[str, Value] | None:
+        """A point that ``is_new``, drawn evenly, for trial ``number``; None if a long search finds none.
+
+        For a sampler that keeps to points it knows: those of small spaces do.
+        """
+        with self._lock:
+            if self.space.size <= _FEW_POINTS:
+                new = [point for point in self.space.points(_FEW_POINTS) if is_new(point)]
+                params = self._random.choice(new) if new else None
+            else:
+                draws = (self.space.draw(self._random) for _ in range(_FEW_POINTS))
+                params = next((point for point in draws if self.space.allows(point) and is_new(point)), None)
+        if params is not None:
+            self.add(number, params)
+        return params
+
+    def add(self, number: int, params: Params) -> bool:
+        """Lets trial ``number`` run at ``params``, chosen by somebody else.
+
+        Returns False, and the sampler will not learn from it, if that is no point of the space.
+        """
+        if not self._knows(number, params):
+            return False
+        self._begin(number, self._table.create(self._record(params, OptunaState.RUNNING)))
+        return True
+
+    # --- learning ----------------------------------------------------------------------------------------------------
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Takes in an intermediate value; True if the trial should be pruned at this step."""
+        with self._lock:
+            trial_id = self._judged.get(number)
+        if self._judging is None or trial_id is None or step < 0:
+            return False
+        return self._judging.report(trial_id, step, value)
+
+    def complete(self, number: int, values: Sequence[float], violations: Sequence[float] = ()) -> None:
+        """Trial ``number`` ended with finite ``values``, one per objective.
+
+        ``violations`` are those of the constraints on metrics, 0 or less where one is kept; the same number each time.
+        """
+        self._tell(number, OptunaState.COMPLETE, values, violations)
+
+    def prune(self, number: int) -> None:
+        """Trial ``number`` was pruned; if the objective was reported, its last value is the trial's."""
+        self._tell(number, OptunaState.PRUNED)
+
+    def fail(self, number: int) -> None:
+        """Trial ``number`` ended without a value."""
+        self._tell(number, OptunaState.FAIL)
+
+    def restore(
+        self,
+        number: int,
+        params: Params,
+        state: Ended,
+        values: Sequence[float] = (),
+        violations: Sequence[float] = (),
+        intermediate: Mapping[int, float] | None = None,
+    ) -> bool:
+        """Takes in trial ``number``, which has ended before, as if it had been added, reported and told here.
+
+        Args:
+            values: one per objective, of a completed trial.
+            violations: as in :meth:`complete`.
+            intermediate: what it reported, by step.
+
+        Returns False, and remembers nothing, if ``params`` is no point of the space.
+        """
+        if not self._knows(number, params):
+            return False
+        reported = {step: value for step, value in sorted((intermediate or {}).items()) if step >= 0}
+        ended = _STATES[state]
+        if self._judging is self._table:
+            self._restore_in(self._table, params, ended, values, violations, reported)
+        else:
+            self._restore_in(self._table, params, ended, values, violations, {})
+            if self._judging is not None and reported:
+                last = [reported[max(reported)]]
+                self._restore_in(self._judging, {}, ended, last if state == "completed" else (), (), reported)
+        return True
+
+    def _knows(self, number: int, params: Params) -> bool:
+        if self.space.contains(params):
+            return True
+        logging.getLogger(__name__).info("trial %d lies outside the search space", number)
+        return False
+
+    def _restore_in(
+        self,
+        table: _Table,
+        params: Params,
+        state: OptunaState,
+        values: Sequence[float],
+        violations: Sequence[float],
+        reported: Mapping[int, float],
+    ) -> None:
+        if reported and self.prunes and keeps_notes(self.pruner):
+            table.replay(self._record(params, OptunaState.RUNNING), reported, state, values, violations)
+            return
+        if state is OptunaState.PRUNED and reported:
+            values = [reported[max(reported)]]
+        table.create(self._record(params, state, values, violations, reported))
+
+    def _record(
+        self,
+        params: Params,
+        state: OptunaState,
+        values: Sequence[float] = (),
+        violations: Sequence[float] = (),
+        reported: Mapping[int, float] | None = None,
+    ) -> FrozenTrial:
+        """A trial in Optuna's words."""
+        drawn = self.space.along_axes(params) if params else {}
+        # Optuna's samplers read the system attribute, and their constraints_func the user's.
+        system_attrs: dict[str, Any] = {VIOLATIONS: list(violations)} if violations else {}
+        if state is OptunaState.COMPLETE and params:
+            system_attrs.update(generation(self.optuna_study.sampler, self._restored))
+            self._restored += 1
+        return create_trial(
+            state=state,
+            params=drawn,
+            distributions={name: self._distributions[name] for name in drawn},
+            values=list(values) or None,
+            intermediate_values=dict(reported or {}),
+            user_attrs={VIOLATIONS: list(violations)} if violations else {},
+            system_attrs=system_attrs,
+        )
+
+    def _begin(self, number: int, trial_id: int) -> None:
+        judged = trial_id
+        if self._judging is not None and self._judging is not self._table:
+            judged = self._judging.create(create_trial(state=OptunaState.RUNNING))
+        with self._lock:
+            self._trials[number] = trial_id
+            self._judged[number] = judged
+
+    def _tell(
+        self, number: int, state: OptunaState, values: Sequence[float] = (), violations: Sequence[float] = ()
+    ) -> None:
+        with self._lock:
+            trial_id, judged = self._trials.pop(number, None), self._judged.pop(number, None)
+        if trial_id is not None:
+            self._table.tell(trial_id, state, values, violations)
+        if judged is not None and self._judging is not None and self._judging is not self._table:
+            self._judging.tell_last_reported(judged, state)
+
+
+class _Table:
+    """A study of Optuna's, and the storage that holds its trials, which are named by their ids there."""
+
+    def __init__(
+        self,
+        directions: Sequence[Direction],
+        sampler: optuna.samplers.BaseSampler | None,
+        pruner: optuna.pruners.BasePruner,
+        create_options: Mapping[str, Any],
+    ) -> None:
+        self._storage = optuna.storages.get_storage(create_options.get("storage"))
+        options = {**create_options, "storage": self._storage}
+        if create_options.get("storage") is None:
+            options.setdefault("study_name", "study")  # Hyperband draws from the name: the same in each process
+        with _without_warnings():
+            self.study = optuna.create_study(directions=list(directions), sampler=sampler, pruner=pruner, **options)
+        self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
+
+    def ask(self) -> optuna.Trial:
+        with _without_warnings():
+            return self.study.ask()
+
+    def id_of(self, trial: optuna.Trial) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+
+    def create(self, trial: FrozenTrial) -> int:
+        # Not enqueue_trial and ask: another thread's ask could take it.
+        return self._storage.create_new_trial(self._study_id, template_trial=trial)
+
+    def report(self, trial_id: int, step: int, value: float) -> bool:
+        self._storage.set_trial_intermediate_value(trial_id, step, float(value))
+        return self.study.pruner.prune(self.study, self._storage.get_trial(trial_id))
+
+    def replay(
+        self,
+        trial: FrozenTrial,
+        reported: Mapping[int, float],
+        state: OptunaState,
+        values: Sequence[float],
+        violations: Sequence[float],
+    ) -> None:
+        """Has the pruner look at ``trial`` as it ran."""
+        trial_id = self.create(trial)
+        number = self._storage.get_trial_number_from_id(trial_id)
+        notes = rungs(self.study.pruner, self.study, number, reported, was_pruned=state is OptunaState.PRUNED)
+        for step, value in reported.items():
+            if notes is None:
+                self.report(trial_id, step, value)
+            else:
+                self._storage.set_trial_intermediate_value(trial_id, step, value)
+        for key, value in (notes or {}).items():
+            self._storage.set_trial_system_attr(trial_id, key, value)
+        self.tell(trial_id, state, values, violations)
+
+    def tell(
+        self, trial_id: int, state: OptunaState, values: Sequence[float] = (), violations: Sequence[float] = ()
+    ) -> None:
+        if violations:
+            self._storage.set_trial_user_attr(trial_id, VIOLATIONS, list(violations))
+            self._storage.set_trial_system_attr(trial_id, VIOLATIONS, list(violations))
+        try:
+            number = self._storage.get_trial_number_from_id(trial_id)
+            self.study.tell(number, list(values) or None, state=state)
+        except RuntimeError as error:
+            # A sampler that has seen every point calls Study.stop, which Optuna refuses outside of its own loop. The
+            # value has been stored by then, and the loop finds the end itself: all that comes are points it knows.
+            if "Study.stop" not in str(error):
+                raise
+
+    def tell_last_reported(self, trial_id: int, state: OptunaState) -> None:
+        """Of a completed trial the value is what it reported last; one that reported nothing has failed."""
+        trial = self._storage.get_trial(trial_id)
+        if state is not OptunaState.COMPLETE:
+            self.tell(trial_id, state)
+        elif trial.last_step is None:
+            self.tell(trial_id, OptunaState.FAIL)
+        else:
+            self.tell(trial_id, state, [trial.intermediate_values[trial.last_step]])
+
+
+def as_optuna(distribution: Distribution) -> BaseDistribution:
+    """The same range in Optuna's words."""
+    if isinstance(distribution, Categorical):
+        return CategoricalDistribution(distribution.choices)
+    if isinstance(distribution, Int):
+        return IntDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+    return FloatDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Value:
+    with _without_warnings():
+        if isinstance(distribution, Categorical):
+            return trial.suggest_categorical(name, distribution.choices)
+        if isinstance(distribution, Int):
+            return trial.suggest_int(
+                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        return trial.suggest_float(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

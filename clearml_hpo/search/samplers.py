@@ -1,0 +1,289 @@
+"""Samplers by name: what proposes the next point of the search space.
+
+A name of the table is one of Optuna's, with defaults for several trials at once; ``package.module.Class`` is one's own
+subclass of Optuna's ``BaseSampler``, with its keyword arguments as options. ``auto`` picks by space and budget.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from clearml_hpo.core.choices import check_options, check_packages, choose, import_class, is_class_path, takes
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.search.space import Categorical, SearchSpace
+
+DEFAULT = "auto"
+
+# The user attribute of an Optuna trial that holds by how much each constraint on a metric is broken.
+VIOLATIONS = "constraints"
+
+# The rule of `auto`; benchmarks/README.md has the figures behind it.
+_GP_FEWEST_TRIALS = 30  # until 10 have ended it draws at random: with 8 workers, most of a smaller budget
+_GP_MOST_TRIALS = 200  # an ask costs more the more trials there are
+_GP_MOST_PARAMETERS = 20
+_NSGA_FEWEST_TRIALS = 1000  # a genetic algorithm needs generations; multi-objective TPE learns faster before
+
+_POPULATION = 50  # Optuna's default
+_FEWEST_GENERATIONS = 6
+
+# From Optuna 5 on its GP sampler keeps away from what runs, and knows several objectives together with constraints.
+_GP_KNOWS_RUNNING = int(optuna.__version__.split(".")[0]) >= 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a sampler is to work on.
+
+    Attributes:
+        trials: the budget; None if only time limits the study.
+        workers: how many trials run at once; None if not known.
+    """
+
+    space: SearchSpace
+    goal: Goal
+    trials: int | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which sampler is used, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"sampler: {self.name} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A row of the table.
+
+    Attributes:
+        packages: what Optuna imports only at the first draw; the extra of setup.cfg has the name of the sampler.
+        defaults: options that the problem, the seed and the given options lead to.
+        refuses: why the sampler cannot work on a problem; None if it can.
+    """
+
+    sampler: Callable[..., BaseSampler]
+    packages: tuple[str, ...] = ()
+    defaults: Callable[[Problem, int | None, Mapping[str, Any]], dict[str, Any]] = lambda *_: {}
+    refuses: Callable[[Problem], str | None] = lambda _: None
+
+
+# --- Defaults ------------------------------------------------------------------------------------------------------
+
+
+def _tpe_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    # Parameters are drawn together, so that their interplay counts. With several objectives one by one, as Optuna's own
+    # default is from version 5 on, unless conditions call for groups of parameters that occur together.
+    multivariate = given.get("multivariate", problem.goal.is_single or problem.space.is_conditional)
+    return {
+        "multivariate": multivariate,
+        "group": bool(multivariate) and problem.space.is_conditional,
+        "constant_liar": True,  # what runs counts as bad, which keeps parallel trials apart
+    }
+
+
+def _gp_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    # Conditional parameters are not in Optuna's GP model: TPE draws them, and the first points, which are random.
+    return {"independent_sampler": _independent_tpe(seed), **_unless_old("gp", warn_independent_sampling=False)}
+
+
+def _cmaes_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    # CMA-ES has numbers only: TPE draws choices and conditional parameters, better than Optuna's random default.
+    return {"independent_sampler": _independent_tpe(seed), "warn_independent_sampling": False}
+
+
+def _independent_tpe(seed: int | None) -> BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=True)
+
+
+def _qmc_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    # Scrambled, or the points would be the same with every seed and begin in a corner. One process draws all points,
+    # so that nothing is to be said of seeds.
+    return {"scramble": True, "warn_asynchronous_seeding": False, "warn_independent_sampling": False}
+
+
+def _nsga_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    # The first generation is random; Optuna's 50 would be most of a small budget.
+    if problem.trials is None:
+        return {"population_size": _POPULATION}
+    return {"population_size": max(4, min(_POPULATION, problem.trials // _FEWEST_GENERATIONS))}
+
+
+def _unless_old(name: str, **options: Any) -> dict[str, Any]:
+    """The options that the installed Optuna knows."""
+    return {option: value for option, value in options.items() if takes(_KINDS[name].sampler, option)}
+
+
+# --- What they cannot do -------------------------------------------------------------------------------------------
+
+
+def _gp_refuses(problem: Problem) -> str | None:
+    if not problem.goal.is_single and not _GP_KNOWS_RUNNING:
+        return f"several objectives need Optuna 5 (found {optuna.__version__}); tpe and nsgaii take them"
+    return None
+
+
+def _cmaes_refuses(problem: Problem) -> str | None:
+    if not problem.goal.is_single:
+        return "it takes one objective; tpe, gp and nsgaii take several"
+    if problem.goal.constraints:
+        return "it knows nothing of constraints; tpe, gp and nsgaii do"
+    space = problem.space
+    if all(isinstance(axis, Categorical) or name in space.conditions for name, axis in space.axes.items()):
+        return "it needs a parameter that is a number and always active; tpe takes any space"
+    return None
+
+
+def _qmc_refuses(problem: Problem) -> str | None:
+    space = problem.space
+    return f"{next(iter(space.conditions))} is conditional; random takes any space" if space.is_conditional else None
+
+
+def _exhaustive_refuses(problem: Problem) -> str | None:
+    continuous = [name for name, axis in problem.space.axes.items() if axis.values is None]
+    return f"{continuous[0]} is continuous; give it a step" if continuous else None
+
+
+def _nsgaiii_refuses(problem: Problem) -> str | None:
+    return "it is for several objectives; nsgaii takes one, too" if problem.goal.is_single else None
+
+
+_KINDS: dict[str, _Kind] = {
+    "tpe": _Kind(optuna.samplers.TPESampler, defaults=_tpe_defaults),
+    "gp": _Kind(optuna.samplers.GPSampler, ("scipy", "torch"), _gp_defaults, _gp_refuses),
+    "cmaes": _Kind(optuna.samplers.CmaEsSampler, ("cmaes",), _cmaes_defaults, _cmaes_refuses),
+    "qmc": _Kind(optuna.samplers.QMCSampler, ("scipy",), _qmc_defaults, _qmc_refuses),
+    "random": _Kind(optuna.samplers.RandomSampler),
+    # Not Optuna's GridSampler, which goes over points again that somebody enqueued or that a restart brought back.
+    "grid": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
+    "brute_force": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
+    "nsgaii": _Kind(optuna.samplers.NSGAIISampler, defaults=_nsga_defaults),
+    "nsgaiii": _Kind(optuna.samplers.NSGAIIISampler, defaults=_nsga_defaults, refuses=_nsgaiii_refuses),
+}
+
+NAMES = (DEFAULT, *_KINDS)
+
+
+# --- From name to sampler ------------------------------------------------------------------------------------------
+
+
+def is_known_name(name: str) -> bool:
+    """Whether :func:`build_sampler` may know ``name``; a dotted path is looked up only there."""
+    return name in NAMES or is_class_path(name)
+
+
+def choose_sampler(
+    name: str, *, space: SearchSpace, goal: Goal, trials: int | None = None, workers: int | None = None
+) -> Choice:
+    """What ``name`` means here: ``auto`` picks a sampler, all other names stay.
+
+    Args:
+        trials: the budget, None if only time limits the study.
+        workers: how many trials run at once, None if not known.
+
+    Returns:
+        The sampler's name and the reason; as text, a line for the log.
+    """
+    if name != DEFAULT:
+        return Choice(name, "as the study says")
+    return _auto(Problem(space, goal, trials, workers))
+
+
+def build_sampler(
+    name: str = DEFAULT,
+    *,
+    seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    space: SearchSpace,
+    goal: Goal,
+    trials: int | None = None,
+    workers: int | None = None,
+) -> BaseSampler:
+    """Makes the sampler called ``name``: one of ``NAMES``, or ``package.module.Class``.
+
+    Args:
+        seed: makes the draws repeatable; 0 to 2**32 - 1.
+        options: keyword arguments of the sampler's class, over the defaults for this study.
+        trials: the budget, None if only time limits the study.
+        workers: how many trials run at once, None if not known.
+
+    Raises:
+        InputError: no such sampler or option, it cannot work on this study, or a library that it needs is missing.
+    """
+    problem = Problem(space, goal, trials, workers)
+    given = dict(options or {})
+    name, kind = _find(name, problem, given)
+    check_packages(f"sampler {name}", kind.packages, extra=name)
+    check_options(kind.sampler, given, "sampler.options", owned=("seed", "constraints_func"))
+    refusal = kind.refuses(problem)
+    if refusal:
+        raise InputError(f"sampler {name}: {refusal}")
+    owned = {"seed": seed, **({"constraints_func": violations_of} if goal.constraints else {})}
+    taken = {key: value for key, value in owned.items() if takes(kind.sampler, key)}
+    try:
+        with warnings.catch_warnings():
+            # Experimental arguments, and constraints_func, which Optuna 5 calls old and Optuna 4 has alone.
+            warnings.simplefilter("ignore")
+            return kind.sampler(**{**kind.defaults(problem, seed, given), **given, **taken})
+    except (ImportError, TypeError, ValueError) as error:
+        raise InputError(f"sampler {name}: {error}") from error
+
+
+def _find(name: str, problem: Problem, given: Mapping[str, Any]) -> tuple[str, _Kind]:
+    """The sampler's name, which is never ``auto``, and its row of the table."""
+    if is_class_path(name):
+        return name, _Kind(import_class(name, BaseSampler, "sampler.name"))
+    choose(name, NAMES, "sampler.name")
+    if name == DEFAULT:
+        name = _auto(problem).name
+        if given:
+            raise InputError(f"sampler.options: auto takes none; name the sampler that they are for ({name} here)")
+    return name, _KINDS[name]
+
+
+def violations_of(trial: FrozenTrial) -> Sequence[float]:
+    """By how much a trial breaks each constraint, for Optuna's ``constraints_func``; 0 or less is kept.
+
+    Empty for a pruned trial, of which nothing is known.
+    """
+    return tuple(trial.user_attrs.get(VIOLATIONS, ()))
+
+
+def _auto(problem: Problem) -> Choice:
+    space, trials = problem.space, problem.trials
+    if trials is not None and space.size <= trials:
+        return Choice("brute_force", f"all {space.size:.0f} points fit into {trials} trials")
+    if not problem.goal.is_single:
+        if trials is not None and trials >= _NSGA_FEWEST_TRIALS and not problem.space.is_conditional:
+            return Choice("nsgaii", f"several objectives and {trials} trials")
+        return Choice("tpe", "several objectives")
+    if problem.space.is_conditional:
+        return Choice("tpe", "conditional parameters")
+    if trials is None or trials > _GP_MOST_TRIALS:
+        return Choice("tpe", f"more than {_GP_MOST_TRIALS} trials" if trials else "no limit on trials")
+    if trials < _GP_FEWEST_TRIALS:
+        return Choice("tpe", f"fewer than {_GP_FEWEST_TRIALS} trials")
+    parameters = len(space.axes)
+    if parameters > _GP_MOST_PARAMETERS:
+        return Choice("tpe", f"{parameters} parameters")
+    if not _GP_KNOWS_RUNNING and problem.workers != 1:
+        return Choice("tpe", f"several trials at once with Optuna {optuna.__version__}")
+    missing = [package for package in _KINDS["gp"].packages if find_spec(package) is None]
+    if missing:
+        return Choice(
+            "tpe", f"gp would do better here; it needs {' and '.join(missing)}: pip install 'clearml-hpo[gp]'"
+        )
+    return Choice("gp", f"{parameters} parameters, {trials} trials")

@@ -1,0 +1,8 @@
+"""Recorded studies: read and steered from anywhere, without their controller.
+
+study.py      ``Study``
+rows.py       trials as rows of a table
+steering.py   what users do to a study from outside of its controller
+watching.py   the screen of a study that runs elsewhere
+folder.py     what stays of a study, as files
+"""

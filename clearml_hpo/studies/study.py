@@ -1,0 +1,378 @@
+"""``Study``: a study on the server, to look at and to steer from anywhere."""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.controller_task import ControllerTask
+from clearml_hpo.backend.lease import Hold, driven_s, stopping_since
+from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_again, read_study, read_trials
+from clearml_hpo.backend.removal import Removal, plan_removal, remove
+from clearml_hpo.backend.trial_tasks import histories_of
+from clearml_hpo.core.budget import Spent
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
+from clearml_hpo.core.values import as_text
+from clearml_hpo.report import StudySummary, study_result, trials_with_curves
+from clearml_hpo.scheduler.endings import ending_of
+from clearml_hpo.scheduler.ledger import Ledger
+from clearml_hpo.studies.rows import TIMES, columns_of, rows_of, to_csv
+from clearml_hpo.studies.steering import WITHOUT_VALUE, Retried, chosen_for_retry, end_study
+from clearml_hpo.study_file import StudyFile, dump_params, parse_study
+
+if TYPE_CHECKING:
+    import pandas
+
+_FORMATS = ("json", "csv", "yaml")
+
+
+class Study:
+    """A study that was run, runs, or waits on the ClearML server that is configured.
+
+    ::
+
+        from clearml_hpo import Study
+
+        study = Study.load("credit-catboost")
+        study.best.params
+        study.trials_dataframe().sort_values("validation/logloss").head()
+
+    It shows the study as it was read; :meth:`refresh` reads it anew. Trials are read when they are first asked for.
+
+    Attributes:
+        record: what its controller task says: status, project, who drives it, times.
+    """
+
+    def __init__(self, api: Api, record: StudyRecord) -> None:
+        """Use :meth:`load` or :meth:`list`."""
+        self._api = api
+        self.record = record
+        self._queue_names: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, study: str, project: str | None = None) -> Study:
+        """The study that ``study`` stands for.
+
+        Args:
+            study: its id, at least six characters that the id begins with, or its name.
+            project: where the name is looked for; None is everywhere.
+
+        Raises:
+            InputError: there is none, or several; the message names the nearest, or all of them.
+            ServerError: no ClearML server answers.
+        """
+        api = Api()
+        return cls(api, read_study(api, study, project=project))
+
+    @classmethod
+    def list(cls, *, name: str | None = None, project: str | None = None, limit: int | None = None) -> Sequence[Study]:
+        """Studies, newest first; only those of this name and project, and no more than ``limit``.
+
+        Raises:
+            InputError: there is no such project.
+            ServerError: no ClearML server answers.
+        """
+        api = Api()
+        return [cls(api, record) for record in find_studies(api, name=name, project=project, limit=limit)]
+
+    # --- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def study_id(self) -> str:
+        """The id of its controller task."""
+        return self.record.study_id
+
+    @property
+    def name(self) -> str:
+        """Its name, which others may have too."""
+        return self.record.name
+
+    @property
+    def url(self) -> str:
+        """The page of its controller task."""
+        return self.record.url
+
+    @cached_property
+    def file(self) -> StudyFile:
+        """The study file, as its controller keeps it.
+
+        Raises:
+            InputError: it keeps none, or one that this version does not take.
+        """
+        if not self.record.study_yaml:
+            raise InputError(f"study {self.study_id} keeps no study file; was it made by ClearML's own optimizer?")
+        return parse_study(self.record.study_yaml, f"study {self.study_id}")
+
+    @property
+    def driven_s(self) -> float:
+        """Seconds that controllers drove it, until its last sign of life."""
+        return driven_s(self.record.properties, self.record.updated_at or 0.0)
+
+    @property
+    def goal(self) -> Goal:
+        """The objectives, and the constraints on metrics."""
+        return self.file.goal
+
+    # --- its trials --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _records(self) -> TrialRecords:
+        file, stopping = self.file, stopping_since(self.record.properties)
+        return read_trials(self._api, self.study_id, file.space, file.goal, stopping=stopping, queues=self._queue_names)
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials by number, each with its latest attempt."""
+        return tuple(self._as_ended(trial) for trial in self._records.latest)
+
+    def _as_ended(self, trial: Trial) -> Trial:
+        """A trial whose end no controller has seen yet, as one would see it."""
+        unseen = self._records.unseen.get(trial.task_id)
+        ending = unseen and ending_of(trial, unseen, self.goal, None)
+        return replace(trial, state=ending[0], reason=ending[1]) if ending else trial
+
+    @property
+    def earlier_attempts(self) -> tuple[Trial, ...]:
+        """Attempts that were followed by another one."""
+        return self._records.earlier
+
+    @property
+    def counts(self) -> Mapping[TrialState, int]:
+        """How many trials are in each state; states of none are left out."""
+        found = Counter(trial.state for trial in self.trials)
+        return {state: found[state] for state in TrialState if found[state]}
+
+    @property
+    def best(self) -> Trial | None:
+        """The completed, feasible trial with the best value; with several objectives, in the first of them."""
+        return best_trial(self.trials, self.goal)
+
+    @property
+    def pareto_front(self) -> Sequence[Trial]:
+        """The completed, feasible trials that no other one beats in all objectives."""
+        return pareto_front(self.trials, self.goal)
+
+    def spent(self) -> Spent:
+        """What it has used of its budgets, ``file.budget``, until its last sign of life."""
+        now = self.record.updated_at or 0.0
+        ledger = Ledger(self.goal, self.record.started_at or now)
+        for attempt in self.earlier_attempts:
+            ledger.ended(attempt, attempt.duration or 0.0)
+        ended = [trial for trial in self.trials if not trial.state.is_live]
+        for trial in sorted(ended, key=lambda trial: trial.ended_at or 0.0):
+            ledger.ended(trial, trial.duration or 0.0)
+            ledger.decided(trial, trial.ended_at or now)
+        running = [(t, now - t.started_at) for t in self.trials if t.state is TrialState.RUNNING and t.started_at]
+        return ledger.spent(now, now - self.driven_s, lambda: running)
+
+    def url_of(self, trial: Trial) -> str:
+        """The page of a trial's task."""
+        return self._api.task_url(self.record.project_id, trial.task_id)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The keys of :meth:`rows`, in their order; see :meth:`trials_dataframe`."""
+        return columns_of(self.goal, self._params)
+
+    def rows(self, trials: Iterable[Trial] | None = None, *, attempts: bool = False) -> Sequence[Mapping[str, Any]]:
+        """A flat mapping for each of ``trials`` (default: all), and with ``attempts`` for their earlier attempts."""
+        chosen = [*(self.trials if trials is None else trials)]
+        if attempts:
+            earlier = {trial.number: [t for t in self.earlier_attempts if t.number == trial.number] for trial in chosen}
+            chosen = [attempt for trial in chosen for attempt in (*earlier[trial.number], trial)]
+        return rows_of(chosen, self.goal, self._params, self.url_of)
+
+    def trials_dataframe(self, *, attempts: bool = False) -> pandas.DataFrame:
+        """The trials as a pandas data frame, one a row.
+
+        Columns: number, attempt, state; the value by metric, such as ``validation/logloss``; is_feasible, if metrics
+        have constraints; ``params.<section/name>``; iteration, queue, worker; queued_at, started_at, ended_at (UTC);
+        duration_s; reason, task_id, url.
+
+        Args:
+            attempts: earlier attempts of trials that were run again, too.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("trials_dataframe needs pandas: pip install 'clearml-hpo[pandas]'") from None
+        rows = [*self.rows(attempts=attempts)]
+        frame: pandas.DataFrame = pandas.DataFrame.from_records(rows, columns=[*self.columns])
+        for column in TIMES:
+            frame[column] = pandas.to_datetime(frame[column], utc=True, format="ISO8601")
+        return frame
+
+    def export(self, target: str | Path) -> str:
+        """All trials as text, which is returned.
+
+        Args:
+            target: ``json``, ``csv`` or ``yaml``; or a file of such an ending, which is written too. JSON and YAML
+                have the study, its best trials and all attempts, CSV the rows of :meth:`trials_dataframe`.
+
+        Raises:
+            InputError: another ending, or a file that cannot be written.
+        """
+        kind = target if target in _FORMATS else Path(target).suffix.lower().removeprefix(".").replace("yml", "yaml")
+        if kind == "csv":
+            text = to_csv(self.rows(), self.columns)
+        elif kind == "json":
+            text = json.dumps(self._result(), indent=2) + "\n"
+        elif kind == "yaml":
+            text = dump_params(self._result())
+        else:
+            endings = ", ".join(f".{kind}" for kind in _FORMATS)
+            raise InputError(f"{target}: no such format; the file's name must end in one of: {endings}")
+        if target not in _FORMATS:
+            try:
+                Path(target).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+        return text
+
+    def _result(self) -> dict[str, Any]:
+        return study_result(
+            study=self.name,
+            study_id=self.study_id,
+            goal=self.goal,
+            trials=self.trials,
+            earlier=self.earlier_attempts,
+            status=self.record.status,
+            reason=self.record.reason,
+            api_calls={},
+            wall_s=self.driven_s,
+        )
+
+    def summary(self) -> StudySummary:
+        """The study to be summed up, with the curves of some trials: one call more."""
+        trials, goal = self.trials, self.goal
+        shown = trials_with_curves(trials, goal)
+        return StudySummary(
+            name=self.name,
+            study_id=self.study_id,
+            project=self.record.project,
+            url=self.url,
+            status=self.record.status,
+            reason=self.record.reason,
+            goal=goal,
+            space=self.file.space,
+            trials=trials,
+            earlier=self.earlier_attempts,
+            driven_s=self.driven_s,
+            at=time.time() + self._api.server_ahead_s,
+            url_of=self.url_of,
+            histories=histories_of(self._api, goal, [trial.task_id for trial in shown]) if shown else {},
+        )
+
+    @property
+    def _params(self) -> Sequence[str]:
+        return [*self.file.space.distributions]
+
+    # --- steering ----------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> Study:
+        """Reads the study anew; returns it."""
+        before, self.record = self.record, read_again(self._api, self.record)
+        is_same = self.record.study_yaml == before.study_yaml
+        for name in ("_records", "trials") if is_same else ("file", "_records", "trials"):
+            self.__dict__.pop(name, None)
+        return self
+
+    def is_driven(self) -> bool:
+        """Whether a controller drives it now, wherever it runs; asks the server."""
+        return Hold(self._api, self.study_id).is_held()
+
+    def stop(self, *, drain: bool = False) -> bool:
+        """Ends the study; trials that wait do not start, those that run are aborted.
+
+        A controller that drives the study is asked to end it, which takes it some 15 s; where there is none the study
+        is ended at once. ``clearml-hpo resume`` goes on with it.
+
+        Args:
+            drain: leave trials that run alone until they have ended.
+
+        Returns:
+            Whether a controller was asked.
+        """
+        is_driven = self.is_driven()
+        if is_driven:
+            self._task.set_properties(stop="drain" if drain else "abort")
+        else:
+            end_study(self._api, self.refresh().record, self.trials, drain=drain)
+        self.refresh()
+        return is_driven
+
+    def retry(self, numbers: Collection[int] = (), *, states: Collection[TrialState] = WITHOUT_VALUE) -> Retried:
+        """Has trials that ended without a value run once more, as new attempts.
+
+        A controller that drives the study does it; where there is none, they are run when the study is resumed.
+
+        Args:
+            numbers: which trials; none: all that are in one of ``states``.
+            states: some of ``WITHOUT_VALUE``.
+
+        Raises:
+            InputError: there is no trial of some number, or it is in another state.
+        """
+        chosen = chosen_for_retry(self.refresh().trials, numbers, states)
+        is_driven = self.is_driven()
+        if is_driven and chosen:
+            asked = [*filter(None, [self.record.properties.get("retry")]), *(str(t.number) for t in chosen)]
+            self._task.set_properties(retry=",".join(asked))
+        for trial in () if is_driven else chosen:
+            ControllerTask(self._api, trial.task_id, self.record.project_id).set_properties(state="stopped")
+        self.refresh()
+        return Retried(chosen, is_driven)
+
+    def removal(self) -> Removal:
+        """What :meth:`remove` would remove of it; nothing is changed."""
+        return plan_removal(self._api, self.study_id, self._records)
+
+    def remove(self, removal: Removal, on_note: Callable[[str], None] = print) -> bool:
+        """Deletes its tasks from the server, and their models and artifacts from storage.
+
+        Args:
+            removal: from :meth:`removal`.
+            on_note: hears of what could not be deleted.
+
+        Returns:
+            Whether all is gone; if not, it can be tried again.
+        """
+        return remove(self._api, removal, on_note)
+
+    @property
+    def _task(self) -> ControllerTask:
+        return ControllerTask(self._api, self.study_id, self.record.project_id)
+
+    # --- shown -------------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name!r} {self.study_id}: {self.record.status}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: where it stands, and its best trial."""
+        facts = {
+            "status": self.record.status,
+            "objective": str(self.goal),
+            "trials": ", ".join(f"{count} {state.value}" for state, count in self.counts.items()) or "none",
+        }
+        best = self.best
+        if best is not None:
+            values = zip(self.goal.objectives, best.values, strict=True)
+            facts[f"best: trial {best.number}"] = ", ".join(f"{o.metric} = {value:.6g}" for o, value in values)
+            facts |= {name: as_text(value) for name, value in best.params.items()}
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
+        link = f'<a href="{html.escape(self.url)}">{html.escape(self.name)}</a>'
+        return f"<table><caption>{link}</caption>{cells}</table>"

@@ -1,0 +1,85 @@
+"""A study looked at from anywhere: what its controller sees, read from the server again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.lease import driven_s, is_held_by
+from clearml_hpo.backend.names import workers_by_queue
+from clearml_hpo.backend.trial_tasks import UNDER_WAY, is_non_responsive
+from clearml_hpo.controller.policy import placement_of
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.executors.pilots import PILOTS
+from clearml_hpo.studies.study import Study
+from clearml_hpo.views.display import Progress
+
+_WORKERS_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """A study at one moment.
+
+    Attributes:
+        changed: trials whose state is another one than at the look before; none at the first look.
+        is_over: whether it has ended; one whose controller has died without a word has not.
+    """
+
+    progress: Progress
+    changed: tuple[Trial, ...]
+    is_over: bool
+
+
+class Watch:
+    """Looks at one study: a call for its controller task, one for every 500 trials, at times one for workers."""
+
+    def __init__(self, study: Study, api: Api, clock: Callable[[], float] = time.time) -> None:
+        self.study = study
+        self._api = api
+        self._clock = clock
+        self._states: dict[str, object] | None = None
+        self._workers: dict[str, int] = {}
+        self._asked_at = float("-inf")
+
+    def look(self) -> Look:
+        """The study as it is now.
+
+        Raises:
+            ApiError: the server is in trouble; look again later.
+            InputError: the study was deleted.
+        """
+        study = self.study.refresh()
+        record, trials = study.record, study.trials
+        now = self._clock() + self._api.server_ahead_s
+        is_driven = is_held_by(record.holder, record.updated_at or 0.0, now)
+        budget, workers = study.file.budget, self._workers_of(trials)
+        progress = Progress(
+            trials,
+            sum(workers.values()),
+            driven_s(record.properties, now if is_driven else record.updated_at or 0.0),
+            budget.trials,
+            workers,
+            study.earlier_attempts,
+            time_budget_s=budget.wall_s,
+            is_driven=is_driven,
+        )
+        is_over = record.status not in UNDER_WAY and not is_non_responsive(record.reason)
+        return Look(progress, self._changed(trials), is_over)
+
+    def _changed(self, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+        before, self._states = self._states, {trial.task_id: trial.state for trial in trials}
+        return tuple(t for t in trials if before is not None and before.get(t.task_id) != t.state)
+
+    def _workers_of(self, trials: Sequence[Trial]) -> dict[str, int]:
+        """How many workers each queue has that the study uses; asked now and then."""
+        if self._clock() - self._asked_at >= _WORKERS_EVERY_S:
+            serving = workers_by_queue(self._api, key="name")
+            placed = set(placement_of(self.study.file).all_queues) - {LOCAL, PILOTS}
+            names = sorted(placed | {trial.queue for trial in trials if trial.queue})
+            self._workers = {name: len(serving.get(name, ())) for name in names}
+            self._asked_at = self._clock()
+        return self._workers

@@ -1,0 +1,28 @@
+"""Study and campaign files: YAML in, checked values out, or an error that names file, line and key."""
+
+from clearml_hpo.study_file.campaign import (
+    CampaignFile,
+    Member,
+    ResourceSpec,
+    is_campaign,
+    load_campaign,
+    parse_campaign,
+)
+from clearml_hpo.study_file.load import StudyFile, dump_params, load_study, parse_study
+from clearml_hpo.study_file.models import StudySpec, TemplateSpec, TemplatesSpec
+
+__all__ = [
+    "CampaignFile",
+    "Member",
+    "ResourceSpec",
+    "StudyFile",
+    "StudySpec",
+    "TemplateSpec",
+    "TemplatesSpec",
+    "dump_params",
+    "is_campaign",
+    "load_campaign",
+    "load_study",
+    "parse_campaign",
+    "parse_study",
+]

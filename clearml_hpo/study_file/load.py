@@ -1,0 +1,419 @@
+"""Reads and checks a study file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from clearml_hpo.core.budget import Budget, TrialLimits
+from clearml_hpo.core.errors import Fault, InputError, nearest
+from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
+from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
+from clearml_hpo.executors.kinds import checked_options
+from clearml_hpo.search import pruners, samplers
+from clearml_hpo.search.space import Constant, SearchSpace
+from clearml_hpo.study_file.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
+from clearml_hpo.study_file.models import StudySpec
+from clearml_hpo.study_file.overrides import apply_override
+from clearml_hpo.study_file.space import read_search_space, use_full_names
+
+_FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A checked study file: the spec, and the values that the stages take.
+
+    Attributes:
+        first: points to try first; values that a point lacks are the template's own.
+        data: the spec as plain data, overrides applied, the search space written out.
+    """
+
+    spec: StudySpec
+    space: SearchSpace
+    goal: Goal
+    budget: Budget
+    limits: TrialLimits
+    first: tuple[Mapping[str, Value], ...]
+    data: Mapping[str, Any] = field(repr=False)
+    marks: Marks = field(repr=False)
+
+    def explain(self, faults: Iterable[Fault]) -> str:
+        """A line for each fault, with the file and line of its key."""
+        return "\n".join(f"{mark_of(self.marks, fault.key)}: {fault}" for fault in faults)
+
+    def text(self, template_tasks: Mapping[str, str]) -> str:
+        """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.
+
+        Args:
+            template_tasks: ids of the template tasks by model.
+        """
+        return yaml.safe_dump(self.with_templates(template_tasks), sort_keys=False, allow_unicode=True)
+
+    def with_templates(self, template_tasks: Mapping[str, str]) -> dict[str, Any]:
+        """What :meth:`text` writes, as plain data."""
+        by_model = {model: {"task": task_id} for model, task_id in template_tasks.items()}
+        return {**self.data, "template": {"models": by_model} if self.space.models else by_model[""]}
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
+    """Reads and checks a study file; paths in it are relative to its own folder.
+
+    Args:
+        path: the YAML file.
+        overrides: ``key.key=value`` texts, the value in YAML, applied before the check.
+
+    Raises:
+        InputError: with one line per fault, each naming file, line, key, what was found and what is allowed.
+    """
+    data, marks = read_yaml(path)
+    file = check_data(data, marks, path.parent, overrides)
+    # Not of a study that is only looked at: the executor's package may not be installed there.
+    if faults := checked_options(file.spec.execution.executor, file.spec.execution.options)[1]:
+        raise InputError(file.explain(faults))
+    return file
+
+
+def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:
+    """Checks a study that a controller task keeps; ``name`` stands for the file in messages. Raises InputError."""
+    data, marks = parse_yaml(text, lambda line: Mark(name, line))
+    if not isinstance(data, dict):
+        raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
+    return check_data(data, marks, Path(), overrides)
+
+
+def check_data(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str] = ()) -> StudyFile:
+    """Checks a study that is read already; paths in it are relative to ``folder``. Raises InputError."""
+    include_search_space(data, marks, folder)
+    for override in overrides:
+        apply_override(data, marks, override)
+        include_search_space(data, marks, folder)
+    try:
+        spec = StudySpec.model_validate(data)
+    except ValidationError as error:
+        raise InputError("\n".join(explain(error, data, marks, StudySpec))) from None
+    faults: list[str] = []
+    models = spec.template.models
+    space = read_search_space(spec.search_space, spec.parameter_constraints, marks, faults, models)
+    spec = _with_scripts(spec, folder, marks, faults)
+    goal = _goal(spec, marks, faults)
+    if not faults:
+        faults += _faults_of_names(spec, space, goal, marks)
+    lost_after, poll_s = spec.failures.lost_after, spec.execution.poll_interval
+    if lost_after < _FEWEST_LOOKS * poll_s:
+        where = mark_of(marks, ("failures", "lost_after"))
+        faults.append(
+            f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
+            f"at least {_FEWEST_LOOKS * poll_s:g} s"
+        )
+    faults += _faults_of_placement(spec, space, marks) if space.parameters else ()
+    count = len(space.used_models)
+    if spec.budget.trials is not None and spec.budget.trials < count:
+        where = mark_of(marks, ("budget", "trials"))
+        faults.append(f"{where}: budget.trials: found {spec.budget.trials}; {count} models want {count} or more")
+    first = (
+        ()
+        if faults
+        else tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(spec.enqueue))
+    )
+    if faults:
+        raise InputError("\n".join(faults))
+    return StudyFile(
+        spec=spec,
+        space=space,
+        goal=goal,
+        budget=_budget(spec, goal),
+        limits=_limits(spec),
+        first=first,
+        data=data,
+        marks=marks,
+    )
+
+
+def _faults_of_placement(spec: StudySpec, space: SearchSpace, marks: Marks) -> Iterable[str]:
+    """Rules that no trial can fit, and numbers for queues that no trial goes to."""
+    execution, parameters = spec.execution, space.all_parameters
+    for index, rule in enumerate(execution.placement):
+        for name, values in rule.when.items():
+            key: KeyPath = ("execution", "placement", index, "when", name)
+            where = f"{mark_of(marks, key)}: {dotted(key)}"
+            parameter = parameters.get(name)
+            if parameter is None:
+                yield f"{where}: no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
+                continue
+            for value in values if not (name == MODEL and isinstance(parameter, Constant)) else ():
+                fits = value == parameter.value if isinstance(parameter, Constant) else parameter.contains(value)
+                if not fits:
+                    yield f"{where}: found {value!r}; {name} is {parameter}"
+    if isinstance(execution.concurrency, dict):
+        queues = {*execution.queue, *(queue for rule in execution.placement for queue in rule.queue)}
+        for queue in execution.concurrency:
+            if queue not in queues:
+                key = ("execution", "concurrency", queue)
+                hint = nearest(queue, queues) or f"; there are: {', '.join(sorted(queues))}"
+                yield f"{mark_of(marks, key)}: {dotted(key)}: no trial goes to this queue{hint}"
+
+
+def _goal(spec: StudySpec, marks: Marks, faults: list[str]) -> Goal:
+    objectives = tuple(Objective.parse(given.metric, given.direction, given.value) for given in spec.objective)
+    by_metric = {objective.metric: objective for objective in objectives}
+    if len(by_metric) < len(objectives):
+        faults.append(f"{mark_of(marks, ('objective',))}: objective: a metric is given twice")
+        objectives = tuple(by_metric.values())
+    if len(objectives) > 1 and (spec.budget.target is not None or spec.budget.no_improvement is not None):
+        key = "target" if spec.budget.target is not None else "no_improvement"
+        faults.append(
+            f"{mark_of(marks, ('budget', key))}: budget.{key}: only with one objective, found {len(objectives)}"
+        )
+    return Goal(
+        objectives,
+        tuple(
+            MetricConstraint(*_title_and_series(given.metric), low=given.low, high=given.high)
+            for given in spec.metric_constraints
+        ),
+        _pruned_by(spec, by_metric, marks, faults),
+    )
+
+
+def _pruned_by(
+    spec: StudySpec, objectives: Mapping[str, Objective], marks: Marks, faults: list[str]
+) -> Objective | None:
+    """The scalar that the pruner looks at, if the file names one or the only objective does not settle it."""
+    given, where = spec.pruner, mark_of(marks, ("pruner",))
+    if given.metric is None:
+        if len(objectives) > 1 and given.name != "none":
+            faults.append(f"{where}: pruner.metric is missing: with several objectives it says which one is looked at")
+        return None
+    known = objectives.get(given.metric)
+    if known is not None and len(objectives) == 1:
+        return None  # as without it
+    direction = given.direction or (known.direction if known else None)
+    if direction is None:
+        faults.append(f"{where}: pruner.direction is missing: {given.metric} is no objective; minimize or maximize")
+        return None
+    return Objective.parse(given.metric, direction)
+
+
+def _title_and_series(metric: str) -> tuple[str, str]:
+    parsed = Objective.parse(metric)
+    return parsed.title, parsed.series
+
+
+def _budget(spec: StudySpec, goal: Goal) -> Budget:
+    given = spec.budget
+    stale = given.no_improvement
+    return Budget(
+        trials=given.trials,
+        wall_s=given.time,
+        compute_s=given.compute_time,
+        gpu_s=given.gpu_time,
+        iterations=given.iterations,
+        target=given.target,
+        maximize=goal.objectives[0].direction == "maximize",
+        stale_trials=stale.trials if stale else None,
+        stale_s=stale.time if stale else None,
+        then=given.then,
+    )
+
+
+def _limits(spec: StudySpec) -> TrialLimits:
+    return TrialLimits(
+        time_s=spec.budget.trial_time,
+        max_iterations=spec.budget.trial_iterations,
+        min_iterations=spec.pruner.min_iterations,
+        min_time_s=spec.pruner.min_time or 0.0,
+    )
+
+
+def _first_point(
+    given: Mapping[str, Any], index: int, space: SearchSpace, marks: Marks, faults: list[str]
+) -> dict[str, Value]:
+    """A point of ``enqueue``, by full names."""
+    point: dict[str, Value] = {}
+    varying = space.distributions
+    model = given.get("model", given.get(MODEL, space.constants.get(MODEL)))
+    if space.models and MODEL in varying and model is None:
+        key: KeyPath = ("enqueue", index)
+        faults.append(f"{mark_of(marks, key)}: {dotted(key)}.model is missing: it says of which template the rest is")
+    for name, value in given.items():
+        own = name_in_model(str(model), str(name))
+        key, full = ("enqueue", index, name), own if own in varying else full_name(str(name))
+        where = f"{mark_of(marks, key)}: {dotted(key)}"
+        if full not in varying:
+            faults.append(f"{where}: no parameter that varies{nearest(full, varying)}; there are: {', '.join(varying)}")
+        elif not varying[full].contains(value):
+            faults.append(f"{where}: found {value!r}; allowed: {varying[full]}")
+        else:
+            point[full] = value
+    return point
+
+
+def dump_params(params: Mapping[str, Value]) -> str:
+    """Parameters as YAML that a search space takes back as constants."""
+    return yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)
+
+
+def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, marks: Marks) -> Iterable[str]:
+    """Options that the sampler or the pruner does not take."""
+    builds: dict[str, Callable[[], object]] = {
+        "sampler": lambda: samplers.build_sampler(
+            spec.sampler.name,
+            seed=spec.sampler.seed,
+            options=spec.sampler.options,
+            space=space,
+            goal=goal,
+            trials=spec.budget.trials,
+        ),
+        "pruner": lambda: pruners.build_pruner(spec.pruner.name, options=spec.pruner.options),
+    }
+    for key, build in builds.items():
+        try:
+            build()
+        except InputError as error:
+            yield f"{mark_of(marks, (key, 'options'))}: {error}"
+
+
+def include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> None:
+    """Puts the file that ``search_space`` names in its place, with the lines of that file; names become full names."""
+    given = data.get("search_space")
+    if isinstance(given, str):
+        path = folder / given
+        data["search_space"] = _included(path, ("search_space",), marks)
+        folder = path.parent
+        given = data["search_space"]
+    if isinstance(given, dict):
+        _include_branches(given, ("search_space",), marks, folder)
+    use_full_names(data, marks)
+
+
+def _include_branches(
+    given: Mapping[Any, Any], path: KeyPath, marks: Marks, folder: Path, above: Sequence[Path] = ()
+) -> None:
+    """Puts the files that choices name in their place; ``above`` are those that led here."""
+    for name, definition in given.items():
+        choices = definition.get("choices") if isinstance(definition, dict) else None
+        if not isinstance(choices, dict):
+            continue
+        for choice, inner in choices.items():
+            at: KeyPath = (*path, name, "choices", choice)
+            inside, files = folder, above
+            if isinstance(inner, str):
+                file = (folder / inner).resolve()
+                if file in above:
+                    raise InputError(f"{mark_of(marks, at)}: {dotted(at)}: {file} includes itself")
+                choices[choice] = inner = _included(file, at, marks)
+                inside, files = file.parent, (*above, file)
+            if isinstance(inner, dict):
+                _include_branches(inner, at, marks, inside, files)
+
+
+def _included(file: Path, path: KeyPath, marks: Marks) -> dict[Any, Any]:
+    """What a file holds that is named at ``path``; its lines become those of all that is in it."""
+    if not file.is_file():
+        raise InputError(f"{mark_of(marks, path)}: {dotted(path)}: no such file: {file}")
+    data, inner = read_yaml(file)
+    marks.update({(*path, *loc): mark for loc, mark in inner.items() if loc})
+    return data
+
+
+def _with_scripts(spec: StudySpec, folder: Path, marks: Marks, faults: list[str]) -> StudySpec:
+    """Scripts by their whole paths."""
+    found = {}
+    for model, given in spec.template.by_model.items():
+        script = (folder / given.script).resolve() if given.script is not None else None
+        key: KeyPath = ("template", *(("models", model) if model else ()), "script")
+        if script is not None and not script.is_file():
+            faults.append(f"{mark_of(marks, key)}: {dotted(key)}: no such file: {script}")
+        found[model] = given.model_copy(update={"script": script})
+    single = found.get("")
+    template = single or spec.template.model_copy(update={"models": found})
+    return spec.model_copy(update={"template": template})
+
+
+# pydantic's words for what a value should be, in ours; the names in braces are of the error's context.
+_EXPECTED = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "finite_number": "a finite number",
+    **dict.fromkeys(("string_type", "path_type"), "text"),
+    "list_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values ({keys})",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "string_too_short": "{min_length} characters or more",
+    "too_short": "{min_length} or more",
+}
+
+
+def explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks, model: type[BaseModel]) -> Iterable[str]:
+    """A line for each fault in ``data`` of a ``model``; what a value may be instead, of several ways, in one."""
+    lines: dict[str, list[str]] = {}
+    for fault in error.errors():
+        *above, last = fault["loc"] or ("",)
+        path = _written(above, data)
+        is_written = fault["type"] != "missing" and _written(fault["loc"], data) != path
+        path = (*path, last) if last != "" and (is_written or fault["type"] == "missing") else path
+        key = dotted(path)
+        where = f"{mark_of(marks, path)}: {key}" if key else f"{mark_of(marks, path)}"
+        begin, expected = _fault(fault, path, where, model)
+        lines.setdefault(begin, []).extend(expected)
+    return (begin + ", or ".join(expected) for begin, expected in lines.items())
+
+
+def _fault(fault: Mapping[str, Any], path: KeyPath, where: str, model: type[BaseModel]) -> tuple[str, list[str]]:
+    """What is wrong, and what is expected instead, if that is not said yet."""
+    kind, found, message = fault["type"], fault["input"], fault["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        allowed = _allowed_keys(path[:-1], model)
+        return f"{where}: unknown key{nearest(str(path[-1]), allowed)}; allowed: {', '.join(allowed)}", []
+    if kind == "missing":
+        return f"{where} is missing", []
+    if kind == "literal_error":
+        allowed = [text.strip("' ") for text in re.split(r", | or ", fault["ctx"]["expected"])]
+        return f"{where}: found {found!r}{nearest(str(found), allowed)}; one of: {', '.join(allowed)}", []
+    if kind == "value_error":
+        return f"{where}: {message}", []
+    known = {**fault.get("ctx", {}), "keys": ", ".join(_allowed_keys(path, model))}
+    expected = _EXPECTED.get(kind, f"another value: {message}").format_map(known)
+    return f"{where}: found {found!r}; expected ", [expected]
+
+
+def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
+    """The part of ``loc`` that a person wrote: short forms lack an index, alternatives of a type are no keys."""
+    path: KeyPath = ()
+    node = data
+    for part in loc:
+        is_index = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if not (is_index or (isinstance(node, dict) and part in node)):
+            continue
+        node = node[part]
+        path = (*path, part)
+    return path
+
+
+def _allowed_keys(path: KeyPath, model: type[BaseModel]) -> list[str]:
+    is_name = False  # of one of several blocks, which people name as they like
+    for part in path:
+        if isinstance(part, int) or is_name:
+            is_name = False
+            continue
+        annotation = model.model_fields[part].annotation
+        inner = _model_in(annotation)
+        if inner is None:
+            return []
+        model, is_name = inner, get_origin(annotation) is dict
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a type holds: itself, of a list, or the one beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner)) is not None), None)

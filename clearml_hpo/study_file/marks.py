@@ -1,0 +1,114 @@
+"""YAML with the line of every key, so that an error can name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.yaml_documents import Unfit, compose
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a value was written."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+Marks: TypeAlias = dict[KeyPath, Mark]
+MarkAt: TypeAlias = Callable[[int | None], Mark]
+
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes ``1:30`` for text, as YAML 1.2 does, where YAML 1.1 counts to base 60 and reads 90."""
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> object:
+    if ":" in node.value:
+        return node.value
+    return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
+
+
+def read_yaml(path: Path) -> tuple[dict[Any, Any], Marks]:
+    """The file's keys and values, and where each was written; raises InputError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    data, marks = parse_yaml(text, lambda line: Mark(str(path), line))
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected keys and values, found {type(data).__name__}")
+    return data, marks
+
+
+def parse_yaml(text: str, mark_at: MarkAt, path: KeyPath = ()) -> tuple[Any, Marks]:
+    """The value that ``text`` holds, and the marks of all that is in it.
+
+    Args:
+        mark_at: the mark of a line, counted from 1; of None if the line is not known.
+        path: the key of the value itself.
+
+    Raises:
+        InputError: it is not YAML, or too much of it, a key is given twice, or is no text.
+    """
+    marks: Marks = {}
+    try:
+        node = compose(text, _Loader)
+        if node is not None:
+            _mark_nodes(node, path, mark_at, marks)
+        return yaml.load(text, Loader=_Loader), marks
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2000-13-01
+        mark = getattr(error, "problem_mark", None)
+        where = mark_at(mark.line + 1 if mark else None)
+        what = "" if isinstance(error, Unfit) else "not YAML: "
+        raise InputError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
+
+
+def _mark_nodes(node: yaml.Node, path: KeyPath, mark_at: MarkAt, marks: Marks) -> None:
+    marks.setdefault(path, mark_at(node.start_mark.line + 1))
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            where, at = mark_at(key.start_mark.line + 1), (*path, str(key.value))
+            if not isinstance(key, yaml.ScalarNode):
+                raise InputError(f"{where}: a key is text")
+            if key.tag not in _KEY_TAGS:
+                raise InputError(
+                    f"{where}: {dotted(at)}: this name is no text to YAML; put it in quotes: '{key.value}'"
+                )
+            if key.value in seen:
+                raise InputError(f"{where}: {dotted(at)}: given twice")
+            seen.add(key.value)
+            marks[at] = where
+            _mark_nodes(value, at, mark_at, marks)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _mark_nodes(value, (*path, index), mark_at, marks)
+
+
+def mark_of(marks: Marks, path: KeyPath) -> Mark:
+    """Where ``path`` was written, or the nearest thing above it."""
+    while path and path not in marks:
+        path = path[:-1]
+    return marks[path]
+
+
+def dotted(path: KeyPath) -> str:
+    """``budget.trials``."""
+    return ".".join(str(part) for part in path)

@@ -1,0 +1,361 @@
+"""What a study file may say: one model per block."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from clearml_hpo.core.errors import nearest
+from clearml_hpo.core.goal import Objective
+from clearml_hpo.core.units import to_seconds
+from clearml_hpo.core.values import full_name
+from clearml_hpo.search import pruners, samplers
+
+
+def _seconds(given: object) -> object:
+    """``90``, or a duration as text, → seconds."""
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return given
+    return to_seconds(given)
+
+
+Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+_SECTIONS = ("General", "Args", "Hydra", "properties")  # of hyperparameters
+
+Whole: TypeAlias = Annotated[int, Field(strict=True)]
+
+
+class Strict(BaseModel):
+    """Refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, given: Any) -> Any:
+        """A block whose lines are all commented out is null in YAML."""
+        if not isinstance(given, dict):
+            return given
+        return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
+
+
+class TemplateSpec(Strict):
+    """A template: a script, a task by id, or a task by project and name."""
+
+    _WAYS: ClassVar[str] = "script; task (an id); project and name"
+
+    script: Path | None = None
+    task: str | None = None
+    project: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TemplateSpec:
+        if self._ways != 1 or bool(self.project) != bool(self.name):
+            raise ValueError(f"give one of: {self._WAYS}")
+        return self
+
+    @property
+    def _ways(self) -> int:
+        return sum([bool(self.script), bool(self.task), bool(self.project or self.name)])
+
+
+def _are_models(models: dict[str, TemplateSpec]) -> dict[str, TemplateSpec]:
+    for name in models:
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*", name) or name in _SECTIONS:
+            raise ValueError(
+                f"{name!r} cannot be the name of a model: letters, digits and _.- are; a section's name is not"
+            )
+    return models
+
+
+class TemplatesSpec(TemplateSpec):
+    """What is trained: one template, or several by the name of the model."""
+
+    _WAYS: ClassVar[str] = f"{TemplateSpec._WAYS}; models (several of them)"
+
+    models: Annotated[dict[str, TemplateSpec], AfterValidator(_are_models)] = Field(default_factory=dict)
+
+    @property
+    def _ways(self) -> int:
+        return super()._ways + bool(self.models)
+
+    @property
+    def by_model(self) -> Mapping[str, TemplateSpec]:
+        """The templates by model; a single one has no name: ``""``."""
+        return self.models or {"": self}
+
+
+def _is_metric(metric: str) -> str:
+    Objective.parse(metric)
+    return metric
+
+
+def _is_sampler(name: str) -> str:
+    if not samplers.is_known_name(name):
+        raise ValueError(_unknown(name, samplers.NAMES))
+    return name
+
+
+def _is_pruner(name: str) -> str:
+    if not pruners.is_known_name(name):
+        raise ValueError(_unknown(name, pruners.NAMES))
+    return name
+
+
+def _unknown(name: str, names: Iterable[str]) -> str:
+    return f"found {name!r}{nearest(name, names)}; one of: {', '.join(names)}; or the dotted path of a class"
+
+
+Metric: TypeAlias = Annotated[str, AfterValidator(_is_metric)]
+
+
+class ObjectiveSpec(Strict):
+    """Which scalar counts: ``metric`` is ``title/series``."""
+
+    metric: Metric
+    direction: Literal["minimize", "maximize"]
+    value: Literal["last", "best"] = "last"
+
+
+class MetricConstraintSpec(Strict):
+    """Bounds that a scalar must keep."""
+
+    metric: Metric
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> MetricConstraintSpec:
+        if self.low is None and self.high is None:
+            raise ValueError("give low, high, or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}: no value keeps both")
+        return self
+
+
+class SamplerSpec(Strict):
+    """The sampler by name or dotted path, its seed, and options of its class."""
+
+    name: Annotated[str, AfterValidator(_is_sampler)] = samplers.DEFAULT
+    seed: Whole | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class PrunerSpec(Strict):
+    """The pruner by name or dotted path, options of its class, what it looks at, and when it may begin."""
+
+    name: Annotated[str, AfterValidator(_is_pruner)] = pruners.DEFAULT
+    options: dict[str, Any] = Field(default_factory=dict)
+    metric: Metric | None = None
+    direction: Literal["minimize", "maximize"] | None = None
+    min_iterations: Annotated[Whole, Field(ge=0)] = 0
+    min_time: Seconds | None = None
+
+
+class StaleSpec(Strict):
+    """How long a study may go on without improvement."""
+
+    trials: Annotated[Whole, Field(ge=1)] | None = None
+    time: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> StaleSpec:
+        if self.trials is None and self.time is None:
+            raise ValueError("give trials, time, or both")
+        return self
+
+
+class BudgetSpec(Strict):
+    """When the study ends, and when a trial does; the first limit that is reached counts."""
+
+    trials: Annotated[Whole, Field(ge=1)] | None = None
+    time: Seconds | None = None
+    compute_time: Seconds | None = None
+    gpu_time: Seconds | None = None
+    iterations: Annotated[Whole, Field(ge=1)] | None = None
+    target: float | None = None
+    no_improvement: StaleSpec | None = None
+    then: Literal["abort", "drain"] = "abort"
+    trial_time: Seconds | None = None
+    trial_iterations: Annotated[Whole, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> BudgetSpec:
+        limits = (self.trials, self.time, self.compute_time, self.gpu_time, self.iterations, self.no_improvement)
+        if all(limit is None for limit in limits):
+            raise ValueError(
+                "give at least one of: trials, time, compute_time, gpu_time, iterations, no_improvement "
+                "(a target alone may never be reached)"
+            )
+        return self
+
+
+class RetrySpec(Strict):
+    """How often a trial that ends so is run again, and in which queue."""
+
+    retries: Annotated[Whole, Field(ge=0)] = 0
+    queue: Annotated[str, Field(min_length=3)] | None = None
+
+
+def number_alone(given: object) -> object:
+    """``lost: 3`` stands for ``lost: {retries: 3}``."""
+    return {"retries": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+Retries: TypeAlias = Annotated[RetrySpec, BeforeValidator(number_alone)]
+
+
+class FailuresSpec(Strict):
+    """What is done about trials that end without a value, by the class of the end."""
+
+    failed: Retries = RetrySpec()
+    killed: Retries = RetrySpec(retries=3)
+    lost: Retries = RetrySpec(retries=3)
+    no_objective: Retries = RetrySpec()
+    not_finite: Retries = RetrySpec()
+    aborted: Retries = RetrySpec()
+    lost_after: Seconds = 600.0
+    silent_after: Seconds | None = None
+    stop_after: Annotated[Whole, Field(ge=0)] = 5
+
+
+def list_of_names(given: object) -> object:
+    """``queue: gpu`` stands for ``queue: [gpu]``."""
+    return [given] if isinstance(given, str) else given
+
+
+Queues: TypeAlias = Annotated[
+    list[Annotated[str, Field(min_length=3)]], Field(min_length=1), BeforeValidator(list_of_names)
+]
+
+
+def lists_of_values(given: object) -> object:
+    """``{General/model: catboost}`` stands for ``{General/model: [catboost]}``; names become full names."""
+    if not isinstance(given, dict):
+        return given
+    return {full_name(str(name)): v if isinstance(v, list) else [v] for name, v in given.items()}
+
+
+class PlacementSpec(Strict):
+    """Queues, in order of preference, for trials whose parameters have one of the given values each."""
+
+    when: Annotated[dict[str, list[Any]], Field(min_length=1), BeforeValidator(lists_of_values)]
+    queue: Queues
+
+
+class LocalSpec(Strict):
+    """Slots of this machine, for ``executor: local``."""
+
+    gpus: list[Annotated[Whole, Field(ge=0)] | str] = Field(default_factory=list)
+    per_gpu: Annotated[Whole, Field(ge=1)] = 1
+    cpu: Annotated[Whole, Field(ge=0)] | None = None
+    threads: Annotated[Whole, Field(ge=1)] | None = None
+    min_free_mb: Annotated[Whole, Field(ge=1)] | None = None
+
+
+class PilotsSpec(Strict):
+    """Warm workers that run as tasks on the queue, and run the trials; a slot per GPU of the agent, or one.
+
+    ``cpu``: slots on the cores instead. They leave after ``idle_timeout`` without a trial.
+    """
+
+    count: Annotated[Whole, Field(ge=1)]
+    idle_timeout: Seconds = 300.0
+    per_gpu: Annotated[Whole, Field(ge=1)] = 1
+    cpu: Annotated[Whole, Field(ge=1)] | None = None
+    threads: Annotated[Whole, Field(ge=1)] | None = None
+    min_free_mb: Annotated[Whole, Field(ge=1)] | None = None
+
+
+def count_alone(given: object) -> object:
+    """``pilots: 4`` stands for ``pilots: {count: 4}``."""
+    return {"count": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+class ExecutionSpec(Strict):
+    """Where trials run, and how many at once.
+
+    ``queue``: one ClearML queue, or several in order of preference; ``placement``: rules for some of the trials.
+    ``concurrency``: in all, or by queue (default: one per worker of the queue). ``executor``: queue, local, or one of
+    another package, to which the ``options`` belong.
+    """
+
+    executor: str = "queue"
+    options: dict[str, Any] = Field(default_factory=dict)
+    queue: Queues = ["default"]
+    placement: list[PlacementSpec] = Field(default_factory=list)
+    concurrency: Annotated[Whole, Field(ge=1)] | dict[str, Annotated[Whole, Field(ge=1)]] | None = None
+    prefetch: Annotated[Whole, Field(ge=0)] = 1
+    poll_interval: Seconds = 2.0
+    local: LocalSpec = LocalSpec()
+    pilots: Annotated[PilotsSpec, BeforeValidator(count_alone)] | None = None
+
+    @model_validator(mode="after")
+    def _pilots_are_alone(self) -> ExecutionSpec:
+        if self.pilots is None:
+            return self
+        if self.executor != "queue":
+            raise ValueError(f"pilots: they wait in a queue for agents; executor: {self.executor} has none")
+        if len(self.queue) > 1 or self.placement or isinstance(self.concurrency, dict):
+            raise ValueError("pilots: all trials go to them; give one queue, for the pilots, and no placement")
+        return self
+
+
+class KeepSpec(Strict):
+    """Of which trials models and artifacts are kept when the study has ended, and what becomes of the others'."""
+
+    top: Annotated[Whole, Field(ge=1)]
+    others: Literal["delete", "archive"] = "delete"
+
+
+class WarmStartSpec(Strict):
+    """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage."""
+
+    study: str | None = None
+    tasks: list[str] = Field(default_factory=list)
+    storage: str | None = None
+
+    @model_validator(mode="after")
+    def _some_source(self) -> WarmStartSpec:
+        if self.storage is not None and self.study is None:
+            raise ValueError("storage: give study too, the name of the study in it")
+        if self.study is None and not self.tasks:
+            raise ValueError("give study (an id), tasks (a list of ids), or storage and study")
+        return self
+
+
+def name_alone(given: object) -> object:
+    """``sampler: tpe`` stands for ``sampler: {name: tpe}``."""
+    return {"name": given} if isinstance(given, str) else given
+
+
+def one_or_several(given: object) -> object:
+    """One block stands for a list of one."""
+    return [given] if isinstance(given, dict) else given
+
+
+class StudySpec(Strict):
+    """A study file, checked."""
+
+    study: Annotated[str, Field(min_length=3)]
+    project: Annotated[str, Field(min_length=3)] = "clearml-hpo"
+    template: TemplatesSpec
+    search_space: dict[str, Any]
+    parameter_constraints: list[str] = Field(default_factory=list)
+    objective: Annotated[list[ObjectiveSpec], Field(min_length=1), BeforeValidator(one_or_several)]
+    metric_constraints: list[MetricConstraintSpec] = Field(default_factory=list)
+    sampler: Annotated[SamplerSpec, BeforeValidator(name_alone)] = SamplerSpec()
+    pruner: Annotated[PrunerSpec, BeforeValidator(name_alone)] = PrunerSpec()
+    duplicates: Literal["skip", "rerun"] = "skip"
+    enqueue: list[dict[str, Any]] = Field(default_factory=list)
+    warm_start: Annotated[list[WarmStartSpec], BeforeValidator(one_or_several)] = Field(default_factory=list)
+    budget: BudgetSpec
+    failures: FailuresSpec = FailuresSpec()
+    execution: ExecutionSpec = ExecutionSpec()
+    keep: KeepSpec | None = None
+    storage: str | None = None

@@ -1,0 +1,54 @@
+"""``--set key.key=value``: a value of the study file, replaced before it is checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.values import full_name, resolve_name
+from clearml_hpo.study_file.marks import KeyPath, Mark, Marks, parse_yaml
+from clearml_hpo.study_file.models import name_alone
+from clearml_hpo.study_file.space import PARAMETER_KEYS
+
+
+def apply_override(data: dict[Any, Any], marks: Marks, override: str) -> None:
+    """Sets ``key.key=value`` (the value in YAML) in ``data``; raises InputError."""
+    key, equals, text = override.partition("=")
+    where = Mark(f"--set {override}")
+    if not equals or "" in key.split("."):
+        raise InputError(f"{where}: expected key=value, such as budget.trials=5")
+    path = _path(key, data)
+    value, value_marks = parse_yaml(text, lambda _: where, path)
+    *parents, last = path
+    target = data
+    for parent in parents:
+        child = target.get(parent)
+        if target is data and parent in ("sampler", "pruner"):
+            child = name_alone(child)
+        if not isinstance(child, (dict, type(None))):
+            raise InputError(f"{where}: {parent} holds a value, not keys")
+        target[parent] = dict(child or {})  # a copy: YAML may have put it in a second place too, by an alias
+        target = target[parent]
+    target[last] = value
+    for known in [known for known in marks if known[: len(path)] == path]:
+        del marks[known]
+    for depth in range(1, len(path)):
+        marks.setdefault(path[:depth], where)
+    marks.update({path: where, **value_marks})
+
+
+def _path(key: str, data: dict[Any, Any]) -> KeyPath:
+    """The keys that lead to a value. A parameter may be named without its section, and its name may have dots."""
+    head, *rest = key.split(".")
+    if head != "search_space" or not rest:
+        return (head, *rest)
+    given = data.get(head)
+    space = given if isinstance(given, dict) else {}
+    *names, last = rest
+    name, short = full_name(".".join(rest)), ".".join(names)
+    owner = resolve_name(short, space) or full_name(short)
+    if owner in space and name not in space:
+        return (head, owner, last)
+    if names and last in PARAMETER_KEYS and not (name in space and owner not in space):
+        return (head, owner, last)
+    return (head, name)

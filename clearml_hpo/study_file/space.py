@@ -1,0 +1,432 @@
+"""The search space of a study file: ``name: {type: int|float|categorical, ...}`` or ``name: constant``.
+
+``when: {other: [values]}`` makes a parameter conditional. Choices that are a mapping open parameters::
+
+    booster:
+      type: categorical
+      choices:
+        gblinear: {}
+        dart: {rate_drop: {type: float, low: 0, high: 0.5}}
+
+Where a study has several templates, what ``model`` opens belongs to that template: its names begin with the model's.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from clearml_hpo.core.errors import InputError, nearest
+from clearml_hpo.core.values import DEFAULT_SECTION, MODEL, Value, as_text, full_name, name_in_model, resolve_name
+from clearml_hpo.search.space import (
+    Categorical,
+    Condition,
+    Constant,
+    Float,
+    Int,
+    Parameter,
+    SearchSpace,
+    faults_of_conditions,
+)
+from clearml_hpo.search.space.expressions import Expression, parse_expression
+from clearml_hpo.study_file.marks import KeyPath, Marks, dotted, mark_of
+
+_DRAWS = 1_000
+
+_RANGE_KEYS = ("type", "low", "high", "log", "step", "when")
+_KEYS: dict[str, tuple[str, ...]] = {
+    "int": _RANGE_KEYS,
+    "float": _RANGE_KEYS,
+    "categorical": ("type", "choices", "when"),
+    "constant": ("type", "value", "when"),
+}
+PARAMETER_KEYS = frozenset(key for keys in _KEYS.values() for key in keys)
+_AS_TEXT = 'a list is written as text, which the script or the SDK reads: "{}"'
+_FOREIGN = (
+    ({"parameterType", "feasibleSpace"}, "Katib", "{type: float, low: 0.1, high: 0.9}"),
+    ({"min", "max", "distribution"}, "W&B", "{type: float, low: 0.1, high: 0.9}"),
+    ({"values"}, "W&B", "{type: categorical, choices: [a, b]}"),
+    ({"_type", "_value"}, "NNI", "{type: float, low: 0.1, high: 0.9}"),
+)
+_REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("choices",), "constant": ()}
+
+
+def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
+    """Writes the search space in ``data``, and its marks, out: a flat mapping by full names; raises InputError.
+
+    Choices that open parameters become a list, and those parameters their own, with a ``when``.
+    """
+    given = data.get("search_space")
+    if not isinstance(given, dict):
+        return
+    opened = _Opening(marks, _models_of(data)).open(given)
+    written = {name: _written(name, entry, opened) for name, entry in opened.items()}
+    moved: Marks = {}
+    for name, entry in opened.items():
+        for path in (path for path in marks if path[: len(entry.path)] == entry.path):
+            moved.setdefault(_moved(("search_space", name, *path[len(entry.path) :]), entry, opened), marks[path])
+    for path in [path for path in marks if path[0:1] == ("search_space",) and len(path) > 1]:
+        del marks[path]
+    marks.update(moved)
+    data["search_space"] = written
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A parameter as it was written: where, of which template, and under which choices of which other parameter."""
+
+    definition: Any
+    path: KeyPath
+    model: str = ""
+    parent: str | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def opens(self) -> Mapping[str, Any] | None:
+        """Its choices, if each has parameters of its own."""
+        choices = self.definition.get("choices") if isinstance(self.definition, dict) else None
+        return choices if isinstance(choices, dict) else None
+
+
+def _models_of(data: Mapping[Any, Any]) -> Collection[str]:
+    """The names of the templates, where there are several."""
+    template = data.get("template")
+    models = template.get("models") if isinstance(template, dict) else None
+    return models if isinstance(models, dict) else ()
+
+
+class _Opening:
+    """Collects parameters, and those that their choices open."""
+
+    def __init__(self, marks: Marks, models: Collection[str]) -> None:
+        self._marks = marks
+        self._models = models
+        self._opened: dict[str, _Opened] = {}
+
+    def open(self, given: Mapping[str, Any]) -> Mapping[str, _Opened]:
+        """The parameters by full name."""
+        self._open(given, ("search_space",), "", None)
+        return self._opened
+
+    def _open(self, given: Mapping[str, Any], path: KeyPath, model: str, under: tuple[str, str] | None) -> None:
+        parent, choice = under or (None, "")
+        for short, definition in given.items():
+            name, owner = self._name(short, model)
+            at = (*path, short)
+            entry = _Opened(definition, at, owner, parent, (choice,) if parent else ())
+            if self._is_known(name, entry):
+                continue
+            self._opened[name] = entry
+            for value, inner in (entry.opens or {}).items():
+                if not isinstance(inner, (dict, type(None))):
+                    raise _refusal(
+                        self._marks, (*at, "choices", value), f"expected parameters, or {{}} for none; found {inner!r}"
+                    )
+                of = value if name == MODEL and value in self._models else owner
+                self._open(inner or {}, (*at, "choices", value), of, (name, value))
+
+    def _name(self, short: str, model: str) -> tuple[str, str]:
+        """The full name, and the model that it belongs to, if it belongs to one."""
+        if model:
+            return name_in_model(model, short), model
+        name = full_name(short)
+        owner = name.partition("/")[0]
+        return name, owner if owner in self._models else ""
+
+    def _is_known(self, name: str, entry: _Opened) -> bool:
+        """Whether the parameter is there under another choice already; raises InputError if it is there otherwise."""
+        known = self._opened.get(name)
+        if known is None:
+            return False
+        (choice,) = entry.choices or ("",)
+        if entry.parent is not None and known.parent == entry.parent and choice not in known.choices:
+            if known.definition != entry.definition:
+                text = f"not as under {known.choices[0]}; {_one_range_for_all(name, known, entry)}"
+                raise _refusal(self._marks, entry.path, text)
+            self._opened[name] = replace(known, choices=(*known.choices, choice))
+            return True
+        bare = name.removeprefix(f"{DEFAULT_SECTION}/")
+        is_beside = known.path[:-1] == entry.path[:-1]
+        short_for = f": {bare} is short for {name}" if is_beside else f"; {mark_of(self._marks, known.path)} too"
+        raise _refusal(self._marks, entry.path, f"given twice{short_for}")
+
+
+def _one_range_for_all(name: str, *entries: _Opened) -> str:
+    """How to write a parameter that has another range under each choice of its parent."""
+    said, own = "a parameter has one range wherever it is active", _in_expression(name)
+    parent = _in_expression(str(entries[0].parent))
+    bounds = [(entry.choices[0], _bound(own, entry.definition)) for entry in entries]
+    if not all(bound for _, bound in bounds):
+        return said
+    listed = ", ".join(f'"{parent} != {choice!r} or {bound}"' for choice, bound in bounds)
+    return (
+        f"{said}: write {own.strip('{}')} beside {parent.strip('{}')}, with a range that covers both, "
+        f"and parameter_constraints: [{listed}]"
+    )
+
+
+def _in_expression(name: str) -> str:
+    """A parameter as a constraint names it."""
+    bare = name.removeprefix(f"{DEFAULT_SECTION}/")
+    return bare if bare.isidentifier() else f"{{{name}}}"
+
+
+def _bound(name: str, definition: Any) -> str:
+    """What a constraint says of a parameter that has this definition; empty if the definition is none."""
+    if not isinstance(definition, dict):
+        return f"{name} == {definition!r}"
+    if "choices" in definition:
+        return f"{name} in {list(definition['choices'])!r}"
+    low, high = definition.get("low"), definition.get("high")
+    return "" if low is None or high is None else f"{low} <= {name} <= {high}"
+
+
+def _refusal(marks: Marks, path: KeyPath, text: str) -> InputError:
+    return InputError(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
+
+
+def _written(name: str, entry: _Opened, opened: Mapping[str, _Opened]) -> Any:
+    """The definition of a parameter with its choices as a list and its whole condition, by full names."""
+    definition = entry.definition
+    if not isinstance(definition, dict):
+        if entry.parent is None:
+            return definition
+        definition = {"type": "constant", "value": definition}
+    written = dict(definition)
+    if entry.opens is not None:
+        written["choices"] = list(entry.opens)
+    condition: Any = written.get("when")
+    if isinstance(condition, dict):
+        condition = {_parent(parent, entry, opened): values for parent, values in condition.items()}
+    if entry.parent is not None and isinstance(condition, (dict, type(None))):
+        condition = {**(condition or {}), entry.parent: list(entry.choices)}
+    if entry.model and isinstance(condition, (dict, type(None))):
+        condition = {**(condition or {}), MODEL: [entry.model]}
+    if condition is not None:
+        written["when"] = condition
+    return written
+
+
+def _parent(name: str, entry: _Opened, opened: Mapping[str, _Opened]) -> str:
+    """The full name of a parameter that the condition of ``entry`` names: one of its own template, if that has it."""
+    own = name_in_model(entry.model, name) if entry.model else ""
+    return own if own in opened else resolve_name(name, opened) or full_name(name)
+
+
+def _moved(path: KeyPath, entry: _Opened, opened: Mapping[str, _Opened]) -> KeyPath:
+    """The place that ``path`` of a parameter has once the space is written out."""
+    if path[2:3] == ("when",) and len(path) > 3:
+        return (*path[:3], _parent(str(path[3]), entry, opened), *path[4:])
+    if path[2:3] == ("choices",) and len(path) > 3 and entry.opens is not None:
+        return (*path[:3], list(entry.opens).index(str(path[3])), *path[4:])
+    return path
+
+
+def read_search_space(
+    given: Mapping[str, Any],
+    constraints: Sequence[str],
+    marks: Marks,
+    faults: list[str],
+    models: Collection[str] = (),
+) -> SearchSpace:
+    """The space that ``given``, written out, describes; what is wrong with it is added to ``faults``, a line each.
+
+    Args:
+        constraints: expressions that hold between parameters.
+        models: names of the templates, where there are several.
+    """
+    before = len(faults)
+
+    def note(path: KeyPath, text: str) -> None:
+        faults.append(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
+
+    parameters: dict[str, Parameter] = {}
+    conditions: dict[str, Condition] = {}
+    for name, definition in given.items():
+        path: KeyPath = ("search_space", name)
+        try:
+            parameters[name] = _parameter(name, definition)
+            condition = _condition(definition)
+        except _FieldError as error:
+            note((*path, *error.field), str(error))
+        else:
+            conditions.update({name: condition} if condition else {})
+    for name, text in _faults_of_models(parameters, models) if len(faults) == before else ():
+        note(("search_space", name) if name in given else ("search_space",), text)
+    if len(faults) > before:
+        return SearchSpace()
+    for name, parent, text in faults_of_conditions(parameters, conditions):
+        note(("search_space", name, "when", parent), text)
+    if not any(not isinstance(p, Constant) for p in parameters.values()):
+        note(("search_space",), "nothing varies; give at least one range")
+    expressions = [_expression(text, index, parameters, note) for index, text in enumerate(constraints)]
+    if len(faults) > before:
+        return SearchSpace()
+    space = SearchSpace(parameters, conditions, tuple(e for e in expressions if e is not None), models=tuple(models))
+    _try(space, note)
+    return space
+
+
+def _faults_of_models(parameters: Mapping[str, Parameter], models: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the parameter ``model``, and with the parameters of one model alone."""
+    if not models:
+        return
+    model, listed = parameters.get(MODEL), ", ".join(models)
+    if not isinstance(model, (Categorical, Constant)):
+        yield MODEL, f"with template.models, model is a categorical whose choices are the templates: {listed}"
+        return
+    values = [model.value] if isinstance(model, Constant) else model.choices
+    for value in values:
+        if value not in models:
+            yield MODEL, f"template.models has no {value!r}{nearest(as_text(value), models)}; there are: {listed}"
+    for name in models if isinstance(model, Categorical) else ():
+        if name not in values:
+            yield MODEL, f"no choice is {name!r}, which template.models has"
+    for name in parameters:
+        owner, _, rest = name.partition("/")
+        if owner in models and full_name(rest) in parameters:
+            yield name, f"given twice: {full_name(rest)} is for all templates"
+
+
+def _condition(definition: Any) -> Condition:
+    """``when: {name: value or values}``."""
+    given = definition.get("when") if isinstance(definition, dict) else None
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise _FieldError(f"expected names and values, such as {{booster: [gbtree, dart]}}; found {given!r}", "when")
+    condition: dict[str, tuple[Value, ...]] = {}
+    for parent, found in given.items():
+        values = found if isinstance(found, list) else [found]
+        if not all(isinstance(value, (int, float, str, bool, type(None))) for value in values):
+            raise _FieldError(f"expected a value or a list of values, found {found!r}", "when", parent)
+        condition[parent] = tuple(values)
+    return condition
+
+
+def _expression(
+    text: str, index: int, parameters: Mapping[str, Parameter], note: Callable[[KeyPath, str], None]
+) -> Expression | None:
+    try:
+        return parse_expression(text, parameters, lambda name: resolve_name(name, parameters))
+    except ValueError as error:
+        note(("parameter_constraints", index), str(error))
+        return None
+
+
+def _try(space: SearchSpace, note: Callable[[KeyPath, str], None]) -> None:
+    """Draws points: a constraint that cannot be evaluated, or constraints that no point keeps, are faults."""
+    rng = random.Random(0)
+    feasible = not space.constraints
+    broken: set[int] = set()
+    for _ in range(_DRAWS if space.constraints else 0):
+        values = space.hyperparameters(space.draw(rng))
+        kept = True
+        for index, constraint in enumerate(space.constraints):
+            try:
+                kept &= not constraint.names <= values.keys() or constraint.holds(values)
+            except TypeError as error:
+                if index not in broken:
+                    shown = ", ".join(f"{name} = {values[name]!r}" for name in sorted(constraint.names))
+                    note(("parameter_constraints", index), f"{constraint}: {error} (at {shown})")
+                broken.add(index)
+        feasible |= kept
+    if not feasible and not broken and not any(True for _ in space.points(_DRAWS)):
+        note(("parameter_constraints",), f"none of {_DRAWS} points drawn at random keeps them")
+
+
+class _FieldError(ValueError):
+    def __init__(self, message: str, *field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def _without_type(name: str, definition: Mapping[str, Any]) -> str:
+    """What is meant by keys that are not ours: those of another tool, or names one level deeper."""
+    for keys, tool, ours in _FOREIGN:
+        if definition.keys() & keys:
+            return f"; {', '.join(map(str, definition))}: keys of {tool}; here it is {ours}"
+    inner = next((key for key, value in definition.items() if isinstance(value, (dict, list))), None)
+    if inner is None or inner in PARAMETER_KEYS:
+        return ""
+    return f"; a nested name is written with slashes: {name}/{inner}"
+
+
+def _parameter(name: str, definition: Any) -> Parameter:
+    """A range from its keys, or a constant from a plain value."""
+    if not isinstance(definition, dict):
+        if isinstance(definition, (int, float, str, bool, type(None))):
+            return Constant(definition)
+        hint = f"; {_AS_TEXT.format(definition)}" if isinstance(definition, list) else ""
+        raise _FieldError(
+            f"expected a value, or keys such as {{type: float, low: 0, high: 1}}; found {definition!r}{hint}"
+        )
+    kind = definition.get("type")
+    if kind is None:
+        raise _FieldError(f"type is missing; one of: {', '.join(_KEYS)}{_without_type(name, definition)}")
+    if not isinstance(kind, str) or kind not in _KEYS:
+        raise _FieldError(f"type is {kind!r}{nearest(str(kind), _KEYS)}; one of: {', '.join(_KEYS)}")
+    for key in definition:
+        if key not in _KEYS[kind]:
+            raise _FieldError(f"unknown key{nearest(str(key), _KEYS[kind])}; allowed: {', '.join(_KEYS[kind])}", key)
+    for key in _REQUIRED[kind]:
+        if definition.get(key) is None:
+            raise _FieldError(f"{key} is missing")
+    try:
+        return _build_parameter(kind, definition)
+    except _FieldError:
+        raise
+    except ValueError as error:
+        raise _FieldError(str(error)) from None
+
+
+def _build_parameter(kind: str, definition: Mapping[str, Any]) -> Parameter:
+    if kind == "constant":
+        value = definition.get("value")
+        if "value" not in definition or not isinstance(value, (int, float, str, bool, type(None))):
+            raise _FieldError(f"expected text, a number, true, false or null, found {value!r}", "value")
+        return Constant(value)
+    if kind == "categorical":
+        choices = definition["choices"]
+        if not isinstance(choices, list):
+            raise _FieldError(f"expected a list, found {choices!r}", "choices")
+        for choice in choices:
+            if not isinstance(choice, (int, float, str, bool, type(None))):
+                hint = f"; {_AS_TEXT.format(choice)}" if isinstance(choice, list) else ""
+                raise _FieldError(f"a choice is text, a number, true, false or null; found {choice!r}{hint}", "choices")
+        booleans = [choice for choice in choices if isinstance(choice, bool)]
+        if len(booleans) > len(set(booleans)):
+            raise _FieldError("YAML reads yes, no, on and off as true and false: put texts in quotes", "choices")
+        return Categorical(tuple(choices))
+    log = definition.get("log")
+    log = False if log is None else log
+    if not isinstance(log, bool):
+        raise _FieldError(f"expected true or false, found {log!r}", "log")
+    whole = kind == "int"
+    numbers = {
+        key: _number(definition[key], key, whole=whole)
+        for key in ("low", "high", "step")
+        if definition.get(key) is not None
+    }
+    return Int(**numbers, log=log) if whole else Float(**numbers, log=log)  # type: ignore[arg-type]
+
+
+def _number(given: Any, key: str, *, whole: bool) -> int | float:
+    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
+        raise _FieldError(f"expected a number, found {given!r}", key)
+    try:
+        number = float(given)  # of a text too: YAML 1.1 reads 1e-3 as one
+    except ValueError:
+        raise _FieldError(f"expected a number, found {given!r}", key) from None
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _FieldError(f"expected a finite number, found {number}", key)
+    if not whole:
+        return number
+    if not number.is_integer():
+        raise _FieldError(f"expected a whole number, found {number!r}", key)
+    return given if isinstance(given, int) else int(number)

@@ -1,0 +1,140 @@
+"""Gets the code of a task out of its repository and becomes its program: ``python -m clearml_hpo.workers.checkout PLAN``.
+
+Runs as the task's own process, so that fetching is seen in the task's console, ends when the task is aborted, and
+delays no other task. Commits are fetched once; every run gets a fresh tree.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to fetch, and what of it to run.
+
+    Attributes:
+        repository: URL or path, as ``git clone`` takes it.
+        revision: commit or tag; empty for the head of ``branch``, and without one for the repository's own head.
+        patch: a file with uncommitted changes, as ``git diff`` writes them; empty for none.
+        kept: folder of the fetched commits, shared by all trees.
+        tree: folder of the tree, which is made anew.
+        working_dir: folder within the tree that the program is started in.
+        entry_point: path from there, or ``-m module``; arguments may follow.
+    """
+
+    repository: str
+    revision: str
+    branch: str
+    patch: str
+    kept: str
+    tree: str
+    working_dir: str
+    entry_point: str
+
+    def write(self, path: Path) -> None:
+        """Stores it."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """What :meth:`write` has stored."""
+        return cls(**json.loads(path.read_text()))
+
+
+class CheckoutError(Exception):
+    """The code cannot be had."""
+
+
+def arguments(entry_point: str, working_dir: Path) -> list[str]:
+    """An entry point as arguments for Python: a file's name may hold spaces, anything else is split at them."""
+    return [entry_point] if (working_dir / entry_point).is_file() else shlex.split(entry_point)
+
+
+def make_tree(plan: Plan) -> Path:
+    """Makes the tree; returns the folder that the program is started in.
+
+    Raises:
+        CheckoutError: git refuses, or there is no such folder.
+    """
+    kept, tree = Path(plan.kept), Path(plan.tree)
+    shutil.rmtree(tree, ignore_errors=True)
+    commit = _fetched(plan, kept)
+    # --shared: the tree borrows the commits instead of copying them.
+    _git("clone", "--quiet", "--shared", "--no-checkout", str(kept), str(tree))
+    _git("checkout", "--quiet", "--detach", commit, within=tree)
+    if (tree / ".gitmodules").is_file():
+        _git("remote", "set-url", "origin", plan.repository, within=tree)  # modules may be named relative to it
+        _git("submodule", "--quiet", "update", "--init", "--recursive", within=tree)
+    if plan.patch:
+        _git("apply", "--whitespace=nowarn", plan.patch, within=tree)
+    folder = tree / plan.working_dir
+    if not folder.is_dir():
+        raise CheckoutError(f"script.working_dir: no folder {plan.working_dir!r} at {commit} of {plan.repository}")
+    return folder
+
+
+def enter(plan: Plan, folder: Path) -> None:
+    """Makes this process one that runs in the tree: its folder, and where the Python that it starts finds modules."""
+    os.chdir(folder)
+    roots = [str(folder), plan.tree, os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, roots)))
+
+
+def _fetched(plan: Plan, kept: Path) -> str:
+    """The commit to run, fetched if it is not there yet; one process at a time."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (kept / "HEAD").is_file():
+            _git("clone", "--quiet", "--mirror", plan.repository, str(kept))
+        wanted = plan.revision or (f"refs/heads/{plan.branch}" if plan.branch else "HEAD")
+        commit = _commit(wanted, kept)
+        if commit is None:
+            _git("fetch", "--quiet", "--prune", "origin", within=kept)
+            commit = _commit(wanted, kept)
+    if commit is None:
+        key, found = ("version_num", plan.revision) if plan.revision else ("branch", plan.branch)
+        raise CheckoutError(f"script.{key}: no {found!r} in {plan.repository}; is it pushed?")
+    return commit
+
+
+def _commit(name: str, kept: Path) -> str | None:
+    command = ["git", "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
+    done = subprocess.run(command, cwd=kept, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _git(*words: str, within: Path | None = None) -> None:
+    try:
+        done = subprocess.run(["git", *words], cwd=within, stderr=subprocess.PIPE, text=True, check=False)
+    except OSError as error:
+        raise CheckoutError(f"git cannot be started: {error}") from None
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise CheckoutError(f"git {words[0]}: {said[-1] if said else f'exit code {done.returncode}'}")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Replaces this process by the program; returns only if that cannot be."""
+    plan = Plan.read(Path(argv[0]))
+    try:
+        folder = make_tree(plan)
+    except CheckoutError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    enter(plan, folder)
+    os.execv(sys.executable, [sys.executable, "-u", *arguments(plan.entry_point, folder)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,346 @@
+"""Tasks as forks of warm parents: the side of whoever has them run. See ``clearml_hpo.workers.warm`` for the other one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from clearml_hpo.machine.processes import session_members
+from clearml_hpo.machine.watchdog import Watchdog
+from clearml_hpo.workers.checkout import Plan
+from clearml_hpo.workers.programs import Program
+from clearml_hpo.workers.task_process import Process, start
+from clearml_hpo.workers.warm.channel import Channel
+from clearml_hpo.workers.warm.child import Order
+
+MOST_PARENTS = 4
+"""For each GPU: idle ones beyond so many are ended, the longest idle first."""
+LEAST_FREE = 0.05
+"""Share of the memory; where less is free, idle parents are ended."""
+IDLE_S = 600.0
+"""Seconds without a run after which a parent is ended."""
+PREPARE_S = 300.0
+"""Seconds that a parent may take to import what its template imports."""
+FORK_S = 30.0
+"""Seconds that a parent may take to fork; after them it is killed, and its task has a Python of its own."""
+_MOST_DEATHS = 3
+_SEND_S = 10
+_WAIT_S = 0.01
+_KILL_S = 5.0
+# Of one run: all the rest of the environment is the parent's from its start, before any library is loaded.
+_OF_A_RUN = ("CLEARML_TASK_ID", "CLEARML_WORKER_ID")
+# The allocator of pyarrow, which pandas loads where there is one, would start a thread: nothing could be forked then.
+_ONE_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_NO_TASK = "0" * 32  # a library that asks for the task while it is imported is to fail, not to make a task
+
+
+class WarmParent:
+    """A process that forks.
+
+    Attributes:
+        is_ready: whether it can be asked.
+        refusal: why it will not fork; empty if it will.
+        is_gone: whether it has died, or hangs.
+        idle_since: when its last run has ended, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, program: Program, environ: Mapping[str, str], folder: Path, watchdog: Watchdog) -> None:
+        """Starts it, with a copy in ``folder`` of what is to be run."""
+        self.is_ready = self.is_gone = False
+        self.refusal = ""
+        self.idle_since = time.monotonic()
+        self._runs: dict[int, WarmProcess] = {}
+        self._asked: dict[int, float] = {}  # runs that are not forked yet, and since when
+        self._folder = folder
+        self._watchdog = watchdog
+        self._give_up_at = time.monotonic() + PREPARE_S
+        prepare = _copy(program, folder)
+        here, there = socket.socketpair()
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_S, 0))
+        with there, (folder / "parent.log").open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "clearml_hpo.workers.warm.parent", str(there.fileno())],
+                cwd=folder,
+                env={**_ONE_THREAD, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[there.fileno()],
+                start_new_session=True,
+            )
+        watchdog.watch(self._process.pid)
+        self.channel = Channel(here)
+        self.channel.send(prepare=prepare)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def step(self, now: float) -> None:
+        """Hears what it says."""
+        if self.is_gone:
+            return
+        for message in self.channel.received():
+            self._hear(message)
+        if self._runs:
+            self.idle_since = now
+        if not self.is_ready and not self.refusal and now >= self._give_up_at:
+            self.refusal = f"its imports took longer than {PREPARE_S:.0f} s"
+        hangs = any(now - since >= FORK_S for since in self._asked.values())
+        self.is_gone = self.channel.closed or hangs
+
+    def end(self) -> None:
+        """Kills it: it holds nothing that could be lost."""
+        self.is_gone = True
+        self.channel.close()
+        for pid in session_members(self.pid):  # its imports may have started some
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        self._watchdog.forget(self.pid)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is ready, and nothing of it runs."""
+        return self.is_ready and not self._runs
+
+    def fork(self, order: Order, process: WarmProcess) -> None:
+        """Asks it for a fork; ``process`` hears what becomes of it."""
+        self._runs[order.run] = process
+        self._asked[order.run] = time.monotonic()
+        self.channel.send(fork=asdict(order))
+
+    def reap(self, run: int) -> None:
+        """A run that has ended has nothing left running: its pid may go."""
+        self._runs.pop(run, None)
+        self.channel.send(reap=run)
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        if "ready" in message:
+            self.is_ready, self.refusal = True, message["ready"]
+        elif "refused" in message:
+            del self._asked[message["refused"]]
+            self._runs.pop(message["refused"]).refused()
+        elif "forked" in message:
+            run = message["forked"]
+            del self._asked[run]
+            self.channel.send(**{self._runs[run].forked(message["pid"]): run})
+        elif "ended" in message and self._runs[message["ended"]].ended(message["code"]):
+            self.reap(message["ended"])
+
+
+class WarmProcess(Process):
+    """A task in a fork of its parent; if that cannot be, in a process that is started for it."""
+
+    def __init__(self, order: Order, program: Program, parent: WarmParent | None, watchdog: Watchdog) -> None:
+        """Asks ``parent`` as soon as that is ready.
+
+        Args:
+            order: what the fork is to run.
+            program: the same for a process that is started.
+            parent: None for a template that is not to be forked.
+            watchdog: hears of the process before it begins.
+        """
+        super().__init__(Path(order.log), watchdog)
+        self._order = order
+        self._program = program
+        self._parent = parent
+        self._started: subprocess.Popen[bytes] | None = None
+        self._is_asked = self._is_refused = self._is_lost = False
+        self._ended: int | None = None
+        self._begin()
+
+    def reason(self) -> str:
+        """Why it has failed; a parent that has died is no fault of the task's."""
+        return "lost: the warm process that it was forked from has died" if self._is_lost else super().reason()
+
+    def terminate(self) -> None:
+        """Has it end, within ``GRACE_S``; one that has not begun ends at once."""
+        if self.pid is None and self.code is None:
+            self.code = -signal.SIGTERM
+        super().terminate()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self.pid is None and self.code is None:
+            self.code = -signal.SIGKILL
+        super().kill()
+
+    # --- what its parent says ----------------------------------------------------------------------------------------
+
+    def forked(self, pid: int) -> str:
+        """The parent has forked; whether the process is to ``go``, or to ``drop``."""
+        if self.code is not None:
+            return "drop"
+        self.pid = pid
+        self._watchdog.watch(pid)
+        return "go"
+
+    def refused(self) -> None:
+        """The parent could not fork this time."""
+        self._is_refused = True  # what is started instead is started at the next look: it may fail for the same reason
+
+    def ended(self, code: int) -> bool:
+        """The parent has seen its end; whether its pid may go at once, because nothing of it has ever begun."""
+        self._ended = code
+        return self.pid is None
+
+    # --- its own -----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._parent is None or self._parent.is_gone or self._parent.refusal or self._is_refused:
+            self._start()
+        elif self._parent.is_ready and not self._is_asked:
+            self._is_asked = True
+            self._parent.fork(self._order, self)
+
+    def _start(self) -> None:
+        self._started = start(self._program, self._order.environ, self._log, self._watchdog)
+        self.pid = self._started.pid
+
+    def _poll(self) -> int | None:
+        if self._started is not None:
+            return self._started.poll()
+        assert self._parent is not None
+        self._parent.step(time.monotonic())
+        if self.pid is None:
+            self._begin()
+        elif self._ended is None and self._parent.is_gone:
+            self._is_lost = True
+            return -signal.SIGKILL
+        return self._ended
+
+    def _wait(self) -> None:
+        until = time.monotonic() + _KILL_S
+        while self._poll() is None and time.monotonic() < until:
+            time.sleep(_WAIT_S)
+
+    def _settle(self) -> None:
+        super()._settle()
+        if self._started is None and self._parent is not None:
+            self._parent.reap(self._order.run)
+
+    def _members(self) -> Collection[int]:
+        """A fork that has just been made is not yet in its session; its pid is kept until it is reaped."""
+        members = super()._members()
+        is_kept = self._started is None and self.pid is not None and not self._is_lost and self._ended is None
+        return {*members, self.pid} if is_kept and self.pid is not None else members
+
+
+class WarmParents:
+    """One parent for each template and environment that is in use."""
+
+    def __init__(self, folder: Path, watchdog: Watchdog, on_note: Callable[[str], None], gpus: int = 0) -> None:
+        """Makes folders within ``folder``; a template that is not kept warm is said once.
+
+        A template has a parent on each of ``gpus`` GPUs, because libraries may look at what they see when they are
+        imported.
+        """
+        self._places = max(1, gpus)
+        self._folder = folder
+        self._watchdog = watchdog
+        self._on_note = on_note
+        self._parents: dict[str, WarmParent] = {}
+        self._deaths: Counter[str] = Counter()
+        self._cold: set[str] = set()
+        self._numbers = count(1)
+
+    def run(self, template: str, program: Program, environ: Mapping[str, str], log: Path) -> WarmProcess:
+        """Has a program run, its output going to ``log``.
+
+        Args:
+            template: text that differs between templates: their code, and what it requires.
+            program: as ``programs.prepare`` has made it.
+            environ: of the run.
+            log: file of its output.
+        """
+        shared = {name: _NO_TASK if name in _OF_A_RUN else value for name, value in environ.items()}
+        key = hashlib.sha256(json.dumps([template, sorted(shared.items())]).encode()).hexdigest()
+        plan = str(program.plan or "")
+        order = Order(next(self._numbers), dict(environ), str(program.folder), list(program.words), plan, str(log))
+        return WarmProcess(order, program, self._parent(key, program, shared), self._watchdog)
+
+    def step(self, now: float) -> None:
+        """Hears what the parents say; ends those that are of no more use."""
+        for key, parent in list(self._parents.items()):
+            parent.step(now)
+            if parent.refusal and not parent.is_gone:
+                self._give_up(key, parent.refusal)
+            elif parent.is_gone:
+                self._bury(key)
+        idle = sorted((parent.idle_since, key) for key, parent in self._parents.items() if parent.is_idle)
+        for i, (since, key) in enumerate(idle):
+            are_many = len(self._parents) > MOST_PARENTS * self._places and i < len(idle) - 1
+            if now - since >= IDLE_S or are_many or _is_memory_short():
+                self._parents.pop(key).end()
+
+    def filenos(self) -> list[int]:
+        """Descriptors that can be read when a parent has something to say."""
+        return [parent.channel.fileno() for parent in self._parents.values() if not parent.is_gone]
+
+    def close(self) -> None:
+        """Ends all parents; their runs have ended."""
+        for parent in self._parents.values():
+            parent.end()
+        self._parents.clear()
+
+    def _parent(self, key: str, program: Program, environ: Mapping[str, str]) -> WarmParent | None:
+        found = self._parents.get(key)
+        if found is not None and found.is_gone:
+            self._bury(key)
+        if key in self._cold:
+            return None
+        if key not in self._parents:
+            folder = self._folder / f"parent{next(self._numbers)}"
+            self._parents[key] = WarmParent(program, environ, folder, self._watchdog)
+        return self._parents[key]
+
+    def _bury(self, key: str) -> None:
+        self._parents.pop(key).end()
+        self._deaths[key] += 1
+        if self._deaths[key] >= _MOST_DEATHS:
+            self._cold.add(key)
+            self._on_note(f"a template is not kept warm: its warm process has died {_MOST_DEATHS} times")
+
+    def _give_up(self, key: str, reason: str) -> None:
+        self._parents.pop(key).end()
+        self._cold.add(key)
+        self._on_note(f"a template is not kept warm, each of its tasks starts a Python of its own: {reason}")
+
+
+def _is_memory_short() -> bool:
+    memory = psutil.virtual_memory()
+    return bool(memory.available < LEAST_FREE * memory.total)
+
+
+def _copy(program: Program, folder: Path) -> dict[str, Any]:
+    """What a parent is to prepare, with files of its own: those of a run are removed with it."""
+    folder.mkdir()
+    if program.plan is None:
+        shutil.copytree(program.folder, folder / "code")
+        return {"words": list(program.words), "folder": str(folder / "code"), "plan": ""}
+    plan = Plan.read(program.plan)
+    if plan.patch:
+        plan = replace(plan, patch=str(shutil.copy(plan.patch, str(folder / "uncommitted.patch"))))
+    path = folder / "checkout.json"
+    replace(plan, tree=str(folder / "tree")).write(path)
+    return {"words": [], "folder": "", "plan": str(path)}

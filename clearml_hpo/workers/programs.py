@@ -1,0 +1,134 @@
+"""What of a task is run here, and where: a script that travels in the task, or one from a repository."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.workers.checkout import Plan, arguments
+
+FIELDS = ("script", "container", "execution.docker_cmd")
+"""What :func:`prepare` reads of a task."""
+
+_PATCH = "diff --git "
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command, and the folder to start it in.
+
+    Attributes:
+        words: what of the command are arguments for Python; () if the plan says them.
+        plan: file of a ``checkout.Plan``, for code from a repository.
+    """
+
+    command: Sequence[str]
+    folder: Path
+    words: Sequence[str] = ()
+    plan: Path | None = None
+
+
+def _of_python(words: Sequence[str], folder: Path) -> Program:
+    return Program([sys.executable, "-u", *words], folder, words)
+
+
+def prepare(task: Mapping[str, Any], place: Path, kept: Path, image: str = "") -> Program:
+    """Makes ``place`` anew, for one run of a task; no run sees what an earlier one has left.
+
+    Args:
+        task: with the fields of :data:`FIELDS`.
+        place: a folder that nothing runs in now.
+        kept: folder of what is fetched once for all runs.
+        image: of the container around this process.
+
+    Raises:
+        InputError: this executor cannot run such a task.
+    """
+    script = task.get("script") or {}
+    refuse(task, image)
+    shutil.rmtree(place, ignore_errors=True)
+    folder = place / "code"
+    folder.mkdir(parents=True)
+    entry_point = str(script.get("entry_point") or "").strip()
+    if not script.get("repository"):
+        if script.get("diff"):
+            return _literal(script["diff"], entry_point, folder)
+        return _of_python(arguments(entry_point, folder), folder)
+    plan = place / "checkout.json"
+    _plan(script, entry_point, place, kept).write(plan)
+    return Program([sys.executable, "-m", "clearml_hpo.workers.checkout", str(plan)], folder, plan=plan)
+
+
+def by_agent(task_id: str, gpu: str | None, place: Path) -> Program:
+    """Makes ``place`` anew for a task that an agent is to run once, in a virtual environment that it makes."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    device = ["--gpus", gpu] if gpu else ["--cpu-only"]
+    # As the agent's daemon calls it, which sees to status and console itself.
+    return Program(
+        [sys.executable, "-m", "clearml_agent", "execute", "--disable-monitoring", *device, "--id", task_id], place
+    )
+
+
+def refuse(task: Mapping[str, Any], image: str = "") -> None:
+    """Says what is in the way of running a task here, in a container of ``image``.
+
+    Raises:
+        InputError: it asks for a container, is no Python, or carries no code.
+    """
+    script = task.get("script") or {}
+    asked = (task.get("container") or {}).get("image") or (task.get("execution") or {}).get("docker_cmd")
+    if asked and asked != image:
+        here = f"in {image!r}" if image else "in no container"
+        raise InputError(
+            f"container.image: the task asks for {asked!r}, and processes on this machine run {here}; "
+            "clear it, or use a queue whose agent runs containers"
+        )
+    entry_point, binary = str(script.get("entry_point") or "").strip(), str(script.get("binary") or "python")
+    if not Path(binary).name.startswith("python") or entry_point.endswith(".ipynb"):
+        found = f"binary: {binary!r}" if not entry_point.endswith(".ipynb") else f"entry_point: {entry_point!r}"
+        raise InputError(f"script.{found}: processes on this machine run Python scripts and modules alone")
+    if script.get("repository") or entry_point.startswith("-m "):
+        return
+    diff = str(script.get("diff") or "")
+    if diff.startswith(_PATCH) or (script.get("version_num") and not diff):
+        raise InputError(
+            "script: the task was run in a git repository without a remote, so its code is nowhere else; "
+            "add a remote, push, and run the script once again"
+        )
+    if not diff:
+        raise InputError("script: the task has neither a repository nor a script of its own; run it once to have one")
+
+
+def _literal(text: str, entry_point: str, folder: Path) -> Program:
+    """The script lies in the task; an entry point without a name for it, such as ``-m``, runs beside it."""
+    named = not entry_point.startswith("-")
+    path = folder / (Path(entry_point).name if entry_point and named else "untitled.py")
+    path.write_text(text, encoding="utf-8")
+    words = [path.name] if named else arguments(entry_point, folder)
+    return _of_python(words, folder)
+
+
+def _plan(script: Mapping[str, Any], entry_point: str, place: Path, kept: Path) -> Plan:
+    repository, patch = str(script["repository"]), ""
+    if script.get("diff"):
+        file = place / "uncommitted.patch"
+        text = str(script["diff"])
+        file.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+        patch = str(file)
+    return Plan(
+        repository=repository,
+        revision=str(script.get("version_num") or script.get("tag") or ""),
+        branch=str(script.get("branch") or ""),
+        patch=patch,
+        kept=str(kept / hashlib.sha256(repository.encode()).hexdigest()[:16]),
+        tree=str(place / "tree"),
+        working_dir=str(script.get("working_dir") or "."),
+        entry_point=entry_point,
+    )

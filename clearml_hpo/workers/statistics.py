@@ -1,0 +1,66 @@
+"""What a machine does: load, memory, disk and network, as workers report it to ClearML."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from clearml_hpo.machine import gpus
+from clearml_hpo.workers.timed_call import Beside
+
+_MB = 1024.0 * 1024.0
+_PATIENCE_S = 0.5
+_GOOD_FOR_S = 90.0  # what has come too late for one report, every 30 s, is in the next one
+
+
+class Machine:
+    """This machine, looked at now and then."""
+
+    def __init__(self, seen_gpus: tuple[str, ...] = ()) -> None:
+        """``seen_gpus`` are those that statistics are wanted of, by index or UUID."""
+        self._gpus = seen_gpus
+        self._load = Beside(gpus.load, patience_s=_PATIENCE_S, good_for_s=_GOOD_FOR_S)
+        self._before, self._looked_at = _counters(), time.monotonic()
+        psutil.cpu_percent()  # counts from here
+
+    def statistics(self) -> dict[str, Any]:
+        """Percent of the cores in use and of the disk free, MiB of memory, MiB/s since the last look; by GPU: lists.
+
+        What this machine does not tell is left out.
+        """
+        now, elapsed = _counters(), max(1e-3, time.monotonic() - self._looked_at)
+        rates = {name: (now[name] - self._before[name]) / _MB / elapsed for name in now}
+        self._before, self._looked_at = now, time.monotonic()
+        memory = psutil.virtual_memory()
+        found: dict[str, Any] = {
+            "cpu_usage": [psutil.cpu_percent()],
+            "memory_used": memory.used / _MB,
+            "memory_free": memory.available / _MB,
+            **rates,
+        }
+        with contextlib.suppress(OSError, RuntimeError):  # there may be no home
+            found["disk_free_home"] = 100.0 - psutil.disk_usage(str(Path.home())).percent
+        return {**found, **self._of_gpus()}
+
+    def _of_gpus(self) -> dict[str, list[float]]:
+        if not self._gpus:
+            return {}
+        known = self._load.ask() or {}
+        seen = [known[gpu] for gpu in dict.fromkeys(self._gpus) if gpu in known]
+        return {name: [gpu[name] for gpu in seen] for name in gpus.LOAD} if seen else {}
+
+
+def _counters() -> dict[str, float]:
+    network = disk = None
+    with contextlib.suppress(OSError, NotImplementedError, RuntimeError):  # a container may show neither
+        network, disk = psutil.net_io_counters(), psutil.disk_io_counters()
+    return {
+        "network_tx": network.bytes_sent if network else 0.0,
+        "network_rx": network.bytes_recv if network else 0.0,
+        "disk_read": disk.read_bytes if disk else 0.0,
+        "disk_write": disk.write_bytes if disk else 0.0,
+    }

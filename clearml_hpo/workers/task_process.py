@@ -1,0 +1,184 @@
+"""The process of one task: started in a session of its own, read, stopped; never outliving its starter."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from clearml_hpo.machine.processes import ProcessId, descendants_apart, send, session_members
+from clearml_hpo.machine.watchdog import Watchdog
+from clearml_hpo.workers.last_line import could_not_log_in, ended_by, last_words, signal_of
+from clearml_hpo.workers.programs import Program
+
+GRACE_S = 1.5
+"""How long a process may take to end after SIGTERM."""
+_READ_BYTES = 512 * 1024
+# The shell waits for a word before it becomes the program: should this process die before the watchdog knows of it,
+# the pipe ends, and nothing is started.
+_GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+
+
+class Process:
+    """A task at work: the process, what it prints, its end. How it comes to be is its sub-classes' own.
+
+    Attributes:
+        code: its exit code, negative for a signal; None while it runs.
+        pid: leader of its session; None until it is there.
+    """
+
+    def __init__(self, log: Path, watchdog: Watchdog) -> None:
+        """Its output is to go to the file ``log``."""
+        self.code: int | None = None
+        self.pid: int | None = None
+        self._log = log
+        self._watchdog = watchdog
+        self._kill_at: float | None = None
+        self._apart: list[ProcessId] = []  # what it had started in other sessions when it was to end
+        self._offset = self._next_offset = 0
+        log.write_bytes(b"")
+        self._output = log.open("rb")  # kept open: it can be read when its folder is gone
+
+    def step(self, now: float | None = None) -> None:
+        """Notices its end; kills it when its time to end is over. What it has left running ends with it."""
+        if self.code is not None:
+            return
+        now = time.monotonic() if now is None else now
+        code = self._poll()
+        if code is None:
+            if self._kill_at is not None and now >= self._kill_at:
+                self._signal(signal.SIGKILL)
+            return
+        self._signal(signal.SIGKILL)
+        self.code = code
+        self._settle()
+
+    def terminate(self) -> None:
+        """Has it end, within :data:`GRACE_S`."""
+        if self.code is None and self._kill_at is None:
+            self._kill_at = time.monotonic() + GRACE_S
+            self._look_apart()
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self.code is None:
+            self._look_apart()
+            self._signal(signal.SIGKILL)
+            self._wait()
+            self.step()
+
+    def reason(self) -> str:
+        """Why it has failed."""
+        assert self.code is not None
+        return reason_of(self.last_output(), self.code)
+
+    def new_output(self) -> str:
+        """What was written since the last :meth:`output_taken`: whole lines, half a mebibyte of them at most."""
+        size = self._output.seek(0, os.SEEK_END)
+        start = self._offset if self.code is None else max(self._offset, size - _READ_BYTES)
+        self._output.seek(start)
+        text = self._output.read(_READ_BYTES)
+        if self.code is None and len(text) < _READ_BYTES:
+            text = text[: text.rfind(b"\n") + 1]
+        self._next_offset = start + len(text)
+        left_out = f"... {start - self._offset} bytes left out ...\n" if start > self._offset else ""
+        return left_out + text.decode(errors="replace")
+
+    def output_taken(self) -> None:
+        """What :meth:`new_output` gave last has arrived."""
+        self._offset = self._next_offset
+
+    def last_output(self, bytes_: int = 64 * 1024) -> str:
+        """The end of all that was written."""
+        self._output.seek(max(0, self._output.seek(0, os.SEEK_END) - bytes_))
+        return self._output.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """Nothing more is asked of it."""
+        self._output.close()
+
+    def _poll(self) -> int | None:
+        """Its exit code, if it has ended."""
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        """Returns when it has ended; it was killed."""
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Nothing of it runs any more."""
+        if self.pid is not None:
+            self._watchdog.forget(self.pid)
+
+    def _members(self) -> Collection[int]:
+        """Its whole session, whatever process groups were made in it."""
+        return session_members(self.pid) if self.pid is not None else ()
+
+    def _look_apart(self) -> None:
+        """Once it has ended, nothing tells any more whose these are."""
+        if self.pid is not None:
+            self._apart = list({*self._apart, *descendants_apart(self.pid)})
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self._members():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        for process in self._apart:
+            send(process, number)
+
+
+class TaskProcess(Process):
+    """A program that is started for the task."""
+
+    def __init__(self, program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> None:
+        """Starts it, its output going to ``log``."""
+        super().__init__(log, watchdog)
+        self._process = start(program, environ, log, watchdog)
+        self.pid = self._process.pid
+
+    def _poll(self) -> int | None:
+        return self._process.poll()
+
+    def _wait(self) -> None:
+        self._process.wait()
+
+
+class AgentProcess(TaskProcess):
+    """A ``clearml-agent execute``, whose exit code tells the signal that has ended its script."""
+
+    def _poll(self) -> int | None:
+        code = super()._poll()
+        return -signal_of(code) or code if code is not None else None
+
+
+def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> subprocess.Popen[bytes]:
+    """Starts a program in a session of its own, once the watchdog knows of it."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*_GATE, *program.command],
+            cwd=program.folder,
+            env=dict(environ),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    watchdog.watch(process.pid)
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as gate:
+        gate.write(b"go\n")
+    return process
+
+
+def reason_of(output: str, code: int) -> str:
+    """Why a program has failed: its signal, else the exception of its last traceback, else its last line."""
+    if code < 0:
+        return ended_by(-code)
+    words = last_words(output)
+    whose = "lost: " if could_not_log_in(words) else ""  # the script had no part in it
+    return f"{whose}{words or 'no output'} (exit code {code})"

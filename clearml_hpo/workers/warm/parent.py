@@ -1,0 +1,244 @@
+"""A warm parent: ``python -u -m clearml_hpo.workers.warm.parent DESCRIPTOR``, told over a socket.
+
+Messages to it: ``prepare`` (once), ``fork``, ``go`` (the child is known to the watchdog: it may begin), ``reap`` (what
+it has left running was ended: its pid may go), ``drop`` (it is not to begin). From it: ``ready``, ``forked``,
+``refused``, ``ended``. It has one thread, touches no GPU, and ends when the socket does; children that have begun are
+then ended by whoever watches them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clearml_hpo.workers import checkout
+from clearml_hpo.workers.warm import child, imports, sdk
+from clearml_hpo.workers.warm.channel import Channel
+from clearml_hpo.workers.warm.child import Order
+
+UNSAFE = ("tensorflow", "jax", "grpc", "ray", "pyspark", "jpype", "mxnet", "cudf", "cuml")
+"""Libraries whose threads or devices do not survive a fork, whatever can be seen from outside."""
+_MOST_SOURCE = 4 * 1024 * 1024
+
+
+@dataclass
+class _Child:
+    """A forked process.
+
+    Attributes:
+        gate: descriptor that lets it begin; None when it has.
+        has_ended: whether its end was said, and its pid is still kept.
+    """
+
+    pid: int
+    gate: int | None
+    has_ended: bool = False
+
+
+class Parent:
+    """Forks on demand until nobody is there to ask."""
+
+    def __init__(self, channel: Channel, wake: int, own: tuple[int, ...]) -> None:
+        """``wake`` can be read when a child has ended; children close their copies of ``own``."""
+        self._channel = channel
+        self._wake = wake
+        self._own = own
+        self._children: dict[int, _Child] = {}
+        self._meanings: Mapping[str, Callable[[Any], Callable[[], None] | None]] = {
+            "fork": self._fork,
+            "go": self._go,
+            "drop": self._drop,
+            "reap": self._reap,
+        }
+
+    def serve(self) -> Callable[[], None] | None:
+        """None when nobody asks any more; in a forked process, what that one is to do."""
+        while not self._channel.closed:
+            ready, _, _ = select.select([self._channel.fileno(), self._wake], [], [])
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+                self._notice()
+            if self._channel.fileno() in ready:
+                for message in self._channel.received():
+                    for word, said in message.items():
+                        if (live := self._meanings[word](said)) is not None:
+                            return live
+        return None
+
+    def _fork(self, said: Mapping[str, Any]) -> Callable[[], None] | None:
+        order = Order(**said)
+        hold, gate = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or too many processes
+            os.close(hold)
+            os.close(gate)
+            self._channel.send(refused=order.run, reason=f"it cannot be forked: {error.strerror}")
+            return None
+        if not pid:
+            others = [*self._own, gate, *(each.gate for each in self._children.values() if each.gate is not None)]
+            return lambda: child.live(order, hold, others)
+        os.close(hold)
+        self._children[order.run] = _Child(pid, gate)
+        self._channel.send(forked=order.run, pid=pid)
+        return None
+
+    def _go(self, run: int) -> None:
+        gate = self._children[run].gate
+        if gate is not None:
+            with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile
+                os.write(gate, b"!")
+            self._drop(run)
+
+    def _drop(self, run: int) -> None:
+        """A child whose gate ends without a word ends, too."""
+        found = self._children[run]
+        if found.gate is not None:
+            os.close(found.gate)
+            found.gate = None
+
+    def _reap(self, run: int) -> None:
+        self._drop(run)
+        os.waitpid(self._children.pop(run).pid, 0)
+
+    def _notice(self) -> None:
+        """Says which children have ended; their pids are kept until ``reap``."""
+        for run, found in self._children.items():
+            if found.has_ended:
+                continue
+            status = os.waitid(os.P_PID, found.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if status is not None:
+                found.has_ended = True
+                code = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+                self._channel.send(ended=run, code=code)
+
+
+def prepare(words: list[str], folder: str, plan: str) -> str:
+    """Imports what the script will import first; why this process must not be forked, or nothing.
+
+    Args:
+        words: arguments for Python; empty if ``plan`` says them.
+        folder: where the code is, or empty.
+        plan: what to check out; empty for nothing.
+    """
+    before = _open()
+    root = Path(folder)
+    roots = [root]
+    if plan:
+        read = checkout.Plan.read(Path(plan))
+        try:
+            root = checkout.make_tree(read)
+        except checkout.CheckoutError:  # the run will say it
+            return ""
+        words, roots = checkout.arguments(read.entry_point, root), [root, Path(read.tree)]
+    if not words or (words[0].startswith("-") and (words[0] != "-m" or len(words) < 2)):
+        return f"{' '.join(words)!r} is neither a script nor a module"
+    file = _file_of(words, roots)
+    if file is not None and words[0] != "-m":
+        roots = [file.resolve().parent, *roots]  # where the script looks first
+    if file is not None and file.is_file():
+        for found in imports.leading_imports(file.read_bytes(), roots):
+            imports.do(found)
+        sdk.warm_up(_sources(file, roots[-1]))
+    elif file is not None and file.is_dir():
+        return f"{words[0]!r} is a folder"
+    if hidden := imports.hidden(sys.modules, roots):
+        return f"its own module {hidden!r} has the name of one that is loaded before it"
+    gc.collect()
+    gc.freeze()  # what is there now is looked at no more, so that the children share it
+    return why_not(before)
+
+
+def why_not(before: Collection[str]) -> str:
+    """Why this process must not be forked; empty if nothing speaks against it.
+
+    Args:
+        before: what was open before the imports, as :func:`_open` tells it.
+    """
+    if known := sorted(set(UNSAFE) & set(sys.modules)):
+        return f"{known[0]} does not survive a fork"
+    opened = [found for found in _open() if found not in before]
+    if any(found.startswith("/dev/nvidia") for found in opened):
+        return "its imports have taken a GPU"
+    if any(found.startswith("socket:") for found in opened):
+        return "its imports have opened a connection"
+    # Libraries that are made for it, OpenBLAS among them, end their threads at a fork: so one fork, then a look.
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+        return "its imports have started processes"
+    threads = len(_entries("/proc/self/task"))
+    return f"its imports have started {threads - 1} thread(s)" if threads > 1 else ""
+
+
+def _open() -> set[str]:
+    """What this process has open: paths, or such as ``socket:[1234]``."""
+    found = set()
+    for name in _entries("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.add(str(Path(f"/proc/self/fd/{name}").readlink()))
+    return found
+
+
+def _entries(folder: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return [path.name for path in Path(folder).iterdir()]
+    return []
+
+
+def _file_of(words: list[str], roots: list[Path]) -> Path | None:
+    """Where the script is; None for a module that is not beside it."""
+    if words[0] != "-m":
+        return roots[0] / words[0]
+    within = Path(*words[1].split("."))
+    candidates = [root / path for root in roots for path in (within.with_suffix(".py"), within / "__main__.py")]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _sources(file: Path, root: Path) -> str:
+    texts, left = [], _MOST_SOURCE
+    for path in [file, *root.rglob("*.py")]:
+        with contextlib.suppress(OSError):
+            text = path.read_text(errors="replace")[:left]
+            texts.append(text)
+            left -= len(text)
+        if left <= 0:
+            break
+    return "\n".join(texts)
+
+
+def main(descriptor: str) -> None:
+    """Runs a parent; in each process that it forks this ends as the script does."""
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]  # where this was started, which is no script's place
+    end = socket.socket(fileno=int(descriptor))
+    channel = Channel(end)
+    first = channel.received(wait=True)
+    if not first:
+        return
+    reason = prepare(**first[0]["prepare"])
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    channel.send(ready=reason)
+    live = Parent(channel, wake, (end.fileno(), wake, waker)).serve()
+    if live is None:
+        os._exit(0)
+    live()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,151 @@
+"""Pruners by name, judging through the study."""
+
+from __future__ import annotations
+
+import warnings
+
+import optuna
+import pytest
+
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.search import pruners
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.pruners import build_pruner
+from clearml_hpo.search.space import Float, SearchSpace
+
+SPACE = SearchSpace({"General/x": Float(0.0, 1.0)})
+STEPS = 30
+NEEDED = {
+    "percentile": {"percentile": 25.0},
+    "threshold": {"upper": 0.95},
+    "patient": {"patience": 4, "wrapped": "median"},
+}
+
+
+def pruned_at(pruner, curves, directions=("minimize",), pruned_by=None):
+    """At which step each curve was ended, None if never; the trials run one after the other."""
+    study = OptunaStudy(SPACE, directions, sampler=optuna.samplers.RandomSampler(0), pruner=pruner, pruned_by=pruned_by)
+    ends = []
+    for number, curve in enumerate(curves):
+        study.ask(number)
+        end = next((step for step, value in enumerate(curve, start=1) if study.report(number, step, value)), None)
+        if end is None:
+            study.complete(number, [curve[-1]] * len(directions))
+        else:
+            study.prune(number)
+        ends.append(end)
+    return ends
+
+
+def falling(floor):
+    return [floor + 1 / (step + 2) for step in range(STEPS)]
+
+
+GOOD = [falling(0.1 + index / 100) for index in range(8)]
+BAD = falling(0.8)
+
+
+@pytest.mark.parametrize("name", [name for name in pruners.NAMES if name != "none"])
+def test_every_pruner_ends_a_hopeless_trial_and_spares_the_best(name):
+    if name == "wilcoxon":
+        pytest.importorskip("scipy")
+    bad = BAD if name != "patient" else BAD[:10] + [1.0] * 20
+    ends = pruned_at(build_pruner(name, options=NEEDED.get(name)), [*GOOD, bad, falling(0.0)])
+    assert ends[0] is None and ends[-1] is None
+    assert ends[-2] is not None
+
+
+def test_none_ends_nothing():
+    assert pruned_at(build_pruner("none"), [*GOOD, BAD, [1e9] * STEPS]) == [None] * 10
+
+
+def test_several_objectives_are_pruned_by_a_scalar_of_its_own():
+    upside_down = [[-value for value in curve] for curve in [*GOOD, BAD, falling(0.0)]]
+    ends = pruned_at(build_pruner("median"), upside_down, ("minimize", "maximize"), pruned_by="maximize")
+    assert ends[-2] is not None and ends[-1] is None
+
+
+# --- patient ---------------------------------------------------------------------------------------------------------
+
+STUCK = falling(0.1)[:10] + [0.9] * (STEPS - 10)
+
+
+def test_patience_waits_for_so_many_steps_without_improvement():
+    ends = {p: pruned_at(build_pruner("patient", options={"patience": p}), [STUCK])[0] for p in (2, 6)}
+    assert ends == {2: 13, 6: 17}
+
+
+def test_patience_and_what_it_wraps_must_agree():
+    alone = pruned_at(build_pruner("patient", options={"patience": 2}), [*GOOD, STUCK])
+    late = {"name": "median", "options": {"n_warmup_steps": 20}}
+    agreed = pruned_at(build_pruner("patient", options={"patience": 2, "wrapped": late}), [*GOOD, STUCK])
+    assert (alone[-1], agreed[-1]) == (13, 20)
+    never = {"name": "threshold", "options": {"upper": 5.0}}
+    assert pruned_at(build_pruner("patient", options={"patience": 2, "wrapped": never}), [*GOOD, STUCK])[-1] is None
+
+
+# --- names and options -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("medain", {}, r"no such name: 'medain'; did you mean 'median'"),
+        ("median", {"n_warmup": 3}, "did you mean 'n_warmup_steps'"),
+        ("percentile", {}, "pruner percentile: .*percentile"),
+        ("percentile", {"percentile": 300.0}, "between 0 and 100"),
+        ("threshold", {}, "pruner threshold: "),
+        ("patient", {}, "pruner patient: .*patience"),
+        ("patient", {"patience": 3, "wraped": "median"}, "did you mean 'wrapped'"),
+        ("patient", {"patience": 3, "wrapped": "medain"}, "did you mean 'median'"),
+        (
+            "patient",
+            {"patience": 3, "wrapped": {"name": "median", "n_warmup_steps": 3}},
+            "wrapped: no such name: 'n_wa",
+        ),
+        ("patient", {"patience": 3, "wrapped": {"name": "median", "options": {"a": 1}}}, "no such name: 'a'"),
+        ("patient", {"patience": 3, "wrapped": 5}, "pruner patient: "),
+        ("optuna.samplers.TPESampler", {}, "is no subclass of optuna.pruners.BasePruner"),
+        ("no_such_module.Pruner", {}, "cannot import no_such_module.Pruner: ModuleNotFoundError"),
+    ],
+)
+def test_what_is_wrong_is_said(name, options, said):
+    with pytest.raises(InputError, match=said):
+        build_pruner(name, options=options)
+
+
+def test_wilcoxon_names_the_package_that_it_lacks(monkeypatch):
+    monkeypatch.setattr("clearml_hpo.core.choices.find_spec", lambda package: None)
+    with pytest.raises(InputError, match=r"pruner wilcoxon: the package scipy is missing: .*clearml-hpo\[wilcoxon\]"):
+        build_pruner("wilcoxon")
+
+
+def test_none_of_them_warns_when_it_is_made():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in pruners.NAMES:
+            if name != "wilcoxon":
+                build_pruner(name, options=NEEDED.get(name))
+
+
+MODULE = """
+import optuna
+
+
+class After(optuna.pruners.BasePruner):
+    def __init__(self, step):
+        self.step = step
+
+    def prune(self, study, trial):
+        return trial.last_step >= self.step
+"""
+
+
+def test_a_class_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "my_own_pruners.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "my_own_pruners.After"
+    assert pruned_at(build_pruner(name, options={"step": 7}), [BAD]) == [7]
+    patient = build_pruner("patient", options={"patience": 2, "wrapped": {"name": name, "options": {"step": 15}}})
+    assert pruned_at(patient, [STUCK]) == [15]
+    assert pruners.is_known_name(name) and not pruners.is_known_name("after")
