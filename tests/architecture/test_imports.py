@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = [path for path in (ROOT / "clearml_hpo").rglob("__init__.py") if path.parent.name != "clearml_hpo"]
 
 
 def test_import_contracts_hold():
@@ -41,8 +45,20 @@ def test_importing_the_package_and_asking_for_help_load_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_every_module_of_the_map_exists():
+def test_the_map_has_every_room_and_no_other_file():
     text = (ROOT / "docs/architecture.md").read_text()
-    table = text.split("## Where things are")[1].split("##")[0]
-    for name in re.findall(r"`([\w/]+(?:\.py|/))`", table):
-        assert (ROOT / "clearml_hpo" / name).exists(), name
+    section = text.split("## Where things are")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", section))
+    assert [name for name in named if not (ROOT / "clearml_hpo" / name).exists()] == []
+    rooms = {f"{path.parent.name}/" for path in (ROOT / "clearml_hpo").glob("*/__init__.py")}
+    assert rooms - named == set() and len(rooms) <= 25
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.parent.name)
+def test_a_package_lists_its_files(package):
+    """In its docstring, one a line: ``name.py   what it is``, or ``name/``."""
+    listed = set(re.findall(r"^(\w+(?:\.py|/))  +\S", ast.get_docstring(ast.parse(package.read_text())), re.M))
+    parts = package.parent.iterdir()
+    files = {path.name for path in parts if path.suffix == ".py" and not path.name.startswith("__")}
+    files |= {f"{path.parent.name}/" for path in package.parent.glob("*/__init__.py")}
+    assert listed == files

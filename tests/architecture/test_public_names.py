@@ -11,11 +11,10 @@ import clearml_hpo
 
 PACKAGES = [
     "clearml_hpo",
-    "clearml_hpo.controller",
     "clearml_hpo.executors",
     "clearml_hpo.report",
+    "clearml_hpo.search.space",
     "clearml_hpo.study_file",
-    "clearml_hpo.backend",
     "clearml_hpo.testing",
 ]
 
