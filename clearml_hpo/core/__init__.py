@@ -9,6 +9,7 @@ not_finite.py       what NaN and infinity count as
 units.py            durations and sizes as users write them
 choices.py          named options, such as samplers, with their own parameters
 errors.py           every error, as one small tree
+notes.py            what a command tells its user, with a level and ids
 best_effort.py      work that a study does not depend on: reports, screens
 csv_cells.py        cells of CSV files that are safe in a spreadsheet
 yaml_documents.py   YAML of any origin, read within bounds
