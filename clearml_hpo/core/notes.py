@@ -21,6 +21,7 @@ class Note(str):
     ids: dict[str, str | int]
 
     def __new__(cls, text: str, level: Level = "info", **ids: str | int) -> Note:
+        """A note on what ``ids`` name."""
         note = super().__new__(cls, text)
         note.level = level
         note.ids = ids

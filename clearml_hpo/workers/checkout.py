@@ -1,4 +1,4 @@
-"""Gets the code of a task out of its repository and becomes its program: ``python -m clearml_hpo.workers.checkout PLAN``.
+"""Checks out the code of a task and becomes its program: ``python -m clearml_hpo.workers.checkout PLAN``.
 
 Runs as the task's own process, so that fetching is seen in the task's console, ends when the task is aborted, and
 delays no other task. Commits are fetched once; every run gets a fresh tree.

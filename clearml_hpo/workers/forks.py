@@ -1,4 +1,4 @@
-"""Tasks as forks of warm parents: the side of whoever has them run. See ``clearml_hpo.workers.warm`` for the other one."""
+"""Tasks as forks of warm parents: the side of the worker. The other side is ``workers/warm/``."""
 
 from __future__ import annotations
 
