@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-JOBS   ?= 2
+JOBS   ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: help install demo test test-all test-server check format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
@@ -25,10 +25,10 @@ $(READY): setup.cfg pyproject.toml
 demo: $(READY)  ## an embedded server, two warm workers, one study of 20 CatBoost trials
 	@$(BIN)/clearml-hpo run examples/01_catboost_breast_cancer/study.yaml --local --cpu 2 --new
 
-test: $(READY)  ## the test suite
-	$(PYTEST) -m "not exhaustive"
+test: $(READY)  ## the test suite without what takes long; JOBS=8 runs eight files of tests at once
+	$(PYTEST) -m "not long and not exhaustive"
 
-test-all: $(READY)  ## everything, also the long forms of some tests; JOBS=4 runs four files of tests at once
+test-all: $(READY)  ## everything
 	$(PYTEST)
 
 test-server: $(READY)  ## the contract and e2e tests, on the ClearML server that CLEARML_API_HOST and its siblings name

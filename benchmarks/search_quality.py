@@ -6,8 +6,9 @@
 Eight workers run at once, in simulated time: each takes its next trial when its last one ends, and how long the n-th
 trial runs is drawn from the seed, the same for all sides. What proposes the points is the real thing:
 `clearml_hpo.search.samplers`, `clearml_hpo.search.learner` and the loop's choice of the next point on our sides; on the
-stock side the sampler that `clearml.automation.optuna.OptimizerOptuna` leaves to Optuna, a flat space (it has no conditions), and a
-duplicate that is pruned and counts as a trial. Nothing else is pruned, as the problems report one value each.
+stock side the sampler that `clearml.automation.optuna.OptimizerOptuna` leaves to Optuna, a flat space (it has no
+conditions), and a duplicate that is pruned and counts as a trial. Nothing else is pruned, as the problems report one
+value each.
 """
 
 from __future__ import annotations

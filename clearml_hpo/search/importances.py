@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.importance import PedAnovaImportanceEvaluator
 
 from clearml_hpo.core.goal import Direction, Goal
 from clearml_hpo.core.trial import Trial
@@ -58,6 +57,8 @@ def _divergences(
     trials: Sequence[Trial], distributions: dict[str, BaseDistribution], direction: Direction, index: int
 ) -> dict[str, float]:
     """By parameter, how far the distribution among the best trials is from that among all."""
+    from optuna.importance import PedAnovaImportanceEvaluator  # loads scikit-learn, two seconds of processor time
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction=direction)
     with warnings.catch_warnings():

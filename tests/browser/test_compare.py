@@ -42,6 +42,7 @@ def test_last_values(tab: Watched, world: World) -> None:
     assert min(float(text) for text in row.locator("td").all_inner_texts()) > max(last)
 
 
+@pytest.mark.long
 def test_parallel_coordinates(tab: Watched, world: World) -> None:
     page = tab.open("/compare?tab=parallel&" + "&".join(f"task={trial}" for trial in world.trials))
     assert len(drawn(page, "and the parameters that vary")) == len(world.trials)

@@ -18,6 +18,7 @@ def shown_task(page: Page) -> str:
     return page.url.rpartition("/")[2]
 
 
+@pytest.mark.long
 def test_clone_edit_enqueue(tab: Watched, client: Client, world: World) -> None:
     """As a study is copied: another seed, another budget."""
     page = tab.open(f"/tasks/{world.controller}")

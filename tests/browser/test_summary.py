@@ -56,6 +56,7 @@ def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Watched
     assert watched.faults == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_everything_is_drawn_and_nothing_is_fetched(opened: Watched, tmp_path: Path, case: str) -> None:
     path = tmp_path / "summary.html"

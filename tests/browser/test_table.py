@@ -99,6 +99,7 @@ def test_the_table_as_a_file(tab: Watched, world: World, tmp_path: Path) -> None
     assert len(path.read_text().splitlines()) == len(world.trials) + 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1280, 800])
 def test_nothing_sticks_out(width: int, tab: Watched, world: World) -> None:
     tab.page.set_viewport_size({"width": width, "height": 800})

@@ -45,6 +45,7 @@ def test_scalars_are_plotted(tab: Watched, world: World) -> None:
     assert str(drawn(page, "logloss")[0]["x"][0]).startswith("20")
 
 
+@pytest.mark.long
 def test_new_points_and_lines_arrive_without_a_reload(tab: Watched, client: Client, world: World) -> None:
     task = client.call("tasks.create", name="in progress", type="training", project=world.scratch)["id"]
     client.call("tasks.started", task=task)
@@ -69,6 +70,7 @@ def test_new_points_and_lines_arrive_without_a_reload(tab: Watched, client: Clie
     assert page.evaluate("window.stays")
 
 
+@pytest.mark.long
 def test_the_console_follows_and_goes_back(tab: Watched, client: Client, world: World) -> None:
     task = client.call("tasks.create", name="talks", type="training", project=world.scratch)["id"]
     client.call("tasks.started", task=task)
@@ -86,6 +88,7 @@ def test_the_console_follows_and_goes_back(tab: Watched, client: Client, world: 
     assert len(console.inner_text().splitlines()) == 301
 
 
+@pytest.mark.long
 def test_one_of_everything(tab: Watched, client: Client, world: World) -> None:
     task = make_rich(client, world.scratch)
     page = tab.open(f"/tasks/{task}/plots")
@@ -107,6 +110,7 @@ def test_one_of_everything(tab: Watched, client: Client, world: World) -> None:
     assert page.locator("pre.console").inner_text().splitlines() == ["red", "100%"]
 
 
+@pytest.mark.long
 def test_what_the_sdk_reports(
     tab: Watched, server: RunningServer, server_environ: dict[str, str], tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ import pytest
 from .worker import final_value
 from .world import PROJECT, QUEUE, Ended, Storm, World, rows
 
+pytestmark = pytest.mark.long
+
 # `make chaos` runs more and longer ones.
 SCALE = float(os.environ.get("CHAOS_SCALE") or 1)
 WORKERS = 4

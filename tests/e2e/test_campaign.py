@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.campaign.conftest import CAMPAIGN, SCRIPT
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 EXAMPLE = "examples/03_campaign/campaign.yaml"
 FEW = ("--set", "budget.trials=3", "--set", "budget.time=20m")

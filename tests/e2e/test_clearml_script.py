@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.agent, pytest.mark.embedded]
+pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

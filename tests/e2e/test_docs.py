@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.agent, pytest.mark.embedded]
+pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ["README.md", "docs/server.md", "docs/campaigns.md", "docs/testing.md", "agents/README.md"]

@@ -35,10 +35,12 @@ def finished(machine, tmp_path_factory):
     return output, json.loads(out.read_text())
 
 
+@pytest.mark.long
 def test_nothing_is_left_running(finished, machine):
     assert machine.left_running() == []
 
 
+@pytest.mark.long
 def test_twenty_trials_and_a_best_better_than_the_baseline(finished):
     output, result = finished
     trials = result["trials"]
@@ -49,6 +51,7 @@ def test_twenty_trials_and_a_best_better_than_the_baseline(finished):
     assert f"best: trial {result['best']['number']}" in output
 
 
+@pytest.mark.long
 def test_calls_grow_with_trials_and_steps_and_not_with_their_product(finished):
     _, result = finished
     calls, steps = result["api_calls"], result["wall_s"] / POLL_S
@@ -56,6 +59,7 @@ def test_calls_grow_with_trials_and_steps_and_not_with_their_product(finished):
     assert sum(calls.values()) <= 6 * 20 + 3 * steps, calls
 
 
+@pytest.mark.long
 def test_every_trial_is_a_clone_on_the_server(finished, machine, monkeypatch):
     _, result = finished
     running = server_process.start(machine.home / "server", with_parent=True)
@@ -83,6 +87,7 @@ def statuses(machine):
         return Counter(store.execute("SELECT type, status FROM tasks"))
 
 
+@pytest.mark.long
 def test_two_ctrl_c_in_a_row_clean_up(machine, tmp_path):
     out = tmp_path / "out.json"
     process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", "--json", str(out))
@@ -120,6 +125,7 @@ def test_a_terminal_that_is_closed_ends_a_run_as_ctrl_c_does(machine, tmp_path):
     assert not [key for key in statuses(machine) if key[1] in ("in_progress", "queued")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", [("--agents", "1"), ("--cpu", "1")])
 def test_a_killed_run_takes_its_server_and_workers_along_and_goes_on_when_asked(machine, tmp_path, by):
     few = ("--set", "budget.trials=4")
@@ -141,6 +147,7 @@ def test_a_killed_run_takes_its_server_and_workers_along_and_goes_on_when_asked(
     assert machine.left_running() == []
 
 
+@pytest.mark.long
 def test_two_runs_share_a_server_and_the_first_to_end_does_not_take_it_along(machine, tmp_path):
     outs = [tmp_path / "a.json", tmp_path / "b.json"]
     runs = [

@@ -221,6 +221,7 @@ def test_run_with_workers_of_its_own(run, study, api):
     assert_is_on_record(api, result, trials=3)
 
 
+@pytest.mark.long
 def test_prune(run, study, api):
     """The trials that are not good enough wait for ever; the pruner ends them."""
     pruner = ("--set", 'pruner={"name": "threshold", "options": {"upper": 0.05}}', "--set", "budget.trials=6")
@@ -233,6 +234,7 @@ def test_prune(run, study, api):
     assert_is_on_record(api, result, trials=6)
 
 
+@pytest.mark.long
 def test_a_finished_study_is_shown_and_a_larger_budget_goes_on(run, study, say, api):
     file = study()
     _, first = run("run", file)
@@ -247,6 +249,7 @@ def test_a_finished_study_is_shown_and_a_larger_budget_goes_on(run, study, say, 
     assert kept["budget"]["trials"] == 5, "the task has the study as it is now"
 
 
+@pytest.mark.long
 def test_ctrl_c_and_resume(run, user, study, gate, tmp_path, api):
     """What runs is ended, and run again when the study goes on."""
     out = tmp_path / "interrupted.json"
@@ -265,6 +268,7 @@ def test_ctrl_c_and_resume(run, user, study, gate, tmp_path, api):
     assert_is_on_record(api, result, trials=3)
 
 
+@pytest.mark.long
 def test_a_controller_that_was_killed_and_the_same_run_again(run, user, study, gate, api):
     """Its trials go on in the worker; the next controller adopts them."""
     file = study(good=-1, gate=gate)
@@ -279,6 +283,7 @@ def test_a_controller_that_was_killed_and_the_same_run_again(run, user, study, g
     assert_is_on_record(api, result, trials=3)
 
 
+@pytest.mark.long
 def test_a_failure_retry_and_resume(run, study, say, gate, api):
     """A study that ends by failures says why; when their cause is mended, the trials are run again."""
     gate.touch()
@@ -296,6 +301,7 @@ def test_a_failure_retry_and_resume(run, study, say, gate, api):
     assert_is_on_record(api, result, trials=3)
 
 
+@pytest.mark.long
 def test_stop_from_another_machine(run, user, study, say, gate, api):
     """One study ends at once, one when what runs has ended; both go on."""
     files = {"abort": study(good=-1, gate=gate), "drain": study(good=-1, gate=f"{gate}-drain")}
@@ -316,6 +322,7 @@ def test_stop_from_another_machine(run, user, study, say, gate, api):
         assert_is_on_record(api, result, trials=3)
 
 
+@pytest.mark.long
 def test_keep_report_export_and_delete(run, study, say, user, tmp_path, api):
     """What stays of a study: the best submission, a folder with all of it, and at last nothing."""
     _, result = run("run", study())
@@ -351,6 +358,7 @@ def test_keep_report_export_and_delete(run, study, say, user, tmp_path, api):
     assert user.run("study", "show", study_id)[0] == 2
 
 
+@pytest.mark.long
 def test_launch_and_clone(user, study, say, api, tmp_path):
     """A worker drives the study; a copy of its task, edited and enqueued, is another study."""
     services = place.queue("services")
@@ -374,6 +382,7 @@ def test_launch_and_clone(user, study, say, api, tmp_path):
     rest(driver, seen, 0)
 
 
+@pytest.mark.long
 def test_pilots(run, user, study, api):
     """A worker as a task, which a plain worker or agent has started, runs the trials and leaves with the study."""
     agents = place.queue("agents")
@@ -410,6 +419,7 @@ def test_a_worker_alone(user, api):
     assert not [worker for worker in workers if queue in (each.get("name") for each in worker.get("queues") or ())]
 
 
+@pytest.mark.long
 def test_a_campaign_and_its_going_on(run, user, say, tmp_path, api):
     """Interrupted in the midst, shown, gone on with; a campaign that is finished is left as it is."""
     for model in ("fast", "slow"):

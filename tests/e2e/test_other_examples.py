@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 
 def run_locally(machine, study, tmp_path, *overrides):

@@ -11,6 +11,8 @@ import pytest
 
 from .conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = ROOT / "examples" / "10_own_executor"
 STUDY = EXAMPLE / "study.yaml"
 

@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import ROOT
 
-pytestmark = [pytest.mark.agent, pytest.mark.embedded]
+pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 STUDY = "examples/04_several_models/study.yaml"
 ESTIMATORS = """

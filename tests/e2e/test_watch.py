@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-pytestmark = [pytest.mark.agent, pytest.mark.embedded]
+pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 

@@ -14,6 +14,8 @@ from clearml_hpo.server.state import DataDir, Listening
 from tests import place
 from tests.conftest import unconfigured
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 SOME = ("tests/contract/server/test_tools.py", "-k", "command_line or machine")
 

@@ -153,6 +153,7 @@ def test_other_directions_are_refused(url):
         list(known_of(url, "single", SPACE, GOAL))
 
 
+@pytest.mark.long
 def test_a_storage_that_went_away_is_trouble_and_made_up_for(tmp_path):
     folder = tmp_path / "there"
     folder.mkdir()

@@ -171,6 +171,7 @@ NOTED = {
 GOT = {"click": "(1, 2) () 0 None None", "fire": "None", "jsonargparse": "None"}
 
 
+@pytest.mark.long
 def test_a_first_run_notes_arguments_and_its_clones_get_them(stage, make):
     """Of a task without any the SDK would hand over none, or end with a KeyError."""
     for library in ARGUMENTS:
@@ -464,8 +465,9 @@ def test_a_queue_of_somebody_else_stays(stage, make):
 
 CONTROLLER = """
 import sys, time
-from clearml_hpo.executors import LocalExecutor, plan_slots
-from clearml_hpo.tasks import Api
+from clearml_hpo.backend.api import Api
+from clearml_hpo.executors.local import LocalExecutor
+from clearml_hpo.workers.slots import plan_slots
 executor = LocalExecutor(Api(), plan_slots(cpu=1), queue=sys.argv[1])
 for task in sys.argv[2:]:
     executor.submit(task)
@@ -649,6 +651,7 @@ def test_a_container_is_refused_with_what_to_do(stage, make):
     stage.until("completed", after)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("conf", "printed"),
     [

@@ -47,6 +47,7 @@ def answering():
         server.server_close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("status", "body"), [(200, b"<html>Log in to the network</html>"), (200, b"{}"), (404, b""), (401, REFUSED)]
 )

@@ -15,7 +15,7 @@ from clearml_hpo.executors.pilots import PILOTS, Flight, PilotExecutor
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 from tests import place
 
-pytestmark = pytest.mark.agent
+pytestmark = [pytest.mark.agent, pytest.mark.long]
 TWO_SLOTS = {"cpu": "2", "threads": "1", "idle-timeout": "60"}
 
 

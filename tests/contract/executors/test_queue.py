@@ -45,6 +45,7 @@ class TestPlayedAgents(ExecutorContract):
         assert refused.value.subcode == 701
 
 
+@pytest.mark.long
 @pytest.mark.agent
 class TestRealAgents(ProcessContract):
     @pytest.fixture

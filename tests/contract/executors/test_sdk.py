@@ -21,7 +21,7 @@ from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
 from tests import place
 
-pytestmark = pytest.mark.agent
+pytestmark = [pytest.mark.agent, pytest.mark.long]
 
 SCRIPTS = Path(__file__).parent / "scripts"
 DEADLINE_S = 300.0

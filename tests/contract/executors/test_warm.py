@@ -200,6 +200,7 @@ def test_a_file_that_is_left_open_is_written(run, stage):
     assert (stage.folder / "left").read_text() == "all of it"
 
 
+@pytest.mark.long
 def test_a_script_that_reports_is_aborted_with_all_that_it_has_reported(stage, executor):
     script = (
         "import pathlib, time\nfrom clearml import Task\ntask = Task.init('contract', 'aborted')\n"
@@ -281,6 +282,7 @@ def test_a_task_that_is_aborted_while_its_parent_prepares_does_not_begin(stage, 
 TEMPLATE = Path(__file__).resolve().parents[3] / "templates" / "catboost_train.py"
 
 
+@pytest.mark.long
 def test_a_training_has_the_values_that_it_has_in_a_process_of_its_own(stage):
     """Every scalar at every iteration, value for value, at equal seeds; the second run of a parent as the first."""
     params = {"iterations": 25, "depth": 3, "thread_count": 1, "bootstrap_type": "Bayesian", "seed": 5}
@@ -346,6 +348,7 @@ def test_what_must_not_be_forked_runs_in_a_process_of_its_own(stage, tmp_path, m
     assert note.startswith("a template is not kept warm") and reason in note
 
 
+@pytest.mark.long
 def test_a_library_that_wants_the_task_while_it_is_imported_makes_none(stage, tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
     library = "from clearml import Task\ntask = Task.init('contract', 'of a library')\n"

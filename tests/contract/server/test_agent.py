@@ -52,6 +52,7 @@ def test_a_queued_clone_runs_to_completion(call: Client, template: str, agent: A
     assert call("queues.get_by_id", queue=agent.queue.id)["queue"]["entries"] == []
 
 
+@pytest.mark.long
 def test_a_running_task_is_aborted(call: Client, template: str, agent: Agent, eventually: Any) -> None:
     id_ = clone(call, template, agent.queue.id, sleep="1000")
     eventually(lambda: call.task(id_)["last_metrics"], "the first scalar")

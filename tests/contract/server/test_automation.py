@@ -6,6 +6,8 @@ import pytest
 
 from .client import Agent, Client, Queue, Script, Trainer
 
+pytestmark = pytest.mark.long
+
 
 def test_the_scheduler_fires(script: Script, template: str, idle_queue: Queue) -> None:
     assert script("scheduler.py", template, idle_queue.id) == {"jobs": 1, "lr": "0.25", "queue": idle_queue.id}

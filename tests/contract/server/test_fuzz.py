@@ -24,7 +24,7 @@ from .odd_requests import Requests
 from .sdk_schemas import request_schemas
 from .world import World
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 ENDPOINTS = endpoints()
 READS = sorted(name for name in ENDPOINTS if ".get_" in name)

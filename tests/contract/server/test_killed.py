@@ -21,7 +21,7 @@ from clearml_hpo.server.state import DataDir, Listening
 
 from .http_client import Client
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 ROUNDS, PRODUCERS, AGENTS = 20, 3, 2
 ANSWERS_PER_ROUND = range(5, 65, 3)  # each round is killed at another moment

@@ -239,6 +239,7 @@ def test_who_sends_no_whole_headers_is_cut_off(sent: str) -> None:
         assert raw(url, sent) == b""
 
 
+@pytest.mark.long
 def test_who_begins_a_second_request_and_does_not_go_on_is_cut_off() -> None:
     with serving(Impatient) as url:
         answers = raw(url, "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT")

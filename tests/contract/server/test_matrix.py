@@ -12,7 +12,7 @@ from clearml_hpo.server.state import DataDir, Listening
 
 from .matrix import Comparison, compared, known_differences
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 # Of the cases of a section: the least share of equal codes and of equal states, the most that may be accepted although
 # ClearML's server refuses it.

@@ -15,6 +15,8 @@ from tests import place
 
 from .client import Client, Queue, Script
 
+pytestmark = pytest.mark.long
+
 Tool = Callable[..., str]
 
 

@@ -13,6 +13,8 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.configurations import configuration_entries, with_configuration
 from clearml_hpo.backend.hyperparameters import arrives_as, flatten, with_values
 
+pytestmark = pytest.mark.long
+
 SCRIPTS = Path(__file__).parent / "scripts"
 
 

@@ -38,6 +38,7 @@ def offline(tmp_path):
     return kept | {"CLEARML_OFFLINE_MODE": "1", "CLEARML_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "suffix"), [("catboost", ".cbm"), ("xgboost", ".ubj"), ("lightgbm", ".txt"), ("sklearn", ".joblib")]
 )
@@ -56,6 +57,7 @@ def test_a_run_without_a_server_keeps_its_scalars_and_model(offline, tmp_path, n
     assert (iterations["value"], iterations["type"]) == ("5", "int")
 
 
+@pytest.mark.long
 def test_the_smallest_template_is_short_and_reports_as_it_trains(offline, tmp_path):
     script = TEMPLATES / "minimal_train.py"
     assert len(script.read_text().splitlines()) <= 60

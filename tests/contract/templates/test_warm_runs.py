@@ -11,6 +11,8 @@ from clearml_hpo.testing.executor_contract import Stage
 from clearml_hpo.workers.slots import plan_slots
 from tests import place
 
+pytestmark = pytest.mark.long
+
 TEMPLATES = Path(__file__).parents[3] / "templates"
 NAMES = ("catboost", "xgboost", "lightgbm", "sklearn")
 

@@ -14,6 +14,8 @@ from benchmarks.calls_per_trial import SIDES, figures
 from benchmarks.place import Ran
 from benchmarks.wire import endpoint_of
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -16,6 +16,8 @@ from benchmarks.search_problems import PROBLEMS, Problem
 from benchmarks.search_quality import WORKERS, Run, run, search, summarise
 from clearml_hpo.search.space import Categorical, Int, SearchSpace
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 
 MINIMA = {

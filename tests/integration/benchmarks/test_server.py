@@ -12,6 +12,8 @@ import pytest
 from benchmarks.load import percentiles_ms
 from benchmarks.server import ACTIONS
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = "--seconds 0.2 --tasks 120 --scalars 10 --starts 1 --clients 1 2"
 

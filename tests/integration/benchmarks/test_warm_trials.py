@@ -12,6 +12,8 @@ import pytest
 from benchmarks.catboost_cancer import train
 from benchmarks.warm_trials import TRIALS, figures, share
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -28,6 +28,8 @@ from clearml_hpo.workers.slots import plan_slots
 
 from .conftest import TRIALS, Listener, run, trials_of
 
+pytestmark = pytest.mark.long
+
 STUDIES = ["apples-fast", "apples-slow", "pears-fast", "pears-slow"]
 ALL = {name: list(range(TRIALS)) for name in STUDIES}
 

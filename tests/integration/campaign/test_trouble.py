@@ -18,6 +18,8 @@ from clearml_hpo.study_file import load_campaign
 
 from .conftest import TRIALS, Listener, run, trials_of
 
+pytestmark = pytest.mark.long
+
 ALL = {f"{dataset}-{model}": [*range(TRIALS)] for dataset in ("apples", "pears") for model in ("fast", "slow")}
 OUTAGE_S = 4.0
 DEADLINE_S = 60.0

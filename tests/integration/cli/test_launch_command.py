@@ -19,6 +19,8 @@ from tests.integration.controller.conftest import CONNECTS, quadratic
 
 from .web_page import Form
 
+pytestmark = pytest.mark.long
+
 DEADLINE_S = 180.0
 
 

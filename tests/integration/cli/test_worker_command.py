@@ -58,6 +58,7 @@ def test_it_runs_what_waits_and_leaves(stage, start):
     assert {stage.status(task) for task in tasks} == {"completed"}
 
 
+@pytest.mark.long
 def test_the_first_queue_comes_first(stage, start):
     first, second = f"{stage.queue}-first", f"{stage.queue}-second"
     _make(stage, first, second)
@@ -119,6 +120,7 @@ def test_what_has_not_ended_in_the_time_to_drain_is_lost(stage, start):
     assert (stage.status(runs), stage.task(runs)["status_reason"]) == ("failed", "lost: its worker was ended")
 
 
+@pytest.mark.long
 def test_two_signals_end_it_and_what_runs_is_lost(stage, start):
     _make(stage, stage.queue)
     runs = stage.held("runs")
@@ -132,6 +134,7 @@ def test_two_signals_end_it_and_what_runs_is_lost(stage, start):
     assert (stage.status(runs), stage.task(runs)["status_reason"]) == ("failed", "lost: its worker was ended")
 
 
+@pytest.mark.long
 def test_killed_it_leaves_nothing_and_the_next_one_says_what_is_lost(stage, start):
     _make(stage, stage.queue)
     runs = stage.held("runs")
@@ -205,6 +208,7 @@ def test_a_task_without_orders(stage, command, monkeypatch):
     assert code == 2 and f"worker/queue: task {task} does not say which queue its worker is to serve" in output
 
 
+@pytest.mark.long
 @pytest.mark.agent
 def test_a_task_that_asks_for_other_packages_is_run_by_an_agent(stage, start, monkeypatch):
     monkeypatch.setenv("CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL", "1")  # pip would want a network

@@ -82,6 +82,7 @@ def test_a_displaced_controller_that_is_interrupted_stops_nothing(study_file, ap
         assert status_of(api, study_id) == "in_progress"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("connects", [{}, CONNECTS])
 def test_a_first_run_that_was_stopped_is_begun_again(study_file, api, queue, connects):
     stopped, good = threading.Event(), threading.Event()
@@ -162,6 +163,7 @@ def test_a_report_that_is_refused_ends_no_study(study_file, api, agent, monkeypa
     assert sum("the report is behind: events.add_batch was refused" in note for note in view.notes) == 1
 
 
+@pytest.mark.long
 def test_trouble_while_a_study_is_stopped_is_sat_out(study_file, api, queue, monkeypatch):
     stopped, troubled = threading.Event(), []
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
@@ -182,6 +184,7 @@ def test_trouble_while_a_study_is_stopped_is_sat_out(study_file, api, queue, mon
     assert troubled and outcome.status == "stopped"
 
 
+@pytest.mark.long
 def test_an_abort_is_heard_while_a_study_drains(study_file, api, queue, monkeypatch):
     monkeypatch.setattr("clearml_hpo.backend.lease.RENEW_S", 0.2)
     monkeypatch.setattr("clearml_hpo.backend.lease.FIRST_RENEWAL_S", 0.2)

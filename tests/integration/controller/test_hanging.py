@@ -11,6 +11,8 @@ from clearml_hpo.core.trial import TrialState
 
 from .driving import run
 
+pytestmark = pytest.mark.long
+
 SCRIPT = """\
 import os, pathlib, signal, time
 from clearml import Task

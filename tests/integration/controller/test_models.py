@@ -21,6 +21,8 @@ from clearml_hpo.testing import PlayedAgent
 
 from .driving import Listener, resume, run
 
+pytestmark = pytest.mark.long
+
 STUDY = """\
 study: two-models
 project: {project}

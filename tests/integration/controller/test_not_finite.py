@@ -99,6 +99,7 @@ def states(trials):
     return {trial.params["General/kind"]: (trial.state.value, trial.final_values) for trial in trials}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -132,6 +133,7 @@ def test_what_is_not_finite_never_is_the_best(write, api, value, expected):
     assert known == {kind: values for kind, (_, values) in found.items() if values}
 
 
+@pytest.mark.long
 @pytest.mark.agent
 def test_under_a_plain_agent_a_zero_may_be_nan_and_a_killed_trial_is_known(write, api, queue, tmp_path, request):
     slot, place = AgentSlot("cpu0", queue), daemon.Workplace(f"nan-{os.getpid()}", tmp_path / "code", tmp_path / "tmp")

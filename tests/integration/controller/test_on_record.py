@@ -41,6 +41,7 @@ class Acts(Listener):
             act()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["stopped", "archive_many", "failed"])
 def test_ended_in_the_web_page_a_study_has_its_best_its_report_and_its_reason(study_file, api, agent, how):
     """A server ends a task at once that no worker reports as its own."""

@@ -66,7 +66,7 @@ def make(template, queue):
     """Makes an optimizer of a class; it is stopped with the test."""
     from clearml.automation import DiscreteParameterRange, UniformIntegerParameterRange, UniformParameterRange
 
-    from clearml_hpo import controller
+    from clearml_hpo import OptunaStrategy
 
     made = []
     space = [
@@ -82,7 +82,7 @@ def make(template, queue):
             "objective_metric_title": "validation",
             "objective_metric_series": "loss",
             "objective_metric_sign": "min",
-            "optimizer_class": controller.OptunaStrategy,
+            "optimizer_class": OptunaStrategy,
             "max_number_of_concurrent_tasks": 2,
             "execution_queue": queue,
             "auto_connect_task": False,

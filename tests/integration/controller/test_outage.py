@@ -263,6 +263,7 @@ def test_the_supervisor_of_agents_hears_no_answer_where_something_else_answers(s
     assert client.call("queues.get_all")["queues"] is not None
 
 
+@pytest.mark.long
 def test_a_study_waits_until_a_proxy_tells_the_truth_again(study_file, agent, troubled):
     """The page of a network that wants a log-in comes in place of each twelfth answer."""
     api = Api()
@@ -328,6 +329,7 @@ def test_a_server_that_goes_away_before_the_log_in_does_not_answer(troubled):
         Api()
 
 
+@pytest.mark.long
 def test_where_a_call_is_one_of_many_it_is_made_again(troubled):
     api, notes = Api(), []
     troubled.plan, troubled.paths = [503, 502], []

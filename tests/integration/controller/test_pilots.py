@@ -14,7 +14,7 @@ from clearml_hpo.core.trial import TrialState
 from clearml_hpo.testing.executor_contract import eventually
 from tests.integration.controller.driving import Listener, resume, run
 
-pytestmark = pytest.mark.agent
+pytestmark = [pytest.mark.agent, pytest.mark.long]
 SCRIPT = """\
 import pathlib, time
 from clearml import Task

@@ -73,6 +73,7 @@ def test_another_search_space_needs_another_study(study_file, api, agent):
         run(study_file, api)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("abort", [True, False])
 def test_an_interrupted_study_goes_on_and_no_trial_is_lost(study_file, api, queue, abort):
     stopped, slow = threading.Event(), threading.Event()
@@ -138,6 +139,7 @@ def patch_pid(api, queue):
     )
 
 
+@pytest.mark.long
 def test_a_second_controller_is_told_who_drives_the_study(study_file, api, queue):
     stopped = threading.Event()
     outcomes = []
@@ -152,6 +154,7 @@ def test_a_second_controller_is_told_who_drives_the_study(study_file, api, queue
     assert outcomes[0].status == "stopped" and outcomes[0].result["study_id"] == study_id
 
 
+@pytest.mark.long
 def test_taking_over_makes_the_first_controller_leave_its_trials_alone(study_file, api, queue):
     errors = []
 

@@ -48,6 +48,7 @@ def test_a_task_that_ends_during_an_outage_is_completed_after_it(stage, data_dir
     executor.close()
 
 
+@pytest.mark.long
 def test_close_ends_what_runs_without_a_server(stage, data_dir, monkeypatch):
     monkeypatch.setattr(task_process, "GRACE_S", 0.2)
     monkeypatch.setattr(service, "GRACE_S", 0.2)

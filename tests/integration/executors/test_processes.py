@@ -11,8 +11,8 @@ from clearml_hpo.workers.task_process import TaskProcess
 DIES = """
 import os, sys
 from pathlib import Path
-from clearml_hpo.executors.processes import TaskProcess
-from clearml_hpo.executors.programs import Program
+from clearml_hpo.workers.task_process import TaskProcess
+from clearml_hpo.workers.programs import Program
 class Dies:
     def watch(self, leader):
         print(leader, flush=True)

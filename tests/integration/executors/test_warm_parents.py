@@ -16,6 +16,8 @@ from clearml_hpo.workers.forks import WarmParents
 from clearml_hpo.workers.programs import Program
 from tests.children import children_running
 
+pytestmark = pytest.mark.long
+
 RUNS = 1000
 AT_ONCE = 4
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 
 import psutil
+import pytest
 
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.restarts import GIVE_UP_AFTER, QUICK_S
@@ -93,6 +94,7 @@ def test_it_is_given_up_after_quick_deaths(make_agent: Make, clock: Clock) -> No
     assert agent.phase == "failed"
 
 
+@pytest.mark.long
 def test_ended_leaves_nothing(make_agent: Make) -> None:
     agent = make_agent("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WITH_TASK)
     _step_until(agent, "busy")

@@ -32,6 +32,7 @@ def agents(environ: dict[str, str], name: str) -> Iterator[Command]:
     call("down", "--now")
 
 
+@pytest.mark.long
 def test_up_status_logs_down(agents: Command, name: str, queue: str) -> None:
     done = agents("up", "--queue", queue, "--cpu", "2")
     assert done.returncode == 0, done.stderr
@@ -52,6 +53,7 @@ def test_up_status_logs_down(agents: Command, name: str, queue: str) -> None:
     assert agents("status").returncode == 1
 
 
+@pytest.mark.long
 def test_run_ends_with_ctrl_c(environ: dict[str, str], tasks: Tasks, agents: Command, name: str, queue: str) -> None:
     line = [sys.executable, "-m", "clearml_hpo", "agents", "run", "--name", name, "--queue", queue, "--cpu", "1"]
     with subprocess.Popen(line, env=environ, stderr=subprocess.PIPE, text=True) as foreground:
@@ -63,6 +65,7 @@ def test_run_ends_with_ctrl_c(environ: dict[str, str], tasks: Tasks, agents: Com
     assert not any(name in worker for worker in tasks.workers())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("drain", "status", "reason"),
     [("600s", "completed", ""), ("1s", "failed", "lost: agent ")],

@@ -71,6 +71,7 @@ def test_a_clone_completes_and_the_fleet_says_so(
     assert not {agent.worker_id for agent in running.agents} & tasks.workers()
 
 
+@pytest.mark.long
 def test_a_task_sees_the_gpu_of_its_slot(
     home: Path, address: ServerAddress, tasks: Tasks, queue: str, name: str
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_task_sees_the_gpu_of_its_slot(
     assert seen["CUDA_VISIBLE_DEVICES"] == seen["NVIDIA_VISIBLE_DEVICES"] == "0"
 
 
+@pytest.mark.long
 def test_draining_ends_the_running_task_and_leaves_the_waiting_ones(
     home: Path, address: ServerAddress, tasks: Tasks, queue: str, name: str, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_down_now_aborts_the_running_task(
     assert_nothing_left(running)
 
 
+@pytest.mark.long
 def test_a_killed_daemon_is_replaced_and_its_task_is_lost(
     home: Path, address: ServerAddress, tasks: Tasks, queue: str, name: str
 ) -> None:
@@ -158,6 +161,7 @@ def test_a_killed_supervisors_agents_are_cleaned_up(
     assert not {agent.worker_id for agent in running.agents} & tasks.workers()
 
 
+@pytest.mark.long
 def test_a_fleet_with_parent_ends_with_it(
     home: Path, address: ServerAddress, tasks: Tasks, queue: str, name: str
 ) -> None:

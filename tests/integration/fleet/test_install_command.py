@@ -23,6 +23,8 @@ from tests import nvidia_smi
 from tests.integration.fleet.conftest import DEADLINE_S, Tasks, eventually
 from tests.unit.fleet.test_install import exec_start
 
+pytestmark = pytest.mark.long
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 USER = pwd.getpwuid(os.getuid()).pw_name
 LISTINGS = {

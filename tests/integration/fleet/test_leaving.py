@@ -97,6 +97,7 @@ def test_at_once_has_limited_patience_with_an_agent_that_says_nothing(
     assert agent.phase == "ended"
 
 
+@pytest.mark.long
 def test_an_agent_that_does_not_heed_the_signal_is_killed(make_agent: Make, gates: Gates, clock: Clock) -> None:
     agent = make_agent("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + IDLE)
     _started(agent, lambda: agent.tail.idle)

@@ -25,7 +25,7 @@ OTHER = """
 import json, sys
 from pathlib import Path
 from clearml_hpo.cli.local import local_agents
-from clearml_hpo.settings import ServerAddress, Settings
+from clearml_hpo.machine.settings import ServerAddress, Settings
 settings = Settings(Path(sys.argv[1]), clearml_configured=False)
 with local_agents(settings, ServerAddress(**json.loads(sys.argv[2])), sys.argv[3], 1, lambda text: None) as queue:
     print(queue, flush=True)
@@ -59,6 +59,7 @@ def test_each_run_has_a_queue_of_its_own_until_its_end(
     assert (tasks.status(task), tasks.status(waiting)) == ("stopped", "created")
 
 
+@pytest.mark.long
 def test_the_end_of_one_run_leaves_the_trials_of_another_alone(
     settings: Settings, address: ServerAddress, tasks: Tasks, queue: str
 ) -> None:

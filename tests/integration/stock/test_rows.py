@@ -19,6 +19,8 @@ from clearml_hpo.testing import PlayedAgent
 from ..controller.conftest import quadratic
 from ..controller.test_optimizer_classes import ended, endless, eventually, live
 
+pytestmark = pytest.mark.long
+
 TESTS = Path(__file__).resolve().parents[2]
 CLASSES = "integration/controller/test_optimizer_classes.py"
 OURS = {

@@ -68,6 +68,7 @@ def strictly(text):
     return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("goal", GOALS, ids=["one", "two", "three"])
 @settings(max_examples=60)
 @given(data=st.data())

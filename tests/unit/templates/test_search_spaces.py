@@ -104,6 +104,7 @@ def table_file(tmp_path_factory):
     return file
 
 
+@pytest.mark.long
 @every_space
 def test_fifty_draws_train(name, space, table_file, recorder):
     module = load(name.partition("/")[0])
