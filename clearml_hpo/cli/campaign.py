@@ -17,13 +17,14 @@ from rich.text import Text
 
 from clearml_hpo.cli.closing import EXIT
 from clearml_hpo.cli.connection import server_of_studies
-from clearml_hpo.cli.driving import check_writable, sayer, stop_on_signals, use_embedded_server
+from clearml_hpo.cli.driving import check_writable, log_format, sayer, stop_on_signals, use_embedded_server
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
 from clearml_hpo.controller.rehearsal import rehearse_all
 from clearml_hpo.machine import settings
 from clearml_hpo.server import process as server_process
 from clearml_hpo.study_file import load_campaign
 from clearml_hpo.views.display import clock
+from clearml_hpo.views.json_console import LogFormat, console_for
 
 if TYPE_CHECKING:
     from clearml_hpo.backend.campaigns import CampaignRecord
@@ -73,6 +74,7 @@ def campaign() -> None:
 @_set
 @_json
 @_take_over
+@log_format
 def run(
     campaign_file: Path,
     new: bool,
@@ -80,6 +82,7 @@ def run(
     overrides: tuple[str, ...],
     json_file: Path | None,
     take_over: bool,
+    log_format: LogFormat,
 ) -> None:
     """Run a campaign: on the ClearML server that is configured; with none, or --local, on an embedded one.
 
@@ -92,7 +95,7 @@ def run(
     """
     file = load_campaign(campaign_file, overrides)
     rehearse_all(member.file for member in file.members)
-    _drive(lambda opening: opening.from_file(file, new=new), local, json_file, take_over)
+    _drive(lambda opening: opening.from_file(file, new=new), local, json_file, take_over, log_format)
 
 
 @campaign.command(epilog=_EXIT_CODES)
@@ -101,8 +104,14 @@ def run(
 @_set
 @_json
 @_take_over
+@log_format
 def resume(
-    campaign_id: str | None, local: bool, overrides: tuple[str, ...], json_file: Path | None, take_over: bool
+    campaign_id: str | None,
+    local: bool,
+    overrides: tuple[str, ...],
+    json_file: Path | None,
+    take_over: bool,
+    log_format: LogFormat,
 ) -> None:
     """Go on with a campaign: finished studies stay, running trials are watched, lost ones run again.
 
@@ -114,7 +123,7 @@ def resume(
     wanted = campaign_id or settings.load().task_id
     if not wanted:
         raise click.UsageError("which campaign? give its id or its name")
-    _drive(lambda opening: opening.by_id(wanted, overrides), local, json_file, take_over)
+    _drive(lambda opening: opening.by_id(wanted, overrides), local, json_file, take_over, log_format)
 
 
 @campaign.command("list", epilog="Exit codes: 0 done.")
@@ -270,13 +279,17 @@ def _print_report(console: Console, found: Any) -> None:
 
 
 def _drive(
-    find: Callable[[CampaignOpening], OpenedCampaign], is_local: bool, json_file: Path | None, take_over: bool
+    find: Callable[[CampaignOpening], OpenedCampaign],
+    is_local: bool,
+    json_file: Path | None,
+    take_over: bool,
+    log_format: LogFormat,
 ) -> None:
     here = settings.load()
     local = is_local or not here.clearml_configured
     if json_file is not None:
         check_writable(json_file)
-    console = Console()
+    console = console_for(log_format)
     with ExitStack() as stack:
         if local:
             use_embedded_server(stack, console, here)
@@ -315,8 +328,7 @@ def _open_and_run(
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
     console.print(render_report(found))
-    for (
-        line
-    ) in f"\n{outcome.status}: {outcome.reason} ({clock(outcome.progress.elapsed_s)})\n{outcome.url}".splitlines():
+    end = f"{outcome.status}: {outcome.reason} ({clock(outcome.progress.elapsed_s)})"
+    for line in ("", end, outcome.url):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return outcome

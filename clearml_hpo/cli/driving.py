@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import click
 from rich.console import Console
@@ -23,6 +23,7 @@ from clearml_hpo.machine import settings, signals
 from clearml_hpo.server import process as server_process
 from clearml_hpo.study_file import StudyFile
 from clearml_hpo.views.display import view_for
+from clearml_hpo.views.json_console import LogFormat, console_for
 
 if TYPE_CHECKING:
     from clearml_hpo.backend.api import Api
@@ -51,6 +52,7 @@ class Options:
     detach: bool
     take_over: bool
     storage: str | None
+    log_format: LogFormat
 
     @property
     def is_on_this_machine(self) -> bool:
@@ -71,6 +73,15 @@ class Options:
         if given:
             overrides += ["execution.executor=local", "execution.pilots=null", *given]
         return tuple(overrides)
+
+
+log_format = click.option(
+    "--log-format",
+    type=click.Choice(get_args(LogFormat)),
+    default="text",
+    show_default=True,
+    help="json: an object a line with time, level, message and ids, for log collectors.",
+)
 
 
 def driving_options(command: _Command) -> _Command:
@@ -101,6 +112,7 @@ def driving_options(command: _Command) -> _Command:
             click.option("--detach", is_flag=True, help="On Ctrl-C leave running trials alone (not with --local)."),
             click.option("--take-over", is_flag=True, help="Displace a controller that drives the study elsewhere."),
             click.option("--storage", metavar="URL", help="Mirror to an Optuna storage: sqlite:///study.db."),
+            log_format,
         )
     ):
         command = option(command)
@@ -119,7 +131,7 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
         raise click.UsageError("--agents runs trials by agents, --gpus and --cpu without any: give one of them")
     if options.json_file is not None:
         check_writable(options.json_file)
-    console = Console()
+    console = console_for(options.log_format)
     with ExitStack() as stack:
         server = use_embedded_server(stack, console, here) if local else None
         stopped = stack.enter_context(stop_on_signals())

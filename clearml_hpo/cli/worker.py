@@ -15,9 +15,11 @@ import click
 from click.core import ParameterSource
 
 from clearml_hpo.cli.connection import use_lasting_server
+from clearml_hpo.cli.driving import log_format
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.machine import settings, signals
+from clearml_hpo.views.json_console import LogFormat, console_for
 
 if TYPE_CHECKING:
     from clearml_hpo.workers.service import LocalWorkers
@@ -70,6 +72,7 @@ _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
     "5m without a task, if --idle-timeout does not say otherwise.",
 )
 @click.option("--count", type=click.IntRange(min=1), default=1, metavar="N", help="With --as-task: so many of them.")
+@log_format
 @click.pass_context
 def worker(
     ctx: click.Context,
@@ -86,6 +89,7 @@ def worker(
     drain_timeout: float | None,
     agent_queue: str | None,
     count: int,
+    log_format: LogFormat,
 ) -> None:
     """Serve ClearML queues as agents do, and keep warm what their tasks need.
 
@@ -123,7 +127,7 @@ def worker(
     own = OwnTask(api, task_id) if task_id else None
     # The queue of a study that has ended meanwhile is not made again.
     ids = [*find_queues(api, names, key="--queue").values()] if own else [ensure_queue(api, name) for name in names]
-    stops = _Stops()
+    stops, say = _Stops(), _sayer(log_format)
     with signals.handled(dict.fromkeys(signals.ENDS, stops.ask)):
         workers = LocalWorkers(
             slots,
@@ -134,12 +138,14 @@ def worker(
             venv=venv,
             image=own.image if own else "",
             closed_reason="lost: its worker was ended",
-            on_note=_say,
+            on_note=say,
         )
-        click.echo(f"{len(slots)} slot(s) serve {', '.join(names)} (worker {os.getpid()}); Ctrl-C to leave")
+        first = f"{len(slots)} slot(s) serve {', '.join(names)} (worker {os.getpid()}); Ctrl-C to leave"
+        console_for(log_format).print(first, markup=False, highlight=False, soft_wrap=True)
         try:
             patience_s = math.inf if drain_timeout is None else drain_timeout
-            _serve(workers, stops, 0.0 if once else idle_timeout, patience_s, own.is_to_end if own else lambda: False)
+            is_to_end = own.is_to_end if own else lambda: False
+            _serve(workers, stops, 0.0 if once else idle_timeout, patience_s, is_to_end, say)
         finally:
             workers.close()
             if own:
@@ -214,6 +220,7 @@ def _serve(
     idle_timeout: float | None,
     drain_s: float,
     task_is_to_end: Callable[[], bool],
+    say: Callable[[str], None],
 ) -> None:
     """Returns when the worker has left; exits if what runs had to be ended."""
     says = True
@@ -226,12 +233,12 @@ def _serve(
         if stops.count:
             ends_at = min(ends_at, time.monotonic() + drain_s)
         if stops.count and says and not workers.is_drained:
-            _say("waiting for running tasks; once more ends them")
+            say("waiting for running tasks; once more ends them")
             says = False
         if time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_AT_TASK_S
             if _unless_in_trouble(task_is_to_end):
-                _say("its own task is to end: so does what runs here")
+                say("its own task is to end: so does what runs here")
                 return
         stops.asked.clear()
     if not workers.is_drained:
@@ -245,10 +252,15 @@ def _unless_in_trouble(is_to_end: Callable[[], bool]) -> bool:
         return False
 
 
-def _say(text: str) -> None:
-    """The terminal, or whoever reads the pipe, may be gone; what runs goes on."""
-    with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+def _sayer(log_format: LogFormat) -> Callable[[str], None]:
+    """Prints to standard error. The terminal, or whoever reads the pipe, may be gone; what runs goes on."""
+    console = console_for(log_format, stderr=True)
+
+    def say(text: str) -> None:
+        with contextlib.suppress(OSError):
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    return say
 
 
 def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None, *, is_pilot: bool) -> Sequence[Slot]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from clearml_hpo.core.best_effort import BestEffort
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.notes import Level, Note
 from clearml_hpo.core.trial import Trial, TrialState, pareto_front
 from clearml_hpo.core.values import Value, as_text
 from clearml_hpo.views.screen import Lines, Redrawn, Screen
@@ -92,8 +93,14 @@ class LineView(Lines):
         if line:
             self.note(line)
 
-    def line(self, trial: Trial) -> str:
+    def line(self, trial: Trial) -> Note | None:
         """What is to be said of a trial that starts or ends; else nothing."""
+        text = self._text(trial)
+        level: Level = "warning" if trial.state.is_failure else "info"
+        ids: dict[str, str | int] = {"trial": trial.number, "attempt": trial.attempt, "task": trial.task_id}
+        return Note(text, level, **ids, state=trial.state.value) if text else None
+
+    def _text(self, trial: Trial) -> str:
         if trial.state is TrialState.RUNNING:
             return f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}"
         if not trial.state.is_live:

@@ -10,6 +10,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from clearml_hpo.views.json_console import JsonConsole
+
 if TYPE_CHECKING:
     from typing_extensions import Self  # of mypy
 
@@ -49,6 +51,9 @@ class Lines(Untaken):
 
     def note(self, text: str) -> None:
         """Prints it."""
+        if isinstance(self._console, JsonConsole):  # which has a time of its own
+            self._console.print(text)
+            return
         self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", markup=False, highlight=False, soft_wrap=True)
 
 
