@@ -11,7 +11,8 @@ import pytest
 pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ["README.md", "docs/server.md", "docs/campaigns.md", "docs/testing.md", "agents/README.md"]
+DOCS = ["README.md", "docs/README.md", "docs/get_started.md", "docs/your_script.md", "docs/server_and_gpus.md"]
+DOCS += ["docs/server.md", "docs/campaigns.md", "docs/testing.md", "agents/README.md"]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
 CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
@@ -72,6 +73,7 @@ ELSEWHERE = {
     "python examples/07_launch_by_clone/launch_copy.py CONTROLLER_TASK_ID budget.trials=4": "test_other_examples.py",
     "clearml-agent daemon --services-mode": "ClearML's own",
     "clearml-hpo study stop": "tests/integration/cli",
+    "clearml-hpo COMMAND --help": "tests/unit/cli/test_cli.py",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
 }
