@@ -535,10 +535,7 @@ def load_table(params: Mapping[str, Any]) -> Table:
     frame = read_bundled(data) if data in BUNDLED else read_file(data_file(data, folder, params["data_file"]), params)
     name = target_column(frame, params["target"], data)
     check_target(frame[name], name, data, problem)
-    known = frame[name].notna()
-    if not known.all():
-        print(f"{(~known).sum()} of {len(frame)} rows have no value for the target {name!r} and are left out")
-    frame = frame[known]
+    frame = with_target(frame, name)
     roles = {role: column_of(frame, role, params[f"{role}_column"], data) for role in ROLES}
     problem = detect_problem(frame[name]) if problem == "auto" else problem
     if problem == "ranking":
@@ -549,11 +546,7 @@ def load_table(params: Mapping[str, Any]) -> Table:
     frame = frame.reset_index(drop=True)
     target, classes = encode_target(frame[name], problem, name)
     ignored = [column_of(frame, "ignored", each, data) for each in listed(params["ignored_columns"])]
-    features = frame.drop(columns=[name, *filter(None, roles.values()), *ignored])
-    empty = [column for column in features if features[column].isna().all()]
-    if empty:
-        print(f"columns without a value, left out: {some(empty)}")
-        features = features.drop(columns=empty)
+    features = with_values(frame.drop(columns=[name, *filter(None, roles.values()), *ignored]))
     if features.empty:
         raise InputError(f"{data}: no column is left beside the target {name!r}")
     test = read_test(params, folder, features)
@@ -570,6 +563,22 @@ def load_table(params: Mapping[str, Any]) -> Table:
         test=encoded,
         test_ids=None if test is None else test_ids(test, roles["id"], params["test_data"]),
     )
+
+
+def with_target(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the rows that have a target, and print how many have none."""
+    known = frame[name].notna()
+    if not known.all():
+        print(f"{(~known).sum()} of {len(frame)} rows have no value for the target {name!r} and are left out")
+    return frame[known]
+
+
+def with_values(features: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that have values, and print which have none."""
+    empty = [column for column in features if features[column].isna().all()]
+    if empty:
+        print(f"columns without a value, left out: {some(empty)}")
+    return features.drop(columns=empty)
 
 
 def read_bundled(name: str) -> pd.DataFrame:
@@ -672,13 +681,17 @@ def read_csv(file: Path, params: Mapping[str, Any]) -> pd.DataFrame:
         except pd.errors.ParserWarning:
             raise InputError(f"{file}: a row has more values than the first line has names") from None
     for name in texts:
-        column = again[name] if name in worded else frame[name]
-        numbers = pd.to_numeric(column, errors="coerce")
-        if numbers.notna().any() and numbers.notna().equals(column.notna()) and infer_dtype(column) != "boolean":
-            frame[name] = numbers
-        elif infer_dtype(column, skipna=True) == "string":
-            frame[name] = frame[name].str.strip()
+        frame[name] = number_or_text(frame[name], again[name] if name in worded else frame[name])
     return frame.set_axis(frame.columns.str.strip(), axis="columns")
+
+
+def number_or_text(column: pd.Series, without_words: pd.Series) -> pd.Series:
+    """Return numbers if the column has nothing else once ``WORDS`` are holes, else its texts without outer spaces."""
+    numbers = pd.to_numeric(without_words, errors="coerce")
+    are_all = numbers.notna().any() and numbers.notna().equals(without_words.notna())
+    if are_all and infer_dtype(without_words) != "boolean":
+        return numbers
+    return column.str.strip() if infer_dtype(without_words, skipna=True) == "string" else column
 
 
 def encoding_of(file: Path) -> str:
@@ -757,14 +770,7 @@ def check_target(values: pd.Series, name: str, data: str, problem: str) -> None:
     if known.nunique() < 2:
         raise InputError(f"{data}: the target {name!r} is constant: every row has {known.iloc[0]}")
     if is_numeric_dtype(known):
-        with np.errstate(over="ignore"):
-            single = known.to_numpy(dtype=float).astype(np.float32)  # as libraries take it
-        infinite = known.index[np.isinf(single)]
-        if len(infinite):
-            first = f"row {infinite[0]} (from 0) has {known[infinite[0]]}"
-            raise InputError(f"{data}: the target {name!r} is infinite or beyond 3e38 in {len(infinite)} rows: {first}")
-        if len(np.unique(single)) < 2:
-            raise InputError(f"{data}: the target {name!r} is constant to seven digits, which is what libraries take")
+        check_numbers(known, f"{data}: the target {name!r}")
     elif problem in ("auto", "regression", "ranking"):
         reason = why_text(known) if known.nunique() > MOST_CLASSES or problem != "auto" else ""
         if reason:
@@ -773,6 +779,18 @@ def check_target(values: pd.Series, name: str, data: str, problem: str) -> None:
         count = int((known.astype(str) == word).sum())
         if count:
             print(f"the target {name!r} has the class {word!r} in {count} rows; set missing_values={word} for holes")
+
+
+def check_numbers(known: pd.Series, what: str) -> None:
+    """Refuse a target that libraries cannot learn, as they take it: in single precision."""
+    with np.errstate(over="ignore"):
+        single = known.to_numpy(dtype=float).astype(np.float32)
+    infinite = known.index[np.isinf(single)]
+    if len(infinite):
+        first = f"row {infinite[0]} (from 0) has {known[infinite[0]]}"
+        raise InputError(f"{what} is infinite or beyond 3e38 in {len(infinite)} rows: {first}")
+    if len(np.unique(single)) < 2:
+        raise InputError(f"{what} is constant to seven digits, which is what libraries take")
 
 
 def detect_problem(values: pd.Series) -> str:
@@ -864,22 +882,25 @@ def encode_features(
     features: pd.DataFrame, test: pd.DataFrame | None, also: Sequence[str], data: str
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Give categorical columns one set of categories for both frames, in which a hole is one; others are numbers."""
+    frames = [features] if test is None else [features, test[features.columns]]
+    categorical = {*also, *text_columns(features, also, data)}
+    columns: dict[str, list[pd.Series]] = {}
+    for name in features:
+        parts = [frame[name] for frame in frames]
+        columns[name] = _categories(parts) if name in categorical else [_numbers(part) for part in parts]
+    encoded = [pd.DataFrame({name: parts[i] for name, parts in columns.items()}) for i in range(len(frames))]
+    return encoded[0], encoded[1] if test is not None else None
+
+
+def text_columns(features: pd.DataFrame, also: Sequence[str], data: str) -> list[str]:
+    """Return the columns that are categories because they are text, and print why; ``also`` names others."""
     for name in also:
         column_of(features, "categorical", name, data)
-    frames = [features] if test is None else [features, test[features.columns]]
-    columns: dict[str, list[pd.Series]] = {}
     texts = [name for name in features if name not in also and not is_numeric_dtype(features[name])]
     if texts:
         reasons = [f"{name} ({why_text(features[name]) or 'text'})" for name in texts[:MOST_NAMED]]
         print(f"columns taken as categories: {some([*reasons, *texts[MOST_NAMED:]])}")
-    for name in features:
-        parts = [frame[name] for frame in frames]
-        if name in also or name in texts:
-            columns[name] = _categories(parts)
-        else:
-            columns[name] = [_numbers(part) for part in parts]
-    encoded = [pd.DataFrame({name: parts[i] for name, parts in columns.items()}) for i in range(len(frames))]
-    return encoded[0], encoded[1] if test is not None else None
+    return texts
 
 
 def _categories(parts: Sequence[pd.Series]) -> list[pd.Series]:

@@ -1,5 +1,28 @@
 """The command line: one file per command, loaded when it is called.
 
+run.py             `run`
+resume.py          `resume`
+launch.py          `launch`
+watch.py           `watch`
+check.py           `check`
+study.py           `study`: list, show, steer and delete recorded studies
+keep.py            `study keep`
+report.py          `study report`
+campaign.py        `campaign`
+server.py          `server`
+keys.py            `server keys`
+agents.py          `agents`
+install.py         `agents install` and `agents uninstall`
+worker.py          `worker`
+driving.py         drives a study until it ends: shared by `run` and `resume`
+closing.py         summary of a study that has ended
+local.py           `--local`: the embedded server and agents that a command starts
+connection.py      server options of commands on recorded studies
+server_options.py  options of `server start` and `server run`
+quantities.py      options with a unit: durations, sizes
+tables.py          lists as a table, JSON or CSV
+output.py          stdout and stderr: any character, closed pipes
+
 Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
 """
 

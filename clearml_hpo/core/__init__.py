@@ -11,6 +11,7 @@ choices.py          named options, such as samplers, with their own parameters
 errors.py           every error, as one small tree
 notes.py            what a command tells its user, with a level and ids
 best_effort.py      work that a study does not depend on: reports, screens
+templating.py       Jinja environments, for HTML and for text
 csv_cells.py        cells of CSV files that are safe in a spreadsheet
 yaml_documents.py   YAML of any origin, read within bounds
 """

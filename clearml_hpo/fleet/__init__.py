@@ -1,7 +1,21 @@
 """The fleet: supervised, unmodified ``clearml-agent daemon`` processes on this machine.
 
-``up`` starts a supervisor process, which starts one daemon per slot, starts it again when it dies, and ends them
-when it is told to or ends itself. See ``state.py`` for the files, ``leaving.py`` for how an agent leaves.
+control.py     start, stop and show a fleet
+supervisor.py  the process that keeps the agents running
+agent.py       one agent: its daemon, log and processes
+daemon.py      command line and environment of a daemon
+slots.py       an agent's queues and GPUs
+restarts.py    when a dead daemon is restarted, and when it is given up
+leaving.py     stops an agent between two tasks
+recovery.py    tasks of agents that are gone
+logtail.py     reads a daemon's log
+queues.py      queues of the fleet: create, pause, delete
+client.py      calls to the ClearML server, over plain HTTP
+state.py       two JSON files that outlive the supervisor
+install/       systemd units and a compose file
+
+``up`` starts a supervisor process. It starts one daemon per slot, restarts it when it dies, and ends all of them when
+it is told to or ends itself.
 """
 
 from __future__ import annotations

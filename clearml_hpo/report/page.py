@@ -13,10 +13,11 @@ from functools import lru_cache, partial
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from clearml_hpo.core.best_effort import BestEffort
 from clearml_hpo.core.goal import Objective
+from clearml_hpo.core.templating import html_environment
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import as_text
 from clearml_hpo.report import figures
@@ -216,18 +217,17 @@ def _plotly() -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("clearml_hpo.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return html_environment(
+        "clearml_hpo.report",
+        filters={
+            "attempt": attempt_name,
+            "duration": duration_text,
+            "number": _number,
+            "text": as_text,
+            "linked": _safe_link,
+        },
+        names={"cell": _cell, "values": values_text},
     )
-    environment.filters.update(
-        attempt=attempt_name, duration=duration_text, number=_number, text=as_text, linked=_safe_link
-    )
-    environment.globals.update(cell=_cell, values=values_text)
-    return environment
 
 
 def _safe_link(url: str) -> str:

@@ -12,6 +12,7 @@ telling.py     what the sampler and the server are told of a trial
 roster.py      the trials: live, ended, earlier attempts
 watch.py       what is remembered of each attempt, and for how long nothing was heard of it
 endings.py     how a trial has ended, from what the server says of its task
+reasons.py     why trials have failed, from their consoles
 ledger.py      what the study has used so far
 interfaces.py  what is needed of trial tasks, and who hears of what
 loop.py        one step after the other

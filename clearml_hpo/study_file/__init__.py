@@ -1,4 +1,12 @@
-"""Study and campaign files: YAML in, checked values out, or an error that names file, line and key."""
+"""Study and campaign files: YAML in, checked values out, or an error that names file, line and key.
+
+load.py       reads and checks a study file
+models.py     the keys of a study file, one model per block
+space.py      the block `search_space`
+overrides.py  `--set key.key=value`
+campaign.py   the campaign file
+marks.py      YAML with the line of every key
+"""
 
 from clearml_hpo.study_file.campaign import (
     CampaignFile,

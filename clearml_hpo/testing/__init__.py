@@ -1,7 +1,8 @@
 """For tests, ours and yours.
 
-simulation.py   a simulated world of trial tasks, without server, process or waiting
-agent.py        an agent that plays, on a real server
+simulation.py         simulated trial tasks and workers, without server, process or waiting
+agent.py              a fake agent on a real server
+executor_contract.py  tests that every executor must pass (needs pytest)
 """
 
 from clearml_hpo.testing.agent import PlayedAgent

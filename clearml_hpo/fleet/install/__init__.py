@@ -1,7 +1,11 @@
-"""Files with which agents are started at boot: systemd units, or a compose file, for the machine that is found.
+"""Files that start agents at boot: systemd units or a compose file, for this machine.
 
-``inspect`` looks at the machine, ``plan`` says which daemons it is to have, ``systemd`` and ``compose`` render them as
-text, ``files`` writes what differs.
+machine.py  inspects the machine
+plan.py     the daemons of a machine and their commands
+systemd.py  renders units
+compose.py  renders a compose file and its image
+render.py   the templates of both
+files.py    writes files that differ, and none that a user has edited
 """
 
 from __future__ import annotations

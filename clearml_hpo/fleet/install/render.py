@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from clearml_hpo.core.templating import text_environment
 
 MARKER = "Written by clearml-hpo agents install"
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("clearml_hpo.fleet.install"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,
-)
+_TEMPLATES = text_environment("clearml_hpo.fleet.install")
 
 
 def render(template: str, /, **values: Any) -> str:

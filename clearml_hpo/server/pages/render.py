@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.responses import HTMLResponse, Response
 
+from clearml_hpo.core.templating import html_environment
 from clearml_hpo.server.pages import cells, static
 from clearml_hpo.server.store.documents import to_json
 
@@ -20,24 +21,19 @@ _FILTERS = (
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("clearml_hpo.server.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return html_environment(
+        "clearml_hpo.server.pages",
+        filters={each.__name__: each for each in _FILTERS},
+        names={
+            "path": cells.path,
+            "link": cells.link,
+            "task_link": cells.task_link,
+            "metric_name": cells.metric_name,
+            "quoted": lambda text: quote(str(text), safe=""),
+            "static": static.address,
+            "has_plotly": static.has_plotly,
+        },
     )
-    environment.filters.update({each.__name__: each for each in _FILTERS})
-    environment.globals.update(
-        path=cells.path,
-        link=cells.link,
-        task_link=cells.task_link,
-        metric_name=cells.metric_name,
-        quoted=lambda text: quote(str(text), safe=""),
-        static=static.address,
-        has_plotly=static.has_plotly,
-    )
-    return environment
 
 
 def page(template: str, /, code: int = 200, **values: Any) -> HTMLResponse:

@@ -1,13 +1,9 @@
-"""ClearML's own web app at the web port, for who has a build of it: its files, and what it calls, in one place.
+"""ClearML's own web app at the web port, for users who have a build of it. The app is not part of this package.
 
-::
+build.py  files of the build: `/configuration.json`, `index.html` for every other address
+relay.py  `/api/...` passed on to the API by cookie, and the log-in by name
 
-    /configuration.json   where the app finds the API and the files: below this same address
-    /api/...              the API, by cookie: relay
-    /files/...            the file server
-    anything else         a file of the build, or its index.html: build
-
-The app itself is no part of this package.
+`/files/...` is the file server. `/configuration.json` tells the app that all of it is at this one address.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What runs first in every Python of a trial: ``sitecustomize.py`` of this folder changes two things in the SDK."""
+"""Changes to the SDK that every Python of a trial makes first.
+
+sitecustomize.py  runs when Python starts, because ``PYTHONPATH`` names this folder; changes two things in the SDK
+"""
 
 from __future__ import annotations
 
