@@ -6,6 +6,7 @@ patience.py          how long to wait while a server is in trouble
 names.py             projects, queues and workers by name
 lists.py             whole lists, page by page
 hyperparameters.py   ClearML's nested hyperparameters as flat ``section/name`` texts, and back
+codes.py             codes, reasons and tags of ClearML and of this package
 configurations.py    texts that a task keeps by name
 template.py          the template task: found, or made from a script
 trial_tasks.py       clones: created, polled, read, stopped

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from clearml_hpo.backend.api import CONSOLE, Api
+from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.hyperparameters import user_properties
 from clearml_hpo.backend.lease import Hold, driven_s
 from clearml_hpo.backend.names import exactly, find_project
 from clearml_hpo.backend.record import ENDED, dated, own_properties, pages
-from clearml_hpo.backend.trial_tasks import LIVE, UNDER_WAY, end_of, epoch, is_non_responsive
+from clearml_hpo.backend.trial_tasks import LIVE, UNDER_WAY, end_of, epoch
 from clearml_hpo.core.errors import InputError, nearest
 
 _Value = TypeVar("_Value")

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlparse
 from clearml.storage.helper import StorageHelper
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.editing import change, set_properties
 from clearml_hpo.backend.hyperparameters import user_properties
 from clearml_hpo.backend.lists import by_id, chunks, rows
@@ -28,7 +29,6 @@ from clearml_hpo.core.trial import Trial, TrialState, pareto_front
 
 Others: TypeAlias = Literal["delete", "archive"]
 
-_UNKNOWN_MODEL = 201
 _GOING = "going"
 _FILE = ("kind", "name", "uri")  # what the user property says of a file that is to be deleted
 _UNTOUCHABLE = ("queued", "in_progress", "published")
@@ -374,7 +374,7 @@ def delete_model(api: Api, stored: Stored) -> None:
     except ApiError as error:
         if is_trouble(error):
             raise
-        if error.subcode != _UNKNOWN_MODEL:
+        if error.subcode != Subcode.NO_SUCH_MODEL:
             raise ServerError(str(error)) from None
 
 

@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import BAD_REQUEST, Subcode
 from clearml_hpo.backend.hyperparameters import USER_PROPERTIES
 from clearml_hpo.core.errors import ApiError
-
-NO_SUCH_TASK = 101
-_BAD_REQUEST = 400
 
 
 def set_properties(api: Api, task_id: str, properties: Mapping[str, object]) -> None:
@@ -48,6 +46,6 @@ def read(api: Api, task_id: str, *fields: str) -> dict[str, Any]:
     """
     found = api.call("tasks.get_all", id=[task_id], only_fields=["id", *fields], search_hidden=True).get("tasks")
     if not found:
-        raise ApiError("tasks.get_all", _BAD_REQUEST, NO_SUCH_TASK, f"there is no task {task_id}")
+        raise ApiError("tasks.get_all", BAD_REQUEST, Subcode.NO_SUCH_TASK, f"there is no task {task_id}")
     task: dict[str, Any] = found[0]
     return task

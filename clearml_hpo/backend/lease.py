@@ -20,10 +20,11 @@ from typing import Any
 import psutil
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import STOPPING, is_non_responsive
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import user_properties
 from clearml_hpo.backend.record import ENDED, OWNER, own_properties
-from clearml_hpo.backend.trial_tasks import epoch, is_non_responsive
+from clearml_hpo.backend.trial_tasks import epoch
 from clearml_hpo.core.errors import HeldError, StudyError
 from clearml_hpo.machine.processes import pid_space
 
@@ -67,7 +68,7 @@ class _State:
     @property
     def is_stopping(self) -> bool:
         """Whether somebody aborts the task in the web page; one that an agent runs is asked to end itself."""
-        return (self.status != "in_progress" and not self.was_given_up) or "stopping" in self.message
+        return (self.status != "in_progress" and not self.was_given_up) or STOPPING in self.message
 
     @property
     def holder(self) -> str:

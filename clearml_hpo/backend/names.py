@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError, InputError, nearest
 
-NAME_EXISTS = 801
 WORKER_SEEN_WITHIN_S = 120
 SHORTEST_NAME = 3
 """Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
@@ -28,7 +28,7 @@ def ensure_project(api: Api, name: str) -> str:
         try:
             found = api.call("projects.create", name=name, description="")["id"]
         except ApiError as error:
-            if error.subcode != NAME_EXISTS:  # somebody made it in between
+            if error.subcode != Subcode.NAME_TAKEN:  # somebody made it in between
                 raise
             found = find_project(api, name)
             if found is None:
@@ -92,7 +92,7 @@ def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
     try:
         return str(api.call("queues.create", name=name, tags=list(tags))["id"])
     except ApiError as error:
-        if error.subcode != NAME_EXISTS:  # somebody made it in between
+        if error.subcode != Subcode.NAME_TAKEN:  # somebody made it in between
             raise
     return str(found()[0]["id"])
 

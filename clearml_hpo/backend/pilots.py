@@ -11,9 +11,9 @@ from typing import Any
 
 from clearml_hpo.backend import withdrawal
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import AGENT_ENDED, STOPPED_BY_USER, STOPPING, is_non_responsive
 from clearml_hpo.backend.controller_task import ask_for_time_to_end
 from clearml_hpo.backend.lists import rows
-from clearml_hpo.backend.trial_tasks import is_non_responsive
 from clearml_hpo.core.errors import ApiError, InputError
 
 IDLE_TIMEOUT_S = 300.0
@@ -26,8 +26,6 @@ from clearml_hpo.cli import main
 
 main(["worker"])
 """
-_AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated
-_ENDING = "stopping"  # the status message of a task that somebody has asked to stop
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Pilot:
     @property
     def was_stopped(self) -> bool:
         """Whether a person has stopped it, rather than its machine."""
-        is_machine = is_non_responsive(self.reason) or self.reason.startswith(_AGENT_ENDED)
+        is_machine = is_non_responsive(self.reason) or self.reason.startswith(AGENT_ENDED)
         return self.status == "stopped" and not is_machine
 
 
@@ -164,15 +162,15 @@ class OwnTask:
     def is_to_end(self) -> bool:
         """Whether somebody wants it to end, or has ended it."""
         task = self._read("status", "status_message")
-        return task.get("status") != "in_progress" or task.get("status_message") == _ENDING
+        return task.get("status") != "in_progress" or task.get("status_message") == STOPPING
 
     def end(self) -> None:
         """Says that it has ended as it was asked to, if it was; else its agent says how."""
         with suppress(ApiError):
             task = self._read("status", "status_message", "started")
-            is_asked = task.get("status") == "in_progress" and task.get("status_message") == _ENDING
+            is_asked = task.get("status") == "in_progress" and task.get("status_message") == STOPPING
             if is_asked or withdrawal.is_spoilt(task):
-                self._api.call("tasks.stopped", task=self._task_id, force=True, status_reason="stopped by a person")
+                self._api.call("tasks.stopped", task=self._task_id, force=True, status_reason=STOPPED_BY_USER)
 
     def _read(self, *fields: str) -> Mapping[str, Any]:
         found = self._api.call("tasks.get_all", id=[self._task_id], only_fields=list(fields), search_hidden=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.cleanup import PUBLISHED, Stored, delete_model, delete_stored, outputs_of, tasks_with_outputs
-from clearml_hpo.backend.editing import NO_SUCH_TASK
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.lists import rows
 from clearml_hpo.backend.pilots import pilots_of
 from clearml_hpo.backend.record import TrialRecords
@@ -84,7 +84,7 @@ def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:
         answer = api.call("tasks.delete_many", ids=going[start : start + _CHUNK], force=True)
         for failed in answer.get("failed") or ():
             why = failed.get("error") or {}
-            if NO_SUCH_TASK in (why.get("codes") or ()):  # a user was quicker
+            if Subcode.NO_SUCH_TASK in (why.get("codes") or ()):  # a user was quicker
                 continue
             stay.add(failed["id"])
             on_note(f"task {failed['id']} stays: {why.get('msg')}")

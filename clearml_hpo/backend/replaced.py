@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.editing import NO_SUCH_TASK
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.outputs import console_log
 from clearml_hpo.backend.scalars import curves_of
 from clearml_hpo.core.errors import ApiError
@@ -95,7 +95,7 @@ class ReplacedValues:
         try:
             return Replaced.told_by(console_log(self._api, task_id))
         except ApiError as error:
-            if error.subcode != NO_SUCH_TASK:
+            if error.subcode != Subcode.NO_SUCH_TASK:
                 raise
             return Replaced()  # deleted just now: the next poll misses it
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import MetricSummary, Objective
 
@@ -17,7 +18,6 @@ Curve = list[tuple[int, float]]
 _SAMPLES = 6_000  # the most that a server takes
 _RAW_POINTS = 10_000  # of one call; a server may give fewer
 _SINGLE_VALUE = -(2**31)  # the iteration under which the SDK reports one
-_NO_SUCH_TASK = 101
 
 
 def summaries_of(last_metrics: Mapping[str, Any] | None) -> dict[str, MetricSummary]:
@@ -83,7 +83,7 @@ def _at_once(api: Api, scalar: Objective, task_ids: list[str]) -> dict[str, Curv
                 metrics=[_metric(scalar)],
             )
         except ApiError as error:
-            if error.subcode != _NO_SUCH_TASK:
+            if error.subcode != Subcode.NO_SUCH_TASK:
                 raise
             # One that is gone has the whole call refused.
             before, task_ids = task_ids, _existing(api, task_ids)
@@ -111,7 +111,7 @@ def _one_by_one(api: Api, scalar: Objective, task_id: str) -> Curve:
                 **place,
             )
         except ApiError as error:
-            if error.subcode == _NO_SUCH_TASK:
+            if error.subcode == Subcode.NO_SUCH_TASK:
                 return []
             raise
         each = (answer.get("variants") or {}).get(scalar.series) or {}

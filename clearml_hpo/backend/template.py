@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.configurations import Configuration, configuration_entries
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, Nested, flatten, misfit, with_user_properties
 from clearml_hpo.backend.names import exactly, find_project
@@ -27,7 +28,6 @@ from clearml_hpo.core.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.search.space import SearchSpace
 
-UNKNOWN_TASK = 101
 _HYDRA = "Hydra"
 _COMPOSED = "OmegaConf"  # the configuration object in which the SDK keeps what Hydra has composed
 _SHORTEST_NAME = 3  # that a server takes
@@ -84,7 +84,7 @@ def template_by_id(api: Api, task_id: str) -> Template:
     try:
         return _template(api.call("tasks.get_by_id", task=task_id)["task"])
     except ApiError as error:
-        if error.subcode != UNKNOWN_TASK:
+        if error.subcode != Subcode.NO_SUCH_TASK:
             raise
         raise InputError(f"template.task: no task {task_id} on the server") from None
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from clearml_hpo.backend import scalars
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import STOPPING, Subcode
 from clearml_hpo.backend.configurations import with_configuration
-from clearml_hpo.backend.editing import NO_SUCH_TASK, set_properties
+from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, user_properties, with_user_properties, with_values
 from clearml_hpo.backend.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.backend.replaced import ReplacedValues
@@ -49,15 +50,7 @@ MODEL_PROPERTY = "model"
 """User property: of which template a trial task is a clone, where a study has several."""
 NOT_FINITE = "not_finite"
 """User property: scalars, as a JSON list, of which values were not finite; see :mod:`clearml_hpo.core.not_finite`."""
-CLOSED_REASON = "its controller ended"
-"""Why a task is stopped that runs on this machine when its controller ends."""
 _OF_THE_MACHINE = ":monitor:"  # how the titles of the SDK's own scalars begin
-_NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")
-
-
-def is_non_responsive(reason: str) -> bool:
-    """Whether the server, the embedded one or ClearML's, has stopped a task because it heard nothing of it."""
-    return reason.startswith(_NON_RESPONSIVE)
 
 
 @dataclass(frozen=True)
@@ -216,7 +209,7 @@ class TrialTasks:
         try:
             last = [(event.get("timestamp"), event.get("msg")) for event in _last_events(self._api, task_id, 1)]
         except ApiError as error:
-            if error.subcode != NO_SUCH_TASK:
+            if error.subcode != Subcode.NO_SUCH_TASK:
                 raise
             return None  # deleted just now: the next poll misses it
         return last, scalars_
@@ -264,7 +257,7 @@ def snapshot_of(task: Mapping[str, Any]) -> TaskSnapshot:
         started_at=epoch(task.get("started")),
         ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
-        is_stopping=task.get("status") == "in_progress" and task.get("status_message") == "stopping",
+        is_stopping=task.get("status") == "in_progress" and task.get("status_message") == STOPPING,
         not_finite=_names(user_properties(task.get("hyperparams") or {}).get(NOT_FINITE, "")),
     )
 

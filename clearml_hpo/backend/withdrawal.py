@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError
 
 SETTLE_S = 1.0
 """A task is "queued" and in no queue for as long as its worker needs to say that it runs: milliseconds."""
 
 _CHUNK = 500
-_NO_SUCH_TASK = 101
-_WRONG_STATUS = 110
-_NOT_IN_QUEUE = 703
-_WAITS_ALREADY = 706
 _RAN = "it was taken out of its queue while it started"
 
 
@@ -74,9 +71,9 @@ def put_back(api: Caller, task_id: str, queue: str) -> bool:
     try:
         api.call("tasks.enqueue", task=task_id, queue=queue)
     except ApiError as error:
-        if error.subcode not in (_NO_SUCH_TASK, _WRONG_STATUS, _WAITS_ALREADY):
+        if error.subcode not in (Subcode.NO_SUCH_TASK, Subcode.WRONG_STATUS, Subcode.ALREADY_IN_QUEUE):
             raise
-        return error.subcode == _WAITS_ALREADY
+        return error.subcode == Subcode.ALREADY_IN_QUEUE
     return True
 
 
@@ -102,7 +99,7 @@ def _take(api: Caller, task_id: str, task: Mapping[str, Any]) -> bool:
     try:
         api.call("queues.remove_task", queue=queue, task=task_id)
     except ApiError as error:
-        if error.subcode != _NOT_IN_QUEUE:
+        if error.subcode != Subcode.NOT_IN_QUEUE:
             raise
         return False
     return True

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import CampaignRecord, CampaignTask
+from clearml_hpo.backend.codes import STOPPED_BY_USER
 from clearml_hpo.backend.lease import Hold
 from clearml_hpo.backend.record import find_studies
 from clearml_hpo.backend.trial_tasks import UNDER_WAY
 from clearml_hpo.studies.study import Study
-
-_BY_A_PERSON = "stopped by a person"
 
 
 def stop_campaign(api: Api, record: CampaignRecord) -> bool:
@@ -30,6 +29,6 @@ def stop_campaign(api: Api, record: CampaignRecord) -> bool:
         if study.status in UNDER_WAY:
             Study(api, study).stop()
     if not record.is_over:
-        hold.clear(_BY_A_PERSON)
-        task.finish("stopped", _BY_A_PERSON)
+        hold.clear(STOPPED_BY_USER)
+        task.finish("stopped", STOPPED_BY_USER)
     return False

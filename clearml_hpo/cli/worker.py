@@ -118,6 +118,7 @@ def worker(
     use_lasting_server(local=False)
     # Imported late: ClearML's SDK takes a second, and bad input should be said before.
     from clearml_hpo.backend.api import Api
+    from clearml_hpo.backend.codes import LOST
     from clearml_hpo.backend.names import ensure_queue, find_queues
     from clearml_hpo.backend.pilots import OwnTask
     from clearml_hpo.workers.service import LocalWorkers
@@ -137,7 +138,7 @@ def worker(
             warm=not cold,
             venv=venv,
             image=own.image if own else "",
-            closed_reason="lost: its worker was ended",
+            closed_reason=f"{LOST} its worker was ended",
             on_note=say,
         )
         first = f"{len(slots)} slot(s) serve {', '.join(names)} (worker {os.getpid()}); Ctrl-C to leave"

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import LOST
 from clearml_hpo.backend.record import TrialRecords
 from clearml_hpo.backend.template import (
     Template,
@@ -178,7 +179,7 @@ class FirstRun:
         """Whether the script had no part in its end: a worker died, or the SDK could not log in."""
         if snapshot.status != "failed":
             return False
-        return snapshot.reason.startswith("lost:") or could_not_log_in(own_words(self.tasks, task_id, snapshot.reason))
+        return snapshot.reason.startswith(LOST) or could_not_log_in(own_words(self.tasks, task_id, snapshot.reason))
 
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:
         script, log = self.file.spec.template.by_model[self.model].script, self.tasks.log_tail(task_id)

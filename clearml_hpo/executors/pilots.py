@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.names import ensure_queue, workers_by_queue
 from clearml_hpo.backend.pilots import Environment, Pilot, create_pilot, pilots_of, withdraw
 from clearml_hpo.backend.trial_tasks import log_tail
@@ -17,7 +18,6 @@ from clearml_hpo.workers.last_line import last_words, with_signal
 PILOTS = "pilots"
 """The queue that :meth:`PilotExecutor.workers` lists."""
 _TAG = "clearml-hpo-pilots"  # on queues that are of no use to anybody else
-_NO_SUCH_QUEUE = 701
 _MOST_FAILURES = 3
 _TAIL = 50  # lines of a console that may say why
 
@@ -133,7 +133,7 @@ class PilotExecutor(QueueExecutor):
         try:
             self._api.call("tasks.enqueue", task=task_id, queue=self._flight.queue_id)
         except ApiError as error:
-            if error.subcode != _NO_SUCH_QUEUE:
+            if error.subcode != Subcode.NO_SUCH_QUEUE:
                 raise
             self._api.call("tasks.delete", task=task_id)
             raise StudyError(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import BAD_REQUEST
 from clearml_hpo.backend.names import workers_by_queue
 from clearml_hpo.backend.withdrawal import SETTLE_S, withdraw
 from clearml_hpo.core.errors import ApiError
@@ -33,7 +34,7 @@ class QueueExecutor:
             self._api.call("tasks.enqueue", task=task_id, queue=self._queues[queue])
         except ApiError as error:
             # Perhaps an earlier call was heard, and only its answer was lost; or there is no such task any more.
-            if error.code != 400 or self._could_wait(task_id):
+            if error.code != BAD_REQUEST or self._could_wait(task_id):
                 raise
 
     def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:

@@ -8,12 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from clearml_hpo.backend.codes import QUEUE_CLOSED, Subcode
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError
 from clearml_hpo.fleet.client import Client
-
-CLOSED = "force_workers:off"
-"""ClearML's own tag: while a queue has it, an agent that looks into that queue takes nothing."""
-_NAME_TAKEN = 801
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +22,7 @@ def queue_id(client: Client, name: str) -> str:
     try:
         return str(client.call("queues.create", name=name)["id"])
     except ApiError as error:
-        if error.subcode != _NAME_TAKEN:
+        if error.subcode != Subcode.NAME_TAKEN:
             raise
     return _queues_named(client, name)  # another was quicker
 
@@ -82,7 +79,7 @@ class Gates:
 def set_closed(client: Client, queue: str, closed: bool) -> None:
     """Closes a queue for all agents, or opens it."""
     tags = list(client.call("queues.get_by_id", queue=queue)["queue"].get("tags") or [])
-    wanted = [*(tag for tag in tags if tag != CLOSED), *([CLOSED] if closed else [])]
+    wanted = [*(tag for tag in tags if tag != QUEUE_CLOSED), *([QUEUE_CLOSED] if closed else [])]
     if wanted != tags:
         client.call("queues.update", queue=queue, tags=wanted)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from clearml_hpo.backend.codes import AGENT_ENDED, ARCHIVED, LOST
 from clearml_hpo.backend.withdrawal import SETTLE_S, is_spoilt, put_back
 from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.fleet.client import Client
@@ -20,7 +21,6 @@ from clearml_hpo.fleet.queues import attempt
 _OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")
 
 _PAGE = 500
-_AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +37,7 @@ def after_death(client: Client, worker_id: str, queue: str, task: str | None, st
     """
     try:
         if task and started:
-            if end_task(client, task, "failed", f"lost: agent {worker_id} {how}"):
+            if end_task(client, task, "failed", f"{LOST} agent {worker_id} {how}"):
                 _log.warning("%s: its task %s is lost", worker_id, task)
         elif task and return_task(client, task, queue):
             _log.warning("%s: its task %s, not yet started, is back in its queue", worker_id, task)
@@ -96,10 +96,10 @@ def _was_aborted_with_its_agent(task: Mapping[str, Any]) -> bool:
 
     Archiving stops a task, too, and blanks what was said: what is archived stays as it is.
     """
-    if "archived" in (task.get("system_tags") or ()):
+    if ARCHIVED in (task.get("system_tags") or ()):
         return False
     said = [str(task.get(name) or "") for name in ("status_reason", "status_message")]
-    return task["status"] == "stopped" and (said[0].startswith(_AGENT_ENDED) or not any(said))
+    return task["status"] == "stopped" and (said[0].startswith(AGENT_ENDED) or not any(said))
 
 
 def return_strays(client: Client, queue: str, settle_s: float = SETTLE_S) -> list[str]:
@@ -120,7 +120,7 @@ def after_killed_runs(client: Client) -> None:
         worker = str(task.get("last_worker") or "")
         found = _OF_A_RUN.fullmatch(worker)
         if found and found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"])):
-            end_task(client, task["id"], "failed", f"lost: agent {worker} died")
+            end_task(client, task["id"], "failed", f"{LOST} agent {worker} died")
 
 
 def unregister(client: Client, worker_ids: set[str]) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from clearml_hpo.backend.trial_tasks import CLOSED_REASON, COMPLETED, LIVE, TaskSnapshot, is_non_responsive
+from clearml_hpo.backend.codes import AGENT_ENDED, CONTROLLER_ENDED, LOST, is_non_responsive
+from clearml_hpo.backend.trial_tasks import COMPLETED, LIVE, TaskSnapshot
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.workers.last_line import was_killed
-
-_LOST = "lost:"  # how the agents' supervisor begins the reason when an agent has died
-_AGENT_ENDED = "user abort"  # what clearml-agent says of its task when it is itself interrupted or terminated
 
 Ending = tuple[TrialState, str]
 
@@ -34,9 +32,9 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if snapshot.status == "created":
         ran = " while it ran" if has_become_draft(snapshot) else ""
         return TrialState.ABORTED, f"it was taken out of its queue{ran}"
-    if snapshot.reason.startswith(_AGENT_ENDED):
+    if snapshot.reason.startswith(AGENT_ENDED):
         return TrialState.LOST, f"its agent was ended ({snapshot.reason})"
-    if snapshot.reason.startswith(CLOSED_REASON):  # the study was taken over from it, and it took its workers along
+    if snapshot.reason.startswith(CONTROLLER_ENDED):  # the study was taken over from it, and it took its workers along
         return TrialState.LOST, snapshot.reason
     if is_non_responsive(snapshot.reason):
         return TrialState.LOST, f"the server heard nothing of it ({snapshot.reason})"
@@ -66,7 +64,7 @@ def is_back(trial: Trial, snapshot: TaskSnapshot) -> bool:
 
 
 def _failure(reason: str) -> TrialState:
-    if reason.startswith(_LOST):
+    if reason.startswith(LOST):
         return TrialState.LOST
     return TrialState.KILLED if was_killed(reason) else TrialState.FAILED
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params
@@ -20,7 +21,6 @@ from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.search.learner import OptunaStudy
 
-_NO_SUCH_QUEUE = 701
 _MOST_AT_ONCE = 100
 
 
@@ -177,7 +177,7 @@ class Launcher:
         try:
             self._executor.submit(trial.task_id, trial.queue)
         except ApiError as error:
-            if error.subcode != _NO_SUCH_QUEUE:
+            if error.subcode != Subcode.NO_SUCH_QUEUE:
                 raise
             self._queues.lose(trial.queue)
             self.back_in_line(trial)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from clearml_hpo.backend.codes import BAD_REQUEST, LOST, Subcode
 from clearml_hpo.backend.patience import Patience
 from clearml_hpo.backend.trial_tasks import LIVE, TaskSnapshot
 from clearml_hpo.core.budget import Spent
@@ -41,8 +42,6 @@ _MOST_LOOKED_BACK = 500
 _SOON_S = 0.25
 _FEW_CALLS = 2
 _LONGEST_PAUSE_S = 15.0
-_NO_SUCH_TASK = 101
-_REFUSED = 400
 
 
 class Scheduler:
@@ -321,7 +320,7 @@ class Scheduler:
         now = self._clock()
         self._queues.look(now)
         for trial in self._queues.missing(self._queued(), self.policy.failures.lost_after_s, now):
-            self._lose(trial, "lost: it was taken out of its queue by a worker that never started it")
+            self._lose(trial, f"{LOST} it was taken out of its queue by a worker that never started it")
         if not self._is_stopped:
             self._move(self._queues.unserved(self._queued()))
 
@@ -387,7 +386,7 @@ class Scheduler:
         try:
             self._tasks.end_draft(trial.task_id, reason)
         except ApiError as error:
-            if error.subcode != _NO_SUCH_TASK:
+            if error.subcode != Subcode.NO_SUCH_TASK:
                 raise
 
     def _went_with_its_queue(self, trial: Trial, snapshot: TaskSnapshot, ending: TrialState) -> bool:
@@ -418,7 +417,7 @@ class Scheduler:
         sign = (snapshot.updated_at, snapshot.iteration, snapshot.summaries)
         silent_s = self._pulse.silent_s(trial.task_id, sign, self._clock())
         if lost_after_s is not None and silent_s > lost_after_s:
-            self._lose(self._observer.last_values(trial, snapshot), f"lost: no sign of life for {silent_s:.0f} s")
+            self._lose(self._observer.last_values(trial, snapshot), f"{LOST} no sign of life for {silent_s:.0f} s")
         elif wants_pruning:
             self._wish(trial, TrialState.PRUNED, f"pruned at iteration {reported}")
         elif limits.time_s is not None and self._observer.running_s(trial) > limits.time_s:
@@ -473,7 +472,7 @@ class Scheduler:
         try:
             self._hooks.on_stopping(self.ended)
         except ApiError as error:  # the study's task was deleted: what runs must be ended all the same
-            if error.code != _REFUSED:
+            if error.code != BAD_REQUEST:
                 raise
             self._note(f"it is not on record that the study stops: {error}")
 
@@ -483,7 +482,7 @@ class Scheduler:
         try:
             self._tasks.give_up(trial.task_id, reason)
         except ApiError as error:
-            if error.subcode != _NO_SUCH_TASK:
+            if error.subcode != Subcode.NO_SUCH_TASK:
                 raise
         wish = self._roster.watch(trial).wish
         self._end(trial, *(wished(trial, self.goal, wish) if wish else (TrialState.LOST, reason)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
+from clearml_hpo.backend.codes import BAD_REQUEST
 from clearml_hpo.backend.record import WISHED_RUN, run_name
 from clearml_hpo.backend.trial_tasks import NOT_FINITE
 from clearml_hpo.core.errors import ApiError
@@ -12,8 +13,6 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.interfaces import Tasks
 from clearml_hpo.scheduler.roster import Roster
 from clearml_hpo.search.learner import Ended, OptunaStudy
-
-_REFUSED = 400
 
 
 class Teller:
@@ -55,7 +54,7 @@ class Teller:
         try:
             self._tasks.mark(trial.task_id, **properties)
         except ApiError as error:  # deleted or published meanwhile: no reason to end a study
-            if error.code != _REFUSED:
+            if error.code != BAD_REQUEST:
                 raise
             self._note(f"{failed}: {error}")
 

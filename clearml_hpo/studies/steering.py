@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import STOPPED_BY_USER
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Hold
 from clearml_hpo.backend.record import StudyRecord
@@ -18,7 +19,6 @@ WITHOUT_VALUE = tuple(state for state in TrialState if state.is_without_value)
 """States of trials that ended without a value, and may be run again."""
 
 _UNDER_WAY = ("queued", "in_progress")
-_BY_A_PERSON = "stopped by a person"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
     """Ends a study that no controller drives: takes back what waits and, unless ``drain``, aborts what runs."""
     live = [trial for trial in trials if trial.state.is_live]
     # First: a controller that resumes the study must know why they were stopped.
-    Hold(api, record.study_id).clear(_BY_A_PERSON)
+    Hold(api, record.study_id).clear(STOPPED_BY_USER)
     executor = QueueExecutor(api, {})
     waiting = [trial.task_id for trial in live if trial.state is TrialState.QUEUED]
     left = withdraw_at_last(executor, [*waiting, *([record.study_id] if record.status == "queued" else [])])
@@ -45,7 +45,7 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
         running = {trial.task_id for trial in live if trial.state is TrialState.RUNNING} | left.keys()
         executor.abort(sorted(running - {record.study_id}), "the study was stopped")
     if record.status in _UNDER_WAY:
-        ControllerTask(api, record.study_id, record.project_id).finish("stopped", _BY_A_PERSON)
+        ControllerTask(api, record.study_id, record.project_id).finish("stopped", STOPPED_BY_USER)
 
 
 def chosen_for_retry(

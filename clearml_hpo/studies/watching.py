@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.backend.lease import driven_s, is_held_by
 from clearml_hpo.backend.names import workers_by_queue
-from clearml_hpo.backend.trial_tasks import UNDER_WAY, is_non_responsive
+from clearml_hpo.backend.trial_tasks import UNDER_WAY
 from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.executors.local import LOCAL

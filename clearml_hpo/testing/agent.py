@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import requests
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import STOPPING
 from clearml_hpo.backend.hyperparameters import flatten
 from clearml_hpo.backend.names import find_queues
 from clearml_hpo.core.errors import ApiError, ServerError
@@ -139,7 +140,7 @@ class PlayedAgent:
     def _is_ended(self, task_id: str) -> bool:
         """Stops a task that is asked to stop; one that somebody else has ended, as agents do, is left as it is."""
         (task,) = self._call("tasks.get_all", id=[task_id], only_fields=["status", "status_message"])["tasks"]
-        if self._ends.is_set() or task["status"] == "stopped" or task.get("status_message") == "stopping":
+        if self._ends.is_set() or task["status"] == "stopped" or task.get("status_message") == STOPPING:
             self._call("tasks.stopped", task=task_id, force=True)
             return True
         return bool(task["status"] != "in_progress")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clearml_hpo.backend.codes import BAD_REQUEST, Subcode
 from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import MetricSummary
@@ -154,7 +155,7 @@ class Simulation:
         """Puts a task in line; one that is gone, or is there already, needs nothing."""
         self.calls["submit"] += 1
         if queue in self.deleted_queues:
-            raise ApiError("submit", 400, 701, f"Invalid queue id: {queue}")
+            raise ApiError("submit", BAD_REQUEST, Subcode.NO_SUCH_QUEUE, f"Invalid queue id: {queue}")
         task = self.tasks.get(task_id)
         if task is None or task.status not in ("created", "stopped", "failed"):
             return
@@ -288,7 +289,7 @@ class Simulation:
 
     def _existing(self, method: str, task_id: str) -> SimulatedTask:
         if task_id not in self.tasks:
-            raise ApiError(method, 400, 101, f"Invalid task id: {task_id}")
+            raise ApiError(method, BAD_REQUEST, Subcode.NO_SUCH_TASK, f"Invalid task id: {task_id}")
         return self.tasks[task_id]
 
 

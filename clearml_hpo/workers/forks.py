@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from clearml_hpo.backend.codes import LOST
 from clearml_hpo.machine.processes import session_members
 from clearml_hpo.machine.watchdog import Watchdog
 from clearml_hpo.workers.checkout import Plan
@@ -171,7 +172,7 @@ class WarmProcess(Process):
 
     def reason(self) -> str:
         """Why it has failed; a parent that has died is no fault of the task's."""
-        return "lost: the warm process that it was forked from has died" if self._is_lost else super().reason()
+        return f"{LOST} the warm process that it was forked from has died" if self._is_lost else super().reason()
 
     def terminate(self) -> None:
         """Has it end, within ``GRACE_S``; one that has not begun ends at once."""

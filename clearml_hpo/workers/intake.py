@@ -10,17 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import LOST, PULLED_BY, QUEUE_CLOSED, Subcode
 from clearml_hpo.backend.record import pages
 from clearml_hpo.backend.withdrawal import SETTLE_S, put_back
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.machine.processes import identify, is_alive, pid_space
 from clearml_hpo.workers.slots import Slot
 
-PULLED_BY = "pulled by "
 _TAGS_S = 5.0
-_NO_SUCH_TASK = 101
-_NO_SUCH_QUEUE = 701
-_CLOSED = "force_workers:off"  # ClearML's own tag: agents take nothing from a queue that has it
 
 
 class Intake:
@@ -45,7 +42,7 @@ class Intake:
         try:
             self._api.call("workers.register", worker=worker, queues=self.there)
         except ApiError as error:
-            if error.subcode != _NO_SUCH_QUEUE or not self._drop_deleted():
+            if error.subcode != Subcode.NO_SUCH_QUEUE or not self._drop_deleted():
                 raise
             self._api.call("workers.register", worker=worker, queues=self.there)
 
@@ -55,7 +52,7 @@ class Intake:
             try:
                 entry = self._api.call("queues.get_next_task", queue=queue).get("entry")
             except ApiError as error:
-                if error.subcode != _NO_SUCH_QUEUE:
+                if error.subcode != Subcode.NO_SUCH_QUEUE:
                     raise
                 self._lose(queue)
                 continue
@@ -68,7 +65,7 @@ class Intake:
         for task in self._tasks("in_progress"):
             worker = puller(task)
             if _is_dead(worker):
-                self._end_lost(task["id"], f"lost: worker {worker} died")
+                self._end_lost(task["id"], f"{LOST} worker {worker} died")
         strays = self._strays()
         if strays:
             time.sleep(SETTLE_S)  # another worker may just have taken it
@@ -80,7 +77,7 @@ class Intake:
         """The queues that are there and not closed; their tags are read now and then."""
         if self.there and (now := time.monotonic()) >= self._tags_due:
             found = self._api.call("queues.get_all", id=self.there, only_fields=["id", "tags"])["queues"]
-            self._closed = {queue["id"] for queue in found if _CLOSED in (queue.get("tags") or ())}
+            self._closed = {queue["id"] for queue in found if QUEUE_CLOSED in (queue.get("tags") or ())}
             self._tags_due = now + _TAGS_S
         return [queue for queue in self.there if queue not in self._closed]
 
@@ -100,7 +97,7 @@ class Intake:
         try:
             self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason)
         except ApiError as error:
-            if error.subcode != _NO_SUCH_TASK:
+            if error.subcode != Subcode.NO_SUCH_TASK:
                 raise
 
     def _strays(self) -> dict[str, str]:

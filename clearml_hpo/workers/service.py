@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.trial_tasks import CLOSED_REASON
+from clearml_hpo.backend.codes import CONTROLLER_ENDED, LOST, PULLED_BY, STOPPED_BY_USER, STOPPING, Subcode
 from clearml_hpo.backend.withdrawal import is_spoilt, put_back
 from clearml_hpo.core.errors import ApiError, InputError
 from clearml_hpo.machine.environ import without_foreign
@@ -28,7 +28,7 @@ from clearml_hpo.machine.watchdog import Watchdog
 from clearml_hpo.workers import programs
 from clearml_hpo.workers.bell import Bell
 from clearml_hpo.workers.forks import WarmParents
-from clearml_hpo.workers.intake import PULLED_BY, Intake, puller, worker_id
+from clearml_hpo.workers.intake import Intake, puller, worker_id
 from clearml_hpo.workers.programs import Program
 from clearml_hpo.workers.requirements import unmet
 from clearml_hpo.workers.slots import SharedMemory, Slot
@@ -46,7 +46,7 @@ _LONGEST_WAIT_S = 30.0
 _TELL_S = 60.0  # in which a server that does not answer is told of the end again and again
 _TELL_AGAIN_S = 1.0
 _FOREVER = float("inf")
-_UNKNOWN = (10, 101, 131)  # the first is what tasks.started says of a deleted task
+_UNKNOWN = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK, Subcode.EVENTS_NOT_ADDED)
 _DEQUEUED = "it was taken out of its queue while it ran"
 _MOST_SAID = 3
 _MOST_REFUSALS = 3  # of console output, in a row
@@ -98,7 +98,7 @@ class LocalWorkers:
         warm: bool = True,
         venv: bool = False,
         image: str = "",
-        closed_reason: str = CLOSED_REASON,
+        closed_reason: str = CONTROLLER_ENDED,
         on_note: Callable[[str], None],
     ) -> None:
         """Starts.
@@ -113,7 +113,7 @@ class LocalWorkers:
                 here.
             image: of the container around this process; tasks that ask for another one are refused.
             closed_reason: why tasks end that run when this is closed: they are stopped, or, if it begins with
-                "lost:", failed.
+                :data:`LOST`, failed.
             on_note: hears what a person should know.
         """
         self._slots = tuple(slots)
@@ -294,8 +294,8 @@ class LocalWorkers:
         if task is None or task["status"] != "in_progress":
             run.is_foreign = True
             run.is_draft = task is not None and is_spoilt(task)
-        elif task.get("status_message") == "stopping":
-            run.reason = run.reason or task.get("status_reason") or "stopped by a person"
+        elif task.get("status_message") == STOPPING:
+            run.reason = run.reason or task.get("status_reason") or STOPPED_BY_USER
         if run.is_foreign or run.reason:
             run.process.terminate()
 
@@ -309,7 +309,7 @@ class LocalWorkers:
         elif not run.is_foreign:
             action, reason = "completed", "its process ended"
             if run.reason:
-                action, reason = "failed" if run.reason.startswith("lost:") else "stopped", run.reason
+                action, reason = "failed" if run.reason.startswith(LOST) else "stopped", run.reason
             elif code != 0:
                 action, reason = "failed", run.process.reason()
             with _unless_gone():
@@ -438,7 +438,7 @@ class LocalWorkers:
         try:
             program = programs.prepare(found[0], place, self._folder / "kept", self._image)
         except (InputError, OSError, ValueError) as error:  # ValueError: quotes that do not close, half characters
-            whose = "lost: " if isinstance(error, OSError) else ""  # this machine's fault: no space, no permission
+            whose = f"{LOST} " if isinstance(error, OSError) else ""  # this machine's fault: no space, no permission
             self._api.call("tasks.failed", task=task_id, force=True, status_reason=f"{whose}{error}")
             return
         environ = {

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from clearml_hpo.backend.codes import LOST
 from clearml_hpo.machine.processes import ProcessId, descendants_apart, send, session_members
 from clearml_hpo.machine.watchdog import Watchdog
 from clearml_hpo.workers.last_line import could_not_log_in, ended_by, last_words, signal_of
@@ -180,5 +181,5 @@ def reason_of(output: str, code: int) -> str:
     if code < 0:
         return ended_by(-code)
     words = last_words(output)
-    whose = "lost: " if could_not_log_in(words) else ""  # the script had no part in it
+    whose = f"{LOST} " if could_not_log_in(words) else ""  # the script had no part in it
     return f"{whose}{words or 'no output'} (exit code {code})"

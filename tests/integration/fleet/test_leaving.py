@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from clearml_hpo.backend.codes import QUEUE_CLOSED
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.leaving import PATIENCE_S, leave
-from clearml_hpo.fleet.queues import CLOSED, Gates
+from clearml_hpo.fleet.queues import Gates
 from tests.unit.fleet.fake_client import FakeClient
 
 from .conftest import eventually
@@ -50,7 +51,7 @@ def test_an_idle_agent_is_terminated_behind_a_closed_gate(make_agent: Make, gate
     _started(agent, lambda: agent.tail.idle)
     _run_out(leave(agent, gates, "q1", at_once=lambda: False))
     assert agent.phase == "ended"
-    assert [body["tags"] for body in client.named("queues.update")] == [["mine", CLOSED], ["mine"]]
+    assert [body["tags"] for body in client.named("queues.update")] == [["mine", QUEUE_CLOSED], ["mine"]]
     assert agent.launch.log.read_text().endswith("terminated\n")
 
 

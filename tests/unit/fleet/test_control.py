@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo import fleet
+from clearml_hpo.backend.codes import QUEUE_CLOSED
 from clearml_hpo.core.errors import AgentError
 from clearml_hpo.fleet import control
-from clearml_hpo.fleet.queues import CLOSED
 from clearml_hpo.fleet.state import FleetFolder
 from clearml_hpo.machine.processes import ProcessId, identify
 
@@ -70,7 +70,7 @@ def test_what_a_killed_supervisor_left_on_the_server_is_put_right(
     agent = fleet.AgentState(SLOTS[0], "host:cpu0", "busy", None, 0, "t", tmp_path / "cpu0.log")
     folder = FleetFolder(tmp_path, "default")
     folder.write_fleet(fleet.Fleet("default", ProcessId(os.getpid(), 1.0), (agent,), gates=("q1",)))
-    client.queue["tags"] = ["mine", CLOSED]
+    client.queue["tags"] = ["mine", QUEUE_CLOSED]
     client.tasks = {"t": "in_progress"}
     client.workers = ["host:cpu0", "other:cpu0"]
     assert fleet.status(tmp_path) is None

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.fleet.queues import CLOSED, Gates, remove_queue
+from clearml_hpo.backend.codes import QUEUE_CLOSED
+from clearml_hpo.fleet.queues import Gates, remove_queue
 
 from .fake_client import FakeClient
 
@@ -16,7 +17,7 @@ def test_two_holders_share_a_gate(gates: Gates, client: FakeClient) -> None:
     with gates.hold("q1"):
         with gates.hold("q1"):
             assert gates.closed == ("q1",)
-        assert client.queue["tags"] == ["mine", CLOSED]
+        assert client.queue["tags"] == ["mine", QUEUE_CLOSED]
     assert gates.closed == ()
     assert client.queue["tags"] == ["mine"]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from clearml_hpo.backend.trial_tasks import is_non_responsive
+from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.server.clock import utc_now
 from clearml_hpo.server.silence import Silence
 
