@@ -31,10 +31,10 @@ OURS = {
     6: [f"{CLASSES}::test_a_point_that_was_tried_costs_nothing"],
     7: [f"{CLASSES}::test_a_pruned_trial_is_active_no_more"],
     8: [f"{CLASSES}::test_stop_while_a_trial_waits_ends_the_thread"],
-    9: ["unit/test_spec_space.py", "unit/controller/test_parameters.py"],
+    9: ["unit/study_file/test_space.py", "unit/clearml_optimizer/test_parameters.py"],
     10: [f"{CLASSES}::test_a_finished_trial_is_not_pruned"],
     12: ["unit/report/test_publisher.py"],
-    13: ["unit/executors/test_slots.py", "contract/executors/test_local.py"],
+    13: ["unit/workers/test_slots.py", "contract/executors/test_local.py"],
     15: ["unit/templates/test_catboost_train.py"],
     16: ["integration/controller/test_keep.py"],
 }
