@@ -68,17 +68,20 @@ class Field:
                 Refusal.VALIDATION, f"error for field '{name}': '{found}' is not {self.least} to {self.most}."
             )
         if self.items is not None:
-            kind = self.items if isinstance(self.items, type) else dict
             for item in found.values() if isinstance(found, dict) else found:
-                if not isinstance(item, kind):
-                    raise self._wrong(name, kind.__name__, item)
-                if not isinstance(self.items, type) and isinstance(item, dict):
-                    check(self.items, item, where=f"{name}.")
+                self._check_item(name, item)
         if self.required and found == []:
             raise ApiRefusal(
                 Refusal.VALIDATION, f"error for field '{name}': value '[]' length is lower than allowed minimum '1'."
             )
         return found
+
+    def _check_item(self, name: str, item: Any) -> None:
+        kind = self.items if isinstance(self.items, type) else dict
+        if not isinstance(item, kind):
+            raise self._wrong(name, kind.__name__, item)
+        if isinstance(self.items, Mapping) and isinstance(item, dict):
+            check(self.items, item, where=f"{name}.")
 
     def _wrong(self, name: str, shown: str, value: Any) -> ApiRefusal:
         text = repr(value)

@@ -104,6 +104,11 @@ def _check_serves(data: DataDir, webapp: Path | None) -> None:
         )
 
 
+def _has_ended(child: subprocess.Popen[bytes] | None) -> bool:
+    """True also if it was never started."""
+    return child is None or child.poll() is not None
+
+
 def _started(data: DataDir, with_parent: bool, options: Options, timeout_s: float) -> RunningServer:
     child: subprocess.Popen[bytes] | None = None
     progress = _Progress(data, timeout_s)
@@ -112,7 +117,7 @@ def _started(data: DataDir, with_parent: bool, options: Options, timeout_s: floa
         if running is not None and (with_parent or data.keep()):
             return running
         # Where the directory is locked, another server comes up, and will answer, or is about to end.
-        if (child is None or child.poll() is not None) and not data.is_locked():
+        if _has_ended(child) and not data.is_locked():
             if child is not None:
                 raise ServerError(progress.why(f"the server on {data.path} ended at once"))
             child = _launch(data, with_parent, options)

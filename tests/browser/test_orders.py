@@ -101,5 +101,5 @@ def test_another_site_cannot_give_orders(tab: Watched, server: RunningServer, cl
     other.goto("http://elsewhere.example/")
     with other.expect_navigation():
         other.evaluate("document.forms[0].submit()")
-    expect(other.get_by_text("Orders are taken from this server's own pages only")).to_be_visible()
+    expect(other.get_by_text("Only this server's own pages may send changes")).to_be_visible()
     assert client.call("tasks.get_by_id", task=task)["task"]["system_tags"] == []

@@ -43,27 +43,49 @@ def axis(title: str, texts: Sequence[str | None]) -> Axis:
     numbers = [_number(text) for text in texts]
     shown = tuple("" if text is None else text for text in texts)
     if all(math.isfinite(number) for number, text in zip(numbers, texts, strict=True) if text):
-        return _numeric(title, numbers, shown)
+        return _of_numbers(title, numbers, shown)
+    return _of_names(title, shown)
+
+
+def _of_names(title: str, texts: tuple[str, ...]) -> Axis:
     names = sorted(set(filter(None, texts)))
     last = max(1, len(names) - 1)
     place = {name: at / last for at, name in enumerate(names)}
     ticks = tuple((place[name], name) for name in names[:_MOST_CHOICES])
-    return Axis(title, tuple(place.get(text or "", math.nan) for text in texts), shown, ticks)
+    return Axis(title, tuple(place.get(text, math.nan) for text in texts), texts, ticks)
 
 
-def _numeric(title: str, numbers: Sequence[float], texts: tuple[str, ...]) -> Axis:
+def _of_numbers(title: str, numbers: Sequence[float], texts: tuple[str, ...]) -> Axis:
     known = [number for number in numbers if math.isfinite(number)]
-    least, most = (min(known), max(known)) if known else (0.0, 0.0)
-    by_decades = least > 0 and most / least >= 100
-    low, high = (math.log(least), math.log(most)) if by_decades else (least, most)
-    span = high - low
+    scale = _Scale(min(known, default=0.0), max(known, default=0.0))
+    ticks = tuple((scale.place(value), f"{value:.3g}") for value in scale.ticks())
+    return Axis(title, tuple(scale.place(n) if math.isfinite(n) else math.nan for n in numbers), texts, ticks)
 
-    def place(number: float) -> float:
-        return ((math.log(number) if by_decades else number) - low) / span if span else 0.5
 
-    steps = [low + span * at / (_TICKS - 1) for at in range(_TICKS)] if span else [low]
-    ticks = tuple((place(v), f"{v:.3g}") for v in (math.exp(s) if by_decades else s for s in steps))
-    return Axis(title, tuple(place(n) if math.isfinite(n) else math.nan for n in numbers), texts, ticks)
+@dataclass(frozen=True)
+class _Scale:
+    """From ``least`` to ``most``, by their logarithm where they span decades."""
+
+    least: float
+    most: float
+
+    @property
+    def _is_by_decades(self) -> bool:
+        return self.least > 0 and self.most / self.least >= 100
+
+    def _scaled(self, number: float) -> float:
+        return math.log(number) if self._is_by_decades else number
+
+    def place(self, number: float) -> float:
+        """Where a number stands, 0 to 1."""
+        low, high = self._scaled(self.least), self._scaled(self.most)
+        return (self._scaled(number) - low) / (high - low) if high > low else 0.5
+
+    def ticks(self) -> Sequence[float]:
+        """Numbers to write at the axis."""
+        low, high = self._scaled(self.least), self._scaled(self.most)
+        steps = [low + (high - low) * at / (_TICKS - 1) for at in range(_TICKS)] if high > low else [low]
+        return [math.exp(step) if self._is_by_decades else step for step in steps]
 
 
 def _number(text: str | None) -> float:

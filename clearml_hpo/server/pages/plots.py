@@ -35,10 +35,9 @@ def parsed(visit: Visit, event: Document) -> Document:
         found = json.loads(event.get("plot_str") or "null")
     except ValueError:
         found = None
-    whole = found if isinstance(found, dict) else {}
+    whole = _mapping(found)
     data = [trace for trace in _list(whole.get("data")) if isinstance(trace, dict)]
-    layout = whole.get("layout") if isinstance(whole.get("layout"), dict) else {}
-    assert isinstance(layout, dict)
+    layout = _mapping(whole.get("layout"))
     pictures = [_picture(visit, each) for each in _list(layout.get("images")) if isinstance(each, dict)]
     return {"data": data, "layout": {**layout, "images": pictures} if pictures else layout}
 
@@ -47,6 +46,10 @@ def _picture(visit: Visit, picture: Document) -> Document:
     source = str(picture.get("source") or "")
     kept = source if source.startswith("data:") else uploads.here(visit, source) or ""
     return {**picture, "source": kept}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> list[Any]:

@@ -68,15 +68,7 @@ class Pages:
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         try:
-            if not self._allow_remote and gate.is_foreign(scope):
-                raise Mistake(
-                    "This server is asked for by its name or address on this machine only, such as localhost.", 403
-                )
-            route, names = _find(scope["path"])
-            if route is None:
-                raise Mistake(f"There is no page {scope['path']!r:.200}", 404)
-            if scope["method"] == "POST" and not gate.is_own_order(scope):
-                raise Mistake("Orders are taken from this server's own pages only.", 403)
+            route, names = self._checked(scope)
             if route not in OPEN and not await run_in_threadpool(self._may_enter, scope, self._parts.authority):
                 return _to_login(scope)
             view = _view(route, scope["method"])
@@ -89,6 +81,19 @@ class Pages:
             return await run_in_threadpool(_run, view, visit, reads=view is route.show)
         except Mistake as mistake:
             return render.page("mistake.html", mistake.status, message=str(mistake))
+
+    def _checked(self, scope: Scope) -> tuple[Route, dict[str, str]]:
+        """The page that is asked for, and the names in its path; raises Mistake if it may not be asked for so."""
+        if not self._allow_remote and gate.is_foreign(scope):
+            raise Mistake(
+                "This server answers only requests that name it by an address of this machine, such as localhost.", 403
+            )
+        route, names = _find(scope["path"])
+        if route is None:
+            raise Mistake(f"There is no page {scope['path']!r:.200}", 404)
+        if scope["method"] == "POST" and not gate.is_own_order(scope):
+            raise Mistake("Only this server's own pages may send changes.", 403)
+        return route, names
 
 
 def _find(path: str) -> tuple[Route | None, dict[str, str]]:

@@ -30,15 +30,8 @@ def checked_sections(data: Mapping[str, Any], prefix: str = "", *, is_new: bool 
     _check_texts("script", data.get("script"), but=("requirements",))
     _check_texts("container", data.get(f"{prefix}container"))
     _check_objects("execution.artifacts", (data.get("execution") or {}).get("artifacts", []))
-    for label, number in ((data.get("execution") or {}).get("model_labels") or {}).items():
-        if number is not None and not isinstance(number, int):
-            raise _refused(f"execution.model_labels.{label}", "int", number)
-    _check_names("models", data.get("models"), _MODELS)
-    for side, models in (data.get("models") or {}).items():
-        _check_objects(f"models.{side}", models)
-        for item in models:
-            if not isinstance(item.get("model"), str):
-                raise _refused(f"models.{side}.model", "str", item.get("model"))
+    _check_labels((data.get("execution") or {}).get("model_labels") or {})
+    _check_models(data.get("models") or {})
 
 
 def _parameters(name: str, sections: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -56,6 +49,21 @@ def _check_item(place: str, item: Any, names: tuple[str, ...]) -> None:
     value = item.get("value")
     if value is not None and not isinstance(value, str):
         raise _refused(f"{place}.value", "str", value)
+
+
+def _check_labels(labels: Mapping[str, Any]) -> None:
+    for label, number in labels.items():
+        if number is not None and not isinstance(number, int):
+            raise _refused(f"execution.model_labels.{label}", "int", number)
+
+
+def _check_models(sides: Mapping[str, Any]) -> None:
+    _check_names("models", sides, _MODELS)
+    for side, models in sides.items():
+        _check_objects(f"models.{side}", models)
+        for item in models:
+            if not isinstance(item.get("model"), str):
+                raise _refused(f"models.{side}.model", "str", item.get("model"))
 
 
 def _check_names(place: str, part: Any, allowed: frozenset[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.documents import Collection, Kind
 from clearml_hpo.server.store.membership import Clause
-from clearml_hpo.server.store.parts import check_part, no_such_field
+from clearml_hpo.server.store.parts import check_part, names_of_fields, no_such_field
 
 _SEARCHED = ("id", "name", "comment", "description")
 _TEXT_SCORE = "@text_score"  # a field to order by: how many of the words of search_text were found
@@ -21,9 +21,7 @@ def check_order(collection: Collection, order_by: Any, search_text: Any = None) 
     if isinstance(order_by, str):
         # ClearML reads a text as the list of its characters where the order is of tasks.
         order_by = list(order_by) if collection.table == "tasks" else [order_by]
-    if not isinstance(order_by, list) or not all(isinstance(item, str) for item in order_by):
-        raise ApiRefusal(Refusal.VALIDATION, "error for field 'order_by': a list of names of fields")
-    for item in order_by:
+    for item in names_of_fields("order_by", order_by):
         name = item.removeprefix("-")
         if name == _TEXT_SCORE:
             if not search_text:

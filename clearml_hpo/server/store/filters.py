@@ -232,6 +232,15 @@ def _of_objects(collection: Collection, value: Any) -> list[Clause]:
 
 
 def _of_object(collection: Collection, name: str, asked: Any) -> Clause:
+    _check_object(name, asked)
+    any_of, all_of = (_listed(name, asked.get(key)) for key in ("any", "all"))
+    terms = [Terms(any_of=[Group(*any_of)] if any(any_of) else []), Terms(all_of=all_of[0], none_of=all_of[1])]
+    subject = _subject(collection, name, expression_of(collection, name) or Clause("NULL"))
+    clauses = [all_terms(subject, each) for each in terms if each != Terms()]
+    return either(clauses) if asked.get("op") == "or" else every(clauses)
+
+
+def _check_object(name: str, asked: Any) -> None:
     if not isinstance(asked, Mapping):
         detail = "invalid filter for field, dictionary expected"
         raise ApiRefusal(Refusal.VALIDATION, detail, field=name, value=f"{asked!r:.100}")
@@ -239,11 +248,6 @@ def _of_object(collection: Collection, name: str, asked: Any) -> Clause:
     if wrong or asked.get("op") not in (None, "and", "or"):
         detail = "any, all and op ('and' or 'or') make a filter"
         raise ApiRefusal(Refusal.VALIDATION, detail, field=name, value=f"{wrong or asked['op']!r:.100}")
-    any_of, all_of = (_listed(name, asked.get(key)) for key in ("any", "all"))
-    terms = [Terms(any_of=[Group(*any_of)] if any(any_of) else []), Terms(all_of=all_of[0], none_of=all_of[1])]
-    subject = _subject(collection, name, expression_of(collection, name) or Clause("NULL"))
-    clauses = [all_terms(subject, each) for each in terms if each != Terms()]
-    return either(clauses) if asked.get("op") == "or" else every(clauses)
 
 
 def _listed(name: str, asked: Any) -> Sequence[list[Any]]:

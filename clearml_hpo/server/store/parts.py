@@ -71,6 +71,13 @@ def check_part(collection: Collection, path: str) -> None:
         raise no_such_field(unknown)
 
 
+def names_of_fields(field: str, value: Any) -> list[str]:
+    """The names in ``field`` of a request, refused unless it is a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ApiRefusal(Refusal.VALIDATION, f"error for field '{field}': a list of names of fields")
+    return value
+
+
 def no_such_field(name: str) -> ApiRefusal:
     """The refusal of a name that is no field."""
     return ApiRefusal(Refusal.NO_SUCH_FIELD, err=f'Cannot resolve field "{name:.200}"')

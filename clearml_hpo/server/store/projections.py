@@ -9,7 +9,7 @@ from typing import Any
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.documents import Collection, Document, pick
 from clearml_hpo.server.store.joins import REFERENCES, below, joined
-from clearml_hpo.server.store.parts import no_such_field, unknown_part
+from clearml_hpo.server.store.parts import names_of_fields, no_such_field, unknown_part
 
 _COMPANY = frozenset(("id", "name"))
 # Legacy parameters are kept as a section of hyperparameters.
@@ -52,21 +52,29 @@ def projection(collection: Collection, only_fields: Any, *, joins: bool = False)
         return Projection()
     if isinstance(only_fields, str):  # ClearML reads it as the list of its characters
         only_fields = list(only_fields)
-    if not isinstance(only_fields, list) or not all(isinstance(name, str) for name in only_fields):
-        raise ApiRefusal(Refusal.VALIDATION, "error for field 'only_fields': a list of names of fields")
-    names = [_KEPT_AS.get(name, str(name)) for name in only_fields]
-    if joins:
-        names = [name.removesuffix(".*") for name in names]
-    asked = [name for name in names if not name.startswith("-")]
-    without = [name[1:] for name in names if name.startswith("-")]
-    if joins:  # the id is always there
-        without = [name for name in without if name != "id"]
-    _check(collection, [name for name in (*asked, *without) if not (joins and name == "*")], joins=joins)
-    if joins and "*" in asked:
+    names = [_KEPT_AS.get(name, name) for name in names_of_fields("only_fields", only_fields)]
+    return _with_references(collection, names) if joins else _of_documents(collection, names)
+
+
+def _of_documents(collection: Collection, names: Sequence[str]) -> Projection:
+    asked, without = _split(names)
+    _check(collection, [*asked, *without], joins=False)
+    return Projection(asked or None, without, asked)
+
+
+def _with_references(collection: Collection, names: Sequence[str]) -> Projection:
+    asked, without = _split([name.removesuffix(".*") for name in names])
+    without = [name for name in without if name != "id"]  # the id is always there
+    _check(collection, [name for name in (*asked, *without) if name != "*"], joins=True)
+    if "*" in asked:
         return Projection(without=without, references=asked, whole=True)
-    if not asked:
-        return Projection(without=without)
-    return Projection((joined(collection, asked) or []) if joins else asked, without, asked)
+    return Projection((joined(collection, asked) or []) if asked else None, without, asked)
+
+
+def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names that are asked for, and those that are left out."""
+    asked = [name for name in names if not name.startswith("-")]
+    return asked, [name[1:] for name in names if name.startswith("-")]
 
 
 def _check(collection: Collection, names: Sequence[str], *, joins: bool) -> None:

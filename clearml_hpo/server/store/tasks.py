@@ -160,9 +160,7 @@ class Tasks:
             found = metrics.get(task["id"], {})
             values = {
                 "last_metrics": found,
-                "unique_metrics": [
-                    f"{last['metric']}/{last['variant']}" for each in found.values() for last in each.values()
-                ],
+                "unique_metrics": _unique_metrics(found),
                 "metric_stats": stats.get(task["id"], {}),
             }
             task.update({name: values[name] for name in wanted})
@@ -235,6 +233,10 @@ class Tasks:
             documents.insert(self._db, TASKS, document)
             self._projects.touch(document.get("project"))
         return str(document["id"])
+
+
+def _unique_metrics(last_metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [f"{last['metric']}/{last['variant']}" for each in last_metrics.values() for last in each.values()]
 
 
 def seconds_between(start: str, end: str) -> int:

@@ -69,11 +69,12 @@ class Relay:
             return f"Bearer {self._authority.issue(_MOMENT_S, caller=Caller(role=SYSTEM))}"
         if self._is_valid(given):
             return given
-        named = self._named_user(headers) if by_name and name in _BEFORE_LOG_IN else None
+        is_before_log_in = by_name and name in _BEFORE_LOG_IN
+        named = self._named_user(headers) if is_before_log_in else None
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
         if cookie and self._is_valid(f"Bearer {cookie}") and not (name == "auth.login" and named):
             return f"Bearer {cookie}"
-        if by_name and name in _BEFORE_LOG_IN:
+        if is_before_log_in:
             return f"Bearer {self._authority.issue(_MOMENT_S, caller=Caller(user=named or identity.USER_ID))}"
         return given
 
