@@ -75,7 +75,7 @@ class Options:
         return tuple(overrides)
 
 
-log_format = click.option(
+log_format_option = click.option(
     "--log-format",
     type=click.Choice(get_args(LogFormat)),
     default="text",
@@ -112,7 +112,7 @@ def driving_options(command: _Command) -> _Command:
             click.option("--detach", is_flag=True, help="On Ctrl-C leave running trials alone (not with --local)."),
             click.option("--take-over", is_flag=True, help="Displace a controller that drives the study elsewhere."),
             click.option("--storage", metavar="URL", help="Mirror to an Optuna storage: sqlite:///study.db."),
-            log_format,
+            log_format_option,
         )
     ):
         command = option(command)
@@ -248,7 +248,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
         if now - asked_at > _ONE_WISH_S:
             raise KeyboardInterrupt
         asked_at = min(asked_at, now)
-        stopped.set()
+        signals.set_soon(stopped)
 
     with signals.handled(dict.fromkeys(signals.ENDS, stop)):
         yield stopped

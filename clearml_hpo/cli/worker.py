@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from clearml_hpo.cli.connection import use_lasting_server
-from clearml_hpo.cli.driving import log_format
+from clearml_hpo.cli.driving import log_format_option
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.machine import settings, signals
@@ -72,7 +72,7 @@ _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
     "5m without a task, if --idle-timeout does not say otherwise.",
 )
 @click.option("--count", type=click.IntRange(min=1), default=1, metavar="N", help="With --as-task: so many of them.")
-@log_format
+@log_format_option
 @click.pass_context
 def worker(
     ctx: click.Context,
@@ -212,7 +212,7 @@ class _Stops:
     def ask(self) -> None:
         """Asks once more."""
         self.count += 1
-        self.asked.set()
+        signals.set_soon(self.asked)
 
 
 def _serve(

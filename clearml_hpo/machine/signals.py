@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import signal
 import threading
@@ -32,6 +33,15 @@ def handled(meanings: Mapping[signal.Signals, Callable[[], object]]) -> Iterator
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def set_soon(event: threading.Event) -> None:
+    """Sets an event from a signal's handler, in another thread.
+
+    The handler interrupts the main thread, which may hold the event's lock just then: it would wait for itself forever.
+    ``_thread`` takes no lock to start a thread.
+    """
+    _thread.start_new_thread(event.set, ())
 
 
 def interrupt() -> None:

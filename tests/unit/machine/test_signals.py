@@ -9,6 +9,7 @@ import time
 import pytest
 
 from clearml_hpo.cli.driving import stop_on_signals
+from clearml_hpo.cli.worker import _Stops
 from clearml_hpo.machine import signals
 
 
@@ -45,9 +46,27 @@ def test_two_signals_within_a_second_are_one_wish(first, monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with stop_on_signals() as stopped:
         os.kill(os.getpid(), first)
-        assert stopped.is_set()
+        assert stopped.wait()
         now += 0.3
         os.kill(os.getpid(), signal.SIGINT)
         now += 1.0
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.timeout(30)
+def test_a_signal_that_interrupts_whoever_holds_the_events_lock_is_heard():
+    """``Event.set`` in the handler would wait for the thread that it interrupts."""
+    with stop_on_signals() as stopped:
+        with stopped._cond:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped.wait()
+
+
+@pytest.mark.timeout(30)
+def test_a_worker_hears_of_one_likewise():
+    stops = _Stops()
+    with signals.handled({signal.SIGTERM: stops.ask}):
+        with stops.asked._cond:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stops.asked.wait() and stops.count == 1
