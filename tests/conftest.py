@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -62,6 +63,21 @@ def server_environ(
         **server.address.environ(),
         **quick_sdk(home),
     }
+
+
+@pytest.fixture(autouse=True)
+def forgetful_sdk() -> None:
+    """Has the SDK in this process forget the server of an earlier test, which may have ended.
+
+    It keeps its session, the address of the file server, and the connections to that. Files of tests run in any order.
+    """
+    base = sys.modules.get("clearml.backend_interface.base")
+    if base is not None:
+        base.InterfaceBase._set_default_session(None)
+    storage = sys.modules.get("clearml.storage.helper")
+    if storage is not None:
+        storage._HttpDriver._file_server_hosts = None
+        storage.StorageHelper._helpers.clear()
 
 
 def unconfigured() -> dict[str, str]:

@@ -43,6 +43,7 @@ if not pid:
     event.set()
     os.kill(os.getpid(), signal.SIGKILL)
 os.waitpid(pid, 0)
+signal.alarm(60)  # the SDK goes on after 90 seconds without the lock
 mp.ForkEvent._inner_lock()
 lock.acquire(timeout=0)
 print(event.is_set())
