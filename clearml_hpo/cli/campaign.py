@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clearml_hpo.cli.closing import EXIT
+from clearml_hpo.cli.closing import EXIT, end_note
 from clearml_hpo.cli.connection import server_of_studies
-from clearml_hpo.cli.driving import check_writable, log_format, sayer, stop_on_signals, use_embedded_server
+from clearml_hpo.cli.driving import check_writable, log_format_option, sayer, stop_on_signals, use_embedded_server
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
 from clearml_hpo.controller.rehearsal import rehearse_all
 from clearml_hpo.machine import settings
@@ -74,7 +74,7 @@ def campaign() -> None:
 @_set
 @_json
 @_take_over
-@log_format
+@log_format_option
 def run(
     campaign_file: Path,
     new: bool,
@@ -104,7 +104,7 @@ def run(
 @_set
 @_json
 @_take_over
-@log_format
+@log_format_option
 def resume(
     campaign_id: str | None,
     local: bool,
@@ -329,6 +329,6 @@ def _open_and_run(
         json_file.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
     console.print(render_report(found))
     end = f"{outcome.status}: {outcome.reason} ({clock(outcome.progress.elapsed_s)})"
-    for line in ("", end, outcome.url):
+    for line in ("", end_note(end, outcome.status), outcome.url):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return outcome

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.notes import Note
 from clearml_hpo.core.ranking import ranking
 from clearml_hpo.core.trial import Trial, best_trial, pareto_front
 from clearml_hpo.study_file import dump_params
@@ -16,6 +17,11 @@ EXIT = {"completed": 0, "failed": 1, "stopped": 130}
 """Exit codes by how a study has ended."""
 
 _TOP = 5
+
+
+def end_note(text: str, status: str) -> Note:
+    """The line on an end, an error if it has failed."""
+    return Note(text, "error" if status == "failed" else "info", status=status)
 
 
 def say_how_it_ended(
@@ -29,7 +35,8 @@ def say_how_it_ended(
     ranked = ranking(trials, goal)
     if ranked:
         console.print(display.trial_table(ranked[:_TOP], goal, title=f"best of {len(ranked)} trials"))
-    say(f"\n{status}: {reason} ({display.clock(wall_s)})")
+    say("")
+    say(end_note(f"{status}: {reason} ({display.clock(wall_s)})", status))
     best = best_trial(trials, goal)
     if best is not None:
         values = zip(goal.objectives, best.values, strict=True)

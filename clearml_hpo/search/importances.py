@@ -57,7 +57,7 @@ def _divergences(
     trials: Sequence[Trial], distributions: dict[str, BaseDistribution], direction: Direction, index: int
 ) -> dict[str, float]:
     """By parameter, how far the distribution among the best trials is from that among all."""
-    from optuna.importance import PedAnovaImportanceEvaluator  # loads scikit-learn, two seconds of processor time
+    from optuna.importance import PedAnovaImportanceEvaluator  # loads scikit-learn
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction=direction)

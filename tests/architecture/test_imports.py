@@ -45,6 +45,11 @@ def test_importing_the_package_and_asking_for_help_load_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_loads_no_scikit_learn_before_it_needs_it():
+    code = "import sys, clearml_hpo.controller.run; print('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
 def test_the_map_has_every_room_and_no_other_file():
     text = (ROOT / "docs/architecture.md").read_text()
     section = text.split("## Where things are")[1].split("\n## ")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.views.json_console import console_for
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,12 @@ def test_the_best_trial_is_shown_with_its_parameters(params, shown):
     goal = Goal((Objective("val", "score", "maximize"),))
     say_how_it_ended(console, goal, trials, status="completed", reason="used up", wall_s=4.0, url="http://here")
     assert f"best: trial 0, val/score = 0.25\n{shown}\nhttp://here\n" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(("status", "level"), [("failed", "error"), ("completed", "info")])
+def test_a_failed_study_ends_with_an_error(capsys, status, level):
+    goal = Goal((Objective("val", "score", "maximize"),))
+    say_how_it_ended(console_for("json"), goal, [], status=status, reason="why", wall_s=1.0, url="http://there")
+    end, url = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (end["level"], end["status"], end["message"]) == (level, status, f"{status}: why (0:01)")
+    assert url["message"] == "http://there"
