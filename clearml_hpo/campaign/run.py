@@ -282,7 +282,7 @@ class CampaignRun:
 
     def _conclude(self) -> tuple[str, str]:
         if self._stopped.is_set() or self._is_asked_to_stop:
-            return "stopped", "interrupted" if self._stopped.is_set() else "somebody asked for it to stop"
+            return "stopped", "interrupted" if self._stopped.is_set() else "a user asked for it to stop"
         if failures := self._failures():
             names: dict[str, list[str]] = {}
             for name, reason in failures.items():

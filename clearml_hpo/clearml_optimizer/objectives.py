@@ -1,4 +1,4 @@
-"""ClearML's objectives as ours, and back."""
+"""ClearML's objectives as a goal."""
 
 from __future__ import annotations
 
@@ -21,20 +21,4 @@ def goal_of(metric: ClearmlObjective | MultiObjective) -> Goal:
             )
             for given in objectives
         )
-    )
-
-
-def sign_of(objective: Objective) -> str:
-    """ClearML's ``objective_metric_sign``: min, max, min_global or max_global."""
-    order = "min" if objective.direction == "minimize" else "max"
-    return f"{order}_global" if objective.reading == "best" else order
-
-
-def clearml_objective(goal: Goal) -> MultiObjective:
-    """As ``HyperParameterOptimizer`` makes it from titles, series and signs."""
-    return MultiObjective(
-        title=[objective.title for objective in goal.objectives],
-        series=[objective.series for objective in goal.objectives],
-        order=["min" if objective.direction == "minimize" else "max" for objective in goal.objectives],
-        extremum=[objective.reading == "best" for objective in goal.objectives],
     )

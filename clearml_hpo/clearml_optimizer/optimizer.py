@@ -88,22 +88,22 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
         strategy: OptunaStrategy = self.optimizer
         return strategy
 
+    @property
+    def _scheduler(self) -> Scheduler | None:
+        driver = self.strategy.driver
+        return driver.scheduler if driver is not None else None
+
     def start(self, job_complete_callback: JobCompleteCallback | None = None) -> bool:
         """Starts the study in a thread; see ``HyperParameterOptimizer.start``."""
         if job_complete_callback is not None:
             self.strategy.on_trial = self._notifier(job_complete_callback)
         return bool(super().start(job_complete_callback=None))
 
-    def run(self) -> None:
-        """Runs the study in this thread; returns when it has ended."""
-        self.optimization_start_time = time.time()
-        self.strategy.run()
-
     def _notifier(self, callback: JobCompleteCallback) -> Callable[[Trial], None]:
         effort = BestEffort(_LOG.warning)
 
         def notify(trial: Trial) -> None:
-            best = self.strategy.scheduler.best if self.strategy.scheduler else None
+            best = self._scheduler.best if self._scheduler is not None else None
             if trial.state is TrialState.COMPLETED and trial.value is not None and best is not None:
                 seen = (trial.task_id, trial.value, trial.iteration, dict(trial.params), best.task_id)
                 effort.attempt("job_complete_callback failed", lambda: callback(*seen))
@@ -127,16 +127,15 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
 
     def _archive_all_but_the_best(self) -> None:
         """``save_top_k_tasks_only``, by ClearML's own code."""
-        trials = self.strategy.scheduler.trials if self.strategy.scheduler else ()
         completed = {
             trial.task_id: (list(trial.values), [trial.iteration] * len(trial.values), dict(trial.params))
-            for trial in trials
+            for trial in self.strategy.trials
             if trial.state is TrialState.COMPLETED
         }
         self._auto_archive_low_performance_tasks(completed)
 
     def _publish(self, publisher: Publisher | None, *, final: bool = False) -> None:
-        scheduler: Scheduler | None = self.strategy.scheduler
+        scheduler = self._scheduler
         if publisher is None or scheduler is None:
             return
         try:
@@ -152,7 +151,7 @@ class StudyOptimizer(HyperParameterOptimizer):  # type: ignore[misc]
         return Publisher(
             task,
             self.strategy.goal,
-            self.strategy.url_of,
+            lambda trial: self.strategy.api.task_url(self.strategy.project_id, trial.task_id),
             BestEffort(_LOG.warning),
             clock=time.time,
             period_s=self._report_period_min * 60.0,

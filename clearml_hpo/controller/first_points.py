@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from clearml_hpo.backend.record import TrialRecords
 from clearml_hpo.backend.template import Template, Templates
-from clearml_hpo.core.errors import Fault
+from clearml_hpo.core.errors import Fault, InputError
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params, as_text
 from clearml_hpo.study_file import StudyFile
 
@@ -40,3 +43,38 @@ def faults_of_first_points(file: StudyFile, templates: Templates) -> list[Fault]
             text = f"{dict(given)}, with the template's own values {own}, is no point of the search space"
             faults.append(Fault(("enqueue", index), text))
     return faults
+
+
+def untried_points(
+    file: StudyFile, templates: Templates, records: TrialRecords | None, baselines: Mapping[int, Trial]
+) -> Sequence[Params]:
+    """The templates' own values, unless they run already, and the points of the file that this study has not tried.
+
+    Raises:
+        InputError: a point of the file is none of the search space.
+    """
+    faults = faults_of_first_points(file, templates)
+    if faults:
+        raise InputError(file.explain(faults))
+    known = [trial.params for trial in records.latest] if records is not None else []
+    begun = {file.space.model_of(params) for params in (*known, *(trial.params for trial in baselines.values()))}
+    own = [own_point(file, templates[model], model) for model in file.space.used_models if model not in begun]
+    return [*own, *(point for point in first_points(file, templates).values() if point not in known)]
+
+
+def without_baselines(records: TrialRecords | None, baselines: Mapping[int, Trial]) -> TrialRecords | None:
+    """The records without the trials that are first runs now; their other attempts become earlier ones."""
+    if records is None or not baselines:
+        return records
+    before = [trial for trial in records.latest if trial.number in baselines]
+    return replace(
+        records,
+        settled=_others(records.settled, baselines),
+        unsettled=_others(records.unsettled, baselines),
+        drafts=_others(records.drafts, baselines),
+        earlier=(*records.earlier, *(t for t in before if t.task_id != baselines[t.number].task_id)),
+    )
+
+
+def _others(trials: Sequence[Trial], baselines: Mapping[int, Trial]) -> tuple[Trial, ...]:
+    return tuple(trial for trial in trials if trial.number not in baselines)

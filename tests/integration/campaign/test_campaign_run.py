@@ -202,7 +202,7 @@ def test_stopped_from_elsewhere_it_goes_on_later(campaign_file, api, command):
 
     outcome = run(campaign_file, api, view=Listener(stop), overrides=slow)
     assert said[0][0] == 0 and f"to stop campaign {name}" in said[0][1], said
-    assert (outcome.status, outcome.reason) == ("stopped", "somebody asked for it to stop")
+    assert (outcome.status, outcome.reason) == ("stopped", "a user asked for it to stop")
     code, output = command("campaign", "list", "--format", "json")
     found = next(each for each in json.loads(output) if each["name"] == name)
     assert (code, found["status"], found["holder"]) == (0, "stopped", "")

@@ -9,7 +9,7 @@ import pytest
 
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Hold
-from clearml_hpo.controller import run as run_module
+from clearml_hpo.controller import reports as reports_module
 from clearml_hpo.controller.launch import launch_study
 from clearml_hpo.core.errors import ApiError, HeldError, InputError, StudyError
 from clearml_hpo.core.trial import TrialState
@@ -168,7 +168,7 @@ def test_trouble_while_a_study_is_stopped_is_sat_out(study_file, api, queue, mon
     stopped, troubled = threading.Event(), []
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
         run(study_file, api, overrides=["budget.trials=2"])
-    report, publisher = ControllerTask.report, run_module.Publisher
+    report, publisher = ControllerTask.report, reports_module.Publisher
 
     def in_trouble_once(self, **options):
         if stopped.is_set() and not troubled:
@@ -177,7 +177,9 @@ def test_trouble_while_a_study_is_stopped_is_sat_out(study_file, api, queue, mon
         return report(self, **options)
 
     monkeypatch.setattr(ControllerTask, "report", in_trouble_once)
-    monkeypatch.setattr(run_module, "Publisher", lambda *a, **options: publisher(*a, **{**options, "period_s": 0.0}))
+    monkeypatch.setattr(
+        reports_module, "Publisher", lambda *a, **options: publisher(*a, **{**options, "period_s": 0.0})
+    )
     view = When(3, TrialState.RUNNING, lambda trial: stopped.set())
     with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.002):
         outcome = run(study_file, api, view=view, stopped=stopped, overrides=["budget.trials=8"])

@@ -183,7 +183,7 @@ def test_max_iteration_per_job_stops_a_trial_and_keeps_its_value(make, either, q
     with PlayedAgent(endless, queue=queue, step_s=0.05):
         optimizer.start()
         ended(optimizer)
-    jobs = optimizer.get_optimizer().scheduler.trials
+    jobs = optimizer.get_optimizer().driver.scheduler.trials
     assert [trial.state for trial in jobs] == [TrialState.COMPLETED] * 2
     for trial in jobs:
         assert trial.iteration >= 5 and trial.value == loss_of(trials()[trial.task_id])
@@ -195,7 +195,7 @@ def test_time_limit_per_job_stops_a_trial_and_keeps_its_value(make, either, queu
     with PlayedAgent(endless, queue=queue, step_s=0.05):
         optimizer.start()
         ended(optimizer)
-    jobs = optimizer.get_optimizer().scheduler.trials
+    jobs = optimizer.get_optimizer().driver.scheduler.trials
     assert [trial.state for trial in jobs] == [TrialState.COMPLETED] * 2
     assert {task["status"] for task in trials().values()} == {"stopped"}
 
@@ -334,7 +334,7 @@ def test_several_objectives_are_traded_off(make, study_optimizer, queue, trials)
     with PlayedAgent(trains, queue=queue):
         optimizer.start()
         ended(optimizer)
-    scheduler = optimizer.strategy.scheduler
+    scheduler = optimizer.strategy.driver.scheduler
     assert [len(trial.values) for trial in scheduler.trials] == [2] * 5
     top = optimizer.get_top_experiments_details(top_k=2)
     assert {entry["task_id"] for entry in top} <= set(trials())

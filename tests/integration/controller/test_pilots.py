@@ -74,8 +74,14 @@ def test_a_pilot_that_a_person_stops(piloted, api, tmp_path):
     try:
         eventually(lambda: [t for t in view.trials if t.number == 1 and t.state is TrialState.RUNNING], "it runs")
         running = next(t for t in view.trials if t.number == 1 and t.state is TrialState.RUNNING)
-        (parent,) = api.call("tasks.get_all", id=[running.task_id], only_fields=["parent"])["tasks"]
-        (pilot,) = (p for p in pilots_of(api, parent["parent"]) if holds(api, p.task_id, running.worker))
+
+        def task():
+            (found,) = api.call("tasks.get_all", id=[running.task_id], only_fields=["parent", "last_worker"])["tasks"]
+            return found
+
+        eventually(lambda: task().get("last_worker"), "its worker has named itself")
+        worker = task()["last_worker"]
+        (pilot,) = (p for p in pilots_of(api, task()["parent"]) if holds(api, p.task_id, worker))
         api.call("tasks.stop", task=pilot.task_id)
         eventually(lambda: [t for t in view.trials if (t.number, t.attempt) == (1, 2)], "another pilot runs it")
         (tmp_path / "held").unlink()
@@ -85,7 +91,7 @@ def test_a_pilot_that_a_person_stops(piloted, api, tmp_path):
         thread.join(120)
     (outcome,) = outcomes
     assert outcome.status == "completed" and len(outcome.trials) == 6
-    assert outcome.trials[1].attempt == 2 and outcome.trials[1].worker != running.worker
+    assert outcome.trials[1].attempt == 2 and outcome.trials[1].worker != worker
     from clearml_hpo import Study
 
     study = Study.load(study_of(outcome))

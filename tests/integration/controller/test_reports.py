@@ -223,7 +223,7 @@ def test_a_summary_that_cannot_be_drawn_is_no_reason_to_fail(study_file, api, ag
     def broken(name, studies):
         raise ValueError("cannot be drawn")
 
-    monkeypatch.setattr("clearml_hpo.controller.run.summary_page", broken)
+    monkeypatch.setattr("clearml_hpo.controller.closing.summary_page", broken)
     view = Listener()
     outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
     assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"

@@ -113,7 +113,7 @@ def test_a_controller_that_died_without_a_word(study_file, api, queue, monkeypat
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS, step_s=0.01) as agent:
         with monkeypatch.context() as patch:
             # Death makes no calls.
-            patch.setattr("clearml_hpo.controller.run.StudyRun._finish", lambda *_: None)
+            patch.setattr("clearml_hpo.controller.closing.Closing.finish", lambda *_: None)
             with pytest.raises(Died):
                 run(study_file, api, view=Dies())
         patch_pid(api, queue)

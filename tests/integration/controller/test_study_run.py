@@ -11,7 +11,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import flatten, user_properties
 from clearml_hpo.backend.names import find_project
 from clearml_hpo.controller.check import check_study
-from clearml_hpo.controller.run import StudyRun
+from clearml_hpo.controller.reports import StudyReports
 from clearml_hpo.core.errors import ApiError, InputError, StudyError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.report import figures
@@ -370,11 +370,11 @@ def test_an_unexpected_error_leaves_nothing_running_or_waiting(study_file, api, 
         for step in range(1, 600):
             yield {"validation/loss": 1 / step}
 
-    def broken(run, scheduler):
+    def broken(reports, scheduler):
         if scheduler.trials[0].state is TrialState.RUNNING:
             raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(StudyRun, "_follow", broken)
+    monkeypatch.setattr(StudyReports, "follow", broken)
     with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.05) as agent:
         with pytest.raises(ZeroDivisionError):
             run(study_file, api)

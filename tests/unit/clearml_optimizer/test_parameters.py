@@ -13,9 +13,11 @@ from clearml.automation import (
     UniformIntegerParameterRange,
     UniformParameterRange,
 )
+from clearml.automation.optimization import MultiObjective
+from clearml.automation.optimization import Objective as ClearmlObjective
 from clearml.automation.parameters import Parameter as ClearmlParameter
 
-from clearml_hpo.clearml_optimizer.objectives import clearml_objective, goal_of, sign_of
+from clearml_hpo.clearml_optimizer.objectives import goal_of
 from clearml_hpo.clearml_optimizer.parameters import parameters_of, space_of
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal, Objective
@@ -132,11 +134,10 @@ def test_an_empty_range_is_refused():
         space_of([UniformIntegerParameterRange("p", 3, 3, include_max_value=False)])
 
 
-@pytest.mark.parametrize("direction", ["minimize", "maximize"])
-@pytest.mark.parametrize("reading", ["last", "best"])
-def test_an_objective_survives_the_way_through_clearml(direction, reading):
-    objective = Objective("validation", "loss", direction, reading)
-    assert goal_of(clearml_objective(Goal((objective,)))) == Goal((objective,))
-    assert sign_of(objective).startswith(direction[:3]) and sign_of(objective).endswith("_global") == (
-        reading == "best"
-    )
+@pytest.mark.parametrize(("sign", "direction"), [("min", "minimize"), ("max", "maximize")])
+@pytest.mark.parametrize(("is_global", "reading"), [(False, "last"), (True, "best")])
+def test_clearmls_objectives_become_a_goal(sign, direction, is_global, reading):
+    expected = Objective("validation", "loss", direction, reading)
+    one = ClearmlObjective("validation", "loss", order=sign, extremum=is_global)
+    several = MultiObjective(["validation"], ["loss"], order=[sign], extremum=[is_global])
+    assert goal_of(one) == goal_of(several) == Goal((expected,))

@@ -179,7 +179,7 @@ def records(world: Simulation, goal: Goal, stopping: float | None = None) -> Tri
 
 
 def take_over(scheduler: Scheduler, world: Simulation, stopping: float | None = None) -> TrialRecords:
-    """Has ``scheduler`` go on with the study whose trial tasks are there, in the way of ``OptunaStrategy``."""
+    """Has ``scheduler`` go on with the study whose trial tasks are there, as ``Driver`` does."""
     found = records(world, scheduler.goal, stopping)
     scheduler.restore(found.settled, found.earlier)
     for trial in found.drafts:

@@ -1,0 +1,221 @@
+"""The first runs of a study's new templates, one after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.patience import Patience, patiently
+from clearml_hpo.backend.template import Template, register
+from clearml_hpo.backend.trial_tasks import TrialTasks
+from clearml_hpo.controller.advice import warning
+from clearml_hpo.controller.closing import Ended
+from clearml_hpo.controller.console import StudyConsole
+from clearml_hpo.controller.first_points import own_point
+from clearml_hpo.controller.opening import Opened
+from clearml_hpo.controller.registration import FirstRun, LostRun
+from clearml_hpo.core.budget import Spent
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError
+from clearml_hpo.core.notes import Note
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.values import MODEL
+from clearml_hpo.executors import Executor
+from clearml_hpo.scheduler import Policy
+from clearml_hpo.scheduler.watch import Silence
+from clearml_hpo.search.space import Constant, SearchSpace
+
+_LOOK_AT_WORKERS_S = 10.0
+"""How often the workers of the first run's queue are read while it is waited for."""
+
+_Answer = TypeVar("_Answer")
+
+
+class FirstRuns:
+    """Runs each new template once, without hyperparameters, so that those of the script itself become known.
+
+    Attributes:
+        templates: the study's templates by model; all are complete once :meth:`run` has returned None.
+        baselines: the first runs that are trials, by number; the loop adopts them.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        lease: Hold,
+        executor: Executor,
+        api: Api,
+        policy: Policy,
+        console: StudyConsole,
+        stopped: threading.Event,
+        aborts: Callable[[], bool],
+    ) -> None:
+        """Nothing is called yet; see :class:`~clearml_hpo.controller.run.StudyRun` for the arguments."""
+        self._opened = opened
+        self._file = opened.file
+        self._lease = lease
+        self._executor = executor
+        self._api = api
+        self._policy = policy
+        self._console = console
+        self._stopped = stopped
+        self._aborts = aborts
+        self.templates = dict(opened.templates)
+        self.baselines: dict[int, Trial] = {}
+        self._runs: dict[int, FirstRun] = {}
+        self._unregistered: dict[int, str] = {}
+
+    def run(self) -> Ended | None:
+        """Waits until the first run of each new template has shown its hyperparameters.
+
+        Returns:
+            How the study ended, if a user or the time budget ended it meanwhile; else None.
+
+        Raises:
+            StudyError: a first run failed, or connected nothing.
+            InputError: a template lacks parameters of the search space.
+            HeldError: another controller has taken over; the runs are left to it.
+        """
+        started: list[tuple[FirstRun, Trial]] = []
+        try:
+            for model in self._file.space.used_models:
+                if not self.templates[model].is_registered:
+                    started.append(self._start(model))
+                    ended = self._wait_out(started, self._file.spec.failures.lost.retries)
+                    if ended is not None:
+                        self._stop(started, leaves=ended.status == "stopped" and not self._aborts())
+                        return ended
+        except HeldError:
+            raise  # the runs are another controller's now
+        except Exception:
+            for first, trial in started:
+                with suppress(ClearmlHpoError):
+                    first.cancel(trial.task_id)
+            raise
+        return None
+
+    def trial_ended(self, trial: Trial) -> None:
+        """Remembers that a first run has ended: what its script connected late belongs to the template too."""
+        if trial.number in self._runs:
+            self._unregistered[trial.number] = trial.task_id
+
+    def complete_templates(self) -> None:
+        """Adds to the templates what first runs that have ended connected after their first report.
+
+        Raises:
+            ApiError: the server is in trouble; the next call makes up for it.
+        """
+        for number, task_id in [*self._unregistered.items()]:
+            register(self._api, self._runs[number].template, task_id)
+            del self._unregistered[number]
+
+    def _start(self, model: str) -> tuple[FirstRun, Trial]:
+        """The first run of a template, which an earlier controller may have begun."""
+        template, records = self.templates[model], self._opened.records
+        self._console.note(f"{template.name} is new: its first run makes its hyperparameters known")
+        script = self._file.spec.template.by_model[model].script
+        if script is not None and (text := warning(script)):
+            self._console.note(Note(text, "warning"))
+        queue = self._policy.placement.queues_for({MODEL: model} if model else {})[0]
+        tasks, number = self._tasks(template, model), self._number_of(model)
+        first = FirstRun(self._api, template, self._file, tasks, self._executor, queue, number, model)
+        trial = first.begun(records)
+        if trial is None:
+            made = trial = self._patiently(lambda: first.create(records))
+            self._patiently(lambda: first.submit(made))
+        return first, trial
+
+    def _tasks(self, template: Template, model: str) -> TrialTasks:
+        space = SearchSpace({MODEL: Constant(model)}, models=(model,)) if model else SearchSpace()
+        study_id = self._opened.controller.task_id
+        return TrialTasks(
+            self._api,
+            {model: template},
+            self._file.goal,
+            study=study_id,
+            parent_id=study_id,
+            project_id=self._opened.controller.project_id,
+            name_of=lambda number, params: f"{template.name}: baseline",
+            space=space,
+            tags=("optimization", f"opt: {study_id}"),
+        )
+
+    def _number_of(self, model: str) -> int:
+        """The number that the first run of a template has, or the next free one."""
+        space, records = self._file.space, self._opened.records
+        latest = records.latest if records is not None else ()
+        of_model = [trial.number for trial in latest if space.model_of(trial.params) == model]
+        taken = [*(trial.number for trial in latest), *self.baselines]
+        return min(of_model, default=max(taken, default=-1) + 1)
+
+    def _wait_out(self, started: list[tuple[FirstRun, Trial]], retries: int) -> Ended | None:
+        """Waits for the last of ``started``; runs it again if it is lost, as often as a trial."""
+        first, trial = started[-1]
+        try:
+            return self._wait_for(first, trial)
+        except LostRun as error:
+            if not retries:
+                raise
+            line, _, _ = str(error).partition("\n")
+            self._console.note(Note(f"{line}; it runs once more", "warning", trial=trial.number, task=trial.task_id))
+        again = self._patiently(lambda: first.again(trial))
+        self._patiently(lambda: first.submit(again))
+        started[-1] = (first, again)
+        return self._wait_out(started, retries - 1)
+
+    def _wait_for(self, first: FirstRun, trial: Trial) -> Ended | None:
+        """Returns once the template is complete; how the study has ended, if it did before that."""
+        workers = self._patiently(self._executor.workers)
+        if not workers.get(trial.queue):
+            text = f"no worker serves the queue {trial.queue!r} yet: the first run waits"
+            self._console.note(Note(text, "warning", queue=trial.queue))
+        patience = Patience(self._file.spec.execution.poll_interval, self._console.note)
+        looked_at = time.monotonic()
+        silence = Silence(self._policy.failures.silent_after_s, first.tasks.output)
+        while True:
+            try:
+                silence.listen(time.monotonic(), {trial.task_id})
+                asked = self._lease.renew()
+                if time.monotonic() - looked_at >= _LOOK_AT_WORKERS_S:
+                    workers, looked_at = self._executor.workers(), time.monotonic()
+                registered = first.look(trial.task_id, silence)
+                if registered is not None:
+                    self._has_registered(first, trial, registered)
+                    return None
+                self._console.send()
+                patience.succeeded()
+                if asked.stop:
+                    self._stopped.set()
+            except ApiError as error:
+                patience.failed(error)
+            shown = [*self.baselines.values(), trial]
+            self._console.progress(shown, workers)
+            spent = self._file.budget.reached(Spent(wall_s=self._lease.driven_s))
+            if spent or self._stopped.wait(patience.wait_s):
+                reason, now = spent or "interrupted", time.time()
+                ended = [replace(one, state=TrialState.STOPPED, reason=reason, ended_at=now) for one in shown]
+                return Ended("failed" if spent else "stopped", reason, tuple(ended))
+
+    def _has_registered(self, first: FirstRun, trial: Trial, template: Template) -> None:
+        """Keeps the complete template; goes on with its first run as a trial, if it is one."""
+        self.templates[first.model] = template
+        if first.is_trial:
+            self._runs[trial.number] = first
+            self.baselines[trial.number] = replace(trial, params=own_point(self._file, template, first.model))
+        else:
+            first.end(trial.task_id)
+
+    def _stop(self, started: Iterable[tuple[FirstRun, Trial]], *, leaves: bool) -> None:
+        """Cancels the first runs. If it ``leaves`` those that are trials, a successor adopts these."""
+        self._console.note(f"stopping: {'leaving' if leaves else 'ending'} the first run")
+        for first, trial in started:
+            if not (leaves and first.is_trial):
+                first.cancel(trial.task_id)
+
+    def _patiently(self, call: Callable[[], _Answer]) -> _Answer:
+        return patiently(call, self._console.note, self._stopped)
