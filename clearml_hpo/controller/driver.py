@@ -25,7 +25,7 @@ from clearml_hpo.core.notes import Note
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import Params, as_text
 from clearml_hpo.executors import Executor
-from clearml_hpo.scheduler import Hooks, Policy, Scheduler
+from clearml_hpo.scheduler import Hooks, Policy, Scheduler, run_loop
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import SearchSpace
 
@@ -130,7 +130,8 @@ class Driver:
         """
         try:
             self._take_up()
-            self.scheduler.run(
+            run_loop(
+                self.scheduler,
                 poll_s,
                 self._stopped,
                 before_step=self._apply_server_status,
@@ -158,7 +159,7 @@ class Driver:
         if self._initial.records is not None:
             self._take_up_records(self._initial.records)
         for baseline in self._initial.baselines:
-            self.scheduler.adopt(baseline)
+            self.scheduler.takeover.adopt(baseline)
         for params in self._initial.first:
             self.scheduler.enqueue(params)
 
@@ -166,11 +167,11 @@ class Driver:
         scheduler, tasks = self.scheduler, self._tasks
         told = [t.task_id for t in records.settled if t.state in (TrialState.COMPLETED, TrialState.PRUNED)]
         histories = self._patiently(lambda: tasks.histories(told)) if scheduler.prunes else {}
-        scheduler.restore(records.settled, records.earlier, histories)
+        scheduler.takeover.restore(records.settled, records.earlier, histories)
         for trial in records.drafts:
-            scheduler.adopt_draft(trial)
+            scheduler.takeover.adopt_draft(trial)
         for trial in records.unsettled:
-            scheduler.adopt(trial, records.wishes.get(trial.task_id))
+            scheduler.takeover.adopt(trial, records.wishes.get(trial.task_id))
         known = [trial.task_id for trial in (*records.latest, *records.earlier)]
         self._patiently(lambda: tasks.delete_twins(records.orphans, known))
         # Perhaps it is noted nowhere yet; a third controller could not tell these from aborted ones.

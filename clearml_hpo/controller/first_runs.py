@@ -27,7 +27,7 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import MODEL
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import Policy
-from clearml_hpo.scheduler.watch import Silence
+from clearml_hpo.scheduler.stale import HangDetector
 from clearml_hpo.search.space import Constant, SearchSpace
 
 _LOOK_AT_WORKERS_S = 10.0
@@ -176,14 +176,14 @@ class FirstRuns:
             self._console.note(Note(text, "warning", queue=trial.queue))
         patience = Patience(self._file.spec.execution.poll_interval, self._console.note)
         looked_at = time.monotonic()
-        silence = Silence(self._policy.failures.silent_after_s, first.tasks.output)
+        detector = HangDetector(self._policy.failures.silent_after_s, first.tasks.output)
         while True:
             try:
-                silence.listen(time.monotonic(), {trial.task_id})
+                detector.listen(time.monotonic(), {trial.task_id})
                 asked = self._lease.renew()
                 if time.monotonic() - looked_at >= _LOOK_AT_WORKERS_S:
                     workers, looked_at = self._executor.workers(), time.monotonic()
-                registered = first.look(trial.task_id, silence)
+                registered = first.look(trial.task_id, detector)
                 if registered is not None:
                     self._has_registered(first, trial, registered)
                     return None

@@ -25,7 +25,7 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
 from clearml_hpo.scheduler.reasons import own_words
-from clearml_hpo.scheduler.watch import Silence
+from clearml_hpo.scheduler.stale import HangDetector
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, TemplateSpec, TemplatesSpec
 from clearml_hpo.workers.last_line import could_not_log_in, with_signal
@@ -114,24 +114,24 @@ class FirstRun:
                 return trial
         return None  # of one that failed or was stopped there is nothing to be seen
 
-    def look(self, task_id: str, silence: Silence) -> Template | None:
+    def look(self, task_id: str, detector: HangDetector) -> Template | None:
         """The template with its hyperparameters, or None while the run may still connect some.
 
         They are complete once it reports the objective, or ends; if the search space needs no others, once it reports
         anything.
 
         Raises:
-            StudyError: the run ended before it connected anything, or it hangs, as ``silence`` tells; LostRun: the
+            StudyError: the run ended before it connected anything, or it hangs, as ``detector`` tells; LostRun: the
                 script had no part in that.
             InputError: the template lacks parameters of the search space.
         """
         snapshot = self.tasks.poll([task_id]).get(task_id)
         if snapshot is None:
             raise StudyError(f"the first run of {self.template.name}, {task_id}, was deleted while it was looked at")
-        if snapshot.status == "in_progress" and silence.has_come(
+        if snapshot.status == "in_progress" and detector.hangs(
             task_id, (snapshot.started_at, snapshot.summaries), time.monotonic()
         ):
-            raise StudyError(f"the first run of {self.template.name} hangs: {silence}\n{self.tasks.log_tail(task_id)}")
+            raise StudyError(f"the first run of {self.template.name} hangs: {detector}\n{self.tasks.log_tail(task_id)}")
         if snapshot.status not in _ENDED and snapshot.iteration == 0 and not snapshot.summaries:
             return None
         template = register(self.api, self.template, task_id)

@@ -1,27 +1,36 @@
 """The loop that drives the trials of a study.
 
-policy.py      how much, how long, how many at once, where, and what to do about failures
-placement.py   which queue a trial goes to, and how much room there is
-queues.py      who serves the queues, and which trials wait in them in vain
-line.py        attempts that have no place in a queue yet
-points.py      which point of the search space is tried next
-ahead.py       the same, computed ahead if the sampler thinks for long
-launching.py   from a point to a queue
-observing.py   what trials report, and where their tasks stand
-telling.py     what the sampler and the server are told of a trial
-roster.py      the trials: live, ended, earlier attempts
-watch.py       what is remembered of each attempt, and for how long nothing was heard of it
-endings.py     how a trial has ended, from what the server says of its task
-reasons.py     why trials have failed, from their consoles
-ledger.py      what the study has used so far
-interfaces.py  what is needed of trial tasks, and who hears of what
-loop.py        one step after the other
+loop.py              steps, one after the other
+scheduler.py         one step, and where the study stands
+context.py           what the parts of the scheduler share
+takeover.py          trials that there are before the first step
+observing.py         what trials report, and where their tasks stand
+limits.py            running trials that are pruned, at a limit, hanging or lost
+endings.py           how a trial has ended, from what the server says of its task
+outcomes.py          what follows from an end: mark, sampler, cost, retry
+stopping.py          ends trials that live
+reruns.py            trials that a user runs again
+requeueing.py        trials that wait in vain, and move to another queue
+launching.py         from a point to a queue
+launch_queue.py      attempts that have no place in a queue yet
+points.py            which point of the search space is tried next
+ask_ahead.py         the same, computed ahead if the sampler is slow
+placement.py         which queue a trial goes to, and how much room there is
+queues.py            which workers serve the queues, and which trials wait in vain
+outcome_reporter.py  what the sampler and the server are told of a trial
+roster.py            the trials: live, ended, earlier attempts
+stale.py             for how long nothing was heard of a trial
+reasons.py           why trials have failed, from their consoles
+ledger.py            what the study has used so far
+policy.py            how much, how long, how many at once, where, and what to do about failures
+interfaces.py        what is needed of trial tasks, and who hears of what
 """
 
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
-from clearml_hpo.scheduler.loop import Scheduler
+from clearml_hpo.scheduler.loop import run_loop
 from clearml_hpo.scheduler.placement import Placement, Places, Room, Rule
 from clearml_hpo.scheduler.policy import Failures, FindRoom, Policy, Retry
+from clearml_hpo.scheduler.scheduler import Scheduler
 
 __all__ = [
     "Failures",
@@ -35,4 +44,5 @@ __all__ = [
     "Rule",
     "Scheduler",
     "Tasks",
+    "run_loop",
 ]

@@ -10,16 +10,12 @@ from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params
-from clearml_hpo.executors.base import Executor
-from clearml_hpo.scheduler.ahead import Ahead
-from clearml_hpo.scheduler.interfaces import Hooks, Tasks
-from clearml_hpo.scheduler.line import Launch, Line
+from clearml_hpo.scheduler.ask_ahead import AskAhead
+from clearml_hpo.scheduler.context import Context
+from clearml_hpo.scheduler.launch_queue import Launch, LaunchQueue
 from clearml_hpo.scheduler.placement import Places
 from clearml_hpo.scheduler.points import Points
-from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.queues import Queues
-from clearml_hpo.scheduler.roster import Roster
-from clearml_hpo.search.learner import OptunaStudy
 
 _MOST_AT_ONCE = 100
 
@@ -34,49 +30,48 @@ class Launcher:
 
     def __init__(
         self,
-        study: OptunaStudy,
-        tasks: Tasks,
-        executor: Executor,
+        context: Context,
         queues: Queues,
-        roster: Roster,
-        policy: Policy,
-        hooks: Hooks,
         tell_known: Callable[[int, int], None],
         *,
-        clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``tell_known`` is that of ``Points``, ``timer`` that of ``Ahead``."""
+        """``tell_known`` is that of ``Points``, ``timer`` that of ``AskAhead``."""
         self.exhausted = ""
         self.is_behind = False
-        self._study = study
-        self._tasks = tasks
-        self._executor = executor
+        self._study = study = context.study
+        self._tasks = context.tasks
+        self._executor = context.executor
         self._queues = queues
-        self._roster = roster
-        self._policy = policy
-        self._hooks = hooks
-        self._clock = clock
-        self._line = Line(policy.placement)
+        self._roster = context.roster
+        self._policy = policy = context.policy
+        self._hooks = context.hooks
+        self._clock = context.clock
+        self._planned = LaunchQueue(policy.placement)
         self._unsubmitted: dict[int, Trial] = {}
         self._points = Points(study, tell_known, rerun_duplicates=policy.rerun_duplicates)
-        self._ahead = Ahead(self._points, study.fail, timer=timer)
+        self._ask_ahead = AskAhead(self._points, study.fail, timer=timer)
         self._next_number = 0
 
     @property
     def is_thinking(self) -> bool:
         """Whether there is room, and the sampler is busy with a point for it."""
-        return self._ahead.is_thinking
+        return self._ask_ahead.is_thinking
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is planned."""
-        return not self._line
+        return not self._planned
 
     @property
     def stranded(self) -> int:
-        """How many planned attempts may only go to queues that nobody serves."""
-        return self._line.stranded(self._queues.workers)
+        """How many planned attempts may only go to queues that no worker serves."""
+        return self._planned.stranded(self._queues.workers)
+
+    @property
+    def submitted(self) -> list[Trial]:
+        """Live trials that are the workers' now."""
+        return [trial for trial in self._roster.live if not self.has(trial)]
 
     def enqueue(self, params: Params) -> None:
         """Has ``params`` tried before anything that the sampler proposes."""
@@ -89,24 +84,24 @@ class Launcher:
 
     def plan(self, launch: Launch) -> None:
         """Has an attempt run as soon as there is room."""
-        self._line.join(launch)
+        self._planned.add(launch)
 
     def plans(self, number: int) -> bool:
         """Whether an attempt of this trial is planned."""
-        return number in self._line
+        return number in self._planned
 
     def unplan(self, number: int) -> bool:
         """Takes back what is planned of a trial; False if there is nothing."""
-        return self._line.leave(number) is not None
+        return self._planned.remove(number) is not None
 
     def has(self, trial: Trial) -> bool:
         """Whether a live trial is still on its way to a queue."""
-        return trial.number in self._line or trial.number in self._unsubmitted
+        return trial.number in self._planned or trial.number in self._unsubmitted
 
     def stop(self) -> None:
         """Nothing more is launched. Whether tasks that are made already wait somewhere all the same is to be seen."""
-        for launch in self._line:
-            self._line.leave(launch.number)
+        for launch in self._planned:
+            self._planned.remove(launch.number)
             if not launch.task_id:
                 self._study.fail(launch.number)
         self._unsubmitted.clear()
@@ -114,7 +109,7 @@ class Launcher:
 
     def close(self) -> None:
         """No new points are needed."""
-        self._ahead.close()
+        self._ask_ahead.close()
 
     def fill(self, live: Collection[Trial]) -> None:
         """Puts attempts in queues until these are full, or there is nothing more to run, for now or for good.
@@ -125,30 +120,30 @@ class Launcher:
         for trial in list(self._unsubmitted.values()):
             self._submit(trial)
         workers = self._queues.workers
-        there = [trial for trial in live if trial.number not in self._line]
+        there = [trial for trial in live if trial.number not in self._planned]
         room = self._policy.room(self._policy.placement, workers, there, self._queues.gone)
         placed = 0
-        for launch in self._line:
+        for launch in self._planned:
             if placed < _MOST_AT_ONCE:
                 placed += self._place(launch, room)
-        while placed < _MOST_AT_ONCE and not self.exhausted and room.is_left and not self._line.is_full(workers):
+        while placed < _MOST_AT_ONCE and not self.exhausted and room.is_left and not self._planned.is_full(workers):
             launch_or_none = self._next_launch(sum(workers.values()))
             if launch_or_none is None:
                 return
-            self._line.join(launch_or_none)
+            self._planned.add(launch_or_none)
             placed += self._place(launch_or_none, room)
         self.is_behind = placed == _MOST_AT_ONCE
 
     def _next_launch(self, slots: int) -> Launch | None:
         """The next new trial; None if there is none, for now or for good."""
-        budget, count = self._policy.budget.trials, len(self._roster) + len(self._line.new)
+        budget, count = self._policy.budget.trials, len(self._roster) + len(self._planned.new)
         if budget is not None and count >= budget:
             self._is_over(f"the budget of {budget} trials is used up")
             return None
         most = slots if budget is None else min(budget - count, slots)
-        params = self._ahead.next(self._next_number, max(1, most))
+        params = self._ask_ahead.next(self._next_number, max(1, most))
         if params is None:
-            if not (self.is_thinking or self._roster.live or self._line):
+            if not (self.is_thinking or self._roster.live or self._planned):
                 self._is_over("every point of the search space was tried")
             return None
         launch = Launch(self._next_number, 1, params)
@@ -161,11 +156,11 @@ class Launcher:
 
     def _place(self, launch: Launch, room: Places) -> bool:
         """Has a planned attempt run, if there is room where it may; whether there was."""
-        queue = self._line.place_for(launch, room)
+        queue = self._planned.place_for(launch, room)
         if queue is None:
             return False
         task_id = launch.task_id or self._tasks.create(launch.number, launch.attempt, launch.params)
-        self._line.leave(launch.number)
+        self._planned.remove(launch.number)
         trial = Trial(launch.number, dict(launch.params), task_id, launch.attempt, queue=queue)
         self._roster.keep(trial)
         self._unsubmitted[trial.number] = trial
@@ -180,14 +175,14 @@ class Launcher:
             if error.subcode != Subcode.NO_SUCH_QUEUE:
                 raise
             self._queues.lose(trial.queue)
-            self.back_in_line(trial)
+            self.requeue(trial)
             return
         del self._unsubmitted[trial.number]
         queued = replace(trial, queued_at=self._clock())
         self._roster.keep(queued)
         self._hooks.on_trial(queued)
 
-    def back_in_line(self, trial: Trial) -> None:
+    def requeue(self, trial: Trial) -> None:
         """Has a trial whose task waits nowhere go to a queue as soon as there is room."""
         self._unsubmitted.pop(trial.number, None)
         self._roster.keep(replace(trial, queue=""))

@@ -7,13 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clearml_hpo.backend.trial_tasks import HISTORY_CHUNK, LIVE, POLL_CHUNK, TaskSnapshot
-from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.scheduler.interfaces import Tasks
-from clearml_hpo.scheduler.policy import Policy
-from clearml_hpo.scheduler.roster import Roster
-from clearml_hpo.scheduler.watch import Watch
-from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.scheduler.context import Context
+from clearml_hpo.scheduler.roster import AttemptMemo
 
 _STATES = {"queued": TrialState.QUEUED, "in_progress": TrialState.RUNNING}
 
@@ -42,23 +38,14 @@ class Observer:
         calls: how many the last look has cost.
     """
 
-    def __init__(
-        self,
-        study: OptunaStudy,
-        tasks: Tasks,
-        roster: Roster,
-        goal: Goal,
-        policy: Policy,
-        clock: Callable[[], float],
-        restart: Callable[[Trial], Trial],
-    ) -> None:
-        """``restart`` makes of a trial that a person runs once more from its start one that has not run."""
-        self._study = study
-        self._tasks = tasks
-        self._roster = roster
-        self._goal = goal
-        self._limits = policy.limits
-        self._clock = clock
+    def __init__(self, context: Context, restart: Callable[[Trial], Trial]) -> None:
+        """``restart`` makes of a trial that a user runs once more from its start one that has not run."""
+        self._study = context.study
+        self._tasks = context.tasks
+        self._roster = context.roster
+        self._goal = context.goal
+        self._limits = context.policy.limits
+        self._clock = context.clock
         self._restart = restart
         self.calls = 0
 
@@ -82,27 +69,20 @@ class Observer:
             return Seen(trial, None)
         if _begins_anew(trial, snapshot):
             trial = self._restart(trial)
-        watch = self._roster.watch(trial)
+        memo = self._roster.memo(trial)
         progress = self._progress(snapshot)
         snapshot, history = self._tasks.as_reported(snapshot, history)
-        wants_pruning = self._report(trial, watch, history)
-        watch.progress = progress
+        wants_pruning = self._report(trial, memo, history)
+        memo.progress = progress
         seen = self._as_seen(trial, snapshot)
         self._roster.keep(seen)
         if seen.state is TrialState.RUNNING:
-            watch.runs(snapshot, self._clock())
+            memo.runs(snapshot, self._clock())
         return Seen(seen, snapshot, seen.state is not trial.state, wants_pruning)
 
     def last_values(self, trial: Trial, snapshot: TaskSnapshot) -> Trial:
         """The trial with its values so far as its last ones."""
         return self._as_seen(trial, self._tasks.as_reported(snapshot, (), ends=True)[0])
-
-    def running_s(self, trial: Trial) -> float:
-        """Seconds of running: by the server's clock if it has ended, else by our own, as the two may differ."""
-        if trial.duration is not None:
-            return max(0.0, trial.duration)
-        since = self._roster.watch(trial).running_since
-        return 0.0 if since is None else self._clock() - since
 
     def _histories(
         self, trials: Sequence[Trial], snapshots: Mapping[str, TaskSnapshot]
@@ -116,7 +96,7 @@ class Observer:
             for trial in trials
             if (snapshot := snapshots.get(trial.task_id))
             and looked_at.metric in snapshot.summaries
-            and self._progress(snapshot) != self._roster.watch(trial).progress
+            and self._progress(snapshot) != self._roster.memo(trial).progress
         ]
         return self._tasks.histories(moved) if moved else {}
 
@@ -126,17 +106,17 @@ class Observer:
         summary = snapshot.summaries.get(looked_at.metric) if looked_at else None
         return summary, None if summary is not None and summary.count > 0 else snapshot.iteration
 
-    def _report(self, trial: Trial, watch: Watch, history: Sequence[tuple[int, float]]) -> bool:
+    def _report(self, trial: Trial, memo: AttemptMemo, history: Sequence[tuple[int, float]]) -> bool:
         """Shows the pruner every step that it has not seen; True if it would have pruned at one of them."""
         wants_pruning = False
         for step, value in history:
-            if step <= watch.reported:
+            if step <= memo.reported:
                 continue
-            watch.reported = step
+            memo.reported = step
             if math.isfinite(value):
                 pruned_here = self._study.report(trial.number, step, value)
                 wants_pruning |= pruned_here and step >= self._limits.min_iterations
-        return wants_pruning and self.running_s(trial) >= self._limits.min_time_s
+        return wants_pruning and self._roster.running_s(trial, self._clock()) >= self._limits.min_time_s
 
     def _as_seen(self, trial: Trial, snapshot: TaskSnapshot) -> Trial:
         return replace(
@@ -154,7 +134,7 @@ class Observer:
 
 
 def _begins_anew(trial: Trial, snapshot: TaskSnapshot) -> bool:
-    """Whether a trial that ran was put in line again since, or has started from its first iteration again."""
+    """Whether a trial that ran was enqueued again since, or has started from its first iteration again."""
     if trial.state is not TrialState.RUNNING or trial.started_at is None:
         return False
     return snapshot.status == "queued" or (

@@ -96,7 +96,7 @@ class Room:
         return any(self._place_in(queues) for queues in self._placement.choices)
 
     def take(self, queues: Sequence[str]) -> str | None:
-        """A place in the first of ``queues`` that has room; where nobody serves only if nobody serves any of them."""
+        """A place in the first of ``queues`` that has room; those without workers count only if no other has any."""
         chosen = self._place_in(queues)
         if chosen is not None:
             self._free[chosen] -= 1

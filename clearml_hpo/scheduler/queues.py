@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.scheduler.placement import Placement
-from clearml_hpo.scheduler.watch import Pulse
+from clearml_hpo.scheduler.stale import Heartbeats
 
 _LOOK_S = 60.0
 _LOOK_FOR_FIRST_WORKER_S = 10.0
@@ -29,7 +29,7 @@ class Queues:
         self._placement = placement
         self._on_note = on_note
         self._looked_at = self._looked_into = self._looked_for = -math.inf
-        self._pulse = Pulse()
+        self._heartbeats = Heartbeats()
 
     def look(self, now: float) -> None:
         """Sees who serves them, if that is due; says which of them have lost their workers, or never had any."""
@@ -77,14 +77,14 @@ class Queues:
         waiting = self._executor.waiting() if queued else ()
         self._looked_into = now
         missing = [trial for trial in queued if trial.task_id not in waiting]
-        self._pulse.listen(now)
-        self._pulse.forget_others({trial.task_id for trial in missing})
-        lost = [t for t in missing if self._pulse.silent_s(t.task_id, "missing", now) >= max(after_s, _LOOK_S)]
+        self._heartbeats.listen(now)
+        self._heartbeats.forget_others({trial.task_id for trial in missing})
+        lost = [t for t in missing if self._heartbeats.silent_s(t.task_id, "missing", now) >= max(after_s, _LOOK_S)]
         elsewhere = self._executor.elsewhere([trial.task_id for trial in lost]) if lost else ()
         return [trial for trial in lost if trial.task_id not in elsewhere]
 
     def unserved(self, queued: Iterable[Trial]) -> list[Trial]:
-        """Trials that wait in a queue which nobody serves, or which is none of the study's, and may go elsewhere."""
+        """Trials that wait in a queue without workers, or in one that is none of the study's, and may go elsewhere."""
         return [trial for trial in queued if self._waits_in_vain(trial)]
 
     def _waits_in_vain(self, trial: Trial) -> bool:

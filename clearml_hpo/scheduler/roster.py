@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.trial import Trial
-from clearml_hpo.scheduler.watch import Watch
+from clearml_hpo.scheduler.endings import Ending
+
+_ASK_AGAIN_S = 15.0
+"""How long a worker that was asked to stop a trial has, before it is asked again."""
+
+
+@dataclass
+class AttemptMemo:
+    """What the loop remembers of one attempt.
+
+    Attributes:
+        progress: changes with every report of what the pruner looks at.
+        reported: the last step that was seen of it.
+        running_since: when it began to run, by the loop's own clock.
+        wish: how this side wishes it to end.
+        marked: what its user properties were made to say.
+        asked_to_stop_at: when its worker was last asked to stop it, by the loop's own clock; None if it is to be asked.
+    """
+
+    progress: object = None
+    reported: int = -1
+    running_since: float | None = None
+    wish: Ending | None = None
+    marked: Mapping[str, str] | None = None
+    asked_to_stop_at: float | None = None
+
+    def runs(self, snapshot: TaskSnapshot, now: float) -> None:
+        """It was seen running; for how long, the server's two times say, whatever its clock shows."""
+        if self.running_since is None:
+            ran_s = (snapshot.updated_at or 0.0) - (snapshot.started_at or 0.0) if snapshot.started_at else 0.0
+            self.running_since = now - max(0.0, ran_s)
+        # A start after the wish to stop wipes it out, and a worker that was asked may be gone.
+        asked = self.asked_to_stop_at
+        if asked is not None and (not snapshot.is_stopping or now - asked >= _ASK_AGAIN_S):
+            self.asked_to_stop_at = None
 
 
 class Roster:
@@ -15,7 +51,7 @@ class Roster:
         self.earlier: list[Trial] = []
         self._trials: dict[int, Trial] = {}
         self._live: dict[int, Trial] = {}
-        self._watches: dict[str, Watch] = {}
+        self._memos: dict[str, AttemptMemo] = {}
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -56,12 +92,19 @@ class Roster:
         """It has ended."""
         self._live.pop(trial.number, None)
         self._trials[trial.number] = trial
-        self._watches.pop(trial.task_id, None)
+        self._memos.pop(trial.task_id, None)
 
-    def watch(self, trial: Trial) -> Watch:
+    def memo(self, trial: Trial) -> AttemptMemo:
         """What is remembered of this attempt."""
-        return self._watches.setdefault(trial.task_id, Watch())
+        return self._memos.setdefault(trial.task_id, AttemptMemo())
 
     def forget(self, trial: Trial) -> None:
         """The attempt begins anew."""
-        self._watches.pop(trial.task_id, None)
+        self._memos.pop(trial.task_id, None)
+
+    def running_s(self, trial: Trial, now: float) -> float:
+        """Seconds of running: by the server's clock if it has ended, else by our own, as the two may differ."""
+        if trial.duration is not None:
+            return max(0.0, trial.duration)
+        since = self.memo(trial).running_since
+        return 0.0 if since is None else now - since

@@ -48,7 +48,7 @@ class Progress:
         elapsed_s: since the study started.
         queues: how many each queue can run at once; shown if there are several.
         earlier: attempts that were followed by another one.
-        stranded: planned attempts that may only go to queues which nobody serves.
+        stranded: planned attempts that may only go to queues that no worker serves.
         time_budget_s: for how long a controller may drive the study, if that is limited.
         is_driven: whether a controller drives it now.
     """

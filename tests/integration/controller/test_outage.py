@@ -19,7 +19,7 @@ from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import AgentError, ApiError, ServerError, UnreachableError, is_trouble
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.fleet.client import Client
-from clearml_hpo.scheduler import Hooks, Policy, Scheduler
+from clearml_hpo.scheduler import Hooks, Policy, Scheduler, run_loop
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import SearchSpace
 from clearml_hpo.server.state import DataDir, Listening
@@ -101,7 +101,7 @@ def test_a_stop_is_heard_while_the_server_is_away(api, data_dir, server):
     scheduler = Scheduler(study, OfServer(), OfServer(), goal, Policy(Budget(trials=3)), hooks=hooks)
     embedded.stop(data_dir)
     before = time.monotonic()
-    scheduler.run(0.05, stopped)
+    run_loop(scheduler, 0.05, stopped)
     assert time.monotonic() - before < DEADLINE_S / 2
     assert all("no answer from" in note for note in notes) and len(notes) == 3
 

@@ -180,12 +180,12 @@ def records(world: Simulation, goal: Goal, stopping: float | None = None) -> Tri
 
 def take_over(scheduler: Scheduler, world: Simulation, stopping: float | None = None) -> TrialRecords:
     """Has ``scheduler`` go on with the study whose trial tasks are there, as ``Driver`` does."""
-    found = records(world, scheduler.goal, stopping)
-    scheduler.restore(found.settled, found.earlier)
+    found = records(world, scheduler._context.goal, stopping)
+    scheduler.takeover.restore(found.settled, found.earlier)
     for trial in found.drafts:
-        scheduler.adopt_draft(trial)
+        scheduler.takeover.adopt_draft(trial)
     for trial in found.unsettled:
-        scheduler.adopt(trial, found.wishes.get(trial.task_id))
+        scheduler.takeover.adopt(trial, found.wishes.get(trial.task_id))
     for task_id in found.orphans:
         world.delete(task_id)
     return found

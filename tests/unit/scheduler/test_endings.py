@@ -10,7 +10,8 @@ from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.endings import Streak, ending_of, is_back
-from clearml_hpo.scheduler.watch import Pulse, Silence, Watch
+from clearml_hpo.scheduler.roster import AttemptMemo
+from clearml_hpo.scheduler.stale import HangDetector, Heartbeats
 
 GOAL = Goal((Objective("validation", "loss"),))
 PRUNE = (TrialState.PRUNED, "pruned at iteration 3")
@@ -126,36 +127,36 @@ def test_a_streak_is_of_one_class():
 # --- signs of life --------------------------------------------------------------------------------------------------
 
 
-def silence(rounds):
-    """Seconds of silence at each round ``(time, sign)``."""
-    pulse, found = Pulse(), []
+def detector(rounds):
+    """Seconds of detector at each round ``(time, sign)``."""
+    heartbeats, found = Heartbeats(), []
     for now, sign in rounds:
-        pulse.listen(now)
-        found.append(pulse.silent_s("t", sign, now))
+        heartbeats.listen(now)
+        found.append(heartbeats.silent_s("t", sign, now))
     return found
 
 
 def test_silence_grows_until_there_is_a_sign():
-    assert silence([(0, "a"), (10, "a"), (20, "a"), (30, "b"), (40, "b")]) == [0, 10, 20, 0, 10]
+    assert detector([(0, "a"), (10, "a"), (20, "a"), (30, "b"), (40, "b")]) == [0, 10, 20, 0, 10]
 
 
 def test_a_long_gap_between_two_rounds_is_nobodys_silence():
-    assert silence([(0, "a"), (2, "a"), (4, "a"), (4000, "a"), (4002, "a")]) == [0, 2, 4, 0, 2]
+    assert detector([(0, "a"), (2, "a"), (4, "a"), (4000, "a"), (4002, "a")]) == [0, 2, 4, 0, 2]
 
 
 def test_rounds_that_are_always_far_apart_count():
-    assert silence([(0, "a"), (300, "a"), (600, "a"), (900, "a")]) == [0, 0, 300, 600]
+    assert detector([(0, "a"), (300, "a"), (600, "a"), (900, "a")]) == [0, 0, 300, 600]
 
 
 def test_some_slow_rounds_count():
-    assert silence([(0, "a"), (2, "a"), (30, "a"), (32, "a")]) == [0, 2, 30, 32]
+    assert detector([(0, "a"), (2, "a"), (30, "a"), (32, "a")]) == [0, 2, 30, 32]
 
 
 def test_a_task_that_was_forgotten_is_heard_for_the_first_time():
-    pulse = Pulse()
-    pulse.silent_s("t", "a", 0.0)
-    pulse.forget_others({"other"})
-    assert pulse.silent_s("t", "a", 50.0) == 0.0
+    heartbeats = Heartbeats()
+    heartbeats.silent_s("t", "a", 0.0)
+    heartbeats.forget_others({"other"})
+    assert heartbeats.silent_s("t", "a", 50.0) == 0.0
 
 
 def hangs_at(scalars, outputs, after_s=10):
@@ -166,10 +167,10 @@ def hangs_at(scalars, outputs, after_s=10):
         looks.append(task_id)
         return outputs(now)
 
-    silence = Silence(after_s, look)
+    detector = HangDetector(after_s, look)
     for now in range(100):
-        silence.listen(now, {"t"})
-        if silence.has_come("t", scalars(now), now):
+        detector.listen(now, {"t"})
+        if detector.hangs("t", scalars(now), now):
             return now, len(looks)
     return None, len(looks)
 
@@ -195,11 +196,11 @@ def test_nothing_hangs_if_no_time_is_given():
     ("started_at", "updated_at", "since"), [(100.0, 160.0, 440.0), (None, 160.0, 500.0), (100.0, None, 500.0)]
 )
 def test_a_running_task_has_run_for_as_long_as_the_server_says_not_its_clock(started_at, updated_at, since):
-    watch = Watch()
-    watch.runs(TaskSnapshot("t", "in_progress", started_at=started_at, updated_at=updated_at), 500.0)
-    assert watch.running_since == since
-    watch.runs(TaskSnapshot("t", "in_progress", started_at=started_at, updated_at=200.0), 600.0)
-    assert watch.running_since == since
+    memo = AttemptMemo()
+    memo.runs(TaskSnapshot("t", "in_progress", started_at=started_at, updated_at=updated_at), 500.0)
+    assert memo.running_since == since
+    memo.runs(TaskSnapshot("t", "in_progress", started_at=started_at, updated_at=200.0), 600.0)
+    assert memo.running_since == since
 
 
 def test_a_line_since_the_last_look_keeps_a_trial():
@@ -210,12 +211,12 @@ def test_a_line_since_the_last_look_keeps_a_trial():
         looks.append(task_id)
         return output[-1]
 
-    silence = Silence(30.0, look)
+    detector = HangDetector(30.0, look)
     for now in (0.0, 15.0, 31.0):
-        silence.listen(now, {"t"})
-        assert not silence.has_come("t", None, now)
+        detector.listen(now, {"t"})
+        assert not detector.hangs("t", None, now)
     assert len(looks) == 2
     output.append("another")
     for now, has_come in ((45.5, False), (61.0, False), (76.0, True)):
-        silence.listen(now, {"t"})
-        assert silence.has_come("t", None, now) is has_come
+        detector.listen(now, {"t"})
+        assert detector.hangs("t", None, now) is has_come

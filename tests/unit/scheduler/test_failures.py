@@ -63,7 +63,7 @@ def test_each_class_has_retries_of_its_own(state):
     assert first.params == second.params and first.task_id != second.task_id
     assert world.tasks[first.task_id].properties["state"] == state.value
     assert [trial.number for trial in scheduler.trials] == [0, 1, 2]
-    assert "trial 0 is run again, as attempt 2" in scheduler.notes
+    assert "retrying trial 0: attempt 2" in scheduler.notes
     told = [t.state for t in scheduler.study.optuna_study.trials]
     assert sorted(told) == sorted([Told.FAIL, *[Told.COMPLETE] * 3])
 
@@ -480,7 +480,7 @@ def test_a_trial_that_comes_back_to_life_before_it_was_replaced_goes_on():
     for number in (90, 91):
         task_id = world.create(number, 1, {"General/x": number / 100})
         world.submit(task_id, "big")
-        scheduler.adopt(trial_of(world, task_id, "big"))
+        scheduler.takeover.adopt(trial_of(world, task_id, "big"))
     scheduler.step()
     world.advance()
     first = world.running[0]
@@ -591,7 +591,7 @@ def test_a_person_may_have_a_failed_trial_run_again():
     assert states(scheduler) == [TrialState.COMPLETED] * 6
     assert [trial.attempt for trial in scheduler.trials] == [2, 1, 1, 1, 1, 1]
     notes = "\n".join(scheduler.notes)
-    assert "trial 0 is run again, as attempt 2" in notes
+    assert "retrying trial 0: attempt 2" in notes
     assert "trial 77 cannot be run again: it is not known" in notes
     assert notes.count("trial 0 is about to run again") == notes.count("trial 1 cannot be run again") == 1
 
@@ -707,7 +707,7 @@ def test_the_latest_attempts_are_looked_back_at_however_many_there_were():
     task_id = world.create(0, 601, {"General/x": 0.1})
     world.end(task_id, "failed")
     earlier = [Trial(0, {"General/x": 0.1}, f"earlier {n}", n, state=TrialState.LOST) for n in range(1, 601)]
-    scheduler.restore([Trial(0, {"General/x": 0.1}, task_id, 601, state=TrialState.FAILED)], earlier)
+    scheduler.takeover.restore([Trial(0, {"General/x": 0.1}, task_id, 601, state=TrialState.FAILED)], earlier)
     world.submit(task_id)
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.COMPLETED] * 2

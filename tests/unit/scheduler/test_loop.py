@@ -14,7 +14,7 @@ from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.scheduler import Failures, Policy, Scheduler
+from clearml_hpo.scheduler import Failures, Policy, Scheduler, run_loop
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import Categorical, Int, SearchSpace
 from clearml_hpo.testing import Simulation
@@ -229,7 +229,7 @@ def test_adopted_and_listed_trials_come_first():
     scheduler = make(world, trials=4)
     task_id = world.create(0, 1, {"General/x": 0.9})
     world.submit(task_id)
-    scheduler.adopt(Trial(0, {"General/x": 0.9}, task_id))
+    scheduler.takeover.adopt(Trial(0, {"General/x": 0.9}, task_id))
     scheduler.enqueue({"General/x": 0.25})
     drive(scheduler, world)
     assert [trial.params["General/x"] for trial in scheduler.trials[:2]] == [0.9, 0.25]
@@ -266,7 +266,7 @@ def test_a_server_in_trouble_is_asked_again_and_nothing_is_lost():
         return poll(task_ids)
 
     world.poll = troubled
-    scheduler.run(0.001, threading.Event())
+    run_loop(scheduler, 0.001, threading.Event())
     assert states(scheduler) == [TrialState.COMPLETED] * 5
     assert len(scheduler.notes) == 4 and "asking again" in scheduler.notes[0]
     assert scheduler.notes[-1] == "the server answers again"
@@ -281,7 +281,7 @@ def test_a_refusal_ends_the_run():
 
     world.create = refuses
     with pytest.raises(ApiError, match="Invalid task id"):
-        scheduler.run(0.001, threading.Event())
+        run_loop(scheduler, 0.001, threading.Event())
     assert not scheduler.trials
 
 
@@ -424,7 +424,8 @@ def test_between_rare_polls_somebody_looks_every_15_s():
     world = Simulation(quadratic)
     pauses, looked_at, stepped_at = Pauses(world), [], []
     scheduler = make(world, trials=4)
-    scheduler.run(
+    run_loop(
+        scheduler,
         40.0,
         pauses,
         before_step=lambda: looked_at.append(world.clock()),
@@ -454,8 +455,8 @@ def test_what_is_asked_for_between_rare_polls_is_done_at_once(asks):
 
     world.create(0, 1, {"General/x": 0.5})
     world.end("task-0", "failed")
-    scheduler.restore([Trial(0, {"General/x": 0.5}, "task-0", state=TrialState.FAILED)])
-    scheduler.run(900.0, pauses, before_step=look, on_step=stepped)
+    scheduler.takeover.restore([Trial(0, {"General/x": 0.5}, "task-0", state=TrialState.FAILED)])
+    run_loop(scheduler, 900.0, pauses, before_step=look, on_step=stepped)
     assert at[0] == at[1]
     assert scheduler.ended == "a person" if asks == "stop" else scheduler.trial(0).attempt == 2
 
@@ -470,7 +471,7 @@ def test_a_server_in_trouble_between_rare_polls_is_asked_again():
 
     scheduler = make(world, trials=4)
     with pytest.raises(ApiError, match="400"):
-        scheduler.run(900.0, pauses, before_step=look)
+        run_loop(scheduler, 900.0, pauses, before_step=look)
     assert len(pauses.lengths) == 4 and world.calls["workers"] == 1
 
 
@@ -478,7 +479,7 @@ def test_no_more_than_a_hundred_are_launched_in_one_step():
     world = Simulation(quadratic, workers=120)
     pauses, made = Pauses(world), []
     scheduler = make(world, trials=250)
-    scheduler.run(10.0, pauses, on_step=lambda: made.append(world.calls["create"]))
+    run_loop(scheduler, 10.0, pauses, on_step=lambda: made.append(world.calls["create"]))
     assert states(scheduler) == [TrialState.COMPLETED] * 250
     assert made[:3] == [100, 200, 240] and pauses.lengths[:3] == [0.25, 0.25, 10.0]
 
@@ -488,7 +489,7 @@ def test_no_more_than_a_hundred_drafts_are_submitted_in_one_step():
     scheduler = make(world, trials=150)
     for number in range(150):
         params = {"General/x": number / 150}
-        scheduler.adopt_draft(Trial(number, params, world.create(number, 1, params)))
+        scheduler.takeover.adopt_draft(Trial(number, params, world.create(number, 1, params)))
     scheduler.step()
     assert len(world.queue) == 100
     scheduler.step()
@@ -501,7 +502,7 @@ def test_with_many_trials_the_server_has_a_second_for_each_call():
     for _ in range(10):
         scheduler.step()
         world.advance()
-    assert scheduler._observer.calls == 2 + 6 and scheduler._calm_s == 8.0
+    assert scheduler._observer.calls == 2 + 6 and scheduler.pause_s(2.0) == 8.0
     few = make(Simulation(quadratic), trials=5)
     few.step()
-    assert few._calm_s == 0.0
+    assert few.pause_s(2.0) == 2.0

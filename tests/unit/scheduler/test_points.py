@@ -11,7 +11,7 @@ import pytest
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.trial import TrialState
-from clearml_hpo.scheduler.ahead import Ahead
+from clearml_hpo.scheduler.ask_ahead import AskAhead
 from clearml_hpo.scheduler.points import Points
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import Float, Int, SearchSpace
@@ -56,7 +56,7 @@ class SlowTimer:
 def ahead_of(sampler, space=LINE, *, seconds=1.0):
     study = OptunaStudy(space, ["minimize"], sampler=sampler)
     points = Points(study, lambda number, known: study.fail(number), rerun_duplicates=False)
-    return Ahead(points, study.fail, timer=SlowTimer(seconds)), points, study
+    return AskAhead(points, study.fail, timer=SlowTimer(seconds)), points, study
 
 
 def wait_for(ask):
@@ -127,7 +127,7 @@ def test_one_slow_ask_is_no_slow_sampler():
     timer = iter([0.0, 60.0, *[60.0] * 100])
     study = OptunaStudy(LINE, ["minimize"], sampler=(sampler := Sampler()))
     points = Points(study, study.fail, rerun_duplicates=False)
-    ahead = Ahead(points, study.fail, timer=lambda: next(timer))
+    ahead = AskAhead(points, study.fail, timer=lambda: next(timer))
     take(ahead, points, range(20))
     assert set(sampler.threads) == {threading.current_thread().name}
 
@@ -260,7 +260,7 @@ def test_the_loop_goes_on_observing_while_the_sampler_thinks():
     for _ in range(30):
         scheduler.step()
         world.advance()
-    assert not scheduler.live and not scheduler.ended
+    assert not [t for t in scheduler.trials if t.state.is_live] and not scheduler.ended
     assert TrialState.COMPLETED in states(scheduler)
     sampler.may_go_on.set()
     until = time.monotonic() + DEADLINE_S

@@ -45,7 +45,7 @@ def test_a_study_that_goes_on_does_not_show_it_to_the_pruner():
     trial = Trial(
         *(0, {"General/x": 0.5}, "t"), state=TrialState.COMPLETED, values=(0.5,), not_finite=frozenset({METRIC})
     )
-    scheduler.restore([trial], histories={"t": [(1, 0.9), (2, 0.0), (3, 0.5)]})
+    scheduler.takeover.restore([trial], histories={"t": [(1, 0.9), (2, 0.0), (3, 0.5)]})
     (told,) = scheduler.study.optuna_study.trials
     assert told.intermediate_values == {1: 0.9, 3: 0.5}
 

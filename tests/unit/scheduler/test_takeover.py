@@ -337,7 +337,7 @@ def test_five_thousand_trials_are_taken_in_within_seconds(sampler):
     ]
     scheduler = make(Simulation(quadratic), trials=6000, space=SPACE, sampler=sampler(seed=1), failures=Failures({}))
     before = time.process_time()
-    scheduler.restore(ended)
+    scheduler.takeover.restore(ended)
     assert time.process_time() - before < 3
     assert len(scheduler.trials) == 5000 and scheduler.best.number == 1
 

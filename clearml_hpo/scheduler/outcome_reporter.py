@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from clearml_hpo.backend.codes import BAD_REQUEST
 from clearml_hpo.backend.record import WISHED_RUN, run_name
 from clearml_hpo.backend.trial_tasks import NOT_FINITE
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.scheduler.interfaces import Tasks
-from clearml_hpo.scheduler.roster import Roster
-from clearml_hpo.search.learner import Ended, OptunaStudy
+from clearml_hpo.scheduler.context import Context
+from clearml_hpo.search.learner import Ended
 
 
-class Teller:
+class OutcomeReporter:
     """Tells the sampler how trials end, and writes it on their tasks."""
 
-    def __init__(self, study: OptunaStudy, tasks: Tasks, roster: Roster, on_note: Callable[[str], None]) -> None:
-        self._study = study
-        self._tasks = tasks
-        self._roster = roster
-        self._note = on_note
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._study = context.study
+        self._roster = context.roster
 
     def mark(self, trial: Trial, state: TrialState) -> None:
         """Says on the task how its trial has ended, or is to end."""
-        watch = self._roster.watch(trial)
+        memo = self._roster.memo(trial)
         properties = {"state": state.value}
         values = [value for value in trial.values if value is not None]
         if values:
@@ -35,12 +33,12 @@ class Teller:
             properties |= {NOT_FINITE: json.dumps(sorted(trial.not_finite)), "value": ", ".join(map(repr, values))}
         if state in (TrialState.FAILED, TrialState.KILLED):  # the console's own, or why the trial was ended here
             properties["reason"] = trial.reason
-        if watch.marked == properties:
+        if memo.marked == properties:
             return
         self._write(
             trial, {**properties, **_wished_run(trial)}, f"trial {trial.number} cannot be marked as {state.value}"
         )
-        watch.marked = properties
+        memo.marked = properties
 
     def unmark(self, trial: Trial) -> None:
         """Says on the task that its trial goes on: whoever takes over must not take an old end for what is wished."""
@@ -52,11 +50,11 @@ class Teller:
 
     def _write(self, trial: Trial, properties: Mapping[str, str], failed: str) -> None:
         try:
-            self._tasks.mark(trial.task_id, **properties)
+            self._context.tasks.mark(trial.task_id, **properties)
         except ApiError as error:  # deleted or published meanwhile: no reason to end a study
             if error.code != BAD_REQUEST:
                 raise
-            self._note(f"{failed}: {error}")
+            self._context.note(f"{failed}: {error}", "warning", trial)
 
     def ended(self, number: int, trial: Trial) -> None:
         """Tells the sampler that ``number`` has ended as ``trial``: only what was pruned is told as pruned."""

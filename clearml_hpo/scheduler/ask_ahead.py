@@ -19,7 +19,7 @@ _MOST_AHEAD = 4
 Point = Mapping[str, Value]
 
 
-class Ahead:
+class AskAhead:
     """The next points; as they come, as long as the sampler is quick about them.
 
     Once it was seen to be slow (half of its last proposals took longer than 0.1 s), a few proposals are kept ready.

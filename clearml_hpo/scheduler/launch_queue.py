@@ -28,7 +28,7 @@ class Launch:
     task_id: str = ""
 
 
-class Line:
+class LaunchQueue:
     """First come, first served, as far as there is room; at most one attempt of each trial."""
 
     def __init__(self, placement: Placement) -> None:
@@ -60,17 +60,17 @@ class Line:
         return served >= _MOST_HELD or len(new) >= _MOST_STRANDED
 
     def stranded(self, workers: Mapping[str, int]) -> int:
-        """How many of those that wait may only go where nobody serves."""
+        """How many of those that wait may only go to queues that no worker serves."""
         return sum(self._is_stranded(launch, workers) for launch in self)
 
     def _is_stranded(self, launch: Launch, workers: Mapping[str, int]) -> bool:
         return not any(map(workers.get, self._placement.queues_for(launch.params)))
 
-    def join(self, launch: Launch) -> None:
+    def add(self, launch: Launch) -> None:
         """It is to be placed."""
         self._launches[launch.number] = launch
 
-    def leave(self, number: int) -> Launch | None:
+    def remove(self, number: int) -> Launch | None:
         """It is not to be placed any more; None if it was not here."""
         return self._launches.pop(number, None)
 
