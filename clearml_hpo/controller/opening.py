@@ -74,7 +74,7 @@ class Opening:
 
         Args:
             prepare: starts what trials need, once it is known that some will run; may change where they run.
-            stopped: set if somebody does not want to wait.
+            stopped: set if the user does not want to wait.
             take_over: tells a controller that drives the study to leave it.
         """
         self._api = api
@@ -146,7 +146,7 @@ class Opening:
             records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
             trials = file.budget.trials
             is_used_up = is_same or (trials is not None and len(records.latest) >= trials)
-            # A trial that a person wishes to be run again is marked as stopped.
+            # A trial that a user wants retried is marked as stopped.
             if is_used_up and all(trial.state is not TrialState.STOPPED for trial in records.settled):
                 finished = record.reason or "completed"
                 return Opened(file, controller, templates, None, None, records, reporting, finished)

@@ -30,8 +30,12 @@ from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, TemplateSpec, TemplatesSpec
 from clearml_hpo.workers.last_line import could_not_log_in, with_signal
 
-_BEGINS_WITHIN_S = 10.0  # clearml-agent says twice that a task starts, seconds apart
+_BEGINS_WITHIN_S = 10.0
+"""How long a run that is cancelled as it begins is asked again: clearml-agent starts a task twice, seconds apart."""
+
 _LOOK_S = 0.2
+"""Time between two looks at such a run."""
+
 _DEAD = ("failed", "stopped")
 _ENDED = ("completed", "published", "closed", "failed", "stopped", "created")
 

@@ -23,7 +23,7 @@ def rehearse(file: StudyFile) -> None:
         try:
             with quiet():
                 rehearsal(file)
-        except Exception as error:  # whatever Optuna, or what it calls, makes of options that nobody has looked at
+        except Exception as error:  # whatever Optuna, or what it calls, makes of options that are not checked before
             options = f" with options {given.options}" if given.options else ""
             faults.append(Fault((key,), f"{given.name}{options} fails on this study: {type(error).__name__}: {error}"))
     if faults:

@@ -11,6 +11,7 @@ from clearml_hpo.backend.patience import patiently
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.opening import Opened
+from clearml_hpo.core.notes import Note
 from clearml_hpo.report import Publisher
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.search.mirror import Mirror, StorageTrouble
@@ -77,7 +78,7 @@ class StudyReports:
             self._storage_trouble = ""
         except StorageTrouble as error:
             if str(error) != self._storage_trouble:
-                self._console.note(f"the storage is behind: {error}")
+                self._console.note(Note(f"the storage is behind: {error}", "warning"))
             self._storage_trouble = str(error)
 
     def _publish(self, scheduler: Scheduler, *, final: bool = False) -> None:

@@ -13,6 +13,8 @@ from clearml_hpo.core.values import Value
 from clearml_hpo.scheduler.points import Points
 
 _SLOW_S = 0.1
+"""A sampler is slow if half of its last proposals took longer."""
+
 _LOOKED_AT = 5
 _MOST_AHEAD = 4
 

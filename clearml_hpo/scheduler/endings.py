@@ -38,13 +38,13 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
         return TrialState.LOST, snapshot.reason
     if is_non_responsive(snapshot.reason):
         return TrialState.LOST, f"the server heard nothing of it ({snapshot.reason})"
-    return TrialState.ABORTED, snapshot.reason or "it was stopped by somebody"
+    return TrialState.ABORTED, snapshot.reason or "stopped by a user"
 
 
 def has_become_draft(snapshot: TaskSnapshot) -> bool:
     """Whether a task was made a draft while it ran: ClearML does so with what is dequeued then, however late.
 
-    A person's reset leaves no time of a start, and a draft that is one.
+    A user's reset leaves a draft without a time of a start.
     """
     return snapshot.status == "created" and snapshot.started_at is not None
 

@@ -31,7 +31,7 @@ class Tasks(Protocol):
         """Sets user properties of a trial task."""
 
     def give_up(self, task_id: str, reason: str) -> None:
-        """Ends a task that nobody runs any more, as failed."""
+        """Ends a task that no worker runs any more, as failed."""
 
     def end_draft(self, task_id: str, reason: str) -> None:
         """Ends, as stopped, a task that has become a draft while it ran."""
@@ -49,7 +49,7 @@ class Hooks:
 
     Attributes:
         on_trial: every change of a trial's state.
-        on_note: what a person should know.
+        on_note: what the user should know.
         on_stopping: the study is about to end its trials, for the given reason.
     """
 

@@ -50,7 +50,7 @@ class Ledger:
         self._iterations += times * trial.iteration
 
     def decided(self, trial: Trial, at: float) -> None:
-        """A trial has ended for good, as far as is known; one that a person has run once more does so again."""
+        """A trial has ended for good, as far as is known. One that a user retries ends once more."""
         self._since_best.add(trial.number)
         values = trial.final_values
         if not self._goal.is_single or values is None or not trial.is_feasible:
@@ -60,7 +60,7 @@ class Ledger:
             self._since_best.clear()
 
     def goes_on(self, last_end: float, now: float) -> None:
-        """The study goes on after a while in which nobody drove it; its trials had ended by ``last_end``."""
+        """The study goes on after a while without a controller; its trials had ended by ``last_end``."""
         if self._best is not None:
             self._best_at += now - last_end
 

@@ -12,7 +12,7 @@ _DUPLICATES_IN_A_ROW = 20
 
 
 class Points:
-    """First what a person wants tried, then what the sampler proposes; a point that was tried is not run again.
+    """First what the user wants tried, then what the sampler proposes; a point that was tried is not run again.
 
     Attributes:
         asks: how often the sampler was asked.
@@ -45,7 +45,7 @@ class Points:
         return self.proposed(number) if wanted is None else wanted
 
     def wanted(self, number: int) -> Mapping[str, Value] | None:
-        """The next point that a person wants tried, for trial ``number``; None if there is none left."""
+        """The next point that the user wants tried, for trial ``number``; None if there is none left."""
         while self._first:
             params = dict(self._first.popleft())
             if self._is_new(params):

@@ -11,7 +11,10 @@ from clearml_hpo.scheduler.placement import Placement
 from clearml_hpo.scheduler.stale import Heartbeats
 
 _LOOK_S = 60.0
+"""How often the workers of the queues, and what waits there, are read."""
+
 _LOOK_FOR_FIRST_WORKER_S = 10.0
+"""The same while no queue has a worker."""
 
 
 class Queues:
@@ -70,7 +73,7 @@ class Queues:
     def missing(self, queued: Collection[Trial], after_s: float | None, now: float) -> list[Trial]:
         """Trials that are queued but in no queue for so long: whoever took them has died before starting them.
 
-        What a person has put in another queue is left alone.
+        What a user has moved to another queue is left alone.
         """
         if after_s is None or now - self._looked_into < _LOOK_S:
             return []

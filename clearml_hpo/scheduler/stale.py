@@ -12,7 +12,7 @@ _LONG = 5.0
 
 
 class Heartbeats:
-    """For how long nothing was heard of each task, while somebody listened."""
+    """For how long nothing was heard of each task while the controller listened."""
 
     def __init__(self) -> None:
         self._heard: dict[str, tuple[object, float]] = {}

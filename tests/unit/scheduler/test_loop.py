@@ -120,7 +120,7 @@ def test_a_person_stops_removes_or_deletes():
     drive(scheduler, world)
     assert states(scheduler) == [TrialState.ABORTED] * 3
     reasons = [trial.reason for trial in scheduler.trials]
-    assert "stopped by somebody" in reasons[0] and "queue" in reasons[1] and "deleted" in reasons[2]
+    assert "stopped by a user" in reasons[0] and "queue" in reasons[1] and "deleted" in reasons[2]
 
 
 def test_pruning_stops_a_running_trial_and_marks_it():
