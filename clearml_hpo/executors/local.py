@@ -12,7 +12,7 @@ from clearml_hpo.core.errors import ApiError, InputError
 from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.machine.gpus import free_memory
 from clearml_hpo.workers.service import LocalWorkers
-from clearml_hpo.workers.slots import SharedMemory, Slot
+from clearml_hpo.workers.slots import GpuMemory, Slot
 
 LOCAL = "local"
 """The queue that :meth:`LocalExecutor.workers` lists."""
@@ -65,7 +65,7 @@ class LocalExecutor:
             slots,
             [self._queue_id],
             queue,
-            memory=None if min_free_mb is None else SharedMemory(min_free_mb),
+            memory=None if min_free_mb is None else GpuMemory(min_free_mb),
             warm=warm,
             on_note=on_note,
         )

@@ -23,7 +23,7 @@ _TAIL = 50  # lines of a console that may say why
 
 
 @dataclass(frozen=True)
-class Flight:
+class PilotPlan:
     """Which pilots a study has.
 
     Attributes:
@@ -48,7 +48,7 @@ class PilotExecutor(QueueExecutor):
     def __init__(
         self,
         api: Api,
-        flight: Flight,
+        plan: PilotPlan,
         *,
         study_id: str,
         project_id: str,
@@ -58,7 +58,7 @@ class PilotExecutor(QueueExecutor):
         """Has the pilots wait for agents; those of an earlier controller that are still there count."""
         self._queue_id = ensure_queue(api, f"trials-{study_id}", [_TAG])
         super().__init__(api, {PILOTS: self._queue_id})
-        self._flight = flight
+        self._plan = plan
         self._is_closed = False
         self._study_id = study_id
         self._project_id = project_id
@@ -68,11 +68,11 @@ class PilotExecutor(QueueExecutor):
         self._why: dict[str, str] = {}  # they have failed
         self._said_of: list[str] = []  # pilots that were stopped, when it was said that none is left
         self._alive = 0
-        self._call_in(self._flight.count)
-        if not workers_by_queue(api).get(flight.queue_id):
+        self._call_in(self._plan.count)
+        if not workers_by_queue(api).get(plan.queue_id):
             on_note(
-                f"no agent serves the queue {flight.queue!r} yet: the pilots wait "
-                f"(start one with `clearml-hpo agents up --queue {flight.queue}`)"
+                f"no agent serves the queue {plan.queue!r} yet: the pilots wait "
+                f"(start one with `clearml-hpo agents up --queue {plan.queue}`)"
             )
 
     def workers(self) -> dict[str, int]:
@@ -105,7 +105,7 @@ class PilotExecutor(QueueExecutor):
         self._hear_of_failures(pilots)
         self._alive = sum(pilot.is_alive for pilot in pilots)
         stopped = [pilot.task_id for pilot in pilots if pilot.was_stopped]
-        lacking = self._flight.count - self._alive - len(stopped)
+        lacking = self._plan.count - self._alive - len(stopped)
         if not self._alive and lacking <= 0 and stopped and self._said_of != stopped and self.waiting():
             self._said_of = stopped
             url = self._api.task_url(self._project_id, stopped[-1])
@@ -119,25 +119,25 @@ class PilotExecutor(QueueExecutor):
             self._enqueue(number)
             self._alive += 1
         if lacking > 0:
-            self._note(f"{lacking} pilot{'s' * (lacking > 1)} in queue {self._flight.queue!r}")
+            self._note(f"{lacking} pilot{'s' * (lacking > 1)} in queue {self._plan.queue!r}")
 
     def _enqueue(self, number: int) -> None:
         task_id = create_pilot(
             self._api,
             name=f"pilot {number}",
             project_id=self._project_id,
-            options={"queue": self._queue_name, **self._flight.options},
+            options={"queue": self._queue_name, **self._plan.options},
             parent=self._study_id,
             environment=self._environment,
         )
         try:
-            self._api.call("tasks.enqueue", task=task_id, queue=self._flight.queue_id)
+            self._api.call("tasks.enqueue", task=task_id, queue=self._plan.queue_id)
         except ApiError as error:
             if error.subcode != Subcode.NO_SUCH_QUEUE:
                 raise
             self._api.call("tasks.delete", task=task_id)
             raise StudyError(
-                f"the queue {self._flight.queue!r}, in which pilots wait for an agent, was deleted; make it again, "
+                f"the queue {self._plan.queue!r}, in which pilots wait for an agent, was deleted; make it again, "
                 "and resume the study"
             ) from None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckoutPlan:
     """What to fetch, and what of it to run.
 
     Attributes:
@@ -46,7 +46,7 @@ class Plan:
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls, path: Path) -> Plan:
+    def read(cls, path: Path) -> CheckoutPlan:
         """What :meth:`write` has stored."""
         return cls(**json.loads(path.read_text()))
 
@@ -60,7 +60,7 @@ def arguments(entry_point: str, working_dir: Path) -> list[str]:
     return [entry_point] if (working_dir / entry_point).is_file() else shlex.split(entry_point)
 
 
-def make_tree(plan: Plan) -> Path:
+def make_tree(plan: CheckoutPlan) -> Path:
     """Makes the tree; returns the folder that the program is started in.
 
     Raises:
@@ -83,14 +83,14 @@ def make_tree(plan: Plan) -> Path:
     return folder
 
 
-def enter(plan: Plan, folder: Path) -> None:
+def enter(plan: CheckoutPlan, folder: Path) -> None:
     """Makes this process one that runs in the tree: its folder, and where the Python that it starts finds modules."""
     os.chdir(folder)
     roots = [str(folder), plan.tree, os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, roots)))
 
 
-def _fetched(plan: Plan, kept: Path) -> str:
+def _fetched(plan: CheckoutPlan, kept: Path) -> str:
     """The commit to run, fetched if it is not there yet; one process at a time."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.with_suffix(".lock").open("w") as lock:
@@ -126,7 +126,7 @@ def _git(*words: str, within: Path | None = None) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Replaces this process by the program; returns only if that cannot be."""
-    plan = Plan.read(Path(argv[0]))
+    plan = CheckoutPlan.read(Path(argv[0]))
     try:
         folder = make_tree(plan)
     except CheckoutError as error:

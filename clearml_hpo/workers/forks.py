@@ -25,11 +25,11 @@ import psutil
 from clearml_hpo.backend.codes import LOST
 from clearml_hpo.machine.processes import session_members
 from clearml_hpo.machine.watchdog import Watchdog
-from clearml_hpo.workers.checkout import Plan
+from clearml_hpo.workers.checkout import CheckoutPlan
 from clearml_hpo.workers.programs import Program
 from clearml_hpo.workers.task_process import Process, start
 from clearml_hpo.workers.warm.channel import Channel
-from clearml_hpo.workers.warm.child import Order
+from clearml_hpo.workers.warm.child import ForkRequest
 
 MOST_PARENTS = 4
 """For each GPU: idle ones beyond so many are ended, the longest idle first."""
@@ -124,11 +124,11 @@ class WarmParent:
         """Whether it is ready, and nothing of it runs."""
         return self.is_ready and not self._runs
 
-    def fork(self, order: Order, process: WarmProcess) -> None:
+    def fork(self, request: ForkRequest, process: WarmProcess) -> None:
         """Asks it for a fork; ``process`` hears what becomes of it."""
-        self._runs[order.run] = process
-        self._asked[order.run] = time.monotonic()
-        self.channel.send(fork=asdict(order))
+        self._runs[request.run] = process
+        self._asked[request.run] = time.monotonic()
+        self.channel.send(fork=asdict(request))
 
     def reap(self, run: int) -> None:
         """A run that has ended has nothing left running: its pid may go."""
@@ -152,17 +152,17 @@ class WarmParent:
 class WarmProcess(Process):
     """A task in a fork of its parent; if that cannot be, in a process that is started for it."""
 
-    def __init__(self, order: Order, program: Program, parent: WarmParent | None, watchdog: Watchdog) -> None:
+    def __init__(self, request: ForkRequest, program: Program, parent: WarmParent | None, watchdog: Watchdog) -> None:
         """Asks ``parent`` as soon as that is ready.
 
         Args:
-            order: what the fork is to run.
+            request: what the fork is to run.
             program: the same for a process that is started.
             parent: None for a template that is not to be forked.
             watchdog: hears of the process before it begins.
         """
-        super().__init__(Path(order.log), watchdog)
-        self._order = order
+        super().__init__(Path(request.log), watchdog)
+        self._order = request
         self._program = program
         self._parent = parent
         self._started: subprocess.Popen[bytes] | None = None
@@ -277,8 +277,10 @@ class WarmParents:
         shared = {name: _NO_TASK if name in _OF_A_RUN else value for name, value in environ.items()}
         key = hashlib.sha256(json.dumps([template, sorted(shared.items())]).encode()).hexdigest()
         plan = str(program.plan or "")
-        order = Order(next(self._numbers), dict(environ), str(program.folder), list(program.words), plan, str(log))
-        return WarmProcess(order, program, self._parent(key, program, shared), self._watchdog)
+        request = ForkRequest(
+            next(self._numbers), dict(environ), str(program.folder), list(program.words), plan, str(log)
+        )
+        return WarmProcess(request, program, self._parent(key, program, shared), self._watchdog)
 
     def step(self, now: float) -> None:
         """Hears what the parents say; ends those that are of no more use."""
@@ -339,7 +341,7 @@ def _copy(program: Program, folder: Path) -> dict[str, Any]:
     if program.plan is None:
         shutil.copytree(program.folder, folder / "code")
         return {"words": list(program.words), "folder": str(folder / "code"), "plan": ""}
-    plan = Plan.read(program.plan)
+    plan = CheckoutPlan.read(program.plan)
     if plan.patch:
         plan = replace(plan, patch=str(shutil.copy(plan.patch, str(folder / "uncommitted.patch"))))
     path = folder / "checkout.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.workers.checkout import Plan, arguments
+from clearml_hpo.workers.checkout import CheckoutPlan, arguments
 
 FIELDS = ("script", "container", "execution.docker_cmd")
 """What :func:`prepare` reads of a task."""
@@ -25,7 +25,7 @@ class Program:
 
     Attributes:
         words: what of the command are arguments for Python; () if the plan says them.
-        plan: file of a ``checkout.Plan``, for code from a repository.
+        plan: file of a ``checkout.CheckoutPlan``, for code from a repository.
     """
 
     command: Sequence[str]
@@ -115,14 +115,14 @@ def _literal(text: str, entry_point: str, folder: Path) -> Program:
     return _of_python(words, folder)
 
 
-def _plan(script: Mapping[str, Any], entry_point: str, place: Path, kept: Path) -> Plan:
+def _plan(script: Mapping[str, Any], entry_point: str, place: Path, kept: Path) -> CheckoutPlan:
     repository, patch = str(script["repository"]), ""
     if script.get("diff"):
         file = place / "uncommitted.patch"
         text = str(script["diff"])
         file.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
         patch = str(file)
-    return Plan(
+    return CheckoutPlan(
         repository=repository,
         revision=str(script.get("version_num") or script.get("tag") or ""),
         branch=str(script.get("branch") or ""),

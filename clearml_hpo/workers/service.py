@@ -31,9 +31,9 @@ from clearml_hpo.workers.forks import WarmParents
 from clearml_hpo.workers.intake import Intake, puller, worker_id
 from clearml_hpo.workers.programs import Program
 from clearml_hpo.workers.requirements import unmet
-from clearml_hpo.workers.slots import SharedMemory, Slot
+from clearml_hpo.workers.slots import GpuMemory, Slot
 from clearml_hpo.workers.startup import with_startup
-from clearml_hpo.workers.statistics import Machine
+from clearml_hpo.workers.statistics import MachineStatistics
 from clearml_hpo.workers.task_process import GRACE_S, AgentProcess, Process, TaskProcess
 
 _TICK_S = 0.05
@@ -94,7 +94,7 @@ class LocalWorkers:
         queues: Sequence[str],
         name: str,
         *,
-        memory: SharedMemory | None = None,
+        memory: GpuMemory | None = None,
         warm: bool = True,
         venv: bool = False,
         image: str = "",
@@ -120,7 +120,7 @@ class LocalWorkers:
         self._venv = venv
         self._image = image
         self._closed_reason = closed_reason
-        self._machine = Machine(tuple(slot.gpu for slot in slots if slot.gpu))
+        self._machine = MachineStatistics(tuple(slot.gpu for slot in slots if slot.gpu))
         self._worker_ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
         self._memory = memory
         self._on_note = on_note
@@ -236,7 +236,7 @@ class LocalWorkers:
             self._due.pop = now + _POP_S  # first: what is submitted meanwhile is looked for at once
             self._fill()
         if now >= self._due.report:
-            statistics = self._machine.statistics()
+            statistics = self._machine.measure()
             self._due.report = now + _REPORT_S
             for slot in self._slots:
                 self._report(slot, machine_stats=statistics)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.machine.environ import thread_limits, usable_cores
 from clearml_hpo.machine.gpus import detect_gpus, free_memory
-from clearml_hpo.workers.timed_call import Beside
+from clearml_hpo.workers.timed_call import TimedCall
 
 _LOOK_S = 2.0
-_PATIENCE_S = 1.0
-_GOOD_FOR_S = 10.0
+_TIMEOUT_S = 1.0
+_MAX_AGE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _is_uuid(gpu: str) -> bool:
     return gpu.startswith(("GPU-", "MIG-"))
 
 
-class SharedMemory:
+class GpuMemory:
     """Says whether the memory of a GPU suffices for one more task.
 
     A task takes its memory some time after its start, so what is free now says too little about tasks that have just
@@ -129,7 +129,7 @@ class SharedMemory:
     ) -> None:
         """``free`` gives free MiB by GPU; it is asked every few seconds at most while a task has to wait."""
         self.needed_mb = needed_mb
-        self._free = Beside(free, patience_s=_PATIENCE_S, good_for_s=_GOOD_FOR_S)
+        self._free = TimedCall(free, timeout_s=_TIMEOUT_S, max_age_s=_MAX_AGE_S)
         self._clock = clock
         self._seen: Mapping[str, int] = {}
         self._seen_at = -math.inf
@@ -152,4 +152,4 @@ class SharedMemory:
         return min(now, reserved) >= self.needed_mb
 
     def _look(self) -> None:
-        self._seen, self._seen_at = self._free.ask() or {}, self._clock()
+        self._seen, self._seen_at = self._free.answer() or {}, self._clock()

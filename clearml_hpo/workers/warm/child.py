@@ -28,7 +28,7 @@ _RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
 @dataclass(frozen=True)
-class Order:
+class ForkRequest:
     """One run of a script.
 
     Attributes:
@@ -48,11 +48,11 @@ class Order:
     log: str
 
 
-def live(order: Order, gate: int, others: Iterable[int]) -> NoReturn:
+def live(request: ForkRequest, gate: int, others: Iterable[int]) -> NoReturn:
     """Waits until ``gate`` opens, runs the script, and ends this process as Python ends.
 
     Args:
-        order: what to run.
+        request: what to run.
         gate: descriptor that one byte comes from; it ends if nobody knows of this process.
         others: descriptors of the parent's own.
     """
@@ -64,8 +64,8 @@ def live(order: Order, gate: int, others: Iterable[int]) -> NoReturn:
         if not os.read(gate, 1):
             os._exit(0)
         os.close(gate)
-        _become(order)
-        code = _exit_code(order)
+        _become(request)
+        code = _exit_code(request)
         _finish()
     except BaseException:  # of this file: the script's own are seen to above
         traceback.print_exc()
@@ -74,18 +74,18 @@ def live(order: Order, gate: int, others: Iterable[int]) -> NoReturn:
         _leave(code)
 
 
-def _become(order: Order) -> None:
+def _become(request: ForkRequest) -> None:
     signal.set_wakeup_fd(-1)
     for number in _RESET:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    output = os.open(order.log, os.O_WRONLY | os.O_APPEND)
+    output = os.open(request.log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
     os.environ.clear()
-    os.environ.update({**order.environ, "PWD": order.folder})
-    os.chdir(order.folder)
-    sdk.take_over(order.environ.get("CLEARML_TASK_ID", ""))
+    os.environ.update({**request.environ, "PWD": request.folder})
+    os.chdir(request.folder)
+    sdk.take_over(request.environ.get("CLEARML_TASK_ID", ""))
     if "numpy.random" in sys.modules:  # Python's own generator sees to itself
         sys.modules["numpy.random"].seed()
 
@@ -93,10 +93,10 @@ def _become(order: Order) -> None:
 # --- the script ------------------------------------------------------------------------------------------------------
 
 
-def _exit_code(order: Order) -> int:
+def _exit_code(request: ForkRequest) -> int:
     """Runs the script; its exit code, negative for the signal that it is to end by."""
     try:
-        words, roots = _checked_out(order)
+        words, roots = _checked_out(request)
         _run(words, roots)
     except checkout.CheckoutError as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -109,10 +109,10 @@ def _exit_code(order: Order) -> int:
     return 0
 
 
-def _checked_out(order: Order) -> tuple[Sequence[str], Sequence[str]]:
-    if not order.plan:
-        return order.words, ()
-    plan = checkout.Plan.read(Path(order.plan))
+def _checked_out(request: ForkRequest) -> tuple[Sequence[str], Sequence[str]]:
+    if not request.plan:
+        return request.words, ()
+    plan = checkout.CheckoutPlan.read(Path(request.plan))
     folder = checkout.make_tree(plan)
     checkout.enter(plan, folder)
     return checkout.arguments(plan.entry_point, folder), (str(folder), plan.tree)

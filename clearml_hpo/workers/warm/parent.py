@@ -23,7 +23,7 @@ from typing import Any
 from clearml_hpo.workers import checkout
 from clearml_hpo.workers.warm import child, imports, sdk
 from clearml_hpo.workers.warm.channel import Channel
-from clearml_hpo.workers.warm.child import Order
+from clearml_hpo.workers.warm.child import ForkRequest
 
 UNSAFE = ("tensorflow", "jax", "grpc", "ray", "pyspark", "jpype", "mxnet", "cudf", "cuml")
 """Libraries whose threads or devices do not survive a fork, whatever can be seen from outside."""
@@ -75,21 +75,21 @@ class Parent:
         return None
 
     def _fork(self, said: Mapping[str, Any]) -> Callable[[], None] | None:
-        order = Order(**said)
+        request = ForkRequest(**said)
         hold, gate = os.pipe()
         try:
             pid = os.fork()
         except OSError as error:  # no memory, or too many processes
             os.close(hold)
             os.close(gate)
-            self._channel.send(refused=order.run, reason=f"it cannot be forked: {error.strerror}")
+            self._channel.send(refused=request.run, reason=f"it cannot be forked: {error.strerror}")
             return None
         if not pid:
             others = [*self._own, gate, *(each.gate for each in self._children.values() if each.gate is not None)]
-            return lambda: child.live(order, hold, others)
+            return lambda: child.live(request, hold, others)
         os.close(hold)
-        self._children[order.run] = _Child(pid, gate)
-        self._channel.send(forked=order.run, pid=pid)
+        self._children[request.run] = _Child(pid, gate)
+        self._channel.send(forked=request.run, pid=pid)
         return None
 
     def _go(self, run: int) -> None:
@@ -134,7 +134,7 @@ def prepare(words: list[str], folder: str, plan: str) -> str:
     root = Path(folder)
     roots = [root]
     if plan:
-        read = checkout.Plan.read(Path(plan))
+        read = checkout.CheckoutPlan.read(Path(plan))
         try:
             root = checkout.make_tree(read)
         except checkout.CheckoutError:  # the run will say it
