@@ -13,6 +13,7 @@ from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.machine.gpus import free_memory
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import GpuMemory, Slot
+from clearml_hpo.workers.source import QueueSource
 
 LOCAL = "local"
 """The queue that :meth:`LocalExecutor.workers` lists."""
@@ -63,7 +64,7 @@ class LocalExecutor:
         self._queue = QueueExecutor(api, {LOCAL: self._queue_id})
         self._workers = LocalWorkers(
             slots,
-            [self._queue_id],
+            QueueSource([self._queue_id], on_note),
             queue,
             memory=None if min_free_mb is None else GpuMemory(min_free_mb),
             warm=warm,

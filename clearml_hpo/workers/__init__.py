@@ -1,7 +1,10 @@
 """Runs tasks on this machine: takes them from queues, gives each a slot, reports how it ended.
 
 service.py        the thread that takes tasks, runs them and reports their ends
-intake.py         the queues it serves
+source.py         where tasks come from: queues
+runner.py         the slots and the processes in them
+protocol.py       what the server hears of workers and tasks
+recovery.py       what is done about tasks that a dead worker has left
 slots.py          what each task has for itself: a GPU, a share of one, or cores
 programs.py       what of a task is run, and where
 checkout.py       the code of a task from its repository
