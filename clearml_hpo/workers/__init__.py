@@ -2,6 +2,7 @@
 
 service.py        the thread that takes tasks, runs them and reports their ends
 source.py         where tasks come from: queues
+starting.py       takes a task from there into a slot
 runner.py         the slots and the processes in them
 protocol.py       what the server hears of workers and tasks
 recovery.py       what is done about tasks that a dead worker has left

@@ -94,14 +94,18 @@ class TaskReports:
 
 
 class WorkerReports:
-    """What the server hears of the workers, one for each slot."""
+    """What the server hears of the workers, one for each slot.
+
+    Attributes:
+        ids: of the workers, by name of the slot.
+    """
 
     def __init__(self, api: Api, source: Source, runner: Runner, worker_ids: Mapping[str, str]) -> None:
         """``worker_ids`` by name of the slot."""
+        self.ids = worker_ids
         self._api = api
         self._source = source
         self._runner = runner
-        self._worker_ids = worker_ids
         self._statistics = MachineStatistics(tuple(slot.gpu for slot in runner.slots if slot.gpu))
         self._freed: set[Slot] = set()  # not reported yet: most often a slot runs the next task at once
         self._due = 0.0
@@ -109,12 +113,12 @@ class WorkerReports:
 
     def register(self) -> None:
         """All workers begin."""
-        for worker in self._worker_ids.values():
+        for worker in self.ids.values():
             self._source.register(self._api, worker)
 
     def unregister(self) -> None:
         """All workers end."""
-        for worker in self._worker_ids.values():
+        for worker in self.ids.values():
             self._api.call("workers.unregister", worker=worker)
 
     def freed(self, slot: Slot) -> None:
@@ -138,7 +142,7 @@ class WorkerReports:
         """Reports that a worker lives, and what it runs."""
         run = self._runner.runs.get(slot.name)
         sign = {
-            "worker": self._worker_ids[slot.name],
+            "worker": self.ids[slot.name],
             "timestamp": int(time.time() * 1000),
             "queues": self._source.queues,
         }

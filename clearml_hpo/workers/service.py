@@ -12,21 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import CONTROLLER_ENDED, STOPPED_BY_USER, STOPPING
 from clearml_hpo.backend.withdrawal import is_spoilt
-from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.notes import Note
-from clearml_hpo.workers import programs
 from clearml_hpo.workers.bell import Bell
-from clearml_hpo.workers.protocol import TaskReports, WorkerReports, unless_gone
-from clearml_hpo.workers.recovery import worker_id, worker_of
-from clearml_hpo.workers.runner import TICK_S, NotRunnableError, Run, Runner
+from clearml_hpo.workers.protocol import TaskReports, WorkerReports
+from clearml_hpo.workers.recovery import worker_id
+from clearml_hpo.workers.runner import TICK_S, Run, Runner
 from clearml_hpo.workers.slots import GpuMemory, Slot
-from clearml_hpo.workers.source import Source, Taken
+from clearml_hpo.workers.source import Source
+from clearml_hpo.workers.starting import TaskStarter
 from clearml_hpo.workers.task_process import GRACE_S
 
 _TAKE_S = 1.0
@@ -87,12 +85,11 @@ class LocalWorkers:
         self._source = source
         self._closed_reason = closed_reason
         self._on_note = on_note
-        self._note_once = cache(on_note)
         self._runner = Runner(slots, memory=memory, warm=warm, venv=venv, image=image, on_note=on_note)
-        self._worker_ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
-        self._tasks = TaskReports(self._api, self._worker_ids, on_note)
-        self._workers = WorkerReports(self._api, source, self._runner, self._worker_ids)
-        self._taken: Taken | None = None  # its process is not yet started
+        ids = {slot.name: worker_id(name, os.getpid(), slot) for slot in slots}
+        self._tasks = TaskReports(self._api, ids, on_note)
+        self._workers = WorkerReports(self._api, source, self._runner, ids)
+        self._starter = TaskStarter(self._api, source, self._runner, self._tasks, self._workers, on_note)
         self._idle_since: float | None = None
         self._due = _Due()
         self._bell = Bell()
@@ -138,7 +135,7 @@ class LocalWorkers:
     def is_drained(self) -> bool:
         """True if no task will be taken, and none runs."""
         with self._between_tasks:
-            return self._draining.is_set() and not self._runner.runs and self._taken is None
+            return self._draining.is_set() and not self._runner.runs and not self._starter.is_under_way
 
     def close(self) -> bool:
         """Ends all tasks that run, within some seconds; True if the server was told, so that they are stopped."""
@@ -189,7 +186,7 @@ class LocalWorkers:
         self._due.wait_s = TICK_S if self._runner.runs else _TAKE_S
 
     def _end(self) -> None:
-        self._give_back()
+        self._starter.give_back()
         self._runner.stop(self._closed_reason)
         self._check_tasks(_FOREVER)
         self._workers.unregister()
@@ -226,57 +223,14 @@ class LocalWorkers:
             with self._between_tasks:
                 if self._leaves():
                     break
-                self._taken = self._taken or self._source.next_task(self._api)
-                if not self._taken:
+                if not self._starter.start_next(slot):
                     break
-                with unless_gone():
-                    self._start(slot, self._taken)
-                self._taken = None
         if self._leaves():
-            self._give_back()
+            self._starter.give_back()
         if self._runner.runs:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = time.monotonic()
-
-    def _start(self, slot: Slot, taken: Taken) -> None:
-        fields = ["status", "status_reason", "last_worker", *programs.FIELDS]
-        task = self._tasks.read([taken.task_id], fields).get(taken.task_id)
-        if task is None:
-            return  # deleted while on its way
-        earlier = [run for run in self._runner.runs.values() if run.task_id == taken.task_id]
-        # Ours without a process: an earlier try to start it was heard, and only the answer was lost.
-        was_heard = task["status"] == "in_progress" and worker_of(task) in self._worker_ids.values() and not earlier
-        if task["status"] != "queued" and not was_heard:
-            # Stopped or withdrawn while on its way, or another worker's: a queue hands out entries of any status.
-            text = f"task {taken.task_id} is {task['status']}: it is not run, though it was in the queue"
-            self._note_once(Note(text, level="warning", task=taken.task_id))
-            return
-        for run in earlier:  # it was put back into the queue while it ran
-            run.is_foreign = True
-            run.process.kill()
-        # At once, as a start undoes any stop before it; and not once more, as it wipes out the wish for one.
-        if not was_heard:
-            self._tasks.started(taken.task_id, slot)
-        try:
-            run = self._runner.start(slot, taken, task, self._worker_ids[slot.name])
-        except NotRunnableError as error:
-            self._tasks.failed(taken.task_id, str(error))
-            return
-        self._taken = None  # whatever goes wrong from here on, it runs
-        self._workers.report(slot)
-        run.process.step()  # a fork has been made meanwhile: it begins before other slots are seen to
-
-    def _give_back(self) -> None:
-        """Lets other workers have a task that was taken and could not be started yet."""
-        if self._taken is None:
-            return
-        taken, self._taken = self._taken, None
-        try:
-            self._source.give_back(self._api, taken)
-        except ApiError as error:  # the next worker of the queue sees to it
-            text = f"task {taken.task_id} was taken, and could not be put back: {error}"
-            self._on_note(Note(text, level="warning", task=taken.task_id))
 
     def _leaves(self) -> bool:
         return self._closing.is_set() or self._draining.is_set()
