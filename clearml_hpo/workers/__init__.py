@@ -1,7 +1,7 @@
 """Runs tasks on this machine: takes them from queues, gives each a slot, reports how it ended.
 
 service.py        the thread that takes tasks, runs them and reports their ends
-source.py         where tasks come from: queues
+source.py         where tasks come from: queues, or an inbox
 starting.py       takes a task from there into a slot
 runner.py         the slots and the processes in them
 protocol.py       what the server hears of workers and tasks

@@ -50,7 +50,7 @@ def recover(api: Api, queues: Sequence[str]) -> None:
 def _tasks(api: Api, status: str, queues: Collection[str]) -> list[Mapping[str, Any]]:
     fields = ["id", "status", "status_reason", "execution.queue", "last_worker"]
     filters = {"status": [status], "only_fields": fields, "order_by": ["created"], "search_hidden": True}
-    return [task for task in pages(api, filters) if _queue_of(task) in queues]
+    return [task for task in pages(api, filters) if queue_of(task) in queues]
 
 
 def _strays(api: Api, queues: Sequence[str]) -> dict[str, str]:
@@ -60,7 +60,7 @@ def _strays(api: Api, queues: Sequence[str]) -> dict[str, str]:
         return {}
     found = api.call("queues.get_all", id=queues, only_fields=["id", "entries"])["queues"]
     waiting = {entry["task"] for queue in found for entry in queue.get("entries") or ()}
-    return {task["id"]: _queue_of(task) for task in tasks if task["id"] not in waiting}
+    return {task["id"]: queue_of(task) for task in tasks if task["id"] not in waiting}
 
 
 def _fail(api: Api, task_id: str, reason: str) -> None:
@@ -71,7 +71,8 @@ def _fail(api: Api, task_id: str, reason: str) -> None:
             raise
 
 
-def _queue_of(task: Mapping[str, Any]) -> str:
+def queue_of(task: Mapping[str, Any]) -> str:
+    """Id of the queue that a task was last put in; empty if there is none."""
     return str((task.get("execution") or {}).get("queue") or "")
 
 

@@ -118,8 +118,10 @@ class LocalWorkers:
 
     def is_idle_for(self, seconds: float) -> bool:
         """True if for so long nothing has run, and the source had nothing."""
-        since = self._idle_since
-        return since is not None and time.monotonic() - since >= seconds
+        with self._between_tasks:
+            if self._runner.runs or self._starter.is_under_way or self._idle_since is None:
+                return False
+            return time.monotonic() - self._idle_since >= seconds
 
     @property
     def is_without_queues(self) -> bool:

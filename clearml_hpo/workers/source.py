@@ -1,8 +1,9 @@
-"""Where the tasks of workers come from: ClearML queues."""
+"""Where the tasks of workers come from: ClearML queues, or an inbox of tasks that are named one by one."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,7 @@ from clearml_hpo.backend.codes import QUEUE_CLOSED, Subcode
 from clearml_hpo.backend.withdrawal import put_back
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.notes import Note
-from clearml_hpo.workers.recovery import recover
+from clearml_hpo.workers.recovery import queue_of, recover
 
 _TAGS_S = 5.0
 """How long the tags of queues count before they are read again."""
@@ -120,3 +121,80 @@ class QueueSource:
     def _drop(self, queue: str) -> None:
         self._gone.add(queue)
         self._on_note(Note(f"queue {queue} was deleted; it is no longer served here", level="warning", queue=queue))
+
+
+class Inbox:
+    """Tasks that are handed over by their ids, such as to the job of a cluster that is to run one task and leave.
+
+    A task is run only if it is queued, and only by the worker that gets its entry out of its queue. So one worker runs
+    it, whoever else has it from an inbox or the queue. All tasks have been seen to once :attr:`remaining` is 0 and
+    after that ``LocalWorkers.is_idle_for(0)`` is true.
+    """
+
+    def __init__(self, on_note: Callable[[str], None]) -> None:
+        """``on_note`` hears which tasks are not run here."""
+        self._waiting: deque[str] = deque()
+        self._unanswered: set[str] = set()  # it is not known whether their entry was taken
+        self._on_note = on_note
+
+    def put(self, task_id: str) -> None:
+        """Hands over a task, from any thread; ``LocalWorkers.look_now`` has it looked at without delay."""
+        self._waiting.append(task_id)
+
+    @property
+    def remaining(self) -> int:
+        """How many tasks were neither taken nor left alone yet."""
+        return len(self._waiting)
+
+    @property
+    def queues(self) -> list[str]:
+        """None: its workers serve no queue."""
+        return []
+
+    def register(self, api: Api, worker: str) -> None:
+        """Registers a worker without queues."""
+        api.call("workers.register", worker=worker, queues=self.queues)
+
+    def recover(self, api: Api) -> None:
+        """Nothing: the side that hands tasks over sees to those that were left behind."""
+
+    def next_task(self, api: Api) -> Taken | None:
+        """Takes the first task that is queued and that no other worker has taken."""
+        while self._waiting:
+            taken = self._take(api, self._waiting[0])  # it stays the first one if the server is in trouble
+            self._waiting.popleft()
+            if taken:
+                return taken
+        return None
+
+    def give_back(self, api: Api, taken: Taken) -> None:
+        """Puts a task last in its queue, if it is still queued."""
+        put_back(api, taken.task_id, taken.queue)
+
+    def _take(self, api: Api, task_id: str) -> Taken | None:
+        fields = ["id", "status", "execution.queue"]
+        found = api.call("tasks.get_all", id=[task_id], only_fields=fields, search_hidden=True)["tasks"]
+        status, queue = (found[0]["status"], queue_of(found[0])) if found else ("deleted", "")
+        if status != "queued":
+            self._on_note(Note(f"task {task_id} is {status}: it is not run", level="warning", task=task_id))
+            return None
+        if not self._got_entry(api, task_id, queue):
+            self._on_note(Note(f"task {task_id} was taken by another worker: it is not run here", task=task_id))
+            return None
+        return Taken(task_id, queue)
+
+    def _got_entry(self, api: Api, task_id: str, queue: str) -> bool:
+        """Takes a task's entry out of its queue; False if another worker has it."""
+        try:
+            api.call("queues.remove_task", queue=queue, task=task_id)
+        except ApiError as error:
+            if error.subcode not in (Subcode.NOT_IN_QUEUE, Subcode.NO_SUCH_QUEUE):
+                self._unanswered.add(task_id)
+                raise
+            if task_id not in self._unanswered:
+                return False
+            # An earlier call may have been heard, so that no worker has the task. At least a second has passed since:
+            # another worker would have started it.
+            self._unanswered.discard(task_id)
+            return put_back(api, task_id, queue) and self._got_entry(api, task_id, queue)
+        return True
