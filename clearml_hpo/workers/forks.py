@@ -43,8 +43,11 @@ FORK_S = 30.0
 """Seconds that a parent may take to fork; after them it is killed, and its task has a Python of its own."""
 _MOST_DEATHS = 3
 _SEND_S = 10
+"""How long a message may take into the socket of a parent; one that hangs counts as gone."""
 _WAIT_S = 0.01
+"""How often the end of a fork is looked for that was killed."""
 _KILL_S = 5.0
+"""How long a fork that was killed is waited for; SIGKILL works at once, unless its parent hangs."""
 # Of one run: all the rest of the environment is the parent's from its start, before any library is loaded.
 _OF_A_RUN = ("CLEARML_TASK_ID", "CLEARML_WORKER_ID")
 # The allocator of pyarrow, which pandas loads where there is one, would start a thread: nothing could be forked then.

@@ -13,8 +13,11 @@ from clearml_hpo.machine.gpus import detect_gpus, free_memory
 from clearml_hpo.workers.timed_call import TimedCall
 
 _LOOK_S = 2.0
+"""How often nvidia-smi is asked for free memory while a task waits for some."""
 _TIMEOUT_S = 1.0
+"""How long a task waits for nvidia-smi before its GPU counts as full."""
 _MAX_AGE_S = 10.0
+"""How long free memory counts that nvidia-smi told; after it the GPU counts as full."""
 
 
 @dataclass(frozen=True)

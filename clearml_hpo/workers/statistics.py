@@ -14,7 +14,9 @@ from clearml_hpo.workers.timed_call import TimedCall
 
 _MB = 1024.0 * 1024.0
 _TIMEOUT_S = 0.5
-_MAX_AGE_S = 90.0  # what has come too late for one report, every 30 s, is in the next one
+"""How long a report waits for nvidia-smi."""
+_MAX_AGE_S = 90.0
+"""How long the load of GPUs is reported; one that came too late for a report, every 30 s, is in the next one."""
 
 
 class MachineStatistics:
