@@ -1,4 +1,4 @@
-"""A forked process, from the fork to its end: it becomes what ``python -u script.py`` would be in its place."""
+"""A forked process, from the fork to its end: it behaves as ``python -u script.py`` would in its place."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class ForkRequest:
     """One run of a script.
 
     Attributes:
-        run: its number, of the parent's runs.
-        environ: its whole environment.
-        folder: where it is started.
-        words: arguments for Python; empty if ``plan`` says them.
-        plan: what to check out first; empty for nothing.
-        log: file of its output.
+        run: number of the run, unique within the worker.
+        environ: the whole environment.
+        folder: the working directory.
+        words: arguments for Python; empty if ``plan`` has them.
+        plan: file of a ``CheckoutPlan``; empty for none.
+        log: file of the output.
     """
 
     run: int
@@ -53,8 +53,8 @@ def live(request: ForkRequest, gate: int, others: Iterable[int]) -> NoReturn:
 
     Args:
         request: what to run.
-        gate: descriptor that one byte comes from; it ends if nobody knows of this process.
-        others: descriptors of the parent's own.
+        gate: descriptor that sends one byte when the script may begin; it is closed if the script must not.
+        others: descriptors of the parent, to be closed.
     """
     code = 1
     try:
@@ -67,7 +67,7 @@ def live(request: ForkRequest, gate: int, others: Iterable[int]) -> NoReturn:
         _become(request)
         code = _exit_code(request)
         _finish()
-    except BaseException:  # of this file: the script's own are seen to above
+    except BaseException:  # of this file: the script's own are handled above
         traceback.print_exc()
         code = code or 1
     finally:
@@ -86,7 +86,7 @@ def _become(request: ForkRequest) -> None:
     os.environ.update({**request.environ, "PWD": request.folder})
     os.chdir(request.folder)
     sdk.take_over(request.environ.get("CLEARML_TASK_ID", ""))
-    if "numpy.random" in sys.modules:  # Python's own generator sees to itself
+    if "numpy.random" in sys.modules:  # Python seeds its own generator at a fork
         sys.modules["numpy.random"].seed()
 
 
@@ -94,7 +94,7 @@ def _become(request: ForkRequest) -> None:
 
 
 def _exit_code(request: ForkRequest) -> int:
-    """Runs the script; its exit code, negative for the signal that it is to end by."""
+    """Runs the script. Returns its exit code, or minus the signal that the process is to end by."""
     try:
         words, roots = _checked_out(request)
         _run(words, roots)
@@ -119,7 +119,7 @@ def _checked_out(request: ForkRequest) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _run(words: Sequence[str], roots: Sequence[str]) -> None:
-    """Does what ``python -u *words`` does, ``roots`` being in its ``PYTHONPATH``."""
+    """Does what ``python -u *words`` does with ``roots`` in ``PYTHONPATH``."""
     module = types.ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = module
@@ -158,7 +158,7 @@ def _code_of(error: SystemExit) -> int:
 
 
 def _show(error: BaseException) -> None:
-    """The traceback as Python shows it, without what is above the script."""
+    """Prints the traceback as Python does, without the frames above the script."""
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename == __file__:
         found = found.tb_next
@@ -172,7 +172,7 @@ def _show(error: BaseException) -> None:
 
 
 def _finish() -> None:
-    """What Python does when a program ends, but for taking the modules apart, which says nothing and takes long."""
+    """Does what Python does when a program ends, except for the teardown of modules, which takes long."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     gc.collect()
