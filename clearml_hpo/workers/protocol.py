@@ -1,4 +1,4 @@
-"""What workers say to the server, as agents do: that they live, what they run, what tasks print, how tasks end."""
+"""Reports to the server, as agents make them: that workers live, what they run, what tasks print, how tasks end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clearml_hpo.workers.statistics import MachineStatistics
 _REPORT_S = 30.0
 """The longest time between two signs of life of a worker, or of a task that reports nothing itself."""
 _CHANGE_S = 2.0
-"""How long the server may take a worker for busy that has no task any more."""
+"""How long the server may list a worker as busy that has no task any more."""
 _EVENT_CHARS = 64 * 1024  # as agents send them
 _MOST_REFUSALS = 3  # of console output, in a row
 _UNKNOWN = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK, Subcode.EVENTS_NOT_ADDED)
@@ -28,7 +28,7 @@ _DEQUEUED = "it was taken out of its queue while it ran"
 
 
 class TaskReports:
-    """What the server hears of the tasks."""
+    """Reports of the tasks."""
 
     def __init__(self, api: Api, worker_ids: Mapping[str, str], on_note: Callable[[str], None]) -> None:
         """``worker_ids`` by name of the slot."""
@@ -43,15 +43,15 @@ class TaskReports:
         return {task["id"]: task for task in found["tasks"]}
 
     def started(self, task_id: str, slot: Slot) -> None:
-        """A task is about to run in a slot; this undoes any wish to stop it."""
+        """Reports that a task is about to run in a slot. The server then forgets any request to stop it."""
         self._api.call("tasks.started", task=task_id, status_reason=f"{PULLED_BY}{self._worker_ids[slot.name]}")
 
     def failed(self, task_id: str, reason: str) -> None:
-        """A task cannot be run."""
+        """Reports that a task cannot be run."""
         self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason)
 
     def alive(self, runs: Iterable[Run]) -> None:
-        """Tasks run on, though their scripts may be silent for hours."""
+        """Reports that tasks still run: a script may be silent for hours."""
         for run in runs:
             with unless_gone():
                 self._api.call("tasks.ping", task=run.task_id)
@@ -73,7 +73,7 @@ class TaskReports:
             run.process.output_taken()
 
     def ended(self, run: Run) -> None:
-        """Says how a task has ended, unless others have given it another status."""
+        """Reports how a task ended, unless a user or the controller has given it another status."""
         if (ending := _ending(run)) is None:
             return
         action, reason = ending
@@ -94,7 +94,7 @@ class TaskReports:
 
 
 class WorkerReports:
-    """What the server hears of the workers, one for each slot.
+    """Reports of the workers, one for each slot.
 
     Attributes:
         ids: of the workers, by name of the slot.
@@ -112,17 +112,17 @@ class WorkerReports:
         self._freed_due = 0.0
 
     def register(self) -> None:
-        """All workers begin."""
+        """Registers all workers."""
         for worker in self.ids.values():
             self._source.register(self._api, worker)
 
     def unregister(self) -> None:
-        """All workers end."""
+        """Removes all workers from the server's list."""
         for worker in self.ids.values():
             self._api.call("workers.unregister", worker=worker)
 
     def freed(self, slot: Slot) -> None:
-        """A slot has no task any more."""
+        """Notes that a slot has no task any more, to be reported soon."""
         self._freed.add(slot)
 
     def step(self, now: float) -> bool:
@@ -169,7 +169,7 @@ def unless_gone() -> Iterator[None]:
 
 
 def _ending(run: Run) -> tuple[str, str] | None:
-    """The call that says how a task has ended, and the reason; None if others have said it."""
+    """The call that reports how a task ended, and the reason; None if its status is not ours to set."""
     if run.is_draft:
         return "stopped", _DEQUEUED
     if run.is_foreign:
@@ -182,5 +182,5 @@ def _ending(run: Run) -> tuple[str, str] | None:
 
 
 def _as_shown(text: str) -> str:
-    """Of a line that was written over again and again, such as a progress bar, the last state."""
+    """The text as a terminal shows it: of a line that was overwritten, such as a progress bar, the last state."""
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))

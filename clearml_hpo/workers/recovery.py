@@ -1,4 +1,4 @@
-"""What a worker does about tasks that an earlier worker of this machine has left: ends them, or puts them back."""
+"""Cleans up after earlier workers of this machine: fails the tasks that they ran, puts back what they had taken."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def queue_of(task: Mapping[str, Any]) -> str:
 
 
 def _is_dead(worker: str) -> bool:
-    """Whether a worker was one of this machine, and its process is gone (this one has no tasks when it asks)."""
+    """True if a worker was one of this machine, and its process is gone (this process has no tasks yet)."""
     match = re.fullmatch(re.escape(socket.gethostname()) + r":.+-(\d+)\.(\w+):[^:]+", worker)
     if match is None or match[2] != pid_space():
         return False

@@ -44,7 +44,7 @@ class Run:
 
     Attributes:
         reason: why it is stopped; empty if it is not.
-        is_foreign: True if another status was given to the task by others, which is left as it is.
+        is_foreign: True if a user or the controller has given the task another status, which is left as it is.
         is_draft: True if that is the status of a draft, although the task ran: a user has dequeued it.
     """
 
@@ -175,7 +175,7 @@ class Runner:
         self._watchdog.close()
 
     def filenos(self) -> Sequence[int]:
-        """Descriptors that can be read when a process has something to say."""
+        """Descriptors that become readable when a warm parent has sent a message."""
         return self._parents.filenos() if self._parents else ()
 
     def _running_on(self, gpu: str | None) -> int:
@@ -197,9 +197,10 @@ class Runner:
 
 
 def _quick_reports(folder: Path) -> dict[str, str]:
-    """Has the SDK report from the script's own process: another one costs a short script some 12 s at its end.
+    """The environment in which the SDK reports from the script's own process.
 
-    The user's own configuration is read after ours, and counts.
+    A reporting process of its own costs a short script some 12 s at its end. The user's configuration is read after
+    ours, so that it counts.
     """
     environ = child_environ()
     named = environ.get("CLEARML_CONFIG_FILE") or environ.get("TRAINS_CONFIG_FILE")

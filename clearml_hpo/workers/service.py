@@ -1,7 +1,7 @@
 """The slots of this machine as ClearML workers: one thread takes tasks, runs them and reports how they ended.
 
-It makes an agent's calls, so that everything in ClearML's web page works on its tasks as on an agent's: abort, dequeue,
-requeue, reorder. The scripts run as under an agent, too: they set neither their status nor their console themselves.
+It makes the calls of an agent. So abort, dequeue, requeue and reorder in ClearML's web page work on its tasks too. The
+scripts run as under an agent: the worker reports their status and console, not they themselves.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _LOOK_S = 1.0
 _LONGEST_WAIT_S = 30.0
 """The longest time until a step that failed is tried again."""
 _END_S = 60.0
-"""How long an unreachable server is told again and again how tasks have ended, once this is closed."""
+"""How long the last reports are retried after ``close`` if the server does not answer."""
 _END_AGAIN_S = 1.0
-"""The time between two such tries."""
+"""The time between two tries of the last reports."""
 _FOREVER = float("inf")
 _CLOSES_WITHIN = 7  # times the grace of a process
 
 
 @dataclass
 class _Due:
-    """When each round is due next, in seconds of the monotonic clock."""
+    """When the next look is due at the source and at the tasks, in seconds of the monotonic clock."""
 
     take: float = 0.0
     look: float = 0.0
@@ -106,18 +106,18 @@ class LocalWorkers:
 
     @contextlib.contextmanager
     def between_tasks(self) -> Iterator[None]:
-        """No task is on its way from the source to its process within the block; after it, all is looked at anew."""
+        """Within the block no task is on its way from the source to its process. Then all is looked at at once."""
         with self._between_tasks:
             yield
         self.look_now()
 
     def look_now(self) -> None:
-        """Looks for new tasks, and at those that run, at once."""
+        """Looks for new tasks, and at the running ones, at once."""
         self._due.take = self._due.look = 0.0
         self._bell.ring()
 
     def is_idle_for(self, seconds: float) -> bool:
-        """True if for so long nothing has run, and the source had nothing."""
+        """True if for so long no task has run, and the source had none."""
         with self._between_tasks:
             if self._runner.runs or self._starter.is_under_way or self._idle_since is None:
                 return False
@@ -129,7 +129,7 @@ class LocalWorkers:
         return not self._source.queues
 
     def drain(self) -> None:
-        """Takes no more tasks; those that run go on."""
+        """Takes no more tasks; running ones go on."""
         self._draining.set()
         self._bell.ring()
 
@@ -140,7 +140,7 @@ class LocalWorkers:
             return self._draining.is_set() and not self._runner.runs and not self._starter.is_under_way
 
     def close(self) -> bool:
-        """Ends all tasks that run, within some seconds; True if the server was told, so that they are stopped."""
+        """Ends all running tasks, within some seconds. True if the server knows, so that they are stopped."""
         self._closing.set()
         self._bell.ring()
         self._thread.join(timeout=_CLOSES_WITHIN * GRACE_S)
@@ -161,10 +161,10 @@ class LocalWorkers:
         self._bell.close()
 
     def _try(self, step: Callable[[], None]) -> bool:
-        """True if a step succeeded; one that fails is tried again, less and less often, and what runs goes on."""
+        """True if a step succeeded. One that failed is retried, less and less often; running tasks go on."""
         try:
             step()
-        except Exception as error:  # whatever it is, the tasks that run are to be looked after
+        except Exception as error:  # of any kind: running tasks still have to be watched
             self._due.wait_s = min(max(2 * self._due.wait_s, 1.0), _LONGEST_WAIT_S)
             text = f"local executor: {type(error).__name__}: {error}; retrying in {self._due.wait_s:.0f} s"
             self._on_note(Note(text, level="warning"))
@@ -184,7 +184,7 @@ class LocalWorkers:
             self._fill()
         if self._workers.step(now):
             self._tasks.alive(self._runner.runs.values())
-        # While tasks run their ends are looked for; a queue that is empty is asked less often.
+        # The ends of running tasks are looked for often, an empty queue seldom.
         self._due.wait_s = TICK_S if self._runner.runs else _TAKE_S
 
     def _end(self) -> None:

@@ -32,7 +32,7 @@ class Taken:
 
 
 class Source(Protocol):
-    """Gives tasks to workers, whose thread calls all of it, with its own connection."""
+    """Provides tasks to workers. Their thread makes all of these calls, and lends its connection."""
 
     @property
     def queues(self) -> list[str]:
@@ -42,7 +42,7 @@ class Source(Protocol):
         """Registers a worker by its id."""
 
     def recover(self, api: Api) -> None:
-        """Sees to what earlier workers of this machine have left; called once, before the first task is taken."""
+        """Cleans up what earlier workers of this machine have left; called once, before the first task is taken."""
 
     def next_task(self, api: Api) -> Taken | None:
         """Takes a task; None if there is none now."""
@@ -59,7 +59,7 @@ class QueueSource:
     """ClearML queues; the first that has a task comes first."""
 
     def __init__(self, queues: Sequence[str], on_note: Callable[[str], None]) -> None:
-        """``queues`` has ids; ``on_note`` hears which of them are gone."""
+        """``queues`` are ids; ``on_note`` prints a line for the user if one was deleted."""
         self._queues = tuple(queues)
         self._on_note = on_note
         self._gone: set[str] = set()
@@ -103,7 +103,7 @@ class QueueSource:
         put_back(api, taken.task_id, taken.queue)
 
     def _open(self, api: Api) -> Collection[str]:
-        """The queues that are there and not closed; their tags are read now and then."""
+        """The queues that exist and are not closed, by their tags of the last few seconds."""
         if self.queues and (now := time.monotonic()) >= self._tags_due:
             found = api.call("queues.get_all", id=self.queues, only_fields=["id", "tags"])["queues"]
             self._closed = {queue["id"] for queue in found if QUEUE_CLOSED in (queue.get("tags") or ())}
@@ -111,7 +111,7 @@ class QueueSource:
         return [queue for queue in self.queues if queue not in self._closed]
 
     def _drop_deleted(self, api: Api) -> bool:
-        """Looks which queues are gone; True if that was not known of one of them."""
+        """Drops the queues that were deleted; True if there is one."""
         found = api.call("queues.get_all", id=self.queues, only_fields=["id"])["queues"]
         gone = set(self.queues) - {queue["id"] for queue in found}
         for queue in gone:
@@ -127,12 +127,12 @@ class Inbox:
     """Tasks that are handed over by their ids, such as to the job of a cluster that is to run one task and leave.
 
     A task is run only if it is queued, and only by the worker that gets its entry out of its queue. So one worker runs
-    it, whoever else has it from an inbox or the queue. All tasks have been seen to once :attr:`remaining` is 0 and
-    after that ``LocalWorkers.is_idle_for(0)`` is true.
+    it, even if others find it in their inboxes or in the queue. All tasks are done once :attr:`remaining` is 0 and then
+    ``LocalWorkers.is_idle_for(0)`` is true.
     """
 
     def __init__(self, on_note: Callable[[str], None]) -> None:
-        """``on_note`` hears which tasks are not run here."""
+        """``on_note`` prints a line for the user for each task that is not run here."""
         self._waiting: deque[str] = deque()
         self._unanswered: set[str] = set()  # it is not known whether their entry was taken
         self._on_note = on_note
@@ -143,12 +143,12 @@ class Inbox:
 
     @property
     def remaining(self) -> int:
-        """How many tasks were neither taken nor left alone yet."""
+        """How many tasks were neither taken nor refused yet."""
         return len(self._waiting)
 
     @property
     def queues(self) -> list[str]:
-        """None: its workers serve no queue."""
+        """Empty: its workers serve no queue."""
         return []
 
     def register(self, api: Api, worker: str) -> None:
@@ -156,7 +156,7 @@ class Inbox:
         api.call("workers.register", worker=worker, queues=self.queues)
 
     def recover(self, api: Api) -> None:
-        """Nothing: the side that hands tasks over sees to those that were left behind."""
+        """Does nothing: the side that hands tasks over cleans up after dead workers."""
 
     def next_task(self, api: Api) -> Taken | None:
         """Takes the first task that is queued and that no other worker has taken."""

@@ -1,4 +1,4 @@
-"""From the source into a slot: takes a task, starts it if the server still wants it run, else leaves it."""
+"""From the source into a slot: takes a task, and starts it if it is still queued."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TaskStarter:
         workers: WorkerReports,
         on_note: Callable[[str], None],
     ) -> None:
-        """``tasks`` and ``workers`` tell the server what was started."""
+        """``tasks`` and ``workers`` report to the server what was started."""
         self._api = api
         self._source = source
         self._runner = runner
@@ -63,7 +63,7 @@ class TaskStarter:
         taken, self._taken = self._taken, None
         try:
             self._source.give_back(self._api, taken)
-        except ApiError as error:  # the next worker of the queue sees to it
+        except ApiError as error:  # the next worker of the queue will put it back
             text = f"task {taken.task_id} was taken, and could not be put back: {error}"
             self._on_note(Note(text, level="warning", task=taken.task_id))
 
@@ -81,7 +81,7 @@ class TaskStarter:
         for run in earlier:  # it was put back into the queue while it ran
             run.is_foreign = True
             run.process.kill()
-        # At once, as a start undoes any stop before it; and not once more, as it wipes out the wish for one.
+        # Before anything else, because it discards a request to stop; and only once, for the same reason.
         if not was_heard:
             self._tasks.started(taken.task_id, slot)
         try:
@@ -89,10 +89,10 @@ class TaskStarter:
         except NotRunnableError as error:
             self._tasks.failed(taken.task_id, str(error))
             return
-        self._taken = None  # whatever goes wrong from here on, it runs
+        self._taken = None  # it runs, even if something fails from here on
         self._workers.report(slot)
-        run.process.step()  # a fork has been made meanwhile: it begins before other slots are seen to
+        run.process.step()  # the fork exists by now: it begins before other slots are filled
 
     def _was_heard(self, task: Mapping[str, Any], earlier: Sequence[Run]) -> bool:
-        """True if the server has heard of the start, of which only the answer was lost: ours, without a process."""
+        """True if an earlier try reported the start and only the answer was lost: ours, without a process."""
         return task["status"] == "in_progress" and worker_of(task) in self._workers.ids.values() and not earlier

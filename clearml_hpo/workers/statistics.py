@@ -1,4 +1,4 @@
-"""What a machine does: load, memory, disk and network, as workers report it to ClearML."""
+"""Load, memory, disk and network of this machine, as workers report them to ClearML."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _MAX_AGE_S = 90.0
 
 
 class MachineStatistics:
-    """This machine, looked at now and then."""
+    """Measures this machine; rates are those since the last measurement."""
 
     def __init__(self, seen_gpus: tuple[str, ...] = ()) -> None:
-        """``seen_gpus`` are those that statistics are wanted of, by index or UUID."""
+        """Begins to measure; ``seen_gpus`` are the GPUs to include, by index or UUID."""
         self._gpus = seen_gpus
         self._load = TimedCall(gpus.load, timeout_s=_TIMEOUT_S, max_age_s=_MAX_AGE_S)
         self._before, self._looked_at = _counters(), time.monotonic()
         psutil.cpu_percent()  # counts from here
 
     def measure(self) -> dict[str, Any]:
-        """Percent of the cores in use and of the disk free, MiB of memory, MiB/s since the last look; by GPU: lists.
+        """Percent of cores in use and of disk free, MiB of memory, MiB/s of network and disk; lists by GPU.
 
-        What this machine does not tell is left out.
+        What this machine does not provide is left out.
         """
         now, elapsed = _counters(), max(1e-3, time.monotonic() - self._looked_at)
         rates = {name: (now[name] - self._before[name]) / _MB / elapsed for name in now}
