@@ -60,12 +60,14 @@ class TaskStarter:
         """Lets other workers have a task that was taken and could not be started yet."""
         if self._taken is None:
             return
-        taken, self._taken = self._taken, None
         try:
-            self._source.give_back(self._api, taken)
+            self._source.give_back(self._api, self._taken)
         except ApiError as error:  # the next worker of the queue will put it back
-            text = f"task {taken.task_id} was taken, and could not be put back: {error}"
-            self._on_note(Note(text, level="warning", task=taken.task_id))
+            task_id = self._taken.task_id
+            text = f"task {task_id} was taken, and could not be put back: {error}"
+            self._on_note(Note(text, level="warning", task=task_id))
+        finally:
+            self._taken = None
 
     def _start(self, slot: Slot, taken: Taken) -> None:
         task = self._tasks.read([taken.task_id], _FIELDS).get(taken.task_id)
