@@ -27,7 +27,7 @@ class CheckoutPlan:
         revision: commit or tag; empty for the head of ``branch``.
         branch: empty for the repository's default branch.
         patch: a file with uncommitted changes, as ``git diff`` writes them; empty for none.
-        kept: folder of the fetched commits, shared by all trees.
+        mirror: bare clone of the repository, shared by all trees.
         tree: folder of the tree, which is made anew.
         working_dir: folder within the tree in which the program starts.
         entry_point: path from there, or ``-m module``; arguments may follow.
@@ -37,7 +37,7 @@ class CheckoutPlan:
     revision: str
     branch: str
     patch: str
-    kept: str
+    mirror: str
     tree: str
     working_dir: str
     entry_point: str
@@ -67,11 +67,11 @@ def make_tree(plan: CheckoutPlan) -> Path:
     Raises:
         CheckoutError: git fails, or there is no such folder.
     """
-    kept, tree = Path(plan.kept), Path(plan.tree)
+    mirror, tree = Path(plan.mirror), Path(plan.tree)
     shutil.rmtree(tree, ignore_errors=True)
-    commit = _fetched(plan, kept)
+    commit = _fetched(plan, mirror)
     # --shared: the tree borrows the commits instead of copying them.
-    _git("clone", "--quiet", "--shared", "--no-checkout", str(kept), str(tree))
+    _git("clone", "--quiet", "--shared", "--no-checkout", str(mirror), str(tree))
     _git("checkout", "--quiet", "--detach", commit, within=tree)
     if (tree / ".gitmodules").is_file():
         _git("remote", "set-url", "origin", plan.repository, within=tree)  # modules may be named relative to it
@@ -91,27 +91,27 @@ def enter(plan: CheckoutPlan, folder: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, roots)))
 
 
-def _fetched(plan: CheckoutPlan, kept: Path) -> str:
+def _fetched(plan: CheckoutPlan, mirror: Path) -> str:
     """The commit to run, fetched if it is not here yet; one process at a time."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with kept.with_suffix(".lock").open("w") as lock:
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with mirror.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (kept / "HEAD").is_file():
-            _git("clone", "--quiet", "--mirror", plan.repository, str(kept))
+        if not (mirror / "HEAD").is_file():
+            _git("clone", "--quiet", "--mirror", plan.repository, str(mirror))
         wanted = plan.revision or (f"refs/heads/{plan.branch}" if plan.branch else "HEAD")
-        commit = _commit(wanted, kept)
+        commit = _commit(wanted, mirror)
         if commit is None:
-            _git("fetch", "--quiet", "--prune", "origin", within=kept)
-            commit = _commit(wanted, kept)
+            _git("fetch", "--quiet", "--prune", "origin", within=mirror)
+            commit = _commit(wanted, mirror)
     if commit is None:
         key, found = ("version_num", plan.revision) if plan.revision else ("branch", plan.branch)
         raise CheckoutError(f"script.{key}: no {found!r} in {plan.repository}; is it pushed?")
     return commit
 
 
-def _commit(name: str, kept: Path) -> str | None:
+def _commit(name: str, mirror: Path) -> str | None:
     command = ["git", "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
-    done = subprocess.run(command, cwd=kept, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=mirror, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
 
 

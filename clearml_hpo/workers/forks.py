@@ -239,8 +239,8 @@ class WarmProcess(Process):
         while self._poll() is None and time.monotonic() < until:
             time.sleep(_WAIT_S)
 
-    def _settle(self) -> None:
-        super()._settle()
+    def _clean_up(self) -> None:
+        super()._clean_up()
         if self._started is None and self._parent is not None:
             self._parent.reap(self._request.run)
 

@@ -38,13 +38,13 @@ def _of_python(words: Sequence[str], folder: Path) -> Program:
     return Program([sys.executable, "-u", *words], folder, words)
 
 
-def prepare(task: Mapping[str, Any], place: Path, kept: Path, image: str = "") -> Program:
+def prepare(task: Mapping[str, Any], place: Path, mirrors: Path, image: str = "") -> Program:
     """Prepares one run of a task in an empty ``place``: no run sees what an earlier one has left.
 
     Args:
         task: with the fields of :data:`FIELDS`.
         place: a folder that nothing runs in now.
-        kept: folder of repositories, which are fetched once for all runs.
+        mirrors: folder of bare clones, each fetched once for all runs.
         image: of the container around this process.
 
     Raises:
@@ -61,7 +61,7 @@ def prepare(task: Mapping[str, Any], place: Path, kept: Path, image: str = "") -
             return _literal(script["diff"], entry_point, folder)
         return _of_python(arguments(entry_point, folder), folder)
     plan = place / "checkout.json"
-    _plan(script, entry_point, place, kept).write(plan)
+    _plan(script, entry_point, place, mirrors).write(plan)
     return Program([sys.executable, "-m", "clearml_hpo.workers.checkout", str(plan)], folder, plan=plan)
 
 
@@ -132,7 +132,7 @@ def _literal(text: str, entry_point: str, folder: Path) -> Program:
     return _of_python(words, folder)
 
 
-def _plan(script: Mapping[str, Any], entry_point: str, place: Path, kept: Path) -> CheckoutPlan:
+def _plan(script: Mapping[str, Any], entry_point: str, place: Path, mirrors: Path) -> CheckoutPlan:
     repository, patch = str(script["repository"]), ""
     if script.get("diff"):
         file = place / "uncommitted.patch"
@@ -144,7 +144,7 @@ def _plan(script: Mapping[str, Any], entry_point: str, place: Path, kept: Path) 
         revision=str(script.get("version_num") or script.get("tag") or ""),
         branch=str(script.get("branch") or ""),
         patch=patch,
-        kept=str(kept / hashlib.sha256(repository.encode()).hexdigest()[:16]),
+        mirror=str(mirrors / hashlib.sha256(repository.encode()).hexdigest()[:16]),
         tree=str(place / "tree"),
         working_dir=str(script.get("working_dir") or "."),
         entry_point=entry_point,

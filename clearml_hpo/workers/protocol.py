@@ -50,13 +50,13 @@ class TaskReports:
         """Reports that a task cannot be run."""
         self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason)
 
-    def alive(self, runs: Iterable[Run]) -> None:
+    def ping(self, runs: Iterable[Run]) -> None:
         """Reports that tasks still run: a script may be silent for hours."""
         for run in runs:
             with unless_gone():
                 self._api.call("tasks.ping", task=run.task_id)
 
-    def output(self, runs: Sequence[Run]) -> None:
+    def send_output(self, runs: Sequence[Run]) -> None:
         """Sends what tasks have printed since the last time, in one call."""
         events = [event for run in runs for event in self._events(run, run.process.new_output())]
         try:

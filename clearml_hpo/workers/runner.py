@@ -122,7 +122,7 @@ class Runner:
         place = self.folder / slot.name
         lacking = unmet(task.get("script") or {}) if self._venv else []
         try:
-            program = programs.prepare(task, place, self.folder / "kept", self._image)
+            program = programs.prepare(task, place, self.folder / "mirrors", self._image)
         except OSError as error:  # this machine's fault: no space, no permission
             raise NotRunnableError(f"{LOST} {error}") from None
         except (InputError, ValueError) as error:  # ValueError: quotes that do not close, half characters

@@ -183,7 +183,7 @@ class LocalWorkers:
             self._due.take = now + _TAKE_S  # first: what is submitted meanwhile is looked for at once
             self._fill()
         if self._workers.step(now):
-            self._tasks.alive(self._runner.runs.values())
+            self._tasks.ping(self._runner.runs.values())
         # The ends of running tasks are looked for often, an empty queue seldom.
         self._due.wait_s = TICK_S if self._runner.runs else _TAKE_S
 
@@ -207,7 +207,7 @@ class LocalWorkers:
             self._due.look = time.monotonic() + _LOOK_S
         fields = ["status", "status_message", "status_reason", "started"]
         tasks = self._tasks.read([run.task_id for run in looked_at], fields)
-        self._tasks.output(looked_at)
+        self._tasks.send_output(looked_at)
         for run in looked_at:
             _apply_server_status(run, tasks.get(run.task_id))
         for run in ended:

@@ -39,7 +39,7 @@ class Process:
         self._log = log
         self._watchdog = watchdog
         self._kill_at: float | None = None
-        self._apart: list[ProcessId] = []  # what it had started in other sessions when it was to end
+        self._detached: list[ProcessId] = []  # what it had started in other sessions when it was to end
         self._offset = self._next_offset = 0
         log.write_bytes(b"")
         self._output = log.open("rb")  # kept open: it can be read when its folder is gone
@@ -56,19 +56,19 @@ class Process:
             return
         self._signal(signal.SIGKILL)
         self.code = code
-        self._settle()
+        self._clean_up()
 
     def terminate(self) -> None:
         """Ends it within :data:`GRACE_S`: SIGTERM, then SIGKILL."""
         if self.code is None and self._kill_at is None:
             self._kill_at = time.monotonic() + GRACE_S
-            self._look_apart()
+            self._note_detached()
             self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends it at once."""
         if self.code is None:
-            self._look_apart()
+            self._note_detached()
             self._signal(signal.SIGKILL)
             self._wait()
             self.step()
@@ -111,7 +111,7 @@ class Process:
         """Waits for its end, after it was killed."""
         raise NotImplementedError
 
-    def _settle(self) -> None:
+    def _clean_up(self) -> None:
         """Cleans up: nothing of it runs any more."""
         if self.pid is not None:
             self._watchdog.forget(self.pid)
@@ -120,16 +120,16 @@ class Process:
         """The pids of its session, of all process groups in it."""
         return session_members(self.pid) if self.pid is not None else ()
 
-    def _look_apart(self) -> None:
+    def _note_detached(self) -> None:
         """Notes its children in other sessions: once it has ended, nothing tells that they were its own."""
         if self.pid is not None:
-            self._apart = list({*self._apart, *descendants_apart(self.pid)})
+            self._detached = list({*self._detached, *descendants_apart(self.pid)})
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._members():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        for process in self._apart:
+        for process in self._detached:
             send(process, number)
 
 

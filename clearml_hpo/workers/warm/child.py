@@ -48,7 +48,7 @@ class ForkRequest:
     log: str
 
 
-def live(request: ForkRequest, gate: int, others: Iterable[int]) -> NoReturn:
+def main(request: ForkRequest, gate: int, others: Iterable[int]) -> NoReturn:
     """Waits until ``gate`` opens, runs the script, and ends this process as Python ends.
 
     Args:
@@ -85,7 +85,7 @@ def _become(request: ForkRequest) -> None:
     os.environ.clear()
     os.environ.update({**request.environ, "PWD": request.folder})
     os.chdir(request.folder)
-    sdk.take_over(request.environ.get("CLEARML_TASK_ID", ""))
+    sdk.set_task_id(request.environ.get("CLEARML_TASK_ID", ""))
     if "numpy.random" in sys.modules:  # Python seeds its own generator at a fork
         sys.modules["numpy.random"].seed()
 

@@ -41,7 +41,7 @@ def leading_imports(source: str | bytes, roots: Sequence[Path]) -> Iterator[Impo
             return
 
 
-def do(found: Import) -> None:
+def load(found: Import) -> None:
     """Imports it. Errors are ignored: the script will raise them again, where the user sees them."""
     try:
         module = importlib.import_module(found.module)
@@ -52,7 +52,7 @@ def do(found: Import) -> None:
         return
 
 
-def hidden(loaded: Iterable[str], roots: Sequence[Path]) -> str:
+def shadowed(loaded: Iterable[str], roots: Sequence[Path]) -> str:
     """A module of the script's own that it could not import, because another one of that name is loaded; else empty."""
     for name in loaded:
         if "." in name or name.startswith("_"):

@@ -70,8 +70,8 @@ class Parent:
             if self._channel.fileno() in ready:
                 for message in self._channel.received():
                     for name, body in message.items():
-                        if (live := self._handlers[name](body)) is not None:
-                            return live
+                        if (child_main := self._handlers[name](body)) is not None:
+                            return child_main
         return None
 
     def _fork(self, body: Mapping[str, Any]) -> Callable[[], None] | None:
@@ -86,7 +86,7 @@ class Parent:
             return None
         if not pid:
             others = [*self._own, gate, *(each.gate for each in self._children.values() if each.gate is not None)]
-            return lambda: child.live(request, hold, others)
+            return lambda: child.main(request, hold, others)
         os.close(hold)
         self._children[request.run] = _Child(pid, gate)
         self._channel.send(forked=request.run, pid=pid)
@@ -146,8 +146,8 @@ def prepare(words: list[str], folder: str, plan: str) -> str:
         return f"{words[0]!r} is a folder"
     if file is not None and file.is_file():
         _import_ahead(file, roots)
-    if hidden := imports.hidden(sys.modules, roots):
-        return f"its own module {hidden!r} has the name of one that is loaded before it"
+    if shadowed := imports.shadowed(sys.modules, roots):
+        return f"its own module {shadowed!r} has the name of one that is loaded before it"
     gc.collect()
     gc.freeze()  # the collector leaves these objects alone, so that the children share their memory
     return why_not(before)
@@ -165,8 +165,8 @@ def _is_program(words: list[str]) -> bool:
 
 def _import_ahead(file: Path, roots: list[Path]) -> None:
     for found in imports.leading_imports(file.read_bytes(), roots):
-        imports.do(found)
-    sdk.warm_up(_sources(file, roots[-1]))
+        imports.load(found)
+    sdk.preload(_sources(file, roots[-1]))
 
 
 def why_not(before: Collection[str]) -> str:
@@ -245,10 +245,10 @@ def main(descriptor: str) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     channel.send(ready=reason)
-    live = Parent(channel, wake, (end.fileno(), wake, waker)).serve()
-    if live is None:
+    child_main = Parent(channel, wake, (end.fileno(), wake, waker)).serve()
+    if child_main is None:
         os._exit(0)
-    live()
+    child_main()
 
 
 if __name__ == "__main__":

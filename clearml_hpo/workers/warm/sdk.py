@@ -17,7 +17,7 @@ _SETS_PLOTS = re.compile(r"MPL[A-Z]+|matplotlibrc")
 _SETS_CONFIG = re.compile(r"CLEARML_CONFIG|TRAINS_CONFIG|CLEARML__|clearml\.conf\b|trains\.conf\b")
 
 
-def warm_up(sources: str) -> None:
+def preload(sources: str) -> None:
     """Loads what ``Task.init`` will load, if the SDK is imported.
 
     Args:
@@ -38,7 +38,7 @@ def warm_up(sources: str) -> None:
     inspect.getmodule(sys._getframe())  # fills the cache of modules by file, which the SDK needs at its start
 
 
-def take_over(task_id: str) -> None:
+def set_task_id(task_id: str) -> None:
     """Sets the task of this process in an SDK that is already imported.
 
     Raises:
