@@ -20,6 +20,7 @@ from clearml_hpo.machine.environ import usable_cores
 from clearml_hpo.study_file import ResourceSpec
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import Slot, plan_slots
+from clearml_hpo.workers.source import QueueSource
 
 _TAG = "clearml-hpo-campaign"  # on queues that are of no use to anybody else
 _ID = 8
@@ -64,7 +65,9 @@ class Serving:
         ]
         self._here: dict[str, LocalWorkers] = {}
         for resource, own in slots.items():
-            workers = partial(LocalWorkers, own, [self.queue_ids[resource]], f"{name}-{campaign_id[:_ID]}")
+            workers = partial(
+                LocalWorkers, own, QueueSource([self.queue_ids[resource]], on_note), f"{name}-{campaign_id[:_ID]}"
+            )
             self._here[resource] = patiently(partial(workers, on_note=on_note), on_note, stopped)
 
     def executor(self, api: Api, resources: Sequence[str]) -> Executor:

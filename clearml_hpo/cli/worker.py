@@ -122,7 +122,8 @@ def worker(
     from clearml_hpo.backend.names import ensure_queue, find_queues
     from clearml_hpo.backend.pilots import OwnTask
     from clearml_hpo.workers.service import LocalWorkers
-    from clearml_hpo.workers.slots import SharedMemory
+    from clearml_hpo.workers.slots import GpuMemory
+    from clearml_hpo.workers.source import QueueSource
 
     api, names = Api(), list(dict.fromkeys(queues))
     own = OwnTask(api, task_id) if task_id else None
@@ -132,9 +133,9 @@ def worker(
     with signals.handled(dict.fromkeys(signals.ENDS, stops.ask)):
         workers = LocalWorkers(
             slots,
-            ids,
+            QueueSource(ids, say),
             "pilot" if own else "worker",
-            memory=SharedMemory(min_free_mb) if min_free_mb else None,
+            memory=GpuMemory(min_free_mb) if min_free_mb else None,
             warm=not cold,
             venv=venv,
             image=own.image if own else "",

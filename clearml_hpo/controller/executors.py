@@ -15,7 +15,7 @@ from clearml_hpo.core.trial import RETRYABLE
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.kinds import ExecutorRequest, checked_options, find_kind
 from clearml_hpo.executors.local import LOCAL, LocalExecutor
-from clearml_hpo.executors.pilots import Flight, PilotExecutor
+from clearml_hpo.executors.pilots import PilotExecutor, PilotPlan
 from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.study_file import StudyFile
 from clearml_hpo.study_file.models import LocalSpec, PilotsSpec
@@ -79,12 +79,12 @@ def _pilots(request: ExecutorRequest) -> Executor:
     )
 
 
-def flight_of(pilots: PilotsSpec, queue: str, queue_id: str) -> Flight:
+def flight_of(pilots: PilotsSpec, queue: str, queue_id: str) -> PilotPlan:
     """The pilots that a study file asks for."""
     given = {"idle-timeout": f"{pilots.idle_timeout:g}", "per-gpu": pilots.per_gpu}
     more = {"cpu": pilots.cpu, "threads": pilots.threads, "min-free-mb": pilots.min_free_mb}
     options = {**given, **{name: value for name, value in more.items() if value is not None}}
-    return Flight(queue, queue_id, pilots.count, {name: str(value) for name, value in options.items()})
+    return PilotPlan(queue, queue_id, pilots.count, {name: str(value) for name, value in options.items()})
 
 
 def slots_of(given: LocalSpec) -> Sequence[Slot]:

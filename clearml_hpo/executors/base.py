@@ -12,55 +12,58 @@ from clearml_hpo.backend.withdrawal import SETTLE_S
 class Executor(Protocol):
     """Runs trial tasks; knows nothing of studies, parameters or metrics.
 
-    Implemented by ``QueueExecutor``, ``LocalExecutor`` and ``SharedExecutor``. What must hold: a submitted task is
-    run once, in the order of submission as far as slots allow; a task that waits or runs already may be submitted
-    again, and nothing happens; what ``withdraw`` does not name as left will not start, and may be submitted anew;
-    after ``abort`` its status becomes stopped in bounded time. All three may be called for tasks that are no longer
-    there or have ended.
+    Implemented by ``QueueExecutor``, ``LocalExecutor``, ``SharedExecutor`` and ``PilotExecutor``. These rules hold
+    (``testing/executor_contract.py`` tests them):
+
+    - A submitted task runs once. Tasks start in the order of submission as far as slots allow.
+    - Submitting a task that already waits or runs does nothing.
+    - A task that ``withdraw`` does not return will not start, and may be submitted again.
+    - After ``abort`` a task becomes stopped in bounded time.
+    - All three accept tasks that have ended or were deleted.
     """
 
     def submit(self, task_id: str, queue: str) -> None:
-        """Has a created task run as soon as there is a free slot of ``queue``, one of those that ``workers`` lists.
+        """Runs a created task as soon as ``queue``, one of those that ``workers`` lists, has a free slot.
 
         Raises:
-            ApiError: with subcode 701, if that queue was deleted; the task is still as it was.
+            ApiError: with subcode 701, if that queue was deleted; the task is unchanged.
         """
 
     def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
-        """Takes back tasks that wait.
+        """Takes waiting tasks out of their queues.
 
         Returns:
-            Those that are left, by id: ``in_progress``, or ``queued``, which a worker has taken and is about to start.
-            Asked again a second later, a worker that has not started one has lost it.
+            The status, by id, of those that could not be withdrawn: ``in_progress``, or ``queued``, which a worker has
+            taken and is about to start. If it has not done so a second later, withdrawing the task again succeeds.
         """
 
     def abort(self, task_ids: Sequence[str], reason: str) -> None:
-        """Ends tasks that run."""
+        """Ends running tasks."""
 
     def workers(self) -> Mapping[str, int]:
-        """By queue: how many tasks can run at once, as far as is known now."""
+        """How many tasks can run at once, by queue, as far as is known now."""
 
     def how_to_serve(self, queue: str) -> str:
-        """The command that starts whoever serves ``queue``, one of those that ``workers`` lists."""
+        """The command that starts a worker for ``queue``, one of those that ``workers`` lists."""
 
     def waiting(self) -> Collection[str]:
-        """Ids of the tasks that wait in line, of whatever study."""
+        """Ids of the waiting tasks, of all studies."""
 
     def deleted(self) -> Collection[str]:
-        """Those of the queues that are no longer there."""
+        """The queues that were deleted."""
 
     def elsewhere(self, task_ids: Sequence[str]) -> Collection[str]:
-        """Those of these tasks that somebody has put in a queue which is none of this executor's."""
+        """The given tasks that a user has moved to a queue this executor does not use."""
 
     def close(self) -> None:
-        """Lets go of what the executor itself holds; tasks that run in processes of its own are ended.
+        """Releases what the executor holds, and ends the tasks that run in its own processes.
 
-        Called again it does nothing: a successor may have begun.
+        A second call does nothing: another executor may use the queue by then.
         """
 
 
 def withdraw_at_last(executor: Executor, task_ids: Sequence[str]) -> Mapping[str, str]:
-    """Takes back tasks that wait; waits a second if a worker has just taken some. What is returned runs."""
+    """Withdraws waiting tasks, after a second also those that a worker had just taken. Returns those that run."""
     left = executor.withdraw(task_ids)
     if "queued" not in left.values():
         return left

@@ -40,7 +40,7 @@ class ExecutorRequest:
     """What an executor is made from.
 
     Attributes:
-        api: calls the server for the controller's own thread.
+        api: the connection of the controller's thread.
         study_id: id of the controller task.
         project_id: of the trials.
         template_ids: the template tasks.
@@ -89,7 +89,7 @@ def find_kind(name: str) -> ExecutorKind:
         )
     try:
         kind = declared[name].load()
-    except Exception as error:  # of somebody else's package
+    except Exception as error:  # of another package
         raise InputError(f"executor {name!r} cannot be imported from {declared[name].value}: {error!r}") from None
     if not isinstance(kind, ExecutorKind):
         raise InputError(f"executor {name!r}: {declared[name].value} is no ExecutorKind, but {kind!r}")
@@ -102,7 +102,7 @@ def _declared() -> dict[str, EntryPoint]:
 
 
 def own_queue_of(name: str) -> str:
-    """The kind's ``own_queue``; empty also if the package is not installed here, as where a study is only looked at."""
+    """The kind's ``own_queue``; empty also if its package is missing here, as where a study is only viewed."""
     try:
         return "" if name in BUILT_IN else find_kind(name).own_queue
     except InputError:

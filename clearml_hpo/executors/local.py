@@ -12,11 +12,12 @@ from clearml_hpo.core.errors import ApiError, InputError
 from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.machine.gpus import free_memory
 from clearml_hpo.workers.service import LocalWorkers
-from clearml_hpo.workers.slots import SharedMemory, Slot
+from clearml_hpo.workers.slots import GpuMemory, Slot
+from clearml_hpo.workers.source import QueueSource
 
 LOCAL = "local"
 """The queue that :meth:`LocalExecutor.workers` lists."""
-_TAG = "clearml-hpo-local"  # on queues that are of no use to anybody else
+_TAG = "clearml-hpo-local"  # on queues that were made for one executor
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +25,8 @@ _log = logging.getLogger(__name__)
 class LocalExecutor:
     """Processes on this machine that serve a ClearML queue by the agents' own calls.
 
-    What waits is in that queue: it can be dequeued or reordered in the web page, and survives this process. What runs
-    does not: it ends with this process, kill -9 included, and the next executor on the same queue marks it lost.
+    Waiting tasks are in that queue: a user can dequeue or reorder them in the web page, and they survive this process.
+    Running tasks end with this process, also after kill -9. The next executor on the same queue marks those as lost.
     """
 
     def __init__(
@@ -38,21 +39,22 @@ class LocalExecutor:
         warm: bool = True,
         on_note: Callable[[str], None] = _log.warning,
     ) -> None:
-        """Begins to serve.
+        """Starts the workers.
 
         Args:
             api: of the caller; the executor's own thread logs in by itself.
             slots: see ``slots.plan_slots``.
-            queue: name of the ClearML queue, which is made if there is none; of one study alone, so that resuming the
-                study finds what waits.
-            min_free_mb: MiB of GPU memory that a task needs; a second one shares a GPU only if there is so much.
-                None does not ask.
-            warm: whether tasks are forks of processes that have imported what they import; False starts a Python for
-                each.
-            on_note: hears what a person should know.
+            queue: name of the ClearML queue, created if missing. Each study needs its own, so that a resumed study
+                finds its waiting trials.
+            min_free_mb: MiB of GPU memory that a task needs; a second task shares a GPU only if so much is free. None
+                does not check.
+            warm: True to run tasks as forks of processes that have imported what they import; False starts a new
+                Python for each.
+            on_note: prints a line for the user.
 
         Raises:
-            InputError: no slots, two of one name, too short a queue's name, or memory that nvidia-smi does not tell.
+            InputError: no slots, two with one name, a queue name that is too short, or ``min_free_mb`` on a GPU whose
+                memory nvidia-smi does not report.
         """
         _check(slots, min_free_mb)
         self._api = api
@@ -63,20 +65,20 @@ class LocalExecutor:
         self._queue = QueueExecutor(api, {LOCAL: self._queue_id})
         self._workers = LocalWorkers(
             slots,
-            [self._queue_id],
+            QueueSource([self._queue_id], on_note),
             queue,
-            memory=None if min_free_mb is None else SharedMemory(min_free_mb),
+            memory=None if min_free_mb is None else GpuMemory(min_free_mb),
             warm=warm,
             on_note=on_note,
         )
 
     def submit(self, task_id: str, queue: str = LOCAL) -> None:
-        """Puts the task last in line, in one call."""
+        """Puts the task last in the queue, in one call."""
         self._queue.submit(task_id, queue)
         self._workers.look_now()
 
     def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
-        """Takes tasks out of the line, see ``QueueExecutor``."""
+        """Takes tasks out of the queue, see ``QueueExecutor``."""
         with self._workers.between_tasks():
             return self._queue.withdraw(task_ids)
 
@@ -90,27 +92,27 @@ class LocalExecutor:
         return {LOCAL: len(self._slots)}
 
     def how_to_serve(self, queue: str) -> str:
-        """This process serves it; others may as well."""
+        """The command that starts another worker on the queue, in addition to this process."""
         return self._queue.how_to_serve(self._name)
 
     def waiting(self) -> set[str]:
-        """Ids of the tasks in line, in one call."""
+        """Ids of the tasks in the queue, in one call."""
         return self._queue.waiting()
 
     def deleted(self) -> set[str]:
-        """Its queue, if that is no longer there, in one call."""
+        """Its queue, if that was deleted, in one call."""
         return self._queue.deleted()
 
     def elsewhere(self, task_ids: Sequence[str]) -> set[str]:
-        """Those of these tasks that somebody has put in another queue, in one call."""
+        """The given tasks that a user has moved to another queue, in one call."""
         return self._queue.elsewhere(task_ids)
 
     def close(self) -> None:
-        """Ends what runs, which becomes stopped; what waits stays. A queue made for this is removed if it is empty."""
+        """Stops running tasks; waiting ones stay. Deletes the queue if it was made here and is empty."""
         if self._is_closed or not self._workers.close():
             return
         self._is_closed = True
-        with contextlib.suppress(ApiError):  # it is gone already, or something waits
+        with contextlib.suppress(ApiError):  # it is gone already, or a task waits
             found = self._api.call("queues.get_by_id", queue=self._queue_id)["queue"]
             if _TAG in (found.get("tags") or ()) and not found.get("entries"):
                 self._api.call("queues.delete", queue=self._queue_id)

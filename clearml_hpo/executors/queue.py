@@ -1,4 +1,4 @@
-"""Runs trial tasks through ClearML queues that clearml-agent daemons serve."""
+"""Runs trial tasks through ClearML queues that ``clearml-agent`` daemons serve."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class QueueExecutor:
         try:
             self._api.call("tasks.enqueue", task=task_id, queue=self._queues[queue])
         except ApiError as error:
-            # Perhaps an earlier call was heard, and only its answer was lost; or there is no such task any more.
+            # Perhaps an earlier call succeeded and only its answer was lost; or the task was deleted.
             if error.code != BAD_REQUEST or self._could_wait(task_id):
                 raise
 
     def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
         """Takes tasks out of their queues, in three calls and one for each that waits.
 
-        What a worker has taken and not started a second later is taken back from that worker.
+        A task that a worker has taken and not started within a second is withdrawn too.
         """
         now = time.monotonic()
         late = {task_id for task_id in task_ids if now - self._taken.get(task_id, now) >= SETTLE_S}
@@ -58,7 +58,7 @@ class QueueExecutor:
             self._api.call("tasks.stop_many", ids=list(task_ids), status_reason=reason)
 
     def workers(self) -> dict[str, int]:
-        """Agents that serve each queue and were heard of lately, in one call; one of several queues counts in each."""
+        """How many agents serve each queue, in one call; an agent of several queues counts in each."""
         serving = workers_by_queue(self._api)
         return {name: len(serving.get(queue_id, ())) for name, queue_id in self._queues.items()}
 
@@ -72,12 +72,12 @@ class QueueExecutor:
         return {entry["task"] for queue in queues["queues"] for entry in queue.get("entries") or ()}
 
     def deleted(self) -> set[str]:
-        """Those of the queues that are no longer there, in one call."""
+        """The queues that were deleted, in one call."""
         found = self._api.call("queues.get_all", id=list(self._queues.values()), only_fields=["id"])["queues"]
         return {name for name, queue_id in self._queues.items() if queue_id not in {queue["id"] for queue in found}}
 
     def elsewhere(self, task_ids: Sequence[str]) -> set[str]:
-        """Those of these tasks that somebody has put in a queue which is none of ours, in one call."""
+        """The given tasks that a user has moved to another queue, in one call."""
         tasks = self._api.call(
             "tasks.get_all", id=list(task_ids), only_fields=["id", "execution.queue"], search_hidden=True
         )["tasks"]
@@ -85,7 +85,7 @@ class QueueExecutor:
         return {task["id"] for task in tasks if ((task.get("execution") or {}).get("queue") or "") not in ours}
 
     def close(self) -> None:
-        """Nothing: the agents are not ours."""
+        """Does nothing: the agents are not this executor's."""
 
     def _could_wait(self, task_id: str) -> bool:
         tasks = self._api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]

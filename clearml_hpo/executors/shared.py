@@ -1,4 +1,4 @@
-"""Runs one study's trial tasks through queues that several studies share."""
+"""Runs the trial tasks of one study through queues that several studies share."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from clearml_hpo.workers.service import LocalWorkers
 
 
 class SharedExecutor(QueueExecutor):
-    """Queues, some of which workers of this process serve. Each study has an executor of its own."""
+    """Queues, some of which are served by workers of this process. Each study has its own executor."""
 
     def __init__(self, api: Api, queues: Mapping[str, str], here: Mapping[str, LocalWorkers]) -> None:
-        """``queues`` has ids by name, ``here`` those of them that are served by this process; they stay when closed."""
+        """``queues`` are ids by name. ``here`` has the workers of this process by queue; ``close`` keeps them."""
         super().__init__(api, queues)
         self._here = dict(sorted(here.items()))  # one order of locks for all
 
     def submit(self, task_id: str, queue: str) -> None:
-        """Enqueues the task, in one call, and has it looked for."""
+        """Enqueues the task, in one call, and wakes the workers of this process."""
         super().submit(task_id, queue)
         if queue in self._here:
             self._here[queue].look_now()
@@ -35,7 +35,7 @@ class SharedExecutor(QueueExecutor):
             super().abort(task_ids, reason)
 
     def workers(self) -> dict[str, int]:
-        """By queue, in one call; none if all are served by this process."""
+        """How many tasks can run at once, by queue, in one call; in none if this process serves all queues."""
         here = {queue: workers.size for queue, workers in self._here.items()}
         return here if here.keys() >= self._queues.keys() else {**super().workers(), **here}
 

@@ -1,4 +1,4 @@
-"""Wakes a thread that waits: rung by other threads, or by what another process has to say."""
+"""Wakes a thread that waits: other threads ring, or another process sends something."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 4096
 
 
 class Bell:
-    """Waited for by one thread."""
+    """A bell that one thread waits for."""
 
     def __init__(self) -> None:
         self._heard, self._rung = socket.socketpair()
@@ -19,8 +19,8 @@ class Bell:
         self._rung.setblocking(False)
 
     def ring(self) -> None:
-        """Ends the wait, or the next one if nobody waits now."""
-        with contextlib.suppress(OSError):  # it rings already, or nobody will wait again
+        """Ends the wait, or the next one if the thread does not wait now."""
+        with contextlib.suppress(OSError):  # it rings already, or is closed
             self._rung.send(b"!")
 
     def wait(self, seconds: float, others: Iterable[int] = ()) -> None:
@@ -33,6 +33,6 @@ class Bell:
             self._heard.recv(_MOST)
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Closes the sockets; the thread waits no more."""
         self._heard.close()
         self._rung.close()

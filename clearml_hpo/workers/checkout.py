@@ -1,7 +1,7 @@
 """Checks out the code of a task and becomes its program: ``python -m clearml_hpo.workers.checkout PLAN``.
 
-Runs as the task's own process, so that fetching is seen in the task's console, ends when the task is aborted, and
-delays no other task. Commits are fetched once; every run gets a fresh tree.
+It runs as the task's own process. So the task's console shows the fetch, an abort ends it, and no other task waits for
+it. Commits are fetched once; every run gets a fresh tree.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to fetch, and what of it to run.
+class CheckoutPlan:
+    """What to fetch, and which part of it to run.
 
     Attributes:
         repository: URL or path, as ``git clone`` takes it.
-        revision: commit or tag; empty for the head of ``branch``, and without one for the repository's own head.
+        revision: commit or tag; empty for the head of ``branch``.
+        branch: empty for the repository's default branch.
         patch: a file with uncommitted changes, as ``git diff`` writes them; empty for none.
-        kept: folder of the fetched commits, shared by all trees.
+        mirror: bare clone of the repository, shared by all trees.
         tree: folder of the tree, which is made anew.
-        working_dir: folder within the tree that the program is started in.
+        working_dir: folder within the tree in which the program starts.
         entry_point: path from there, or ``-m module``; arguments may follow.
     """
 
@@ -36,41 +37,41 @@ class Plan:
     revision: str
     branch: str
     patch: str
-    kept: str
+    mirror: str
     tree: str
     working_dir: str
     entry_point: str
 
     def write(self, path: Path) -> None:
-        """Stores it."""
+        """Writes it to a file."""
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls, path: Path) -> Plan:
-        """What :meth:`write` has stored."""
+    def read(cls, path: Path) -> CheckoutPlan:
+        """Reads what :meth:`write` has written."""
         return cls(**json.loads(path.read_text()))
 
 
 class CheckoutError(Exception):
-    """The code cannot be had."""
+    """The code cannot be fetched."""
 
 
 def arguments(entry_point: str, working_dir: Path) -> list[str]:
-    """An entry point as arguments for Python: a file's name may hold spaces, anything else is split at them."""
+    """An entry point as arguments for Python. The name of a file may contain spaces; anything else is split at them."""
     return [entry_point] if (working_dir / entry_point).is_file() else shlex.split(entry_point)
 
 
-def make_tree(plan: Plan) -> Path:
-    """Makes the tree; returns the folder that the program is started in.
+def make_tree(plan: CheckoutPlan) -> Path:
+    """Makes the tree; returns the folder in which the program starts.
 
     Raises:
-        CheckoutError: git refuses, or there is no such folder.
+        CheckoutError: git fails, or there is no such folder.
     """
-    kept, tree = Path(plan.kept), Path(plan.tree)
+    mirror, tree = Path(plan.mirror), Path(plan.tree)
     shutil.rmtree(tree, ignore_errors=True)
-    commit = _fetched(plan, kept)
+    commit = _fetched(plan, mirror)
     # --shared: the tree borrows the commits instead of copying them.
-    _git("clone", "--quiet", "--shared", "--no-checkout", str(kept), str(tree))
+    _git("clone", "--quiet", "--shared", "--no-checkout", str(mirror), str(tree))
     _git("checkout", "--quiet", "--detach", commit, within=tree)
     if (tree / ".gitmodules").is_file():
         _git("remote", "set-url", "origin", plan.repository, within=tree)  # modules may be named relative to it
@@ -83,34 +84,34 @@ def make_tree(plan: Plan) -> Path:
     return folder
 
 
-def enter(plan: Plan, folder: Path) -> None:
-    """Makes this process one that runs in the tree: its folder, and where the Python that it starts finds modules."""
+def enter(plan: CheckoutPlan, folder: Path) -> None:
+    """Changes into the tree, and lets this process and those that it starts find modules there."""
     os.chdir(folder)
     roots = [str(folder), plan.tree, os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, roots)))
 
 
-def _fetched(plan: Plan, kept: Path) -> str:
-    """The commit to run, fetched if it is not there yet; one process at a time."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with kept.with_suffix(".lock").open("w") as lock:
+def _fetched(plan: CheckoutPlan, mirror: Path) -> str:
+    """The commit to run, fetched if it is not here yet; one process at a time."""
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with mirror.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (kept / "HEAD").is_file():
-            _git("clone", "--quiet", "--mirror", plan.repository, str(kept))
+        if not (mirror / "HEAD").is_file():
+            _git("clone", "--quiet", "--mirror", plan.repository, str(mirror))
         wanted = plan.revision or (f"refs/heads/{plan.branch}" if plan.branch else "HEAD")
-        commit = _commit(wanted, kept)
+        commit = _commit(wanted, mirror)
         if commit is None:
-            _git("fetch", "--quiet", "--prune", "origin", within=kept)
-            commit = _commit(wanted, kept)
+            _git("fetch", "--quiet", "--prune", "origin", within=mirror)
+            commit = _commit(wanted, mirror)
     if commit is None:
         key, found = ("version_num", plan.revision) if plan.revision else ("branch", plan.branch)
         raise CheckoutError(f"script.{key}: no {found!r} in {plan.repository}; is it pushed?")
     return commit
 
 
-def _commit(name: str, kept: Path) -> str | None:
+def _commit(name: str, mirror: Path) -> str | None:
     command = ["git", "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
-    done = subprocess.run(command, cwd=kept, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=mirror, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -120,13 +121,13 @@ def _git(*words: str, within: Path | None = None) -> None:
     except OSError as error:
         raise CheckoutError(f"git cannot be started: {error}") from None
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()
-        raise CheckoutError(f"git {words[0]}: {said[-1] if said else f'exit code {done.returncode}'}")
+        lines = done.stderr.strip().splitlines()
+        raise CheckoutError(f"git {words[0]}: {lines[-1] if lines else f'exit code {done.returncode}'}")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Replaces this process by the program; returns only if that cannot be."""
-    plan = Plan.read(Path(argv[0]))
+    """Replaces this process by the program; returns an exit code only if that fails."""
+    plan = CheckoutPlan.read(Path(argv[0]))
     try:
         folder = make_tree(plan)
     except CheckoutError as error:

@@ -23,28 +23,32 @@ from typing import Any
 import psutil
 
 from clearml_hpo.backend.codes import LOST
+from clearml_hpo.core.notes import Note
 from clearml_hpo.machine.processes import session_members
 from clearml_hpo.machine.watchdog import Watchdog
-from clearml_hpo.workers.checkout import Plan
+from clearml_hpo.workers.checkout import CheckoutPlan
 from clearml_hpo.workers.programs import Program
 from clearml_hpo.workers.task_process import Process, start
 from clearml_hpo.workers.warm.channel import Channel
-from clearml_hpo.workers.warm.child import Order
+from clearml_hpo.workers.warm.child import ForkRequest
 
 MOST_PARENTS = 4
-"""For each GPU: idle ones beyond so many are ended, the longest idle first."""
+"""Most parents for each GPU; idle ones beyond that are ended, the longest idle first."""
 LEAST_FREE = 0.05
-"""Share of the memory; where less is free, idle parents are ended."""
+"""Least share of the memory that should be free; below it, idle parents are ended."""
 IDLE_S = 600.0
 """Seconds without a run after which a parent is ended."""
 PREPARE_S = 300.0
 """Seconds that a parent may take to import what its template imports."""
 FORK_S = 30.0
-"""Seconds that a parent may take to fork; after them it is killed, and its task has a Python of its own."""
+"""Seconds that a parent may take to fork; after them it is killed, and its task runs in a new Python."""
 _MOST_DEATHS = 3
 _SEND_S = 10
+"""How long a message may take into the socket of a parent; one that hangs counts as gone."""
 _WAIT_S = 0.01
+"""How often the end of a fork is looked for that was killed."""
 _KILL_S = 5.0
+"""How long a fork that was killed is waited for; SIGKILL works at once, unless its parent hangs."""
 # Of one run: all the rest of the environment is the parent's from its start, before any library is loaded.
 _OF_A_RUN = ("CLEARML_TASK_ID", "CLEARML_WORKER_ID")
 # The allocator of pyarrow, which pandas loads where there is one, would start a thread: nothing could be forked then.
@@ -53,17 +57,17 @@ _NO_TASK = "0" * 32  # a library that asks for the task while it is imported is 
 
 
 class WarmParent:
-    """A process that forks.
+    """A process that has imported what a template imports, and forks for each run.
 
     Attributes:
-        is_ready: whether it can be asked.
+        is_ready: True once its imports are done, so that it can be asked to fork.
         refusal: why it will not fork; empty if it will.
-        is_gone: whether it has died, or hangs.
-        idle_since: when its last run has ended, in seconds of the monotonic clock.
+        is_gone: True if it has died, or hangs.
+        idle_since: when its last run ended, in seconds of the monotonic clock.
     """
 
     def __init__(self, program: Program, environ: Mapping[str, str], folder: Path, watchdog: Watchdog) -> None:
-        """Starts it, with a copy in ``folder`` of what is to be run."""
+        """Starts it, with a copy of the program in ``folder``."""
         self.is_ready = self.is_gone = False
         self.refusal = ""
         self.idle_since = time.monotonic()
@@ -92,15 +96,15 @@ class WarmParent:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Id of the process."""
         return self._process.pid
 
     def step(self, now: float) -> None:
-        """Hears what it says."""
+        """Reads its messages; notices that it is gone."""
         if self.is_gone:
             return
         for message in self.channel.received():
-            self._hear(message)
+            self._handle(message)
         if self._runs:
             self.idle_since = now
         if not self.is_ready and not self.refusal and now >= self._give_up_at:
@@ -109,7 +113,7 @@ class WarmParent:
         self.is_gone = self.channel.closed or hangs
 
     def end(self) -> None:
-        """Kills it: it holds nothing that could be lost."""
+        """Kills it; nothing is lost."""
         self.is_gone = True
         self.channel.close()
         for pid in session_members(self.pid):  # its imports may have started some
@@ -121,21 +125,21 @@ class WarmParent:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is ready, and nothing of it runs."""
+        """True if it is ready, and no fork of it runs."""
         return self.is_ready and not self._runs
 
-    def fork(self, order: Order, process: WarmProcess) -> None:
-        """Asks it for a fork; ``process`` hears what becomes of it."""
-        self._runs[order.run] = process
-        self._asked[order.run] = time.monotonic()
-        self.channel.send(fork=asdict(order))
+    def fork(self, request: ForkRequest, process: WarmProcess) -> None:
+        """Asks it for a fork; ``process`` is told the outcome."""
+        self._runs[request.run] = process
+        self._asked[request.run] = time.monotonic()
+        self.channel.send(fork=asdict(request))
 
     def reap(self, run: int) -> None:
-        """A run that has ended has nothing left running: its pid may go."""
+        """Lets the pid of a run go that has ended; nothing of it runs any more."""
         self._runs.pop(run, None)
         self.channel.send(reap=run)
 
-    def _hear(self, message: Mapping[str, Any]) -> None:
+    def _handle(self, message: Mapping[str, Any]) -> None:
         if "ready" in message:
             self.is_ready, self.refusal = True, message["ready"]
         elif "refused" in message:
@@ -150,19 +154,19 @@ class WarmParent:
 
 
 class WarmProcess(Process):
-    """A task in a fork of its parent; if that cannot be, in a process that is started for it."""
+    """A task in a fork of a warm parent, or in a new Python if the parent cannot fork."""
 
-    def __init__(self, order: Order, program: Program, parent: WarmParent | None, watchdog: Watchdog) -> None:
+    def __init__(self, request: ForkRequest, program: Program, parent: WarmParent | None, watchdog: Watchdog) -> None:
         """Asks ``parent`` as soon as that is ready.
 
         Args:
-            order: what the fork is to run.
-            program: the same for a process that is started.
-            parent: None for a template that is not to be forked.
-            watchdog: hears of the process before it begins.
+            request: what the fork is to run.
+            program: the same, for a new Python.
+            parent: None for a template that is not forked.
+            watchdog: knows of the process before it begins.
         """
-        super().__init__(Path(order.log), watchdog)
-        self._order = order
+        super().__init__(Path(request.log), watchdog)
+        self._request = request
         self._program = program
         self._parent = parent
         self._started: subprocess.Popen[bytes] | None = None
@@ -171,11 +175,11 @@ class WarmProcess(Process):
         self._begin()
 
     def reason(self) -> str:
-        """Why it has failed; a parent that has died is no fault of the task's."""
+        """Why it failed; if its parent died, the task is lost."""
         return f"{LOST} the warm process that it was forked from has died" if self._is_lost else super().reason()
 
     def terminate(self) -> None:
-        """Has it end, within ``GRACE_S``; one that has not begun ends at once."""
+        """Ends it within ``GRACE_S``, or at once if it has not begun."""
         if self.pid is None and self.code is None:
             self.code = -signal.SIGTERM
         super().terminate()
@@ -186,10 +190,10 @@ class WarmProcess(Process):
             self.code = -signal.SIGKILL
         super().kill()
 
-    # --- what its parent says ----------------------------------------------------------------------------------------
+    # --- messages of its parent --------------------------------------------------------------------------------------
 
     def forked(self, pid: int) -> str:
-        """The parent has forked; whether the process is to ``go``, or to ``drop``."""
+        """Notes that the parent has forked. Returns whether the fork is to ``go``, or the parent to ``drop`` it."""
         if self.code is not None:
             return "drop"
         self.pid = pid
@@ -197,11 +201,11 @@ class WarmProcess(Process):
         return "go"
 
     def refused(self) -> None:
-        """The parent could not fork this time."""
-        self._is_refused = True  # what is started instead is started at the next look: it may fail for the same reason
+        """Notes that the parent could not fork this time."""
+        self._is_refused = True  # a new Python is started at the next look: it may fail for the same reason
 
     def ended(self, code: int) -> bool:
-        """The parent has seen its end; whether its pid may go at once, because nothing of it has ever begun."""
+        """Notes that it has ended. True if its pid may go at once, because it never began."""
         self._ended = code
         return self.pid is None
 
@@ -212,10 +216,10 @@ class WarmProcess(Process):
             self._start()
         elif self._parent.is_ready and not self._is_asked:
             self._is_asked = True
-            self._parent.fork(self._order, self)
+            self._parent.fork(self._request, self)
 
     def _start(self) -> None:
-        self._started = start(self._program, self._order.environ, self._log, self._watchdog)
+        self._started = start(self._program, self._request.environ, self._log, self._watchdog)
         self.pid = self._started.pid
 
     def _poll(self) -> int | None:
@@ -235,13 +239,13 @@ class WarmProcess(Process):
         while self._poll() is None and time.monotonic() < until:
             time.sleep(_WAIT_S)
 
-    def _settle(self) -> None:
-        super()._settle()
+    def _clean_up(self) -> None:
+        super()._clean_up()
         if self._started is None and self._parent is not None:
-            self._parent.reap(self._order.run)
+            self._parent.reap(self._request.run)
 
     def _members(self) -> Collection[int]:
-        """A fork that has just been made is not yet in its session; its pid is kept until it is reaped."""
+        """Its session, and the fork itself, which joins it a moment later; its pid is kept until it is reaped."""
         members = super()._members()
         is_kept = self._started is None and self.pid is not None and not self._is_lost and self._ended is None
         return {*members, self.pid} if is_kept and self.pid is not None else members
@@ -251,10 +255,14 @@ class WarmParents:
     """One parent for each template and environment that is in use."""
 
     def __init__(self, folder: Path, watchdog: Watchdog, on_note: Callable[[str], None], gpus: int = 0) -> None:
-        """Makes folders within ``folder``; a template that is not kept warm is said once.
+        """Starts none yet.
 
-        A template has a parent on each of ``gpus`` GPUs, because libraries may look at what they see when they are
-        imported.
+        Args:
+            folder: contains a folder for each parent.
+            watchdog: ends the parents if this process dies.
+            on_note: prints a line for the user, once for each template that is not kept warm.
+            gpus: how many GPUs there are. A template has a parent on each of them, because libraries may look for
+                GPUs when they are imported.
         """
         self._places = max(1, gpus)
         self._folder = folder
@@ -266,36 +274,34 @@ class WarmParents:
         self._numbers = count(1)
 
     def run(self, template: str, program: Program, environ: Mapping[str, str], log: Path) -> WarmProcess:
-        """Has a program run, its output going to ``log``.
+        """Runs a program.
 
         Args:
             template: text that differs between templates: their code, and what it requires.
             program: as ``programs.prepare`` has made it.
-            environ: of the run.
+            environ: the whole environment of the run.
             log: file of its output.
         """
         shared = {name: _NO_TASK if name in _OF_A_RUN else value for name, value in environ.items()}
         key = hashlib.sha256(json.dumps([template, sorted(shared.items())]).encode()).hexdigest()
         plan = str(program.plan or "")
-        order = Order(next(self._numbers), dict(environ), str(program.folder), list(program.words), plan, str(log))
-        return WarmProcess(order, program, self._parent(key, program, shared), self._watchdog)
+        request = ForkRequest(
+            next(self._numbers), dict(environ), str(program.folder), list(program.words), plan, str(log)
+        )
+        return WarmProcess(request, program, self._parent(key, program, shared), self._watchdog)
 
     def step(self, now: float) -> None:
-        """Hears what the parents say; ends those that are of no more use."""
+        """Reads the messages of the parents; ends those that are of no more use."""
         for key, parent in list(self._parents.items()):
             parent.step(now)
             if parent.refusal and not parent.is_gone:
                 self._give_up(key, parent.refusal)
             elif parent.is_gone:
-                self._bury(key)
-        idle = sorted((parent.idle_since, key) for key, parent in self._parents.items() if parent.is_idle)
-        for i, (since, key) in enumerate(idle):
-            are_many = len(self._parents) > MOST_PARENTS * self._places and i < len(idle) - 1
-            if now - since >= IDLE_S or are_many or _is_memory_short():
-                self._parents.pop(key).end()
+                self._remove_dead(key)
+        self._end_idle(now)
 
     def filenos(self) -> list[int]:
-        """Descriptors that can be read when a parent has something to say."""
+        """Descriptors that become readable when a parent has sent a message."""
         return [parent.channel.fileno() for parent in self._parents.values() if not parent.is_gone]
 
     def close(self) -> None:
@@ -307,7 +313,7 @@ class WarmParents:
     def _parent(self, key: str, program: Program, environ: Mapping[str, str]) -> WarmParent | None:
         found = self._parents.get(key)
         if found is not None and found.is_gone:
-            self._bury(key)
+            self._remove_dead(key)
         if key in self._cold:
             return None
         if key not in self._parents:
@@ -315,17 +321,25 @@ class WarmParents:
             self._parents[key] = WarmParent(program, environ, folder, self._watchdog)
         return self._parents[key]
 
-    def _bury(self, key: str) -> None:
+    def _end_idle(self, now: float) -> None:
+        idle = sorted((parent.idle_since, key) for key, parent in self._parents.items() if parent.is_idle)
+        for i, (since, key) in enumerate(idle):
+            are_many = len(self._parents) > MOST_PARENTS * self._places and i < len(idle) - 1
+            if now - since >= IDLE_S or are_many or _is_memory_short():
+                self._parents.pop(key).end()
+
+    def _remove_dead(self, key: str) -> None:
         self._parents.pop(key).end()
         self._deaths[key] += 1
         if self._deaths[key] >= _MOST_DEATHS:
             self._cold.add(key)
-            self._on_note(f"a template is not kept warm: its warm process has died {_MOST_DEATHS} times")
+            text = f"a template is not kept warm: its warm process has died {_MOST_DEATHS} times"
+            self._on_note(Note(text, level="warning"))
 
     def _give_up(self, key: str, reason: str) -> None:
         self._parents.pop(key).end()
         self._cold.add(key)
-        self._on_note(f"a template is not kept warm, each of its tasks starts a Python of its own: {reason}")
+        self._on_note(f"a template is not kept warm, each of its tasks starts a new Python: {reason}")
 
 
 def _is_memory_short() -> bool:
@@ -334,12 +348,12 @@ def _is_memory_short() -> bool:
 
 
 def _copy(program: Program, folder: Path) -> dict[str, Any]:
-    """What a parent is to prepare, with files of its own: those of a run are removed with it."""
+    """What a parent is to prepare, with a copy of the files: those of a run are removed with it."""
     folder.mkdir()
     if program.plan is None:
         shutil.copytree(program.folder, folder / "code")
         return {"words": list(program.words), "folder": str(folder / "code"), "plan": ""}
-    plan = Plan.read(program.plan)
+    plan = CheckoutPlan.read(program.plan)
     if plan.patch:
         plan = replace(plan, patch=str(shutil.copy(plan.patch, str(folder / "uncommitted.patch"))))
     path = folder / "checkout.json"

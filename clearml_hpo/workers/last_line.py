@@ -1,4 +1,4 @@
-"""What the console of a program that has failed, or its exit code, says of the reason."""
+"""Why a program failed: the last words of its console, or the signal in its exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 
 _TRACEBACK = "Traceback (most recent call last)"
 _SAYS_NOTHING = ("Process failed, exit code", "Set the environment variable HYDRA_FULL_ERROR")
-# All that clearml-agent says of a task that has failed.
+# All that clearml-agent reports of a task that failed.
 _EXIT_CODE = re.compile(r"worker execution exit code (-?\d+)")
 _DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
 _NO_LOG_IN = (
@@ -17,7 +17,7 @@ _NO_LOG_IN = (
 
 
 def last_words(output: str) -> str:
-    """The exception of the last traceback, else the last line that says something; empty if there is none.
+    """The exception of the last traceback, else the last line with information; empty if there is none.
 
     >>> last_words("epoch 1\\nTraceback (most recent call last):\\n  File 'a.py'\\nValueError: depth\\n")
     'ValueError: depth'
@@ -29,21 +29,21 @@ def last_words(output: str) -> str:
 
 
 def agents_exit_code(reason: str) -> int | None:
-    """The exit code that clearml-agent gives as the reason of a failure; None if ``reason`` is another one."""
+    """The exit code in the reason that clearml-agent gives for a failure; None if ``reason`` is not the agent's."""
     found = _EXIT_CODE.match(reason)
     return int(found[1]) if found else None
 
 
 def signal_of(code: int) -> int:
-    """The crash or SIGKILL that an agent's exit code stands for; 0 if it is the script's own.
+    """The number of the signal (a crash or SIGKILL) that an exit code stands for; 0 if it stands for none.
 
-    For signal 9 that is -9, 247 (the same, of a program around the script) or 137 (of a container or a shell).
+    For signal 9 that is -9, 247 (from a program around the script) or 137 (from a container or a shell).
     """
     return next((number for number in (-code, 256 - code, code - 128) if number in _DEADLY), 0)
 
 
 def ended_by(number: int) -> str:
-    """How a process has ended that signal ``number`` has ended."""
+    """The reason of a failure by signal ``number``."""
     known = number in set(signal.Signals)  # some of the real-time ones have no name
     name = f"{signal.Signals(number).name}, " if known else ""
     return f"ended by {name}signal {number}" + (" (was it out of memory?)" if number == signal.SIGKILL else "")
@@ -56,10 +56,10 @@ def with_signal(reason: str) -> str:
 
 
 def was_killed(reason: str) -> bool:
-    """Whether a task failed because SIGKILL has ended it, by the reason that a worker or an agent gives."""
+    """True if SIGKILL ended a task, by the reason that a worker or an agent gives."""
     return with_signal(reason).startswith(ended_by(signal.SIGKILL))
 
 
 def could_not_log_in(words: str) -> bool:
-    """Whether ClearML's SDK has ended a program because it could not log in, by its last words."""
+    """True if ClearML's SDK ended a program because it could not log in, by the program's last words."""
     return words.startswith(_NO_LOG_IN)

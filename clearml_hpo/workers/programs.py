@@ -1,4 +1,4 @@
-"""What of a task is run here, and where: a script that travels in the task, or one from a repository."""
+"""The program of a task, and where it runs: a script that the task contains, or one from a repository."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.workers.checkout import Plan, arguments
+from clearml_hpo.workers.checkout import CheckoutPlan, arguments
 
 FIELDS = ("script", "container", "execution.docker_cmd")
 """What :func:`prepare` reads of a task."""
@@ -24,8 +24,8 @@ class Program:
     """A command, and the folder to start it in.
 
     Attributes:
-        words: what of the command are arguments for Python; () if the plan says them.
-        plan: file of a ``checkout.Plan``, for code from a repository.
+        words: the part of the command that are arguments for Python; empty if ``plan`` has them.
+        plan: file of a ``CheckoutPlan``, for code from a repository; else None.
     """
 
     command: Sequence[str]
@@ -38,51 +38,57 @@ def _of_python(words: Sequence[str], folder: Path) -> Program:
     return Program([sys.executable, "-u", *words], folder, words)
 
 
-def prepare(task: Mapping[str, Any], place: Path, kept: Path, image: str = "") -> Program:
-    """Makes ``place`` anew, for one run of a task; no run sees what an earlier one has left.
+def prepare(task: Mapping[str, Any], place: Path, mirrors: Path, image: str = "") -> Program:
+    """Prepares one run of a task in an empty ``place``: no run sees what an earlier one has left.
 
     Args:
         task: with the fields of :data:`FIELDS`.
         place: a folder that nothing runs in now.
-        kept: folder of what is fetched once for all runs.
+        mirrors: folder of bare clones, each fetched once for all runs.
         image: of the container around this process.
 
     Raises:
-        InputError: this executor cannot run such a task.
+        InputError: such a task cannot be run here.
     """
     script = task.get("script") or {}
     refuse(task, image)
     shutil.rmtree(place, ignore_errors=True)
     folder = place / "code"
     folder.mkdir(parents=True)
-    entry_point = str(script.get("entry_point") or "").strip()
+    entry_point = _entry_point(script)
     if not script.get("repository"):
         if script.get("diff"):
             return _literal(script["diff"], entry_point, folder)
         return _of_python(arguments(entry_point, folder), folder)
     plan = place / "checkout.json"
-    _plan(script, entry_point, place, kept).write(plan)
+    _plan(script, entry_point, place, mirrors).write(plan)
     return Program([sys.executable, "-m", "clearml_hpo.workers.checkout", str(plan)], folder, plan=plan)
 
 
 def by_agent(task_id: str, gpu: str | None, place: Path) -> Program:
-    """Makes ``place`` anew for a task that an agent is to run once, in a virtual environment that it makes."""
+    """Prepares a run by ``clearml-agent execute``, in an empty ``place`` and a virtual environment that it makes."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     device = ["--gpus", gpu] if gpu else ["--cpu-only"]
-    # As the agent's daemon calls it, which sees to status and console itself.
+    # As the daemon calls it, which reports status and console itself.
     return Program(
         [sys.executable, "-m", "clearml_agent", "execute", "--disable-monitoring", *device, "--id", task_id], place
     )
 
 
 def refuse(task: Mapping[str, Any], image: str = "") -> None:
-    """Says what is in the way of running a task here, in a container of ``image``.
+    """Refuses a task that cannot be run here, in a container of ``image``.
 
     Raises:
         InputError: it asks for a container, is no Python, or carries no code.
     """
     script = task.get("script") or {}
+    _check_container(task, image)
+    _check_language(script)
+    _check_code(script)
+
+
+def _check_container(task: Mapping[str, Any], image: str) -> None:
     asked = (task.get("container") or {}).get("image") or (task.get("execution") or {}).get("docker_cmd")
     if asked and asked != image:
         here = f"in {image!r}" if image else "in no container"
@@ -90,11 +96,18 @@ def refuse(task: Mapping[str, Any], image: str = "") -> None:
             f"container.image: the task asks for {asked!r}, and processes on this machine run {here}; "
             "clear it, or use a queue whose agent runs containers"
         )
-    entry_point, binary = str(script.get("entry_point") or "").strip(), str(script.get("binary") or "python")
-    if not Path(binary).name.startswith("python") or entry_point.endswith(".ipynb"):
-        found = f"binary: {binary!r}" if not entry_point.endswith(".ipynb") else f"entry_point: {entry_point!r}"
-        raise InputError(f"script.{found}: processes on this machine run Python scripts and modules alone")
-    if script.get("repository") or entry_point.startswith("-m "):
+
+
+def _check_language(script: Mapping[str, Any]) -> None:
+    entry_point, binary = _entry_point(script), str(script.get("binary") or "python")
+    is_notebook = entry_point.endswith(".ipynb")
+    if is_notebook or not Path(binary).name.startswith("python"):
+        found = f"entry_point: {entry_point!r}" if is_notebook else f"binary: {binary!r}"
+        raise InputError(f"script.{found}: processes on this machine run Python scripts and modules only")
+
+
+def _check_code(script: Mapping[str, Any]) -> None:
+    if script.get("repository") or _entry_point(script).startswith("-m "):
         return
     diff = str(script.get("diff") or "")
     if diff.startswith(_PATCH) or (script.get("version_num") and not diff):
@@ -106,8 +119,12 @@ def refuse(task: Mapping[str, Any], image: str = "") -> None:
         raise InputError("script: the task has neither a repository nor a script of its own; run it once to have one")
 
 
+def _entry_point(script: Mapping[str, Any]) -> str:
+    return str(script.get("entry_point") or "").strip()
+
+
 def _literal(text: str, entry_point: str, folder: Path) -> Program:
-    """The script lies in the task; an entry point without a name for it, such as ``-m``, runs beside it."""
+    """Writes the script that the task contains; an entry point that is not its name, such as ``-m``, runs beside it."""
     named = not entry_point.startswith("-")
     path = folder / (Path(entry_point).name if entry_point and named else "untitled.py")
     path.write_text(text, encoding="utf-8")
@@ -115,19 +132,19 @@ def _literal(text: str, entry_point: str, folder: Path) -> Program:
     return _of_python(words, folder)
 
 
-def _plan(script: Mapping[str, Any], entry_point: str, place: Path, kept: Path) -> Plan:
+def _plan(script: Mapping[str, Any], entry_point: str, place: Path, mirrors: Path) -> CheckoutPlan:
     repository, patch = str(script["repository"]), ""
     if script.get("diff"):
         file = place / "uncommitted.patch"
         text = str(script["diff"])
         file.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
         patch = str(file)
-    return Plan(
+    return CheckoutPlan(
         repository=repository,
         revision=str(script.get("version_num") or script.get("tag") or ""),
         branch=str(script.get("branch") or ""),
         patch=patch,
-        kept=str(kept / hashlib.sha256(repository.encode()).hexdigest()[:16]),
+        mirror=str(mirrors / hashlib.sha256(repository.encode()).hexdigest()[:16]),
         tree=str(place / "tree"),
         working_dir=str(script.get("working_dir") or "."),
         entry_point=entry_point,

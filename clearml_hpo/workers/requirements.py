@@ -1,4 +1,4 @@
-"""Whether this Python has the packages that a task asks for."""
+"""Compares the packages that a task asks for with those of this Python."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from packaging.requirements import Requirement
 
 
 def unmet(script: Mapping[str, Any]) -> list[str]:
-    """What a task asks for and this Python lacks, such as ``catboost==1.2.7 (here: 1.2.10)``.
+    """The packages that a task asks for and this Python lacks, such as ``catboost==1.2.7 (here: 1.2.10)``.
 
     Args:
-        script: of the task. Lines that are no plain requirements (options of pip) are taken for met, and any version
-            for that of an address: only pip could tell.
+        script: of the task. Options of pip count as met, and so does any version of a package with an address: only
+            pip could tell.
     """
     asked = (script.get("requirements") or {}).get("pip") or ""
     lines: Iterable[str] = asked if isinstance(asked, list) else str(asked).splitlines()

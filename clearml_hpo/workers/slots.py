@@ -1,4 +1,4 @@
-"""What each process of the local executor has for itself: a GPU or a share of one, or a share of the cores."""
+"""Slots: what each process of a task has for itself, a GPU or a share of one, or a share of the cores."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.machine.environ import thread_limits, usable_cores
 from clearml_hpo.machine.gpus import detect_gpus, free_memory
-from clearml_hpo.workers.timed_call import Beside
+from clearml_hpo.workers.timed_call import TimedCall
 
 _LOOK_S = 2.0
-_PATIENCE_S = 1.0
-_GOOD_FOR_S = 10.0
+"""How often nvidia-smi is asked for free memory while a task waits for some."""
+_TIMEOUT_S = 1.0
+"""How long nvidia-smi is waited for; then its latest answer counts."""
+_MAX_AGE_S = 10.0
+"""How long an answer counts; after it the GPU counts as full."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,10 @@ def plan_slots(
     Raises:
         InputError: there is nothing to plan, a number is out of range, or this machine has no such GPU.
     """
-    for name, found, least in (
-        ("per_gpu", per_gpu, 1),
-        ("cpu", cpu, 0),
-        ("threads", 1 if threads is None else threads, 1),
-    ):
-        if found < least:
-            raise InputError(f"{name}: {found} is too few, {least} is the least")
+    _check_numbers(per_gpu=(per_gpu, 1), cpu=(cpu, 0), threads=(1 if threads is None else threads, 1))
     if not gpus and not cpu:
         raise InputError("no slots to plan: name GPUs (gpus: 0,1) or a number of tasks on the cores (cpu: 2)")
-    _must_be_present(gpus, present)
+    _check_gpus(gpus, present)
     on_gpu = [Slot(f"gpu{gpu}" if i == 0 else f"gpu{gpu}-{i}", gpu, threads) for i in range(per_gpu) for gpu in gpus]
     share = threads or max(1, usable_cores() // max(1, cpu))
     return (*on_gpu, *(Slot(f"cpu{i}", None, share) for i in range(cpu)))
@@ -96,7 +93,14 @@ def default_slots(count: int | None = None) -> tuple[Slot, ...]:
     return plan_slots(gpus, per_gpu, present=gpus)[:count]
 
 
-def _must_be_present(gpus: Sequence[str], present: Collection[str] | None) -> None:
+def _check_numbers(**given: tuple[int, int]) -> None:
+    """Refuses a number below its least value; both by the number's name."""
+    for name, (found, least) in given.items():
+        if found < least:
+            raise InputError(f"{name}: {found} is too few, {least} is the least")
+
+
+def _check_gpus(gpus: Sequence[str], present: Collection[str] | None) -> None:
     if not gpus:
         return
     if repeated := [gpu for gpu in dict.fromkeys(gpus) if list(gpus).count(gpu) > 1]:
@@ -113,12 +117,12 @@ def _is_uuid(gpu: str) -> bool:
     return gpu.startswith(("GPU-", "MIG-"))
 
 
-class SharedMemory:
-    """Says whether the memory of a GPU suffices for one more task.
+class GpuMemory:
+    """Decides whether the memory of a GPU suffices for one more task.
 
-    A task takes its memory some time after its start, so what is free now says too little about tasks that have just
-    begun. Hence each that runs is counted with ``needed_mb`` too, against what was free when none of ours ran. A GPU of
-    which nothing is known is not shared.
+    A task takes its memory some time after its start, so memory that is free now may be needed by tasks that have just
+    begun. Each running task therefore counts with ``needed_mb``, against what was free when none of ours ran. A GPU
+    about which nvidia-smi tells nothing is not shared.
     """
 
     def __init__(
@@ -127,22 +131,22 @@ class SharedMemory:
         free: Callable[[], Mapping[str, int]] = free_memory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``free`` gives free MiB by GPU; it is asked every few seconds at most while a task has to wait."""
+        """``free`` returns free MiB by GPU; it is called every few seconds at most while a task has to wait."""
         self.needed_mb = needed_mb
-        self._free = Beside(free, patience_s=_PATIENCE_S, good_for_s=_GOOD_FOR_S)
+        self._free = TimedCall(free, timeout_s=_TIMEOUT_S, max_age_s=_MAX_AGE_S)
         self._clock = clock
         self._seen: Mapping[str, int] = {}
         self._seen_at = -math.inf
         self._at_rest: dict[str, int] = {}
 
     def note(self, gpu: str, running: int) -> None:
-        """A task is about to start on ``gpu``, beside ``running`` others."""
+        """Notes that a task is about to start on ``gpu``, beside ``running`` others."""
         if not running:
             self._look()
             self._at_rest[gpu] = self._seen.get(gpu, 0)
 
     def allows(self, gpu: str, running: int) -> bool:
-        """Whether a task may join the ``running`` ones on ``gpu``; the first one always may."""
+        """True if a task may join the ``running`` ones on ``gpu``; the first one always may."""
         if not running:
             return True
         if self._clock() - self._seen_at >= _LOOK_S:
@@ -152,4 +156,4 @@ class SharedMemory:
         return min(now, reserved) >= self.needed_mb
 
     def _look(self) -> None:
-        self._seen, self._seen_at = self._free.ask() or {}, self._clock()
+        self._seen, self._seen_at = self._free.answer() or {}, self._clock()

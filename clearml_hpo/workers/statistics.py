@@ -1,4 +1,4 @@
-"""What a machine does: load, memory, disk and network, as workers report it to ClearML."""
+"""Load, memory, disk and network of this machine, as workers report them to ClearML."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from typing import Any
 import psutil
 
 from clearml_hpo.machine import gpus
-from clearml_hpo.workers.timed_call import Beside
+from clearml_hpo.workers.timed_call import TimedCall
 
 _MB = 1024.0 * 1024.0
-_PATIENCE_S = 0.5
-_GOOD_FOR_S = 90.0  # what has come too late for one report, every 30 s, is in the next one
+_TIMEOUT_S = 0.5
+"""How long a report waits for nvidia-smi."""
+_MAX_AGE_S = 90.0
+"""How long the load of GPUs is reported; one that came too late for a report, every 30 s, is in the next one."""
 
 
-class Machine:
-    """This machine, looked at now and then."""
+class MachineStatistics:
+    """Measures this machine; rates are those since the last measurement."""
 
     def __init__(self, seen_gpus: tuple[str, ...] = ()) -> None:
-        """``seen_gpus`` are those that statistics are wanted of, by index or UUID."""
+        """Begins to measure; ``seen_gpus`` are the GPUs to include, by index or UUID."""
         self._gpus = seen_gpus
-        self._load = Beside(gpus.load, patience_s=_PATIENCE_S, good_for_s=_GOOD_FOR_S)
+        self._load = TimedCall(gpus.load, timeout_s=_TIMEOUT_S, max_age_s=_MAX_AGE_S)
         self._before, self._looked_at = _counters(), time.monotonic()
         psutil.cpu_percent()  # counts from here
 
-    def statistics(self) -> dict[str, Any]:
-        """Percent of the cores in use and of the disk free, MiB of memory, MiB/s since the last look; by GPU: lists.
+    def measure(self) -> dict[str, Any]:
+        """Percent of cores in use and of disk free, MiB of memory, MiB/s of network and disk; lists by GPU.
 
-        What this machine does not tell is left out.
+        What this machine does not provide is left out.
         """
         now, elapsed = _counters(), max(1e-3, time.monotonic() - self._looked_at)
         rates = {name: (now[name] - self._before[name]) / _MB / elapsed for name in now}
@@ -49,7 +51,7 @@ class Machine:
     def _of_gpus(self) -> dict[str, list[float]]:
         if not self._gpus:
             return {}
-        known = self._load.ask() or {}
+        known = self._load.answer() or {}
         seen = [known[gpu] for gpu in dict.fromkeys(self._gpus) if gpu in known]
         return {name: [gpu[name] for gpu in seen] for name in gpus.LOAD} if seen else {}
 

@@ -25,7 +25,7 @@ _GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 
 
 class Process:
-    """A task at work: the process, what it prints, its end. How it comes to be is its sub-classes' own.
+    """A running task: the process, its output, its end. Sub-classes differ in how they start it.
 
     Attributes:
         code: its exit code, negative for a signal; None while it runs.
@@ -33,19 +33,19 @@ class Process:
     """
 
     def __init__(self, log: Path, watchdog: Watchdog) -> None:
-        """Its output is to go to the file ``log``."""
+        """Creates the file ``log`` for its output."""
         self.code: int | None = None
         self.pid: int | None = None
         self._log = log
         self._watchdog = watchdog
         self._kill_at: float | None = None
-        self._apart: list[ProcessId] = []  # what it had started in other sessions when it was to end
+        self._detached: list[ProcessId] = []  # what it had started in other sessions when it was to end
         self._offset = self._next_offset = 0
         log.write_bytes(b"")
         self._output = log.open("rb")  # kept open: it can be read when its folder is gone
 
     def step(self, now: float | None = None) -> None:
-        """Notices its end; kills it when its time to end is over. What it has left running ends with it."""
+        """Notices its end, and kills what it has left running; kills it when its time to end is over."""
         if self.code is not None:
             return
         now = time.monotonic() if now is None else now
@@ -56,30 +56,30 @@ class Process:
             return
         self._signal(signal.SIGKILL)
         self.code = code
-        self._settle()
+        self._clean_up()
 
     def terminate(self) -> None:
-        """Has it end, within :data:`GRACE_S`."""
+        """Ends it within :data:`GRACE_S`: SIGTERM, then SIGKILL."""
         if self.code is None and self._kill_at is None:
             self._kill_at = time.monotonic() + GRACE_S
-            self._look_apart()
+            self._note_detached()
             self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends it at once."""
         if self.code is None:
-            self._look_apart()
+            self._note_detached()
             self._signal(signal.SIGKILL)
             self._wait()
             self.step()
 
     def reason(self) -> str:
-        """Why it has failed."""
+        """Why it failed."""
         assert self.code is not None
         return reason_of(self.last_output(), self.code)
 
     def new_output(self) -> str:
-        """What was written since the last :meth:`output_taken`: whole lines, half a mebibyte of them at most."""
+        """What was written since the last :meth:`output_taken`: whole lines, at most half a mebibyte."""
         size = self._output.seek(0, os.SEEK_END)
         start = self._offset if self.code is None else max(self._offset, size - _READ_BYTES)
         self._output.seek(start)
@@ -91,7 +91,7 @@ class Process:
         return left_out + text.decode(errors="replace")
 
     def output_taken(self) -> None:
-        """What :meth:`new_output` gave last has arrived."""
+        """Notes that what :meth:`new_output` returned last has arrived."""
         self._offset = self._next_offset
 
     def last_output(self, bytes_: int = 64 * 1024) -> str:
@@ -100,41 +100,41 @@ class Process:
         return self._output.read().decode(errors="replace")
 
     def close(self) -> None:
-        """Nothing more is asked of it."""
+        """Closes the file of its output."""
         self._output.close()
 
     def _poll(self) -> int | None:
-        """Its exit code, if it has ended."""
+        """Its exit code; None while it runs."""
         raise NotImplementedError
 
     def _wait(self) -> None:
-        """Returns when it has ended; it was killed."""
+        """Waits for its end, after it was killed."""
         raise NotImplementedError
 
-    def _settle(self) -> None:
-        """Nothing of it runs any more."""
+    def _clean_up(self) -> None:
+        """Cleans up: nothing of it runs any more."""
         if self.pid is not None:
             self._watchdog.forget(self.pid)
 
     def _members(self) -> Collection[int]:
-        """Its whole session, whatever process groups were made in it."""
+        """The pids of its session, of all process groups in it."""
         return session_members(self.pid) if self.pid is not None else ()
 
-    def _look_apart(self) -> None:
-        """Once it has ended, nothing tells any more whose these are."""
+    def _note_detached(self) -> None:
+        """Notes its children in other sessions: once it has ended, nothing tells that they were its own."""
         if self.pid is not None:
-            self._apart = list({*self._apart, *descendants_apart(self.pid)})
+            self._detached = list({*self._detached, *descendants_apart(self.pid)})
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._members():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        for process in self._apart:
+        for process in self._detached:
             send(process, number)
 
 
 class TaskProcess(Process):
-    """A program that is started for the task."""
+    """A program in a new process."""
 
     def __init__(self, program: Program, environ: Mapping[str, str], log: Path, watchdog: Watchdog) -> None:
         """Starts it, its output going to ``log``."""
@@ -150,7 +150,7 @@ class TaskProcess(Process):
 
 
 class AgentProcess(TaskProcess):
-    """A ``clearml-agent execute``, whose exit code tells the signal that has ended its script."""
+    """A ``clearml-agent execute``; its exit code contains the signal that ended its script."""
 
     def _poll(self) -> int | None:
         code = super()._poll()
@@ -177,9 +177,9 @@ def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Wat
 
 
 def reason_of(output: str, code: int) -> str:
-    """Why a program has failed: its signal, else the exception of its last traceback, else its last line."""
+    """Why a program failed: its signal, else the exception of its last traceback, else its last line."""
     if code < 0:
         return ended_by(-code)
     words = last_words(output)
-    whose = f"{LOST} " if could_not_log_in(words) else ""  # the script had no part in it
+    whose = f"{LOST} " if could_not_log_in(words) else ""  # not the script's fault
     return f"{whose}{words or 'no output'} (exit code {code})"

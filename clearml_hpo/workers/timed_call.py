@@ -1,4 +1,4 @@
-"""Asks what may not answer, such as ``nvidia-smi`` beside a driver that hangs, in a thread beside the one that asks."""
+"""Calls something that may hang, such as ``nvidia-smi``, in a helper thread, with a timeout and a cached answer."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ from typing import Generic, TypeVar
 _Answer = TypeVar("_Answer")
 
 
-class Beside(Generic[_Answer]):
-    """A question, asked now and then."""
+class TimedCall(Generic[_Answer]):
+    """A function that is called now and then, one call at a time."""
 
-    def __init__(self, question: Callable[[], _Answer], *, patience_s: float, good_for_s: float) -> None:
-        """``question`` is waited for during ``patience_s``; an answer counts for ``good_for_s``."""
-        self._question = question
-        self._patience_s = patience_s
-        self._good_for_s = good_for_s
+    def __init__(self, function: Callable[[], _Answer], *, timeout_s: float, max_age_s: float) -> None:
+        """Calls nothing yet.
+
+        Args:
+            function: runs in the helper thread.
+            timeout_s: how long :meth:`answer` waits for it.
+            max_age_s: how long an answer counts.
+        """
+        self._function = function
+        self._timeout_s = timeout_s
+        self._max_age_s = max_age_s
         self._thread: threading.Thread | None = None
         self._answer: _Answer | None = None
         self._answered_at = -math.inf
 
-    def ask(self) -> _Answer | None:
-        """The last answer, if it still counts; asks anew, and waits, unless the question before is still open."""
+    def answer(self) -> _Answer | None:
+        """The latest answer, or None if that is too old. Begins a new call unless the one before still hangs."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="question", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="timed call", daemon=True)
             self._thread.start()
-            self._thread.join(self._patience_s)
-        return self._answer if time.monotonic() - self._answered_at <= self._good_for_s else None
+            self._thread.join(self._timeout_s)
+        return self._answer if time.monotonic() - self._answered_at <= self._max_age_s else None
 
     def _run(self) -> None:
-        self._answer, self._answered_at = self._question(), time.monotonic()
+        self._answer, self._answered_at = self._function(), time.monotonic()

@@ -1,4 +1,4 @@
-"""Messages between a warm parent and whoever has started it: JSON objects, one a line, over a socket."""
+"""Messages between a warm parent and the worker: JSON objects over a socket, one per line."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ _READ_BYTES = 256 * 1024
 
 
 class Channel:
-    """One end.
+    """One end of the connection.
 
     Attributes:
-        closed: whether the other end is gone.
+        closed: True if the other end is gone.
     """
 
     def __init__(self, end: socket.socket) -> None:
-        """``end`` is of a connected pair, and blocks."""
+        """``end`` is a blocking socket of a connected pair."""
         self.closed = False
         self._socket = end
         self._rest = b""
 
     def fileno(self) -> int:
-        """Of the socket."""
+        """The descriptor of the socket."""
         return self._socket.fileno()
 
     def send(self, **message: Any) -> None:
-        """Sends one message; to an end that is gone, nothing."""
+        """Sends one message; does nothing if the other end is gone."""
         try:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
             self.closed = True
 
     def received(self, *, wait: bool = False) -> list[dict[str, Any]]:
-        """The messages that have come; with ``wait`` one at least, unless the other end is gone."""
+        """The messages that have arrived; with ``wait`` at least one, unless the other end is gone."""
         messages = self._read(0 if wait else socket.MSG_DONTWAIT)
         while wait and not messages and not self.closed:
             messages = self._read(0)
         return messages
 
     def close(self) -> None:
-        """The other end sees that this one is gone."""
+        """Closes the connection; the other end notices it."""
         self.closed = True
         self._socket.close()
 

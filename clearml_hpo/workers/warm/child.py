@@ -1,4 +1,4 @@
-"""A forked process, from the fork to its end: it becomes what ``python -u script.py`` would be in its place."""
+"""A forked process, from the fork to its end: it behaves as ``python -u script.py`` would in its place."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
 @dataclass(frozen=True)
-class Order:
+class ForkRequest:
     """One run of a script.
 
     Attributes:
-        run: its number, of the parent's runs.
-        environ: its whole environment.
-        folder: where it is started.
-        words: arguments for Python; empty if ``plan`` says them.
-        plan: what to check out first; empty for nothing.
-        log: file of its output.
+        run: number of the run, unique within the worker.
+        environ: the whole environment.
+        folder: the working directory.
+        words: arguments for Python; empty if ``plan`` has them.
+        plan: file of a ``CheckoutPlan``; empty for none.
+        log: file of the output.
     """
 
     run: int
@@ -48,13 +48,13 @@ class Order:
     log: str
 
 
-def live(order: Order, gate: int, others: Iterable[int]) -> NoReturn:
+def main(request: ForkRequest, gate: int, others: Iterable[int]) -> NoReturn:
     """Waits until ``gate`` opens, runs the script, and ends this process as Python ends.
 
     Args:
-        order: what to run.
-        gate: descriptor that one byte comes from; it ends if nobody knows of this process.
-        others: descriptors of the parent's own.
+        request: what to run.
+        gate: descriptor that sends one byte when the script may begin; it is closed if the script must not.
+        others: descriptors of the parent, to be closed.
     """
     code = 1
     try:
@@ -64,39 +64,39 @@ def live(order: Order, gate: int, others: Iterable[int]) -> NoReturn:
         if not os.read(gate, 1):
             os._exit(0)
         os.close(gate)
-        _become(order)
-        code = _exit_code(order)
+        _become(request)
+        code = _exit_code(request)
         _finish()
-    except BaseException:  # of this file: the script's own are seen to above
+    except BaseException:  # of this file: the script's own are handled above
         traceback.print_exc()
         code = code or 1
     finally:
         _leave(code)
 
 
-def _become(order: Order) -> None:
+def _become(request: ForkRequest) -> None:
     signal.set_wakeup_fd(-1)
     for number in _RESET:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    output = os.open(order.log, os.O_WRONLY | os.O_APPEND)
+    output = os.open(request.log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
     os.environ.clear()
-    os.environ.update({**order.environ, "PWD": order.folder})
-    os.chdir(order.folder)
-    sdk.take_over(order.environ.get("CLEARML_TASK_ID", ""))
-    if "numpy.random" in sys.modules:  # Python's own generator sees to itself
+    os.environ.update({**request.environ, "PWD": request.folder})
+    os.chdir(request.folder)
+    sdk.set_task_id(request.environ.get("CLEARML_TASK_ID", ""))
+    if "numpy.random" in sys.modules:  # Python seeds its own generator at a fork
         sys.modules["numpy.random"].seed()
 
 
 # --- the script ------------------------------------------------------------------------------------------------------
 
 
-def _exit_code(order: Order) -> int:
-    """Runs the script; its exit code, negative for the signal that it is to end by."""
+def _exit_code(request: ForkRequest) -> int:
+    """Runs the script. Returns its exit code, or minus the signal that the process is to end by."""
     try:
-        words, roots = _checked_out(order)
+        words, roots = _checked_out(request)
         _run(words, roots)
     except checkout.CheckoutError as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -109,17 +109,17 @@ def _exit_code(order: Order) -> int:
     return 0
 
 
-def _checked_out(order: Order) -> tuple[Sequence[str], Sequence[str]]:
-    if not order.plan:
-        return order.words, ()
-    plan = checkout.Plan.read(Path(order.plan))
+def _checked_out(request: ForkRequest) -> tuple[Sequence[str], Sequence[str]]:
+    if not request.plan:
+        return request.words, ()
+    plan = checkout.CheckoutPlan.read(Path(request.plan))
     folder = checkout.make_tree(plan)
     checkout.enter(plan, folder)
     return checkout.arguments(plan.entry_point, folder), (str(folder), plan.tree)
 
 
 def _run(words: Sequence[str], roots: Sequence[str]) -> None:
-    """Does what ``python -u *words`` does, ``roots`` being in its ``PYTHONPATH``."""
+    """Does what ``python -u *words`` does with ``roots`` in ``PYTHONPATH``."""
     module = types.ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = module
@@ -158,7 +158,7 @@ def _code_of(error: SystemExit) -> int:
 
 
 def _show(error: BaseException) -> None:
-    """The traceback as Python shows it, without what is above the script."""
+    """Prints the traceback as Python does, without the frames above the script."""
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename == __file__:
         found = found.tb_next
@@ -172,7 +172,7 @@ def _show(error: BaseException) -> None:
 
 
 def _finish() -> None:
-    """What Python does when a program ends, but for taking the modules apart, which says nothing and takes long."""
+    """Does what Python does when a program ends, except for the teardown of modules, which takes long."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     gc.collect()

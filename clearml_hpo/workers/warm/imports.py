@@ -1,4 +1,4 @@
-"""What of a script's imports may be done before it runs: those that nothing in the script can have prepared."""
+"""The imports of a script that may be done before it runs: nothing in the script can affect them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Import:
 
 
 def leading_imports(source: str | bytes, roots: Sequence[Path]) -> Iterator[Import]:
-    """The imports at a script's top, up to the first statement that may have an effect on what is imported after it.
+    """The imports at a script's top, up to the first statement that may affect the imports after it.
 
-    Such are all statements but imports, definitions, and names for values that call nothing: ``os.environ["A"] = "b"``
-    decides how the libraries behave that are imported below it. A module of the script's own may do the same.
+    Only imports, definitions and assignments of values without calls are known not to. ``os.environ["A"] = "b"`` may
+    change how the libraries below it behave, and so may a module of the script's own.
 
     Args:
-        source: of the script; of one that does not compile there are none.
-        roots: folders that the script's own modules are in.
+        source: of the script; one that does not compile has no such imports.
+        roots: folders of the script's own modules.
     """
     try:
         body = ast.parse(source).body
-    except (SyntaxError, ValueError):  # the run itself will say it
+    except (SyntaxError, ValueError):  # the run will fail with it
         return
     for statement in body:
         for found in _imports(statement):
@@ -41,8 +41,8 @@ def leading_imports(source: str | bytes, roots: Sequence[Path]) -> Iterator[Impo
             return
 
 
-def do(found: Import) -> None:
-    """Imports it; whatever goes wrong goes wrong in the script, too, where it is seen."""
+def load(found: Import) -> None:
+    """Imports it. Errors are ignored: the script will raise them again, where the user sees them."""
     try:
         module = importlib.import_module(found.module)
         for name in found.names:
@@ -52,8 +52,8 @@ def do(found: Import) -> None:
         return
 
 
-def hidden(loaded: Iterable[str], roots: Sequence[Path]) -> str:
-    """A module of the script's own that the script could not import, because another one of its name is loaded."""
+def shadowed(loaded: Iterable[str], roots: Sequence[Path]) -> str:
+    """A module of the script's own that it could not import, because another one of that name is loaded; else empty."""
     for name in loaded:
         if "." in name or name.startswith("_"):
             continue

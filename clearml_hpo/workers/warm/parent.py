@@ -1,9 +1,9 @@
-"""A warm parent: ``python -u -m clearml_hpo.workers.warm.parent DESCRIPTOR``, told over a socket.
+"""A warm parent: ``python -u -m clearml_hpo.workers.warm.parent DESCRIPTOR``, controlled over a socket.
 
-Messages to it: ``prepare`` (once), ``fork``, ``go`` (the child is known to the watchdog: it may begin), ``reap`` (what
-it has left running was ended: its pid may go), ``drop`` (it is not to begin). From it: ``ready``, ``forked``,
-``refused``, ``ended``. It has one thread, touches no GPU, and ends when the socket does; children that have begun are
-then ended by whoever watches them.
+Messages to it: ``prepare`` (once), ``fork``, ``go`` (the watchdog knows of the child: it may begin), ``reap`` (nothing
+of the child runs any more: its pid may go), ``drop`` (the child is not to begin). From it: ``ready``, ``forked``,
+``refused``, ``ended``. It has one thread, touches no GPU, and ends when the socket is closed. The watchdog then ends
+the children that have begun.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any
 from clearml_hpo.workers import checkout
 from clearml_hpo.workers.warm import child, imports, sdk
 from clearml_hpo.workers.warm.channel import Channel
-from clearml_hpo.workers.warm.child import Order
+from clearml_hpo.workers.warm.child import ForkRequest
 
 UNSAFE = ("tensorflow", "jax", "grpc", "ray", "pyspark", "jpype", "mxnet", "cudf", "cuml")
-"""Libraries whose threads or devices do not survive a fork, whatever can be seen from outside."""
+"""Libraries whose threads or devices do not survive a fork, though no check from outside shows it."""
 _MOST_SOURCE = 4 * 1024 * 1024
 
 
@@ -35,8 +35,8 @@ class _Child:
     """A forked process.
 
     Attributes:
-        gate: descriptor that lets it begin; None when it has.
-        has_ended: whether its end was said, and its pid is still kept.
+        gate: descriptor that lets it begin; None once it has.
+        has_ended: True if its end was reported, and its pid is still kept.
     """
 
     pid: int
@@ -45,15 +45,15 @@ class _Child:
 
 
 class Parent:
-    """Forks on demand until nobody is there to ask."""
+    """Forks on demand until the socket is closed."""
 
     def __init__(self, channel: Channel, wake: int, own: tuple[int, ...]) -> None:
-        """``wake`` can be read when a child has ended; children close their copies of ``own``."""
+        """``wake`` becomes readable when a child has ended; children close their copies of ``own``."""
         self._channel = channel
         self._wake = wake
         self._own = own
         self._children: dict[int, _Child] = {}
-        self._meanings: Mapping[str, Callable[[Any], Callable[[], None] | None]] = {
+        self._handlers: Mapping[str, Callable[[Any], Callable[[], None] | None]] = {
             "fork": self._fork,
             "go": self._go,
             "drop": self._drop,
@@ -61,7 +61,7 @@ class Parent:
         }
 
     def serve(self) -> Callable[[], None] | None:
-        """None when nobody asks any more; in a forked process, what that one is to do."""
+        """Handles messages. Returns None when the socket is closed; in a forked child, the function that runs it."""
         while not self._channel.closed:
             ready, _, _ = select.select([self._channel.fileno(), self._wake], [], [])
             if self._wake in ready:
@@ -69,27 +69,27 @@ class Parent:
                 self._notice()
             if self._channel.fileno() in ready:
                 for message in self._channel.received():
-                    for word, said in message.items():
-                        if (live := self._meanings[word](said)) is not None:
-                            return live
+                    for name, body in message.items():
+                        if (child_main := self._handlers[name](body)) is not None:
+                            return child_main
         return None
 
-    def _fork(self, said: Mapping[str, Any]) -> Callable[[], None] | None:
-        order = Order(**said)
+    def _fork(self, body: Mapping[str, Any]) -> Callable[[], None] | None:
+        request = ForkRequest(**body)
         hold, gate = os.pipe()
         try:
             pid = os.fork()
         except OSError as error:  # no memory, or too many processes
             os.close(hold)
             os.close(gate)
-            self._channel.send(refused=order.run, reason=f"it cannot be forked: {error.strerror}")
+            self._channel.send(refused=request.run, reason=f"it cannot be forked: {error.strerror}")
             return None
         if not pid:
             others = [*self._own, gate, *(each.gate for each in self._children.values() if each.gate is not None)]
-            return lambda: child.live(order, hold, others)
+            return lambda: child.main(request, hold, others)
         os.close(hold)
-        self._children[order.run] = _Child(pid, gate)
-        self._channel.send(forked=order.run, pid=pid)
+        self._children[request.run] = _Child(pid, gate)
+        self._channel.send(forked=request.run, pid=pid)
         return None
 
     def _go(self, run: int) -> None:
@@ -100,7 +100,7 @@ class Parent:
             self._drop(run)
 
     def _drop(self, run: int) -> None:
-        """A child whose gate ends without a word ends, too."""
+        """Closes the gate of a child; one that has not begun then ends."""
         found = self._children[run]
         if found.gate is not None:
             os.close(found.gate)
@@ -111,7 +111,7 @@ class Parent:
         os.waitpid(self._children.pop(run).pid, 0)
 
     def _notice(self) -> None:
-        """Says which children have ended; their pids are kept until ``reap``."""
+        """Reports which children have ended; their pids are kept until ``reap``."""
         for run, found in self._children.items():
             if found.has_ended:
                 continue
@@ -123,46 +123,57 @@ class Parent:
 
 
 def prepare(words: list[str], folder: str, plan: str) -> str:
-    """Imports what the script will import first; why this process must not be forked, or nothing.
+    """Imports what the script will import first. Returns why this process must not be forked, or an empty string.
 
     Args:
-        words: arguments for Python; empty if ``plan`` says them.
+        words: arguments for Python; empty if ``plan`` has them.
         folder: where the code is, or empty.
-        plan: what to check out; empty for nothing.
+        plan: file of a ``CheckoutPlan``; empty for none.
     """
     before = _open()
-    root = Path(folder)
-    roots = [root]
+    roots = [Path(folder)]
     if plan:
-        read = checkout.Plan.read(Path(plan))
         try:
-            root = checkout.make_tree(read)
-        except checkout.CheckoutError:  # the run will say it
+            words, roots = _checked_out(checkout.CheckoutPlan.read(Path(plan)))
+        except checkout.CheckoutError:  # the run will fail with it
             return ""
-        words, roots = checkout.arguments(read.entry_point, root), [root, Path(read.tree)]
-    if not words or (words[0].startswith("-") and (words[0] != "-m" or len(words) < 2)):
+    if not _is_program(words):
         return f"{' '.join(words)!r} is neither a script nor a module"
     file = _file_of(words, roots)
     if file is not None and words[0] != "-m":
         roots = [file.resolve().parent, *roots]  # where the script looks first
-    if file is not None and file.is_file():
-        for found in imports.leading_imports(file.read_bytes(), roots):
-            imports.do(found)
-        sdk.warm_up(_sources(file, roots[-1]))
-    elif file is not None and file.is_dir():
+    if file is not None and file.is_dir():
         return f"{words[0]!r} is a folder"
-    if hidden := imports.hidden(sys.modules, roots):
-        return f"its own module {hidden!r} has the name of one that is loaded before it"
+    if file is not None and file.is_file():
+        _import_ahead(file, roots)
+    if shadowed := imports.shadowed(sys.modules, roots):
+        return f"its own module {shadowed!r} has the name of one that is loaded before it"
     gc.collect()
-    gc.freeze()  # what is there now is looked at no more, so that the children share it
+    gc.freeze()  # the collector leaves these objects alone, so that the children share their memory
     return why_not(before)
 
 
+def _checked_out(plan: checkout.CheckoutPlan) -> tuple[list[str], list[Path]]:
+    """Checks the code out; the arguments for Python, and the folders where it finds modules."""
+    root = checkout.make_tree(plan)
+    return checkout.arguments(plan.entry_point, root), [root, Path(plan.tree)]
+
+
+def _is_program(words: list[str]) -> bool:
+    return bool(words) and (not words[0].startswith("-") or (words[0] == "-m" and len(words) > 1))
+
+
+def _import_ahead(file: Path, roots: list[Path]) -> None:
+    for found in imports.leading_imports(file.read_bytes(), roots):
+        imports.load(found)
+    sdk.preload(_sources(file, roots[-1]))
+
+
 def why_not(before: Collection[str]) -> str:
-    """Why this process must not be forked; empty if nothing speaks against it.
+    """Why this process must not be forked; empty if it may.
 
     Args:
-        before: what was open before the imports, as :func:`_open` tells it.
+        before: what was open before the imports, as :func:`_open` returns it.
     """
     if known := sorted(set(UNSAFE) & set(sys.modules)):
         return f"{known[0]} does not survive a fork"
@@ -171,7 +182,7 @@ def why_not(before: Collection[str]) -> str:
         return "its imports have taken a GPU"
     if any(found.startswith("socket:") for found in opened):
         return "its imports have opened a connection"
-    # Libraries that are made for it, OpenBLAS among them, end their threads at a fork: so one fork, then a look.
+    # Some libraries, such as OpenBLAS, end their threads at a fork. So: one fork, then a look.
     pid = os.fork()
     if not pid:
         os._exit(0)
@@ -184,7 +195,7 @@ def why_not(before: Collection[str]) -> str:
 
 
 def _open() -> set[str]:
-    """What this process has open: paths, or such as ``socket:[1234]``."""
+    """The files that this process has open: paths, or names such as ``socket:[1234]``."""
     found = set()
     for name in _entries("/proc/self/fd"):
         with contextlib.suppress(OSError):
@@ -199,7 +210,7 @@ def _entries(folder: str) -> list[str]:
 
 
 def _file_of(words: list[str], roots: list[Path]) -> Path | None:
-    """Where the script is; None for a module that is not beside it."""
+    """The script's file; None for a module that is in none of ``roots``."""
     if words[0] != "-m":
         return roots[0] / words[0]
     within = Path(*words[1].split("."))
@@ -220,7 +231,7 @@ def _sources(file: Path, root: Path) -> str:
 
 
 def main(descriptor: str) -> None:
-    """Runs a parent; in each process that it forks this ends as the script does."""
+    """Runs a parent. In a forked child it does not return: the child ends as its script does."""
     if not getattr(sys.flags, "safe_path", False):
         del sys.path[0]  # where this was started, which is no script's place
     end = socket.socket(fileno=int(descriptor))
@@ -234,10 +245,10 @@ def main(descriptor: str) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     channel.send(ready=reason)
-    live = Parent(channel, wake, (end.fileno(), wake, waker)).serve()
-    if live is None:
+    child_main = Parent(channel, wake, (end.fileno(), wake, waker)).serve()
+    if child_main is None:
         os._exit(0)
-    live()
+    child_main()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What ClearML's SDK loads when a task begins, loaded before; and the id of the task, which it reads when imported."""
+"""Loads ahead what ClearML's SDK loads when a task begins, and sets the task's id, which it reads on import."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from collections.abc import Iterator
 _PLOTS = ("matplotlib.pyplot", "matplotlib.pylab", "clearml.utilities.plotlympl")
 _ALSO = ("multiprocessing.dummy", "multiprocessing.pool", "netrc")
 _SERVICES = ("auth", "events", "models", "projects", "tasks")
-# A script that names these may be about to set them: what reads them is left to the run.
+# A script that names these may set them, so what reads them is loaded in the run.
 _SETS_PLOTS = re.compile(r"MPL[A-Z]+|matplotlibrc")
 _SETS_CONFIG = re.compile(r"CLEARML_CONFIG|TRAINS_CONFIG|CLEARML__|clearml\.conf\b|trains\.conf\b")
 
 
-def warm_up(sources: str) -> None:
+def preload(sources: str) -> None:
     """Loads what ``Task.init`` will load, if the SDK is imported.
 
     Args:
-        sources: text of the script and of the modules beside it.
+        sources: text of the script and of the modules in its folder.
     """
     if "clearml" not in sys.modules:
         return
@@ -35,14 +35,14 @@ def warm_up(sources: str) -> None:
             continue
     if not _SETS_CONFIG.search(sources):
         _read_config()
-    inspect.getmodule(sys._getframe())  # which files the modules are of, looked up once: the SDK asks at its start
+    inspect.getmodule(sys._getframe())  # fills the cache of modules by file, which the SDK needs at its start
 
 
-def take_over(task_id: str) -> None:
-    """Tells an SDK that was imported already which task this process runs.
+def set_task_id(task_id: str) -> None:
+    """Sets the task of this process in an SDK that is already imported.
 
     Raises:
-        RuntimeError: this SDK keeps it where it is not known to.
+        RuntimeError: this version of the SDK keeps the id elsewhere.
     """
     if "clearml" not in sys.modules:
         return
@@ -69,5 +69,5 @@ def _read_config() -> None:
 
     try:
         config.get("development")
-    except Exception:  # a broken file: the run will say it
+    except Exception:  # a broken file: the run will fail with it
         return

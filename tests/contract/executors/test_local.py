@@ -20,8 +20,10 @@ from clearml_hpo.executors.local import LOCAL, LocalExecutor
 from clearml_hpo.machine import gpus
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 from clearml_hpo.workers import task_process
-from clearml_hpo.workers.service import LocalWorkers, worker_id
+from clearml_hpo.workers.recovery import worker_id
+from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import Slot, plan_slots
+from clearml_hpo.workers.source import QueueSource
 from tests import place
 
 GPU = "0, GPU-7e3c9f5a, {free}\n"
@@ -223,7 +225,7 @@ def test_a_crash_under_clearml_agent_execute_has_the_same_reason(stage, monkeypa
     carried = {"entry_point": "trial.py", "working_dir": ".", "diff": script, "binary": "python3"}
     task = stage.script("", script={**carried, "requirements": {"pip": "a-package-that-is-not-there"}})
     queue = ensure_queue(stage.api, stage.queue)
-    workers = LocalWorkers(plan_slots(cpu=1, threads=1), [queue], "crash", venv=True, on_note=print)
+    workers = LocalWorkers(plan_slots(cpu=1, threads=1), QueueSource([queue], print), "crash", venv=True, on_note=print)
     try:
         stage.api.call("tasks.enqueue", task=task, queue=queue)
         stage.until("failed", task)
@@ -471,7 +473,7 @@ from clearml_hpo.workers.slots import plan_slots
 executor = LocalExecutor(Api(), plan_slots(cpu=1), queue=sys.argv[1])
 for task in sys.argv[2:]:
     executor.submit(task)
-print(executor._workers._folder, flush=True)
+print(executor._workers._runner.folder, flush=True)
 time.sleep(600)
 """
 

@@ -11,7 +11,7 @@ from clearml_hpo import fleet
 from clearml_hpo.backend.names import ensure_project, ensure_queue
 from clearml_hpo.backend.pilots import Environment, create_pilot, pilots_of
 from clearml_hpo.core.errors import StudyError
-from clearml_hpo.executors.pilots import PILOTS, Flight, PilotExecutor
+from clearml_hpo.executors.pilots import PILOTS, PilotExecutor, PilotPlan
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 from tests import place
 
@@ -53,9 +53,9 @@ def make(stage, study, agents, notes):
     made = []
 
     def make(count=1, **options):
-        flight = Flight(agents, ensure_queue(stage.api, agents), count, {**TWO_SLOTS, **options})
+        plan = PilotPlan(agents, ensure_queue(stage.api, agents), count, {**TWO_SLOTS, **options})
         given = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-        made.append(PilotExecutor(stage.api, flight, study_id=study, **given))
+        made.append(PilotExecutor(stage.api, plan, study_id=study, **given))
         return made[-1]
 
     yield make
@@ -145,11 +145,11 @@ def test_one_that_has_died_is_followed_by_another(stage, study, make, notes):
 
 def test_no_pilot_can_be_called_in_once_the_agents_queue_is_deleted(stage, study, notes):
     queue = place.queue("agents")
-    flight = Flight(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
+    plan = PilotPlan(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
     about = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-    executor = PilotExecutor(stage.api, flight, study_id=study, **about)
+    executor = PilotExecutor(stage.api, plan, study_id=study, **about)
     run(stage, executor, "a")
-    stage.api.call("queues.delete", queue=flight.queue_id, force=True)
+    stage.api.call("queues.delete", queue=plan.queue_id, force=True)
     with pytest.raises(StudyError, match=f"the queue '{queue}', .* was deleted; make it again"):
         executor.workers()
     assert statuses(stage, study) == ["created"], "the one that waited there, and no other"
@@ -184,14 +184,14 @@ def test_pilots_that_fail_end_the_study(stage, study, make):
 
 def test_nobody_serves_their_queue(stage, study, notes):
     queue = place.queue("unserved")
-    flight = Flight(queue, ensure_queue(stage.api, queue), 2, TWO_SLOTS)
+    plan = PilotPlan(queue, ensure_queue(stage.api, queue), 2, TWO_SLOTS)
     given = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-    executor = PilotExecutor(stage.api, flight, study_id=study, **given)
+    executor = PilotExecutor(stage.api, plan, study_id=study, **given)
     assert f"clearml-hpo agents up --queue {queue}" in notes[-1]
     assert executor.workers() == {PILOTS: 2} and statuses(stage, study) == ["queued"] * 2
     executor.close()
     assert not pilots(stage, study), "those that nobody took are gone"
-    successor = PilotExecutor(stage.api, flight, study_id=study, **given)
+    successor = PilotExecutor(stage.api, plan, study_id=study, **given)
     executor.close()
     assert statuses(stage, study) == ["queued"] * 2, "these are another one's"
     successor.close()
@@ -200,9 +200,9 @@ def test_nobody_serves_their_queue(stage, study, notes):
 def test_it_is_said_that_no_pilot_is_left(stage, study, notes):
     """None takes the place of one that a person has stopped."""
     queue = place.queue("unserved")
-    flight = Flight(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
+    plan = PilotPlan(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
     given = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
-    executor = PilotExecutor(stage.api, flight, study_id=study, **given)
+    executor = PilotExecutor(stage.api, plan, study_id=study, **given)
     (pilot,) = pilots(stage, study)
     stage.api.call("tasks.stop", task=pilot.task_id)
     notes.clear()

@@ -19,6 +19,7 @@ from clearml_hpo.testing import executor_contract
 from clearml_hpo.testing.executor_contract import Stage, eventually
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
+from clearml_hpo.workers.source import QueueSource
 from tests import place
 
 pytestmark = [pytest.mark.agent, pytest.mark.long]
@@ -112,7 +113,7 @@ def agent(api, environ, tmp_path_factory):
 def worker(api):
     """Id of a queue that a warm worker serves."""
     queue = api.call("queues.create", name=place.queue("sdk-warm"))["id"]
-    workers = LocalWorkers(plan_slots(cpu=2, threads=1), [queue], "sdk", on_note=pytest.fail)
+    workers = LocalWorkers(plan_slots(cpu=2, threads=1), QueueSource([queue], pytest.fail), "sdk", on_note=pytest.fail)
     yield queue
     workers.close()
 

@@ -9,6 +9,7 @@ from clearml_hpo.executors.shared import SharedExecutor
 from clearml_hpo.testing.executor_contract import ProcessContract
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
+from clearml_hpo.workers.source import QueueSource
 
 
 class TestSharedExecutor(ProcessContract):
@@ -17,7 +18,11 @@ class TestSharedExecutor(ProcessContract):
         notes = []
         queue_id = ensure_queue(stage.api, stage.queue)
         workers = LocalWorkers(
-            plan_slots(cpu=stage.slots, threads=1), [queue_id], stage.queue, warm=False, on_note=notes.append
+            plan_slots(cpu=stage.slots, threads=1),
+            QueueSource([queue_id], notes.append),
+            stage.queue,
+            warm=False,
+            on_note=notes.append,
         )
         yield SharedExecutor(stage.api, {stage.queue: queue_id}, {stage.queue: workers})
         workers.close()

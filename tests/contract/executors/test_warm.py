@@ -17,9 +17,10 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.testing.executor_contract import Stage, eventually
-from clearml_hpo.workers import forks, intake, service
+from clearml_hpo.workers import forks, programs, protocol, source
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
+from clearml_hpo.workers.source import QueueSource
 from tests import place
 from tests.children import children_running
 
@@ -430,7 +431,9 @@ def test_a_task_that_cannot_be_prepared_fails_and_the_next_one_runs(stage, execu
 def test_a_queue_that_was_deleted_does_not_starve_the_others(stage):
     gone, left = (stage.api.call("queues.create", name=f"{stage.queue}-{name}")["id"] for name in ("gone", "left"))
     notes = []
-    two = LocalWorkers(plan_slots(cpu=1, threads=1), [gone, left], "two", on_note=notes.append)
+    two = LocalWorkers(
+        plan_slots(cpu=1, threads=1), QueueSource([gone, left], notes.append), "two", on_note=notes.append
+    )
     try:
         eventually(lambda: _registered(stage.api, gone), "it serves both")
         stage.api.call("queues.delete", queue=gone, force=True)
@@ -439,18 +442,20 @@ def test_a_queue_that_was_deleted_does_not_starve_the_others(stage):
         stage.until("completed", task)
     finally:
         two.close()
-    assert notes == [f"the queue {gone} is not there any more"]
+    assert notes == [f"queue {gone} was deleted; it is no longer served here"]
 
 
 def test_nothing_is_taken_from_a_queue_that_is_closed(stage, monkeypatch):
     """ClearML's own tag: agents heed it, too."""
-    monkeypatch.setattr(intake, "_TAGS_S", 0.5)
+    monkeypatch.setattr(source, "_TAGS_S", 0.5)
     closed, open_ = (stage.api.call("queues.create", name=f"{stage.queue}-{name}")["id"] for name in ("closed", "open"))
     stage.api.call("queues.update", queue=closed, tags=["force_workers:off"])
     waits, runs = stage.script("print('runs')\n"), stage.script("print('runs')\n")
     for task, queue in ((waits, closed), (runs, open_)):
         stage.api.call("tasks.enqueue", task=task, queue=queue)
-    two = LocalWorkers(plan_slots(cpu=1, threads=1), [closed, open_], "two", on_note=pytest.fail)
+    two = LocalWorkers(
+        plan_slots(cpu=1, threads=1), QueueSource([closed, open_], pytest.fail), "two", on_note=pytest.fail
+    )
     try:
         stage.until("completed", runs)
         assert stage.status(waits) == "queued"
@@ -482,7 +487,7 @@ def test_a_silent_task_shows_that_it_lives(stage, monkeypatch, request):
         found = stage.api.call("tasks.get_all", id=[task], only_fields=["last_update"])["tasks"]
         return found[0]["last_update"]
 
-    monkeypatch.setattr(service, "_REPORT_S", 0.2)
+    monkeypatch.setattr(protocol, "_REPORT_S", 0.2)
     executor = request.getfixturevalue("executor")
     executor.submit(task := stage.held("silent"))
     stage.until_begun("silent")
@@ -496,7 +501,7 @@ def test_a_machine_that_cannot_keep_a_task_has_lost_it(stage, executor, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(service.programs, "prepare", full)
+    monkeypatch.setattr(programs, "prepare", full)
     executor.submit(task := stage.script("print('runs')\n"))
     stage.until("failed", task)
     assert stage.task(task)["status_reason"] == "lost: [Errno 28] No space left on device"

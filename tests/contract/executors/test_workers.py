@@ -10,9 +10,10 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.names import ensure_queue
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.testing.executor_contract import Stage, eventually
-from clearml_hpo.workers import service
+from clearml_hpo.workers import programs, protocol, service
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
+from clearml_hpo.workers.source import QueueSource
 from tests import place
 
 
@@ -38,7 +39,9 @@ def serve(notes, queue):
 
     def serve(*queues, slots=1):
         found = plan_slots(cpu=slots, threads=1)
-        serving.append(LocalWorkers(found, queues or [queue], "odd", warm=False, on_note=notes.append))
+        serving.append(
+            LocalWorkers(found, QueueSource(queues or [queue], notes.append), "odd", warm=False, on_note=notes.append)
+        )
         return serving[-1]
 
     yield serve
@@ -106,7 +109,7 @@ def test_a_task_that_is_deleted_as_it_starts(stage, queue, serve, notes, meddle)
 
 def test_a_deleted_task_keeps_no_other_slot_from_its_report(stage, queue, serve, notes, monkeypatch):
     monkeypatch.setattr(service, "_LOOK_S", 1e6)  # it is not seen before the report
-    monkeypatch.setattr(service, "_REPORT_S", 0.2)
+    monkeypatch.setattr(protocol, "_REPORT_S", 0.2)
     serve(slots=2)
     deleted, other = (enqueue(stage, queue, stage.held(name)) for name in ("deleted", "other"))
     stage.until_begun("deleted", "other")
@@ -138,17 +141,17 @@ def test_a_wish_to_stop_outlives_a_start_whose_answer_was_lost(stage, queue, ser
 
 
 def test_a_stop_while_its_code_is_fetched_is_not_lost(stage, queue, serve, monkeypatch):
-    real = service.programs.prepare
+    real = programs.prepare
 
     def prepare(task, *rest):
         stage.api.call("tasks.stop", task=task["id"])
         return real(task, *rest)
 
-    monkeypatch.setattr(service.programs, "prepare", prepare)
+    monkeypatch.setattr(programs, "prepare", prepare)
     task = enqueue(stage, queue, stage.held("a"))
     after_it = serve()
     stage.until("stopped", task)
-    monkeypatch.setattr(service.programs, "prepare", real)
+    monkeypatch.setattr(programs, "prepare", real)
     after = enqueue(stage, queue, stage.script("print('runs')\n"))
     after_it.look_now()
     stage.until("completed", after)
@@ -181,7 +184,7 @@ def test_a_queue_that_is_gone_when_a_worker_begins(stage, queue, serve, notes):
     task = enqueue(stage, queue, stage.script("print('runs')\n"))
     serve(gone, queue)
     stage.until("completed", task)
-    assert notes == [f"the queue {gone} is not there any more"]
+    assert notes == [f"queue {gone} was deleted; it is no longer served here"]
 
 
 def test_a_worker_none_of_whose_queues_are_there(stage, serve, notes):
@@ -189,4 +192,4 @@ def test_a_worker_none_of_whose_queues_are_there(stage, serve, notes):
     stage.api.call("queues.delete", queue=gone)
     serving = serve(gone)
     eventually(lambda: serving.is_without_queues, "it sees that")
-    assert notes == [f"the queue {gone} is not there any more"]
+    assert notes == [f"queue {gone} was deleted; it is no longer served here"]

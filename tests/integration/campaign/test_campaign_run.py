@@ -25,6 +25,7 @@ from clearml_hpo.core.errors import HeldError, InputError
 from clearml_hpo.study_file import load_campaign
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
+from clearml_hpo.workers.source import QueueSource
 
 from .conftest import TRIALS, Listener, run, trials_of
 
@@ -57,7 +58,9 @@ def test_every_study_is_an_ordinary_one_under_the_campaign(campaign_file, api):
 
 def test_a_queue_that_others_serve_is_a_resource_as_large_as_its_workers(campaign_file, api):
     name = f"farm-{uuid.uuid4().hex[:8]}"
-    workers = LocalWorkers(plan_slots(cpu=2, threads=1), [ensure_queue(api, name)], name, on_note=print)
+    workers = LocalWorkers(
+        plan_slots(cpu=2, threads=1), QueueSource([ensure_queue(api, name)], print), name, on_note=print
+    )
     try:
         campaign_file.write_text(campaign_file.read_text().replace("two: {threads: 1}", f"two: {{queue: {name}}}"))
         outcome = run(campaign_file, api, overrides=["models.slow.resources=[two]", "datasets.pears.seconds=2"])

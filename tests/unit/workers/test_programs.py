@@ -46,14 +46,14 @@ def test_the_place_is_made_anew(tmp_path: Path) -> None:
 
 def test_a_repository_is_left_to_the_process(tmp_path: Path) -> None:
     fields = {"repository": "https://example.org/r.git", "version_num": "abc", "branch": "main", "diff": "diff --git"}
-    place, kept = tmp_path / "place", tmp_path / "kept"
-    program = prepare(_script(**fields, working_dir=""), place, kept)
+    place, mirrors = tmp_path / "place", tmp_path / "mirrors"
+    program = prepare(_script(**fields, working_dir=""), place, mirrors)
     assert program.command[:3] == [sys.executable, "-m", "clearml_hpo.workers.checkout"]
     plan = json.loads(Path(program.command[3]).read_text())
     assert (plan["repository"], plan["revision"], plan["branch"]) == ("https://example.org/r.git", "abc", "main")
     assert (plan["working_dir"], plan["entry_point"]) == (".", "train.py")
     assert Path(plan["patch"]).read_text() == "diff --git\n"
-    assert Path(plan["kept"]).parent == kept
+    assert Path(plan["mirror"]).parent == mirrors
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine import gpus
 from clearml_hpo.machine.environ import THREADS, usable_cores
 from clearml_hpo.testing import ManualClock
-from clearml_hpo.workers.slots import SharedMemory, Slot, default_slots, plan_slots
+from clearml_hpo.workers.slots import GpuMemory, Slot, default_slots, plan_slots
 
 
 def test_each_gpu_comes_before_any_is_shared() -> None:
@@ -76,9 +76,9 @@ def test_what_a_process_sees_of_its_slot() -> None:
     assert not set(THREADS) & set(on_gpu)
 
 
-class TestSharedMemory:
-    def _memory(self, free: dict[str, int], clock: ManualClock | None = None) -> SharedMemory:
-        return SharedMemory(10_000, lambda: free, clock or ManualClock())
+class TestGpuMemory:
+    def _memory(self, free: dict[str, int], clock: ManualClock | None = None) -> GpuMemory:
+        return GpuMemory(10_000, lambda: free, clock or ManualClock())
 
     def test_the_first_task_is_always_allowed(self) -> None:
         assert self._memory({"0": 1}).allows("0", 0)
@@ -106,7 +106,7 @@ class TestSharedMemory:
             asked.append(1)
             return {"0": 5_000}
 
-        memory = SharedMemory(10_000, free, clock)
+        memory = GpuMemory(10_000, free, clock)
         memory.note("0", 0)
         for _ in range(39):
             memory.allows("0", 0)

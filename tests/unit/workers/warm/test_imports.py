@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.workers.warm.imports import Import, do, hidden, leading_imports
+from clearml_hpo.workers.warm.imports import Import, leading_imports, load, shadowed
 
 
 def _names(source: str, *roots: Path) -> list[str]:
@@ -51,14 +51,14 @@ def test_names_may_be_modules() -> None:
 
 @pytest.mark.parametrize("name", ["there_is_no_such_module", "json.there_is_none"])
 def test_what_cannot_be_imported_is_left_to_the_script(name: str) -> None:
-    do(Import(name))
-    do(Import("json", ("there_is_none",)))
+    load(Import(name))
+    load(Import("json", ("there_is_none",)))
 
 
 def test_a_module_of_the_script_s_own_that_is_hidden_by_one_that_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "queue.py").touch()
     (tmp_path / "numpy").mkdir()  # without an __init__.py the library comes first
-    assert hidden(["json", "os.path", "numpy"], [tmp_path]) == ""
-    assert hidden(["json", "queue"], [tmp_path / "none", tmp_path]) == "queue"
+    assert shadowed(["json", "os.path", "numpy"], [tmp_path]) == ""
+    assert shadowed(["json", "queue"], [tmp_path / "none", tmp_path]) == "queue"
     (tmp_path / "numpy" / "__init__.py").touch()
-    assert hidden(["numpy"], [tmp_path]) == "numpy"
+    assert shadowed(["numpy"], [tmp_path]) == "numpy"
