@@ -18,7 +18,8 @@ controller_task.py   the study's own task: its record and its reports
 said.py              what a controller says, on its task's console
 editing.py           changes of a task, whatever its status
 lease.py             which controller drives a study, so that two never do
-record.py            studies and their trials, read back from the server
+study_records.py     studies, read back from their controller tasks
+trial_records.py     the trials of a study, read back from their tasks
 campaigns.py         campaigns, and what their resources have run
 pilots.py            workers that are tasks
 cleanup.py           ``keep``: what trials have stored is deleted, or archived

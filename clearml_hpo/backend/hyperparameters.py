@@ -37,6 +37,14 @@ def user_properties(nested: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> di
     return {name: str(entry.get("value") or "") for name, entry in nested.get(USER_PROPERTIES, {}).items()}
 
 
+def as_number(text: str | None) -> float | None:
+    """The number in a user property, which a user may have edited; None if it is missing or none."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
 def with_values(nested: Mapping[str, Mapping[str, Mapping[str, Any]]], params: Params) -> Nested:
     """A copy of ``nested`` in which ``params`` (``section/name``) have new values.
 

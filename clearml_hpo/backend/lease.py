@@ -23,7 +23,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPING, is_non_responsive
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import user_properties
-from clearml_hpo.backend.record import ENDED, OWNER, own_properties
+from clearml_hpo.backend.study_records import ENDED, OWNER, own_properties
 from clearml_hpo.backend.trial_tasks import epoch
 from clearml_hpo.core.errors import HeldError, StudyError
 from clearml_hpo.machine.processes import pid_space

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.backend.api import Api
@@ -13,6 +13,7 @@ from clearml_hpo.core.errors import ApiError, InputError, nearest
 WORKER_SEEN_WITHIN_S = 120
 SHORTEST_NAME = 3
 """Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
+_SHORTEST_PREFIX = 6  # of an id
 
 
 def ensure_project(api: Api, name: str) -> str:
@@ -105,6 +106,15 @@ def workers_by_queue(api: Api, *, key: str = "id") -> dict[str, list[str]]:
         for queue in worker.get("queues") or ():
             serving.setdefault(str(queue.get(key)), []).append(worker["id"])
     return serving
+
+
+def standing_for(text: str, tasks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The tasks of this id or name; if there is none, those whose id begins with ``text``, of six letters or more."""
+    tasks = list(tasks)
+    found = [task for task in tasks if text in (task.get("name"), task["id"])]
+    if found or len(text) < _SHORTEST_PREFIX:
+        return found
+    return [task for task in tasks if task["id"].startswith(text)]
 
 
 def exactly(name: str) -> str:

@@ -14,7 +14,7 @@ from clearml_hpo.backend.cleanup import PUBLISHED, Stored, delete_entry, delete_
 from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.lists import chunks, rows
 from clearml_hpo.backend.pilots import pilots_of
-from clearml_hpo.backend.record import TrialRecords
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.core.errors import ServerError
 from clearml_hpo.core.notes import Note
 

@@ -9,7 +9,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import CampaignRecord, CampaignTask, find_campaign, read_campaign
 from clearml_hpo.backend.lease import Hold
 from clearml_hpo.backend.names import ensure_project
-from clearml_hpo.backend.record import StudyRecord, find_studies
+from clearml_hpo.backend.study_records import StudyRecord, find_studies
 from clearml_hpo.backend.template import Templates
 from clearml_hpo.controller.opening import check_templates, differences, ids_of
 from clearml_hpo.controller.registration import find_or_create_templates

@@ -14,7 +14,8 @@ from rich.text import Text
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import CampaignRecord, Run, read_campaign, read_runs
 from clearml_hpo.backend.lease import driven_s
-from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_trials
+from clearml_hpo.backend.study_records import StudyRecord, find_studies
+from clearml_hpo.backend.trial_records import TrialRecords, read_trials
 from clearml_hpo.campaign.progress import CampaignProgress, ResourceProgress, Running, StudyProgress
 from clearml_hpo.campaign.usage import ResourceUse, use_of
 from clearml_hpo.campaign.view import datasets_table

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.patience import Patience, patiently
-from clearml_hpo.backend.record import StudyRecord
 from clearml_hpo.backend.said import Said
+from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.campaign.folder import leave_on
 from clearml_hpo.campaign.opening import OpenedCampaign
 from clearml_hpo.campaign.order import Order

@@ -6,7 +6,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import CampaignRecord, CampaignTask
 from clearml_hpo.backend.codes import STOPPED_BY_USER
 from clearml_hpo.backend.lease import Hold
-from clearml_hpo.backend.record import find_studies
+from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.backend.trial_tasks import UNDER_WAY
 from clearml_hpo.studies.study import Study
 

@@ -24,8 +24,8 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.lease import Hold
 from clearml_hpo.backend.names import find_queues
 from clearml_hpo.backend.patience import Patience, patiently
-from clearml_hpo.backend.record import TrialRecords
 from clearml_hpo.backend.template import Template, Templates, faults_of_objectives, faults_of_space, template_by_id
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.clearml_optimizer.jobs import TrialJob
 from clearml_hpo.clearml_optimizer.objectives import goal_of

@@ -10,7 +10,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Hold, stopping_since
 from clearml_hpo.backend.names import ensure_project
-from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
+from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_study
 from clearml_hpo.backend.template import (
     Templates,
     faults_of_objectives,
@@ -18,6 +18,7 @@ from clearml_hpo.backend.template import (
     reported_metrics,
     template_by_id,
 )
+from clearml_hpo.backend.trial_records import TrialRecords, read_trials
 from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_templates

@@ -13,9 +13,9 @@ from clearml_hpo.backend import cleanup
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.lease import Hold
 from clearml_hpo.backend.patience import Patience, patiently
-from clearml_hpo.backend.record import TrialRecords
 from clearml_hpo.backend.said import Said
 from clearml_hpo.backend.template import Template, faults_of_objectives, metrics_of, register
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.clearml_optimizer.objectives import clearml_objective, sign_of
 from clearml_hpo.clearml_optimizer.optimizer import StudyOptimizer

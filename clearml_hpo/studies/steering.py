@@ -9,7 +9,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPED_BY_USER
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Hold
-from clearml_hpo.backend.record import StudyRecord
+from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors.base import withdraw_at_last

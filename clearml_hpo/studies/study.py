@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Hold, driven_s, stopping_since
-from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_again, read_study, read_trials
 from clearml_hpo.backend.removal import Removal, plan_removal, remove
+from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_again, read_study
+from clearml_hpo.backend.trial_records import TrialRecords, read_trials
 from clearml_hpo.backend.trial_tasks import histories_of
 from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import InputError

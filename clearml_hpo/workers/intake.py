@@ -11,7 +11,7 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import LOST, PULLED_BY, QUEUE_CLOSED, Subcode
-from clearml_hpo.backend.record import pages
+from clearml_hpo.backend.lists import rows
 from clearml_hpo.backend.withdrawal import SETTLE_S, put_back
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.machine.processes import identify, is_alive, pid_space
@@ -112,7 +112,7 @@ class Intake:
     def _tasks(self, status: str) -> list[Mapping[str, Any]]:
         fields = ["id", "status", "status_reason", "execution.queue", "last_worker"]
         filters = {"status": [status], "only_fields": fields, "order_by": ["created"], "search_hidden": True}
-        return [task for task in pages(self._api, filters) if _queue_of(task) in self.there]
+        return [task for task in rows(self._api, "tasks", filters) if _queue_of(task) in self.there]
 
 
 def worker_id(name: str, pid: int, slot: Slot) -> str:

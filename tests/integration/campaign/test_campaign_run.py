@@ -17,7 +17,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import find_campaign
 from clearml_hpo.backend.names import ensure_queue
 from clearml_hpo.backend.outputs import console_log
-from clearml_hpo.backend.record import find_studies
+from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.campaign.folder import write_folder
 from clearml_hpo.campaign.opening import CampaignOpening
 from clearml_hpo.campaign.report import read_campaign_state, report_of

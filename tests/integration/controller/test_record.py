@@ -9,7 +9,8 @@ import uuid
 import pytest
 
 from clearml_hpo.backend.lease import Hold
-from clearml_hpo.backend.record import find_studies, read_study, run_name
+from clearml_hpo.backend.study_records import find_studies, read_study
+from clearml_hpo.backend.trial_records import run_name
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler.endings import ending_of
