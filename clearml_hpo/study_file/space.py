@@ -29,6 +29,7 @@ from clearml_hpo.search.space import (
     Int,
     Parameter,
     SearchSpace,
+    at_random,
     faults_of_conditions,
 )
 from clearml_hpo.search.space.expressions import Expression, parse_expression
@@ -323,7 +324,7 @@ def _try(space: SearchSpace, note: Callable[[KeyPath, str], None]) -> None:
     feasible = not space.constraints
     broken: set[int] = set()
     for _ in range(_DRAWS if space.constraints else 0):
-        values = space.hyperparameters(space.draw(rng))
+        values = space.hyperparameters(space.build(at_random(rng)))
         kept = True
         for index, constraint in enumerate(space.constraints):
             try:
