@@ -191,13 +191,14 @@ def _archive(api: Api, plan: KeepPlan) -> int:
         if trial.task_id in tasks and trial.state is not TrialState.COMPLETED:
             _note_end(api, trial, tasks[trial.task_id])
     spared = [each for each, why in plan.spared if why != PUBLISHED]
-    outputs = [each for each in (*plan.stored, *spared) if each.kind == "model" and each.task_id in tasks]
-    archived = 0
-    for endpoint, ids in (("tasks", [*tasks]), ("models", [each.model_id for each in outputs])):
-        for chunk in chunks(ids):
-            answer = api.call(f"{endpoint}.archive_many", ids=chunk)
-            archived += len(chunk) - len(answer.get("failed") or ())
-    return archived
+    models = [each.model_id for each in (*plan.stored, *spared) if each.kind == "model" and each.task_id in tasks]
+    return _archived(api, "tasks", [*tasks]) + _archived(api, "models", models)
+
+
+def _archived(api: Api, kind: str, ids: Sequence[str]) -> int:
+    """Archives tasks or models; how many."""
+    answers = [api.call(f"{kind}.archive_many", ids=chunk) for chunk in chunks(ids)]
+    return len(ids) - sum(len(answer.get("failed") or ()) for answer in answers)
 
 
 def _note_end(api: Api, trial: Trial, task: Mapping[str, Any]) -> None:

@@ -67,16 +67,19 @@ def environment_of(api: Api, task_ids: Sequence[str]) -> Environment:
     fields = ["script.binary", "script.requirements", "container"]
     tasks = api.call("tasks.get_all", id=list(task_ids), only_fields=fields, search_hidden=True)["tasks"]
     scripts = [task.get("script") or {} for task in tasks]
-    lines: dict[str, None] = {}
-    for script in scripts:
-        asked = (script.get("requirements") or {}).get("pip") or ""
-        lines |= dict.fromkeys(asked if isinstance(asked, list) else str(asked).splitlines())
+    lines = dict.fromkeys(line for script in scripts for line in _requirements(script))
     containers = [{key: text for key, text in _container(task).items() if text} for task in tasks]
     return Environment(
         next((script["binary"] for script in scripts if script.get("binary")), Environment.binary),
         "\n".join(lines),
         next(filter(None, containers), {}),
     )
+
+
+def _requirements(script: Mapping[str, Any]) -> list[str]:
+    """What a script asks pip for; the SDK writes it as text or as a list."""
+    asked = (script.get("requirements") or {}).get("pip") or ""
+    return asked if isinstance(asked, list) else str(asked).splitlines()
 
 
 def create_pilot(

@@ -78,16 +78,22 @@ def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:
         except ServerError as error:
             stay |= {stored.task_id, removal.study_id}
             on_note(Note(f"{stored} stays: {error}", level="warning", task=stored.task_id))
-    going = [task_id for task_id in removal.task_ids if task_id not in stay]
-    for chunk in chunks(going, _CHUNK):
+    is_gone = _delete_tasks(api, [task_id for task_id in removal.task_ids if task_id not in stay], on_note)
+    return is_gone and not stay
+
+
+def _delete_tasks(api: Api, ids: list[str], on_note: Callable[[str], None]) -> bool:
+    """Whether all are gone."""
+    is_done = True
+    for chunk in chunks(ids, _CHUNK):
         answer = api.call("tasks.delete_many", ids=chunk, force=True)
         for failed in answer.get("failed") or ():
             why = failed.get("error") or {}
             if Subcode.NO_SUCH_TASK in (why.get("codes") or ()):  # a user was quicker
                 continue
-            stay.add(failed["id"])
+            is_done = False
             on_note(Note(f"task {failed['id']} stays: {why.get('msg')}", level="warning", task=failed["id"]))
-    return not stay
+    return is_done
 
 
 def _looks(api: Api, study_id: str) -> Iterable[str]:

@@ -71,11 +71,16 @@ class AskOnce(Session):  # type: ignore[misc]
                 **request,
             )
             return again
-        if response.status_code >= 500 or response.status_code == _TOO_MANY_REQUESTS:
-            data_of(endpoint, response)
-        if endpoint == _LOGIN and not data_of(endpoint, response).get("token"):
-            raise _no_clearml(endpoint, response)
+        _check_server(endpoint, response)
         return response
+
+
+def _check_server(endpoint: str, response: requests.Response) -> None:
+    """Raises ApiError for an answer that says nothing of the call, but of the server."""
+    if response.status_code >= 500 or response.status_code == _TOO_MANY_REQUESTS:
+        data_of(endpoint, response)
+    if endpoint == _LOGIN and not data_of(endpoint, response).get("token"):
+        raise _no_clearml(endpoint, response)
 
 
 def data_of(endpoint: str, response: requests.Response) -> dict[str, Any]:

@@ -201,6 +201,14 @@ class Share:
         running = sum(max(0.0, now - started) for started in self._running.values())
         return self._rank, (self.ended_s + running + self._queued * mean_s) / self._weight
 
+    def _note_answers(self, asked: Sequence[Resource], given: Sequence[Resource], now: float) -> None:
+        for resource in asked:
+            self._asked_at[resource.name] = now
+            if resource in given:
+                self.refused_at.pop(resource.name, None)
+            else:
+                self.refused_at[resource.name] = now
+
     def find(self, queues: Sequence[str], gone: Collection[str], *, take: bool) -> str | None:
         """The queue with the fewest trials for its size where the next place is this study's."""
         pool = self._pool
@@ -209,12 +217,7 @@ class Share:
             asked = [r for r in self.resources if r.queue in queues and r.queue not in gone]
             is_served = any(pool._takes(resource) for resource in asked)  # else a trial waits where somebody may come
             given = [r for r in asked if pool._gives(r, self) and (pool._takes(r) or not is_served)]
-            for resource in asked:
-                self._asked_at[resource.name] = now
-                if resource in given:
-                    self.refused_at.pop(resource.name, None)
-                else:
-                    self.refused_at[resource.name] = now
+            self._note_answers(asked, given, now)
             if not given:
                 return None
             chosen = min(given, key=lambda r: pool._live_on(r) / max(1, pool._takes(r)))

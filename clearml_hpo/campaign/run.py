@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ from clearml_hpo.campaign.serving import Serving, on_this_machine
 from clearml_hpo.campaign.session import Session
 from clearml_hpo.campaign.view import CampaignView, ToldView
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, is_trouble
-from clearml_hpo.core.trial import TrialState
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.study_file import Member
 
 _TICK_S = 0.25
@@ -248,29 +248,29 @@ class CampaignRun:
 
     def _seen(self) -> CampaignProgress:
         now = time.time()
-        running = [found for session in self._alive for found in session.running()]
-        resources = []
-        for resource in self._serving.resources if self._sessions else ():
-            own = tuple(run for queue, run in running if queue == resource.queue)
-            waiting = max(0, self._pool.live_on(resource.name) - len(own))
-            resources.append(ResourceProgress(resource.name, resource.takes, own, waiting))
-        ended = [
-            trial
-            for session in self._sessions.values()
-            for trial in session.trials
-            if not trial.state.is_live
-            and trial.state is not TrialState.STOPPED
-            and (trial.ended_at or 0.0) >= self._started_at
-        ]
+        trials = [trial for session in self._sessions.values() for trial in session.trials]
+        ended = sum(self._counts(trial) for trial in trials)
         hours = (now - self._started_at) / 3600
         return CampaignProgress(
             self._file.spec.campaign,
             self._opened.hold.driven_s,
             now,
-            tuple(resources),
+            tuple(self._resources()),
             tuple(self._study(member) for member in self._file.members),
-            len(ended) / hours if ended else None,
+            ended / hours if ended else None,
         )
+
+    def _counts(self, trial: Trial) -> bool:
+        """True if it has ended here, by itself."""
+        is_over = not trial.state.is_live and trial.state is not TrialState.STOPPED
+        return is_over and (trial.ended_at or 0.0) >= self._started_at
+
+    def _resources(self) -> Iterator[ResourceProgress]:
+        running = [found for session in self._alive for found in session.running()]
+        for resource in self._serving.resources if self._sessions else ():
+            own = tuple(run for queue, run in running if queue == resource.queue)
+            waiting = max(0, self._pool.live_on(resource.name) - len(own))
+            yield ResourceProgress(resource.name, resource.takes, own, waiting)
 
     def _study(self, member: Member) -> StudyProgress:
         session, record = self._sessions.get(member.name), self._finished[member.name]

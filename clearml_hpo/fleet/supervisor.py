@@ -74,26 +74,37 @@ class Supervisor:
         Raises:
             AgentError: all agents were given up, and it is to end then.
         """
-        departures: list[Iterator[None]] | None = None
         try:
-            while departures is None or departures:
-                self._watch_parent()
-                if departures is None and self.leaving:
-                    _log.info("agents leave %s", "at once" if self.at_once else "after their current tasks")
-                    departures = [self._departure(agent) for agent in self._agents]
-                if departures is None:
-                    for agent in self._agents:
-                        agent.step()
-                    self._give_up()
-                elif time.monotonic() >= self._lost_at:
-                    self._lose()
-                    departures = []
-                else:
-                    departures = [departure for departure in departures if _goes_on(departure)]
-                self._record()
-                time.sleep(TICK_S if departures is None else LEAVING_TICK_S)
+            self._serve()
+            self._leave()
         finally:
             self._close()
+
+    def _serve(self) -> None:
+        """Returns when the agents are to leave."""
+        while True:
+            self._watch_parent()
+            if self.leaving:
+                return
+            for agent in self._agents:
+                agent.step()
+            self._give_up()
+            self._record()
+            time.sleep(TICK_S)
+
+    def _leave(self) -> None:
+        """Returns when they have left, or are ended because they have not."""
+        _log.info("agents leave %s", "at once" if self.at_once else "after their current tasks")
+        departures = [self._departure(agent) for agent in self._agents]
+        while departures:
+            self._watch_parent()
+            if time.monotonic() >= self._lost_at:
+                self._lose()
+                departures = []
+            else:
+                departures = [departure for departure in departures if _goes_on(departure)]
+            self._record()
+            time.sleep(LEAVING_TICK_S)
 
     def stop(self, at_once: bool) -> None:
         """Makes ``run`` end; ``at_once`` also overrules an earlier, patient, call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
@@ -48,6 +48,15 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
         ControllerTask(api, record.study_id, record.project_id).finish("stopped", STOPPED_BY_USER)
 
 
+def _check_number(number: int, by_number: Mapping[int, Trial], states: Collection[TrialState]) -> None:
+    if number not in by_number:
+        there_are = f"they are 0 to {max(by_number)}" if by_number else "it has none yet"
+        raise InputError(f"the study has no trial {number}: {there_are}")
+    if (state := by_number[number].state) not in states:
+        allowed = ", ".join(each.value for each in states)
+        raise InputError(f"trial {number} is {state.value}; run again are those that are {allowed}")
+
+
 def chosen_for_retry(
     trials: Iterable[Trial], numbers: Collection[int], states: Collection[TrialState]
 ) -> tuple[Trial, ...]:
@@ -58,12 +67,6 @@ def chosen_for_retry(
     """
     by_number = {trial.number: trial for trial in trials}
     for number in numbers:
-        if number not in by_number:
-            there_are = f"they are 0 to {max(by_number)}" if by_number else "it has none yet"
-            raise InputError(f"the study has no trial {number}: {there_are}")
-        if by_number[number].state not in states:
-            allowed = ", ".join(state.value for state in states)
-            raise InputError(
-                f"trial {number} is {by_number[number].state.value}; run again are those that are {allowed}"
-            )
-    return tuple(t for t in by_number.values() if t.state in states and (not numbers or t.number in numbers))
+        _check_number(number, by_number, states)
+    chosen = numbers or by_number.keys()
+    return tuple(t for number, t in by_number.items() if number in chosen and t.state in states)

@@ -97,14 +97,13 @@ def _places(dimension: Mapping[str, Any]) -> tuple[list[float], list[tuple[float
 
 def _bands(trials: Sequence[Trial], goal: Goal, columns: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
     """A trace for each band of merit, its lines one after another with gaps between them."""
-    rank = {trial.number: place for place, trial in enumerate(ranking(trials, goal))}
-    best = {trial.number for trial in pareto_front(trials, goal)}
-    lines: dict[_Band, list[Sequence[float]]] = {band: [] for band in _BANDS}
+    share = {trial.number: place / len(trials) for place, trial in enumerate(ranking(trials, goal), start=1)}
+    share |= {trial.number: 0.0 for trial in pareto_front(trials, goal)}
+    bands = _BANDS if goal.is_single else (*_BANDS[:-1], _FRONT)
+    lines: dict[_Band, list[Sequence[float]]] = {band: [] for band in bands}
     for trial, line in zip(trials, zip(*columns, strict=True), strict=True):
-        share = 0.0 if trial.number in best else (rank[trial.number] + 1) / len(trials)
-        lines[next(band for band in reversed(_BANDS) if share <= band.share)].append(line)
-    front = _BANDS[-1] if goal.is_single else _FRONT
-    return [_trace(front if band is _BANDS[-1] else band, lines[band]) for band in _BANDS if lines[band]]
+        lines[next(band for band in reversed(bands) if share[trial.number] <= band.share)].append(line)
+    return [_trace(band, lines[band]) for band in bands if lines[band]]
 
 
 def _trace(band: _Band, lines: Sequence[Sequence[float]]) -> dict[str, Any]:
