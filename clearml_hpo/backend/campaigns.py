@@ -12,7 +12,7 @@ from clearml_hpo.backend.api import CONSOLE, Api
 from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.hyperparameters import user_properties
-from clearml_hpo.backend.lease import Hold, driven_s
+from clearml_hpo.backend.lease import Lease, driven_s
 from clearml_hpo.backend.lists import rows
 from clearml_hpo.backend.names import exactly, find_project, standing_for
 from clearml_hpo.backend.study_records import ENDED, dated, own_properties
@@ -53,14 +53,14 @@ class CampaignTask(ControllerTask):
         """Keeps why studies have failed, by name: one that never began has no task of its own to say so."""
         self.set_configuration(failures=json.dumps(reasons))
 
-    def note_session(self, record: CampaignRecord | None, queues: Mapping[str, str], hold: Hold) -> None:
+    def note_session(self, record: CampaignRecord | None, queues: Mapping[str, str], lease: Lease) -> None:
         """Keeps since when a process drives the campaign, and which queue is which resource.
 
         What is known of earlier sessions stays; ``queues`` has ids by resource.
         """
         known = {queue: resource for resource, queue in queues.items()}
         both = {**(record.resources if record else {}), **known}
-        sessions = [*(record.sessions if record else ()), (hold.since, hold.driven_before_s)]
+        sessions = [*(record.sessions if record else ()), (lease.since, lease.driven_before_s)]
         self.set_configuration(resources=json.dumps(both), sessions=json.dumps(sessions))
 
 

@@ -94,7 +94,7 @@ class CampaignRun:
             raise  # somebody is in a hurry
         except HeldError:
             with suppress(ApiError):  # then whoever has taken over waits until the lease has run out
-                self._opened.hold.leave()
+                self._opened.lease.leave()
             raise
         except BaseException as error:
             self._note_end()
@@ -107,7 +107,7 @@ class CampaignRun:
                 self._leave_summary(status)  # first: of a task that has ended a server takes no artifacts
         except HeldError:
             with suppress(ApiError):
-                self._opened.hold.leave()
+                self._opened.lease.leave()
             raise
         self._finish(status, reason.partition("\n")[0])
         return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
@@ -125,7 +125,7 @@ class CampaignRun:
                     state,
                     logs=not is_hurried,
                     on_note=self._view.note,
-                    on_step=self._opened.hold.renew,
+                    on_step=self._opened.lease.renew,
                 )
                 for message in missing:
                     self._view.note(message)
@@ -150,7 +150,7 @@ class CampaignRun:
                 prefetch=execution.prefetch,
                 lately_s=2.5 * execution.poll_interval + 1.0,
             )
-            self._patiently(lambda: task.note_session(self._opened.record, self._serving.queue_ids, self._opened.hold))
+            self._patiently(lambda: task.note_session(self._opened.record, self._serving.queue_ids, self._opened.lease))
             self._loop()
         except HeldError:
             is_displaced = True
@@ -183,7 +183,7 @@ class CampaignRun:
 
     def _heed(self) -> None:
         """Shows that the campaign is driven, and sees whether somebody wants it to stop; raises HeldError."""
-        self._is_asked_to_stop |= bool(self._opened.hold.renew().stop)
+        self._is_asked_to_stop |= bool(self._opened.lease.renew().stop)
         if time.time() - self._published_at >= _PUBLISH_S:
             self._published_at = time.time()
             self._publish()
@@ -249,21 +249,16 @@ class CampaignRun:
     def _seen(self) -> CampaignProgress:
         now = time.time()
         trials = [trial for session in self._sessions.values() for trial in session.trials]
-        ended = sum(self._counts(trial) for trial in trials)
+        ended = sum(_has_ended(trial, self._started_at) for trial in trials)
         hours = (now - self._started_at) / 3600
         return CampaignProgress(
             self._file.spec.campaign,
-            self._opened.hold.driven_s,
+            self._opened.lease.driven_s,
             now,
             tuple(self._resources()),
             tuple(self._study(member) for member in self._file.members),
             ended / hours if ended else None,
         )
-
-    def _counts(self, trial: Trial) -> bool:
-        """True if it has ended here, by itself."""
-        is_over = not trial.state.is_live and trial.state is not TrialState.STOPPED
-        return is_over and (trial.ended_at or 0.0) >= self._started_at
 
     def _resources(self) -> Iterator[ResourceProgress]:
         running = [found for session in self._alive for found in session.running()]
@@ -299,10 +294,10 @@ class CampaignRun:
         self._said.add(f"{status}: {reason}")
 
         def finish() -> None:
-            if self._opened.hold.is_mine():
+            if self._opened.lease.is_mine():
                 self._send_lines(at_once=True)
                 self._opened.task.finish(status, reason)
-                self._opened.hold.release(reason)
+                self._opened.lease.release(reason)
 
         self._recorded(finish)
 
@@ -310,7 +305,7 @@ class CampaignRun:
         """Puts on record how the studies stand, and why some have failed."""
 
         def note() -> None:
-            if self._opened.hold.is_mine():
+            if self._opened.lease.is_mine():
                 self._publish()
                 self._opened.task.note_failures(self._failures())
 
@@ -331,6 +326,12 @@ class CampaignRun:
 
     def _patiently(self, call: Callable[[], object]) -> None:
         patiently(call, self._view.note, self._stopped)
+
+
+def _has_ended(trial: Trial, since: float) -> bool:
+    """True if it has ended by itself since then (seconds since the epoch)."""
+    is_over = not trial.state.is_live and trial.state is not TrialState.STOPPED
+    return is_over and (trial.ended_at or 0.0) >= since
 
 
 def study_progress(member: Member, record: StudyRecord | None) -> StudyProgress:

@@ -21,7 +21,7 @@ from clearml.automation.optimization import Objective as ClearmlObjective
 from clearml.automation.parameters import Parameter as ClearmlParameter
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.names import find_queues
 from clearml_hpo.backend.patience import Patience, patiently
 from clearml_hpo.backend.template import Template, Templates, faults_of_objectives, faults_of_space, template_by_id
@@ -86,7 +86,7 @@ class StudyContext:
     first: Sequence[Params] = ()
     known: Sequence[Known] = ()
     records: TrialRecords | None = None
-    hold: Hold | None = None
+    hold: Lease | None = None
     stopped: threading.Event | None = None
     aborts: Callable[[], bool] = lambda: True
     is_checked: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
-from clearml_hpo.backend.lease import Hold, stopping_since
+from clearml_hpo.backend.lease import Lease, stopping_since
 from clearml_hpo.backend.names import ensure_project
 from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_study
 from clearml_hpo.backend.template import (
@@ -52,7 +52,7 @@ class Opened:
     controller: ControllerTask
     templates: Templates
     executor: Executor | None
-    hold: Hold | None
+    hold: Lease | None
     records: TrialRecords | None = None
     reporting: Collection[str] = ()
     finished: str = ""
@@ -104,7 +104,7 @@ class Opening:
             return self._go_on(found[0], file, templates, reporting, is_same=is_same)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
-        hold = Hold(self._api, "", wait=self._stopped.wait)
+        hold = Lease(self._api, "", wait=self._stopped.wait)
         controller = ControllerTask.create(
             self._api,
             name=spec.study,
@@ -153,7 +153,7 @@ class Opening:
                 return Opened(file, controller, templates, None, None, records, reporting, finished)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
-        hold = Hold(self._api, record.study_id, wait=self._stopped.wait)
+        hold = Lease(self._api, record.study_id, wait=self._stopped.wait)
         hold.acquire(take_over=self._take_over, on_note=self._note)
         if not all(templates[model].is_registered for model in file.space.used_models):
             # Perhaps the controller before has seen a first run meanwhile.

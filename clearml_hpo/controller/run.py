@@ -11,7 +11,7 @@ from typing import Any
 
 from clearml_hpo.backend import cleanup
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.patience import Patience, patiently
 from clearml_hpo.backend.said import Said
 from clearml_hpo.backend.template import Template, faults_of_objectives, metrics_of, register
@@ -148,7 +148,7 @@ class StudyRun:
         self._finish(hold, ended.status, ended.reason.partition("\n")[0])
         return self._outcome(ended)
 
-    def _leave_summary(self, ended: _Ended, hold: Hold) -> None:
+    def _leave_summary(self, ended: _Ended, hold: Lease) -> None:
         """Page and text as artifacts of the controller task; without them the study has ended all the same."""
         if not ended.trials:
             return
@@ -177,7 +177,7 @@ class StudyRun:
             except Exception as error:  # of whatever kind: the study is complete, and its end is still to be noted
                 self._view.note(f"no {name}: {reason_of(error)}; {later}")
 
-    def _finish(self, hold: Hold, status: str, reason: str) -> None:
+    def _finish(self, hold: Lease, status: str, reason: str) -> None:
         """Asks a server in trouble again for a while: the end of a week's study must not be lost."""
 
         def finish() -> None:
@@ -198,7 +198,7 @@ class StudyRun:
         earlier = records.earlier if records else ()
         return self._outcome(_Ended("completed", self._opened.finished, tuple(trials), tuple(earlier)))
 
-    def _drive(self, hold: Hold) -> _Ended:
+    def _drive(self, hold: Lease) -> _Ended:
         records = self._opened.records
         if records is not None:
             self._show_progress(records.latest, {}, records.earlier)
@@ -357,7 +357,7 @@ class StudyRun:
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
-    def _strategy(self, hold: Hold) -> OptunaStrategy:
+    def _strategy(self, hold: Lease) -> OptunaStrategy:
         file, spec = self._file, self._file.spec
         trials, concurrency = file.budget.trials, self._policy.placement.concurrency
         choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=concurrency)

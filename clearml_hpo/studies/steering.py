@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPED_BY_USER
 from clearml_hpo.backend.controller_task import ControllerTask
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import Trial, TrialState
@@ -37,7 +37,7 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
     """Ends a study that no controller drives: takes back what waits and, unless ``drain``, aborts what runs."""
     live = [trial for trial in trials if trial.state.is_live]
     # First: a controller that resumes the study must know why they were stopped.
-    Hold(api, record.study_id).clear(STOPPED_BY_USER)
+    Lease(api, record.study_id).clear(STOPPED_BY_USER)
     executor = QueueExecutor(api, {})
     waiting = [trial.task_id for trial in live if trial.state is TrialState.QUEUED]
     left = withdraw_at_last(executor, [*waiting, *([record.study_id] if record.status == "queued" else [])])

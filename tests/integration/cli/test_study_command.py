@@ -11,7 +11,7 @@ import uuid
 import pytest
 import yaml
 
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.study_file import load_study
 from tests.integration.controller.recorded import RecordedStudy
 
@@ -69,7 +69,7 @@ def test_show_says_that_a_holder_is_gone(command, recorded):
     held = next(line for line in command("study", "show", recorded.study_id)[1].splitlines() if "held by" in line)
     assert "somewhere pid 1" in held and "is gone" not in held, "its lease runs yet"
     assert json.loads(command("study", "show", recorded.study_id, "--json")[1])["is_driven"] is True
-    here = Hold(recorded.api, recorded.study_id).me.replace(f"pid {os.getpid()}", "pid 4194304")
+    here = Lease(recorded.api, recorded.study_id).me.replace(f"pid {os.getpid()}", "pid 4194304")
     recorded.held(here)
     held = next(line for line in command("study", "show", recorded.study_id)[1].splitlines() if "held by" in line)
     assert "nobody: " in held and "is gone, last heard of" in held

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.studies.study import Study
@@ -31,7 +31,7 @@ def recorded(api, queue):
 
 
 def drive(recorded):
-    Hold(recorded.api, recorded.study_id).acquire()
+    Lease(recorded.api, recorded.study_id).acquire()
 
 
 def finish(recorded, status="completed", reason="the budget of 4 trials is used up"):
