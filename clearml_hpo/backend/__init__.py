@@ -1,6 +1,7 @@
 """ClearML as a back end: the one door to its server.
 
 api.py               calls, each made once, counted
+http.py              how a call is sent and its answer read; a client without the SDK
 session.py           the SDK's session, which says when a server does not answer
 patience.py          how long to wait while a server is in trouble
 names.py             projects, queues and workers by name

@@ -18,8 +18,9 @@ import requests
 from clearml.backend_api import Session
 from clearml.backend_api.session.session import LoginError
 
+from clearml_hpo.backend.http import data_of, http_session
 from clearml_hpo.backend.patience import patiently
-from clearml_hpo.backend.session import AskOnce, data_of
+from clearml_hpo.backend.session import AskOnce
 from clearml_hpo.core.errors import ApiError, ServerError, UnreachableError, is_trouble
 from clearml_hpo.machine.settings import is_local
 
@@ -53,7 +54,7 @@ class Api:
         self.calls: Counter[str] = Counter()
         host = Session.get_api_server_host()
         try:
-            answer = requests.get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
+            answer = http_session(host).get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise _unreachable(host, type(error).__name__) from None
         self.server_ahead_s = _ahead(answer.headers.get("Date"))
@@ -114,7 +115,7 @@ class Api:
         self.check_storage(url)
         headers = self._session.add_auth_headers({}) if url.startswith(f"{self.files}/") else {}
         try:
-            response = requests.head(url, headers=headers, timeout=_FIRST_ANSWER_S)
+            response = http_session(url).head(url, headers=headers, timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise ServerError(f"{url} cannot be looked at: {type(error).__name__}") from None
         if response.status_code == requests.codes.not_found:

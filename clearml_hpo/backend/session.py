@@ -12,16 +12,14 @@ import requests
 from clearml.backend_api import Session
 from clearml.backend_api.utils import get_http_session_with_retry
 
-from clearml_hpo.core.errors import ApiError
+from clearml_hpo.backend.http import data_of, no_answer, no_clearml
 from clearml_hpo.machine.settings import USER_AGENT
 
 TIMEOUT_S = (5.0, 60.0)
 """To be connected, and to be answered."""
 
 _TOO_MANY_REQUESTS = 429
-_OF_THE_CALL = (400, 413)  # also a proxy's refusals of what was sent
 _LOGIN = "auth.login"
-_SHOWN = 200
 
 
 class AskOnce(Session):  # type: ignore[misc]
@@ -57,8 +55,7 @@ class AskOnce(Session):  # type: ignore[misc]
                 method or "post", url, headers=sent, timeout=TIMEOUT_S, **request
             )
         except requests.RequestException as error:
-            why = f"no answer from {self.host} ({type(error).__name__})"
-            raise ApiError(endpoint, requests.codes.service_unavailable, 0, why) from None
+            raise no_answer(endpoint, self.host, error) from None
         if response.status_code == requests.codes.unauthorized and refresh_token_if_unauthorized:
             self.refresh_token()  # rights may have changed, or the server's keys
             again: requests.Response = self._send_request(
@@ -80,34 +77,4 @@ def _check_server(endpoint: str, response: requests.Response) -> None:
     if response.status_code >= 500 or response.status_code == _TOO_MANY_REQUESTS:
         data_of(endpoint, response)
     if endpoint == _LOGIN and not data_of(endpoint, response).get("token"):
-        raise _no_clearml(endpoint, response)
-
-
-def data_of(endpoint: str, response: requests.Response) -> dict[str, Any]:
-    """The ``data`` of an answer.
-
-    Raises:
-        ApiError: the server refused the call; 502 if something else has answered.
-    """
-    try:
-        envelope = response.json()
-        meta, data = envelope["meta"], envelope.get("data") or {}
-        code, subcode, said = int(meta["result_code"]), meta.get("result_subcode") or 0, meta.get("result_msg") or ""
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise _no_clearml(endpoint, response) from None
-    if code != requests.codes.ok:
-        raise ApiError(endpoint, code, subcode, said)
-    if not isinstance(data, dict):
-        raise _no_clearml(endpoint, response)
-    return data
-
-
-def _no_clearml(endpoint: str, response: requests.Response) -> ApiError:
-    """An answer without ClearML's envelope is another's: of a proxy, a log-in page, what stands in for a server.
-
-    It says nothing of the call, so that the server counts as in trouble; but a body that is too large stays so.
-    """
-    status = response.status_code
-    code = status if status >= 500 or status in _OF_THE_CALL else requests.codes.bad_gateway
-    begins = " ".join(response.text[:_SHOWN].split()) or "nothing"
-    return ApiError(endpoint, code, 0, f"HTTP {status} from {response.url}, not of a ClearML server: {begins}")
+        raise no_clearml(endpoint, response)

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
+from clearml_hpo.backend.http import Client
 from clearml_hpo.core.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import recovery
-from clearml_hpo.fleet.client import Client, configured_server
+from clearml_hpo.fleet.configured import configured_server
 from clearml_hpo.fleet.logtail import last_lines
 from clearml_hpo.fleet.queues import attempt, queue_id, remove_queue, set_closed
 from clearml_hpo.fleet.slots import AgentSlot

@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 
 from clearml_hpo.backend.codes import AGENT_ENDED, ARCHIVED, LOST
+from clearml_hpo.backend.http import Client
 from clearml_hpo.backend.withdrawal import SETTLE_S, is_spoilt, put_back
 from clearml_hpo.core.errors import ClearmlHpoError
-from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.queues import attempt
 
 _OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from clearml_hpo.backend.http import Client
 from clearml_hpo.core.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import daemon, recovery
 from clearml_hpo.fleet.agent import Agent, Launch
-from clearml_hpo.fleet.client import Client, configured_server
+from clearml_hpo.fleet.configured import configured_server
 from clearml_hpo.fleet.leaving import leave
 from clearml_hpo.fleet.queues import Gates, attempt, queue_id, set_closed
 from clearml_hpo.fleet.slots import AgentSlot
