@@ -29,6 +29,7 @@ PLOTS = "metrics/plots"
 """Views of a task's results in ClearML's web app."""
 
 _FIRST_ANSWER_S = 10
+"""Longest wait for the first answer of a server, and for the headers of a stored file."""
 _BUCKETS = ("s3", "gs", "azure")
 _PORTS = {"http": 80, "https": 443}
 _ODD = re.compile(r"[@\\\s]")  # libraries differ in where the host's name ends then

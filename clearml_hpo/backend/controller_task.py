@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BEST_TAG = "best"
 _TIME_TO_END_S = 120.0
+"""An agent that aborts a controller gives it this long to end its trials."""
 _LONGEST_PREVIEW = 64_000
 _SCRIPT = """\
 from clearml_hpo.cli import main

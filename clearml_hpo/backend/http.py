@@ -14,6 +14,7 @@ from clearml_hpo.core.errors import ApiError, UnreachableError, is_trouble
 from clearml_hpo.machine.settings import USER_AGENT, ServerAddress, is_local
 
 _CLIENT_TIMEOUT_S = 15.0
+"""Longest wait for a connection, and for an answer, of the client without the SDK."""
 _OF_THE_CALL = (400, 413)  # also a proxy's refusals of what was sent
 _SHOWN = 200
 

@@ -30,10 +30,15 @@ from clearml_hpo.core.notes import Note
 from clearml_hpo.machine.processes import pid_space
 
 LEASE_S = 90.0
+"""A holder that shows no sign of life for this long has lost the study."""
 RENEW_S = 15.0
+"""Period in which a controller shows a sign of life and reads what users ask for."""
 FIRST_RENEWAL_S = 3.0
+"""Time until the first renewal: two controllers that took a study at the same moment find out then."""
 _SETTLE_S = 1.0
+"""Wait between claiming a study and reading whether the claim stands."""
 _LOOK_S = 1.0
+"""Pause between two looks at a study while its holder leaves or is waited for."""
 _HOLDER = re.compile(r"(?P<host>\S+) pid (?P<pid>\d+) since (?P<since>\S+) #(?P<machine>\w+)-\w+")
 
 

@@ -11,6 +11,7 @@ from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError, InputError, nearest
 
 WORKER_SEEN_WITHIN_S = 120
+"""Workers that have not reported for longer than this do not count as serving a queue."""
 SHORTEST_NAME = 3
 """Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
 _SHORTEST_PREFIX = 6  # of an id

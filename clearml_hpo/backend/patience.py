@@ -12,9 +12,12 @@ from typing import TypeVar
 from clearml_hpo.core.errors import ApiError, UnreachableError, is_trouble
 
 _LONGEST_WAIT_S = 60.0
+"""Longest wait between two calls to a server in trouble, if the poll period is not longer."""
 _SAID_EVERY = 10
 _HURRY_S = 30.0
+"""After Ctrl-C a server in trouble is asked again for this long at most."""
 _HURRIED_WAIT_S = 3.0
+"""Longest wait between two calls to a server in trouble after Ctrl-C."""
 _Answer = TypeVar("_Answer")
 
 

@@ -17,7 +17,7 @@ from clearml_hpo.backend.lists import rows
 from clearml_hpo.core.errors import ApiError, InputError
 
 IDLE_TIMEOUT_S = 300.0
-"""After so long without a task a pilot leaves, if nothing else was said."""
+"""A pilot leaves after this long without a task, if no other time is given."""
 TAG = "pilot"
 SECTION = "worker"
 """Of the hyperparameters: options of ``clearml-hpo worker`` and their values."""

@@ -20,8 +20,10 @@ from clearml_hpo.core.trial import Trial
 if TYPE_CHECKING:
     from clearml_hpo.backend.trial_tasks import TaskSnapshot
 
-_FIRST_WAIT_S = 15.0  # agents send the console later than the script sends its scalars
+_FIRST_WAIT_S = 15.0
+"""First wait for a console that tells a NaN from a 0: agents send it later than the script sends its scalars."""
 _LONGEST_WAIT_S = 600.0
+"""Longest wait between two looks at such a console; each wait is twice the last."""
 _Extremes = Mapping[str, tuple[float, float]]
 
 

@@ -16,7 +16,7 @@ from clearml_hpo.backend.http import data_of, no_answer, no_clearml
 from clearml_hpo.machine.settings import USER_AGENT
 
 TIMEOUT_S = (5.0, 60.0)
-"""To be connected, and to be answered."""
+"""Longest waits for a connection to a server, and for its answer."""
 
 _TOO_MANY_REQUESTS = 429
 _LOGIN = "auth.login"

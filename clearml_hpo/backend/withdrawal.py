@@ -14,7 +14,7 @@ from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError
 
 SETTLE_S = 1.0
-"""A task is "queued" and in no queue for as long as its worker needs to say that it runs: milliseconds."""
+"""A task that is "queued" but in no queue is left to its worker for this long, which needs milliseconds to start it."""
 
 _CHUNK = 500
 _RAN = "it was taken out of its queue while it started"

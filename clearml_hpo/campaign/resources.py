@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Placement, Places
 
-_UNKNOWN_S = 1.0  # what a trial may take, as long as none has ended
+_UNKNOWN_S = 1.0
+"""Time that a trial is assumed to take as long as none has ended."""
 
 
 @dataclass(frozen=True)

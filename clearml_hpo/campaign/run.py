@@ -27,8 +27,11 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.study_file import Member
 
 _TICK_S = 0.25
+"""Pause between two steps of a campaign."""
 _PUBLISH_S = 30.0
-_AHEAD_S = 4.0  # what opening a study takes on a busy machine, and its first trial
+"""Least time between two updates of the campaign's reports."""
+_AHEAD_S = 4.0
+"""A study whose time budget ends within this makes way: the next one takes as long to open and start a trial."""
 _AHEAD_PART = 0.05
 
 

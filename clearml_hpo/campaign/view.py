@@ -15,6 +15,7 @@ from clearml_hpo.views.display import clock
 from clearml_hpo.views.screen import Lines, Redrawn, Screen
 
 _LINE_S = 60.0
+"""Period of the line that says what each resource runs, where there is no terminal."""
 _STYLE = {"failed": "red", "stopped": "dark_orange3", "waiting": "dim"}
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _ONE_WISH_S = 1.0
+"""Ctrl-C pressed again within this time counts once."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from clearml_hpo.campaign.progress import CampaignProgress
     from clearml_hpo.studies.watching import Look, Watch
 
-_CAMPAIGN_S = 5.0  # a look costs some calls for each study
+_CAMPAIGN_S = 5.0
+"""Period of a screen that watches a campaign: a look costs some calls for each study."""
 
 
 @click.command(epilog="Exit codes: 0 the study is completed, 1 it failed, 2 bad input, 130 it was stopped, or Ctrl-C.")

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from clearml_hpo.workers.slots import Slot
 
 _LOOK_S = 0.2
+"""Pause between two looks at whether a worker is to leave."""
 _LOOK_AT_TASK_S = 5.0
+"""Period in which a pilot asks whether its own task is to end."""
 _INTERRUPTED = 130
 _PROJECT = "clearml-hpo"
 _OF_A_PILOT = ("per_gpu", "cpu", "threads", "min_free_mb", "idle_timeout", "drain_timeout")

@@ -30,6 +30,7 @@ READY = frozenset({"idle", "busy"})
 KEEP_LOGS_S = 7 * 24 * 3600.0
 """How long the logs of a fleet with a passing name stay (each ``run --local`` has a fleet of its own)."""
 _POLL_S = 0.1
+"""Pause between two looks at a fleet that starts or ends."""
 _log = logging.getLogger(__name__)
 
 

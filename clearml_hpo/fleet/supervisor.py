@@ -34,8 +34,11 @@ from clearml_hpo.machine.settings import child_environ
 from clearml_hpo.machine.signals import handled
 
 TICK_S = 0.2
+"""Pause between two looks at the agents."""
 LEAVING_TICK_S = 0.02
+"""Pause between two looks at agents that leave: the moment between two tasks is short."""
 PARENT_CHECK_S = 1.0
+"""Period in which a supervisor checks that its run still lives."""
 _log = logging.getLogger(__name__)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from clearml_hpo.machine.processes import ProcessId, end_session, identify
 
 _GRACE_S = 5.0
+"""Time between SIGTERM and SIGKILL for the processes of a run that has died."""
 
 
 class Watchdog:

@@ -30,6 +30,7 @@ from clearml_hpo.server.store.keys import Keys
 TOKEN_LIFE = timedelta(days=30)
 _ALGORITHM = "HS256"
 _LONGEST_S = 31_536_000
+"""Longest life of a token that a client asks for: a year."""
 _REMEMBERED = 1024
 
 

@@ -14,6 +14,7 @@ from clearml_hpo.server.access_log import AccessLog
 from clearml_hpo.server.hosts import is_from_elsewhere
 
 GRACE_S = 30.0
+"""Time for the body of a request before its average speed counts."""
 SLOWEST = 1024  # bytes a second, on average, beyond the grace
 
 

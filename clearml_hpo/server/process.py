@@ -45,8 +45,11 @@ _CONNECTIONS = 4096  # a client may keep several, and there may be a thousand cl
 _OTHER_FILES = 200
 _FEWEST_FILES = 100  # half of them connections, half the database in eight threads
 _POLL_S = 0.05
+"""Pause between two looks at a server that starts or ends."""
 _LOOK_S = 0.5
+"""Pause between two looks of a server at its own note and at the processes that need it."""
 _NOTED_ANEW_S = 3 * _LOOK_S
+"""Longest wait for a running server to write a damaged or missing server.json again."""
 _MOST_PATIENCE = 20  # times that of a start: a server that works all that time comes to nothing
 
 

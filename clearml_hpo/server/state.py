@@ -54,8 +54,8 @@ class Listening:
         )
 
 
-# A second server is refused after so long, as whoever asks whether there is one has the lock for a moment.
 _PATIENCE_S = 0.5
+"""Longest wait for the lock of a data directory: a process that only asks whether a server runs has it for a moment."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from clearml_hpo.core.errors import ApiError, ServerError
 Training = Callable[[Mapping[str, str]], Iterable[Mapping[str, float]]]
 _Answer = TypeVar("_Answer")
 _AWAY_S = 0.1
+"""Pause before a played agent repeats a call that a server in trouble did not answer."""
 
 
 class PlayedAgent:

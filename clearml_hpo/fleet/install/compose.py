@@ -17,7 +17,8 @@ from clearml_hpo.fleet.install.render import render
 
 FILE = "compose.yaml"
 NAMES = (FILE, "Dockerfile")
-_END_S = 60  # beyond the time to drain: what is lost is said to the server
+_END_S = 60
+"""Time that Docker waits for an agent beyond the time to drain: lost tasks are reported then."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from clearml_hpo.fleet.install.render import render
 TARGET = "clearml-hpo.target"
 NAMES = (TARGET, "clearml-hpo-gpu@.service", "clearml-hpo-cpu.service", "clearml-hpo-services.service")
 _SYSTEM_FOLDER = Path("/etc/systemd/system")
-_END_S = 60  # beyond the time to drain: what is lost is said to the server
+_END_S = 60
+"""Time that systemd waits for an agent beyond the time to drain: lost tasks are reported then."""
 _GPU = "THE-GPU"
 
 

@@ -23,6 +23,7 @@ from clearml_hpo.server.hosts import is_of_another_site
 
 COOKIE = "clearml_hpo_pages"
 SESSION_S = 12 * 3600
+"""Life of a log-in to the pages."""
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _ESTABLISHED = "01"

@@ -16,6 +16,7 @@ from clearml_hpo.server.files import FileServer
 from clearml_hpo.server.store import Store
 
 _TOKEN_LIFE_S = 60
+"""Life of the token with which a page calls the API."""
 
 
 class Mistake(Exception):

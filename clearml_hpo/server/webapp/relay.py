@@ -29,6 +29,7 @@ Envelope = dict[str, Any]
 _BEFORE_LOG_IN = frozenset(("auth.login", "auth.create_user", "users.get_all", "users.get_all_ex"))
 _AS_USER = "x-clearml-impersonate-as"
 _MOMENT_S = 60
+"""Life of the token with which a log-in by name is passed on."""
 _IsOwn = Callable[[Scope], bool]
 
 
