@@ -48,7 +48,7 @@ class Api:
         """Logs in.
 
         Raises:
-            UnreachableError: nobody answers at the configured address, or the server there is in trouble.
+            UnreachableError: no server answers at the configured address, or it is in trouble.
             ServerError: the credentials are refused.
         """
         self._asks_again: tuple[Callable[[str], None], Event] | None = None
@@ -94,7 +94,7 @@ class Api:
     def check_storage(self, address: str) -> None:
         """Refuses the address of a stored file that is neither on the configured file server nor in a bucket.
 
-        Any other one would have this machine read its own files, or call others for whoever has written the address.
+        Any other one would have this machine read its own files, or call other hosts: any writer to a task chooses it.
 
         Raises:
             ServerError: it is refused.
@@ -133,8 +133,8 @@ class Api:
         """Calls ``service.action`` and returns the answer's ``data``.
 
         Raises:
-            ApiError: the server refused the call; 503 also if nobody answers within a minute, 502 if no ClearML server
-                does.
+            ApiError: the server refused the call; 503 also if no answer comes within a minute, 502 if it is not a
+                ClearML server's.
         """
         return self._send(endpoint, json=body)
 

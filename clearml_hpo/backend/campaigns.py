@@ -206,7 +206,7 @@ def _run(task: Mapping[str, Any], record: CampaignRecord) -> Run:
 
 
 def _whole(text: str | None) -> int:
-    """A number that a person may have edited."""
+    """A number that a user may have edited."""
     return int(text) if text and text.isdecimal() else 0
 
 

@@ -87,7 +87,7 @@ class KeepPlan:
         return replace(self, stored=tuple(_measured(api, stored) for stored in self.stored))
 
     def text(self, others: Others = "delete") -> str:
-        """For a person who wants to know before it happens."""
+        """For a user who wants to know before it happens."""
         keep = f"keep: trials {_numbers(self.kept)}"
         if others == "archive":
             return f"{keep}\narchive: trials {_numbers(self.others)}"
@@ -178,7 +178,7 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
 
 
 def _seen_again(api: Api, plan: KeepPlan) -> dict[str, dict[str, Any]]:
-    """The tasks of the others that may still be touched: since the plan a person may have had some run again."""
+    """The tasks of the others that may still be touched: since the plan a user may have had some run again."""
     ids = [trial.task_id for trial in plan.others]
     tasks = by_id(api, "tasks", ids, ["status", "hyperparams.properties"], search_hidden=True)
     return {task_id: task for task_id, task in tasks.items() if task.get("status") not in _UNTOUCHABLE}
@@ -259,12 +259,12 @@ def _artifacts(tasks: Mapping[str, Mapping[str, Any]], ids: Iterable[str]) -> It
 
 
 def _left(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Stored]:
-    """Files whose entries are gone already: they could not be deleted, or nobody was left to do it."""
+    """Files whose entries are gone already: they could not be deleted, or the controller died before."""
     for task_id, task in tasks.items():
         text = user_properties(task.get("hyperparams") or {}).get(_GOING)
         try:
             found = json.loads(text) if text else []
-        except ValueError:  # a person has edited it
+        except ValueError:  # a user has edited it
             continue
         for item in found if isinstance(found, list) else ():
             if isinstance(item, list) and len(item) == len(_FILE) and item[0] in ("model", "artifact"):

@@ -31,7 +31,7 @@ class Client:
         """The ``data`` of the answer to one call.
 
         Raises:
-            ApiError: the server refused the call; 503 if nobody answers, 502 if no ClearML server does.
+            ApiError: the server refused the call; 503 if there is no answer, 502 if it is not a ClearML server's.
             UnreachableError: the same at the log-in.
         """
         if self._token is None:
@@ -104,7 +104,7 @@ def data_of(endpoint: str, response: requests.Response) -> dict[str, Any]:
 
 
 def no_answer(endpoint: str, host: str, error: requests.RequestException) -> ApiError:
-    """Nobody answers: the server counts as in trouble (503)."""
+    """There is no answer: the server counts as in trouble (503)."""
     why = f"no answer from {host} ({type(error).__name__})"
     return ApiError(endpoint, requests.codes.service_unavailable, 0, why)
 

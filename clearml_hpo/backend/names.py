@@ -30,7 +30,7 @@ def ensure_project(api: Api, name: str) -> str:
         try:
             found = api.call("projects.create", name=name, description="")["id"]
         except ApiError as error:
-            if error.subcode != Subcode.NAME_TAKEN:  # somebody made it in between
+            if error.subcode != Subcode.NAME_TAKEN:  # another caller made it in between
                 raise
             found = find_project(api, name)
             if found is None:
@@ -46,7 +46,7 @@ def find_project(api: Api, name: str) -> str | None:
 
 
 def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
-    """Ids of the queues of these names (or ids), in one call if all are names; ``key`` is where a person wrote them.
+    """Ids of the queues of these names (or ids), in one call if all are names; ``key`` is where a user wrote them.
 
     They are asked for by name: a list of all queues ends after 500.
 
@@ -94,7 +94,7 @@ def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
     try:
         return str(api.call("queues.create", name=name, tags=list(tags))["id"])
     except ApiError as error:
-        if error.subcode != Subcode.NAME_TAKEN:  # somebody made it in between
+        if error.subcode != Subcode.NAME_TAKEN:  # another caller made it in between
             raise
     return str(found()[0]["id"])
 

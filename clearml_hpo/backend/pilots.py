@@ -57,7 +57,7 @@ class Pilot:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether a person has stopped it, rather than its machine."""
+        """Whether a user has stopped it, rather than its machine."""
         is_machine = is_non_responsive(self.reason) or self.reason.startswith(AGENT_ENDED)
         return self.status == "stopped" and not is_machine
 
@@ -163,7 +163,7 @@ class OwnTask:
         return [f"--{name}={value}" for name, value in options]
 
     def is_to_end(self) -> bool:
-        """Whether somebody wants it to end, or has ended it."""
+        """True if a user or the controller wants it to end, or has ended it."""
         task = self._read("status", "status_message")
         return task.get("status") != "in_progress" or task.get("status_message") == STOPPING
 

@@ -1,7 +1,7 @@
 """A study removed from the server: its controller task, its trial tasks, and the models and artifacts that they stored.
 
 What stays: published trial tasks and models, the template, files that are not under a task's own address, and copies
-that people have made of tasks of the study.
+that users have made of tasks of the study.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class ReplacedValues:
         return without_replaced(snapshot, known, self._extremes(task_id, known) if ends else {}), curve
 
     def are_of(self, trial: Trial) -> bool:
-        """True if a value of a completed trial was replaced, and nobody has noted that; a call only if one is 0."""
+        """True if a value of a completed trial was replaced without being noted as such; a call only if one is 0."""
         pairs = zip(self._goal.objectives, trial.final_values or (), strict=False)
         suspects = {o.metric for o, value in pairs if may_be_replaced(value)} - trial.not_finite
         told = self._told(trial.task_id) if suspects else Replaced()

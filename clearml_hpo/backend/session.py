@@ -1,7 +1,7 @@
 """The SDK's session, made to say when a server does not answer.
 
 By itself it makes a call again for hours (240 times, up to two minutes apart), and without end while the server says
-that it is in maintenance (503) or when TLS fails; nobody hears of it. Here the loop decides whether to ask again.
+that it is in maintenance (503) or when TLS fails, without a message. Here the loop decides whether to ask again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class AskOnce(Session):  # type: ignore[misc]
         """All that the session sends comes through here.
 
         Raises:
-            ApiError: 503 if nobody answers, 502 for a log-in that something else answers, else what the server says
+            ApiError: 503 if there is no answer, 502 for a log-in that something else answers, else what the server says
                 while it is in trouble (5xx, 429).
         """
         endpoint = f"{service}.{action}"

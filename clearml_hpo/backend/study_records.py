@@ -74,7 +74,7 @@ class StudyRecord:
 
     @property
     def holder(self) -> str:
-        """Who drives it; empty if nobody does."""
+        """The controller that drives it; empty if there is none."""
         return self.properties.get("holder", "")
 
     def url_of(self, task_id: str) -> str:
@@ -213,7 +213,7 @@ def _project_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
 def own_properties(task: Mapping[str, Any]) -> dict[str, str]:
     """The user properties of a controller task.
 
-    A copy that a person makes of it, to run as another study, has those of the source: they are none of its own.
+    A copy that a user makes of it, to run as another study, has those of the source: they are none of its own.
     """
     return user_properties(task.get("hyperparams") or {}) if _is_original(task) else {}
 

@@ -70,7 +70,7 @@ def read_trials(
 ) -> TrialRecords:
     """Reads the trial tasks of a study, in one call for every 500 and one for the names of new queues.
 
-    A look at a new script's parameters (attempt 0) is no trial, and neither is a person's own copy of a trial task.
+    A look at a new script's parameters (attempt 0) is no trial, and neither is a user's own copy of a trial task.
 
     Args:
         queues: names of queues by id, as far as they are known; what is read is added.
@@ -160,7 +160,7 @@ def _latest(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[Trial], list[
         orphans += [entry.trial.task_id for entry in same if entry.is_draft and entry is not chosen]
         before = latest.get(chosen.trial.number)
         if before is not None:
-            # Nobody saw how it ended, or it would be marked.
+            # No controller saw how it ended, or it would be marked.
             earlier.append(replace(before.trial, state=before.marked or TrialState.LOST))
         latest[chosen.trial.number] = chosen
     return [*latest.values()], earlier, orphans
@@ -171,14 +171,15 @@ def _settled(entry: _Entry, stopping: float | None) -> tuple[str, Trial]:
     trial = entry.trial
     status = entry.snapshot.status
     if status in LIVE:
-        # One with a mark is still ending, or a person has it run once more.
+        # One with a mark is still ending, or a user has it run once more.
         queued = status == "queued"
         return "unsettled", replace(trial, state=TrialState.QUEUED if queued else TrialState.RUNNING)
     if entry.marked in _NOT_COMPLETED and status in COMPLETED:
-        # It was completed after the mark was made: before it could be stopped, or when a person had it run once more.
+        # It was completed after the mark was made: before it could be stopped, or when a user had it run once more.
         return "unsettled", replace(trial, state=TrialState.RUNNING)
     if entry.marked is TrialState.COMPLETED and any(value is not None and math.isnan(value) for value in trial.values):
-        return "settled", replace(trial, state=TrialState.NOT_FINITE)  # a limit was to end it, and nobody saw the end
+        # A limit was to end it, and no controller saw the end.
+        return "settled", replace(trial, state=TrialState.NOT_FINITE)
     if entry.marked is not None:
         return "settled", replace(trial, state=entry.marked)
     if entry.is_draft:
@@ -197,7 +198,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         return None
     model = properties.get(MODEL_PROPERTY, "")
     if space.models and model not in space.models:
-        return None  # a person has taken its model away: nobody knows of which template it is
+        return None  # a user has taken its model away: its template is not known
     snapshot = snapshot_of(task)
     snapshot = without_replaced(snapshot, snapshot.not_finite)
     marked = _state(properties.get("state", ""))

@@ -62,8 +62,8 @@ def withdraw(api: Caller, task_ids: Iterable[str], *, abandoned: Collection[str]
 def put_back(api: Caller, task_id: str, queue: str) -> bool:
     """Puts a task that was taken from a queue and never started last into it again; whether it waits there now.
 
-    Only if it is still queued: whoever has withdrawn or stopped it meanwhile does not want it run. It is not dequeued
-    first: enqueueing is refused if somebody runs it after all.
+    Only if it is still queued: if not, a user or the controller has withdrawn or stopped it meanwhile. It is not
+    dequeued first: enqueueing is refused if a worker runs it after all.
     """
     task = _read(api, [task_id]).get(task_id)
     if task is None or task["status"] != "queued":

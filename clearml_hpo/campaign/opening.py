@@ -58,7 +58,7 @@ class CampaignOpening:
         *,
         take_over: bool = False,
     ) -> None:
-        """Nothing is called yet; ``wait`` returns true if somebody does not want to wait."""
+        """Nothing is called yet; ``wait`` returns true to give up waiting."""
         self._api = api
         self._note = on_note
         self._wait = wait

@@ -96,7 +96,7 @@ def read_campaign_state(api: Api, campaign: str, *, about_to_be: str = "") -> Ca
     """Reads a campaign by id or name, in a few calls and two for each of its studies.
 
     Args:
-        about_to_be: the status in which it is about to end, by whoever drives it.
+        about_to_be: the status in which it is about to end, by the controller that drives it.
 
     Raises:
         InputError: there is no such campaign, or several.
@@ -258,7 +258,7 @@ def _ranked(trials: TrialRecords | None, member: Member) -> list[Trial]:
 
 
 def render_report(report: CampaignReport) -> RenderableType:
-    """For a person, on 80 columns or more."""
+    """For a user, on 80 columns or more."""
     rate = "" if report.trials_per_hour is None else f", {report.trials_per_hour:.0f} an hour"
     failed = f", {report.failures} failed" if report.failures else ""
     head = f"{report.name}: {report.status}, {report.trials} trials in {clock(report.driven_s)}{rate}{failed}"

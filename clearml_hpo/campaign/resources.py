@@ -2,7 +2,7 @@
 
 A resource takes so many trials at once, and a few more wait in its queue so that it never idles between two. A place is
 given to the study whose turn it is: of those that were refused one lately, first those of earlier data sets, then the
-one that has had the least time on resources for its weight. One that would idle is given to whoever asks first.
+one that has had the least time on resources for its weight. One that would idle is given to the study that asks first.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Resources:
         lately_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Nobody uses them yet.
+        """No study uses them yet.
 
         Args:
             prefetch: trials that wait, for each that a resource takes at once.
@@ -216,7 +216,7 @@ class Share:
         with pool._lock:
             now = pool._clock()
             asked = [r for r in self.resources if r.queue in queues and r.queue not in gone]
-            is_served = any(pool._takes(resource) for resource in asked)  # else a trial waits where somebody may come
+            is_served = any(pool._takes(resource) for resource in asked)  # else a trial waits where a worker may come
             given = [r for r in asked if pool._gives(r, self) and (pool._takes(r) or not is_served)]
             self._note_answers(asked, given, now)
             if not given:

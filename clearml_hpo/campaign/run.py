@@ -40,7 +40,7 @@ class CampaignOutcome:
     """How a run of a campaign ended.
 
     Attributes:
-        status: completed, stopped (by a person) or failed (a study has).
+        status: completed, stopped (by a user) or failed (a study has).
         reason: in a line for each study that did not complete.
     """
 
@@ -94,9 +94,9 @@ class CampaignRun:
             else:
                 self._drive()
         except KeyboardInterrupt:
-            raise  # somebody is in a hurry
+            raise  # the user is in a hurry
         except HeldError:
-            with suppress(ApiError):  # then whoever has taken over waits until the lease has run out
+            with suppress(ApiError):  # then the controller that has taken over waits until the lease has run out
                 self._opened.lease.leave()
             raise
         except BaseException as error:
@@ -160,7 +160,7 @@ class CampaignRun:
             self._end(Session.leave)
             raise
         except Exception:
-            self._end(Session.stop)  # nobody would look after the studies any more
+            self._end(Session.stop)  # no thread would look after the studies any more
             raise
         finally:
             self._serving.close(keeps_queues=is_displaced)
@@ -185,7 +185,7 @@ class CampaignRun:
             self._stopped.wait(_TICK_S)
 
     def _heed(self) -> None:
-        """Shows that the campaign is driven, and sees whether somebody wants it to stop; raises HeldError."""
+        """Shows that the campaign is driven, and sees whether a user wants it to stop; raises HeldError."""
         self._is_asked_to_stop |= bool(self._opened.lease.renew().stop)
         if time.time() - self._published_at >= _PUBLISH_S:
             self._published_at = time.time()
@@ -280,7 +280,7 @@ class CampaignRun:
 
     def _conclude(self) -> tuple[str, str]:
         if self._stopped.is_set() or self._is_asked_to_stop:
-            return "stopped", "interrupted" if self._stopped.is_set() else "somebody asked for it to stop"
+            return "stopped", "interrupted" if self._stopped.is_set() else "a user asked for it to stop"
         if failures := self._failures():
             names: dict[str, list[str]] = {}
             for name, reason in failures.items():

@@ -229,6 +229,8 @@ def _say_who_drives(view: View, watched: Watch, look: Look, before: str | None) 
     holder = record.holder if look.progress.is_driven else ""
     if holder != before and not look.is_over:
         waits = record.status in ("created", "queued") and not holder
-        nobody = "waits to be driven" if waits else f"nobody drives it; to go on: clearml-hpo resume {record.study_id}"
-        view.note(f"driven by {holder}" if holder else nobody)
+        without = "waits for a controller"
+        if not waits:
+            without = f"no controller drives it; to go on: clearml-hpo resume {record.study_id}"
+        view.note(f"driven by {holder}" if holder else without)
     return holder

@@ -256,7 +256,7 @@ def _unless_in_trouble(is_to_end: Callable[[], bool]) -> bool:
 
 
 def _sayer(log_format: LogFormat) -> Callable[[str], None]:
-    """Prints to standard error. The terminal, or whoever reads the pipe, may be gone; what runs goes on."""
+    """Prints to standard error. The terminal, or the reader of the pipe, may be gone; what runs goes on."""
     console = console_for(log_format, stderr=True)
 
     def say(text: str) -> None:

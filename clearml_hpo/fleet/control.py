@@ -146,7 +146,7 @@ def down(home: Path, *, name: str = "default", now: bool = False, timeout_s: flo
 def status(home: Path, *, name: str = "default") -> Fleet | None:
     """How a fleet does; None if there is none.
 
-    Agents whose supervisor was killed are ended first: nobody would restart them, or let them leave properly.
+    Agents whose supervisor was killed are ended first: no process would restart them, or let them leave properly.
     """
     folder = FleetFolder(home, name)
     fleet = folder.read_fleet()

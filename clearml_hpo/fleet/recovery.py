@@ -74,8 +74,8 @@ def end_task(client: Client, task: str, action: str, reason: str) -> bool:
 def return_task(client: Client, task: str, queue: str) -> bool:
     """Puts a task that an agent had taken but not started back to the front of its queue; whether it is there now.
 
-    The agent may have said already that it starts, or that it was aborted; what somebody else has ended since, or
-    withdrawn, stays as it is.
+    The agent may have said already that it starts, or that it was aborted; what was ended or withdrawn since then
+    stays as it is.
     """
     fields = ["status", "status_reason", "status_message", "system_tags"]
     found = client.call("tasks.get_all", id=[task], only_fields=fields)["tasks"]

@@ -48,7 +48,7 @@ class Watchdog:
         try:
             pipe.write(f"{word}\n".encode())
             pipe.flush()
-        except BrokenPipeError:  # somebody has killed it
+        except BrokenPipeError:  # another process has killed it
             self._process.wait()
             self._process = self._start()
             for leader in self._watched:

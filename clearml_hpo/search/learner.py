@@ -135,7 +135,7 @@ class OptunaStudy:
         return params
 
     def add(self, number: int, params: Params) -> bool:
-        """Lets trial ``number`` run at ``params``, chosen by somebody else.
+        """Lets trial ``number`` run at ``params``, chosen by another part, or a user.
 
         Returns False, and the sampler will not learn from it, if that is no point of the space.
         """

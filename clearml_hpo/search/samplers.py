@@ -168,7 +168,7 @@ _KINDS: dict[str, _Kind] = {
     "cmaes": _Kind(optuna.samplers.CmaEsSampler, ("cmaes",), _cmaes_defaults, _cmaes_refuses),
     "qmc": _Kind(optuna.samplers.QMCSampler, ("scipy",), _qmc_defaults, _qmc_refuses),
     "random": _Kind(optuna.samplers.RandomSampler),
-    # Not Optuna's GridSampler, which goes over points again that somebody enqueued or that a restart brought back.
+    # Not Optuna's GridSampler, which goes over points again that a user enqueued or that a restart brought back.
     "grid": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
     "brute_force": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
     "nsgaii": _Kind(optuna.samplers.NSGAIISampler, defaults=_nsga_defaults),

@@ -82,7 +82,7 @@ class _Paced:
     def __init__(self, receive: Receive, guard: Guard) -> None:
         self._receive = receive
         self._guard = guard
-        self._began: float | None = None  # when somebody first asked for it: what waits for a thread is not late
+        self._began: float | None = None  # when the application first asked for it: what waits for a thread is not late
         self._size = 0
         self._is_whole = False
 

@@ -182,7 +182,7 @@ def _launch(data: DataDir, with_parent: bool, options: Options) -> subprocess.Po
 def release(data_dir: Path) -> bool:
     """Gives up what :func:`start` with ``with_parent`` took: the caller's hold on the server of ``data_dir``.
 
-    Stops the server if nobody else holds it, and returns whether it did; one that was started to stay is left alone.
+    Stops the server if no other process holds it, and returns whether it did; a server that was started to stay stays.
     """
     data = DataDir(data_dir.absolute())
     if not data.path.is_dir():
@@ -221,7 +221,7 @@ def _noted_anew(data: DataDir) -> Listening | None:
 def stop(data_dir: Path, timeout_s: float = 10) -> bool:
     """Stops the server on ``data_dir``, by force if it takes too long; returns whether one was running.
 
-    Whoever else uses it loses it; :func:`release` asks them first.
+    Other processes that use it lose it; :func:`release` asks them first.
     """
     DataDir(data_dir.absolute()).holds.drop()
     running = status(data_dir)
@@ -432,7 +432,7 @@ def _most_connections() -> int:
 
 
 def _look_after(server: uvicorn.Server, data: DataDir, noted: Listening) -> None:
-    """Ends a server that nobody holds, and notes anew where one listens that nobody could find."""
+    """Ends a server that no process holds, and notes anew where a server listens whose note is gone."""
     try:
         while not data.end_unless_held():
             found = data.listening()

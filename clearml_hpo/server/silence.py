@@ -1,4 +1,4 @@
-"""Stops tasks whose worker fell silent, so that nobody waits for what a dead machine was running."""
+"""Stops tasks whose worker fell silent, so that no study waits for what a dead machine was running."""
 
 from __future__ import annotations
 

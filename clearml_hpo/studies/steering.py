@@ -1,4 +1,4 @@
-"""What people do to a study from outside of its controller."""
+"""What users do to a study from outside of its controller."""
 
 from __future__ import annotations
 

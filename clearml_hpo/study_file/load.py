@@ -394,7 +394,7 @@ def _fault(fault: Mapping[str, Any], path: KeyPath, where: str, model: type[Base
 
 
 def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
-    """The part of ``loc`` that a person wrote: short forms lack an index, alternatives of a type are no keys."""
+    """The part of ``loc`` that a user wrote: short forms lack an index, alternatives of a type are no keys."""
     path: KeyPath = ()
     node = data
     for part in loc:
@@ -407,7 +407,7 @@ def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
 
 
 def _allowed_keys(path: KeyPath, model: type[BaseModel]) -> list[str]:
-    is_name = False  # of one of several blocks, which people name as they like
+    is_name = False  # of one of several blocks, which users name as they like
     for part in path:
         if isinstance(part, int) or is_name:
             is_name = False

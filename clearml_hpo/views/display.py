@@ -1,4 +1,4 @@
-"""What a person sees of a running study: a live view on a terminal, plain lines elsewhere."""
+"""What a user sees of a running study: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Progress:
         elapsed_s: since the study started.
         queues: how many each queue can run at once; shown if there are several.
         earlier: attempts that were followed by another one.
-        stranded: planned attempts that may only go to queues which nobody serves.
+        stranded: planned attempts that may only go to queues that no worker serves.
         time_budget_s: for how long a controller may drive the study, if that is limited.
         is_driven: whether a controller drives it now.
     """
@@ -65,7 +65,7 @@ class Progress:
 
 
 class View(Screen, Protocol):
-    """What a run tells a person; implemented by ``LiveView`` and ``LineView``."""
+    """What a run tells a user; implemented by ``LiveView`` and ``LineView``."""
 
     def trial(self, trial: Trial) -> None:
         """A trial changed its state."""
@@ -133,7 +133,7 @@ class ToldView(LineView):
     """Another view, and what is worth a line for ``tell`` too."""
 
     def __init__(self, view: View, goal: Goal, tell: Callable[[str], None]) -> None:
-        """Nothing is printed by itself; whoever has given ``view`` takes the screen with it."""
+        """Nothing is printed by itself; the caller that has given ``view`` takes the screen with it."""
         super().__init__(Console(quiet=True), goal)
         self._view = view
         self._tell = tell
@@ -356,14 +356,14 @@ def _idle(progress: Progress) -> list[tuple[str, float | None]]:
 
 
 def _queues(progress: Progress) -> list[Text]:
-    """How many workers each of several queues has; whether somebody drives the study."""
+    """How many workers each of several queues has; whether a controller drives the study."""
     if not progress.is_driven:
-        return [Text("nobody drives the study", style="red")]
+        return [Text("no controller drives the study", style="red")]
     if len(progress.queues) < 2:
         return []
     line = Text("queues")
     for index, (queue, workers) in enumerate(progress.queues.items()):
-        text = f"{',' * (index > 0)} {queue} {workers or 'nobody'}"
+        text = f"{',' * (index > 0)} {queue} {workers or 'no workers'}"
         line.append(text, style="" if workers else "red")
     if progress.stranded:
         line.append(f"  {progress.stranded} more wait for workers", style="red")

@@ -80,7 +80,7 @@ def aims(goal: Goal) -> str:
 
 
 def describe(trial: Trial) -> str:
-    """A trial's number and parameters, for whoever points at it."""
+    """A trial's number and parameters, for the tooltip of a point."""
     lines = [f"{name}={short(value)}" for name, value in sorted(trial.params.items())]
     more = [f"and {len(lines) - _MOST_PARAMS} more"] if len(lines) > _MOST_PARAMS else []
     return "<br>".join([f"trial {trial.number}", *lines[:_MOST_PARAMS], *more])

@@ -1,4 +1,4 @@
-"""Expressions over named values, such as ``min_child < max_depth * 2``, written by a person and evaluated safely.
+"""Expressions over named values, such as ``min_child < max_depth * 2``, written by a user and evaluated safely.
 
 The syntax is Python's, and only a small part of it: numbers, text, True, False, None, lists; ``+ - * / // % **``;
 comparisons and ``in``; ``and``, ``or``, ``not``; and the functions of ``FUNCTIONS``. A name is written as it is if

@@ -20,7 +20,7 @@ _TOKEN_LIFE_S = 60
 
 
 class Mistake(Exception):
-    """A page cannot be shown, or an order not be carried out; the message is for people.
+    """A page cannot be shown, or an order not be carried out; the message is for users.
 
     Attributes:
         status: the HTTP status.
@@ -67,7 +67,7 @@ class Visit:
         return self.parts.store
 
     def call(self, endpoint: str, /, **data: Any) -> Data:
-        """Calls an endpoint of this server, whose rules hold for people as for programs.
+        """Calls an endpoint of this server, whose rules hold for users as for programs.
 
         Raises:
             Mistake: if the call is refused.

@@ -93,7 +93,7 @@ class Relay:
 
 
 class _Answer:
-    """Sends an answer on after somebody has looked at it, and perhaps changed it."""
+    """Sends an answer on after ``look`` has seen it, and perhaps changed it."""
 
     def __init__(self, send: Send, look: Callable[[MutableHeaders, Envelope], None]) -> None:
         self._send = send

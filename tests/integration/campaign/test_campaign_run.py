@@ -202,12 +202,12 @@ def test_stopped_from_elsewhere_it_goes_on_later(campaign_file, api, command):
 
     outcome = run(campaign_file, api, view=Listener(stop), overrides=slow)
     assert said[0][0] == 0 and f"to stop campaign {name}" in said[0][1], said
-    assert (outcome.status, outcome.reason) == ("stopped", "somebody asked for it to stop")
+    assert (outcome.status, outcome.reason) == ("stopped", "a user asked for it to stop")
     code, output = command("campaign", "list", "--format", "json")
     found = next(each for each in json.loads(output) if each["name"] == name)
     assert (code, found["status"], found["holder"]) == (0, "stopped", "")
     assert found["campaign_id"][:8] in command("campaign", "list")[1]
-    assert command("campaign", "stop", name) == (0, f"campaign {name}: nobody drives it; it is stopped\n")
+    assert command("campaign", "stop", name) == (0, f"campaign {name}: no controller drives it; it is stopped\n")
     again = run(campaign_file, api, overrides=slow)
     assert again.status == "completed" and trials_of(api, outcome.campaign_id) == ALL
 
