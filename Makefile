@@ -52,8 +52,9 @@ format: $(READY)  ## write the format that `make check` asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/python templates/copy_common.py
 
-docs: $(READY)  ## write the generated pages: docs/api_coverage.md
+docs: $(READY)  ## write the generated pages: docs/api_coverage.md, docs/timings.md
 	@$(BIN)/python -m docs.api_coverage
+	@$(BIN)/python -m docs.timings
 
 screenshots: $(READY)  ## the pictures of docs/images, made anew (needs chromium)
 	@$(BIN)/python -m tests.browser.screenshots docs/images

@@ -1,6 +1,7 @@
 """ClearML as a back end: the one door to its server.
 
 api.py               calls, each made once, counted
+http.py              how a call is sent and its answer read; a client without the SDK
 session.py           the SDK's session, which says when a server does not answer
 patience.py          how long to wait while a server is in trouble
 names.py             projects, queues and workers by name
@@ -18,7 +19,8 @@ controller_task.py   the study's own task: its record and its reports
 said.py              what a controller says, on its task's console
 editing.py           changes of a task, whatever its status
 lease.py             which controller drives a study, so that two never do
-record.py            studies and their trials, read back from the server
+study_records.py     studies, read back from their controller tasks
+trial_records.py     the trials of a study, read back from their tasks
 campaigns.py         campaigns, and what their resources have run
 pilots.py            workers that are tasks
 cleanup.py           ``keep``: what trials have stored is deleted, or archived

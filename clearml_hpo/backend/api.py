@@ -18,8 +18,9 @@ import requests
 from clearml.backend_api import Session
 from clearml.backend_api.session.session import LoginError
 
+from clearml_hpo.backend.http import data_of, http_session
 from clearml_hpo.backend.patience import patiently
-from clearml_hpo.backend.session import AskOnce, data_of
+from clearml_hpo.backend.session import AskOnce
 from clearml_hpo.core.errors import ApiError, ServerError, UnreachableError, is_trouble
 from clearml_hpo.machine.settings import is_local
 
@@ -28,6 +29,7 @@ PLOTS = "metrics/plots"
 """Views of a task's results in ClearML's web app."""
 
 _FIRST_ANSWER_S = 10
+"""Longest wait for the first answer of a server, and for the headers of a stored file."""
 _BUCKETS = ("s3", "gs", "azure")
 _PORTS = {"http": 80, "https": 443}
 _ODD = re.compile(r"[@\\\s]")  # libraries differ in where the host's name ends then
@@ -46,14 +48,14 @@ class Api:
         """Logs in.
 
         Raises:
-            UnreachableError: nobody answers at the configured address, or the server there is in trouble.
+            UnreachableError: no server answers at the configured address, or it is in trouble.
             ServerError: the credentials are refused.
         """
         self._asks_again: tuple[Callable[[str], None], Event] | None = None
         self.calls: Counter[str] = Counter()
         host = Session.get_api_server_host()
         try:
-            answer = requests.get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
+            answer = http_session(host).get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise _unreachable(host, type(error).__name__) from None
         self.server_ahead_s = _ahead(answer.headers.get("Date"))
@@ -92,7 +94,7 @@ class Api:
     def check_storage(self, address: str) -> None:
         """Refuses the address of a stored file that is neither on the configured file server nor in a bucket.
 
-        Any other one would have this machine read its own files, or call others for whoever has written the address.
+        Any other one would have this machine read its own files, or call other hosts: any writer to a task chooses it.
 
         Raises:
             ServerError: it is refused.
@@ -114,7 +116,7 @@ class Api:
         self.check_storage(url)
         headers = self._session.add_auth_headers({}) if url.startswith(f"{self.files}/") else {}
         try:
-            response = requests.head(url, headers=headers, timeout=_FIRST_ANSWER_S)
+            response = http_session(url).head(url, headers=headers, timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise ServerError(f"{url} cannot be looked at: {type(error).__name__}") from None
         if response.status_code == requests.codes.not_found:
@@ -131,8 +133,8 @@ class Api:
         """Calls ``service.action`` and returns the answer's ``data``.
 
         Raises:
-            ApiError: the server refused the call; 503 also if nobody answers within a minute, 502 if no ClearML server
-                does.
+            ApiError: the server refused the call; 503 also if no answer comes within a minute, 502 if it is not a
+                ClearML server's.
         """
         return self._send(endpoint, json=body)
 

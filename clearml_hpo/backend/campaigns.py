@@ -12,15 +12,15 @@ from clearml_hpo.backend.api import CONSOLE, Api
 from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.hyperparameters import user_properties
-from clearml_hpo.backend.lease import Hold, driven_s
-from clearml_hpo.backend.names import exactly, find_project
-from clearml_hpo.backend.record import ENDED, dated, own_properties, pages
+from clearml_hpo.backend.lease import Lease, driven_s
+from clearml_hpo.backend.lists import rows
+from clearml_hpo.backend.names import exactly, find_project, standing_for
+from clearml_hpo.backend.study_records import ENDED, dated, own_properties
 from clearml_hpo.backend.trial_tasks import LIVE, UNDER_WAY, end_of, epoch
 from clearml_hpo.core.errors import InputError, nearest
 
 _Value = TypeVar("_Value")
 _TAG = "campaign"
-_SHORTEST_PREFIX = 6
 _FIELDS = (
     "id",
     "name",
@@ -53,14 +53,14 @@ class CampaignTask(ControllerTask):
         """Keeps why studies have failed, by name: one that never began has no task of its own to say so."""
         self.set_configuration(failures=json.dumps(reasons))
 
-    def note_session(self, record: CampaignRecord | None, queues: Mapping[str, str], hold: Hold) -> None:
+    def note_session(self, record: CampaignRecord | None, queues: Mapping[str, str], lease: Lease) -> None:
         """Keeps since when a process drives the campaign, and which queue is which resource.
 
         What is known of earlier sessions stays; ``queues`` has ids by resource.
         """
         known = {queue: resource for resource, queue in queues.items()}
         both = {**(record.resources if record else {}), **known}
-        sessions = [*(record.sessions if record else ()), (hold.since, hold.driven_before_s)]
+        sessions = [*(record.sessions if record else ()), (lease.since, lease.driven_before_s)]
         self.set_configuration(resources=json.dumps(both), sessions=json.dumps(sessions))
 
 
@@ -160,9 +160,7 @@ def read_campaign(api: Api, campaign: str) -> CampaignRecord:
         InputError: there is none, or several; the message names the nearest, or all of them.
     """
     known = _tasks(api)
-    found = [task for task in known if campaign in (task.get("name"), task["id"])]
-    if not found and len(campaign) >= _SHORTEST_PREFIX:
-        found = [task for task in known if task["id"].startswith(campaign)]
+    found = standing_for(campaign, known)
     if not found:
         names = sorted({task.get("name") or "" for task in known})
         there = f"; there are: {', '.join(names)}" if names else "; there is none at all"
@@ -188,7 +186,7 @@ def read_runs(api: Api, record: CampaignRecord, studies: Sequence[str]) -> list[
         "hyperparams.properties",
     ]
     filters = {"hyperparams.properties.study.value": list(studies), "only_fields": fields, "order_by": ["created"]}
-    return [_run(task, record) for task in pages(api, {**filters, "search_hidden": True})]
+    return [_run(task, record) for task in rows(api, "tasks", {**filters, "search_hidden": True})]
 
 
 def _run(task: Mapping[str, Any], record: CampaignRecord) -> Run:
@@ -208,7 +206,7 @@ def _run(task: Mapping[str, Any], record: CampaignRecord) -> Run:
 
 
 def _whole(text: str | None) -> int:
-    """A number that a person may have edited."""
+    """A number that a user may have edited."""
     return int(text) if text and text.isdecimal() else 0
 
 
@@ -220,7 +218,7 @@ def _tasks(api: Api, **filters: Any) -> list[dict[str, Any]]:
         "order_by": ["-created"],
         "search_hidden": True,
     }
-    found = pages(api, {**query, **filters})
+    found = rows(api, "tasks", {**query, **filters})
     return [task for task in found if "campaign" in (task.get("configuration") or {})]
 
 

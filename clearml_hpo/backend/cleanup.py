@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import unquote, urlparse
 
 from clearml.storage.helper import StorageHelper
@@ -24,9 +24,11 @@ from clearml_hpo.backend.hyperparameters import user_properties
 from clearml_hpo.backend.lists import by_id, chunks, rows
 from clearml_hpo.core.errors import ApiError, ServerError, is_trouble
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.notes import Note
 from clearml_hpo.core.ranking import ranking
 from clearml_hpo.core.trial import Trial, TrialState, pareto_front
 
+Result = TypeVar("Result")
 Others: TypeAlias = Literal["delete", "archive"]
 
 _GOING = "going"
@@ -85,7 +87,7 @@ class KeepPlan:
         return replace(self, stored=tuple(_measured(api, stored) for stored in self.stored))
 
     def text(self, others: Others = "delete") -> str:
-        """For a person who wants to know before it happens."""
+        """For a user who wants to know before it happens."""
         keep = f"keep: trials {_numbers(self.kept)}"
         if others == "archive":
             return f"{keep}\narchive: trials {_numbers(self.others)}"
@@ -133,9 +135,7 @@ def plan(api: Api, study_id: str, trials: Iterable[Trial], goal: Goal, top: int)
         top: so many of the best trials keep everything; the Pareto front does in any case.
     """
     trials = list(trials)
-    front = {trial.task_id for trial in pareto_front(trials, goal)}
-    best = [trial for trial in ranking(trials, goal) if trial.final_values is not None and trial.is_feasible]
-    kept = [trial for index, trial in enumerate(best) if index < top or trial.task_id in front]
+    kept = _best(trials, goal, top)
     safe = {trial.task_id for trial in kept}
     ended = [trial for trial in trials if trial.task_id not in safe and not trial.state.is_live]
     tasks = tasks_with_outputs(api, [trial.task_id for trial in ended])
@@ -171,14 +171,14 @@ def apply(api: Api, plan: KeepPlan, others: Others, on_note: Callable[[str], Non
         else:
             deleted, left = [], [(each, "its task is not as it was when this was planned") for each in stored]
         for each, why in left:
-            on_note(f"{each} stays: {why}")
+            on_note(Note(f"{each} stays: {why}", level="warning", task=task_id))
         done.deleted += deleted
         done.left += left
     return done
 
 
 def _seen_again(api: Api, plan: KeepPlan) -> dict[str, dict[str, Any]]:
-    """The tasks of the others that may still be touched: since the plan a person may have had some run again."""
+    """The tasks of the others that may still be touched: since the plan a user may have had some run again."""
     ids = [trial.task_id for trial in plan.others]
     tasks = by_id(api, "tasks", ids, ["status", "hyperparams.properties"], search_hidden=True)
     return {task_id: task for task_id, task in tasks.items() if task.get("status") not in _UNTOUCHABLE}
@@ -188,19 +188,26 @@ def _archive(api: Api, plan: KeepPlan) -> int:
     """Archives tasks and models; how many. A server blanks the reasons of what it archives: properties keep them."""
     tasks = _seen_again(api, plan)
     for trial in plan.others:
-        known = user_properties((tasks.get(trial.task_id) or {}).get("hyperparams") or {})
-        wanted = {} if trial.state is TrialState.COMPLETED else {"state": trial.state.value, "reason": trial.reason}
-        lacking = {name: text for name, text in wanted.items() if text and not known.get(name)}
-        if trial.task_id in tasks and lacking:
-            set_properties(api, trial.task_id, lacking)
+        if trial.task_id in tasks and trial.state is not TrialState.COMPLETED:
+            _note_end(api, trial, tasks[trial.task_id])
     spared = [each for each, why in plan.spared if why != PUBLISHED]
-    outputs = [each for each in (*plan.stored, *spared) if each.kind == "model" and each.task_id in tasks]
-    archived = 0
-    for endpoint, ids in (("tasks", [*tasks]), ("models", [each.model_id for each in outputs])):
-        for chunk in chunks(ids):
-            answer = api.call(f"{endpoint}.archive_many", ids=chunk)
-            archived += len(chunk) - len(answer.get("failed") or ())
-    return archived
+    models = [each.model_id for each in (*plan.stored, *spared) if each.kind == "model" and each.task_id in tasks]
+    return _archived(api, "tasks", [*tasks]) + _archived(api, "models", models)
+
+
+def _archived(api: Api, kind: str, ids: Sequence[str]) -> int:
+    """Archives tasks or models; how many."""
+    answers = [api.call(f"{kind}.archive_many", ids=chunk) for chunk in chunks(ids)]
+    return len(ids) - sum(len(answer.get("failed") or ()) for answer in answers)
+
+
+def _note_end(api: Api, trial: Trial, task: Mapping[str, Any]) -> None:
+    """Sets the properties that say how a trial ended, where they are not set yet."""
+    known = user_properties(task.get("hyperparams") or {})
+    end = {"state": trial.state.value, "reason": trial.reason}
+    lacking = {name: text for name, text in end.items() if text and not known.get(name)}
+    if lacking:
+        set_properties(api, trial.task_id, lacking)
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
@@ -230,6 +237,13 @@ def _all_models(api: Api, **filters: Any) -> Iterator[dict[str, Any]]:
         yield from rows(api, "models", {**filters, name: chunk})
 
 
+def _best(trials: Sequence[Trial], goal: Goal, top: int) -> list[Trial]:
+    """The ``top`` best trials and the Pareto front, the best first."""
+    front = {trial.task_id for trial in pareto_front(trials, goal)}
+    best = [trial for trial in ranking(trials, goal) if trial.final_values is not None and trial.is_feasible]
+    return [trial for index, trial in enumerate(best) if index < top or trial.task_id in front]
+
+
 def _may_be_touched(task: Mapping[str, Any] | None, study_id: str) -> bool:
     if task is None or task.get("status") in _UNTOUCHABLE:
         return False
@@ -245,12 +259,12 @@ def _artifacts(tasks: Mapping[str, Mapping[str, Any]], ids: Iterable[str]) -> It
 
 
 def _left(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Stored]:
-    """Files whose entries are gone already: they could not be deleted, or nobody was left to do it."""
+    """Files whose entries are gone already: they could not be deleted, or the controller died before."""
     for task_id, task in tasks.items():
         text = user_properties(task.get("hyperparams") or {}).get(_GOING)
         try:
             found = json.loads(text) if text else []
-        except ValueError:  # a person has edited it
+        except ValueError:  # a user has edited it
             continue
         for item in found if isinstance(found, list) else ():
             if isinstance(item, list) and len(item) == len(_FILE) and item[0] in ("model", "artifact"):
@@ -315,8 +329,7 @@ def delete_stored(api: Api, stored: Stored) -> Stored:
         ServerError: it has to stay; the message says why.
     """
     size = _size(api, stored.uri) if stored.uri else None
-    if stored.model_id:
-        delete_model(api, stored)
+    delete_entry(api, stored)
     if size is not None:
         _delete_file(stored.uri)
     return replace(stored, size=size or 0)
@@ -328,38 +341,37 @@ def _delete(api: Api, task_id: str, stored: Sequence[Stored]) -> tuple[list[Stor
     Entries go before files: one that stays must not name a file that is gone. Meanwhile the property ``going`` names
     the files, so that another attempt finds those that are left.
     """
-    going: list[tuple[Stored, int | None]] = []
-    left: list[tuple[Stored, str]] = []
-    for each in stored:
-        try:
-            going.append((each, _size(api, each.uri) if each.uri else None))
-        except ServerError as error:
-            left.append((each, str(error)))
+    # Only what can be looked at goes.
+    sizes, left = _attempt(stored, lambda each: _size(api, each.uri) if each.uri else None)
     try:
-        set_properties(api, task_id, {_GOING: _as_text(each for each, size in going if size is not None)})
-        _forget_artifacts(api, task_id, {each.name for each, _ in going if each.kind == "artifact"})
+        set_properties(api, task_id, {_GOING: _as_text(each for each, size in sizes.items() if size is not None)})
+        _forget_artifacts(api, task_id, {each.name for each in sizes if each.kind == "artifact"})
     except ApiError as error:
         if is_trouble(error):
             raise
-        return [], [*left, *((each, str(error)) for each, _ in going)]
-    deleted, files = [], []
-    for each, size in going:
+        return [], [*left, *((each, str(error)) for each in sizes)]
+    # Entries.
+    gone, with_entry = _attempt(sizes, lambda each: delete_entry(api, each))
+    # Files.
+    deleted, with_file = _attempt(gone, lambda each: _delete_file(each.uri) if sizes[each] is not None else None)
+    _forget_models(api, task_id, {each.model_id for each in gone if each.model_id})
+    kept = {"kept": "no"} if deleted else {}
+    set_properties(api, task_id, {_GOING: _as_text(each for each, _ in with_file), **kept})
+    return [replace(each, size=sizes[each] or 0) for each in deleted], [*left, *with_entry, *with_file]
+
+
+def _attempt(
+    stored: Iterable[Stored], act: Callable[[Stored], Result]
+) -> tuple[dict[Stored, Result], list[tuple[Stored, str]]]:
+    """What came of it by what it was done to; and what it could not be done to, and why."""
+    done: dict[Stored, Result] = {}
+    failed: list[tuple[Stored, str]] = []
+    for each in stored:
         try:
-            if each.model_id:
-                delete_model(api, each)
+            done[each] = act(each)
         except ServerError as error:
-            left.append((each, str(error)))
-            continue
-        try:
-            if size is not None:
-                _delete_file(each.uri)
-            deleted.append(replace(each, size=size or 0))
-        except ServerError as error:
-            files.append(each)
-            left.append((each, str(error)))
-    _forget_models(api, task_id, {each.model_id for each in (*deleted, *files) if each.model_id})
-    set_properties(api, task_id, {_GOING: _as_text(files), **({"kept": "no"} if deleted else {})})
-    return deleted, left
+            failed.append((each, str(error)))
+    return done, failed
 
 
 def _as_text(stored: Iterable[Stored]) -> str:
@@ -367,8 +379,10 @@ def _as_text(stored: Iterable[Stored]) -> str:
     return json.dumps(files) if files else ""
 
 
-def delete_model(api: Api, stored: Stored) -> None:
-    """Deletes the entry of a model; one that is gone is no error. Raises ServerError: it has to stay."""
+def delete_entry(api: Api, stored: Stored) -> None:
+    """Deletes the entry of a model, if it is one; one that is gone is no error. Raises ServerError: it has to stay."""
+    if not stored.model_id:
+        return
     try:
         api.call("models.delete", model=stored.model_id)
     except ApiError as error:

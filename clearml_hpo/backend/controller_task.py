@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BEST_TAG = "best"
 _TIME_TO_END_S = 120.0
+"""An agent that aborts a controller gives it this long to end its trials."""
 _LONGEST_PREVIEW = 64_000
 _SCRIPT = """\
 from clearml_hpo.cli import main
@@ -113,8 +114,8 @@ class ControllerTask:
     def go_on(self, study_yaml: str) -> None:
         """Starts an existing task again, with the study as it is now.
 
-        Started first: whoever dies in between leaves a study that is driven by nobody, and goes on with its old file.
-        An agent has started the task that it runs: once more, and a person's wish that it stop would be taken back.
+        Started first: a controller that dies in between leaves a study without a controller and with its old file.
+        An agent has started the task that it runs: once more, and a user's wish that it stop would be taken back.
         """
         is_of_agent = settings.load().task_id == self.task_id
         if not (is_of_agent and read(self._api, self.task_id, "status").get("status") == "in_progress"):

@@ -5,7 +5,7 @@ Here they are flat, ``{"section/name": text}``. User properties are the section 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from clearml_hpo.core.values import Params, Value, text_of
@@ -37,6 +37,14 @@ def user_properties(nested: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> di
     return {name: str(entry.get("value") or "") for name, entry in nested.get(USER_PROPERTIES, {}).items()}
 
 
+def as_number(text: str | None) -> float | None:
+    """The number in a user property, which a user may have edited; None if it is missing or none."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
 def with_values(nested: Mapping[str, Mapping[str, Mapping[str, Any]]], params: Params) -> Nested:
     """A copy of ``nested`` in which ``params`` (``section/name``) have new values.
 
@@ -63,24 +71,51 @@ def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
     section, own = str(entry.get("section") or ""), entry.get("value") or ""
     if section == _HYDRA or section.startswith(CONFIG_SECTION):
         return value  # its text is read without regard to the type
+    is_argument = section == _ARGUMENTS
     if kind == "str":
         # The parser of the script's arguments keeps a default that is None.
-        return None if value is None and section == _ARGUMENTS and not own else text_of("", value)
-    if section == _ARGUMENTS and kind in ("int", "float") and _is_list(value) and (_is_list(own) or not own):
+        return None if value is None and is_argument and not own else text_of("", value)
+    if is_argument and kind in ("int", "float") and _is_list(value) and _is_list(own or "[]"):
         return value  # of nargs, the type is that of each item
-    if section != _ARGUMENTS:
+    if not is_argument:
         _check_composed(value, kind, str(entry.get("description") or ""))
     if value is None:
         return _none_arrives_as(kind, entry)
-    if kind == "bool" and not isinstance(value, bool):
+    return _CASTS.get(kind, _unchanged)(value)
+
+
+def _unchanged(value: Value) -> Value:
+    return value
+
+
+def _without_type(value: Value) -> Value:
+    return None if value == "" else value
+
+
+def _as_bool(value: Value) -> Value:
+    if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither true nor false")
-    if kind == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+    return value
+
+
+def _as_int(value: Value) -> Value:
+    if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{value!r} is no whole number")
-    if kind == "float":
-        if isinstance(value, (bool, str)):
-            raise ValueError(f"{value!r} is no number")
-        return float(value)
-    return value if kind or value != "" else None
+    return value
+
+
+def _as_float(value: Value) -> Value:
+    if value is None or isinstance(value, (bool, str)):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+_CASTS: Mapping[str, Callable[[Value], Value]] = {
+    "": _without_type,
+    "bool": _as_bool,
+    "int": _as_int,
+    "float": _as_float,
+}
 
 
 def _check_composed(value: Value, kind: str, description: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clearml_hpo.backend.api import Api
@@ -11,8 +11,10 @@ from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError, InputError, nearest
 
 WORKER_SEEN_WITHIN_S = 120
+"""Workers that have not reported for longer than this do not count as serving a queue."""
 SHORTEST_NAME = 3
 """Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
+_SHORTEST_PREFIX = 6  # of an id
 
 
 def ensure_project(api: Api, name: str) -> str:
@@ -28,7 +30,7 @@ def ensure_project(api: Api, name: str) -> str:
         try:
             found = api.call("projects.create", name=name, description="")["id"]
         except ApiError as error:
-            if error.subcode != Subcode.NAME_TAKEN:  # somebody made it in between
+            if error.subcode != Subcode.NAME_TAKEN:  # another caller made it in between
                 raise
             found = find_project(api, name)
             if found is None:
@@ -44,7 +46,7 @@ def find_project(api: Api, name: str) -> str | None:
 
 
 def find_queues(api: Api, names: Iterable[str], *, key: str = "execution.queue") -> dict[str, str]:
-    """Ids of the queues of these names (or ids), in one call if all are names; ``key`` is where a person wrote them.
+    """Ids of the queues of these names (or ids), in one call if all are names; ``key`` is where a user wrote them.
 
     They are asked for by name: a list of all queues ends after 500.
 
@@ -92,7 +94,7 @@ def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
     try:
         return str(api.call("queues.create", name=name, tags=list(tags))["id"])
     except ApiError as error:
-        if error.subcode != Subcode.NAME_TAKEN:  # somebody made it in between
+        if error.subcode != Subcode.NAME_TAKEN:  # another caller made it in between
             raise
     return str(found()[0]["id"])
 
@@ -105,6 +107,15 @@ def workers_by_queue(api: Api, *, key: str = "id") -> dict[str, list[str]]:
         for queue in worker.get("queues") or ():
             serving.setdefault(str(queue.get(key)), []).append(worker["id"])
     return serving
+
+
+def standing_for(text: str, tasks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The tasks of this id or name; if there is none, those whose id begins with ``text``, of six letters or more."""
+    tasks = list(tasks)
+    found = [task for task in tasks if text in (task.get("name"), task["id"])]
+    if found or len(text) < _SHORTEST_PREFIX:
+        return found
+    return [task for task in tasks if task["id"].startswith(text)]
 
 
 def exactly(name: str) -> str:

@@ -46,7 +46,7 @@ def download(api: Api, address: str, path: Path) -> None:
     """Fetches a file that a task has stored.
 
     Raises:
-        ServerError: the storage does not give it, or the address is of none: whoever writes to the task chooses it.
+        ServerError: the storage does not give it, or the address is of none: any writer to the task chooses it.
     """
     api.check_storage(address)
     try:

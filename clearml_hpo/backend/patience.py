@@ -12,9 +12,12 @@ from typing import TypeVar
 from clearml_hpo.core.errors import ApiError, UnreachableError, is_trouble
 
 _LONGEST_WAIT_S = 60.0
+"""Longest wait between two calls to a server in trouble, if the poll period is not longer."""
 _SAID_EVERY = 10
 _HURRY_S = 30.0
+"""After Ctrl-C a server in trouble is asked again for this long at most."""
 _HURRIED_WAIT_S = 3.0
+"""Longest wait between two calls to a server in trouble after Ctrl-C."""
 _Answer = TypeVar("_Answer")
 
 
@@ -58,11 +61,11 @@ class Patience:
 def patiently(call: Callable[[], _Answer], on_note: Callable[[str], None], stopped: threading.Event) -> _Answer:
     """What ``call`` returns, which is made again and again while the server is in trouble.
 
-    Once ``stopped`` is set somebody is in a hurry: then for half a minute at most.
+    Once ``stopped`` is set the user is in a hurry: then for half a minute at most.
 
     Raises:
-        ApiError: the server refused the call, or nobody wanted to wait.
-        UnreachableError: nobody wanted to wait for a server to log in to.
+        ApiError: the server refused the call, or is still in trouble half a minute after ``stopped`` was set.
+        UnreachableError: the same of a server to log in to.
     """
     patience, until = Patience(1.0, on_note), math.inf
     while True:

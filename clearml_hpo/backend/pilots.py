@@ -17,7 +17,7 @@ from clearml_hpo.backend.lists import rows
 from clearml_hpo.core.errors import ApiError, InputError
 
 IDLE_TIMEOUT_S = 300.0
-"""After so long without a task a pilot leaves, if nothing else was said."""
+"""A pilot leaves after this long without a task, if no other time is given."""
 TAG = "pilot"
 SECTION = "worker"
 """Of the hyperparameters: options of ``clearml-hpo worker`` and their values."""
@@ -57,7 +57,7 @@ class Pilot:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether a person has stopped it, rather than its machine."""
+        """Whether a user has stopped it, rather than its machine."""
         is_machine = is_non_responsive(self.reason) or self.reason.startswith(AGENT_ENDED)
         return self.status == "stopped" and not is_machine
 
@@ -67,16 +67,19 @@ def environment_of(api: Api, task_ids: Sequence[str]) -> Environment:
     fields = ["script.binary", "script.requirements", "container"]
     tasks = api.call("tasks.get_all", id=list(task_ids), only_fields=fields, search_hidden=True)["tasks"]
     scripts = [task.get("script") or {} for task in tasks]
-    lines: dict[str, None] = {}
-    for script in scripts:
-        asked = (script.get("requirements") or {}).get("pip") or ""
-        lines |= dict.fromkeys(asked if isinstance(asked, list) else str(asked).splitlines())
+    lines = dict.fromkeys(line for script in scripts for line in _requirements(script))
     containers = [{key: text for key, text in _container(task).items() if text} for task in tasks]
     return Environment(
         next((script["binary"] for script in scripts if script.get("binary")), Environment.binary),
         "\n".join(lines),
         next(filter(None, containers), {}),
     )
+
+
+def _requirements(script: Mapping[str, Any]) -> list[str]:
+    """What a script asks pip for; the SDK writes it as text or as a list."""
+    asked = (script.get("requirements") or {}).get("pip") or ""
+    return asked if isinstance(asked, list) else str(asked).splitlines()
 
 
 def create_pilot(
@@ -160,7 +163,7 @@ class OwnTask:
         return [f"--{name}={value}" for name, value in options]
 
     def is_to_end(self) -> bool:
-        """Whether somebody wants it to end, or has ended it."""
+        """True if a user or the controller wants it to end, or has ended it."""
         task = self._read("status", "status_message")
         return task.get("status") != "in_progress" or task.get("status_message") == STOPPING
 

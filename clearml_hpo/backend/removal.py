@@ -1,7 +1,7 @@
 """A study removed from the server: its controller task, its trial tasks, and the models and artifacts that they stored.
 
 What stays: published trial tasks and models, the template, files that are not under a task's own address, and copies
-that people have made of tasks of the study.
+that users have made of tasks of the study.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.cleanup import PUBLISHED, Stored, delete_model, delete_stored, outputs_of, tasks_with_outputs
+from clearml_hpo.backend.cleanup import PUBLISHED, Stored, delete_entry, delete_stored, outputs_of, tasks_with_outputs
 from clearml_hpo.backend.codes import Subcode
-from clearml_hpo.backend.lists import rows
+from clearml_hpo.backend.lists import chunks, rows
 from clearml_hpo.backend.pilots import pilots_of
-from clearml_hpo.backend.record import TrialRecords
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.core.errors import ServerError
+from clearml_hpo.core.notes import Note
 
 _CHUNK = 100
 
@@ -46,14 +47,15 @@ def plan_removal(api: Api, study_id: str, records: TrialRecords) -> Removal:
     """What the removal of a study would remove, in a few calls; nothing is changed."""
     ids = [*(t.task_id for t in (*records.latest, *records.earlier)), *records.orphans, *_looks(api, study_id)]
     ids += [pilot.task_id for pilot in pilots_of(api, study_id)]
-    tasks = tasks_with_outputs(api, [*dict.fromkeys(ids), study_id])
+    ids = [*dict.fromkeys(ids), study_id]
+    tasks = tasks_with_outputs(api, ids)
     outputs = outputs_of(api, tasks)
     published = {task_id for task_id, task in tasks.items() if task.get("status") == "published"}
     published |= {stored.task_id for stored, why in outputs if why == PUBLISHED}
     going = [(stored, why) for stored, why in outputs if stored.task_id not in published]
     return Removal(
         study_id,
-        tuple(task_id for task_id in [*dict.fromkeys(ids), study_id] if task_id in tasks and task_id not in published),
+        tuple(task_id for task_id in ids if task_id in tasks.keys() - published),
         tuple(stored for stored, why in going if not why),
         tuple(stored for stored, why in going if why and stored.kind == "model"),
         tuple(published),
@@ -67,28 +69,31 @@ def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:
         ApiError: the server refused a call.
     """
     stay: set[str] = set()
-    for stored in removal.stored:
+    to_delete: list[tuple[Callable[[Api, Stored], object], Stored]]
+    to_delete = [(delete_stored, stored) for stored in removal.stored]
+    to_delete += [(delete_entry, stored) for stored in removal.entries]
+    for delete, stored in to_delete:
         try:
-            delete_stored(api, stored)
+            delete(api, stored)
         except ServerError as error:
             stay |= {stored.task_id, removal.study_id}
-            on_note(f"{stored} stays: {error}")
-    for stored in removal.entries:
-        try:
-            delete_model(api, stored)
-        except ServerError as error:
-            stay |= {stored.task_id, removal.study_id}
-            on_note(f"{stored} stays: {error}")
-    going = [task_id for task_id in removal.task_ids if task_id not in stay]
-    for start in range(0, len(going), _CHUNK):
-        answer = api.call("tasks.delete_many", ids=going[start : start + _CHUNK], force=True)
+            on_note(Note(f"{stored} stays: {error}", level="warning", task=stored.task_id))
+    is_gone = _delete_tasks(api, [task_id for task_id in removal.task_ids if task_id not in stay], on_note)
+    return is_gone and not stay
+
+
+def _delete_tasks(api: Api, ids: list[str], on_note: Callable[[str], None]) -> bool:
+    """Whether all are gone."""
+    is_done = True
+    for chunk in chunks(ids, _CHUNK):
+        answer = api.call("tasks.delete_many", ids=chunk, force=True)
         for failed in answer.get("failed") or ():
             why = failed.get("error") or {}
             if Subcode.NO_SUCH_TASK in (why.get("codes") or ()):  # a user was quicker
                 continue
-            stay.add(failed["id"])
-            on_note(f"task {failed['id']} stays: {why.get('msg')}")
-    return not stay
+            is_done = False
+            on_note(Note(f"task {failed['id']} stays: {why.get('msg')}", level="warning", task=failed["id"]))
+    return is_done
 
 
 def _looks(api: Api, study_id: str) -> Iterable[str]:

@@ -20,8 +20,10 @@ from clearml_hpo.core.trial import Trial
 if TYPE_CHECKING:
     from clearml_hpo.backend.trial_tasks import TaskSnapshot
 
-_FIRST_WAIT_S = 15.0  # agents send the console later than the script sends its scalars
+_FIRST_WAIT_S = 15.0
+"""First wait for a console that tells a NaN from a 0: agents send it later than the script sends its scalars."""
 _LONGEST_WAIT_S = 600.0
+"""Longest wait between two looks at such a console; each wait is twice the last."""
 _Extremes = Mapping[str, tuple[float, float]]
 
 
@@ -85,7 +87,7 @@ class ReplacedValues:
         return without_replaced(snapshot, known, self._extremes(task_id, known) if ends else {}), curve
 
     def are_of(self, trial: Trial) -> bool:
-        """True if a value of a completed trial was replaced, and nobody has noted that; a call only if one is 0."""
+        """True if a value of a completed trial was replaced without being noted as such; a call only if one is 0."""
         pairs = zip(self._goal.objectives, trial.final_values or (), strict=False)
         suspects = {o.metric for o, value in pairs if may_be_replaced(value)} - trial.not_finite
         told = self._told(trial.task_id) if suspects else Replaced()

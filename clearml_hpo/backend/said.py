@@ -9,6 +9,7 @@ from collections.abc import Callable
 from clearml_hpo.backend.controller_task import ControllerTask
 
 _PERIOD_S = 15.0
+"""Least time between two calls that send the controller's lines to the console of its task."""
 _MOST_LINES = 5_000  # that wait for a server in trouble
 _MILLISECOND = 0.001
 

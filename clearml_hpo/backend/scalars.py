@@ -7,6 +7,7 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import Subcode
+from clearml_hpo.backend.lists import chunks
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import MetricSummary, Objective
 
@@ -53,16 +54,10 @@ def curves_of(api: Api, scalar: Objective, task_ids: Iterable[str], long: set[st
     long = set() if long is None else long
     ids = list(dict.fromkeys(task_ids))
     found: dict[str, Curve] = {}
-    short = [task_id for task_id in ids if task_id not in long]
-    for start in range(0, len(short), CHUNK):
-        for task_id, curve in _at_once(api, scalar, short[start : start + CHUNK]).items():
-            if _is_averaged(curve):
-                long.add(task_id)
-            else:
-                found[task_id] = curve
-    for task_id in ids:
-        if task_id in long:
-            found[task_id] = _one_by_one(api, scalar, task_id)
+    for chunk in chunks([task_id for task_id in ids if task_id not in long], CHUNK):
+        found |= _at_once(api, scalar, chunk)
+    long |= {task_id for task_id, curve in found.items() if _is_averaged(curve)}
+    found |= {task_id: _one_by_one(api, scalar, task_id) for task_id in ids if task_id in long}
     return {task_id: curve for task_id, curve in found.items() if curve}
 
 
@@ -101,19 +96,7 @@ def _one_by_one(api: Api, scalar: Objective, task_id: str) -> Curve:
     place: dict[str, Any] = {"count_total": True}
     total, seen = None, 0
     while total is None or seen < total:
-        try:
-            answer = api.call(
-                "events.scalar_metrics_iter_raw",
-                task=task_id,
-                metric=_metric(scalar),
-                key="iter",
-                batch_size=_RAW_POINTS,
-                **place,
-            )
-        except ApiError as error:
-            if error.subcode == Subcode.NO_SUCH_TASK:
-                return []
-            raise
+        answer = _raw(api, scalar, task_id, place)
         each = (answer.get("variants") or {}).get(scalar.series) or {}
         points |= dict(_points(each.get("iter"), each.get("y")))
         returned = answer.get("returned") or 0
@@ -122,6 +105,23 @@ def _one_by_one(api: Api, scalar: Objective, task_id: str) -> Curve:
         if not returned or not place["scroll_id"]:
             break
     return sorted(points.items())
+
+
+def _raw(api: Api, scalar: Objective, task_id: str, place: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The events from ``place`` on; nothing of a task that was deleted."""
+    try:
+        return api.call(
+            "events.scalar_metrics_iter_raw",
+            task=task_id,
+            metric=_metric(scalar),
+            key="iter",
+            batch_size=_RAW_POINTS,
+            **place,
+        )
+    except ApiError as error:
+        if error.subcode == Subcode.NO_SUCH_TASK:
+            return {}
+        raise
 
 
 def _metric(scalar: Objective) -> Mapping[str, Any]:

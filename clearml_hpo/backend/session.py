@@ -1,7 +1,7 @@
 """The SDK's session, made to say when a server does not answer.
 
 By itself it makes a call again for hours (240 times, up to two minutes apart), and without end while the server says
-that it is in maintenance (503) or when TLS fails; nobody hears of it. Here the loop decides whether to ask again.
+that it is in maintenance (503) or when TLS fails, without a message. Here the loop decides whether to ask again.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import requests
 from clearml.backend_api import Session
 from clearml.backend_api.utils import get_http_session_with_retry
 
-from clearml_hpo.core.errors import ApiError
+from clearml_hpo.backend.http import data_of, no_answer, no_clearml
 from clearml_hpo.machine.settings import USER_AGENT
 
 TIMEOUT_S = (5.0, 60.0)
-"""To be connected, and to be answered."""
+"""Longest waits for a connection to a server, and for its answer."""
 
 _TOO_MANY_REQUESTS = 429
-_OF_THE_CALL = (400, 413)  # also a proxy's refusals of what was sent
 _LOGIN = "auth.login"
-_SHOWN = 200
 
 
 class AskOnce(Session):  # type: ignore[misc]
@@ -45,7 +43,7 @@ class AskOnce(Session):  # type: ignore[misc]
         """All that the session sends comes through here.
 
         Raises:
-            ApiError: 503 if nobody answers, 502 for a log-in that something else answers, else what the server says
+            ApiError: 503 if there is no answer, 502 for a log-in that something else answers, else what the server says
                 while it is in trouble (5xx, 429).
         """
         endpoint = f"{service}.{action}"
@@ -57,8 +55,7 @@ class AskOnce(Session):  # type: ignore[misc]
                 method or "post", url, headers=sent, timeout=TIMEOUT_S, **request
             )
         except requests.RequestException as error:
-            why = f"no answer from {self.host} ({type(error).__name__})"
-            raise ApiError(endpoint, requests.codes.service_unavailable, 0, why) from None
+            raise no_answer(endpoint, self.host, error) from None
         if response.status_code == requests.codes.unauthorized and refresh_token_if_unauthorized:
             self.refresh_token()  # rights may have changed, or the server's keys
             again: requests.Response = self._send_request(
@@ -71,38 +68,13 @@ class AskOnce(Session):  # type: ignore[misc]
                 **request,
             )
             return again
-        if response.status_code >= 500 or response.status_code == _TOO_MANY_REQUESTS:
-            data_of(endpoint, response)
-        if endpoint == _LOGIN and not data_of(endpoint, response).get("token"):
-            raise _no_clearml(endpoint, response)
+        _check_server(endpoint, response)
         return response
 
 
-def data_of(endpoint: str, response: requests.Response) -> dict[str, Any]:
-    """The ``data`` of an answer.
-
-    Raises:
-        ApiError: the server refused the call; 502 if something else has answered.
-    """
-    try:
-        envelope = response.json()
-        meta, data = envelope["meta"], envelope.get("data") or {}
-        code, subcode, said = int(meta["result_code"]), meta.get("result_subcode") or 0, meta.get("result_msg") or ""
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise _no_clearml(endpoint, response) from None
-    if code != requests.codes.ok:
-        raise ApiError(endpoint, code, subcode, said)
-    if not isinstance(data, dict):
-        raise _no_clearml(endpoint, response)
-    return data
-
-
-def _no_clearml(endpoint: str, response: requests.Response) -> ApiError:
-    """An answer without ClearML's envelope is another's: of a proxy, a log-in page, what stands in for a server.
-
-    It says nothing of the call, so that the server counts as in trouble; but a body that is too large stays so.
-    """
-    status = response.status_code
-    code = status if status >= 500 or status in _OF_THE_CALL else requests.codes.bad_gateway
-    begins = " ".join(response.text[:_SHOWN].split()) or "nothing"
-    return ApiError(endpoint, code, 0, f"HTTP {status} from {response.url}, not of a ClearML server: {begins}")
+def _check_server(endpoint: str, response: requests.Response) -> None:
+    """Raises ApiError for an answer that says nothing of the call, but of the server."""
+    if response.status_code >= 500 or response.status_code == _TOO_MANY_REQUESTS:
+        data_of(endpoint, response)
+    if endpoint == _LOGIN and not data_of(endpoint, response).get("token"):
+        raise no_clearml(endpoint, response)

@@ -152,7 +152,7 @@ def create_template(api: Api, script: Path, project_id: str) -> Template:
 def register(api: Api, template: Template, baseline_id: str) -> Template:
     """The template with the hyperparameters that a run of it has connected.
 
-    A template made from a script is given them on the server too; a person's own task is left as it is.
+    A template made from a script is given them on the server too; a user's own task is left as it is.
     """
     baseline = api.call("tasks.get_by_id", task=baseline_id)["task"]
     hyperparams = {s: e for s, e in (baseline.get("hyperparams") or {}).items() if s != "properties"}

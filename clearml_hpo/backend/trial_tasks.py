@@ -166,7 +166,7 @@ class TrialTasks:
         set_properties(self._api, task_id, properties)
 
     def give_up(self, task_id: str, reason: str) -> None:
-        """Ends a task that nobody runs any more, as failed; an agent that comes back to it stops it."""
+        """Ends a task that no worker runs any more, as failed; an agent that comes back to it stops it."""
         self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason, status_message=reason)
         forget_entry(self._api, task_id)
 
@@ -183,7 +183,7 @@ class TrialTasks:
     def delete_twins(self, drafts: Collection[str], known: Collection[str]) -> None:
         """Deletes drafts that a server made twice because its first answer was lost; nothing is called without any.
 
-        They have the very name of one of the tasks ``known``; a copy that a person made has another one, and stays.
+        They have the very name of one of the tasks ``known``; a copy that a user made has another one, and stays.
         """
         if not drafts:
             return
@@ -272,7 +272,7 @@ def _names(text: str) -> frozenset[str]:
 def end_of(task: Mapping[str, Any]) -> float | None:
     """When a task ended, in seconds since the epoch; None while it waits or runs, and of one that never ran.
 
-    A server notes the end of what ends itself. A task that a person stops, archives or takes out of a queue while it
+    A server notes the end of what ends itself. A task that a user stops, archives or takes out of a queue while it
     runs has no such note: then it is when its status changed.
     """
     if task.get("status") in LIVE:

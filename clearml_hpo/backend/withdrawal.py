@@ -14,7 +14,7 @@ from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.core.errors import ApiError
 
 SETTLE_S = 1.0
-"""A task is "queued" and in no queue for as long as its worker needs to say that it runs: milliseconds."""
+"""A task that is "queued" but in no queue is left to its worker for this long, which needs milliseconds to start it."""
 
 _CHUNK = 500
 _RAN = "it was taken out of its queue while it started"
@@ -62,8 +62,8 @@ def withdraw(api: Caller, task_ids: Iterable[str], *, abandoned: Collection[str]
 def put_back(api: Caller, task_id: str, queue: str) -> bool:
     """Puts a task that was taken from a queue and never started last into it again; whether it waits there now.
 
-    Only if it is still queued: whoever has withdrawn or stopped it meanwhile does not want it run. It is not dequeued
-    first: enqueueing is refused if somebody runs it after all.
+    Only if it is still queued: if not, a user or the controller has withdrawn or stopped it meanwhile. It is not
+    dequeued first: enqueueing is refused if a worker runs it after all.
     """
     task = _read(api, [task_id]).get(task_id)
     if task is None or task["status"] != "queued":

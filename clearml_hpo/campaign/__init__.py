@@ -7,7 +7,7 @@ session.py     an open study: a thread that drives it
 opening.py     a campaign found on the server, or made
 run.py         from start, or from where it was left, to its end
 progress.py    where a campaign stands, as a value
-view.py        what a person sees of it while it runs
+view.py        what a user sees of it while it runs
 report.py      what it has found, from the server alone
 usage.py       how its resources were used
 stopping.py    ends one from elsewhere

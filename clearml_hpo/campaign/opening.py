@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import CampaignRecord, CampaignTask, find_campaign, read_campaign
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.names import ensure_project
-from clearml_hpo.backend.record import StudyRecord, find_studies
+from clearml_hpo.backend.study_records import StudyRecord, find_studies
 from clearml_hpo.backend.template import Templates
 from clearml_hpo.controller.opening import check_templates, differences, ids_of
 from clearml_hpo.controller.registration import find_or_create_templates
@@ -32,7 +32,7 @@ class OpenedCampaign:
 
     file: CampaignFile
     task: CampaignTask
-    hold: Hold
+    lease: Lease
     record: CampaignRecord | None
     studies: Mapping[str, StudyRecord]
     take_over: bool = False
@@ -58,7 +58,7 @@ class CampaignOpening:
         *,
         take_over: bool = False,
     ) -> None:
-        """Nothing is called yet; ``wait`` returns true if somebody does not want to wait."""
+        """Nothing is called yet; ``wait`` returns true to give up waiting."""
         self._api = api
         self._note = on_note
         self._wait = wait
@@ -93,20 +93,20 @@ class CampaignOpening:
         if record is not None:
             _refuse_differences(file, record, self._studies(record), templates)
         text = file.text(templates)
-        hold = Hold(self._api, record.campaign_id if record else "", what="campaign", wait=self._wait)
+        lease = Lease(self._api, record.campaign_id if record else "", what="campaign", wait=self._wait)
         if record is None:
             task = CampaignTask.create(
                 self._api,
                 name=file.spec.campaign,
                 project_id=project_id,
                 study_yaml=text,
-                properties=hold.properties(),
+                properties=lease.properties(),
             )
-            return OpenedCampaign(file, task, hold.on(task.task_id), None, {})
-        hold.acquire(take_over=self._take_over, on_note=self._note)
+            return OpenedCampaign(file, task, lease.on(task.task_id), None, {})
+        lease.acquire(take_over=self._take_over, on_note=self._note)
         task = CampaignTask(self._api, record.campaign_id, record.project_id)
         task.go_on(text)
-        return OpenedCampaign(file, task, hold, record, self._studies(record), self._take_over)
+        return OpenedCampaign(file, task, lease, record, self._studies(record), self._take_over)
 
     def _studies(self, record: CampaignRecord) -> dict[str, StudyRecord]:
         """By name."""

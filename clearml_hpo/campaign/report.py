@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,7 +14,8 @@ from rich.text import Text
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import CampaignRecord, Run, read_campaign, read_runs
 from clearml_hpo.backend.lease import driven_s
-from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_trials
+from clearml_hpo.backend.study_records import StudyRecord, find_studies
+from clearml_hpo.backend.trial_records import TrialRecords, read_trials
 from clearml_hpo.campaign.progress import CampaignProgress, ResourceProgress, Running, StudyProgress
 from clearml_hpo.campaign.usage import ResourceUse, use_of
 from clearml_hpo.campaign.view import datasets_table
@@ -25,6 +26,8 @@ from clearml_hpo.study_file import CampaignFile, Member, parse_campaign
 from clearml_hpo.views.display import clock, short_params
 
 _MOST_SHOWN = 5
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def read_campaign_state(api: Api, campaign: str, *, about_to_be: str = "") -> Ca
     """Reads a campaign by id or name, in a few calls and two for each of its studies.
 
     Args:
-        about_to_be: the status in which it is about to end, by whoever drives it.
+        about_to_be: the status in which it is about to end, by the controller that drives it.
 
     Raises:
         InputError: there is no such campaign, or several.
@@ -145,11 +148,15 @@ def _study(
         trials=len(ended),
         failures=sum(trial.state.is_failure for trial in ended),
         best=ranked[0].value if ranked else None,
-        left_s=None if budget.wall_s is None else max(0.0, budget.wall_s - driven),
-        left_trials=None if budget.trials is None else max(0, budget.trials - len(ended)),
+        left_s=_left(budget.wall_s, driven),
+        left_trials=_left(budget.trials, len(ended)),
         reason=record.reason,
         study_id=record.study_id,
     )
+
+
+def _left(limit: Number | None, used: Number) -> Number | None:
+    return None if limit is None else max(limit - used, type(used)(0))
 
 
 def _resources(file: CampaignFile, names: Mapping[str, str], runs: Sequence[Run]) -> tuple[ResourceProgress, ...]:
@@ -190,19 +197,24 @@ def report_of(state: CampaignState) -> CampaignReport:
 def _uses(state: CampaignState) -> Iterable[ResourceUse]:
     models = {state.studies[m.name].study_id: m.model for m in state.file.members if m.name in state.studies}
     for name, spec in state.file.spec.resources.items():
-        records = [state.studies.get(member.name) for member in state.file.members if name in member.resources]
-        have_ended = all(record is not None and record.ended_at is not None for record in records)
-        may_use = {record.study_id for record in records if record is not None}
         yield use_of(
             name,
             [run for run in state.runs if run.resource == name],
             takes=spec.takes if spec.queue is None else None,
             models=models,
             driven=state.record.driven,
-            work_until=max((run.ended_at or 0.0 for run in state.runs if run.study_id in may_use), default=0.0)
-            if have_ended
-            else None,
+            work_until=_work_until(state, name),
         )
+
+
+def _work_until(state: CampaignState, resource: str) -> float | None:
+    """When the last trial that might use a resource has ended, in seconds since the epoch; None is not yet."""
+    names = [member.name for member in state.file.members if resource in member.resources]
+    records = [state.studies[name] for name in names if name in state.studies]
+    if len(records) < len(names) or any(record.ended_at is None for record in records):
+        return None
+    may_use = {record.study_id for record in records}
+    return max((run.ended_at or 0.0 for run in state.runs if run.study_id in may_use), default=0.0)
 
 
 def _misplaced(state: CampaignState, uses: Sequence[ResourceUse]) -> Iterable[str]:
@@ -246,7 +258,7 @@ def _ranked(trials: TrialRecords | None, member: Member) -> list[Trial]:
 
 
 def render_report(report: CampaignReport) -> RenderableType:
-    """For a person, on 80 columns or more."""
+    """For a user, on 80 columns or more."""
     rate = "" if report.trials_per_hour is None else f", {report.trials_per_hour:.0f} an hour"
     failed = f", {report.failures} failed" if report.failures else ""
     head = f"{report.name}: {report.status}, {report.trials} trials in {clock(report.driven_s)}{rate}{failed}"

@@ -2,7 +2,7 @@
 
 A resource takes so many trials at once, and a few more wait in its queue so that it never idles between two. A place is
 given to the study whose turn it is: of those that were refused one lately, first those of earlier data sets, then the
-one that has had the least time on resources for its weight. One that would idle is given to whoever asks first.
+one that has had the least time on resources for its weight. One that would idle is given to the study that asks first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler import Placement, Places
 
-_UNKNOWN_S = 1.0  # what a trial may take, as long as none has ended
+_UNKNOWN_S = 1.0
+"""Time that a trial is assumed to take as long as none has ended."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Resources:
         lately_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Nobody uses them yet.
+        """No study uses them yet.
 
         Args:
             prefetch: trials that wait, for each that a resource takes at once.
@@ -201,20 +202,23 @@ class Share:
         running = sum(max(0.0, now - started) for started in self._running.values())
         return self._rank, (self.ended_s + running + self._queued * mean_s) / self._weight
 
+    def _note_answers(self, asked: Sequence[Resource], given: Sequence[Resource], now: float) -> None:
+        for resource in asked:
+            self._asked_at[resource.name] = now
+            if resource in given:
+                self.refused_at.pop(resource.name, None)
+            else:
+                self.refused_at[resource.name] = now
+
     def find(self, queues: Sequence[str], gone: Collection[str], *, take: bool) -> str | None:
         """The queue with the fewest trials for its size where the next place is this study's."""
         pool = self._pool
         with pool._lock:
             now = pool._clock()
             asked = [r for r in self.resources if r.queue in queues and r.queue not in gone]
-            is_served = any(pool._takes(resource) for resource in asked)  # else a trial waits where somebody may come
+            is_served = any(pool._takes(resource) for resource in asked)  # else a trial waits where a worker may come
             given = [r for r in asked if pool._gives(r, self) and (pool._takes(r) or not is_served)]
-            for resource in asked:
-                self._asked_at[resource.name] = now
-                if resource in given:
-                    self.refused_at.pop(resource.name, None)
-                else:
-                    self.refused_at[resource.name] = now
+            self._note_answers(asked, given, now)
             if not given:
                 return None
             chosen = min(given, key=lambda r: pool._live_on(r) / max(1, pool._takes(r)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.patience import Patience, patiently
-from clearml_hpo.backend.record import StudyRecord
 from clearml_hpo.backend.said import Said
+from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.campaign.folder import leave_on
 from clearml_hpo.campaign.opening import OpenedCampaign
 from clearml_hpo.campaign.order import Order
@@ -23,12 +23,15 @@ from clearml_hpo.campaign.serving import Serving, on_this_machine
 from clearml_hpo.campaign.session import Session
 from clearml_hpo.campaign.view import CampaignView, ToldView
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, is_trouble
-from clearml_hpo.core.trial import TrialState
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.study_file import Member
 
 _TICK_S = 0.25
+"""Pause between two steps of a campaign."""
 _PUBLISH_S = 30.0
-_AHEAD_S = 4.0  # what opening a study takes on a busy machine, and its first trial
+"""Least time between two updates of the campaign's reports."""
+_AHEAD_S = 4.0
+"""A study whose time budget ends within this makes way: the next one takes as long to open and start a trial."""
 _AHEAD_PART = 0.05
 
 
@@ -37,7 +40,7 @@ class CampaignOutcome:
     """How a run of a campaign ended.
 
     Attributes:
-        status: completed, stopped (by a person) or failed (a study has).
+        status: completed, stopped (by a user) or failed (a study has).
         reason: in a line for each study that did not complete.
     """
 
@@ -91,10 +94,10 @@ class CampaignRun:
             else:
                 self._drive()
         except KeyboardInterrupt:
-            raise  # somebody is in a hurry
+            raise  # the user is in a hurry
         except HeldError:
-            with suppress(ApiError):  # then whoever has taken over waits until the lease has run out
-                self._opened.hold.leave()
+            with suppress(ApiError):  # then the controller that has taken over waits until the lease has run out
+                self._opened.lease.leave()
             raise
         except BaseException as error:
             self._note_end()
@@ -107,7 +110,7 @@ class CampaignRun:
                 self._leave_summary(status)  # first: of a task that has ended a server takes no artifacts
         except HeldError:
             with suppress(ApiError):
-                self._opened.hold.leave()
+                self._opened.lease.leave()
             raise
         self._finish(status, reason.partition("\n")[0])
         return CampaignOutcome(status, reason, self._seen(), task.task_id, task.url)
@@ -125,7 +128,7 @@ class CampaignRun:
                     state,
                     logs=not is_hurried,
                     on_note=self._view.note,
-                    on_step=self._opened.hold.renew,
+                    on_step=self._opened.lease.renew,
                 )
                 for message in missing:
                     self._view.note(message)
@@ -150,14 +153,14 @@ class CampaignRun:
                 prefetch=execution.prefetch,
                 lately_s=2.5 * execution.poll_interval + 1.0,
             )
-            self._patiently(lambda: task.note_session(self._opened.record, self._serving.queue_ids, self._opened.hold))
+            self._patiently(lambda: task.note_session(self._opened.record, self._serving.queue_ids, self._opened.lease))
             self._loop()
         except HeldError:
             is_displaced = True
             self._end(Session.leave)
             raise
         except Exception:
-            self._end(Session.stop)  # nobody would look after the studies any more
+            self._end(Session.stop)  # no thread would look after the studies any more
             raise
         finally:
             self._serving.close(keeps_queues=is_displaced)
@@ -182,8 +185,8 @@ class CampaignRun:
             self._stopped.wait(_TICK_S)
 
     def _heed(self) -> None:
-        """Shows that the campaign is driven, and sees whether somebody wants it to stop; raises HeldError."""
-        self._is_asked_to_stop |= bool(self._opened.hold.renew().stop)
+        """Shows that the campaign is driven, and sees whether a user wants it to stop; raises HeldError."""
+        self._is_asked_to_stop |= bool(self._opened.lease.renew().stop)
         if time.time() - self._published_at >= _PUBLISH_S:
             self._published_at = time.time()
             self._publish()
@@ -248,29 +251,24 @@ class CampaignRun:
 
     def _seen(self) -> CampaignProgress:
         now = time.time()
-        running = [found for session in self._alive for found in session.running()]
-        resources = []
-        for resource in self._serving.resources if self._sessions else ():
-            own = tuple(run for queue, run in running if queue == resource.queue)
-            waiting = max(0, self._pool.live_on(resource.name) - len(own))
-            resources.append(ResourceProgress(resource.name, resource.takes, own, waiting))
-        ended = [
-            trial
-            for session in self._sessions.values()
-            for trial in session.trials
-            if not trial.state.is_live
-            and trial.state is not TrialState.STOPPED
-            and (trial.ended_at or 0.0) >= self._started_at
-        ]
+        trials = [trial for session in self._sessions.values() for trial in session.trials]
+        ended = sum(_has_ended(trial, self._started_at) for trial in trials)
         hours = (now - self._started_at) / 3600
         return CampaignProgress(
             self._file.spec.campaign,
-            self._opened.hold.driven_s,
+            self._opened.lease.driven_s,
             now,
-            tuple(resources),
+            tuple(self._resources()),
             tuple(self._study(member) for member in self._file.members),
-            len(ended) / hours if ended else None,
+            ended / hours if ended else None,
         )
+
+    def _resources(self) -> Iterator[ResourceProgress]:
+        running = [found for session in self._alive for found in session.running()]
+        for resource in self._serving.resources if self._sessions else ():
+            own = tuple(run for queue, run in running if queue == resource.queue)
+            waiting = max(0, self._pool.live_on(resource.name) - len(own))
+            yield ResourceProgress(resource.name, resource.takes, own, waiting)
 
     def _study(self, member: Member) -> StudyProgress:
         session, record = self._sessions.get(member.name), self._finished[member.name]
@@ -299,10 +297,10 @@ class CampaignRun:
         self._said.add(f"{status}: {reason}")
 
         def finish() -> None:
-            if self._opened.hold.is_mine():
+            if self._opened.lease.is_mine():
                 self._send_lines(at_once=True)
                 self._opened.task.finish(status, reason)
-                self._opened.hold.release(reason)
+                self._opened.lease.release(reason)
 
         self._recorded(finish)
 
@@ -310,7 +308,7 @@ class CampaignRun:
         """Puts on record how the studies stand, and why some have failed."""
 
         def note() -> None:
-            if self._opened.hold.is_mine():
+            if self._opened.lease.is_mine():
                 self._publish()
                 self._opened.task.note_failures(self._failures())
 
@@ -331,6 +329,12 @@ class CampaignRun:
 
     def _patiently(self, call: Callable[[], object]) -> None:
         patiently(call, self._view.note, self._stopped)
+
+
+def _has_ended(trial: Trial, since: float) -> bool:
+    """True if it has ended by itself since then (seconds since the epoch)."""
+    is_over = not trial.state.is_live and trial.state is not TrialState.STOPPED
+    return is_over and (trial.ended_at or 0.0) >= since
 
 
 def study_progress(member: Member, record: StudyRecord | None) -> StudyProgress:

@@ -45,7 +45,7 @@ class Serving:
     ) -> None:
         """Begins to serve. A queue that is made for this is the campaign's alone, so that resuming finds what waits.
 
-        ``stopped`` is set if nobody wants to wait any longer for a server that is away.
+        ``stopped`` is set to give up waiting for a server that is away.
 
         Raises:
             InputError: the server has no such queue, or this machine no such GPU.
@@ -93,7 +93,7 @@ class Serving:
 def slots_of(resources: Mapping[str, ResourceSpec]) -> dict[str, list[Slot]]:
     """What trials of each resource of this machine have for themselves; named as the resource.
 
-    Cores that nobody asks for by ``threads`` are shared out among the resources that have no GPU.
+    Cores that no resource asks for by ``threads`` are shared out among the resources that have no GPU.
 
     Raises:
         InputError: this machine has no such GPU.

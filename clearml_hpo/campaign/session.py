@@ -66,7 +66,7 @@ class Session(Untaken):
         self._stopped.set()
 
     def leave(self) -> None:
-        """Has it let go of the study; trials that run are left to whoever has taken over."""
+        """Has it let go of the study; trials that run are left to the controller that has taken over."""
         self._aborts = False
         self._stopped.set()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import CampaignRecord, CampaignTask
 from clearml_hpo.backend.codes import STOPPED_BY_USER
-from clearml_hpo.backend.lease import Hold
-from clearml_hpo.backend.record import find_studies
+from clearml_hpo.backend.lease import Lease
+from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.backend.trial_tasks import UNDER_WAY
 from clearml_hpo.studies.study import Study
 
@@ -21,14 +21,14 @@ def stop_campaign(api: Api, record: CampaignRecord) -> bool:
         Whether a process was asked.
     """
     task = CampaignTask(api, record.campaign_id, record.project_id)
-    hold = Hold(api, record.campaign_id, what="campaign")
-    if hold.is_held():
+    lease = Lease(api, record.campaign_id, what="campaign")
+    if lease.is_held():
         task.set_properties(stop="abort")
         return True
     for study in find_studies(api, campaign=record.campaign_id):
         if study.status in UNDER_WAY:
             Study(api, study).stop()
     if not record.is_over:
-        hold.clear(STOPPED_BY_USER)
+        lease.clear(STOPPED_BY_USER)
         task.finish("stopped", STOPPED_BY_USER)
     return False

@@ -1,4 +1,4 @@
-"""How the resources of a campaign were used: what ran on each, while there was work for it and somebody to give it."""
+"""How the resources of a campaign were used: what ran on each, while it had work and a controller."""
 
 from __future__ import annotations
 

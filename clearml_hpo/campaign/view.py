@@ -1,4 +1,4 @@
-"""What a person sees of a campaign while it runs: a live view on a terminal, else lines."""
+"""What a user sees of a campaign while it runs: a live view on a terminal, else lines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from clearml_hpo.views.display import clock
 from clearml_hpo.views.screen import Lines, Redrawn, Screen
 
 _LINE_S = 60.0
+"""Period of the line that says what each resource runs, where there is no terminal."""
 _STYLE = {"failed": "red", "stopped": "dark_orange3", "waiting": "dim"}
 
 
 class CampaignView(Screen, Protocol):
-    """What a run of a campaign tells a person; implemented by ``LiveView`` and ``LineView``."""
+    """What a run of a campaign tells a user; implemented by ``LiveView`` and ``LineView``."""
 
     def progress(self, progress: CampaignProgress) -> None:
         """Where the campaign stands."""
@@ -62,7 +63,7 @@ class ToldView(LineView):
     """Another view, and what is worth a line for ``tell`` too."""
 
     def __init__(self, view: CampaignView, tell: Callable[[str], None]) -> None:
-        """Nothing is printed by itself; whoever has given ``view`` takes the screen with it."""
+        """Nothing is printed by itself; the caller that has given ``view`` takes the screen with it."""
         super().__init__(Console(quiet=True))
         self._view = view
         self._tell = tell

@@ -170,7 +170,7 @@ def stop(campaign_id: str, local: bool) -> None:
             click.echo(f"asked {record.properties.get('holder')} to stop campaign {record.name}")
         else:
             record = read_campaign(api, record.campaign_id)
-            click.echo(f"campaign {record.name}: nobody drives it; it is {record.status}")
+            click.echo(f"campaign {record.name}: no controller drives it; it is {record.status}")
 
 
 @campaign.command(epilog="Exit codes: 0 done, 2 bad input.")

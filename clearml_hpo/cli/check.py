@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from clearml_hpo.controller.rehearsal import rehearse_all
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine import settings
-from clearml_hpo.study_file import is_campaign, load_campaign, load_study
+from clearml_hpo.study_file import StudyFile, is_campaign, load_campaign, load_study
+
+if TYPE_CHECKING:
+    from clearml_hpo.controller.check import Findings
 
 
 @click.command(epilog="Exit codes: 0 sound, 2 bad input.")
@@ -53,7 +57,10 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
     if faults:
         raise InputError("\n".join(dict.fromkeys(faults)))
     for file, findings in found:
-        name = f"{study_file}: " if campaign is None else f"{study_file}: {file.spec.study}: "
-        click.echo(f"{name}sound: {len(file.space.distributions)} parameters, {file.goal}")
-        for remark in findings.remarks:
-            click.echo(f"  {remark}")
+        _show(f"{study_file}: " if campaign is None else f"{study_file}: {file.spec.study}: ", file, findings)
+
+
+def _show(name: str, file: StudyFile, findings: Findings) -> None:
+    click.echo(f"{name}sound: {len(file.space.distributions)} parameters, {file.goal}")
+    for remark in findings.remarks:
+        click.echo(f"  {remark}")

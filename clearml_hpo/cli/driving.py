@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _ONE_WISH_S = 1.0
+"""Ctrl-C pressed again within this time counts once."""
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,20 @@ def driving_options(command: _Command) -> _Command:
     return command
 
 
-def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
-    """Drives the study that ``find`` opens, and exits with what became of it."""
-    here = settings.load()
-    local = options.local or not here.clearml_configured
+def _check_together(options: Options, *, local: bool) -> None:
     if options.agents is not None and not local:
         raise click.UsageError("--agents is for --local; with your own server: clearml-hpo agents up")
     if options.detach and (local or options.is_on_this_machine):
         raise click.UsageError("--detach leaves trials to agents that stay; with --local, --gpus and --cpu none do")
     if options.agents is not None and options.is_on_this_machine:
         raise click.UsageError("--agents runs trials by agents, --gpus and --cpu without any: give one of them")
+
+
+def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
+    """Drives the study that ``find`` opens, and exits with what became of it."""
+    here = settings.load()
+    local = options.local or not here.clearml_configured
+    _check_together(options, local=local)
     if options.json_file is not None:
         check_writable(options.json_file)
     console = console_for(options.log_format)

@@ -116,16 +116,12 @@ def install(
         texts = compose.render_files(plan, machine)
     changes = files.compare(place, texts, force=force)
     ended = _ended(kind, changes, plan)
+    # What was found, and what changes.
     click.echo(str(machine))
     for note in _notes(machine, plan, kind):
         click.echo(f"note: {note}")
     click.echo(str(place))
-    for change in changes:
-        click.echo(f"  {change.word:10} {change.path.name}")
-    stale = [path.name for path in files.ours(place, _names(kind)) if path.name not in texts]
-    for name in sorted({*ended, *stale}):
-        removal = f" (clearml-hpo agents uninstall {name})" if name in stale else ""
-        click.echo(f"  {'not wanted':10} {name}{removal}")
+    _show_changes(changes, ended, [path.name for path in files.ours(place, _names(kind)) if path.name not in texts])
     if dry_run:
         _show_texts(changes)
         return
@@ -154,13 +150,7 @@ def uninstall(names: tuple[str, ...], kind: Format, of_user: bool, directory: Pa
     """
     place = _place(kind, of_user, directory)
     there = {path.name: path for path in files.ours(place, _names(kind))}
-    for name in names:
-        if name not in there:
-            known = ", ".join(there) or "none"
-            raise InputError(
-                f"{place}: agents install has written no {name}{nearest(name, there)} (there are: {known})"
-            )
-    chosen = [there[name] for name in names or there]
+    chosen = _named(names, there, place)
     if not chosen:
         click.echo(f"{place}: agents install has written nothing here")
         return
@@ -173,6 +163,17 @@ def uninstall(names: tuple[str, ...], kind: Format, of_user: bool, directory: Pa
     files.remove((*links, *chosen))
     stops = {path.name for path in chosen}
     _show_commands(compose.stop_commands() if kind == "compose" else systemd.stop_commands(stops, system=not of_user))
+
+
+def _named(names: Sequence[str], there: Mapping[str, Path], place: Path) -> list[Path]:
+    """The files of these names; all that are there if none is named."""
+    for name in names:
+        if name not in there:
+            known = ", ".join(there) or "none"
+            raise InputError(
+                f"{place}: agents install has written no {name}{nearest(name, there)} (there are: {known})"
+            )
+    return [there[name] for name in names or there]
 
 
 def _run_as(kind: Format, of_user: bool, run_as: str | None) -> str | None:
@@ -217,6 +218,14 @@ def _notes(machine: Machine, plan: Plan, kind: Format) -> Iterator[str]:
         yield "there is no docker here: https://docs.docker.com/engine/install"
     if kind == "compose" and plan.gpus and not machine.has_gpu_runtime:
         yield "containers see no GPU without NVIDIA's container toolkit, which is not here"
+
+
+def _show_changes(changes: Sequence[Change], ended: Sequence[str], stale: Sequence[str]) -> None:
+    for change in changes:
+        click.echo(f"  {change.word:10} {change.path.name}")
+    for name in sorted({*ended, *stale}):
+        removal = f" (clearml-hpo agents uninstall {name})" if name in stale else ""
+        click.echo(f"  {'not wanted':10} {name}{removal}")
 
 
 def _show_texts(changes: Sequence[Change]) -> None:

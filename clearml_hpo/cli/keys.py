@@ -1,4 +1,4 @@
-"""``clearml-hpo server keys``: key pairs for other people, machines and jobs."""
+"""``clearml-hpo server keys``: key pairs for other users, machines and jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _data_dir(data: Path | None) -> Path:
 
 @click.group()
 def keys() -> None:
-    """Key pairs for other people, machines and jobs, beside your own, which `server env` prints.
+    """Key pairs for other users, machines and jobs, beside your own, which `server env` prints.
 
     They can be added and revoked at any time, whether or not the server runs.
 

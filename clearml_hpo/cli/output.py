@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-_GONE = (errno.EPIPE, errno.EIO)  # a pipe that nobody reads, a terminal that is closed
+_GONE = (errno.EPIPE, errno.EIO)  # a pipe without a reader, a terminal that is closed
 _Result = TypeVar("_Result")
 
 
@@ -47,7 +47,7 @@ class Output(io.TextIOWrapper):
 
 
 def is_read() -> bool:
-    """Whether anybody may read what this process prints: a command that only shows something ends when nobody does."""
+    """True if what this process prints may have a reader: a command that only shows something ends without one."""
     return not (isinstance(sys.stdout, Output) and sys.stdout.is_gone)
 
 

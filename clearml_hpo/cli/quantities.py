@@ -1,4 +1,4 @@
-"""Options whose values people write with a unit: callbacks for click."""
+"""Options whose values users write with a unit: callbacks for click."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def stop(study_id: str, abort: bool, local: bool) -> None:
         if found.stop(drain=not abort):
             click.echo(f"asked {found.record.holder} to {'abort' if abort else 'drain'} study {found.name}")
         else:
-            click.echo(f"study {found.name}: nobody drives it; it is {found.record.status}")
+            click.echo(f"study {found.name}: no controller drives it; it is {found.record.status}")
 
 
 @study.command()
@@ -382,9 +382,9 @@ def _holder(found: Study) -> str:
     """Who drives the study; of one that died without a word, when it was last heard of."""
     record = found.record
     if not record.holder or found.is_driven():
-        return record.holder or "nobody"
+        return record.holder or "no controller"
     seen = f", last heard of {moment(record.updated_at)}" if record.updated_at else ""
-    return f"nobody: {record.holder} is gone{seen}; to go on: clearml-hpo resume {record.study_id[:_SHORT_ID]}"
+    return f"no controller: {record.holder} is gone{seen}; to go on: clearml-hpo resume {record.study_id[:_SHORT_ID]}"
 
 
 def _fact(name: str, text: str) -> None:

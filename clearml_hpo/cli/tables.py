@@ -1,4 +1,4 @@
-"""Lists as a person or a program wants them: a table, JSON or CSV."""
+"""Lists as a user or a program wants them: a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ format_option = click.option(
 def print_list(
     form: str, table: Callable[[], Table], rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
 ) -> None:
-    """Prints ``rows`` as JSON or CSV of these columns, or the table that a person reads."""
+    """Prints ``rows`` as JSON or CSV of these columns, or the table that a user reads."""
     if form == "json":
         print_json(rows)
     elif form == "csv":

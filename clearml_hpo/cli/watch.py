@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from clearml_hpo.campaign.progress import CampaignProgress
     from clearml_hpo.studies.watching import Look, Watch
 
-_CAMPAIGN_S = 5.0  # a look costs some calls for each study
+_CAMPAIGN_S = 5.0
+"""Period of a screen that watches a campaign: a look costs some calls for each study."""
 
 
 @click.command(epilog="Exit codes: 0 the study is completed, 1 it failed, 2 bad input, 130 it was stopped, or Ctrl-C.")
@@ -228,6 +229,8 @@ def _say_who_drives(view: View, watched: Watch, look: Look, before: str | None) 
     holder = record.holder if look.progress.is_driven else ""
     if holder != before and not look.is_over:
         waits = record.status in ("created", "queued") and not holder
-        nobody = "waits to be driven" if waits else f"nobody drives it; to go on: clearml-hpo resume {record.study_id}"
-        view.note(f"driven by {holder}" if holder else nobody)
+        without = "waits for a controller"
+        if not waits:
+            without = f"no controller drives it; to go on: clearml-hpo resume {record.study_id}"
+        view.note(f"driven by {holder}" if holder else without)
     return holder

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from clearml_hpo.workers.slots import Slot
 
 _LOOK_S = 0.2
+"""Pause between two looks at whether a worker is to leave."""
 _LOOK_AT_TASK_S = 5.0
+"""Period in which a pilot asks whether its own task is to end."""
 _INTERRUPTED = 130
 _PROJECT = "clearml-hpo"
 _OF_A_PILOT = ("per_gpu", "cpu", "threads", "min_free_mb", "idle_timeout", "drain_timeout")
@@ -255,7 +257,7 @@ def _unless_in_trouble(is_to_end: Callable[[], bool]) -> bool:
 
 
 def _sayer(log_format: LogFormat) -> Callable[[str], None]:
-    """Prints to standard error. The terminal, or whoever reads the pipe, may be gone; what runs goes on."""
+    """Prints to standard error. The terminal, or the reader of the pipe, may be gone; what runs goes on."""
     console = console_for(log_format, stderr=True)
 
     def say(text: str) -> None:
@@ -270,17 +272,19 @@ def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None,
     from clearml_hpo.machine.gpus import detect_gpus
     from clearml_hpo.workers.slots import plan_slots
 
-    if gpus is None and cpu is None:
-        found = detect_gpus()
-        if found:
-            return plan_slots(found, per_gpu, threads=threads, present=found)
-        if (wanted := os.environ.get("CUDA_VISIBLE_DEVICES", "")) not in _NO_GPU:
-            raise InputError(
-                f"CUDA_VISIBLE_DEVICES is {wanted!r}, and nvidia-smi shows no such GPU; to serve without: --cpu N"
-            )
-        # An agent is one slot; its share of the cores, if it has one, is a limit on threads.
-        limit = settings.child_environ().get("OMP_NUM_THREADS", "") if is_pilot else ""
-        share = int(limit) if limit.isdecimal() and int(limit) else None
-        return plan_slots(cpu=1 if is_pilot else usable_cores(), threads=threads or share)
-    named = [gpu.strip() for gpu in (gpus or "").split(",") if gpu.strip()]
-    return plan_slots(named, per_gpu, cpu or 0, threads)
+    if gpus is not None or cpu is not None:
+        named = [gpu.strip() for gpu in (gpus or "").split(",") if gpu.strip()]
+        return plan_slots(named, per_gpu, cpu or 0, threads)
+    found = detect_gpus()
+    if found:
+        return plan_slots(found, per_gpu, threads=threads, present=found)
+    if (wanted := os.environ.get("CUDA_VISIBLE_DEVICES", "")) not in _NO_GPU:
+        raise InputError(
+            f"CUDA_VISIBLE_DEVICES is {wanted!r}, and nvidia-smi shows no such GPU; to serve without: --cpu N"
+        )
+    if not is_pilot:
+        return plan_slots(cpu=usable_cores(), threads=threads)
+    # An agent is one slot; its share of the cores, if it has one, is a limit on threads.
+    limit = settings.child_environ().get("OMP_NUM_THREADS", "")
+    share = int(limit) if limit.isdecimal() else 0
+    return plan_slots(cpu=1, threads=threads or share or None)

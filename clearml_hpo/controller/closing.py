@@ -101,7 +101,7 @@ class Closing:
 
     def finish(self, status: str, reason: str) -> None:
         """Ends the controller task and releases the lease, if it is still this controller's."""
-        lease = self._opened.hold
+        lease = self._opened.lease
         assert lease is not None  # it was driven
 
         def finish() -> None:
@@ -136,7 +136,7 @@ class Closing:
 
     def _leave_summary(self, ended: Ended, curves: Curves) -> None:
         """Page and text as artifacts of the controller task; without them the study has ended all the same."""
-        lease = self._opened.hold
+        lease = self._opened.lease
         if not ended.trials or lease is None:
             return
         controller, file = self._controller, self._file

@@ -44,7 +44,7 @@ class StudyConsole:
         self, trials: Sequence[Trial], workers: Mapping[str, int], earlier: Sequence[Trial] = (), stranded: int = 0
     ) -> None:
         """Shows where the study stands; the arguments are those of ``views.display.Progress``."""
-        lease, budget = self._opened.hold, self._opened.file.budget
+        lease, budget = self._opened.lease, self._opened.file.budget
         elapsed_s = lease.driven_s if lease else 0.0
         in_all = sum(workers.values())
         self._view.progress(

@@ -14,10 +14,10 @@ from functools import partial
 from typing import TypeVar
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.patience import Patience, patiently
-from clearml_hpo.backend.record import TrialRecords
 from clearml_hpo.backend.template import Templates
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.core.errors import ApiError, HeldError, is_trouble
 from clearml_hpo.core.goal import Goal
@@ -91,7 +91,7 @@ class Driver:
         policy: Policy,
         *,
         initial: InitialTrials | None = None,
-        lease: Hold | None = None,
+        lease: Lease | None = None,
         hooks: DriverHooks | None = None,
         stopped: threading.Event | None = None,
         aborts: Callable[[], bool] = lambda: True,

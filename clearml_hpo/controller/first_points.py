@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from clearml_hpo.backend.record import TrialRecords
 from clearml_hpo.backend.template import Template, Templates
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params, as_text

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.patience import Patience, patiently
 from clearml_hpo.backend.template import Template, register
 from clearml_hpo.backend.trial_tasks import TrialTasks
@@ -47,7 +47,7 @@ class FirstRuns:
     def __init__(
         self,
         opened: Opened,
-        lease: Hold,
+        lease: Lease,
         executor: Executor,
         api: Api,
         policy: Policy,

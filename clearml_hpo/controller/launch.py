@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.names import ensure_project, find_queues, workers_by_queue
-from clearml_hpo.backend.record import find_studies
+from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.controller.opening import check_templates, ids_of
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_or_create_templates

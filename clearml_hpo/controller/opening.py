@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
-from clearml_hpo.backend.lease import Hold, stopping_since
+from clearml_hpo.backend.lease import Lease, stopping_since
 from clearml_hpo.backend.names import ensure_project
-from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_study, read_trials
+from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_study
 from clearml_hpo.backend.template import (
     Templates,
     faults_of_objectives,
@@ -18,6 +18,7 @@ from clearml_hpo.backend.template import (
     reported_metrics,
     template_by_id,
 )
+from clearml_hpo.backend.trial_records import TrialRecords, read_trials
 from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_templates
@@ -40,7 +41,7 @@ class Opened:
 
     Attributes:
         executor: runs its trials; None if the study is finished.
-        hold: None if the study is finished and nothing is to be driven.
+        lease: None if the study is finished and nothing is to be driven.
         records: the trials that it has already; None for a new study.
         reporting: the models of which some run has reported the objectives.
         finished: how it ended, if it did and its budget is still the same.
@@ -51,7 +52,7 @@ class Opened:
     controller: ControllerTask
     templates: Templates
     executor: Executor | None
-    hold: Hold | None
+    lease: Lease | None
     records: TrialRecords | None = None
     reporting: Collection[str] = ()
     finished: str = ""
@@ -103,18 +104,18 @@ class Opening:
             return self._go_on(found[0], file, templates, reporting, is_same=is_same)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
-        hold = Hold(self._api, "", wait=self._stopped.wait)
+        lease = Lease(self._api, "", wait=self._stopped.wait)
         controller = ControllerTask.create(
             self._api,
             name=spec.study,
             project_id=project_id,
             study_yaml=file.text(ids_of(templates)),
-            properties=hold.properties(),
+            properties=lease.properties(),
             parent=campaign,
         )
         executor = make_executor(controller.task_id, templates)
-        hold = hold.on(controller.task_id)
-        return Opened(file, controller, templates, executor, hold, reporting=reporting, known=warm)
+        lease = lease.on(controller.task_id)
+        return Opened(file, controller, templates, executor, lease, reporting=reporting, known=warm)
 
     def by_id(self, study: str, overrides: Sequence[str] = ()) -> Opened:
         """The study of this id or name, as its controller task keeps it.
@@ -152,16 +153,16 @@ class Opening:
                 return Opened(file, controller, templates, None, None, records, reporting, finished)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
-        hold = Hold(self._api, record.study_id, wait=self._stopped.wait)
-        hold.acquire(take_over=self._take_over, on_note=self._note)
+        lease = Lease(self._api, record.study_id, wait=self._stopped.wait)
+        lease.acquire(take_over=self._take_over, on_note=self._note)
         if not all(templates[model].is_registered for model in file.space.used_models):
             # Perhaps the controller before has seen a first run meanwhile.
             templates = {model: template_by_id(self._api, one.task_id) for model, one in templates.items()}
             reporting = check_templates(self._api, file, templates)
         controller.go_on(file.text(ids_of(templates)))
-        records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=hold.stopping_since)
+        records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=lease.stopping_since)
         executor = make_executor(record.study_id, templates)
-        return Opened(file, controller, templates, executor, hold, records, reporting, known=warm)
+        return Opened(file, controller, templates, executor, lease, records, reporting, known=warm)
 
     def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         if file.spec.storage is not None:

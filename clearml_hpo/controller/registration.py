@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import LOST
-from clearml_hpo.backend.record import TrialRecords
 from clearml_hpo.backend.template import (
     Template,
     Templates,
@@ -18,6 +17,7 @@ from clearml_hpo.backend.template import (
     template_by_id,
     template_by_name,
 )
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TaskSnapshot, TrialTasks
 from clearml_hpo.controller.advice import what_to_connect, what_to_do
 from clearml_hpo.core.errors import InputError, StudyError

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.template import faults_of_objectives, metrics_of
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.closing import Closing, Ended, Outcome
@@ -76,7 +76,7 @@ class StudyRun:
             StudyError: the first run of a new template failed.
             HeldError: another controller has taken over; the trials go on under it.
         """
-        lease, executor = self._opened.hold, self._opened.executor
+        lease, executor = self._opened.lease, self._opened.executor
         if lease is None or executor is None:
             return self._closing.finished_earlier()
         self._console.note(f"study {self._file.spec.study}: {self._opened.controller.url}")
@@ -96,7 +96,7 @@ class StudyRun:
             raise
         return self._closing.close(ended, self._curves)
 
-    def _run_trials(self, lease: Hold, executor: Executor) -> Ended:
+    def _run_trials(self, lease: Lease, executor: Executor) -> Ended:
         opened, console = self._opened, self._console
         if opened.records is not None:
             console.progress(opened.records.latest, {}, opened.records.earlier)
@@ -130,7 +130,7 @@ class StudyRun:
         return self._closing.conclude(driver, tasks)
 
     def _driver(
-        self, lease: Hold, executor: Executor, tasks: TrialTasks, first_runs: FirstRuns, reports: StudyReports
+        self, lease: Lease, executor: Executor, tasks: TrialTasks, first_runs: FirstRuns, reports: StudyReports
     ) -> Driver:
         file, records, console = self._file, self._opened.records, self._console
 

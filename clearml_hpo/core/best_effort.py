@@ -28,7 +28,7 @@ class BestEffort:
 
         Raises:
             ApiError: the server is in trouble: the work can be done later.
-            UnreachableError: nobody answers there.
+            UnreachableError: no server answers there.
             HeldError: another controller drives the study.
         """
         try:

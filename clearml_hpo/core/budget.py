@@ -59,7 +59,7 @@ class Budget:
     then: StopMode = "abort"
 
     def remaining(self, spent: Spent, trials: int) -> dict[str, str]:
-        """What is left of each limit that is set, for people; ``trials`` were launched so far."""
+        """What is left of each limit that is set, for users; ``trials`` were launched so far."""
         left = {
             "trials": self.trials and f"{max(0, self.trials - trials)} of {self.trials}",
             "time": _left_s(self.wall_s, spent.wall_s),

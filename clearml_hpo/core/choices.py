@@ -1,4 +1,4 @@
-"""Names and options that a person chooses from."""
+"""Names and options that a user chooses from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of a CSV file, which people open in a spreadsheet."""
+"""Cells of a CSV file, which users open in a spreadsheet."""
 
 from __future__ import annotations
 

@@ -3,10 +3,10 @@
 ::
 
     ClearmlHpoError          base: catch this to catch all of them
-    ├── InputError           something a person wrote is wrong: a file, an option, a name (exit code 2)
+    ├── InputError           something a user wrote is wrong: a file, an option, a name (exit code 2)
     ├── ApiError             a ClearML server refused a call (carries endpoint, code, subcode)
     ├── ServerError          the embedded server cannot start, or none answers at its address
-    │   └── UnreachableError nobody answers at the configured address
+    │   └── UnreachableError no server answers at the configured address
     ├── AgentError           agents cannot be started or stopped
     └── StudyError           the study cannot go on (exit code 1)
         └── HeldError        another controller drives it
@@ -26,7 +26,7 @@ class ClearmlHpoError(Exception):
 
 
 class InputError(ClearmlHpoError):
-    """Something a person wrote is wrong: a file, an option, a name."""
+    """Something a user wrote is wrong: a file, an option, a name."""
 
 
 class ApiError(ClearmlHpoError):
@@ -51,7 +51,7 @@ class ServerError(ClearmlHpoError):
 
 
 class UnreachableError(ServerError):
-    """Nobody answers at the configured address, or whoever does is in trouble."""
+    """No server answers at the configured address, or it is in trouble."""
 
 
 class AgentError(ClearmlHpoError):

@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 
 
 def resolve_name(name: str, names: Iterable[str]) -> str | None:
-    """The one of ``names`` that a person means by ``name``, which may lack the section; None if none or several fit."""
+    """The one of ``names`` that a user means by ``name``, which may lack the section; None if none or several fit."""
     known = list(names)
     for candidate in (name, full_name(name)):
         if candidate in known:

@@ -48,13 +48,7 @@ def load(text: str) -> Any:
 def _values(node: yaml.Node, known: dict[int, int], level: int) -> int:
     """How many values a node holds; of one that is held by itself, or is unfit in another way, it raises."""
     if isinstance(node, yaml.ScalarNode):
-        if "\0" in node.value or node.value != node.value.encode(errors="replace").decode():
-            raise _unfit(node, "a text has a character that no text may have (NUL, half of a pair)")
-        if node.tag in _NUMBERS and (len(node.value) > LONGEST_NUMBER or node.value.count(":") > MOST_PLACES):
-            raise _unfit(
-                node,
-                f"a number has more than {LONGEST_NUMBER} characters, or {MOST_PLACES} colons; put a text in quotes",
-            )
+        _check_scalar(node)
         return 1
     if id(node) in known:
         if not known[id(node)]:
@@ -66,6 +60,15 @@ def _values(node: yaml.Node, known: dict[int, int], level: int) -> int:
     held = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
     known[id(node)] = 1 + sum(_values(one, known, level + 1) for one in held)
     return known[id(node)]
+
+
+def _check_scalar(node: yaml.ScalarNode) -> None:
+    if "\0" in node.value or node.value != node.value.encode(errors="replace").decode():
+        raise _unfit(node, "a text has a character that no text may have (NUL, half of a pair)")
+    if node.tag in _NUMBERS and (len(node.value) > LONGEST_NUMBER or node.value.count(":") > MOST_PLACES):
+        raise _unfit(
+            node, f"a number has more than {LONGEST_NUMBER} characters, or {MOST_PLACES} colons; put a text in quotes"
+        )
 
 
 def _unfit(node: yaml.Node, problem: str) -> Unfit:

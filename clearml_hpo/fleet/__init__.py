@@ -10,7 +10,7 @@ leaving.py     stops an agent between two tasks
 recovery.py    tasks of agents that are gone
 logtail.py     reads a daemon's log
 queues.py      queues of the fleet: create, pause, delete
-client.py      calls to the ClearML server, over plain HTTP
+configured.py  the server that the environment or clearml.conf names
 state.py       two JSON files that outlive the supervisor
 install/       systemd units and a compose file
 

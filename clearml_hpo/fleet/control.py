@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
+from clearml_hpo.backend.http import Client
 from clearml_hpo.core.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import recovery
-from clearml_hpo.fleet.client import Client, configured_server
+from clearml_hpo.fleet.configured import configured_server
 from clearml_hpo.fleet.logtail import last_lines
 from clearml_hpo.fleet.queues import attempt, queue_id, remove_queue, set_closed
 from clearml_hpo.fleet.slots import AgentSlot
@@ -29,6 +30,7 @@ READY = frozenset({"idle", "busy"})
 KEEP_LOGS_S = 7 * 24 * 3600.0
 """How long the logs of a fleet with a passing name stay (each ``run --local`` has a fleet of its own)."""
 _POLL_S = 0.1
+"""Pause between two looks at a fleet that starts or ends."""
 _log = logging.getLogger(__name__)
 
 
@@ -144,7 +146,7 @@ def down(home: Path, *, name: str = "default", now: bool = False, timeout_s: flo
 def status(home: Path, *, name: str = "default") -> Fleet | None:
     """How a fleet does; None if there is none.
 
-    Agents whose supervisor was killed are ended first: nobody would restart them, or let them leave properly.
+    Agents whose supervisor was killed are ended first: no process would restart them, or let them leave properly.
     """
     folder = FleetFolder(home, name)
     fleet = folder.read_fleet()

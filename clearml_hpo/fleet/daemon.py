@@ -1,7 +1,7 @@
 """The command line and the environment of one ``clearml-agent daemon``.
 
 The agent is the unmodified one; all that is special is in its environment. Settings of clearml.conf are
-overridden by variables that begin with ``CLEARML_AGENT__``, so that a person's own clearml.conf stays in force;
+overridden by variables that begin with ``CLEARML_AGENT__``, so that a user's own clearml.conf stays in force;
 the daemon hands the merged configuration to the tasks it runs.
 """
 

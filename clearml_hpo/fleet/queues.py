@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from clearml_hpo.backend.codes import QUEUE_CLOSED, Subcode
+from clearml_hpo.backend.http import Client
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError
-from clearml_hpo.fleet.client import Client
 
 _log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 
 from clearml_hpo.backend.codes import AGENT_ENDED, ARCHIVED, LOST
+from clearml_hpo.backend.http import Client
 from clearml_hpo.backend.withdrawal import SETTLE_S, is_spoilt, put_back
 from clearml_hpo.core.errors import ClearmlHpoError
-from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.queues import attempt
 
 _OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")
@@ -74,8 +74,8 @@ def end_task(client: Client, task: str, action: str, reason: str) -> bool:
 def return_task(client: Client, task: str, queue: str) -> bool:
     """Puts a task that an agent had taken but not started back to the front of its queue; whether it is there now.
 
-    The agent may have said already that it starts, or that it was aborted; what somebody else has ended since, or
-    withdrawn, stays as it is.
+    The agent may have said already that it starts, or that it was aborted; what was ended or withdrawn since then
+    stays as it is.
     """
     fields = ["status", "status_reason", "status_message", "system_tags"]
     found = client.call("tasks.get_all", id=[task], only_fields=fields)["tasks"]

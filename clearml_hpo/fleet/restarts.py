@@ -9,7 +9,9 @@ QUICK_S = 20.0
 GIVE_UP_AFTER = 5
 """Quick deaths in a row after which an agent is given up."""
 FIRST_DELAY_S = 1.0
+"""Wait before an agent that died quickly is started again; doubles with each quick death."""
 LONGEST_DELAY_S = 60.0
+"""Longest wait before an agent is started again."""
 
 
 @dataclass(frozen=True)

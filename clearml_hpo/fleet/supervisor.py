@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from clearml_hpo.backend.http import Client
 from clearml_hpo.core.errors import AgentError, ClearmlHpoError
 from clearml_hpo.fleet import daemon, recovery
 from clearml_hpo.fleet.agent import Agent, Launch
-from clearml_hpo.fleet.client import Client, configured_server
+from clearml_hpo.fleet.configured import configured_server
 from clearml_hpo.fleet.leaving import leave
 from clearml_hpo.fleet.queues import Gates, attempt, queue_id, set_closed
 from clearml_hpo.fleet.slots import AgentSlot
@@ -33,8 +34,11 @@ from clearml_hpo.machine.settings import child_environ
 from clearml_hpo.machine.signals import handled
 
 TICK_S = 0.2
+"""Pause between two looks at the agents."""
 LEAVING_TICK_S = 0.02
+"""Pause between two looks at agents that leave: the moment between two tasks is short."""
 PARENT_CHECK_S = 1.0
+"""Period in which a supervisor checks that its run still lives."""
 _log = logging.getLogger(__name__)
 
 
@@ -74,26 +78,37 @@ class Supervisor:
         Raises:
             AgentError: all agents were given up, and it is to end then.
         """
-        departures: list[Iterator[None]] | None = None
         try:
-            while departures is None or departures:
-                self._watch_parent()
-                if departures is None and self.leaving:
-                    _log.info("agents leave %s", "at once" if self.at_once else "after their current tasks")
-                    departures = [self._departure(agent) for agent in self._agents]
-                if departures is None:
-                    for agent in self._agents:
-                        agent.step()
-                    self._give_up()
-                elif time.monotonic() >= self._lost_at:
-                    self._lose()
-                    departures = []
-                else:
-                    departures = [departure for departure in departures if _goes_on(departure)]
-                self._record()
-                time.sleep(TICK_S if departures is None else LEAVING_TICK_S)
+            self._serve()
+            self._leave()
         finally:
             self._close()
+
+    def _serve(self) -> None:
+        """Returns when the agents are to leave."""
+        while True:
+            self._watch_parent()
+            if self.leaving:
+                return
+            for agent in self._agents:
+                agent.step()
+            self._give_up()
+            self._record()
+            time.sleep(TICK_S)
+
+    def _leave(self) -> None:
+        """Returns when they have left, or are ended because they have not."""
+        _log.info("agents leave %s", "at once" if self.at_once else "after their current tasks")
+        departures = [self._departure(agent) for agent in self._agents]
+        while departures:
+            self._watch_parent()
+            if time.monotonic() >= self._lost_at:
+                self._lose()
+                departures = []
+            else:
+                departures = [departure for departure in departures if _goes_on(departure)]
+            self._record()
+            time.sleep(LEAVING_TICK_S)
 
     def stop(self, at_once: bool) -> None:
         """Makes ``run`` end; ``at_once`` also overrules an earlier, patient, call."""

@@ -8,6 +8,7 @@ import subprocess
 from clearml_hpo.machine.settings import child_environ
 
 _TIMEOUT_S = 30.0
+"""Longest wait for nvidia-smi."""
 _GPU = re.compile(r"^GPU (?P<index>\d+): .*\(UUID: (?P<uuid>[^)]+)\)")
 _MIG = re.compile(r"^\s+MIG .*\(UUID: (?P<uuid>[^)]+)\)")
 

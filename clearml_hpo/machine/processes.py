@@ -76,7 +76,7 @@ def session_members(session: int) -> list[int]:
     """Pids of all living processes of a session, whatever process groups they made.
 
     An agent is started as the leader of a session of its own, so these are the agent, its task, and what the
-    task started, also when the agent is dead and they belong to nobody.
+    task started, also when the agent is dead and they belong to no process.
     """
     members = []
     for pid in psutil.pids():
@@ -103,7 +103,7 @@ def end_session(leader: ProcessId, grace_s: float = 3.0) -> None:
     """Ends all processes of a leader's session: asks them to terminate, then kills those that have not.
 
     With no ``grace_s`` they are killed without being asked.
-    While a session has members its leader's pid is not given to another process. So if it was, nobody is left.
+    While a session has members its leader's pid is not given to another process. So if it was, the session is empty.
     """
     if psutil.pid_exists(leader.pid) and identify(leader.pid) != leader:
         return

@@ -15,6 +15,7 @@ from pathlib import Path
 from clearml_hpo.machine.processes import ProcessId, end_session, identify
 
 _GRACE_S = 5.0
+"""Time between SIGTERM and SIGKILL for the processes of a run that has died."""
 
 
 class Watchdog:
@@ -47,7 +48,7 @@ class Watchdog:
         try:
             pipe.write(f"{word}\n".encode())
             pipe.flush()
-        except BrokenPipeError:  # somebody has killed it
+        except BrokenPipeError:  # another process has killed it
             self._process.wait()
             self._process = self._start()
             for leader in self._watched:

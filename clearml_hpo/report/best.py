@@ -1,4 +1,4 @@
-"""The best parameters as YAML, for a search space as constants, or for a person."""
+"""The best parameters as YAML, for a search space as constants, or for a user."""
 
 from __future__ import annotations
 

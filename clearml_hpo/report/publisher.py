@@ -89,20 +89,24 @@ class Publisher:
         """
         ended = [trial for trial in trials if not trial.state.is_live]
         new = [trial for trial in ended if trial.number not in self._reported]
-        periods = min(max(1.0, len(ended) / _TRIALS_PER_PERIOD), _LONGEST_PERIODS)
-        due = bool(new) and self._clock() - self._last >= periods * self._period_s
-        if not (due or final):
+        if not (final or (new and self._is_due(len(ended)))):
             return
-        plots = {
-            key: self._drawn(key, draw) for key, draw in self._plots(trials, ended, earlier, remaining or {}, final)
-        }
-        changed = {key: plot for key, plot in plots.items() if plot and self._sent.get(key) != hash(plot)}
+        changed = self._changed(self._plots(trials, ended, earlier, remaining or {}, final))
         attempt = self._effort.attempt
         attempt("the report is behind", lambda: self._report(ended, new, changed))
         self._last = self._clock()
         attempt("the best trial is not marked", lambda: self._point_out_best(ended))
         if final:
             attempt("the artifact best is missing", lambda: self._upload_best(ended))
+
+    def _is_due(self, ended: int) -> bool:
+        periods = min(max(1.0, ended / _TRIALS_PER_PERIOD), _LONGEST_PERIODS)
+        return self._clock() - self._last >= periods * self._period_s
+
+    def _changed(self, figures: Figures) -> Plots:
+        """The plots that are not as they were sent last."""
+        plots = {key: self._drawn(key, draw) for key, draw in figures}
+        return {key: plot for key, plot in plots.items() if plot and self._sent.get(key) != hash(plot)}
 
     def _drawn(self, key: tuple[str, str], draw: Callable[[], str]) -> str:
         return self._effort.attempt(f"the plot {'/'.join(key)!r} is missing", draw) or ""

@@ -111,23 +111,28 @@ class StudySummary:
     @property
     def facts(self) -> Sequence[tuple[str, str]]:
         """Names and values of what is to be known first."""
-        rate, best = self.trials_per_hour, self.best
-        first = self.trials[0] if self.trials else None
-        is_better = best is not None and first is not None and first.value is not None and first is not best
+        best = self.best
         facts = [
             ("objective", "; ".join(f"{o.metric}, {o.direction}" for o in self.goal.objectives)),
             ("best", "none" if best is None else f"{values_text(best, self.goal)}: trial {best.number}"),
-            ("trial 0", values_text(first, self.goal) if is_better and first is not None else ""),
+            ("trial 0", self._first_text()),
             ("front", "" if self.goal.is_single else f"{len(self.front)} trials"),
             ("trials", ", ".join(f"{count} {state.value}" for state, count in self.counts.items()) or "none"),
             ("run again", f"{len(self.earlier)} attempts" if self.earlier else ""),
             ("time", duration_text(self.driven_s)),
             ("compute time", duration_text(self.compute_s)),
-            ("trials an hour", "" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"),
+            ("trials an hour", _rate_text(self.trials_per_hour)),
             ("project", self.project),
             ("study", self.study_id),
         ]
         return [(name, text) for name, text in facts if text]
+
+    def _first_text(self) -> str:
+        """The values of trial 0, where another one is the best."""
+        first = self.trials[0] if self.trials else None
+        if first is None or first.value is None or self.best is None or first is self.best:
+            return ""
+        return values_text(first, self.goal)
 
 
 def attempt_name(trial: Trial) -> str:
@@ -152,6 +157,12 @@ def duration_text(seconds: float) -> str:
         return f"{minutes}:{rest_s:02d} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d} h" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def _rate_text(rate: float | None) -> str:
+    if rate is None:
+        return ""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 def _by_number(name: str) -> tuple[int, ...]:

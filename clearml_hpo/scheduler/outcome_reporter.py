@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from clearml_hpo.backend.codes import BAD_REQUEST
-from clearml_hpo.backend.record import WISHED_RUN, run_name
+from clearml_hpo.backend.trial_records import WISHED_RUN, run_name
 from clearml_hpo.backend.trial_tasks import NOT_FINITE
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import Trial, TrialState

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 
 import optuna
@@ -33,19 +32,23 @@ def importances(trials: Sequence[Trial], space: SearchSpace, goal: Goal, index: 
     if len(done) < FEWEST_TRIALS:
         return {}
     done = done[:: -(-len(done) // _MOST_TRIALS)]
-    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name, distribution in space.distributions.items():
-        active = [trial for trial in done if name in trial.params and distribution.contains(trial.params[name])]
-        if len(active) >= FEWEST_TRIALS and len({as_text(trial.params[name]) for trial in active}) > 1:
-            groups[tuple(trial.task_id for trial in active)].append(name)
-    by_task = {trial.task_id: trial for trial in done}
     raw: dict[str, float] = {}
-    for task_ids, names in groups.items():
+    for active, names in _active_together(done, space):
         distributions = {name: as_optuna(space.distributions[name]) for name in names}
-        found = _divergences([by_task[id_] for id_ in task_ids], distributions, goal.objectives[index].direction, index)
-        raw |= {name: found[name] * len(task_ids) / len(done) for name in names}
+        found = _divergences(active, distributions, goal.objectives[index].direction, index)
+        raw |= {name: found[name] * len(active) / len(done) for name in names}
     total = sum(raw.values())
     return {n: raw[n] / total for n in sorted(raw, key=lambda n: -raw[n])} if total > 0 else {}
+
+
+def _active_together(trials: Sequence[Trial], space: SearchSpace) -> list[tuple[list[Trial], list[str]]]:
+    """Trials with the parameters that are active in just these; left out are parameters of few trials, or one value."""
+    found: dict[tuple[str, ...], tuple[list[Trial], list[str]]] = {}
+    for name, distribution in space.distributions.items():
+        active = [trial for trial in trials if name in trial.params and distribution.contains(trial.params[name])]
+        if len(active) >= FEWEST_TRIALS and len({as_text(trial.params[name]) for trial in active}) > 1:
+            found.setdefault(tuple(trial.task_id for trial in active), (active, []))[1].append(name)
+    return [*found.values()]
 
 
 def importances_of_all(trials: Sequence[Trial], space: SearchSpace, goal: Goal) -> list[dict[str, float]]:

@@ -24,7 +24,7 @@ from clearml_hpo.core.goal import Direction
 from clearml_hpo.core.values import Params, Value
 from clearml_hpo.search.replay import generation, keeps_notes, rungs
 from clearml_hpo.search.samplers import VIOLATIONS
-from clearml_hpo.search.space import Categorical, Distribution, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Distribution, Int, SearchSpace, at_random
 
 Ended: TypeAlias = Literal["completed", "pruned", "failed"]
 
@@ -128,14 +128,14 @@ class OptunaStudy:
                 new = [point for point in self.space.points(_FEW_POINTS) if is_new(point)]
                 params = self._random.choice(new) if new else None
             else:
-                draws = (self.space.draw(self._random) for _ in range(_FEW_POINTS))
+                draws = (self.space.build(at_random(self._random)) for _ in range(_FEW_POINTS))
                 params = next((point for point in draws if self.space.allows(point) and is_new(point)), None)
         if params is not None:
             self.add(number, params)
         return params
 
     def add(self, number: int, params: Params) -> bool:
-        """Lets trial ``number`` run at ``params``, chosen by somebody else.
+        """Lets trial ``number`` run at ``params``, chosen by another part, or a user.
 
         Returns False, and the sampler will not learn from it, if that is no point of the space.
         """

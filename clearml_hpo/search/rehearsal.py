@@ -23,6 +23,7 @@ _TRIALS = 15
 _MOST_STARTUP_TRIALS = 200
 _STEPS = (1, 10, 100, 1000)
 _ENOUGH_S = 0.5
+"""A rehearsal of sampler and pruner ends after this long."""
 
 
 def try_sampler(

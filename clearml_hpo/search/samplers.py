@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import filterfalse
 from typing import Any
 
 import optuna
@@ -167,7 +168,7 @@ _KINDS: dict[str, _Kind] = {
     "cmaes": _Kind(optuna.samplers.CmaEsSampler, ("cmaes",), _cmaes_defaults, _cmaes_refuses),
     "qmc": _Kind(optuna.samplers.QMCSampler, ("scipy",), _qmc_defaults, _qmc_refuses),
     "random": _Kind(optuna.samplers.RandomSampler),
-    # Not Optuna's GridSampler, which goes over points again that somebody enqueued or that a restart brought back.
+    # Not Optuna's GridSampler, which goes over points again that a user enqueued or that a restart brought back.
     "grid": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
     "brute_force": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
     "nsgaii": _Kind(optuna.samplers.NSGAIISampler, defaults=_nsga_defaults),
@@ -266,24 +267,27 @@ def _auto(problem: Problem) -> Choice:
     space, trials = problem.space, problem.trials
     if trials is not None and space.size <= trials:
         return Choice("brute_force", f"all {space.size:.0f} points fit into {trials} trials")
-    if not problem.goal.is_single:
-        if trials is not None and trials >= _NSGA_FEWEST_TRIALS and not problem.space.is_conditional:
-            return Choice("nsgaii", f"several objectives and {trials} trials")
-        return Choice("tpe", "several objectives")
+    if problem.goal.is_single:
+        why_not = _why_not_gp(problem)
+        return Choice("tpe", why_not) if why_not else Choice("gp", f"{len(space.axes)} parameters, {trials} trials")
+    if trials is not None and trials >= _NSGA_FEWEST_TRIALS and not space.is_conditional:
+        return Choice("nsgaii", f"several objectives and {trials} trials")
+    return Choice("tpe", "several objectives")
+
+
+def _why_not_gp(problem: Problem) -> str:
+    """Why TPE does better here, or is faster; empty if it does not."""
+    parameters, trials = len(problem.space.axes), problem.trials
     if problem.space.is_conditional:
-        return Choice("tpe", "conditional parameters")
-    if trials is None or trials > _GP_MOST_TRIALS:
-        return Choice("tpe", f"more than {_GP_MOST_TRIALS} trials" if trials else "no limit on trials")
-    if trials < _GP_FEWEST_TRIALS:
-        return Choice("tpe", f"fewer than {_GP_FEWEST_TRIALS} trials")
-    parameters = len(space.axes)
+        return "conditional parameters"
+    if trials is None:
+        return "no limit on trials"
+    if not _GP_FEWEST_TRIALS <= trials <= _GP_MOST_TRIALS:
+        few = trials < _GP_FEWEST_TRIALS
+        return f"fewer than {_GP_FEWEST_TRIALS} trials" if few else f"more than {_GP_MOST_TRIALS} trials"
     if parameters > _GP_MOST_PARAMETERS:
-        return Choice("tpe", f"{parameters} parameters")
+        return f"{parameters} parameters"
     if not _GP_KNOWS_RUNNING and problem.workers != 1:
-        return Choice("tpe", f"several trials at once with Optuna {optuna.__version__}")
-    missing = [package for package in _KINDS["gp"].packages if find_spec(package) is None]
-    if missing:
-        return Choice(
-            "tpe", f"gp would do better here; it needs {' and '.join(missing)}: pip install 'clearml-hpo[gp]'"
-        )
-    return Choice("gp", f"{parameters} parameters, {trials} trials")
+        return f"several trials at once with Optuna {optuna.__version__}"
+    missing = " and ".join(filterfalse(find_spec, _KINDS["gp"].packages))
+    return missing and f"gp would do better here; it needs {missing}: pip install 'clearml-hpo[gp]'"

@@ -114,7 +114,7 @@ class Api:
         return Response(answer.body, answer.status, headers, media_type="text/plain")
 
     async def _refusal_of_much(self, http: HttpRequest) -> ApiRefusal | None:
-        """Why somebody may not send a large body; None if they may, or send a small one."""
+        """Why the caller may not send a large body; None if it may, or sends a small one."""
         if _is_small(http.headers):
             return None
         try:

@@ -30,6 +30,7 @@ from clearml_hpo.server.store.keys import Keys
 TOKEN_LIFE = timedelta(days=30)
 _ALGORITHM = "HS256"
 _LONGEST_S = 31_536_000
+"""Longest life of a token that a client asks for: a year."""
 _REMEMBERED = 1024
 
 
@@ -50,7 +51,7 @@ class Credentials:
     def load_or_make(cls, path: Path) -> Credentials:
         """Reads the file of keys, which is made at first start, for its owner only."""
         if not path.exists():
-            # Of two that start at once, the keys of one count; nobody reads half a file.
+            # Of two that start at once, the keys of one count; no process reads half a file.
             temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
@@ -72,7 +73,7 @@ class Caller:
 
     Attributes:
         access_key: of the key pair by which it is made; empty: the owner's.
-        user: the id of the user; empty where anybody may call and nobody said who they are.
+        user: the id of the user; empty where a token is not needed and none was sent.
         role: what the caller may do: "user", or "system" for the server's own parts.
     """
 

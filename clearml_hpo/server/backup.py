@@ -44,7 +44,7 @@ class Backup:
 def write(data_dir: Path, path: Path, *, files: bool = False, force: bool = False) -> Backup:
     """Writes what a server remembers to one file, with ``files`` also what was uploaded to it.
 
-    Whoever writes to the server meanwhile is not kept waiting: what was answered before is in the copy, what comes
+    Writers are not kept waiting meanwhile: what was answered before is in the copy, what comes
     later is not. The file appears when it is whole.
 
     Raises:

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import h11  # uvicorn's own parser: it bounds the size of headers, which its faster one does not
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADERS_S = 30.0  # for the headers of a request, from the connection or their first byte on
-READING_S = 120.0  # for a client to take a part of an answer
+HEADERS_S = 30.0
+"""Longest wait for the headers of a request, from the connection or their first byte on."""
+READING_S = 120.0
+"""Longest wait for a client to take a part of an answer."""
 MOST_IDLE = 2048  # connections of one address between two requests
 
 

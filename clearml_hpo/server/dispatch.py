@@ -120,7 +120,7 @@ class Dispatcher:
         return endpoint
 
     def _run(self, endpoint: Endpoint, version: str, request: Request) -> Data | Text:
-        if endpoint.open and len(request.body) > _LARGEST_OPEN:  # nobody has said yet who sent it
+        if endpoint.open and len(request.body) > _LARGEST_OPEN:  # the sender is not known yet
             raise ApiRefusal(Refusal.TOO_LARGE)
         if endpoint.name == "auth.login":
             # The one call whose credentials are not a token.
@@ -145,7 +145,7 @@ class Dispatcher:
         return self._call_log.noting(endpoint.name, request.agent, data, batch)
 
     def _caller(self, endpoint: Endpoint, request: Request) -> Caller:
-        """Who calls; nobody only where anybody may, and no valid token was sent."""
+        """The caller; :data:`NOBODY` only where a token is not needed and no valid one was sent."""
         try:
             return self._authority.check_header(request.authorization)
         except ApiRefusal:

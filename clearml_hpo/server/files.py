@@ -24,7 +24,7 @@ MAX_UPLOAD = 64 * 2**30
 MOST_PARTS = 1_000  # of a form
 COOKIE = "clearml_token_basic"
 _READING = ("GET", "HEAD")
-# What somebody uploaded is shown by a browser as what it says it is, and has no part in this server's pages.
+# What a user uploaded is shown by a browser as what it says it is, and has no part in this server's pages.
 _AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox allow-scripts"}
 
 
@@ -153,7 +153,7 @@ class FileServer:
                 await run_in_threadpool(write, part)
 
     def _open(self) -> tuple[BinaryIO, Path]:
-        """A file that nobody sees until it is whole."""
+        """A file that is not visible until it is whole."""
         path = self._incoming / secrets.token_hex(16)
         return path.open("xb"), path
 
@@ -263,6 +263,6 @@ def _boundary(headers: Headers) -> bytes | None:
 
 
 def _with_one_range(scope: Scope) -> Scope:
-    """Several ranges at once are more work than use: whoever asks for them gets the whole file, as HTTP allows."""
+    """Several ranges at once are more work than use: who asks for them gets the whole file, as HTTP allows."""
     headers = [(name, value) for name, value in scope["headers"] if not (name == b"range" and b"," in value)]
     return {**scope, "headers": headers}

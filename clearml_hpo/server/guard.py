@@ -14,6 +14,7 @@ from clearml_hpo.server.access_log import AccessLog
 from clearml_hpo.server.hosts import is_from_elsewhere
 
 GRACE_S = 30.0
+"""Time for the body of a request before its average speed counts."""
 SLOWEST = 1024  # bytes a second, on average, beyond the grace
 
 
@@ -81,7 +82,7 @@ class _Paced:
     def __init__(self, receive: Receive, guard: Guard) -> None:
         self._receive = receive
         self._guard = guard
-        self._began: float | None = None  # when somebody first asked for it: what waits for a thread is not late
+        self._began: float | None = None  # when the application first asked for it: what waits for a thread is not late
         self._size = 0
         self._is_whole = False
 

@@ -40,7 +40,7 @@ class Holds:
         if key not in _mine:
             file = (self.path / f"{uuid.uuid4().hex}.hold").open("w")
             fcntl.lockf(file, fcntl.LOCK_EX)
-            file.write(f"{os.getpid()}\n")  # for people
+            file.write(f"{os.getpid()}\n")  # for users
             file.flush()
             _mine[key] = file
 

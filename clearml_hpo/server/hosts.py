@@ -41,7 +41,7 @@ def is_fetched_by_another_site(scope: Scope) -> bool:
 
 
 def is_passed_on(scope: Scope) -> bool:
-    """Whether a proxy sends this for somebody else."""
+    """True if a proxy sends this for another client."""
     headers = Headers(scope=scope)
     return any(name in headers for name in _PASSED_ON)
 

@@ -20,7 +20,7 @@ OWNER = "owner"
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A key pair with its secret, which nobody can read again."""
+    """A key pair with its secret, which cannot be read again."""
 
     label: str
     access_key: str

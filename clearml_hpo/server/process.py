@@ -45,8 +45,11 @@ _CONNECTIONS = 4096  # a client may keep several, and there may be a thousand cl
 _OTHER_FILES = 200
 _FEWEST_FILES = 100  # half of them connections, half the database in eight threads
 _POLL_S = 0.05
+"""Pause between two looks at a server that starts or ends."""
 _LOOK_S = 0.5
+"""Pause between two looks of a server at its own note and at the processes that need it."""
 _NOTED_ANEW_S = 3 * _LOOK_S
+"""Longest wait for a running server to write a damaged or missing server.json again."""
 _MOST_PATIENCE = 20  # times that of a start: a server that works all that time comes to nothing
 
 
@@ -179,7 +182,7 @@ def _launch(data: DataDir, with_parent: bool, options: Options) -> subprocess.Po
 def release(data_dir: Path) -> bool:
     """Gives up what :func:`start` with ``with_parent`` took: the caller's hold on the server of ``data_dir``.
 
-    Stops the server if nobody else holds it, and returns whether it did; one that was started to stay is left alone.
+    Stops the server if no other process holds it, and returns whether it did; a server that was started to stay stays.
     """
     data = DataDir(data_dir.absolute())
     if not data.path.is_dir():
@@ -218,7 +221,7 @@ def _noted_anew(data: DataDir) -> Listening | None:
 def stop(data_dir: Path, timeout_s: float = 10) -> bool:
     """Stops the server on ``data_dir``, by force if it takes too long; returns whether one was running.
 
-    Whoever else uses it loses it; :func:`release` asks them first.
+    Other processes that use it lose it; :func:`release` asks them first.
     """
     DataDir(data_dir.absolute()).holds.drop()
     running = status(data_dir)
@@ -429,7 +432,7 @@ def _most_connections() -> int:
 
 
 def _look_after(server: uvicorn.Server, data: DataDir, noted: Listening) -> None:
-    """Ends a server that nobody holds, and notes anew where one listens that nobody could find."""
+    """Ends a server that no process holds, and notes anew where a server listens whose note is gone."""
     try:
         while not data.end_unless_held():
             found = data.listening()

@@ -1,4 +1,4 @@
-"""Stops tasks whose worker fell silent, so that nobody waits for what a dead machine was running."""
+"""Stops tasks whose worker fell silent, so that no study waits for what a dead machine was running."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from clearml_hpo.server.store.lifecycle import Lifecycle
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 30.0
+"""Longest pause between two looks for running tasks that no longer report."""
 _MISSED = 5  # looks in a row
 
 

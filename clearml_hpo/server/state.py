@@ -24,7 +24,7 @@ class Listening:
 
     Attributes:
         pid: its process; 0 where it is known to be ending or gone.
-        held: it ends when nobody holds it any more.
+        held: it ends when no process holds it any more.
         webapp: the build of ClearML's web app that it serves in place of its own pages; empty: none.
     """
 
@@ -54,8 +54,8 @@ class Listening:
         )
 
 
-# A second server is refused after so long, as whoever asks whether there is one has the lock for a moment.
 _PATIENCE_S = 0.5
+"""Longest wait for the lock of a data directory: a process that only asks whether a server runs has it for a moment."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ class DataDir:
         temporary.replace(self.path / "server.json")
 
     def end_unless_held(self) -> bool:
-        """Notes that the server ends now if it is one that is held, and nobody does; returns whether it ends.
+        """Notes that the server ends now if it is one that is held, and no process holds it; returns whether it ends.
 
-        Whoever takes a hold takes it before this, or finds no server afterwards.
+        A process that takes a hold takes it before this, or finds no server afterwards.
         """
         with self.holds.agreed():
             listening = self.listening()

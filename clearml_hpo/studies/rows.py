@@ -6,11 +6,14 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clearml_hpo.core.csv_cells import cell
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial
+
+if TYPE_CHECKING:
+    import pandas
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -42,6 +45,18 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """A row for each trial, with the columns of :func:`columns_of`; times are ISO 8601 in UTC, what is not is None."""
     return [_row(trial, goal, params, url_of(trial)) for trial in trials]
+
+
+def data_frame(rows: Iterable[Row], columns: Sequence[str]) -> pandas.DataFrame:
+    """The rows as a pandas data frame, times in UTC. Raises ImportError: pandas is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("trials_dataframe needs pandas: pip install 'clearml-hpo[pandas]'") from None
+    frame: pandas.DataFrame = pandas.DataFrame.from_records([*rows], columns=[*columns])
+    for column in TIMES:
+        frame[column] = pandas.to_datetime(frame[column], utc=True, format="ISO8601")
+    return frame
 
 
 def to_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:

@@ -1,15 +1,15 @@
-"""What people do to a study from outside of its controller."""
+"""What users do to a study from outside of its controller."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPED_BY_USER
 from clearml_hpo.backend.controller_task import ControllerTask
-from clearml_hpo.backend.lease import Hold
-from clearml_hpo.backend.record import StudyRecord
+from clearml_hpo.backend.lease import Lease
+from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors.base import withdraw_at_last
@@ -37,7 +37,7 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
     """Ends a study that no controller drives: takes back what waits and, unless ``drain``, aborts what runs."""
     live = [trial for trial in trials if trial.state.is_live]
     # First: a controller that resumes the study must know why they were stopped.
-    Hold(api, record.study_id).clear(STOPPED_BY_USER)
+    Lease(api, record.study_id).clear(STOPPED_BY_USER)
     executor = QueueExecutor(api, {})
     waiting = [trial.task_id for trial in live if trial.state is TrialState.QUEUED]
     left = withdraw_at_last(executor, [*waiting, *([record.study_id] if record.status == "queued" else [])])
@@ -46,6 +46,15 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
         executor.abort(sorted(running - {record.study_id}), "the study was stopped")
     if record.status in _UNDER_WAY:
         ControllerTask(api, record.study_id, record.project_id).finish("stopped", STOPPED_BY_USER)
+
+
+def _check_number(number: int, by_number: Mapping[int, Trial], states: Collection[TrialState]) -> None:
+    if number not in by_number:
+        there_are = f"they are 0 to {max(by_number)}" if by_number else "it has none yet"
+        raise InputError(f"the study has no trial {number}: {there_are}")
+    if (state := by_number[number].state) not in states:
+        allowed = ", ".join(each.value for each in states)
+        raise InputError(f"trial {number} is {state.value}; run again are those that are {allowed}")
 
 
 def chosen_for_retry(
@@ -58,12 +67,6 @@ def chosen_for_retry(
     """
     by_number = {trial.number: trial for trial in trials}
     for number in numbers:
-        if number not in by_number:
-            there_are = f"they are 0 to {max(by_number)}" if by_number else "it has none yet"
-            raise InputError(f"the study has no trial {number}: {there_are}")
-        if by_number[number].state not in states:
-            allowed = ", ".join(state.value for state in states)
-            raise InputError(
-                f"trial {number} is {by_number[number].state.value}; run again are those that are {allowed}"
-            )
-    return tuple(t for t in by_number.values() if t.state in states and (not numbers or t.number in numbers))
+        _check_number(number, by_number, states)
+    chosen = numbers or by_number.keys()
+    return tuple(t for number, t in by_number.items() if number in chosen and t.state in states)

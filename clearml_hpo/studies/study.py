@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,26 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
-from clearml_hpo.backend.lease import Hold, driven_s, stopping_since
-from clearml_hpo.backend.record import StudyRecord, TrialRecords, find_studies, read_again, read_study, read_trials
+from clearml_hpo.backend.lease import Lease, driven_s, stopping_since
 from clearml_hpo.backend.removal import Removal, plan_removal, remove
+from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_again, read_study
+from clearml_hpo.backend.trial_records import TrialRecords, read_trials
 from clearml_hpo.backend.trial_tasks import histories_of
 from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
-from clearml_hpo.core.values import as_text
-from clearml_hpo.report import StudySummary, study_result, trials_with_curves
+from clearml_hpo.report import StudySummary, trials_with_curves
 from clearml_hpo.scheduler.endings import ending_of
-from clearml_hpo.scheduler.ledger import Ledger
-from clearml_hpo.studies.rows import TIMES, columns_of, rows_of, to_csv
+from clearml_hpo.studies.export import export, html_of
+from clearml_hpo.studies.rows import columns_of, data_frame, rows_of
+from clearml_hpo.studies.spending import spent_of
 from clearml_hpo.studies.steering import WITHOUT_VALUE, Retried, chosen_for_retry, end_study
-from clearml_hpo.study_file import StudyFile, dump_params, parse_study
+from clearml_hpo.study_file import StudyFile, parse_study
 
 if TYPE_CHECKING:
     import pandas
-
-_FORMATS = ("json", "csv", "yaml")
 
 
 class Study:
@@ -133,13 +130,7 @@ class Study:
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
         """All trials by number, each with its latest attempt."""
-        return tuple(self._as_ended(trial) for trial in self._records.latest)
-
-    def _as_ended(self, trial: Trial) -> Trial:
-        """A trial whose end no controller has seen yet, as one would see it."""
-        unseen = self._records.unseen.get(trial.task_id)
-        ending = unseen and ending_of(trial, unseen, self.goal, None)
-        return replace(trial, state=ending[0], reason=ending[1]) if ending else trial
+        return tuple(_as_ended(trial, self._records, self.goal) for trial in self._records.latest)
 
     @property
     def earlier_attempts(self) -> tuple[Trial, ...]:
@@ -164,16 +155,7 @@ class Study:
 
     def spent(self) -> Spent:
         """What it has used of its budgets, ``file.budget``, until its last sign of life."""
-        now = self.record.updated_at or 0.0
-        ledger = Ledger(self.goal, self.record.started_at or now)
-        for attempt in self.earlier_attempts:
-            ledger.ended(attempt, attempt.duration or 0.0)
-        ended = [trial for trial in self.trials if not trial.state.is_live]
-        for trial in sorted(ended, key=lambda trial: trial.ended_at or 0.0):
-            ledger.ended(trial, trial.duration or 0.0)
-            ledger.decided(trial, trial.ended_at or now)
-        running = [(t, now - t.started_at) for t in self.trials if t.state is TrialState.RUNNING and t.started_at]
-        return ledger.spent(now, now - self.driven_s, lambda: running)
+        return spent_of(self)
 
     def url_of(self, trial: Trial) -> str:
         """The page of a trial's task."""
@@ -182,7 +164,7 @@ class Study:
     @property
     def columns(self) -> Sequence[str]:
         """The keys of :meth:`rows`, in their order; see :meth:`trials_dataframe`."""
-        return columns_of(self.goal, self._params)
+        return columns_of(self.goal, [*self.file.space.distributions])
 
     def rows(self, trials: Iterable[Trial] | None = None, *, attempts: bool = False) -> Sequence[Mapping[str, Any]]:
         """A flat mapping for each of ``trials`` (default: all), and with ``attempts`` for their earlier attempts."""
@@ -190,7 +172,7 @@ class Study:
         if attempts:
             earlier = {trial.number: [t for t in self.earlier_attempts if t.number == trial.number] for trial in chosen}
             chosen = [attempt for trial in chosen for attempt in (*earlier[trial.number], trial)]
-        return rows_of(chosen, self.goal, self._params, self.url_of)
+        return rows_of(chosen, self.goal, [*self.file.space.distributions], self.url_of)
 
     def trials_dataframe(self, *, attempts: bool = False) -> pandas.DataFrame:
         """The trials as a pandas data frame, one a row.
@@ -205,15 +187,7 @@ class Study:
         Raises:
             ImportError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError("trials_dataframe needs pandas: pip install 'clearml-hpo[pandas]'") from None
-        rows = [*self.rows(attempts=attempts)]
-        frame: pandas.DataFrame = pandas.DataFrame.from_records(rows, columns=[*self.columns])
-        for column in TIMES:
-            frame[column] = pandas.to_datetime(frame[column], utc=True, format="ISO8601")
-        return frame
+        return data_frame(self.rows(attempts=attempts), self.columns)
 
     def export(self, target: str | Path) -> str:
         """All trials as text, which is returned.
@@ -225,35 +199,7 @@ class Study:
         Raises:
             InputError: another ending, or a file that cannot be written.
         """
-        kind = target if target in _FORMATS else Path(target).suffix.lower().removeprefix(".").replace("yml", "yaml")
-        if kind == "csv":
-            text = to_csv(self.rows(), self.columns)
-        elif kind == "json":
-            text = json.dumps(self._result(), indent=2) + "\n"
-        elif kind == "yaml":
-            text = dump_params(self._result())
-        else:
-            endings = ", ".join(f".{kind}" for kind in _FORMATS)
-            raise InputError(f"{target}: no such format; the file's name must end in one of: {endings}")
-        if target not in _FORMATS:
-            try:
-                Path(target).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise InputError(f"{target}: cannot be written: {error.strerror}") from None
-        return text
-
-    def _result(self) -> dict[str, Any]:
-        return study_result(
-            study=self.name,
-            study_id=self.study_id,
-            goal=self.goal,
-            trials=self.trials,
-            earlier=self.earlier_attempts,
-            status=self.record.status,
-            reason=self.record.reason,
-            api_calls={},
-            wall_s=self.driven_s,
-        )
+        return export(self, target)
 
     def summary(self) -> StudySummary:
         """The study to be summed up, with the curves of some trials: one call more."""
@@ -276,10 +222,6 @@ class Study:
             histories=histories_of(self._api, goal, [trial.task_id for trial in shown]) if shown else {},
         )
 
-    @property
-    def _params(self) -> Sequence[str]:
-        return [*self.file.space.distributions]
-
     # --- steering ----------------------------------------------------------------------------------------------------
 
     def refresh(self) -> Study:
@@ -292,7 +234,7 @@ class Study:
 
     def is_driven(self) -> bool:
         """Whether a controller drives it now, wherever it runs; asks the server."""
-        return Hold(self._api, self.study_id).is_held()
+        return Lease(self._api, self.study_id).is_held()
 
     def stop(self, *, drain: bool = False) -> bool:
         """Ends the study; trials that wait do not start, those that run are aborted.
@@ -363,16 +305,11 @@ class Study:
 
     def _repr_html_(self) -> str:
         """For notebooks: where it stands, and its best trial."""
-        facts = {
-            "status": self.record.status,
-            "objective": str(self.goal),
-            "trials": ", ".join(f"{count} {state.value}" for state, count in self.counts.items()) or "none",
-        }
-        best = self.best
-        if best is not None:
-            values = zip(self.goal.objectives, best.values, strict=True)
-            facts[f"best: trial {best.number}"] = ", ".join(f"{o.metric} = {value:.6g}" for o, value in values)
-            facts |= {name: as_text(value) for name, value in best.params.items()}
-        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
-        link = f'<a href="{html.escape(self.url)}">{html.escape(self.name)}</a>'
-        return f"<table><caption>{link}</caption>{cells}</table>"
+        return html_of(self)
+
+
+def _as_ended(trial: Trial, records: TrialRecords, goal: Goal) -> Trial:
+    """A trial whose end no controller has seen yet, as one would see it."""
+    unseen = records.unseen.get(trial.task_id)
+    ending = unseen and ending_of(trial, unseen, goal, None)
+    return replace(trial, state=ending[0], reason=ending[1]) if ending else trial

@@ -19,6 +19,7 @@ from clearml_hpo.studies.study import Study
 from clearml_hpo.views.display import Progress
 
 _WORKERS_EVERY_S = 10.0
+"""Least time between two counts of workers on a screen that watches a study."""
 
 
 @dataclass(frozen=True)

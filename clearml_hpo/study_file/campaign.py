@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,23 +235,27 @@ def _check(
             members.append(_member(study, spec))
         except InputError as error:
             faults += str(error).splitlines()
-    names = [member.name for member in members]
-    if twice := {name for name in names if names.count(name) > 1}:
-        where = mark_of(marks, ("studies",) if spec.studies else ("datasets",))
-        faults.append(f"{where}: two studies would be called {', '.join(map(repr, sorted(twice)))}")
-    for index, member in enumerate(members) if spec.studies else ():
-        same = next(
-            (one for one in members[:index] if (one.dataset, one.model) == (member.dataset, member.model)), None
-        )
-        if same is not None:
-            where = mark_of(marks, ("studies",))
-            faults.append(
-                f"{where}: {same.name!r} and {member.name!r} are both {member.model!r} of the data set "
-                f"{member.dataset!r}: give one of them another model or dataset"
-            )
+    where = mark_of(marks, ("studies",) if spec.studies else ("datasets",))
+    faults += _alike(members, where, crossed=not spec.studies)
     if faults:
         raise InputError("\n".join(dict.fromkeys(faults)))  # a fault of a model is one of all its studies
     return CampaignFile(spec, tuple(sorted(members, key=lambda member: member.rank)), data)
+
+
+def _alike(members: Sequence[Member], where: object, *, crossed: bool) -> Iterator[str]:
+    """Studies that could not be told apart; of crossed ones each has a model and a data set of its own."""
+    names = Counter(member.name for member in members)
+    if twice := sorted(name for name, times in names.items() if times > 1):
+        yield f"{where}: two studies would be called {', '.join(map(repr, twice))}"
+    seen: dict[tuple[str, str], str] = {}
+    for member in () if crossed else members:
+        place = (member.dataset, member.model)
+        if place in seen:
+            yield (
+                f"{where}: {seen[place]!r} and {member.name!r} are both {member.model!r} of the data set "
+                f"{member.dataset!r}: give one of them another model or dataset"
+            )
+        seen.setdefault(place, member.name)
 
 
 @dataclass(frozen=True)
@@ -380,6 +385,10 @@ def _faults_of_resources(spec: CampaignSpec, marks: Marks) -> Iterator[str]:
                 )
             elif name in names[:index]:
                 yield f"{where}: {name} is named twice"
+    yield from _same_resource(spec, marks)
+
+
+def _same_resource(spec: CampaignSpec, marks: Marks) -> Iterator[str]:
     seen: dict[tuple[str, str], str] = {}
     for name, resource in spec.resources.items():
         for key in ("gpu", "queue"):

@@ -17,7 +17,7 @@ from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
-from clearml_hpo.search.space import Constant, SearchSpace
+from clearml_hpo.search.space import Constant, Parameter, SearchSpace
 from clearml_hpo.study_file.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
 from clearml_hpo.study_file.models import StudySpec
 from clearml_hpo.study_file.overrides import apply_override
@@ -105,23 +105,10 @@ def check_data(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequ
     goal = _goal(spec, marks, faults)
     if not faults:
         faults += _faults_of_names(spec, space, goal, marks)
-    lost_after, poll_s = spec.failures.lost_after, spec.execution.poll_interval
-    if lost_after < _FEWEST_LOOKS * poll_s:
-        where = mark_of(marks, ("failures", "lost_after"))
-        faults.append(
-            f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
-            f"at least {_FEWEST_LOOKS * poll_s:g} s"
-        )
+    faults += _faults_of_numbers(spec, space, marks)
     faults += _faults_of_placement(spec, space, marks) if space.parameters else ()
-    count = len(space.used_models)
-    if spec.budget.trials is not None and spec.budget.trials < count:
-        where = mark_of(marks, ("budget", "trials"))
-        faults.append(f"{where}: budget.trials: found {spec.budget.trials}; {count} models want {count} or more")
-    first = (
-        ()
-        if faults
-        else tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(spec.enqueue))
-    )
+    enqueue = () if faults else spec.enqueue
+    first = tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(enqueue))
     if faults:
         raise InputError("\n".join(faults))
     return StudyFile(
@@ -136,28 +123,49 @@ def check_data(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequ
     )
 
 
+def _faults_of_numbers(spec: StudySpec, space: SearchSpace, marks: Marks) -> Iterable[str]:
+    """Numbers that do not go together."""
+    lost_after, poll_s = spec.failures.lost_after, spec.execution.poll_interval
+    if lost_after < _FEWEST_LOOKS * poll_s:
+        where = mark_of(marks, ("failures", "lost_after"))
+        yield (
+            f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
+            f"at least {_FEWEST_LOOKS * poll_s:g} s"
+        )
+    count = len(space.used_models)
+    if spec.budget.trials is not None and spec.budget.trials < count:
+        where = mark_of(marks, ("budget", "trials"))
+        yield f"{where}: budget.trials: found {spec.budget.trials}; {count} models want {count} or more"
+
+
 def _faults_of_placement(spec: StudySpec, space: SearchSpace, marks: Marks) -> Iterable[str]:
     """Rules that no trial can fit, and numbers for queues that no trial goes to."""
-    execution, parameters = spec.execution, space.all_parameters
+    execution = spec.execution
     for index, rule in enumerate(execution.placement):
         for name, values in rule.when.items():
             key: KeyPath = ("execution", "placement", index, "when", name)
-            where = f"{mark_of(marks, key)}: {dotted(key)}"
-            parameter = parameters.get(name)
-            if parameter is None:
-                yield f"{where}: no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
-                continue
-            for value in values if not (name == MODEL and isinstance(parameter, Constant)) else ():
-                fits = value == parameter.value if isinstance(parameter, Constant) else parameter.contains(value)
-                if not fits:
-                    yield f"{where}: found {value!r}; {name} is {parameter}"
-    if isinstance(execution.concurrency, dict):
-        queues = {*execution.queue, *(queue for rule in execution.placement for queue in rule.queue)}
-        for queue in execution.concurrency:
-            if queue not in queues:
-                key = ("execution", "concurrency", queue)
-                hint = nearest(queue, queues) or f"; there are: {', '.join(sorted(queues))}"
-                yield f"{mark_of(marks, key)}: {dotted(key)}: no trial goes to this queue{hint}"
+            for fault in _faults_of_rule(name, values, space.all_parameters):
+                yield f"{mark_of(marks, key)}: {dotted(key)}: {fault}"
+    queues = {*execution.queue, *(queue for rule in execution.placement for queue in rule.queue)}
+    for queue in execution.concurrency if isinstance(execution.concurrency, dict) else ():
+        if queue not in queues:
+            key = ("execution", "concurrency", queue)
+            hint = nearest(queue, queues) or f"; there are: {', '.join(sorted(queues))}"
+            yield f"{mark_of(marks, key)}: {dotted(key)}: no trial goes to this queue{hint}"
+
+
+def _faults_of_rule(name: str, values: Iterable[Value], parameters: Mapping[str, Parameter]) -> Iterable[str]:
+    parameter = parameters.get(name)
+    if parameter is None:
+        yield f"no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
+        return
+    if isinstance(parameter, Constant):
+        # A study of one model alone may keep the rules of the others.
+        wrong = [value for value in values if name != MODEL and value != parameter.value]
+    else:
+        wrong = [value for value in values if not parameter.contains(value)]
+    for value in wrong:
+        yield f"found {value!r}; {name} is {parameter}"
 
 
 def _goal(spec: StudySpec, marks: Marks, faults: list[str]) -> Goal:
@@ -386,7 +394,7 @@ def _fault(fault: Mapping[str, Any], path: KeyPath, where: str, model: type[Base
 
 
 def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
-    """The part of ``loc`` that a person wrote: short forms lack an index, alternatives of a type are no keys."""
+    """The part of ``loc`` that a user wrote: short forms lack an index, alternatives of a type are no keys."""
     path: KeyPath = ()
     node = data
     for part in loc:
@@ -399,7 +407,7 @@ def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
 
 
 def _allowed_keys(path: KeyPath, model: type[BaseModel]) -> list[str]:
-    is_name = False  # of one of several blocks, which people name as they like
+    is_name = False  # of one of several blocks, which users name as they like
     for part in path:
         if isinstance(part, int) or is_name:
             is_name = False

@@ -19,7 +19,16 @@ def apply_override(data: dict[Any, Any], marks: Marks, override: str) -> None:
         raise InputError(f"{where}: expected key=value, such as budget.trials=5")
     path = _path(key, data)
     value, value_marks = parse_yaml(text, lambda _: where, path)
-    *parents, last = path
+    _below(data, path[:-1], where)[path[-1]] = value
+    for known in [known for known in marks if known[: len(path)] == path]:
+        del marks[known]
+    for depth in range(1, len(path)):
+        marks.setdefault(path[:depth], where)
+    marks.update({path: where, **value_marks})
+
+
+def _below(data: dict[Any, Any], parents: KeyPath, where: Mark) -> dict[Any, Any]:
+    """The mapping that these keys lead to, made where it is missing."""
     target = data
     for parent in parents:
         child = target.get(parent)
@@ -29,12 +38,7 @@ def apply_override(data: dict[Any, Any], marks: Marks, override: str) -> None:
             raise InputError(f"{where}: {parent} holds a value, not keys")
         target[parent] = dict(child or {})  # a copy: YAML may have put it in a second place too, by an alias
         target = target[parent]
-    target[last] = value
-    for known in [known for known in marks if known[: len(path)] == path]:
-        del marks[known]
-    for depth in range(1, len(path)):
-        marks.setdefault(path[:depth], where)
-    marks.update({path: where, **value_marks})
+    return target
 
 
 def _path(key: str, data: dict[Any, Any]) -> KeyPath:

@@ -29,6 +29,7 @@ from clearml_hpo.search.space import (
     Int,
     Parameter,
     SearchSpace,
+    at_random,
     faults_of_conditions,
 )
 from clearml_hpo.search.space.expressions import Expression, parse_expression
@@ -51,6 +52,8 @@ _FOREIGN = (
     ({"values"}, "W&B", "{type: categorical, choices: [a, b]}"),
     ({"_type", "_value"}, "NNI", "{type: float, low: 0.1, high: 0.9}"),
 )
+_PLAIN = (int, float, str, bool, type(None))
+"""Types of a value that a parameter may have."""
 _REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("choices",), "constant": ()}
 
 
@@ -63,7 +66,12 @@ def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
     if not isinstance(given, dict):
         return
     opened = _Opening(marks, _models_of(data)).open(given)
-    written = {name: _written(name, entry, opened) for name, entry in opened.items()}
+    _move_marks(marks, opened)
+    data["search_space"] = {name: _written(entry, opened) for name, entry in opened.items()}
+
+
+def _move_marks(marks: Marks, opened: Mapping[str, _Opened]) -> None:
+    """The marks of the space become those of the space written out."""
     moved: Marks = {}
     for name, entry in opened.items():
         for path in (path for path in marks if path[: len(entry.path)] == entry.path):
@@ -71,7 +79,6 @@ def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
     for path in [path for path in marks if path[0:1] == ("search_space",) and len(path) > 1]:
         del marks[path]
     marks.update(moved)
-    data["search_space"] = written
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,12 @@ class _Opened:
         """Its choices, if each has parameters of its own."""
         choices = self.definition.get("choices") if isinstance(self.definition, dict) else None
         return choices if isinstance(choices, dict) else None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The condition that lies in where it was written: a choice of another parameter, a template."""
+        of_parent = {} if self.parent is None else {self.parent: list(self.choices)}
+        return {**of_parent, MODEL: [self.model]} if self.model else of_parent
 
 
 def _models_of(data: Mapping[Any, Any]) -> Collection[str]:
@@ -121,12 +134,13 @@ class _Opening:
                 continue
             self._opened[name] = entry
             for value, inner in (entry.opens or {}).items():
-                if not isinstance(inner, (dict, type(None))):
-                    raise _refusal(
-                        self._marks, (*at, "choices", value), f"expected parameters, or {{}} for none; found {inner!r}"
-                    )
                 of = value if name == MODEL and value in self._models else owner
-                self._open(inner or {}, (*at, "choices", value), of, (name, value))
+                self._open_choice(inner, (*at, "choices", value), of, (name, value))
+
+    def _open_choice(self, inner: Any, path: KeyPath, model: str, under: tuple[str, str]) -> None:
+        if not isinstance(inner, (dict, type(None))):
+            raise _refusal(self._marks, path, f"expected parameters, or {{}} for none; found {inner!r}")
+        self._open(inner or {}, path, model, under)
 
     def _name(self, short: str, model: str) -> tuple[str, str]:
         """The full name, and the model that it belongs to, if it belongs to one."""
@@ -188,7 +202,7 @@ def _refusal(marks: Marks, path: KeyPath, text: str) -> InputError:
     return InputError(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
 
 
-def _written(name: str, entry: _Opened, opened: Mapping[str, _Opened]) -> Any:
+def _written(entry: _Opened, opened: Mapping[str, _Opened]) -> Any:
     """The definition of a parameter with its choices as a list and its whole condition, by full names."""
     definition = entry.definition
     if not isinstance(definition, dict):
@@ -201,10 +215,8 @@ def _written(name: str, entry: _Opened, opened: Mapping[str, _Opened]) -> Any:
     condition: Any = written.get("when")
     if isinstance(condition, dict):
         condition = {_parent(parent, entry, opened): values for parent, values in condition.items()}
-    if entry.parent is not None and isinstance(condition, (dict, type(None))):
-        condition = {**(condition or {}), entry.parent: list(entry.choices)}
-    if entry.model and isinstance(condition, (dict, type(None))):
-        condition = {**(condition or {}), MODEL: [entry.model]}
+    if entry.place and isinstance(condition, (dict, type(None))):
+        condition = {**(condition or {}), **entry.place}
     if condition is not None:
         written["when"] = condition
     return written
@@ -243,24 +255,18 @@ def read_search_space(
     def note(path: KeyPath, text: str) -> None:
         faults.append(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
 
-    parameters: dict[str, Parameter] = {}
-    conditions: dict[str, Condition] = {}
-    for name, definition in given.items():
-        path: KeyPath = ("search_space", name)
-        try:
-            parameters[name] = _parameter(name, definition)
-            condition = _condition(definition)
-        except _FieldError as error:
-            note((*path, *error.field), str(error))
-        else:
-            conditions.update({name: condition} if condition else {})
-    for name, text in _faults_of_models(parameters, models) if len(faults) == before else ():
+    # Each parameter by itself.
+    parameters, conditions = _read_parameters(given, note)
+    if len(faults) > before:
+        return SearchSpace()
+    # All of them together.
+    for name, text in _faults_of_models(parameters, models):
         note(("search_space", name) if name in given else ("search_space",), text)
     if len(faults) > before:
         return SearchSpace()
     for name, parent, text in faults_of_conditions(parameters, conditions):
         note(("search_space", name, "when", parent), text)
-    if not any(not isinstance(p, Constant) for p in parameters.values()):
+    if all(isinstance(parameter, Constant) for parameter in parameters.values()):
         note(("search_space",), "nothing varies; give at least one range")
     expressions = [_expression(text, index, parameters, note) for index, text in enumerate(constraints)]
     if len(faults) > before:
@@ -268,6 +274,21 @@ def read_search_space(
     space = SearchSpace(parameters, conditions, tuple(e for e in expressions if e is not None), models=tuple(models))
     _try(space, note)
     return space
+
+
+def _read_parameters(
+    given: Mapping[str, Any], note: Callable[[KeyPath, str], None]
+) -> tuple[dict[str, Parameter], dict[str, Condition]]:
+    parameters: dict[str, Parameter] = {}
+    conditions: dict[str, Condition] = {}
+    for name, definition in given.items():
+        try:
+            parameters[name] = _parameter(name, definition)
+            if condition := _condition(definition):
+                conditions[name] = condition
+        except _FieldError as error:
+            note(("search_space", name, *error.field), str(error))
+    return parameters, conditions
 
 
 def _faults_of_models(parameters: Mapping[str, Parameter], models: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -282,9 +303,14 @@ def _faults_of_models(parameters: Mapping[str, Parameter], models: Collection[st
     for value in values:
         if value not in models:
             yield MODEL, f"template.models has no {value!r}{nearest(as_text(value), models)}; there are: {listed}"
-    for name in models if isinstance(model, Categorical) else ():
-        if name not in values:
+    if isinstance(model, Categorical):
+        for name in (name for name in models if name not in values):
             yield MODEL, f"no choice is {name!r}, which template.models has"
+    yield from _given_twice(parameters, models)
+
+
+def _given_twice(parameters: Collection[str], models: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What is there for all templates, and for one of them too."""
     for name in parameters:
         owner, _, rest = name.partition("/")
         if owner in models and full_name(rest) in parameters:
@@ -301,7 +327,7 @@ def _condition(definition: Any) -> Condition:
     condition: dict[str, tuple[Value, ...]] = {}
     for parent, found in given.items():
         values = found if isinstance(found, list) else [found]
-        if not all(isinstance(value, (int, float, str, bool, type(None))) for value in values):
+        if not all(isinstance(value, _PLAIN) for value in values):
             raise _FieldError(f"expected a value or a list of values, found {found!r}", "when", parent)
         condition[parent] = tuple(values)
     return condition
@@ -323,19 +349,27 @@ def _try(space: SearchSpace, note: Callable[[KeyPath, str], None]) -> None:
     feasible = not space.constraints
     broken: set[int] = set()
     for _ in range(_DRAWS if space.constraints else 0):
-        values = space.hyperparameters(space.draw(rng))
-        kept = True
-        for index, constraint in enumerate(space.constraints):
-            try:
-                kept &= not constraint.names <= values.keys() or constraint.holds(values)
-            except TypeError as error:
-                if index not in broken:
-                    shown = ", ".join(f"{name} = {values[name]!r}" for name in sorted(constraint.names))
-                    note(("parameter_constraints", index), f"{constraint}: {error} (at {shown})")
-                broken.add(index)
-        feasible |= kept
+        point = space.build(at_random(rng))
+        errors = _errors_at(space.hyperparameters(point), space.constraints)
+        for index in sorted(errors.keys() - broken):
+            note(("parameter_constraints", index), errors[index])
+        broken |= errors.keys()
+        feasible = feasible or space.allows(point)
     if not feasible and not broken and not any(True for _ in space.points(_DRAWS)):
         note(("parameter_constraints",), f"none of {_DRAWS} points drawn at random keeps them")
+
+
+def _errors_at(values: Mapping[str, Any], constraints: Sequence[Expression]) -> dict[int, str]:
+    """Which constraints cannot be evaluated at these values, and why."""
+    errors = {}
+    for index, constraint in enumerate(constraints):
+        if constraint.names <= values.keys():
+            try:
+                constraint.holds(values)
+            except TypeError as error:
+                shown = ", ".join(f"{name} = {values[name]!r}" for name in sorted(constraint.names))
+                errors[index] = f"{constraint}: {error} (at {shown})"
+    return errors
 
 
 class _FieldError(ValueError):
@@ -357,61 +391,89 @@ def _without_type(name: str, definition: Mapping[str, Any]) -> str:
 
 def _parameter(name: str, definition: Any) -> Parameter:
     """A range from its keys, or a constant from a plain value."""
+    if isinstance(definition, _PLAIN):
+        return Constant(definition)
     if not isinstance(definition, dict):
-        if isinstance(definition, (int, float, str, bool, type(None))):
-            return Constant(definition)
-        hint = f"; {_AS_TEXT.format(definition)}" if isinstance(definition, list) else ""
         raise _FieldError(
-            f"expected a value, or keys such as {{type: float, low: 0, high: 1}}; found {definition!r}{hint}"
+            f"expected a value, or keys such as {{type: float, low: 0, high: 1}}; found {definition!r}"
+            f"{_hint_for_list(definition)}"
         )
     kind = definition.get("type")
     if kind is None:
         raise _FieldError(f"type is missing; one of: {', '.join(_KEYS)}{_without_type(name, definition)}")
     if not isinstance(kind, str) or kind not in _KEYS:
         raise _FieldError(f"type is {kind!r}{nearest(str(kind), _KEYS)}; one of: {', '.join(_KEYS)}")
-    for key in definition:
-        if key not in _KEYS[kind]:
-            raise _FieldError(f"unknown key{nearest(str(key), _KEYS[kind])}; allowed: {', '.join(_KEYS[kind])}", key)
-    for key in _REQUIRED[kind]:
-        if definition.get(key) is None:
-            raise _FieldError(f"{key} is missing")
+    _check_keys(kind, definition)
     try:
-        return _build_parameter(kind, definition)
+        return _BUILD[kind](definition)
     except _FieldError:
         raise
     except ValueError as error:
         raise _FieldError(str(error)) from None
 
 
-def _build_parameter(kind: str, definition: Mapping[str, Any]) -> Parameter:
-    if kind == "constant":
-        value = definition.get("value")
-        if "value" not in definition or not isinstance(value, (int, float, str, bool, type(None))):
-            raise _FieldError(f"expected text, a number, true, false or null, found {value!r}", "value")
-        return Constant(value)
-    if kind == "categorical":
-        choices = definition["choices"]
-        if not isinstance(choices, list):
-            raise _FieldError(f"expected a list, found {choices!r}", "choices")
-        for choice in choices:
-            if not isinstance(choice, (int, float, str, bool, type(None))):
-                hint = f"; {_AS_TEXT.format(choice)}" if isinstance(choice, list) else ""
-                raise _FieldError(f"a choice is text, a number, true, false or null; found {choice!r}{hint}", "choices")
-        booleans = [choice for choice in choices if isinstance(choice, bool)]
-        if len(booleans) > len(set(booleans)):
-            raise _FieldError("YAML reads yes, no, on and off as true and false: put texts in quotes", "choices")
-        return Categorical(tuple(choices))
+def _check_keys(kind: str, definition: Mapping[str, Any]) -> None:
+    for key in definition:
+        if key not in _KEYS[kind]:
+            raise _FieldError(f"unknown key{nearest(str(key), _KEYS[kind])}; allowed: {', '.join(_KEYS[kind])}", key)
+    for key in _REQUIRED[kind]:
+        if definition.get(key) is None:
+            raise _FieldError(f"{key} is missing")
+
+
+def _hint_for_list(given: Any) -> str:
+    return f"; {_AS_TEXT.format(given)}" if isinstance(given, list) else ""
+
+
+def _constant(definition: Mapping[str, Any]) -> Constant:
+    value = definition.get("value")
+    if "value" not in definition or not isinstance(value, _PLAIN):
+        raise _FieldError(f"expected text, a number, true, false or null, found {value!r}", "value")
+    return Constant(value)
+
+
+def _categorical(definition: Mapping[str, Any]) -> Categorical:
+    choices = definition["choices"]
+    if not isinstance(choices, list):
+        raise _FieldError(f"expected a list, found {choices!r}", "choices")
+    for choice in choices:
+        if not isinstance(choice, _PLAIN):
+            hint = _hint_for_list(choice)
+            raise _FieldError(f"a choice is text, a number, true, false or null; found {choice!r}{hint}", "choices")
+    booleans = [choice for choice in choices if isinstance(choice, bool)]
+    if len(booleans) > len(set(booleans)):
+        raise _FieldError("YAML reads yes, no, on and off as true and false: put texts in quotes", "choices")
+    return Categorical(tuple(choices))
+
+
+def _int(definition: Mapping[str, Any]) -> Int:
+    return Int(**_numbers(definition, whole=True), log=_log(definition))  # type: ignore[arg-type]
+
+
+def _float(definition: Mapping[str, Any]) -> Float:
+    return Float(**_numbers(definition, whole=False), log=_log(definition))
+
+
+_BUILD: Mapping[str, Callable[[Mapping[str, Any]], Parameter]] = {
+    "int": _int,
+    "float": _float,
+    "categorical": _categorical,
+    "constant": _constant,
+}
+
+
+def _log(definition: Mapping[str, Any]) -> bool:
     log = definition.get("log")
-    log = False if log is None else log
+    if log is None:
+        return False
     if not isinstance(log, bool):
         raise _FieldError(f"expected true or false, found {log!r}", "log")
-    whole = kind == "int"
-    numbers = {
-        key: _number(definition[key], key, whole=whole)
-        for key in ("low", "high", "step")
-        if definition.get(key) is not None
-    }
-    return Int(**numbers, log=log) if whole else Float(**numbers, log=log)  # type: ignore[arg-type]
+    return log
+
+
+def _numbers(definition: Mapping[str, Any], *, whole: bool) -> dict[str, int | float]:
+    given = {key: definition.get(key) for key in ("low", "high", "step")}
+    return {key: _number(value, key, whole=whole) for key, value in given.items() if value is not None}
 
 
 def _number(given: Any, key: str, *, whole: bool) -> int | float:

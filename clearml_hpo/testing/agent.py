@@ -19,6 +19,7 @@ from clearml_hpo.core.errors import ApiError, ServerError
 Training = Callable[[Mapping[str, str]], Iterable[Mapping[str, float]]]
 _Answer = TypeVar("_Answer")
 _AWAY_S = 0.1
+"""Pause before a played agent repeats a call that a server in trouble did not answer."""
 
 
 class PlayedAgent:
@@ -138,7 +139,7 @@ class PlayedAgent:
         return {**{name: text for name, (_, text) in missing.items()}, **params}
 
     def _is_ended(self, task_id: str) -> bool:
-        """Stops a task that is asked to stop; one that somebody else has ended, as agents do, is left as it is."""
+        """Stops a task that is asked to stop; one that another caller has ended, as agents do, is left as it is."""
         (task,) = self._call("tasks.get_all", id=[task_id], only_fields=["status", "status_message"])["tasks"]
         if self._ends.is_set() or task["status"] == "stopped" or task.get("status_message") == STOPPING:
             self._call("tasks.stopped", task=task_id, force=True)

@@ -30,10 +30,12 @@ from clearml_hpo.backend.names import ensure_project
 from clearml_hpo.executors import Executor
 
 DEADLINE_S = 60.0
+"""Longest wait for what an executor is to do."""
 PROJECT = "contract"
 """The ClearML project of the tasks."""
 
 _LOOK_S = 0.02
+"""Pause between two looks at whether it has."""
 _UNKNOWN = "0" * 32
 _HELD = """\
 import os, pathlib, time

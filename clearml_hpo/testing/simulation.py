@@ -128,7 +128,7 @@ class Simulation:
         self._existing("mark", task_id).properties.update({name: str(value) for name, value in properties.items()})
 
     def give_up(self, task_id: str, reason: str) -> None:
-        """Fails a task that nobody runs any more."""
+        """Fails a task that no worker runs any more."""
         self.calls["give_up"] += 1
         self._existing("give_up", task_id)
         self.end(task_id, "failed", reason)
@@ -252,7 +252,7 @@ class Simulation:
         task.status, task.reason = status, reason
         task.ended_at = task.updated_at = self.clock()
 
-    # --- what people do in the web page -----------------------------------------------------------------------------
+    # --- what users do in the web page -----------------------------------------------------------------------------
 
     def reset(self, task_id: str) -> None:
         """Makes a task a draft again, without times and metrics."""

@@ -1,4 +1,4 @@
-"""What a person sees of a running study: a live view on a terminal, plain lines elsewhere."""
+"""What a user sees of a running study: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Progress:
 
 
 class View(Screen, Protocol):
-    """What a run tells a person; implemented by ``LiveView`` and ``LineView``."""
+    """What a run tells a user; implemented by ``LiveView`` and ``LineView``."""
 
     def trial(self, trial: Trial) -> None:
         """A trial changed its state."""
@@ -103,23 +103,18 @@ class LineView(Lines):
     def _text(self, trial: Trial) -> str:
         if trial.state is TrialState.RUNNING:
             return f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}"
-        if not trial.state.is_live:
-            parts = [f"{_name(trial)} {trial.state.value}"]
-            parts += [
-                f"{objective.metric} {value:.6g}"
-                for objective, value in zip(self._goal.objectives, trial.values, strict=False)
-                if value is not None
-            ]
-            if self._is_best(trial):
-                parts[-1] += " (best so far)" if self._goal.is_single else f" (front of {len(self._front)})"
-            elif trial.final_values is not None and not trial.is_feasible:
-                parts[-1] += " (breaks a constraint)"
-            if trial.duration is not None:
-                parts.append(f"{trial.duration:.1f} s")
-            if trial.reason:
-                parts.append(trial.reason)
-            return ", ".join(parts)
-        return ""
+        if trial.state.is_live:
+            return ""
+        values = zip(self._goal.objectives, trial.values, strict=False)
+        found = [f"{_name(trial)} {trial.state.value}", *(f"{o.metric} {v:.6g}" for o, v in values if v is not None)]
+        duration = "" if trial.duration is None else f"{trial.duration:.1f} s"
+        return ", ".join(filter(None, [f"{', '.join(found)}{self._rank(trial)}", duration, trial.reason]))
+
+    def _rank(self, trial: Trial) -> str:
+        """What its values are worth, in brackets; empty if that is nothing special."""
+        if self._is_best(trial):
+            return " (best so far)" if self._goal.is_single else f" (front of {len(self._front)})"
+        return "" if trial.final_values is None or trial.is_feasible else " (breaks a constraint)"
 
     def progress(self, progress: Progress) -> None:
         """Remembers the best of a study that goes on; the trials' own lines say the rest."""
@@ -138,7 +133,7 @@ class ToldView(LineView):
     """Another view, and what is worth a line for ``tell`` too."""
 
     def __init__(self, view: View, goal: Goal, tell: Callable[[str], None]) -> None:
-        """Nothing is printed by itself; whoever has given ``view`` takes the screen with it."""
+        """Nothing is printed by itself; the caller that has given ``view`` takes the screen with it."""
         super().__init__(Console(quiet=True), goal)
         self._view = view
         self._tell = tell
@@ -345,13 +340,13 @@ def _idle(progress: Progress) -> list[tuple[str, float | None]]:
     """Workers without a trial, and since when; those that have run none of the study yet have no name."""
     found: list[tuple[str, float | None]] = []
     busy = {trial.worker for trial in progress.trials if trial.state is TrialState.RUNNING}
-    last = _last_ended((*progress.earlier, *progress.trials))
+    last = [trial for trial in _last_ended((*progress.earlier, *progress.trials)) if trial.worker not in {"", *busy}]
+    is_only = len(progress.queues) == 1
     for queue, workers in progress.queues.items():
-        is_only = len(progress.queues) == 1
         running = sum(t.state is TrialState.RUNNING and (is_only or t.queue == queue) for t in progress.trials)
         free: dict[str, float | None] = {}
         for trial in last:
-            if (is_only or trial.queue == queue) and trial.worker and trial.worker not in busy:
+            if is_only or trial.queue == queue:
                 free.setdefault(trial.worker, trial.ended_at)
         number = max(0, workers - running)
         found += [*free.items()][:number]
@@ -361,14 +356,14 @@ def _idle(progress: Progress) -> list[tuple[str, float | None]]:
 
 
 def _queues(progress: Progress) -> list[Text]:
-    """How many workers each of several queues has; whether somebody drives the study."""
+    """How many workers each of several queues has; whether a controller drives the study."""
     if not progress.is_driven:
-        return [Text("nobody drives the study", style="red")]
+        return [Text("no controller drives the study", style="red")]
     if len(progress.queues) < 2:
         return []
     line = Text("queues")
     for index, (queue, workers) in enumerate(progress.queues.items()):
-        text = f"{',' * (index > 0)} {queue} {workers or 'nobody'}"
+        text = f"{',' * (index > 0)} {queue} {workers or 'no workers'}"
         line.append(text, style="" if workers else "red")
     if progress.stranded:
         line.append(f"  {progress.stranded} more wait for workers", style="red")

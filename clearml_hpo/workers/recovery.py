@@ -11,7 +11,7 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import LOST, PULLED_BY, Subcode
-from clearml_hpo.backend.record import pages
+from clearml_hpo.backend.lists import rows
 from clearml_hpo.backend.withdrawal import SETTLE_S, put_back
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.machine.processes import identify, is_alive, pid_space
@@ -50,7 +50,7 @@ def recover(api: Api, queues: Sequence[str]) -> None:
 def _tasks(api: Api, status: str, queues: Collection[str]) -> list[Mapping[str, Any]]:
     fields = ["id", "status", "status_reason", "execution.queue", "last_worker"]
     filters = {"status": [status], "only_fields": fields, "order_by": ["created"], "search_hidden": True}
-    return [task for task in pages(api, filters) if queue_of(task) in queues]
+    return [task for task in rows(api, "tasks", filters) if queue_of(task) in queues]
 
 
 def _strays(api: Api, queues: Sequence[str]) -> dict[str, str]:

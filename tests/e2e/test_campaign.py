@@ -64,7 +64,10 @@ def test_interrupted_nothing_is_left_running_and_it_goes_on(machine, campaign_fi
     machine.wait_until_nothing_runs()
     if number == signal.SIGKILL:
         code, output = machine.run("campaign", "stop", tmp_path.name, "--local")
-        assert (code, output.splitlines()[-1]) == (0, f"campaign {tmp_path.name}: nobody drives it; it is stopped")
+        assert (code, output.splitlines()[-1]) == (
+            0,
+            f"campaign {tmp_path.name}: no controller drives it; it is stopped",
+        )
     code, output = machine.run("campaign", "run", str(campaign_file), "--local", *slow, "--json", str(out))
     assert code == 0, output
     report = json.loads(out.read_text())

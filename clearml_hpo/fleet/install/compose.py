@@ -17,7 +17,8 @@ from clearml_hpo.fleet.install.render import render
 
 FILE = "compose.yaml"
 NAMES = (FILE, "Dockerfile")
-_END_S = 60  # beyond the time to drain: what is lost is said to the server
+_END_S = 60
+"""Time that Docker waits for an agent beyond the time to drain: lost tasks are reported then."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,13 @@ def dropped(before: str, plan: Plan) -> list[str]:
 
 
 def next_commands(place: Path) -> dict[str, str]:
-    """What a person types then, and why."""
+    """What a user types then, and why."""
     where = f"docker compose -f {shlex.quote(str(place / FILE))}"
     return {f"{where} up -d --build --remove-orphans": "now, and at each boot; what has changed ends its task first"}
 
 
 def stop_commands() -> dict[str, str]:
-    """What a person types when the file is gone."""
+    """What a user types when the file is gone."""
     return {"docker compose -p clearml-hpo down": "each ends its task first"}
 
 

@@ -1,4 +1,4 @@
-"""Writing the files: only what differs, and nothing over what a person has written."""
+"""Writing the files: only what differs, and nothing over what a user has written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Change:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the file that is there was written by somebody else."""
+        """Whether the file that is there was not written by this command."""
         return self.before is not None and not _is_ours(self.before)
 
 

@@ -76,7 +76,7 @@ def inspect(user: str | None = None) -> Machine:
     """Looks.
 
     Args:
-        user: whom the daemons are to run as; None for whoever runs this.
+        user: whom the daemons are to run as; None for the user of this process.
 
     Raises:
         InputError: there is no such user.

@@ -97,10 +97,12 @@ def choose_gpus(wanted: str | None, present: Sequence[str]) -> tuple[str, ...]:
     for gpu in named:
         if named.count(gpu) > 1:
             raise InputError(f"--gpus: {gpu} is named twice; to share a GPU give --per-gpu")
-        if not gpu.replace("-", "").isalnum():
-            raise InputError(f"--gpus: {gpu!r} is neither an index nor a UUID as nvidia-smi -L lists them")
-        if present and gpu not in present and not gpu.startswith("GPU-"):
-            raise InputError(
-                f"--gpus: no GPU {gpu!r} here{nearest(gpu, present)} (nvidia-smi lists {', '.join(present)})"
-            )
+        _check_gpu(gpu, present)
     return named
+
+
+def _check_gpu(gpu: str, present: Sequence[str]) -> None:
+    if not gpu.replace("-", "").isalnum():
+        raise InputError(f"--gpus: {gpu!r} is neither an index nor a UUID as nvidia-smi -L lists them")
+    if present and gpu not in present and not gpu.startswith("GPU-"):
+        raise InputError(f"--gpus: no GPU {gpu!r} here{nearest(gpu, present)} (nvidia-smi lists {', '.join(present)})")

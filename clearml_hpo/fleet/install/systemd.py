@@ -17,12 +17,13 @@ from clearml_hpo.fleet.install.render import render
 TARGET = "clearml-hpo.target"
 NAMES = (TARGET, "clearml-hpo-gpu@.service", "clearml-hpo-cpu.service", "clearml-hpo-services.service")
 _SYSTEM_FOLDER = Path("/etc/systemd/system")
-_END_S = 60  # beyond the time to drain: what is lost is said to the server
+_END_S = 60
+"""Time that systemd waits for an agent beyond the time to drain: lost tasks are reported then."""
 _GPU = "THE-GPU"
 
 
 def folder(system: bool) -> Path:
-    """Where systemd looks for units that a person has written."""
+    """Where systemd looks for units that a user has written."""
     return _SYSTEM_FOLDER if system else platformdirs.user_config_path("systemd") / "user"
 
 
@@ -86,7 +87,7 @@ def dropped(before: str, plan: Plan) -> list[str]:
 def next_commands(
     machine: Machine, place: Path, changes: Sequence[Change], *, system: bool, ended: Sequence[str]
 ) -> dict[str, str]:
-    """What a person types then, and why.
+    """What a user types then, and why.
 
     Args:
         machine: where the units are to run.
@@ -107,12 +108,12 @@ def next_commands(
     if any(change.word == "changed" and change.path.name != TARGET for change in changes):
         commands[f"{systemctl} restart {TARGET}"] = "each ends its task first"
     if not system:
-        commands[f"sudo loginctl enable-linger {machine.user}"] = "also while nobody is logged in"
+        commands[f"sudo loginctl enable-linger {machine.user}"] = "also while no user is logged in"
     return commands
 
 
 def stop_commands(removed: Collection[str], *, system: bool) -> dict[str, str]:
-    """What a person types when files of units are gone."""
+    """What a user types when files of units are gone."""
     systemctl = "sudo systemctl" if system else "systemctl --user"
     units = [TARGET] if TARGET in removed else [shlex.quote(name.replace("@", "@*")) for name in sorted(removed)]
     return {f"{systemctl} stop {' '.join(units)}": "each ends its task first", f"{systemctl} daemon-reload": ""}

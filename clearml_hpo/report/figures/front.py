@@ -9,6 +9,12 @@ from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState, pareto_front
 from clearml_hpo.report.figures.plot import BEST, COLOURS, aims, completed, describe, evenly, figure, thinned
 
+_MARKERS: dict[str, dict[str, Any]] = {
+    "dominated": {"color": COLOURS[TrialState.COMPLETED], "opacity": 0.5},
+    "breaks a constraint": {"symbol": "x", "color": "#7f7f7f"},
+    "Pareto front": {"color": BEST},
+}
+
 
 def front_figure(trials: Sequence[Trial], goal: Goal) -> str:
     """Two objectives: a plane; three: a space; more: parallel axes. Nothing for one, or before a trial completed."""
@@ -19,16 +25,20 @@ def front_figure(trials: Sequence[Trial], goal: Goal) -> str:
     title = f"Pareto front: {len(front)} of {len(done)} trials, {aims(goal)}"
     if len(goal.objectives) > 3:
         return figure([_parallel(thinned(done, front), front, goal)], title=title)
-    on_front = {trial.number for trial in front}
-    off = [trial for trial in done if trial.number not in on_front]
-    groups: list[tuple[str, list[Trial], dict[str, Any]]] = [
-        ("dominated", [t for t in off if t.is_feasible], {"color": COLOURS[TrialState.COMPLETED], "opacity": 0.5}),
-        ("breaks a constraint", [t for t in off if not t.is_feasible], {"symbol": "x", "color": "#7f7f7f"}),
-        ("Pareto front", sorted(front, key=lambda t: t.final_values or ()), {"color": BEST}),
-    ]
-    data = [_cloud(name, evenly(those), marker, goal) for name, those, marker in groups if those]
+    data = [_cloud(name, evenly(those), _MARKERS[name], goal) for name, those in _groups(done, front).items() if those]
     axes = {f"{axis}axis": {"title": o.metric} for axis, o in zip("xyz", goal.objectives, strict=False)}
     return figure(data, title=title, **(axes if len(axes) == 2 else {"scene": axes}))
+
+
+def _groups(done: Sequence[Trial], front: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """The completed trials as they are told apart, the front by its values."""
+    on_front = {trial.number for trial in front}
+    off = [trial for trial in done if trial.number not in on_front]
+    return {
+        "dominated": [trial for trial in off if trial.is_feasible],
+        "breaks a constraint": [trial for trial in off if not trial.is_feasible],
+        "Pareto front": sorted(front, key=lambda trial: trial.final_values or ()),
+    }
 
 
 def _cloud(name: str, trials: Sequence[Trial], marker: dict[str, Any], goal: Goal) -> dict[str, Any]:

@@ -9,7 +9,17 @@ from typing import Any
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.not_finite import finite_points
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.report.figures.plot import BEST, COLOURS, MOST_POINTS, completed, describe, evenly, figure, thinned
+from clearml_hpo.report.figures.plot import (
+    BEST,
+    COLOURS,
+    MOST_POINTS,
+    by_state,
+    completed,
+    describe,
+    evenly,
+    figure,
+    thinned,
+)
 from clearml_hpo.report.hypervolume import hypervolume_history
 
 _MOST_STEPS = 100
@@ -77,25 +87,22 @@ def _best_so_far(trials: Sequence[Trial], objective: Objective, index: int, last
 
 def _without_value(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """A row of marks for each end without a value."""
-    without = [trial for trial in trials if trial.final_values is None and not trial.state.is_live]
-    states = [state for state in TrialState if any(trial.state is state for trial in without)]
-    share = max(1, MOST_POINTS // max(1, len(states)))
-    traces = []
-    for state in states:
-        those = evenly([trial for trial in without if trial.state is state], share)
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": state.value,
-                "x": [trial.number for trial in those],
-                "y": [0] * len(those),
-                "text": [f"trial {trial.number}: {trial.reason or state.value}"[:200] for trial in those],
-                "yaxis": "y2",
-                "marker": {"symbol": "line-ns-open", "size": 10, "color": COLOURS[state]},
-            }
-        )
-    return traces
+    without = by_state(trial for trial in trials if trial.final_values is None and not trial.state.is_live)
+    share = MOST_POINTS // max(1, len(without))
+    return [_ends(state, evenly(those, share)) for state, those in without.items()]
+
+
+def _ends(state: TrialState, trials: Sequence[Trial]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": state.value,
+        "x": [trial.number for trial in trials],
+        "y": [0] * len(trials),
+        "text": [f"trial {trial.number}: {trial.reason or state.value}"[:200] for trial in trials],
+        "yaxis": "y2",
+        "marker": {"symbol": "line-ns-open", "size": 10, "color": COLOURS[state]},
+    }
 
 
 def hypervolume_figure(trials: Sequence[Trial], goal: Goal) -> str:

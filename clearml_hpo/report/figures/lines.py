@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.ranking import ranking
@@ -13,12 +13,25 @@ from clearml_hpo.report.figures.plot import completed, figure, fraction, middle,
 from clearml_hpo.search.space import Distribution
 
 _MOST_LINES = 400
-_BANDS = (  # share of the trials, colour; the best drawn last
-    ("the other half", 1.0, "#a9b4c2", 0.35),
-    ("the better half", 0.5, "#5b9bd5", 0.5),
-    ("the best tenth", 0.1, "#8e44ad", 0.85),
-    ("the best", 0.0, "#d62728", 1.0),
+
+
+class _Band(NamedTuple):
+    """Lines that look alike: those of the best ``share`` of the trials that no smaller band has."""
+
+    name: str
+    share: float
+    colour: str
+    opacity: float
+    width: float = 1.3
+
+
+_BANDS = (  # the best drawn last
+    _Band("the other half", 1.0, "#a9b4c2", 0.35),
+    _Band("the better half", 0.5, "#5b9bd5", 0.5),
+    _Band("the best tenth", 0.1, "#8e44ad", 0.85),
+    _Band("the best", 0.0, "#d62728", 1.0, width=3),
 )
+_FRONT = _BANDS[-1]._replace(name="Pareto front", width=1.3)
 _HEIGHT_PX = 420
 _LONGEST = 16  # letters of what is written at an axis
 
@@ -84,24 +97,23 @@ def _places(dimension: Mapping[str, Any]) -> tuple[list[float], list[tuple[float
 
 def _bands(trials: Sequence[Trial], goal: Goal, columns: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
     """A trace for each band of merit, its lines one after another with gaps between them."""
-    rank = {trial.number: place for place, trial in enumerate(ranking(trials, goal))}
-    best = {trial.number for trial in pareto_front(trials, goal)}
-    lines: dict[str, list[list[float]]] = {name: [] for name, *_ in _BANDS}
-    for index, trial in enumerate(trials):
-        share = 0.0 if trial.number in best else (rank[trial.number] + 1) / len(trials)
-        name = min((band for band in _BANDS if share <= band[1]), key=lambda band: band[1])[0]
-        lines[name].append([column[index] for column in columns])
-    return [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": name if goal.is_single or name != "the best" else "Pareto front",
-            "x": [x for _ in lines[name] for x in [*range(len(columns)), None]],
-            "y": [y for line in lines[name] for y in [*line, None]],
-            "line": {"color": colour, "width": 3 if share == 0 and goal.is_single else 1.3},
-            "opacity": opacity,
-            "hoverinfo": "skip",
-        }
-        for name, share, colour, opacity in _BANDS
-        if lines[name]
-    ]
+    share = {trial.number: place / len(trials) for place, trial in enumerate(ranking(trials, goal), start=1)}
+    share |= {trial.number: 0.0 for trial in pareto_front(trials, goal)}
+    bands = _BANDS if goal.is_single else (*_BANDS[:-1], _FRONT)
+    lines: dict[_Band, list[Sequence[float]]] = {band: [] for band in bands}
+    for trial, line in zip(trials, zip(*columns, strict=True), strict=True):
+        lines[next(band for band in reversed(bands) if share[trial.number] <= band.share)].append(line)
+    return [_trace(band, lines[band]) for band in bands if lines[band]]
+
+
+def _trace(band: _Band, lines: Sequence[Sequence[float]]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": band.name,
+        "x": [x for line in lines for x in [*range(len(line)), None]],
+        "y": [y for line in lines for y in [*line, None]],
+        "line": {"color": band.colour, "width": band.width},
+        "opacity": band.opacity,
+        "hoverinfo": "skip",
+    }

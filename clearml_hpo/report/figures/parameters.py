@@ -57,43 +57,50 @@ def parallel_figure(trials: Sequence[Trial], goal: Goal, distributions: Mapping[
 
 def dimensions_of(trials: Sequence[Trial], distributions: Mapping[str, Distribution]) -> list[dict[str, Any]]:
     """An axis for each parameter, labelled with its whole name, as Plotly's parallel coordinates take it."""
-    names = _names(trials)[:_MOST_AXES]
-    return [_dimension(name, [t.params.get(name) for t in trials], distributions.get(name), trials) for name in names]
+    return [_dimension(name, trials, distributions.get(name)) for name in _names(trials)[:_MOST_AXES]]
 
 
 def _names(trials: Sequence[Trial]) -> list[str]:
     return sorted({name for trial in trials for name in trial.params})
 
 
-def _dimension(
-    name: str, values: Sequence[Value], distribution: Distribution | None, trials: Sequence[Trial]
-) -> dict[str, Any]:
-    """One axis: numbers where they are, or their logarithm; texts spread evenly; inactive ones at the bottom.
+def _dimension(name: str, trials: Sequence[Trial], distribution: Distribution | None) -> dict[str, Any]:
+    """One axis: numbers where they are, or their logarithm; texts spread evenly; inactive ones at the bottom."""
+    if isinstance(distribution, Categorical):
+        return _axis_of_texts(name, trials, distribution.choices)
+    if all(is_number(trial.params[name]) for trial in trials if name in trial.params):
+        return _axis_of_numbers(name, trials, is_log(distribution))
+    return _axis_of_texts(name, trials)
 
-    The baseline may have a value that is none of the choices: it comes after them.
-    """
-    active = [value for value, trial in zip(values, trials, strict=True) if name in trial.params]
-    if isinstance(distribution, Categorical) or not all(map(is_number, active)):
-        choices = [as_text(choice) for choice in distribution.choices] if isinstance(distribution, Categorical) else []
-        others = sorted({as_text(value) for value in active} - {*choices})
-        ticks = [INACTIVE] * (len(active) < len(values)) + choices + others
-        place = {text: index for index, text in enumerate(ticks)}
-        at = [place[as_text(v) if name in t.params else INACTIVE] for v, t in zip(values, trials, strict=True)]
-        return {"label": name, "values": at, "tickvals": list(range(len(ticks))), "ticktext": ticks}
-    numbers = [value for value in active if isinstance(value, (int, float))]
-    log = is_log(distribution) and min(numbers) > 0
-    scaled = [math.log10(number) for number in numbers] if log else numbers
-    if not log and len(active) == len(values):
+
+def _axis_of_texts(name: str, trials: Sequence[Trial], choices: Sequence[Value] = ()) -> dict[str, Any]:
+    """The baseline may have a value that is none of the choices: it comes after them."""
+    texts = [as_text(trial.params[name]) if name in trial.params else INACTIVE for trial in trials]
+    known = [as_text(choice) for choice in choices]
+    others = sorted({*texts} - {INACTIVE, *known})
+    ticks = [*({INACTIVE} & {*texts}), *known, *others]
+    place = {text: index for index, text in enumerate(ticks)}
+    at = [place[text] for text in texts]
+    return {"label": name, "values": at, "tickvals": list(range(len(ticks))), "ticktext": ticks}
+
+
+def _axis_of_numbers(name: str, trials: Sequence[Trial], log: bool) -> dict[str, Any]:
+    """Without ticks of its own where Plotly's fit: nothing is inactive, and no logarithm is to be labelled."""
+    values = [trial.params.get(name) for trial in trials]
+    numbers = [value for value in values if isinstance(value, (int, float))]
+    log, has_inactive = log and min(numbers) > 0, len(numbers) < len(values)
+    if not log and not has_inactive:
         return {"label": name, "values": rounded(numbers)}
+    scaled = [math.log10(number) for number in numbers] if log else numbers
     low, high = min(scaled), max(scaled)
     bottom = max(low - 0.15 * (high - low), -sys.float_info.max) if high > low else low - 0.15
-    ticks_at = _decades(low, high) if log else [low, middle(low, high), high]
-    labels = [f"{10**tick:.3g}" if log else f"{tick:.3g}" for tick in ticks_at]
-    rest = iter(scaled)
-    at_numbers = [next(rest) if name in trial.params else bottom for trial in trials]
-    if len(active) < len(values):
-        ticks_at, labels = [bottom, *ticks_at], [INACTIVE, *labels]
-    return {"label": name, "values": rounded(at_numbers), "tickvals": ticks_at, "ticktext": labels}
+    ticks = _decades(low, high) if log else [low, middle(low, high), high]
+    labels = [f"{10**tick if log else tick:.3g}" for tick in ticks]
+    if has_inactive:
+        ticks, labels = [bottom, *ticks], [INACTIVE, *labels]
+    active = iter(scaled)
+    at = [next(active) if name in trial.params else bottom for trial in trials]
+    return {"label": name, "values": rounded(at), "tickvals": ticks, "ticktext": labels}
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -118,31 +125,13 @@ def slice_figure(
     rows = math.ceil(len(names) / columns)
     labels = short_names(names)
     traces, axes = [], {}
-    for index, name in enumerate(names, start=1):
-        suffix = "" if index == 1 else str(index)
+    for index, name in enumerate(names):
+        suffix = str(index + 1) if index else ""
         active = [trial for trial in shown if name in trial.params]
-        values = [trial.params[name] for trial in active]
-        as_numbers = all(map(is_number, values)) and not isinstance(distributions.get(name), Categorical)
-        kind = "category" if not as_numbers else "log" if is_log(distributions.get(name)) else "linear"
+        kind = _kind_of_axis([trial.params[name] for trial in active], distributions.get(name))
         axes[f"xaxis{suffix}"] = {"title": labels[name], "type": kind}
-        axes[f"yaxis{suffix}"] = {"title": goal.objectives[0].metric} if index % columns == 1 or columns == 1 else {}
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": name,
-                "x": values if as_numbers else [as_text(value) for value in values],
-                "y": [trial.value for trial in active],
-                "text": [f"trial {trial.number}" for trial in active],
-                "xaxis": f"x{suffix}",
-                "yaxis": f"y{suffix}",
-                "marker": {
-                    "color": [trial.number for trial in active],
-                    "colorscale": [[0, "#c7d7e8"], [1, "#08306b"]],
-                    "size": 5,
-                },
-            }
-        )
+        axes[f"yaxis{suffix}"] = {} if index % columns else {"title": goal.objectives[0].metric}
+        traces.append(_slice(name, active, kind, suffix))
     return figure(
         traces,
         title=f"{goal.objectives[0].metric} by parameter, later trials darker",
@@ -151,6 +140,32 @@ def slice_figure(
         showlegend=False,
         **axes,
     )
+
+
+def _kind_of_axis(values: Sequence[Value], distribution: Distribution | None) -> str:
+    if isinstance(distribution, Categorical) or not all(map(is_number, values)):
+        return "category"
+    return "log" if is_log(distribution) else "linear"
+
+
+def _slice(name: str, trials: Sequence[Trial], kind: str, suffix: str) -> dict[str, Any]:
+    """The trials over one parameter, in the plot whose axes end in ``suffix``."""
+    values = [trial.params[name] for trial in trials]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [as_text(value) for value in values] if kind == "category" else values,
+        "y": [trial.value for trial in trials],
+        "text": [f"trial {trial.number}" for trial in trials],
+        "xaxis": f"x{suffix}",
+        "yaxis": f"y{suffix}",
+        "marker": {
+            "color": [trial.number for trial in trials],
+            "colorscale": [[0, "#c7d7e8"], [1, "#08306b"]],
+            "size": 5,
+        },
+    }
 
 
 def importance_figure(importances: Sequence[Mapping[str, float]], goal: Goal) -> str:

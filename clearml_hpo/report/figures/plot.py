@@ -44,6 +44,14 @@ def figure(data: Sequence[dict[str, Any]], **layout: Any) -> str:
     return json.dumps({"data": list(data), "layout": layout}, allow_nan=False, separators=(",", ":"))
 
 
+def by_state(trials: Iterable[Trial]) -> dict[TrialState, list[Trial]]:
+    """The trials of each state, in the order of the states; states of none are left out."""
+    found: dict[TrialState, list[Trial]] = {state: [] for state in TrialState}
+    for trial in trials:
+        found[trial.state].append(trial)
+    return {state: those for state, those in found.items() if those}
+
+
 def completed(trials: Sequence[Trial]) -> list[Trial]:
     """Those with all values."""
     return [trial for trial in trials if trial.final_values is not None]
@@ -72,7 +80,7 @@ def aims(goal: Goal) -> str:
 
 
 def describe(trial: Trial) -> str:
-    """A trial's number and parameters, for whoever points at it."""
+    """A trial's number and parameters, for the tooltip of a point."""
     lines = [f"{name}={short(value)}" for name, value in sorted(trial.params.items())]
     more = [f"and {len(lines) - _MOST_PARAMS} more"] if len(lines) > _MOST_PARAMS else []
     return "<br>".join([f"trial {trial.number}", *lines[:_MOST_PARAMS], *more])

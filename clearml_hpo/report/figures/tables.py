@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.ranking import ranking
@@ -22,16 +22,19 @@ def table_figure(trials: Sequence[Trial], goal: Goal, url_of: Callable[[Trial], 
         ("trial", [f'<a href="{url_of(trial)}">{trial.number}</a>' for trial in ranked]),
         *((o.metric, [_number(t.values[i : i + 1]) for t in ranked]) for i, o in enumerate(goal.objectives)),
         ("state", [trial.state.value for trial in ranked]),
+        *_columns_if_needed(ranked, goal),
+        ("time", ["" if t.duration is None else f"{t.duration:.1f} s" for t in ranked]),
+        *((title, [short(t.params.get(name)) for t in ranked]) for name, title in short_names(names).items()),
     ]
-    if goal.constraints:
-        columns.append(("constraints", ["kept" if trial.is_feasible else "broken" for trial in ranked]))
-    if any(trial.attempt > 1 for trial in ranked):
-        columns.append(("attempt", [str(trial.attempt) for trial in ranked]))
-    columns.append(("time", ["" if t.duration is None else f"{t.duration:.1f} s" for t in ranked]))
-    for name, title in short_names(names).items():
-        columns.append((title, [short(t.params.get(name)) for t in ranked]))
     some = f"the first {len(ranked)} of {len(trials)} trials, " if len(ranked) < len(trials) else ""
     return _table(columns, f"{some}{aims(goal)}")
+
+
+def _columns_if_needed(trials: Sequence[Trial], goal: Goal) -> Iterator[tuple[str, list[str]]]:
+    if goal.constraints:
+        yield "constraints", ["kept" if trial.is_feasible else "broken" for trial in trials]
+    if any(trial.attempt > 1 for trial in trials):
+        yield "attempt", [str(trial.attempt) for trial in trials]
 
 
 def budget_figure(remaining: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.report.figures.plot import COLOURS, figure
+from clearml_hpo.report.figures.plot import COLOURS, by_state, figure
 
 _MOST_BARS = 1_000
 _MOST_OUTLINED = 300  # thin bars would be all outline
@@ -25,26 +25,17 @@ def timeline_figure(trials: Sequence[Trial], now: float) -> str:
 
     ``now`` (seconds since the epoch) ends the bars of what still waits or runs. Of a long study the newest attempts.
     """
-    newest = sorted((t for t in trials if t.started_at or t.queued_at), key=lambda t: t.started_at or t.queued_at or 0)
-    newest = newest[-_MOST_BARS:]
+    newest = sorted(filter(_seen_at, trials), key=_seen_at)[-_MOST_BARS:]
     ran = [trial for trial in newest if trial.started_at is not None]
     waited = [trial for trial in newest if trial.queued_at is not None]
-    traces = [_bars("waited", waited, _waiting_row, _wait, now, COLOURS[TrialState.QUEUED], opacity=0.5)]
-    for state in TrialState:
-        those = [trial for trial in ran if trial.state is state]
-        traces.append(_bars(state.value, those, _row, _run, now, COLOURS[state]))
-    traces = [trace for trace in traces if trace["y"]]
+    traces = (
+        [_bars("waited", waited, _waiting_row, _wait, now, COLOURS[TrialState.QUEUED], opacity=0.5)] if waited else []
+    )
+    traces += [_bars(state.value, those, _row, _run, now, COLOURS[state]) for state, those in by_state(ran).items()]
     if not traces:
         return ""
     rows = sorted({_row(trial) for trial in ran}, reverse=True) + sorted({_waiting_row(trial) for trial in waited})
-    return figure(
-        traces,
-        title="slots: what ran where, and when",
-        barmode="overlay",
-        xaxis={"type": "date", "title": "UTC"},
-        yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows, "automargin": True},
-        height=max(_LOWEST_PX, 160 + _ROW_PX * len(rows)),
-    )
+    return _by_row(traces, rows, "slots: what ran where, and when")
 
 
 def usage_figure(studies: Mapping[str, Sequence[Trial]], now: float) -> str:
@@ -60,14 +51,23 @@ def usage_figure(studies: Mapping[str, Sequence[Trial]], now: float) -> str:
         for name, colour in zip(studies, itertools.cycle(_STUDY_COLOURS), strict=False)
     ]
     rows = sorted({_row(trial) for _, _, trial in ran}, reverse=True)
+    return _by_row([trace for trace in traces if trace["y"]], rows, "workers: which study they ran, and when")
+
+
+def _by_row(traces: Sequence[dict[str, Any]], rows: Sequence[str], title: str) -> str:
     return figure(
-        [trace for trace in traces if trace["y"]],
-        title="workers: which study they ran, and when",
+        traces,
+        title=title,
         barmode="overlay",
         xaxis={"type": "date", "title": "UTC"},
         yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows, "automargin": True},
         height=max(_LOWEST_PX, 160 + _ROW_PX * len(rows)),
     )
+
+
+def _seen_at(trial: Trial) -> float:
+    """When it was last put somewhere; 0 if it never was."""
+    return trial.started_at or trial.queued_at or 0
 
 
 def _row(trial: Trial) -> str:

@@ -3,6 +3,7 @@
 ranges.py        what a parameter can take
 conditions.py    when a parameter is active
 expressions.py   what must hold between parameters
+steps.py         what is decided, in which order, on the way to a point
 space.py         all of it together
 
 Names are ClearML's: ``section/name``, such as ``General/learning_rate``. A space is a frozen value; the sampler draws
@@ -18,7 +19,7 @@ to one of them alone is called ``<model>/<name>``: ``xgboost/max_depth`` is ``Ge
 from clearml_hpo.search.space.conditions import Condition, faults_of_conditions
 from clearml_hpo.search.space.expressions import Expression, parse_expression
 from clearml_hpo.search.space.ranges import Categorical, Combination, Constant, Distribution, Float, Int, Parameter
-from clearml_hpo.search.space.space import SearchSpace
+from clearml_hpo.search.space.space import SearchSpace, at_random
 
 __all__ = [
     "Categorical",
@@ -31,6 +32,7 @@ __all__ = [
     "Int",
     "Parameter",
     "SearchSpace",
+    "at_random",
     "faults_of_conditions",
     "parse_expression",
 ]

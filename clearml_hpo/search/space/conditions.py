@@ -21,15 +21,8 @@ def faults_of_conditions(
         for parent, values in condition.items():
             for fault in _faults_of_parent(name, parent, values, parameters):
                 yield name, parent, fault
-    followed: dict[str, Condition] = {**conditions}
-    while followed:  # what depends on nothing that has a condition can go; a circle cannot
-        free = [n for n, condition in followed.items() if not any(p in followed and p != n for p in condition)]
-        if not free:
-            name = next(iter(followed))
-            circle = _circle(name, followed)
-            yield circle[0], circle[1], f"it depends on itself: {' → '.join(circle)}"
-            return
-        followed = {n: condition for n, condition in followed.items() if n not in free}
+    if circle := _circle(conditions):
+        yield circle[0], circle[1], f"it depends on itself: {' → '.join(circle)}"
 
 
 def _faults_of_parent(
@@ -48,14 +41,24 @@ def _faults_of_parent(
         yield f"no value of {parent} is named"
     elif not isinstance(found, Constant):
         # Of a constant any value may be named: a study that fixes one choice need not change what depends on it.
+        choices = [as_text(choice) for choice in found.choices] if isinstance(found, Categorical) else []
         for value in values:
             if not found.contains(value):
-                choices = found.choices if isinstance(found, Categorical) else ()
-                hint = nearest(as_text(value), map(as_text, choices))
-                yield f"{parent} is never {value!r}{hint}; it is {found}"
+                yield f"{parent} is never {value!r}{nearest(as_text(value), choices)}; it is {found}"
 
 
-def _circle(name: str, conditions: Mapping[str, Condition]) -> list[str]:
+def _circle(conditions: Mapping[str, Condition]) -> list[str]:
+    """Parameters each of which depends on the next, the first one twice; empty if there are none."""
+    left: dict[str, Condition] = {**conditions}
+    while left:  # what depends on nothing that has a condition can go; a circle cannot
+        free = [n for n, condition in left.items() if not any(p in left and p != n for p in condition)]
+        if not free:
+            return _circle_from(next(iter(left)), left)
+        left = {n: condition for n, condition in left.items() if n not in free}
+    return []
+
+
+def _circle_from(name: str, conditions: Mapping[str, Condition]) -> list[str]:
     seen: list[str] = []
     while name not in seen:
         seen.append(name)

@@ -1,4 +1,4 @@
-"""Expressions over named values, such as ``min_child < max_depth * 2``, written by a person and evaluated safely.
+"""Expressions over named values, such as ``min_child < max_depth * 2``, written by a user and evaluated safely.
 
 The syntax is Python's, and only a small part of it: numbers, text, True, False, None, lists; ``+ - * / // % **``;
 comparisons and ``in``; ``and``, ``or``, ``not``; and the functions of ``FUNCTIONS``. A name is written as it is if
@@ -138,21 +138,25 @@ def _check(node: ast.expr, levels: int) -> set[str]:
             raise ValueError(f"{node.value!r} is not allowed; use numbers, text, True, False or None")
         return set()
     if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
-            found = ast.unparse(node.func)
-            raise ValueError(f"no function {found!r}{nearest(found, FUNCTIONS)}; one of: {', '.join(FUNCTIONS)}")
-        parts: list[ast.expr] = node.args
-    elif isinstance(node, (ast.BinOp, ast.UnaryOp)) and type(node.op) in _OPERATORS:
-        parts = [node.left, node.right] if isinstance(node, ast.BinOp) else [node.operand]
-    elif isinstance(node, ast.Compare) and all(type(op) in _COMPARISONS for op in node.ops):
-        parts = [node.left, *node.comparators]
-    elif isinstance(node, ast.BoolOp):
-        parts = node.values
-    elif isinstance(node, (ast.List, ast.Tuple)):
-        parts = node.elts
-    else:
+        _check_function(node)
+    if not _is_allowed(node):
         raise ValueError(f"{ast.unparse(node)!r} is not allowed: use arithmetic, comparisons, and, or, not, in")
-    return set().union(*(_check(part, levels - 1) for part in parts))
+    parts = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
+    return set().union(*(_check(part, levels - 1) for part in parts if isinstance(part, ast.expr)))
+
+
+def _is_allowed(node: ast.expr) -> bool:
+    if isinstance(node, (ast.BinOp, ast.UnaryOp)):
+        return type(node.op) in _OPERATORS
+    if isinstance(node, ast.Compare):
+        return all(type(operation) in _COMPARISONS for operation in node.ops)
+    return type(node) in _EVALUATE
+
+
+def _check_function(node: ast.Call) -> None:
+    if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
+        found = ast.unparse(node.func)
+        raise ValueError(f"no function {found!r}{nearest(found, FUNCTIONS)}; one of: {', '.join(FUNCTIONS)}")
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:

@@ -91,7 +91,7 @@ def differences(text: str) -> Markup:
 
 
 def metric_name(metric: str, variant: str) -> str:
-    """A metric and variant as people write them."""
+    """A metric and variant as users write them."""
     return metric if metric == variant or not variant else f"{metric}/{variant}"
 
 

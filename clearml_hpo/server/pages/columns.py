@@ -27,12 +27,12 @@ class Column:
 
     Attributes:
         key: its name in the URL.
-        title: its name for people.
+        title: its name for users.
         order: what ``order_by`` calls it.
         fields: the fields of a task that it needs.
         metric: the metric and variant that it shows, if it is of a metric.
         value: its plain value in a task, of which ``values`` has the metrics.
-        cell: that value for people.
+        cell: that value for users.
         numeric: its values stand right-aligned.
     """
 

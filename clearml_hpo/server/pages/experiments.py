@@ -57,7 +57,7 @@ def values_of(visit: Visit, tasks: Sequence[Document], columns: Sequence[Column]
 
 
 def columns_of(visit: Visit, selection: Selection) -> list[Column]:
-    """The columns of a table; where nobody has chosen, also the first metrics of its first tasks."""
+    """The columns of a table; where the user has not chosen any, also the first metrics of its first tasks."""
     if selection.columns:
         return selection.chosen()
     asked, also = selection.request()

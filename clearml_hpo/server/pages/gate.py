@@ -1,4 +1,4 @@
-"""Who may come in: the user whose server this is, and whoever has logged in; web sites that they visit stay out.
+"""Who may come in: the user whose server this is, and users who have logged in; web sites that they visit stay out.
 
 On Linux the kernel says whose a connection from this machine is, so that a link which the SDK prints just opens for the
 user who started the server, and for no other user of the machine. Everybody else logs in with a key pair.
@@ -23,6 +23,7 @@ from clearml_hpo.server.hosts import is_of_another_site
 
 COOKIE = "clearml_hpo_pages"
 SESSION_S = 12 * 3600
+"""Life of a log-in to the pages."""
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _ESTABLISHED = "01"

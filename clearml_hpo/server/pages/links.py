@@ -1,4 +1,4 @@
-"""Addresses of ClearML's web app, which the SDK prints and people keep: each leads to the page that has the same."""
+"""Addresses of ClearML's web app, which the SDK prints and users keep: each leads to the page that has the same."""
 
 from __future__ import annotations
 

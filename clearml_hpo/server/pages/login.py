@@ -1,4 +1,4 @@
-"""The log-in of whoever is not the server's own user on this machine."""
+"""The log-in of users other than the server's own on this machine."""
 
 from __future__ import annotations
 

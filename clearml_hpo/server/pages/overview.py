@@ -31,7 +31,7 @@ def fill(visit: Visit, task: Document) -> dict[str, Any]:
 
 
 def _facts(visit: Visit, task: Document) -> dict[str, Any]:
-    """What else a person may want to know; what the task has nothing of is left out."""
+    """What else a user may want to know; what the task has nothing of is left out."""
     said = dict.fromkeys(task.get(name) for name in ("status_reason", "status_message"))
     why = ": ".join(text for text in said if text)
     return {

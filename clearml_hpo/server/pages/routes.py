@@ -83,7 +83,7 @@ ROUTES = (
     _route("/tasks/<task>/console.txt", console.text),
     _route("/tasks/<task>", task.show),
     _route("/tasks/<task>/<tab>", task.show),
-    # The links that the SDK prints, and those of ClearML's web app that people have in their notes.
+    # The links that the SDK prints, and those of ClearML's web app that users have in their notes.
     _route("/projects/<project>/tasks", links.project),
     _route("/projects/<project>/experiments", links.project),
     _route("/projects/<project>/overview", links.project),

@@ -11,7 +11,7 @@ from clearml_hpo.server.pages import cells, render
 from clearml_hpo.server.pages.visit import Visit
 from clearml_hpo.server.store.documents import Document
 
-# What the points of a scalar are laid out along: the key of the histogram, and its name for people.
+# What the points of a scalar are laid out along: the key of the histogram, and its name for users.
 ALONG = {"iter": "iterations", "iso_time": "time"}
 SAMPLES = 1000
 

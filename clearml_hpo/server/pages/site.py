@@ -23,7 +23,7 @@ from clearml_hpo.server.store import Store
 
 _log = logging.getLogger(__name__)
 _LARGEST_FORM = 8 * 2**20
-_LARGEST_OPEN_FORM = 2**14  # of somebody who has not logged in
+_LARGEST_OPEN_FORM = 2**14  # of a user who has not logged in
 # Plotly sets styles as it draws; there is no other way for it. Nothing comes from, or goes to, anywhere else.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "

@@ -43,7 +43,7 @@ def here(visit: Visit, uri: str | None) -> str | None:
 
 
 def elsewhere(uri: str | None) -> str | None:
-    """An address that a person may follow: one of the web; no other kind is made a link."""
+    """An address that a user may follow: one of the web; no other kind is made a link."""
     try:
         return uri if uri and urlsplit(uri).scheme in _WEB else None
     except ValueError:

@@ -16,10 +16,11 @@ from clearml_hpo.server.files import FileServer
 from clearml_hpo.server.store import Store
 
 _TOKEN_LIFE_S = 60
+"""Life of the token with which a page calls the API."""
 
 
 class Mistake(Exception):
-    """A page cannot be shown, or an order not be carried out; the message is for people.
+    """A page cannot be shown, or an order not be carried out; the message is for users.
 
     Attributes:
         status: the HTTP status.
@@ -66,7 +67,7 @@ class Visit:
         return self.parts.store
 
     def call(self, endpoint: str, /, **data: Any) -> Data:
-        """Calls an endpoint of this server, whose rules hold for people as for programs.
+        """Calls an endpoint of this server, whose rules hold for users as for programs.
 
         Raises:
             Mistake: if the call is refused.

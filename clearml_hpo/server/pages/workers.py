@@ -10,6 +10,7 @@ from clearml_hpo.server.pages.visit import Visit
 from clearml_hpo.server.store.documents import Document
 
 _LATELY_S = 120
+"""The page of workers shows the mean of the load over this time."""
 # What a worker may report of its machine, and in which unit.
 _STATISTICS = {
     "cpu_usage": "CPU %",

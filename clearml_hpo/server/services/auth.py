@@ -19,7 +19,7 @@ def login(call: Call) -> Data:
 
 @service.open_endpoint("logout")
 def logout(call: Call) -> Data:
-    """A token is no longer used; whoever put it into a cookie removes that."""
+    """A token is no longer used; the page that put it into a cookie removes that."""
     return {}
 
 
@@ -38,7 +38,7 @@ def validate_token(call: Call) -> Data:
 
 @service.endpoint("create_user", email=STR, name=required(STR), company=STR, given_name=STR, family_name=STR)
 def create_user(call: Call) -> Data:
-    """Makes a user, as ClearML's web app does for a person who logs in by a new name; nobody else may."""
+    """Makes a user, as ClearML's web app does for a user who logs in by a new name; no other caller may."""
     call.caller.check_role("system", "root")
     return {"id": call.store.users.create(call.data)}
 

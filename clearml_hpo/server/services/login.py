@@ -1,4 +1,4 @@
-"""``login.*``: how ClearML's web app may log people in."""
+"""``login.*``: how ClearML's web app may log users in."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def supported_modes(call: Call) -> Data:
 
 @service.open_endpoint("logout")
 def logout(call: Call) -> Data:
-    """A token is no longer used; whoever put it into a cookie removes that."""
+    """A token is no longer used; the page that put it into a cookie removes that."""
     return {}

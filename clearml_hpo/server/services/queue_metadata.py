@@ -1,4 +1,4 @@
-"""``queues.*``: what people note about a queue."""
+"""``queues.*``: what users note about a queue."""
 
 from __future__ import annotations
 

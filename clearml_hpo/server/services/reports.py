@@ -1,4 +1,4 @@
-"""``reports.*``: texts that people write in ClearML's web app; tasks of a type of their own, in hidden projects."""
+"""``reports.*``: texts that users write in ClearML's web app; tasks of a type of their own, in hidden projects."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def publish(call: Call, id_: str) -> Data:
 
 
 def stop(call: Call, id_: str) -> Data:
-    """A person wants a task stopped."""
+    """A user wants a task stopped."""
     fields = call.store.lifecycle.stop(id_, reason=call.get("status_reason", ""), force=_force(call))
     return {"fields": fields, "updated": 1}
 

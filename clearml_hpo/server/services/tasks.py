@@ -133,7 +133,7 @@ _UPDATE = {
 
 @service.endpoint("update", **_UPDATE)
 def update(call: Call) -> Data:
-    """Sets what people may change at any status."""
+    """Sets what users may change at any status."""
     return _edited(call, call.data["task"], pick(call.data, [name for name in _UPDATE if name != "task"]))
 
 

@@ -1,4 +1,4 @@
-"""``users.*``: the user of the server's own key, and people who logged in by name; what they prefer."""
+"""``users.*``: the user of the server's own key, and users who logged in by name; what they prefer."""
 
 from __future__ import annotations
 

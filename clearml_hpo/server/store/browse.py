@@ -1,4 +1,4 @@
-"""What people page through: numbers by project, names to choose from, chosen values, a window of a console."""
+"""What users page through: numbers by project, names to choose from, chosen values, a window of a console."""
 
 from __future__ import annotations
 

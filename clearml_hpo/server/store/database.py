@@ -32,7 +32,7 @@ class Database:
         self._depth = 0
         self._writing_thread = 0
         self._local = threading.local()
-        self._idle: list[sqlite3.Connection] = []  # readers in nobody's hands
+        self._idle: list[sqlite3.Connection] = []  # readers that no thread uses
         with _unless_damaged(path):
             self._writer = _connect(path)
             _migrate(self._writer)
@@ -228,6 +228,6 @@ def _natural_key(text: str) -> tuple[int, float, str]:
 
 
 def _compare_naturally(left: str, right: str) -> int:
-    """Numbers by value and before all other text: hyperparameters are text, but people sort numbers."""
+    """Numbers by value and before all other text: hyperparameters are text, but users sort numbers."""
     first, second = _natural_key(left), _natural_key(right)
     return (first > second) - (first < second)

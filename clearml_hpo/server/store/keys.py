@@ -1,4 +1,4 @@
-"""Key pairs that were added for other people, machines and jobs. A secret is shown once and kept as a salted hash."""
+"""Key pairs that were added for other users, machines and jobs. A secret is shown once and kept as a salted hash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Keys:
     def __init__(self, db: Database, clock: time.Clock) -> None:
         self._db = db
         self._clock = clock
-        # A hash takes long on purpose. That a secret fits one is remembered, under a key that nobody else has.
+        # A hash takes long on purpose. That a secret fits one is remembered, under a key that only this process has.
         self._own = secrets.token_bytes(32)
         self._checked: set[tuple[str, bytes]] = set()
 

@@ -39,7 +39,7 @@ from clearml_hpo.server.store.tasks import TASKS, Tasks, seconds_between
 from clearml_hpo.server.store.workers import Workers
 
 NON_RESPONSIVE = "stopped as non-responsive"
-# The datasets of clearml-data are "in progress" from their making until somebody closes them.
+# The datasets of clearml-data are "in progress" from their making until a user closes them.
 _SILENT = (
     "SELECT id FROM tasks WHERE status = 'in_progress' AND max(last_update, coalesce(last_worker_report, '')) < ? "
     "AND NOT EXISTS (SELECT 1 FROM json_each(system_tags) WHERE value = 'dataset')"
@@ -261,7 +261,7 @@ class Lifecycle:
             return self._write(id_, CREATED, "reset", "reset"), gone
 
     def delete(self, id_: str, *, force: bool = False, delete_models: bool = True) -> Gone:
-        """Removes a task with its events and, unless somebody else needs them, its models; returns what is gone."""
+        """Removes a task with its events and, unless other tasks need them, its models; returns what is gone."""
         with self._db.transaction():
             task = self._tasks.require(id_)
             if task["status"] not in DELETED[force]:

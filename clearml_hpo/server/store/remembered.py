@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Remembered(Generic[T]):
     """Values by ids that it makes; a server that starts again knows none.
 
-    Those that nobody has asked for in a day are forgotten, and the longest unused ones where there are too many.
+    Those that were not asked for in a day are forgotten, and the longest unused ones where there are too many.
     """
 
     def __init__(self, clock: Clock, most: int = MOST) -> None:

@@ -29,6 +29,7 @@ WORKERS = Collection(
     },
 )
 TIMEOUT_S = 600
+"""A worker that has not reported for this long is gone, if it did not register with another time."""
 
 
 class Workers:

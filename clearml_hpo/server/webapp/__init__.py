@@ -32,7 +32,7 @@ class WebApp:
     Args:
         folder: the build.
         apps: the API and the file server.
-        ports: where these listen themselves, ``{"apiServer": 8008, "filesServer": 8081}``, as the app shows to people.
+        ports: where these listen themselves, ``{"apiServer": 8008, "filesServer": 8081}``, as the app shows to users.
         by_name: the server's own user logs in by name alone. Only for a server that no other machine can reach.
         any_host: also under names that are not this machine's own, as a proxy before the server asks for it.
         is_own: whether a request comes from the server's own user on this machine.

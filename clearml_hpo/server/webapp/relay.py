@@ -29,6 +29,7 @@ Envelope = dict[str, Any]
 _BEFORE_LOG_IN = frozenset(("auth.login", "auth.create_user", "users.get_all", "users.get_all_ex"))
 _AS_USER = "x-clearml-impersonate-as"
 _MOMENT_S = 60
+"""Life of the token with which a log-in by name is passed on."""
 _IsOwn = Callable[[Scope], bool]
 
 
@@ -92,7 +93,7 @@ class Relay:
 
 
 class _Answer:
-    """Sends an answer on after somebody has looked at it, and perhaps changed it."""
+    """Sends an answer on after ``look`` has seen it, and perhaps changed it."""
 
     def __init__(self, send: Send, look: Callable[[MutableHeaders, Envelope], None]) -> None:
         self._send = send

@@ -11,7 +11,7 @@ import pytest
 from clearml_hpo.backend.names import ensure_project, ensure_queue
 from clearml_hpo.backend.pilots import create_pilot, pilots_of
 from clearml_hpo.backend.pilots import withdraw as withdraw_pilots
-from clearml_hpo.backend.record import StudyRecord, read_again
+from clearml_hpo.backend.study_records import StudyRecord, read_again
 from clearml_hpo.backend.trial_tasks import TrialTasks, end_of
 from clearml_hpo.backend.withdrawal import forget_entry, is_spoilt, put_back, withdraw
 from clearml_hpo.controller.registration import FirstRun

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import search_quality
 from benchmarks.search_problems import PROBLEMS, Problem
 from benchmarks.search_quality import WORKERS, Run, run, search, summarise
-from clearml_hpo.search.space import Categorical, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Int, SearchSpace, at_random
 
 pytestmark = pytest.mark.long
 
@@ -32,7 +32,9 @@ MINIMA = {
 def test_a_known_optimum_is_one(name):
     problem = PROBLEMS[name]
     generator = random.Random(1)
-    values = [problem.value(problem.space.draw(generator)) for _ in range(5 if problem.optimum is None else 2000)]
+    values = [
+        problem.value(problem.space.build(at_random(generator))) for _ in range(5 if problem.optimum is None else 2000)
+    ]
     assert all(map(math.isfinite, values))
     if problem.optimum is not None:
         assert problem.space.contains(MINIMA[name])

@@ -17,7 +17,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import find_campaign
 from clearml_hpo.backend.names import ensure_queue
 from clearml_hpo.backend.outputs import console_log
-from clearml_hpo.backend.record import find_studies
+from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.campaign.folder import write_folder
 from clearml_hpo.campaign.opening import CampaignOpening
 from clearml_hpo.campaign.report import read_campaign_state, report_of
@@ -210,7 +210,7 @@ def test_stopped_from_elsewhere_it_goes_on_later(campaign_file, api, command):
     found = next(each for each in json.loads(output) if each["name"] == name)
     assert (code, found["status"], found["holder"]) == (0, "stopped", "")
     assert found["campaign_id"][:8] in command("campaign", "list")[1]
-    assert command("campaign", "stop", name) == (0, f"campaign {name}: nobody drives it; it is stopped\n")
+    assert command("campaign", "stop", name) == (0, f"campaign {name}: no controller drives it; it is stopped\n")
     again = run(campaign_file, api, overrides=slow)
     assert again.status == "completed" and trials_of(api, outcome.campaign_id) == ALL
 

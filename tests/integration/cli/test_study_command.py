@@ -11,7 +11,7 @@ import uuid
 import pytest
 import yaml
 
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.study_file import load_study
 from tests.integration.controller.recorded import RecordedStudy
 
@@ -69,10 +69,10 @@ def test_show_says_that_a_holder_is_gone(command, recorded):
     held = next(line for line in command("study", "show", recorded.study_id)[1].splitlines() if "held by" in line)
     assert "somewhere pid 1" in held and "is gone" not in held, "its lease runs yet"
     assert json.loads(command("study", "show", recorded.study_id, "--json")[1])["is_driven"] is True
-    here = Hold(recorded.api, recorded.study_id).me.replace(f"pid {os.getpid()}", "pid 4194304")
+    here = Lease(recorded.api, recorded.study_id).me.replace(f"pid {os.getpid()}", "pid 4194304")
     recorded.held(here)
     held = next(line for line in command("study", "show", recorded.study_id)[1].splitlines() if "held by" in line)
-    assert "nobody: " in held and "is gone, last heard of" in held
+    assert "no controller: " in held and "is gone, last heard of" in held
     assert f"clearml-hpo resume {recorded.study_id[:8]}" in held
 
 
@@ -82,7 +82,7 @@ def test_show(command, recorded):
     lines = [" ".join(line.split()) for line in output.splitlines()]
     assert f"{recorded.name} {recorded.study_id}" in lines
     for line in (
-        "held by nobody",
+        "held by no controller",
         "objective minimize validation/loss",
         "budget 3 of 10 trials",
         "trials 1 queued, 1 running, 2 completed, 1 failed",
@@ -186,7 +186,7 @@ def test_stop_asks_whoever_drives_it(command, recorded):
 def test_stop_where_nobody_drives_it(command, recorded):
     recorded.api.call("tasks.started", task=recorded.study_id, force=True)
     code, output = command("study", "stop", recorded.study_id)
-    assert code == 0 and "nobody drives it; it is stopped" in output
+    assert code == 0 and "no controller drives it; it is stopped" in output
     assert "1 stopped" in command("study", "show", recorded.study_id)[1]
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.studies.study import Study
@@ -20,7 +20,7 @@ from tests.integration.controller.recorded import RecordedStudy
 
 @pytest.fixture
 def recorded(api, queue):
-    """Two trials that have ended, one that runs, one that waits; nobody drives the study."""
+    """Two trials that have ended, one that runs, one that waits; no controller drives the study."""
     recorded = RecordedStudy(api, queue, name=f"watched-{uuid.uuid4().hex[:8]}")
     recorded.trial(0, loss=0.5, state="completed", x=0.9)
     recorded.trial(1, "failed", state="failed", reason="CUDA out of memory")
@@ -31,7 +31,7 @@ def recorded(api, queue):
 
 
 def drive(recorded):
-    Hold(recorded.api, recorded.study_id).acquire()
+    Lease(recorded.api, recorded.study_id).acquire()
 
 
 def finish(recorded, status="completed", reason="the budget of 4 trials is used up"):
@@ -75,7 +75,7 @@ def test_a_look_costs_two_calls_whatever_the_number_of_trials(api, recorded):
 def test_once(command, recorded):
     code, output = command("watch", recorded.name, "--project", recorded.project, "--once")
     assert code == 0 and all(len(line) <= 80 for line in output.splitlines())
-    for text in ("2/10 trials", "nobody drives the study", "ended 1 completed, 1 failed", "CUDA out of memory"):
+    for text in ("2/10 trials", "no controller drives the study", "ended 1 completed, 1 failed", "CUDA out of memory"):
         assert text in output
 
 
@@ -111,7 +111,7 @@ def test_it_follows_until_the_end(command, recorded):
     pieces = [
         f"study {recorded.name}: http",
         "driven by ",
-        f"nobody drives it; to go on: clearml-hpo resume {recorded.study_id}",
+        f"no controller drives it; to go on: clearml-hpo resume {recorded.study_id}",
         "trial 2 completed, validation/loss 0.125 (best so far)",
         "completed: the budget of 4 trials is used up",
     ]

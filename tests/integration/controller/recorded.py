@@ -7,8 +7,8 @@ import uuid
 
 from clearml_hpo.backend.editing import change
 from clearml_hpo.backend.names import ensure_project
-from clearml_hpo.backend.record import read_trials
 from clearml_hpo.backend.template import Template
+from clearml_hpo.backend.trial_records import read_trials
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.search.space import Categorical, Float, Int, SearchSpace

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from clearml_hpo.backend.controller_task import ControllerTask
-from clearml_hpo.backend.lease import Hold
+from clearml_hpo.backend.lease import Lease
 from clearml_hpo.controller import reports as reports_module
 from clearml_hpo.controller.launch import launch_study
 from clearml_hpo.core.errors import ApiError, HeldError, InputError, StudyError
@@ -46,7 +46,7 @@ def endless(params):
 
 def test_a_displaced_controller_that_comes_to_its_end_leaves_the_study_running(study_file, api, agent):
     study_id = run(study_file, api).result["study_id"]
-    successor = Hold(api, study_id)
+    successor = Lease(api, study_id)
     view = When(7, TrialState.COMPLETED, lambda trial: successor._set(holder=successor.me))
     run(study_file, api, view=view, overrides=["budget.trials=8"])
     assert status_of(api, study_id) == "in_progress"
@@ -55,19 +55,19 @@ def test_a_displaced_controller_that_comes_to_its_end_leaves_the_study_running(s
 
 def test_a_controller_that_was_cut_off_from_the_server_goes_on_with_its_study(study_file, api, agent):
     study_id = run(study_file, api).result["study_id"]
-    hold = Hold(api, study_id)
-    hold.acquire()
+    lease = Lease(api, study_id)
+    lease.acquire()
     api.call("tasks.stopped", task=study_id, force=True, status_reason="stopped as non-responsive")
-    assert hold.renew(at_once=True).stop == ""
+    assert lease.renew(at_once=True).stop == ""
     assert status_of(api, study_id) == "in_progress"
     api.call("tasks.stopped", task=study_id, force=True, status_reason="by ada")
-    assert hold.renew(at_once=True).stop == "abort"
+    assert lease.renew(at_once=True).stop == "abort"
 
 
 def test_a_displaced_controller_that_is_interrupted_stops_nothing(study_file, api, queue):
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
         study_id = run(study_file, api, overrides=["budget.trials=2"]).result["study_id"]
-    successor, stopped, seen = Hold(api, study_id), threading.Event(), []
+    successor, stopped, seen = Lease(api, study_id), threading.Event(), []
 
     def displace(trial):
         seen.append(trial.task_id)
@@ -192,7 +192,7 @@ def test_an_abort_is_heard_while_a_study_drains(study_file, api, queue, monkeypa
     monkeypatch.setattr("clearml_hpo.backend.lease.FIRST_RENEWAL_S", 0.2)
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
         study_id = run(study_file, api, overrides=["budget.trials=1"]).result["study_id"]
-    steering = Hold(api, study_id)
+    steering = Lease(api, study_id)
 
     def stop(trial):
         steering._set(stop="drain")

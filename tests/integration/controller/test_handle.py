@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from clearml_hpo import InputError, Study
-from clearml_hpo.backend.record import read_study
+from clearml_hpo.backend.study_records import read_study
 from clearml_hpo.core.trial import TrialState
 
 from .recorded import RecordedStudy

@@ -12,7 +12,7 @@ from clearml_hpo import Study
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.names import ensure_project
 from clearml_hpo.backend.outputs import console_log
-from clearml_hpo.backend.record import read_study
+from clearml_hpo.backend.study_records import read_study
 from clearml_hpo.testing import PlayedAgent
 
 from .conftest import CONNECTS, quadratic

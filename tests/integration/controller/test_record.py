@@ -8,8 +8,9 @@ import uuid
 
 import pytest
 
-from clearml_hpo.backend.lease import Hold
-from clearml_hpo.backend.record import find_studies, read_study, run_name
+from clearml_hpo.backend.lease import Lease
+from clearml_hpo.backend.study_records import find_studies, read_study
+from clearml_hpo.backend.trial_records import run_name
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler.endings import ending_of
@@ -237,12 +238,12 @@ def test_a_copy_of_a_controller_has_nothing_of_its_sources_history(study):
 
 
 def test_whoever_drives_a_copy_drives_a_study_of_its_own(study):
-    source = Hold(study.api, study.study_id, wait=lambda seconds: None)
+    source = Lease(study.api, study.study_id, wait=lambda seconds: None)
     source.acquire()
     study.tasks.mark(study.study_id, driven_s="3600", stopping="1.5", best_value="0.25", retry="3")
     copy = study.api.call("tasks.clone", task=study.study_id, new_task_name="another one")["id"]
-    assert source.is_held() and not Hold(study.api, copy).is_held()
-    Hold(study.api, copy, wait=lambda seconds: None).acquire()
+    assert source.is_held() and not Lease(study.api, copy).is_held()
+    Lease(study.api, copy, wait=lambda seconds: None).acquire()
     record = read_study(study.api, copy)
     assert record.holder and record.driven_s == 0.0 and record.properties["controller"] == copy
     assert {record.properties[name] for name in ("stopping", "best_value", "retry")} == {""}

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from clearml_hpo.backend.hyperparameters import user_properties
-from clearml_hpo.backend.lease import Hold, driven_s
+from clearml_hpo.backend.lease import Lease, driven_s
 from clearml_hpo.core.errors import ApiError, HeldError, InputError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.study_file import load_study
@@ -124,7 +124,7 @@ def test_a_controller_that_died_without_a_word(study_file, api, queue, monkeypat
 
 
 def patch_pid(api, queue):
-    """The process of the dead controller is this one: have its hold name a process that does not exist."""
+    """The process of the dead controller is this one: have its lease name a process that does not exist."""
     fields = ["id", "hyperparams.properties", "configuration.study"]
     tasks = api.call("tasks.get_all", type=["optimizer"], status=["in_progress"], only_fields=fields)["tasks"]
     (task,) = [task for task in tasks if queue in task["configuration"]["study"]["value"]]
@@ -198,7 +198,7 @@ def wait_for_study(api, study_file):
 def test_the_lease_of_a_silent_holder_on_another_machine_runs_out(study_file, api, agent):
     study_id = run(study_file, api).result["study_id"]
     api.call("tasks.started", task=study_id, force=True)
-    set_holder = Hold(api, study_id)
+    set_holder = Lease(api, study_id)
     set_holder._set(holder="elsewhere pid 1 since 2026-01-01T00:00:00+00:00 #abcdef")
     now = time.time()
     passed = [0.0]
@@ -208,12 +208,12 @@ def test_the_lease_of_a_silent_holder_on_another_machine_runs_out(study_file, ap
         return False
 
     notes = []
-    hold = Hold(api, study_id, clock=lambda: now + passed[0], wait=wait)
-    hold.acquire(on_note=notes.append)
+    lease = Lease(api, study_id, clock=lambda: now + passed[0], wait=wait)
+    lease.acquire(on_note=notes.append)
     assert "waiting up to" in notes[0]
     assert 60 < passed[0] < 200
     properties = properties_of(api, study_id)
-    assert properties["holder"] == hold.me
+    assert properties["holder"] == lease.me
     held_s = driven_s({**properties, "driven_s": "0"}, now + passed[0] + api.server_ahead_s)
     assert held_s == pytest.approx(20.0, abs=0.01)  # a second to settle: the wait for the lease is not driving
 

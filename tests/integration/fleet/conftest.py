@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from clearml_hpo import fleet
+from clearml_hpo.backend.http import Client
 from clearml_hpo.fleet.agent import Agent, Launch
-from clearml_hpo.fleet.client import Client
 from clearml_hpo.fleet.logtail import last_lines
 from clearml_hpo.machine.processes import end_session, session_members
 from clearml_hpo.machine.settings import ServerAddress

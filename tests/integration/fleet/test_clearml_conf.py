@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo.core.errors import AgentError
-from clearml_hpo.fleet.client import configured_server
+from clearml_hpo.fleet.configured import configured_server
 from clearml_hpo.machine.settings import ServerAddress
 
 TEMPLATE = Path(__file__).parents[3] / "agents" / "clearml.conf"

@@ -6,7 +6,7 @@ import pytest
 
 from clearml_hpo.backend.lists import by_id, rows
 from clearml_hpo.backend.pilots import pilots_of
-from clearml_hpo.backend.record import find_studies
+from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.study_file import parse_study
 

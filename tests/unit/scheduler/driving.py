@@ -7,7 +7,7 @@ from collections.abc import Callable
 import optuna
 import pytest
 
-from clearml_hpo.backend.record import TrialRecords, _Entry, _sorted
+from clearml_hpo.backend.trial_records import TrialRecords, _Entry, _sorted
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import Goal, Objective

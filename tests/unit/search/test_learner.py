@@ -14,7 +14,7 @@ from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.values import resolve_name
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.samplers import VIOLATIONS, violations_of
-from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace, at_random
 from clearml_hpo.search.space.expressions import parse_expression
 
 pytestmark = pytest.mark.filterwarnings(
@@ -255,7 +255,7 @@ def test_asks_run_beside_reports_and_tells():
     thread.start()
     rng = random.Random(0)
     for number in range(1, 120, 2):
-        assert study.add(number, BRANCHES.draw(rng))
+        assert study.add(number, BRANCHES.build(at_random(rng)))
         for known in [known for known in list(asked) if known % 2 == 0][:3]:
             study.report(known, number, rng.random())
         study.complete(number, [rng.random()])
@@ -299,7 +299,10 @@ def curves(seed):
     rng = random.Random(seed)
     for _ in range(40):
         level = rng.random()
-        yield SPACE.draw(rng), [level + 1 / step + 0.1 * rng.random() for step in range(1, rng.randint(5, 12))]
+        yield (
+            SPACE.build(at_random(rng)),
+            [level + 1 / step + 0.1 * rng.random() for step in range(1, rng.randint(5, 12))],
+        )
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
@@ -407,7 +410,7 @@ def test_the_sampler_learns_the_same_from_restored_trials(sampler):
 
 def test_what_broke_a_constraint_is_known_after_a_restart():
     study = OptunaStudy(SPACE, ["minimize"])
-    study.restore(0, SPACE.draw(random.Random(0)), "completed", [1.0], [0.5, -1.0])
+    study.restore(0, SPACE.build(at_random(random.Random(0))), "completed", [1.0], [0.5, -1.0])
     (trial,) = study.optuna_study.trials
     assert trial.user_attrs[VIOLATIONS] == [0.5, -1.0] and violations_of(trial) == (0.5, -1.0)
     assert list(trial.system_attrs["constraints"]) == [0.5, -1.0]

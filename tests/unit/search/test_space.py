@@ -8,7 +8,7 @@ import random
 import pytest
 
 from clearml_hpo.core.values import as_text, full_name, resolve_name, text_of
-from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace, at_random
 from clearml_hpo.search.space.expressions import parse_expression
 
 
@@ -300,7 +300,7 @@ def test_every_point_survives_the_way_through_a_task(seed):
     rng = random.Random(seed)
     space = random_space(rng)
     for _ in range(10):
-        point = space.draw(rng)
+        point = space.build(at_random(rng))
         assert space.contains(point)
         given = space.hyperparameters(point)
         texts = {name: text_of(name, value) for name, value in given.items()}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.search.space import Categorical, Constant, Float, Int
+from clearml_hpo.search.space import Categorical, Constant, Float, Int, at_random
 from clearml_hpo.study_file.marks import Mark, parse_yaml
 from clearml_hpo.study_file.space import read_search_space, use_full_names
 
@@ -175,7 +175,7 @@ search_space:
         f"parameter_constraints: {constraints}"
     )
     assert faults == []
-    drawn = [space.draw(random.Random(seed)) for seed in range(200)]
+    drawn = [space.build(at_random(random.Random(seed))) for seed in range(200)]
     kept = [point for point in drawn if space.allows(point)]
     opt, rate = space.parameters
     highest = {choice: max(point[rate] for point in kept if point[opt] == choice) for choice in ("sgd", "adam")}

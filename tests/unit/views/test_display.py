@@ -109,7 +109,7 @@ def test_workers_have_short_names(worker, shown):
 def test_trials_that_wait_for_a_queue_without_workers_are_counted():
     running = trial(0, TrialState.RUNNING, worker="host:cpu0")
     text = rendered(Progress([running], 2, 60.0, queues={"cpu": 2, "gpu": 0}, stranded=8))
-    assert "queues cpu 2, gpu nobody  8 more wait for workers" in text
+    assert "queues cpu 2, gpu no workers  8 more wait for workers" in text
 
 
 def test_lines_say_the_front_the_attempt_and_a_broken_constraint():
@@ -146,7 +146,7 @@ def test_the_live_view_of_several_objectives_queues_and_attempts_fits_80_columns
     text = rendered(progress, [earlier[0], *ended], TWO)
     assert all(len(line.rstrip()) <= 80 for line in text.splitlines())
     for piece in (
-        "queues gpu 2, cpu 1, spot nobody",
+        "queues gpu 2, cpu 1, spot no workers",
         "ended 4 completed, 1 failed",
         "again 2 lost",
         "front 2 trials",
@@ -247,7 +247,7 @@ def test_many_workers_fill_the_screen_and_no_more(height, rows):
 def test_a_study_that_nobody_drives_stands_still():
     progress = replace(busy_study(), is_driven=False)
     lines = seen_at(progress)
-    assert "nobody drives the study" in lines and "10:00" in lines[1] and "ETA" not in lines[1]
+    assert "no controller drives the study" in lines and "10:00" in lines[1] and "ETA" not in lines[1]
 
 
 def test_trials_by_the_hour_are_those_of_the_last_hour():

@@ -1,4 +1,4 @@
--- People who logged in by name, and the one user whom the server's own key stands for.
+-- Users who logged in by name, and the one user whom the server's own key stands for.
 
 CREATE TABLE users (
     id TEXT PRIMARY KEY,

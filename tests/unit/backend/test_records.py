@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.backend.record import StudyRecord, TrialRecords, own_properties
+from clearml_hpo.backend.study_records import StudyRecord, own_properties
+from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.core.trial import Trial, TrialState
 
 
