@@ -122,7 +122,7 @@ class PilotExecutor(QueueExecutor):
         self._noted_as_stopped = stopped
         url = self._api.task_url(self._project_id, stopped[-1])
         text = (
-            "no pilot is left to run what waits: a user has stopped them, so no other one is started (enqueue one "
+            "no pilot is left for the waiting trials: a user has stopped them, and they are not replaced (enqueue one "
             f"again at {url}, start a worker with `{self.how_to_serve(PILOTS)}`, or end the study)"
         )
         self._note(Note(text, level="warning", task=stopped[-1]))

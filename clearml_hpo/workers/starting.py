@@ -83,7 +83,7 @@ class TaskStarter:
         for run in earlier:  # it was put back into the queue while it ran
             run.is_foreign = True
             run.process.kill()
-        # Before anything else, because it discards a request to stop; and only once, for the same reason.
+        # First and only once: a reported start discards any request to stop that was made before it.
         if not was_heard:
             self._tasks.started(taken.task_id, slot)
         try:

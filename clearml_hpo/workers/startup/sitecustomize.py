@@ -22,13 +22,13 @@ _FORKS = "clearml.binding.environ_bind"
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS")
 _MOST_NAMES = 100
 _ANY = "*"
-_has_arguments: list[bool] = []  # whether the task had some when it began; empty until something is parsed
+_has_arguments: list[bool] = []  # True if the task had some when it began; empty until something is parsed
 
 
 def crashes_end_the_process(exit_hooks: ModuleType) -> None:
-    """Has the SDK catch no crash.
+    """Stops the SDK from catching crashes.
 
-    A handler written in Python runs after the instruction that crashed, which then never ends.
+    A handler written in Python runs only after the instruction that crashed, which is then repeated forever.
     """
     signals = exit_hooks.signal
     crashes = {getattr(signals, name) for name in _CRASHES if hasattr(signals, name)}
@@ -101,7 +101,7 @@ def locks_are_of_one_process(mp: ModuleType) -> None:
 
 
 def file_locks_are_of_one_process(locks: ModuleType) -> None:
-    """Has the lock within a lock file be one of threads: the system unlocks the file itself when a process dies."""
+    """Makes the lock within a lock file one of threads: when a process dies, the system unlocks the file itself."""
     import os
     import threading
 
@@ -124,7 +124,7 @@ def file_locks_are_of_one_process(locks: ModuleType) -> None:
 
 
 def the_console_names_what_is_not_finite(events: ModuleType) -> None:
-    """Has the console name each scalar that the SDK sends as another number, because it is NaN or infinite."""
+    """Prints each scalar that the SDK sends as another number because it is NaN or infinite."""
     known: set[str] = set()
     init = events.ScalarEvent.__init__
 
@@ -154,10 +154,10 @@ def _name(scalar: str, value: float, sent: float, known: set[str]) -> None:
 
 
 def first_runs_are_as_by_hand(binding: ModuleType) -> None:
-    """Has a task without arguments note those of its script, as a run by hand does.
+    """Records the script's arguments in a task that has none, as a run by hand does.
 
-    The SDK looks for them in the task of any run that an agent makes: it ends with a ``KeyError``, or gives the script
-    None for each, or notes none.
+    In a run by an agent the SDK reads them from the task instead. If there are none, it ends with a ``KeyError``, or
+    gives the script None for each, or records none.
     """
     is_remote = binding.running_remotely
 
@@ -179,7 +179,7 @@ def first_runs_are_as_by_hand(binding: ModuleType) -> None:
 
 
 def click_options_arrive(binding: ModuleType) -> None:
-    """Notes 0 and False as such, not as empty texts, and reads a task's texts as options: lists, and None."""
+    """Records 0 and False as such, not as empty texts, and turns the task's texts into lists and None."""
     first_runs_are_as_by_hand(binding)
     if binding.Command is None:
         return
@@ -237,13 +237,13 @@ def fire_arguments_arrive(binding: ModuleType) -> None:
         return separate(args)
 
     binding.fire.parser.SeparateFlagArgs = separate_flag_args
-    # When it is imported, the SDK prepares for one kind of run alone.
+    # On import the SDK prepares for one kind of run only.
     call, note = core._CallAndUpdateTrace, patch._PatchFire__CallAndUpdateTrace
     core._CallAndUpdateTrace = binding._patched_call_no_recursion_guard(call, note)
 
 
 def number_keys_arrive(proxies: ModuleType) -> None:
-    """Gives new values to the keys of a nested dictionary that are no texts; the SDK adds texts beside them instead."""
+    """Sets the values of keys that are no texts in nested dictionaries; the SDK adds the same keys as texts instead."""
     nest = proxies.nested_from_flat_dictionary
 
     def nest_all(values: Any, *args: Any, **options: Any) -> Any:
@@ -291,7 +291,7 @@ class _Changing:
 def _run_the_one_behind() -> None:
     """Runs the ``sitecustomize.py`` that this one hides, if there is one, in a module of its own.
 
-    It may be this file of another installation, which does the same: each looks behind its own folder alone.
+    That may be this file in another installation, which does the same: each looks only behind its own folder.
     """
     import os
     from importlib.util import module_from_spec
@@ -305,7 +305,7 @@ def _run_the_one_behind() -> None:
 
 
 if __name__ == "sitecustomize":
-    # Where several installations have put themselves before each other, the first one is of the worker itself.
+    # If several installations are on the path, the first one is that of the worker.
     if not any(type(finder).__name__ == _Changing.__name__ for finder in sys.meta_path):
         sys.meta_path.insert(0, _Changing())
     _run_the_one_behind()

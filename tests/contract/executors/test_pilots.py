@@ -122,7 +122,7 @@ def test_one_that_a_person_stops_says_what_becomes_of_its_trials(stage, study, m
     eventually(lambda: statuses(stage, study) == ["stopped"], "the agent has let it end")
     run(stage, executor, "b")
     executor.workers()
-    assert not alive(stage, study), "a person wants it so"
+    assert not alive(stage, study), "a user wants it so"
 
 
 def test_one_that_has_died_is_followed_by_another(stage, study, make, notes):
@@ -197,8 +197,8 @@ def test_nobody_serves_their_queue(stage, study, notes):
     successor.close()
 
 
-def test_it_is_said_that_no_pilot_is_left(stage, study, notes):
-    """None takes the place of one that a person has stopped."""
+def test_a_note_says_that_no_pilot_is_left(stage, study, notes):
+    """Pilots that a user has stopped are not replaced."""
     queue = place.queue("unserved")
     plan = PilotPlan(queue, ensure_queue(stage.api, queue), 1, TWO_SLOTS)
     given = {"project_id": project(stage.api), "environment": Environment(), "on_note": notes.append}
@@ -212,7 +212,7 @@ def test_it_is_said_that_no_pilot_is_left(stage, study, notes):
     for _ in range(2):
         assert executor.workers() == {PILOTS: 0}
     (note,) = notes
-    assert note.startswith("no pilot is left to run what waits: a user has stopped them")
+    assert note.startswith("no pilot is left for the waiting trials: a user has stopped them")
     assert pilot.task_id in note and f"`clearml-hpo worker --queue trials-{study}`" in note
     assert executor.how_to_serve(PILOTS) == f"clearml-hpo worker --queue trials-{study}"
     executor.withdraw([task])
