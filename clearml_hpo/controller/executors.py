@@ -71,7 +71,7 @@ def _pilots(request: ExecutorRequest) -> Executor:
     ((queue, queue_id),) = request.queues.items()
     return PilotExecutor(
         request.api,
-        flight_of(request.options, queue, queue_id),
+        pilot_plan_of(request.options, queue, queue_id),
         study_id=request.study_id,
         project_id=request.project_id,
         environment=environment_of(request.api, list(request.template_ids)),
@@ -79,7 +79,7 @@ def _pilots(request: ExecutorRequest) -> Executor:
     )
 
 
-def flight_of(pilots: PilotsSpec, queue: str, queue_id: str) -> PilotPlan:
+def pilot_plan_of(pilots: PilotsSpec, queue: str, queue_id: str) -> PilotPlan:
     """The pilots that a study file asks for."""
     given = {"idle-timeout": f"{pilots.idle_timeout:g}", "per-gpu": pilots.per_gpu}
     more = {"cpu": pilots.cpu, "threads": pilots.threads, "min-free-mb": pilots.min_free_mb}
