@@ -47,7 +47,7 @@ def endless(params):
 def test_a_displaced_controller_that_comes_to_its_end_leaves_the_study_running(study_file, api, agent):
     study_id = run(study_file, api).result["study_id"]
     successor = Lease(api, study_id)
-    view = When(7, TrialState.COMPLETED, lambda trial: successor._set(holder=successor.me))
+    view = When(7, TrialState.COMPLETED, lambda trial: successor._task.set(holder=successor.me))
     run(study_file, api, view=view, overrides=["budget.trials=8"])
     assert status_of(api, study_id) == "in_progress"
     assert successor.renew(at_once=True).stop == ""
@@ -71,7 +71,7 @@ def test_a_displaced_controller_that_is_interrupted_stops_nothing(study_file, ap
 
     def displace(trial):
         seen.append(trial.task_id)
-        successor._set(holder=successor.me)
+        successor._task.set(holder=successor.me)
         stopped.set()
 
     view = When(2, TrialState.RUNNING, displace)
@@ -193,8 +193,8 @@ def test_an_abort_is_heard_while_a_study_drains(study_file, api, queue, monkeypa
     steering = Lease(api, study_id)
 
     def stop(trial):
-        steering._set(stop="drain")
-        threading.Timer(1.5, lambda: steering._set(stop="abort")).start()
+        steering._task.set(stop="drain")
+        threading.Timer(1.5, lambda: steering._task.set(stop="abort")).start()
 
     view = When(1, TrialState.RUNNING, stop)
     with PlayedAgent(endless, queue=queue, connects=CONNECTS, step_s=0.1):

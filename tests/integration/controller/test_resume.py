@@ -199,7 +199,7 @@ def test_the_lease_of_a_silent_holder_on_another_machine_runs_out(study_file, ap
     study_id = run(study_file, api).result["study_id"]
     api.call("tasks.started", task=study_id, force=True)
     set_holder = Lease(api, study_id)
-    set_holder._set(holder="elsewhere pid 1 since 2026-01-01T00:00:00+00:00 #abcdef")
+    set_holder._task.set(holder="elsewhere pid 1 since 2026-01-01T00:00:00+00:00 #abcdef")
     now = time.time()
     passed = [0.0]
 
