@@ -102,7 +102,7 @@ def test_one_signal_lets_what_runs_end(stage, start):
     stage.until_begun("runs")
     worker.send_signal(signal.SIGINT)
     said = [worker.stdout.readline(), worker.stdout.readline()]
-    assert "waiting for running tasks; once more ends them\n" in said
+    assert "waiting for running tasks; Ctrl-C or SIGTERM again ends them\n" in said
     _enqueue(stage, waits)
     stage.release("runs", "waits")
     assert worker.wait(120) == 0
