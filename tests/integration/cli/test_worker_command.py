@@ -128,7 +128,7 @@ def test_two_signals_end_it_and_what_runs_is_lost(stage, start):
     worker = start()
     stage.until_begun("runs")
     worker.terminate()
-    assert "serve" in worker.stdout.readline() and "once more" in worker.stdout.readline()
+    assert "serve" in worker.stdout.readline() and "again ends them" in worker.stdout.readline()
     worker.terminate()
     assert worker.wait(120) == 130
     assert (stage.status(runs), stage.task(runs)["status_reason"]) == ("failed", "lost: its worker was ended")
