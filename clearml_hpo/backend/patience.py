@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from clearml_hpo.core.errors import ApiError, UnreachableError, is_trouble
+from clearml_hpo.core.notes import Note
 
 _LONGEST_WAIT_S = 60.0
 """Longest wait between two calls to a server in trouble, if the poll period is not longer."""
@@ -55,7 +56,7 @@ class Patience:
         self._failures += 1
         # In an outage of hours a line a minute says nothing new.
         if before < limit_s or self._failures % _SAID_EVERY == 0:
-            self._on_note(f"{error}; asking again in {self.wait_s:.0f} s")
+            self._on_note(Note(f"{error}; asking again in {self.wait_s:.0f} s", level="warning"))
 
 
 def patiently(call: Callable[[], _Answer], on_note: Callable[[str], None], stopped: threading.Event) -> _Answer:

@@ -45,9 +45,7 @@ class Removal:
 
 def plan_removal(api: Api, study_id: str, records: TrialRecords) -> Removal:
     """What the removal of a study would remove, in a few calls; nothing is changed."""
-    ids = [*(t.task_id for t in (*records.latest, *records.earlier)), *records.orphans, *_looks(api, study_id)]
-    ids += [pilot.task_id for pilot in pilots_of(api, study_id)]
-    ids = [*dict.fromkeys(ids), study_id]
+    ids = [*dict.fromkeys(_tasks_of(api, study_id, records)), study_id]
     tasks = tasks_with_outputs(api, ids)
     outputs = outputs_of(api, tasks)
     published = {task_id for task_id, task in tasks.items() if task.get("status") == "published"}
@@ -60,6 +58,13 @@ def plan_removal(api: Api, study_id: str, records: TrialRecords) -> Removal:
         tuple(stored for stored, why in going if why and stored.kind == "model"),
         tuple(published),
     )
+
+
+def _tasks_of(api: Api, study_id: str, records: TrialRecords) -> list[str]:
+    """The tasks that belong to a study, beside its controller task."""
+    trials = [trial.task_id for trial in (*records.latest, *records.earlier)]
+    pilots = [pilot.task_id for pilot in pilots_of(api, study_id)]
+    return [*trials, *records.orphans, *_looks(api, study_id), *pilots]
 
 
 def remove(api: Api, removal: Removal, on_note: Callable[[str], None]) -> bool:

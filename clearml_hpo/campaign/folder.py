@@ -19,6 +19,7 @@ from clearml_hpo.backend.campaigns import CampaignTask
 from clearml_hpo.campaign.report import CampaignReport, CampaignState, render_report, report_of
 from clearml_hpo.core.best_effort import BestEffort
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.notes import Note, note_of
 from clearml_hpo.report import StudySummary, summary_page
 from clearml_hpo.studies.folder import fetch_submissions, plain_name, score_stem, write_logs
 from clearml_hpo.studies.study import Study
@@ -131,7 +132,7 @@ def write_folder(
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
     for message in missing:
-        on_note(message)
+        on_note(Note(message, level="warning", campaign=state.record.campaign_id))
     return len(scores)
 
 
@@ -153,7 +154,7 @@ def _write_logs(
 
 
 def _of(name: str, on_note: Callable[[str], None]) -> Callable[[str], None]:
-    return lambda text: on_note(f"{name}: {text}")
+    return lambda text: on_note(note_of(name, text))
 
 
 def _fetch_scores(api: Api, state: CampaignState, folder: Path) -> tuple[list[Path], list[str]]:

@@ -23,6 +23,7 @@ from clearml_hpo.campaign.serving import Serving, on_this_machine
 from clearml_hpo.campaign.session import Session
 from clearml_hpo.campaign.view import CampaignView, ToldView
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, is_trouble
+from clearml_hpo.core.notes import Note
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.study_file import Member
 
@@ -205,7 +206,7 @@ class CampaignRun:
         except ApiError as error:
             if is_trouble(error):
                 raise
-            self._view.note(f"the campaign's task cannot be written to: {error}")
+            self._view.note(Note(f"the campaign's task cannot be written to: {error}", level="warning"))
 
     # --- studies -----------------------------------------------------------------------------------------------------
 
@@ -318,7 +319,7 @@ class CampaignRun:
         try:
             self._patiently(call)
         except ClearmlHpoError as error:
-            self._view.note(f"the campaign's end is not on record: {error}")
+            self._view.note(Note(f"the campaign's end is not on record: {error}", level="warning"))
 
     def _send_lines(self, *, at_once: bool = False) -> None:
         try:

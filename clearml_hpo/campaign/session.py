@@ -15,6 +15,7 @@ from clearml_hpo.controller.executors import MakeExecutor, on_queues
 from clearml_hpo.controller.opening import Opening
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.core.errors import ClearmlHpoError
+from clearml_hpo.core.notes import note_of
 from clearml_hpo.core.trial import Trial, TrialState, best_trial
 from clearml_hpo.study_file import Member, StudyFile
 from clearml_hpo.views.display import Progress
@@ -135,7 +136,7 @@ class Session(Untaken):
 
     def note(self, text: str) -> None:
         """Passes it on, with the study's name."""
-        self._on_note(f"{self.member.name}: {text}")
+        self._on_note(note_of(self.member.name, text))
 
     def trial(self, trial: Trial) -> None:
         """Charges the study with a trial that has ended."""

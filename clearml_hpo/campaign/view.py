@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -152,11 +152,16 @@ def datasets_table(progress: CampaignProgress, now: float | None = None) -> Tabl
 
 
 def _left(studies: tuple[StudyProgress, ...], passed: float) -> Text:
-    states = {study.state for study in studies}
     running = [study for study in studies if study.state == "running"]
-    if not running:
-        state = next((state for state in ("failed", "stopped", "waiting") if state in states), "ended")
-        return Text(state, style=_STYLE.get(state, ""))
+    if running:
+        return _left_of_running(running, passed)
+    states = {study.state for study in studies}
+    state = next((state for state in ("failed", "stopped", "waiting") if state in states), "ended")
+    return Text(state, style=_STYLE.get(state, ""))
+
+
+def _left_of_running(running: Sequence[StudyProgress], passed: float) -> Text:
+    """Time if a study's time is limited, else trials."""
     times = [study.left_s for study in running if study.left_s is not None]
     if times:
         return Text(clock(max(0.0, max(times) - passed)))

@@ -11,6 +11,7 @@ import click
 from clearml_hpo.controller.rehearsal import rehearse_all
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine import settings
+from clearml_hpo.machine.settings import Settings
 from clearml_hpo.study_file import StudyFile, is_campaign, load_campaign, load_study
 
 if TYPE_CHECKING:
@@ -36,13 +37,9 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
     files = [member.file for member in campaign.members] if campaign else [load_study(study_file, overrides)]
     rehearse_all(files)
     here = settings.load()
+    is_configured = here.clearml_configured and not local
     with ExitStack() as stack:
-        has_server = is_configured = here.clearml_configured and not local
-        if not has_server and (here.home / "server").is_dir():
-            from clearml_hpo.cli.local import embedded_server
-
-            settings.use_server(stack.enter_context(embedded_server(here, lambda text: None)))
-            has_server = True
+        has_server = is_configured or _use_embedded(stack, here)
         # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
         from clearml_hpo.backend.api import Api
         from clearml_hpo.campaign.serving import check_resources
@@ -58,6 +55,16 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
         raise InputError("\n".join(dict.fromkeys(faults)))
     for file, findings in found:
         _show(f"{study_file}: " if campaign is None else f"{study_file}: {file.spec.study}: ", file, findings)
+
+
+def _use_embedded(stack: ExitStack, here: Settings) -> bool:
+    """Has this process use the embedded server, if there has been one; whether there is one."""
+    if not (here.home / "server").is_dir():
+        return False
+    from clearml_hpo.cli.local import embedded_server
+
+    settings.use_server(stack.enter_context(embedded_server(here, lambda text: None)))
+    return True
 
 
 def _show(name: str, file: StudyFile, findings: Findings) -> None:

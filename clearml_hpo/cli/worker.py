@@ -237,12 +237,12 @@ def _serve(
         if stops.count:
             ends_at = min(ends_at, time.monotonic() + drain_s)
         if stops.count and says and not workers.is_drained:
-            say("waiting for running tasks; once more ends them")
+            say("waiting for running tasks; Ctrl-C or SIGTERM again ends them")
             says = False
         if time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_AT_TASK_S
             if _unless_in_trouble(task_is_to_end):
-                say("its own task is to end: so does what runs here")
+                say("the task of this worker is to end: its running tasks end too")
                 return
         stops.asked.clear()
     if not workers.is_drained:

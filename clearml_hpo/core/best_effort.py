@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, UnreachableError, is_trouble
+from clearml_hpo.core.notes import Note
 
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -41,7 +42,7 @@ class BestEffort:
             if failure not in self._failed:
                 self._failed.add(failure)
                 _LOG.debug("%s", failure, exc_info=True)
-                self._on_note(f"{failure}: {reason_of(error)}")
+                self._on_note(Note(f"{failure}: {reason_of(error)}", level="warning"))
             return None
 
 

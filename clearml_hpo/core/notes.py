@@ -28,6 +28,12 @@ class Note(str):
         return note
 
 
+def note_of(study: str, text: str) -> Note:
+    """The note of one of several studies: its text begins with the study's name."""
+    note = as_note(text)
+    return Note(f"{study}: {note}", note.level, **{**note.ids, "study": study})
+
+
 def as_note(text: str) -> Note:
     """``text`` itself if it is a note; else a note of level "info"."""
     return text if isinstance(text, Note) else Note(text)

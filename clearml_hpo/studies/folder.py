@@ -12,6 +12,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.outputs import artifact_addresses, console_log, download
 from clearml_hpo.core.errors import ApiError, InputError, ServerError, is_trouble
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.notes import Note
 from clearml_hpo.core.ranking import ranking
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.report import best_yaml, summary_page, summary_text
@@ -57,7 +58,7 @@ def write_folder(
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
     for message in missing:
-        on_note(message)
+        on_note(Note(message, level="warning", study=study.name))
     return Written(tuple(files), tuple(missing))
 
 

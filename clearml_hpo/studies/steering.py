@@ -54,7 +54,7 @@ def _check_number(number: int, by_number: Mapping[int, Trial], states: Collectio
         raise InputError(f"the study has no trial {number}: {there_are}")
     if (state := by_number[number].state) not in states:
         allowed = ", ".join(each.value for each in states)
-        raise InputError(f"trial {number} is {state.value}; run again are those that are {allowed}")
+        raise InputError(f"trial {number} is {state.value}; only these can run again: {allowed}")
 
 
 def chosen_for_retry(

@@ -344,14 +344,19 @@ def _idle(progress: Progress) -> list[tuple[str, float | None]]:
     is_only = len(progress.queues) == 1
     for queue, workers in progress.queues.items():
         running = sum(t.state is TrialState.RUNNING and (is_only or t.queue == queue) for t in progress.trials)
-        free: dict[str, float | None] = {}
-        for trial in last:
-            if is_only or trial.queue == queue:
-                free.setdefault(trial.worker, trial.ended_at)
+        free = _since([trial for trial in last if is_only or trial.queue == queue])
         number = max(0, workers - running)
         found += [*free.items()][:number]
         unnamed = number - len(free)
         found += [(f"{unnamed} of {queue}", None)] * (unnamed > 0)
+    return found
+
+
+def _since(last: Iterable[Trial]) -> dict[str, float | None]:
+    """When each worker ended its last trial; of each the first one counts."""
+    found: dict[str, float | None] = {}
+    for trial in last:
+        found.setdefault(trial.worker, trial.ended_at)
     return found
 
 

@@ -94,13 +94,21 @@ def _axis_of_numbers(name: str, trials: Sequence[Trial], log: bool) -> dict[str,
     scaled = [math.log10(number) for number in numbers] if log else numbers
     low, high = min(scaled), max(scaled)
     bottom = max(low - 0.15 * (high - low), -sys.float_info.max) if high > low else low - 0.15
-    ticks = _decades(low, high) if log else [low, middle(low, high), high]
-    labels = [f"{10**tick if log else tick:.3g}" for tick in ticks]
+    ticks, labels = _ticks(low, high, log)
     if has_inactive:
         ticks, labels = [bottom, *ticks], [INACTIVE, *labels]
     active = iter(scaled)
     at = [next(active) if name in trial.params else bottom for trial in trials]
     return {"label": name, "values": rounded(at), "tickvals": ticks, "ticktext": labels}
+
+
+def _ticks(low: float, high: float, log: bool) -> tuple[list[float], list[str]]:
+    """Places on an axis of numbers, or of their logarithms, and the numbers that are written there."""
+    if log:
+        decades = _decades(low, high)
+        return decades, [f"{10**tick:.3g}" for tick in decades]
+    ticks = [low, middle(low, high), high]
+    return ticks, [f"{tick:.3g}" for tick in ticks]
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from clearml_hpo.core.errors import nearest
 from clearml_hpo.core.values import Value, as_text
-from clearml_hpo.search.space.ranges import Categorical, Constant, Float, Parameter
+from clearml_hpo.search.space.ranges import Categorical, Constant, Float, Int, Parameter
 
 Condition: TypeAlias = Mapping[str, tuple[Value, ...]]
 """What other parameters must be, all of them; one is met by any of its values."""
@@ -41,10 +41,14 @@ def _faults_of_parent(
         yield f"no value of {parent} is named"
     elif not isinstance(found, Constant):
         # Of a constant any value may be named: a study that fixes one choice need not change what depends on it.
-        choices = [as_text(choice) for choice in found.choices] if isinstance(found, Categorical) else []
-        for value in values:
-            if not found.contains(value):
-                yield f"{parent} is never {value!r}{nearest(as_text(value), choices)}; it is {found}"
+        yield from _never(parent, found, values)
+
+
+def _never(parent: str, found: Categorical | Int, values: Sequence[Value]) -> Iterator[str]:
+    choices = [as_text(choice) for choice in found.choices] if isinstance(found, Categorical) else []
+    for value in values:
+        if not found.contains(value):
+            yield f"{parent} is never {value!r}{nearest(as_text(value), choices)}; it is {found}"
 
 
 def _circle(conditions: Mapping[str, Condition]) -> list[str]:

@@ -102,7 +102,7 @@ def test_one_signal_lets_what_runs_end(stage, start):
     stage.until_begun("runs")
     worker.send_signal(signal.SIGINT)
     said = [worker.stdout.readline(), worker.stdout.readline()]
-    assert "waiting for running tasks; once more ends them\n" in said
+    assert "waiting for running tasks; Ctrl-C or SIGTERM again ends them\n" in said
     _enqueue(stage, waits)
     stage.release("runs", "waits")
     assert worker.wait(120) == 0
@@ -128,7 +128,7 @@ def test_two_signals_end_it_and_what_runs_is_lost(stage, start):
     worker = start()
     stage.until_begun("runs")
     worker.terminate()
-    assert "serve" in worker.stdout.readline() and "once more" in worker.stdout.readline()
+    assert "serve" in worker.stdout.readline() and "again ends them" in worker.stdout.readline()
     worker.terminate()
     assert worker.wait(120) == 130
     assert (stage.status(runs), stage.task(runs)["status_reason"]) == ("failed", "lost: its worker was ended")

@@ -10,7 +10,7 @@ from clearml_hpo.backend.replaced import without_replaced
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.testing import Simulation
-from clearml_hpo.testing.simulation import METRIC
+from clearml_hpo.testing.world import METRIC
 from tests.unit.scheduler.driving import drive, make, states
 
 Told = optuna.trial.TrialState
