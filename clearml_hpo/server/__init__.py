@@ -21,7 +21,7 @@ sizes.py        largest body of each endpoint
 connections.py  closes connections that stall
 access_log.py   a line for each request, in a file of bounded size
 call_log.py     calls with the status of their tasks, for tests
-silence.py      stops running tasks that no longer report
+stale_tasks.py  stops running tasks that no longer report
 clock.py        time as the API writes it
 files.py        the file server
 services/       one module for each ClearML service: check, ask the store, shape the answer

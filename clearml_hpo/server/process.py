@@ -34,7 +34,7 @@ from clearml_hpo.server.connections import PatientProtocol
 from clearml_hpo.server.guard import Guard
 from clearml_hpo.server.hosts import is_loopback
 from clearml_hpo.server.options import DEFAULT, Options
-from clearml_hpo.server.silence import Silence
+from clearml_hpo.server.stale_tasks import StaleTaskWatchdog
 from clearml_hpo.server.state import DataDir, Listening
 from clearml_hpo.server.webapp import WebApp
 
@@ -343,7 +343,7 @@ def _access_log(data: DataDir, options: Options) -> Iterator[AccessLog | None]:
 def _watched(apps: Apps, options: Options) -> contextlib.AbstractContextManager[None]:
     if not options.task_timeout_s:
         return contextlib.nullcontext()
-    return Silence(apps.store.lifecycle, apps.store.clock, options.task_timeout_s).looking()
+    return StaleTaskWatchdog(apps.store.lifecycle, apps.store.clock, options.task_timeout_s).looking()
 
 
 def _listen(host: str, ports: Sequence[int], *, strict: bool) -> list[socket.socket]:

@@ -17,7 +17,7 @@ _LONGEST_PAUSE_S = 30.0
 _MISSED = 5  # looks in a row
 
 
-class Silence:
+class StaleTaskWatchdog:
     """Looks now and then for tasks of which nothing was heard.
 
     Silence counts only while this process listened: after its start, or a gap between two looks (a machine that was
