@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-import requests
-
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPING
 from clearml_hpo.backend.hyperparameters import flatten
 from clearml_hpo.backend.names import find_queues
-from clearml_hpo.core.errors import ApiError, ServerError
+from clearml_hpo.core.errors import ApiError
 
 Training = Callable[[Mapping[str, str]], Iterable[Mapping[str, float]]]
 _Answer = TypeVar("_Answer")
@@ -154,9 +152,6 @@ class PlayedAgent:
         while True:
             try:
                 return call()
-            except (requests.RequestException, ServerError):
-                if self._ends.wait(_AWAY_S):
-                    raise
             except ApiError as error:
                 if error.code < 500 or self._ends.wait(_AWAY_S):
                     raise
