@@ -1,28 +1,28 @@
 """ClearML as a back end: the one door to its server.
 
-api.py               calls, each made once, counted
-http.py              how a call is sent and its answer read; a client without the SDK
-session.py           the SDK's session, which says when a server does not answer
-patience.py          how long to wait while a server is in trouble
-names.py             projects, queues and workers by name
-lists.py             whole lists, page by page
-hyperparameters.py   ClearML's nested hyperparameters as flat ``section/name`` texts, and back
-codes.py             codes, reasons and tags of ClearML and of this package
-configurations.py    texts that a task keeps by name
-template.py          the template task: found, or made from a script
-trial_tasks.py       clones: created, polled, read, stopped
-withdrawal.py        tasks taken out of their queues, and put back
-scalars.py           last values and curves
-replaced.py          which values the SDK has sent in place of NaN
-outputs.py           console logs and artifacts of tasks, fetched
-controller_task.py   the study's own task: its record and its reports
-said.py              what a controller says, on its task's console
-editing.py           changes of a task, whatever its status
-lease.py             which controller drives a study, so that two never do
-study_records.py     studies, read back from their controller tasks
-trial_records.py     the trials of a study, read back from their tasks
-campaigns.py         campaigns, and what their resources have run
-pilots.py            workers that are tasks
-cleanup.py           ``keep``: what trials have stored is deleted, or archived
-removal.py           a study deleted, with all that it has stored
+api.py              calls, each made once, counted
+http.py             how a call is sent and its answer read; a client without the SDK
+session.py          the SDK's session, which says when a server does not answer
+backoff.py          how long to wait while a server is in trouble
+names.py            projects, queues and workers by name
+lists.py            whole lists, page by page
+hyperparameters.py  ClearML's nested hyperparameters as flat ``section/name`` texts, and back
+codes.py            codes, reasons and tags of ClearML and of this package
+configurations.py   texts that a task keeps by name
+template.py         the template task: found, or made from a script
+trial_tasks.py      clones: created, polled, read, stopped
+dequeue.py          tasks taken out of their queues, and put back
+scalars.py          last values and curves
+nan_values.py       which values the SDK has sent in place of NaN
+outputs.py          console logs and artifacts of tasks, fetched
+controller_task.py  the study's own task: its record and its reports
+console_log.py      what a controller says, on its task's console
+editing.py          changes of a task, whatever its status
+lease.py            which controller drives a study, so that two never do
+study_records.py    studies, read back from their controller tasks
+trial_records.py    the trials of a study, read back from their tasks
+campaigns.py        campaigns, and what their resources have run
+pilots.py           workers that are tasks
+cleanup.py          ``keep``: what trials have stored is deleted, or archived
+removal.py          a study deleted, with all that it has stored
 """

@@ -18,8 +18,8 @@ import requests
 from clearml.backend_api import Session
 from clearml.backend_api.session.session import LoginError
 
+from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.http import data_of, http_session
-from clearml_hpo.backend.patience import patiently
 from clearml_hpo.backend.session import AskOnce
 from clearml_hpo.core.errors import ApiError, ServerError, UnreachableError, is_trouble
 from clearml_hpo.machine.settings import is_local
@@ -70,7 +70,7 @@ class Api:
 
     @contextmanager
     def asking_again(self, on_note: Callable[[str], None], stopped: Event) -> Iterator[None]:
-        """Within the block a call is made again and again while the server is in trouble, see ``patiently``.
+        """Within the block a call is made again and again while the server is in trouble, see ``with_backoff``.
 
         For what consists of many calls, such as opening a study. One whose answer was lost is done twice then: what
         creates something is to bear that.
@@ -156,7 +156,7 @@ class Api:
     def _send(self, endpoint: str, **request: Any) -> dict[str, Any]:
         if self._asks_again is None:
             return self._send_once(endpoint, **request)
-        return patiently(lambda: self._send_once(endpoint, **request), *self._asks_again)
+        return with_backoff(lambda: self._send_once(endpoint, **request), *self._asks_again)
 
     def _send_once(self, endpoint: str, **request: Any) -> dict[str, Any]:
         service, _, action = endpoint.partition(".")

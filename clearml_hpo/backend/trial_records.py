@@ -10,7 +10,7 @@ from typing import Any
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import USER_PROPERTIES, as_number, flatten, user_properties
 from clearml_hpo.backend.lists import by_id, rows
-from clearml_hpo.backend.replaced import without_replaced
+from clearml_hpo.backend.nan_values import without_replaced
 from clearml_hpo.backend.trial_tasks import (
     COMPLETED,
     LIVE,

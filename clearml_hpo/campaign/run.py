@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.patience import Patience, patiently
-from clearml_hpo.backend.said import Said
+from clearml_hpo.backend.backoff import Backoff, with_backoff
+from clearml_hpo.backend.console_log import ConsoleLog
 from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.campaign.folder import leave_on
 from clearml_hpo.campaign.opening import OpenedCampaign
@@ -68,7 +68,7 @@ class CampaignRun:
         self._opened = opened
         self._file = opened.file
         self._api = api
-        self._said = Said(opened.task)
+        self._said = ConsoleLog(opened.task)
         self._view = ToldView(view, self._said.add)
         self._stopped = stopped
         spec = opened.file.spec
@@ -154,7 +154,9 @@ class CampaignRun:
                 prefetch=execution.prefetch,
                 lately_s=2.5 * execution.poll_interval + 1.0,
             )
-            self._patiently(lambda: task.note_session(self._opened.record, self._serving.queue_ids, self._opened.lease))
+            self._with_backoff(
+                lambda: task.note_session(self._opened.record, self._serving.queue_ids, self._opened.lease)
+            )
             self._loop()
         except HeldError:
             is_displaced = True
@@ -168,15 +170,15 @@ class CampaignRun:
 
     def _loop(self) -> None:
         order = Order(member for member in self._file.members if not self._finished[member.name])
-        patience, heed_at = Patience(_TICK_S, self._view.note), 0.0
+        backoff, heed_at = Backoff(_TICK_S, self._view.note), 0.0
         while not (order.is_through and not self._alive):
             if time.monotonic() >= heed_at:
                 try:
                     self._heed()
-                    patience.succeeded()
+                    backoff.succeeded()
                 except ApiError as error:
-                    patience.failed(error)
-                heed_at = time.monotonic() + patience.wait_s
+                    backoff.failed(error)
+                heed_at = time.monotonic() + backoff.wait_s
             if self._stopped.is_set() or self._is_asked_to_stop:
                 self._view.note("stopping: every study ends its trials (Ctrl-C once more to leave at once)")
                 self._end(Session.stop, on_tick=lambda: self._view.progress(self._seen()))
@@ -317,7 +319,7 @@ class CampaignRun:
 
     def _recorded(self, call: Callable[[], object]) -> None:
         try:
-            self._patiently(call)
+            self._with_backoff(call)
         except ClearmlHpoError as error:
             self._view.note(Note(f"the campaign's end is not on record: {error}", level="warning"))
 
@@ -328,8 +330,8 @@ class CampaignRun:
             if is_trouble(error):
                 raise
 
-    def _patiently(self, call: Callable[[], object]) -> None:
-        patiently(call, self._view.note, self._stopped)
+    def _with_backoff(self, call: Callable[[], object]) -> None:
+        with_backoff(call, self._view.note, self._stopped)
 
 
 def _has_ended(trial: Trial, since: float) -> bool:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.names import ensure_queue, find_queues
-from clearml_hpo.backend.patience import patiently
 from clearml_hpo.campaign.resources import Resource
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.executors import Executor
@@ -20,7 +20,7 @@ from clearml_hpo.machine.environ import usable_cores
 from clearml_hpo.study_file import ResourceSpec
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import Slot, plan_slots
-from clearml_hpo.workers.source import QueueSource
+from clearml_hpo.workers.task_source import QueueSource
 
 _TAG = "clearml-hpo-campaign"  # on queues that are of no use to anybody else
 _ID = 8
@@ -68,7 +68,7 @@ class Serving:
             workers = partial(
                 LocalWorkers, own, QueueSource([self.queue_ids[resource]], on_note), f"{name}-{campaign_id[:_ID]}"
             )
-            self._here[resource] = patiently(partial(workers, on_note=on_note), on_note, stopped)
+            self._here[resource] = with_backoff(partial(workers, on_note=on_note), on_note, stopped)
 
     def executor(self, api: Api, resources: Sequence[str]) -> Executor:
         """For a study that may use these; ``api`` is its own."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.patience import patiently
+from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.campaign.progress import Running, StudyProgress
 from clearml_hpo.campaign.resources import Share
 from clearml_hpo.campaign.serving import Serving
@@ -151,7 +151,7 @@ class Session(Untaken):
 
     def _drive(self) -> None:
         try:
-            api = patiently(_logged_in, self.note, self._stopped)
+            api = with_backoff(_logged_in, self.note, self._stopped)
             opening = Opening(api, self._place, self._stopped, self.note, take_over=self._take_over)
             with api.asking_again(self.note, self._stopped):
                 opened = opening.from_file(self.member.file, campaign=self._campaign_id)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from clearml_hpo.backend.patience import Patience
+from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.cli import output
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
 from clearml_hpo.cli.connection import server_of_studies
@@ -104,15 +104,15 @@ def _watch_campaign(
     with _CampaignJsonLines() if as_json else campaign_view_for(console) as view:
         view.note(f"campaign {state.record.name}: {state.record.url}")
         view.progress(state.progress)
-        patience = Patience(interval_s, view.note)
+        backoff = Backoff(interval_s, view.note)
         try:
             while not once and not state.record.is_over and output.is_read():
-                time.sleep(patience.wait_s)
+                time.sleep(backoff.wait_s)
                 try:
                     state = read_campaign_state(api, state.record.campaign_id)
-                    patience.succeeded()
+                    backoff.succeeded()
                 except ApiError as error:
-                    patience.failed(error)
+                    backoff.failed(error)
                 view.progress(state.progress)
         except KeyboardInterrupt:
             view.note(f"watching ends; the campaign goes on: clearml-hpo watch {state.record.campaign_id}")
@@ -202,19 +202,19 @@ def _follow(opened: View, watched: Watch, interval_s: float) -> None:
     """Shows the study until it is over; a server in trouble is asked again, less and less often."""
     with opened as view:
         view.note(f"study {watched.study.name}: {watched.study.url}")
-        patience = Patience(interval_s, view.note)
+        backoff = Backoff(interval_s, view.note)
         holder: str | None = None
         while output.is_read():
             try:
                 look = watched.look()
-                patience.succeeded()
+                backoff.succeeded()
                 _show(view, look)
                 holder = _say_who_drives(view, watched, look, holder)
                 if look.is_over:
                     return
             except ApiError as error:
-                patience.failed(error)
-            time.sleep(patience.wait_s)
+                backoff.failed(error)
+            time.sleep(backoff.wait_s)
 
 
 def _show(view: View, look: Look) -> None:

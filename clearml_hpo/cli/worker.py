@@ -125,7 +125,7 @@ def worker(
     from clearml_hpo.backend.pilots import OwnTask
     from clearml_hpo.workers.service import LocalWorkers
     from clearml_hpo.workers.slots import GpuMemory
-    from clearml_hpo.workers.source import QueueSource
+    from clearml_hpo.workers.task_source import QueueSource
 
     api, names = Api(), list(dict.fromkeys(queues))
     own = OwnTask(api, task_id) if task_id else None

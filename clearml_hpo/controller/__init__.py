@@ -1,19 +1,19 @@
 """From a study file to its result.
 
-check.py          a study file held against its template; nothing runs
-rehearsal.py      sampler and pruner tried on made-up values
-registration.py   the template of a study, and its first run
-advice.py         what to do about a first run that fails or shows nothing
-opening.py        a new study, or one that another controller has left
-first_points.py   the points that are tried first
-warm_start.py     what is known before the first trial
-policy.py         how, where and how long trials run
-executors.py      the executor that a study file asks for
-first_runs.py     the first runs of new templates, one after the other
-driver.py         from the first step of the loop to the last
-console.py        what a run tells its user
-reports.py        plots on the controller task, and the copy in an Optuna storage
-closing.py        what the trials amount to, and the end of the controller task
-run.py            all of these, in their order
-launch.py         a controller that is a task of its own
+check.py         a study file held against its template; nothing runs
+rehearsal.py     sampler and pruner tried on made-up values
+registration.py  the template of a study, and its first run
+advice.py        what to do about a first run that fails or shows nothing
+opening.py       a new study, or one that another controller has left
+first_points.py  the points that are tried first
+warm_start.py    what is known before the first trial
+policy.py        how, where and how long trials run
+executors.py     the executor that a study file asks for
+first_runs.py    the first runs of new templates, one after the other
+driver.py        from the first step of the loop to the last
+console.py       what a run tells its user
+reports.py       plots on the controller task, and the copy in an Optuna storage
+closing.py       what the trials amount to, and the end of the controller task
+run.py           all of these, in their order
+launch.py        a controller that is a task of its own
 """

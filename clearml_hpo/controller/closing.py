@@ -10,7 +10,7 @@ from typing import Any
 
 from clearml_hpo.backend import cleanup
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.patience import patiently
+from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import Driver
@@ -80,7 +80,7 @@ class Closing:
         if self._stopped.is_set():
             return Ended("stopped", "interrupted", trials, earlier)
         known = {trial.task_id for trial in (*trials, *earlier)}
-        self._patiently(lambda: tasks.delete_twins(tasks.drafts() - known, known))
+        self._with_backoff(lambda: tasks.delete_twins(tasks.drafts() - known, known))
         if scheduler.failure:
             return Ended("failed", scheduler.failure, trials, earlier)
         if scheduler.best is None:
@@ -110,7 +110,7 @@ class Closing:
                 self._controller.finish(status, reason)
                 lease.release(reason)
 
-        self._patiently(finish)
+        self._with_backoff(finish)
 
     def finished_earlier(self) -> Outcome:
         """The outcome of a study that was finished before, from its records."""
@@ -132,7 +132,7 @@ class Closing:
             plan = cleanup.plan(self._api, self._controller.task_id, trials, self._file.goal, given.top)
             self._console.note(str(cleanup.apply(self._api, plan, given.others, self._console.note)))
 
-        self._patiently(keep)
+        self._with_backoff(keep)
 
     def _leave_summary(self, ended: Ended, curves: Curves) -> None:
         """Page and text as artifacts of the controller task; without them the study has ended all the same."""
@@ -164,8 +164,8 @@ class Closing:
             except Exception as error:  # of whatever kind: the study is complete, and its end is still to be noted
                 self._console.note(Note(f"no {name}: {reason_of(error)}; {later}", "warning"))
 
-    def _patiently(self, call: Callable[[], object]) -> None:
-        patiently(call, self._console.note, self._stopped)
+    def _with_backoff(self, call: Callable[[], object]) -> None:
+        with_backoff(call, self._console.note, self._stopped)
 
     def _outcome(self, ended: Ended) -> Outcome:
         trials = tuple(ended.trials)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from clearml_hpo.backend.said import Said
+from clearml_hpo.backend.console_log import ConsoleLog
 from clearml_hpo.controller.opening import Opened
 from clearml_hpo.core.best_effort import BestEffort
 from clearml_hpo.core.trial import Trial
@@ -24,7 +24,7 @@ class StudyConsole:
     def __init__(self, opened: Opened, view: View) -> None:
         """Nothing is printed or sent yet."""
         self._opened = opened
-        self._said = Said(opened.controller)
+        self._said = ConsoleLog(opened.controller)
         self._view = ToldView(view, opened.file.goal, self._said.add)
         self.effort = BestEffort(self._view.note)
 

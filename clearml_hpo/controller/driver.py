@@ -14,8 +14,8 @@ from functools import partial
 from typing import TypeVar
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.backoff import Backoff, with_backoff
 from clearml_hpo.backend.lease import Lease
-from clearml_hpo.backend.patience import Patience, patiently
 from clearml_hpo.backend.template import Templates
 from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TrialTasks
@@ -166,21 +166,21 @@ class Driver:
     def _take_up_records(self, records: TrialRecords) -> None:
         scheduler, tasks = self.scheduler, self._tasks
         told = [t.task_id for t in records.settled if t.state in (TrialState.COMPLETED, TrialState.PRUNED)]
-        histories = self._patiently(lambda: tasks.histories(told)) if scheduler.prunes else {}
+        histories = self._with_backoff(lambda: tasks.histories(told)) if scheduler.prunes else {}
         scheduler.takeover.restore(records.settled, records.earlier, histories)
         for trial in records.drafts:
             scheduler.takeover.adopt_draft(trial)
         for trial in records.unsettled:
             scheduler.takeover.adopt(trial, records.wishes.get(trial.task_id))
         known = [trial.task_id for trial in (*records.latest, *records.earlier)]
-        self._patiently(lambda: tasks.delete_twins(records.orphans, known))
+        self._with_backoff(lambda: tasks.delete_twins(records.orphans, known))
         # Perhaps it is noted nowhere yet; a third controller could not tell these from aborted ones.
         for trial in records.settled:
             if trial.state is TrialState.STOPPED:
-                self._patiently(partial(tasks.mark, trial.task_id, state=trial.state.value))
+                self._with_backoff(partial(tasks.mark, trial.task_id, state=trial.state.value))
 
-    def _patiently(self, call: Callable[[], _Answer]) -> _Answer:
-        return patiently(call, self._hooks.on_note, self._stopped)
+    def _with_backoff(self, call: Callable[[], _Answer]) -> _Answer:
+        return with_backoff(call, self._hooks.on_note, self._stopped)
 
     # --- what users ask for ------------------------------------------------------------------------------------------
 
@@ -220,19 +220,19 @@ class Driver:
         ending = "ending what runs" if aborts else "leaving what runs"
         self._hooks.on_note(f"stopping: taking back what waits, {ending} (Ctrl-C once more to leave at once)")
         self.scheduler.stop("the study was stopped", abort=aborts)
-        patience = Patience(_LOOK_S, self._hooks.on_note)
+        backoff = Backoff(_LOOK_S, self._hooks.on_note)
         until = time.monotonic() + _SEE_THE_END_S
         while time.monotonic() < until:
             try:
                 goes_on = self.scheduler.step()
                 self._halted.set()  # the calls are made; whether the trials have ended is seen from now on
                 self._hooks.on_step(self.scheduler)
-                patience.succeeded()
+                backoff.succeeded()
                 if not (goes_on and aborts):
                     return
             except ApiError as error:
-                patience.failed(error)
-            threading.Event().wait(patience.wait_s)
+                backoff.failed(error)
+            threading.Event().wait(backoff.wait_s)
 
 
 def trial_tasks(

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.backoff import Backoff, with_backoff
 from clearml_hpo.backend.lease import Lease
-from clearml_hpo.backend.patience import Patience, patiently
 from clearml_hpo.backend.template import Template, register
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.advice import warning
@@ -27,7 +27,7 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import MODEL
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import Policy
-from clearml_hpo.scheduler.stale import HangDetector
+from clearml_hpo.scheduler.heartbeats import HangDetector
 from clearml_hpo.search.space import Constant, SearchSpace
 
 _LOOK_AT_WORKERS_S = 10.0
@@ -126,8 +126,8 @@ class FirstRuns:
         first = FirstRun(self._api, template, self._file, tasks, self._executor, queue, number, model)
         trial = first.begun(records)
         if trial is None:
-            made = trial = self._patiently(lambda: first.create(records))
-            self._patiently(lambda: first.submit(made))
+            made = trial = self._with_backoff(lambda: first.create(records))
+            self._with_backoff(lambda: first.submit(made))
         return first, trial
 
     def _tasks(self, template: Template, model: str) -> TrialTasks:
@@ -163,18 +163,18 @@ class FirstRuns:
                 raise
             line, _, _ = str(error).partition("\n")
             self._console.note(Note(f"{line}; it runs once more", "warning", trial=trial.number, task=trial.task_id))
-        again = self._patiently(lambda: first.again(trial))
-        self._patiently(lambda: first.submit(again))
+        again = self._with_backoff(lambda: first.again(trial))
+        self._with_backoff(lambda: first.submit(again))
         started[-1] = (first, again)
         return self._wait_out(started, retries - 1)
 
     def _wait_for(self, first: FirstRun, trial: Trial) -> Ended | None:
         """Returns once the template is complete; how the study has ended, if it did before that."""
-        workers = self._patiently(self._executor.workers)
+        workers = self._with_backoff(self._executor.workers)
         if not workers.get(trial.queue):
             text = f"no worker serves the queue {trial.queue!r} yet: the first run waits"
             self._console.note(Note(text, "warning", queue=trial.queue))
-        patience = Patience(self._file.spec.execution.poll_interval, self._console.note)
+        backoff = Backoff(self._file.spec.execution.poll_interval, self._console.note)
         looked_at = time.monotonic()
         detector = HangDetector(self._policy.failures.silent_after_s, first.tasks.output)
         while True:
@@ -188,15 +188,15 @@ class FirstRuns:
                     self._has_registered(first, trial, registered)
                     return None
                 self._console.send()
-                patience.succeeded()
+                backoff.succeeded()
                 if asked.stop:
                     self._stopped.set()
             except ApiError as error:
-                patience.failed(error)
+                backoff.failed(error)
             shown = [*self.baselines.values(), trial]
             self._console.progress(shown, workers)
             spent = self._file.budget.reached(Spent(wall_s=self._lease.driven_s))
-            if spent or self._stopped.wait(patience.wait_s):
+            if spent or self._stopped.wait(backoff.wait_s):
                 reason, now = spent or "interrupted", time.time()
                 ended = [replace(one, state=TrialState.STOPPED, reason=reason, ended_at=now) for one in shown]
                 return Ended("failed" if spent else "stopped", reason, tuple(ended))
@@ -217,5 +217,5 @@ class FirstRuns:
             if not (leaves and first.is_trial):
                 first.cancel(trial.task_id)
 
-    def _patiently(self, call: Callable[[], _Answer]) -> _Answer:
-        return patiently(call, self._console.note, self._stopped)
+    def _with_backoff(self, call: Callable[[], _Answer]) -> _Answer:
+        return with_backoff(call, self._console.note, self._stopped)

@@ -24,8 +24,8 @@ from clearml_hpo.core.errors import InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
+from clearml_hpo.scheduler.heartbeats import HangDetector
 from clearml_hpo.scheduler.reasons import own_words
-from clearml_hpo.scheduler.stale import HangDetector
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, TemplateSpec, TemplatesSpec
 from clearml_hpo.workers.last_line import could_not_log_in, with_signal

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.patience import patiently
+from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.opening import Opened
@@ -63,7 +63,7 @@ class StudyReports:
         self.follow(scheduler, to_the_end=True)
 
         def publish() -> None:
-            patiently(lambda: self._publish(scheduler, final=True), self._console.note, self._stopped)
+            with_backoff(lambda: self._publish(scheduler, final=True), self._console.note, self._stopped)
 
         self._console.attempt("the report is behind", publish)
 

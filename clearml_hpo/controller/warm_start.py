@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import flatten, user_properties
 from clearml_hpo.backend.lists import by_id
-from clearml_hpo.backend.replaced import ReplacedValues
+from clearml_hpo.backend.nan_values import ReplacedValues
 from clearml_hpo.backend.study_records import read_study
 from clearml_hpo.backend.trial_records import read_trials
 from clearml_hpo.backend.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of

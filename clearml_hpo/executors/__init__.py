@@ -1,11 +1,11 @@
 """Executors: ways to run a trial's task. Metrics always come from the server, never from here.
 
-base.py     the interface
-kinds.py    executors by name, also those of other packages
-queue.py    ClearML queues that ``clearml-agent`` daemons serve
-local.py    processes of this machine, no agents
-shared.py   a study's part in queues that several studies share
-pilots.py   warm workers that are tasks themselves
+base.py    the interface
+kinds.py   executors by name, also those of other packages
+queue.py   ClearML queues that ``clearml-agent`` daemons serve
+local.py   processes of this machine, no agents
+shared.py  a study's part in queues that several studies share
+pilots.py  warm workers that are tasks themselves
 """
 
 from clearml_hpo.executors.base import Executor

@@ -13,7 +13,7 @@ from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.machine.gpus import free_memory
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import GpuMemory, Slot
-from clearml_hpo.workers.source import QueueSource
+from clearml_hpo.workers.task_source import QueueSource
 
 LOCAL = "local"
 """The queue that :meth:`LocalExecutor.workers` lists."""

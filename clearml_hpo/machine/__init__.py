@@ -1,9 +1,9 @@
 """This machine: its environment, its processes, its GPUs.
 
-settings.py    the only reader of environment variables
-environ.py     which of them a task's process gets; its share of the cores
-processes.py   processes known by pid and time of birth; whole sessions ended
-watchdog.py    ends processes whose starter died
-signals.py     signals that ask a process to end
-gpus.py        GPUs as ``nvidia-smi`` reports them
+settings.py   the only reader of environment variables
+environ.py    which of them a task's process gets; its share of the cores
+processes.py  processes known by pid and time of birth; whole sessions ended
+watchdog.py   ends processes whose starter died
+signals.py    signals that ask a process to end
+gpus.py       GPUs as ``nvidia-smi`` reports them
 """

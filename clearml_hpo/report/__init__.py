@@ -1,13 +1,13 @@
 """What a study leaves behind: a result as JSON, and plots, table and best parameters on its controller task.
 
-result.py        the result of a run as plain data
-figures/         Plotly figures of a study
-hypervolume.py   of a Pareto front, trial by trial
-best.py          the best parameters as YAML
-publisher.py     puts them on the controller task, with few calls
-summary.py       what is to be said of a study at its end
-page.py          one or several summaries as an HTML file that needs nothing else
-text.py          the same as plain text
+result.py       the result of a run as plain data
+figures/        Plotly figures of a study
+hypervolume.py  of a Pareto front, trial by trial
+best.py         the best parameters as YAML
+publisher.py    puts them on the controller task, with few calls
+summary.py      what is to be said of a study at its end
+page.py         one or several summaries as an HTML file that needs nothing else
+text.py         the same as plain text
 """
 
 from clearml_hpo.report.best import best_yaml

@@ -9,7 +9,7 @@ limits.py            running trials that are pruned, at a limit, hanging or lost
 endings.py           how a trial has ended, from what the server says of its task
 outcomes.py          what follows from an end: mark, sampler, cost, retry
 stopping.py          ends trials that live
-reruns.py            trials that a user runs again
+user_reruns.py       trials that a user runs again
 requeueing.py        trials that wait in vain, and move to another queue
 launching.py         from a point to a queue
 launch_queue.py      attempts that have no place in a queue yet
@@ -19,17 +19,19 @@ placement.py         which queue a trial goes to, and how much room there is
 queues.py            which workers serve the queues, and which trials wait in vain
 outcome_reporter.py  what the sampler and the server are told of a trial
 roster.py            the trials: live, ended, earlier attempts
-stale.py             for how long nothing was heard of a trial
+heartbeats.py        for how long nothing was heard of a trial
 reasons.py           why trials have failed, from their consoles
 ledger.py            what the study has used so far
-policy.py            how much, how long, how many at once, where, and what to do about failures
+policy.py            how much, how long, how many at once, where
+retry_rules.py       which trials are run again, how often, and where
 interfaces.py        what is needed of trial tasks, and who hears of what
 """
 
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.loop import run_loop
 from clearml_hpo.scheduler.placement import Placement, Places, Room, Rule
-from clearml_hpo.scheduler.policy import Failures, FindRoom, Policy, Retry
+from clearml_hpo.scheduler.policy import FindRoom, Policy
+from clearml_hpo.scheduler.retry_rules import Failures, Retry
 from clearml_hpo.scheduler.scheduler import Scheduler
 
 __all__ = [

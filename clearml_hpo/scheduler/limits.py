@@ -8,9 +8,9 @@ from clearml_hpo.backend.codes import LOST
 from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.context import Context
+from clearml_hpo.scheduler.heartbeats import HangDetector, Heartbeats
 from clearml_hpo.scheduler.observing import Observer
 from clearml_hpo.scheduler.outcomes import Outcomes
-from clearml_hpo.scheduler.stale import HangDetector, Heartbeats
 from clearml_hpo.scheduler.stopping import Stopping
 
 

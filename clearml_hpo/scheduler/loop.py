@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from clearml_hpo.backend.patience import Patience
+from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.core.errors import ApiError, is_trouble
 from clearml_hpo.scheduler.scheduler import Scheduler
 
@@ -33,7 +33,7 @@ def run_loop(
     Raises:
         ApiError: the server refused a call for good.
     """
-    patience = Patience(poll_s, scheduler.note)
+    backoff = Backoff(poll_s, scheduler.note)
     goes_on = True
     try:
         while goes_on and not stopped.is_set():
@@ -43,11 +43,11 @@ def run_loop(
                     return
                 goes_on = scheduler.step()
                 on_step()
-                patience.succeeded()
+                backoff.succeeded()
                 wait_s = scheduler.pause_s(poll_s)
             except ApiError as error:
-                patience.failed(error)
-                wait_s = patience.wait_s
+                backoff.failed(error)
+                wait_s = backoff.wait_s
             if goes_on:
                 _wait(scheduler, wait_s, stopped, before_step)
     finally:

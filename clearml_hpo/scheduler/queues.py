@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.executors.base import Executor
+from clearml_hpo.scheduler.heartbeats import Heartbeats
 from clearml_hpo.scheduler.placement import Placement
-from clearml_hpo.scheduler.stale import Heartbeats
 
 _LOOK_S = 60.0
 """How often the workers of the queues, and what waits there, are read."""

@@ -25,9 +25,9 @@ from clearml_hpo.scheduler.outcomes import Outcomes
 from clearml_hpo.scheduler.policy import Policy
 from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.requeueing import Requeueing
-from clearml_hpo.scheduler.reruns import Reruns
 from clearml_hpo.scheduler.stopping import Stopping
 from clearml_hpo.scheduler.takeover import Takeover
+from clearml_hpo.scheduler.user_reruns import Reruns
 from clearml_hpo.search.learner import OptunaStudy
 
 _LOOK_BACK_S = 30.0

@@ -1,11 +1,11 @@
 """The one door to Optuna: spaces, samplers, pruners, and what they learn.
 
-space/           the search space
-samplers.py      samplers by name
-pruners.py       pruners by name
-learner.py       the study as the sampler sees it: ask and tell, by trial number
-replay.py        what Optuna keeps of trials that ran in an earlier process
-mirror.py        Optuna storages: a copy of a study, and studies to start from
-rehearsal.py     a sampler and a pruner tried on made-up values
-importances.py   which parameters matter
+space/          the search space
+samplers.py     samplers by name
+pruners.py      pruners by name
+learner.py      the study as the sampler sees it: ask and tell, by trial number
+replay.py       what Optuna keeps of trials that ran in an earlier process
+mirror.py       Optuna storages: a copy of a study, and studies to start from
+rehearsal.py    a sampler and a pruner tried on made-up values
+importances.py  which parameters matter
 """

@@ -1,10 +1,10 @@
 """Recorded studies: read and steered from anywhere, without their controller.
 
-study.py      ``Study``
-rows.py       trials as rows of a table
-export.py     a study as JSON, CSV, YAML or HTML
-spending.py   what a study has used of its budgets
-steering.py   what users do to a study from outside of its controller
-watching.py   the screen of a study that runs elsewhere
-folder.py     what stays of a study, as files
+study.py     ``Study``
+rows.py      trials as rows of a table
+export.py    a study as JSON, CSV, YAML or HTML
+spending.py  what a study has used of its budgets
+steering.py  what users do to a study from outside of its controller
+watching.py  the screen of a study that runs elsewhere
+folder.py    what stays of a study, as files
 """

@@ -1,11 +1,12 @@
 """Study and campaign files: YAML in, checked values out, or an error that names file, line and key.
 
-load.py       reads and checks a study file
-models.py     the keys of a study file, one model per block
-space.py      the block `search_space`
-overrides.py  `--set key.key=value`
-campaign.py   the campaign file
-marks.py      YAML with the line of every key
+load.py          reads and checks a study file
+models.py        the keys of a study file, one model per block
+space.py         the block `search_space`
+overrides.py     `--set key.key=value`
+campaign.py      the campaign file
+source_lines.py  YAML with the line of every key
+errors.py        what is wrong in a file: line, key, what is allowed
 """
 
 from clearml_hpo.study_file.campaign import (

@@ -15,10 +15,11 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.core.values import full_name
-from clearml_hpo.study_file.load import StudyFile, check_data, explain, include_search_space
-from clearml_hpo.study_file.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
+from clearml_hpo.study_file.errors import explain
+from clearml_hpo.study_file.load import StudyFile, check_data, include_search_space
 from clearml_hpo.study_file.models import Seconds, Strict, Whole
 from clearml_hpo.study_file.overrides import apply_override
+from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 
 _OF_ALL = ("objective", "metric_constraints", "sampler", "pruner", "duplicates", "budget", "failures", "keep")
 _OF_A_MODEL = (*_OF_ALL, "parameter_constraints", "enqueue")
@@ -201,41 +202,46 @@ def load_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignFile:
     Raises:
         InputError: with one line per fault, each naming file, line, key, what was found and what is allowed.
     """
-    data, marks = read_yaml(path)
-    return _check(data, marks, path.parent.absolute(), overrides, finds_files=True)
+    data, lines = read_yaml(path)
+    return _check(data, lines, path.parent.absolute(), overrides, finds_files=True)
 
 
 def parse_campaign(text: str, name: str, overrides: Sequence[str] = ()) -> CampaignFile:
     """Checks a campaign that its task keeps; ``name`` stands for the file in messages. Raises InputError."""
-    data, marks = parse_yaml(text, lambda line: Mark(name, line))
+    data, lines = parse_yaml(text, lambda line: SourceLine(name, line))
     if not isinstance(data, dict):
         raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
-    return _check(data, marks, Path(), overrides)
+    return _check(data, lines, Path(), overrides)
 
 
 def _check(
-    data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str], *, finds_files: bool = False
+    data: dict[Any, Any],
+    lines: SourceLines,
+    folder: Path,
+    overrides: Sequence[str],
+    *,
+    finds_files: bool = False,
 ) -> CampaignFile:
     for override in overrides:
-        apply_override(data, marks, override)
+        apply_override(data, lines, override)
     try:
         spec = CampaignSpec.model_validate(data)
     except ValidationError as error:
-        raise InputError("\n".join(explain(error, data, marks, CampaignSpec))) from None
-    faults = list(_faults_of_resources(spec, marks))
+        raise InputError("\n".join(explain(error, data, lines, CampaignSpec))) from None
+    faults = list(_faults_of_resources(spec, lines))
     data = copy.deepcopy(data)
     for model in spec.models:
-        _include_space(data, marks, model, folder)
+        _include_space(data, lines, model, folder)
     for name in spec.datasets if finds_files else ():  # a stored one has their whole paths
         _make_absolute(data["datasets"][name], folder)
-    given = _crossed(spec, data, marks, folder) if spec.models else _listed(spec, marks, folder)
+    given = _crossed(spec, data, lines, folder) if spec.models else _listed(spec, lines, folder)
     members: list[Member] = []
     for study in given:
         try:
             members.append(_member(study, spec))
         except InputError as error:
             faults += str(error).splitlines()
-    where = mark_of(marks, ("studies",) if spec.studies else ("datasets",))
+    where = line_of(lines, ("studies",) if spec.studies else ("datasets",))
     faults += _alike(members, where, crossed=not spec.studies)
     if faults:
         raise InputError("\n".join(dict.fromkeys(faults)))  # a fault of a model is one of all its studies
@@ -268,7 +274,7 @@ class _Given:
     resources: Sequence[str]
     weight: float
     data: dict[str, Any]
-    marks: Marks
+    lines: SourceLines
     folder: Path
 
 
@@ -277,19 +283,19 @@ def _member(given: _Given, spec: CampaignSpec) -> Member:
     queues = [spec.resources[name].queue or f"resource {name}" for name in given.resources if name in spec.resources]
     given.data["execution"] = {"queue": queues or ["resource"], **execution}
     given.data["project"] = spec.project
-    file = check_data(given.data, given.marks, given.folder)
+    file = check_data(given.data, given.lines, given.folder)
     model = given.model or file.spec.study
     return Member(given.dataset, model, given.rank, tuple(given.resources), given.weight, file)
 
 
-def _crossed(spec: CampaignSpec, data: Mapping[str, Any], marks: Marks, folder: Path) -> Iterator[_Given]:
+def _crossed(spec: CampaignSpec, data: Mapping[str, Any], lines: SourceLines, folder: Path) -> Iterator[_Given]:
     """Every data set with every model."""
     for rank, dataset in enumerate(spec.datasets):
         for name, model in spec.models.items():
-            study, own = _blocks(data, marks, dataset, name)
+            study, own = _blocks(data, lines, dataset, name)
             for key in ("template", "search_space"):
                 study[key] = copy.deepcopy(data["models"][name][key])
-                own.update(_moved(marks, ("models", name, key), (key,)))
+                own.update(_moved(lines, ("models", name, key), (key,)))
             study["study"] = f"{dataset}-{name}"
             include_search_space(study, own, folder)
             if isinstance(study["search_space"], dict):
@@ -297,13 +303,15 @@ def _crossed(spec: CampaignSpec, data: Mapping[str, Any], marks: Marks, folder: 
                     if key not in _OF_A_DATASET:
                         path: KeyPath = ("search_space", full_name(str(key)))
                         study["search_space"][path[1]] = value
-                        own[path] = mark_of(marks, ("datasets", dataset, key))
+                        own[path] = line_of(lines, ("datasets", dataset, key))
             yield _Given(dataset, name, rank, model.resources, model.weight, study, own, folder)
 
 
-def _blocks(data: Mapping[str, Any], marks: Marks, dataset: str, model: str) -> tuple[dict[str, Any], Marks]:
+def _blocks(
+    data: Mapping[str, Any], lines: SourceLines, dataset: str, model: str
+) -> tuple[dict[str, Any], SourceLines]:
     """The blocks of a study: its data set's own, else its model's, else those of all."""
-    own: Marks = {(): mark_of(marks, ("datasets", dataset))}
+    own: SourceLines = {(): line_of(lines, ("datasets", dataset))}
     study: dict[str, Any] = {}
     places: Sequence[tuple[KeyPath, Iterable[str]]] = (
         ((), _OF_ALL),
@@ -319,11 +327,11 @@ def _blocks(data: Mapping[str, Any], marks: Marks, dataset: str, model: str) -> 
                 study[key] = copy.deepcopy(at[key])
                 for path in [path for path in own if path[:1] == (key,)]:
                     del own[path]
-                own.update(_moved(marks, (*place, key), (key,)))
+                own.update(_moved(lines, (*place, key), (key,)))
     return study, own
 
 
-def _listed(spec: CampaignSpec, marks: Marks, folder: Path) -> Iterator[_Given]:
+def _listed(spec: CampaignSpec, lines: SourceLines, folder: Path) -> Iterator[_Given]:
     datasets = list(dict.fromkeys(member.dataset or "" for member in spec.studies))
     for index, member in enumerate(spec.studies):
         if member.file is not None:
@@ -331,7 +339,7 @@ def _listed(spec: CampaignSpec, marks: Marks, folder: Path) -> Iterator[_Given]:
             study, own = read_yaml(path)
         else:
             path, study = folder / "-", copy.deepcopy(dict(member.study or {}))
-            own = _moved(marks, ("studies", index, "study"), ())
+            own = _moved(lines, ("studies", index, "study"), ())
         yield _Given(
             member.dataset or "all",
             member.model or "",
@@ -344,21 +352,21 @@ def _listed(spec: CampaignSpec, marks: Marks, folder: Path) -> Iterator[_Given]:
         )
 
 
-def _moved(marks: Marks, start: KeyPath, to: KeyPath) -> Marks:
-    """The marks of what is written below ``start``, as those of what is below ``to``."""
-    return {(*to, *path[len(start) :]): mark for path, mark in marks.items() if path[: len(start)] == start}
+def _moved(lines: SourceLines, start: KeyPath, to: KeyPath) -> SourceLines:
+    """The lines of what is written below ``start``, as those of what is below ``to``."""
+    return {(*to, *path[len(start) :]): mark for path, mark in lines.items() if path[: len(start)] == start}
 
 
-def _include_space(data: dict[Any, Any], marks: Marks, model: str, folder: Path) -> None:
+def _include_space(data: dict[Any, Any], lines: SourceLines, model: str, folder: Path) -> None:
     """Puts the file that a model's ``search_space`` names in its place, with the lines of that file."""
     path: KeyPath = ("models", model, "search_space")
     block = {"search_space": data["models"][model]["search_space"]}
-    own = {("search_space",): mark_of(marks, path), **_moved(marks, path, ("search_space",))}
+    own = {("search_space",): line_of(lines, path), **_moved(lines, path, ("search_space",))}
     include_search_space(block, own, folder)
     data["models"][model]["search_space"] = block["search_space"]
-    for old in [old for old in marks if old[: len(path)] == path]:
-        del marks[old]
-    marks.update({(*path, *at[1:]): mark for at, mark in own.items()})
+    for old in [old for old in lines if old[: len(path)] == path]:
+        del lines[old]
+    lines.update({(*path, *at[1:]): mark for at, mark in own.items()})
 
 
 def _make_absolute(dataset: dict[str, Any], folder: Path) -> None:
@@ -369,7 +377,7 @@ def _make_absolute(dataset: dict[str, Any], folder: Path) -> None:
                 dataset[key] = str((folder / value).resolve())
 
 
-def _faults_of_resources(spec: CampaignSpec, marks: Marks) -> Iterator[str]:
+def _faults_of_resources(spec: CampaignSpec, lines: SourceLines) -> Iterator[str]:
     """Names that are none of a resource, and what is one resource under two names."""
     users: Sequence[tuple[KeyPath, Sequence[str]]] = [
         *((("models", name, "resources"), model.resources) for name, model in spec.models.items()),
@@ -377,7 +385,7 @@ def _faults_of_resources(spec: CampaignSpec, marks: Marks) -> Iterator[str]:
     ]
     for path, names in users:
         for index, name in enumerate(names):
-            where = f"{mark_of(marks, (*path, index))}: {dotted(path)}"
+            where = f"{line_of(lines, (*path, index))}: {dotted(path)}"
             if name not in spec.resources:
                 yield (
                     f"{where}: no resource {name!r}{nearest(name, spec.resources)}; there are: "
@@ -385,10 +393,10 @@ def _faults_of_resources(spec: CampaignSpec, marks: Marks) -> Iterator[str]:
                 )
             elif name in names[:index]:
                 yield f"{where}: {name} is named twice"
-    yield from _same_resource(spec, marks)
+    yield from _same_resource(spec, lines)
 
 
-def _same_resource(spec: CampaignSpec, marks: Marks) -> Iterator[str]:
+def _same_resource(spec: CampaignSpec, lines: SourceLines) -> Iterator[str]:
     seen: dict[tuple[str, str], str] = {}
     for name, resource in spec.resources.items():
         for key in ("gpu", "queue"):
@@ -398,5 +406,5 @@ def _same_resource(spec: CampaignSpec, marks: Marks) -> Iterator[str]:
             first = seen.setdefault((key, str(value)), name)
             if first != name:
                 more = "; for several trials at once on one GPU: takes" if key == "gpu" else ""
-                at = mark_of(marks, ("resources", name, key))
+                at = line_of(lines, ("resources", name, key))
                 yield f"{at}: resources.{name}.{key}: {value} is the resource {first} already{more}"

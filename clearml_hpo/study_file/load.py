@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.errors import Fault, InputError, nearest
@@ -18,9 +17,10 @@ from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
 from clearml_hpo.search.space import Constant, Parameter, SearchSpace
-from clearml_hpo.study_file.marks import KeyPath, Mark, Marks, dotted, mark_of, parse_yaml, read_yaml
+from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.models import StudySpec
 from clearml_hpo.study_file.overrides import apply_override
+from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 from clearml_hpo.study_file.space import read_search_space, use_full_names
 
 _FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
@@ -42,11 +42,11 @@ class StudyFile:
     limits: TrialLimits
     first: tuple[Mapping[str, Value], ...]
     data: Mapping[str, Any] = field(repr=False)
-    marks: Marks = field(repr=False)
+    lines: SourceLines = field(repr=False)
 
     def explain(self, faults: Iterable[Fault]) -> str:
         """A line for each fault, with the file and line of its key."""
-        return "\n".join(f"{mark_of(self.marks, fault.key)}: {fault}" for fault in faults)
+        return "\n".join(f"{line_of(self.lines, fault.key)}: {fault}" for fault in faults)
 
     def text(self, template_tasks: Mapping[str, str]) -> str:
         """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.
@@ -72,8 +72,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
     Raises:
         InputError: with one line per fault, each naming file, line, key, what was found and what is allowed.
     """
-    data, marks = read_yaml(path)
-    file = check_data(data, marks, path.parent, overrides)
+    data, lines = read_yaml(path)
+    file = check_data(data, lines, path.parent, overrides)
     # Not of a study that is only looked at: the executor's package may not be installed there.
     if faults := checked_options(file.spec.execution.executor, file.spec.execution.options)[1]:
         raise InputError(file.explain(faults))
@@ -82,33 +82,33 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
 
 def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:
     """Checks a study that a controller task keeps; ``name`` stands for the file in messages. Raises InputError."""
-    data, marks = parse_yaml(text, lambda line: Mark(name, line))
+    data, lines = parse_yaml(text, lambda line: SourceLine(name, line))
     if not isinstance(data, dict):
         raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
-    return check_data(data, marks, Path(), overrides)
+    return check_data(data, lines, Path(), overrides)
 
 
-def check_data(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequence[str] = ()) -> StudyFile:
+def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides: Sequence[str] = ()) -> StudyFile:
     """Checks a study that is read already; paths in it are relative to ``folder``. Raises InputError."""
-    include_search_space(data, marks, folder)
+    include_search_space(data, lines, folder)
     for override in overrides:
-        apply_override(data, marks, override)
-        include_search_space(data, marks, folder)
+        apply_override(data, lines, override)
+        include_search_space(data, lines, folder)
     try:
         spec = StudySpec.model_validate(data)
     except ValidationError as error:
-        raise InputError("\n".join(explain(error, data, marks, StudySpec))) from None
+        raise InputError("\n".join(explain(error, data, lines, StudySpec))) from None
     faults: list[str] = []
     models = spec.template.models
-    space = read_search_space(spec.search_space, spec.parameter_constraints, marks, faults, models)
-    spec = _with_scripts(spec, folder, marks, faults)
-    goal = _goal(spec, marks, faults)
+    space = read_search_space(spec.search_space, spec.parameter_constraints, lines, faults, models)
+    spec = _with_scripts(spec, folder, lines, faults)
+    goal = _goal(spec, lines, faults)
     if not faults:
-        faults += _faults_of_names(spec, space, goal, marks)
-    faults += _faults_of_numbers(spec, space, marks)
-    faults += _faults_of_placement(spec, space, marks) if space.parameters else ()
+        faults += _faults_of_names(spec, space, goal, lines)
+    faults += _faults_of_numbers(spec, space, lines)
+    faults += _faults_of_placement(spec, space, lines) if space.parameters else ()
     enqueue = () if faults else spec.enqueue
-    first = tuple(_first_point(given, index, space, marks, faults) for index, given in enumerate(enqueue))
+    first = tuple(_first_point(given, index, space, lines, faults) for index, given in enumerate(enqueue))
     if faults:
         raise InputError("\n".join(faults))
     return StudyFile(
@@ -119,39 +119,39 @@ def check_data(data: dict[Any, Any], marks: Marks, folder: Path, overrides: Sequ
         limits=_limits(spec),
         first=first,
         data=data,
-        marks=marks,
+        lines=lines,
     )
 
 
-def _faults_of_numbers(spec: StudySpec, space: SearchSpace, marks: Marks) -> Iterable[str]:
+def _faults_of_numbers(spec: StudySpec, space: SearchSpace, lines: SourceLines) -> Iterable[str]:
     """Numbers that do not go together."""
     lost_after, poll_s = spec.failures.lost_after, spec.execution.poll_interval
     if lost_after < _FEWEST_LOOKS * poll_s:
-        where = mark_of(marks, ("failures", "lost_after"))
+        where = line_of(lines, ("failures", "lost_after"))
         yield (
             f"{where}: failures.lost_after: {lost_after:g} s is too short: with a poll_interval of {poll_s:g} s "
             f"at least {_FEWEST_LOOKS * poll_s:g} s"
         )
     count = len(space.used_models)
     if spec.budget.trials is not None and spec.budget.trials < count:
-        where = mark_of(marks, ("budget", "trials"))
+        where = line_of(lines, ("budget", "trials"))
         yield f"{where}: budget.trials: found {spec.budget.trials}; {count} models want {count} or more"
 
 
-def _faults_of_placement(spec: StudySpec, space: SearchSpace, marks: Marks) -> Iterable[str]:
+def _faults_of_placement(spec: StudySpec, space: SearchSpace, lines: SourceLines) -> Iterable[str]:
     """Rules that no trial can fit, and numbers for queues that no trial goes to."""
     execution = spec.execution
     for index, rule in enumerate(execution.placement):
         for name, values in rule.when.items():
             key: KeyPath = ("execution", "placement", index, "when", name)
             for fault in _faults_of_rule(name, values, space.all_parameters):
-                yield f"{mark_of(marks, key)}: {dotted(key)}: {fault}"
+                yield f"{line_of(lines, key)}: {dotted(key)}: {fault}"
     queues = {*execution.queue, *(queue for rule in execution.placement for queue in rule.queue)}
     for queue in execution.concurrency if isinstance(execution.concurrency, dict) else ():
         if queue not in queues:
             key = ("execution", "concurrency", queue)
             hint = nearest(queue, queues) or f"; there are: {', '.join(sorted(queues))}"
-            yield f"{mark_of(marks, key)}: {dotted(key)}: no trial goes to this queue{hint}"
+            yield f"{line_of(lines, key)}: {dotted(key)}: no trial goes to this queue{hint}"
 
 
 def _faults_of_rule(name: str, values: Iterable[Value], parameters: Mapping[str, Parameter]) -> Iterable[str]:
@@ -168,16 +168,16 @@ def _faults_of_rule(name: str, values: Iterable[Value], parameters: Mapping[str,
         yield f"found {value!r}; {name} is {parameter}"
 
 
-def _goal(spec: StudySpec, marks: Marks, faults: list[str]) -> Goal:
+def _goal(spec: StudySpec, lines: SourceLines, faults: list[str]) -> Goal:
     objectives = tuple(Objective.parse(given.metric, given.direction, given.value) for given in spec.objective)
     by_metric = {objective.metric: objective for objective in objectives}
     if len(by_metric) < len(objectives):
-        faults.append(f"{mark_of(marks, ('objective',))}: objective: a metric is given twice")
+        faults.append(f"{line_of(lines, ('objective',))}: objective: a metric is given twice")
         objectives = tuple(by_metric.values())
     if len(objectives) > 1 and (spec.budget.target is not None or spec.budget.no_improvement is not None):
         key = "target" if spec.budget.target is not None else "no_improvement"
         faults.append(
-            f"{mark_of(marks, ('budget', key))}: budget.{key}: only with one objective, found {len(objectives)}"
+            f"{line_of(lines, ('budget', key))}: budget.{key}: only with one objective, found {len(objectives)}"
         )
     return Goal(
         objectives,
@@ -185,15 +185,15 @@ def _goal(spec: StudySpec, marks: Marks, faults: list[str]) -> Goal:
             MetricConstraint(*_title_and_series(given.metric), low=given.low, high=given.high)
             for given in spec.metric_constraints
         ),
-        _pruned_by(spec, by_metric, marks, faults),
+        _pruned_by(spec, by_metric, lines, faults),
     )
 
 
 def _pruned_by(
-    spec: StudySpec, objectives: Mapping[str, Objective], marks: Marks, faults: list[str]
+    spec: StudySpec, objectives: Mapping[str, Objective], lines: SourceLines, faults: list[str]
 ) -> Objective | None:
     """The scalar that the pruner looks at, if the file names one or the only objective does not settle it."""
-    given, where = spec.pruner, mark_of(marks, ("pruner",))
+    given, where = spec.pruner, line_of(lines, ("pruner",))
     if given.metric is None:
         if len(objectives) > 1 and given.name != "none":
             faults.append(f"{where}: pruner.metric is missing: with several objectives it says which one is looked at")
@@ -240,7 +240,7 @@ def _limits(spec: StudySpec) -> TrialLimits:
 
 
 def _first_point(
-    given: Mapping[str, Any], index: int, space: SearchSpace, marks: Marks, faults: list[str]
+    given: Mapping[str, Any], index: int, space: SearchSpace, lines: SourceLines, faults: list[str]
 ) -> dict[str, Value]:
     """A point of ``enqueue``, by full names."""
     point: dict[str, Value] = {}
@@ -248,11 +248,11 @@ def _first_point(
     model = given.get("model", given.get(MODEL, space.constants.get(MODEL)))
     if space.models and MODEL in varying and model is None:
         key: KeyPath = ("enqueue", index)
-        faults.append(f"{mark_of(marks, key)}: {dotted(key)}.model is missing: it says of which template the rest is")
+        faults.append(f"{line_of(lines, key)}: {dotted(key)}.model is missing: it says of which template the rest is")
     for name, value in given.items():
         own = name_in_model(str(model), str(name))
         key, full = ("enqueue", index, name), own if own in varying else full_name(str(name))
-        where = f"{mark_of(marks, key)}: {dotted(key)}"
+        where = f"{line_of(lines, key)}: {dotted(key)}"
         if full not in varying:
             faults.append(f"{where}: no parameter that varies{nearest(full, varying)}; there are: {', '.join(varying)}")
         elif not varying[full].contains(value):
@@ -267,7 +267,7 @@ def dump_params(params: Mapping[str, Value]) -> str:
     return yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)
 
 
-def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, marks: Marks) -> Iterable[str]:
+def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, lines: SourceLines) -> Iterable[str]:
     """Options that the sampler or the pruner does not take."""
     builds: dict[str, Callable[[], object]] = {
         "sampler": lambda: samplers.build_sampler(
@@ -284,24 +284,24 @@ def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, marks: Mar
         try:
             build()
         except InputError as error:
-            yield f"{mark_of(marks, (key, 'options'))}: {error}"
+            yield f"{line_of(lines, (key, 'options'))}: {error}"
 
 
-def include_search_space(data: dict[Any, Any], marks: Marks, folder: Path) -> None:
+def include_search_space(data: dict[Any, Any], lines: SourceLines, folder: Path) -> None:
     """Puts the file that ``search_space`` names in its place, with the lines of that file; names become full names."""
     given = data.get("search_space")
     if isinstance(given, str):
         path = folder / given
-        data["search_space"] = _included(path, ("search_space",), marks)
+        data["search_space"] = _included(path, ("search_space",), lines)
         folder = path.parent
         given = data["search_space"]
     if isinstance(given, dict):
-        _include_branches(given, ("search_space",), marks, folder)
-    use_full_names(data, marks)
+        _include_branches(given, ("search_space",), lines, folder)
+    use_full_names(data, lines)
 
 
 def _include_branches(
-    given: Mapping[Any, Any], path: KeyPath, marks: Marks, folder: Path, above: Sequence[Path] = ()
+    given: Mapping[Any, Any], path: KeyPath, lines: SourceLines, folder: Path, above: Sequence[Path] = ()
 ) -> None:
     """Puts the files that choices name in their place; ``above`` are those that led here."""
     for name, definition in given.items():
@@ -314,30 +314,30 @@ def _include_branches(
             if isinstance(inner, str):
                 file = (folder / inner).resolve()
                 if file in above:
-                    raise InputError(f"{mark_of(marks, at)}: {dotted(at)}: {file} includes itself")
-                choices[choice] = inner = _included(file, at, marks)
+                    raise InputError(f"{line_of(lines, at)}: {dotted(at)}: {file} includes itself")
+                choices[choice] = inner = _included(file, at, lines)
                 inside, files = file.parent, (*above, file)
             if isinstance(inner, dict):
-                _include_branches(inner, at, marks, inside, files)
+                _include_branches(inner, at, lines, inside, files)
 
 
-def _included(file: Path, path: KeyPath, marks: Marks) -> dict[Any, Any]:
+def _included(file: Path, path: KeyPath, lines: SourceLines) -> dict[Any, Any]:
     """What a file holds that is named at ``path``; its lines become those of all that is in it."""
     if not file.is_file():
-        raise InputError(f"{mark_of(marks, path)}: {dotted(path)}: no such file: {file}")
+        raise InputError(f"{line_of(lines, path)}: {dotted(path)}: no such file: {file}")
     data, inner = read_yaml(file)
-    marks.update({(*path, *loc): mark for loc, mark in inner.items() if loc})
+    lines.update({(*path, *loc): mark for loc, mark in inner.items() if loc})
     return data
 
 
-def _with_scripts(spec: StudySpec, folder: Path, marks: Marks, faults: list[str]) -> StudySpec:
+def _with_scripts(spec: StudySpec, folder: Path, lines: SourceLines, faults: list[str]) -> StudySpec:
     """Scripts by their whole paths."""
     found = {}
     for model, given in spec.template.by_model.items():
         script = (folder / given.script).resolve() if given.script is not None else None
         key: KeyPath = ("template", *(("models", model) if model else ()), "script")
         if script is not None and not script.is_file():
-            faults.append(f"{mark_of(marks, key)}: {dotted(key)}: no such file: {script}")
+            faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such file: {script}")
         found[model] = given.model_copy(update={"script": script})
     single = found.get("")
     template = single or spec.template.model_copy(update={"models": found})
@@ -345,83 +345,3 @@ def _with_scripts(spec: StudySpec, folder: Path, marks: Marks, faults: list[str]
 
 
 # pydantic's words for what a value should be, in ours; the names in braces are of the error's context.
-_EXPECTED = {
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
-    "finite_number": "a finite number",
-    **dict.fromkeys(("string_type", "path_type"), "text"),
-    "list_type": "a list",
-    "dict_type": "keys and values",
-    "model_type": "keys and values ({keys})",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "{ge:g} or more",
-    "string_too_short": "{min_length} characters or more",
-    "too_short": "{min_length} or more",
-}
-
-
-def explain(error: ValidationError, data: Mapping[Any, Any], marks: Marks, model: type[BaseModel]) -> Iterable[str]:
-    """A line for each fault in ``data`` of a ``model``; what a value may be instead, of several ways, in one."""
-    lines: dict[str, list[str]] = {}
-    for fault in error.errors():
-        *above, last = fault["loc"] or ("",)
-        path = _written(above, data)
-        is_written = fault["type"] != "missing" and _written(fault["loc"], data) != path
-        path = (*path, last) if last != "" and (is_written or fault["type"] == "missing") else path
-        key = dotted(path)
-        where = f"{mark_of(marks, path)}: {key}" if key else f"{mark_of(marks, path)}"
-        begin, expected = _fault(fault, path, where, model)
-        lines.setdefault(begin, []).extend(expected)
-    return (begin + ", or ".join(expected) for begin, expected in lines.items())
-
-
-def _fault(fault: Mapping[str, Any], path: KeyPath, where: str, model: type[BaseModel]) -> tuple[str, list[str]]:
-    """What is wrong, and what is expected instead, if that is not said yet."""
-    kind, found, message = fault["type"], fault["input"], fault["msg"].removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        allowed = _allowed_keys(path[:-1], model)
-        return f"{where}: unknown key{nearest(str(path[-1]), allowed)}; allowed: {', '.join(allowed)}", []
-    if kind == "missing":
-        return f"{where} is missing", []
-    if kind == "literal_error":
-        allowed = [text.strip("' ") for text in re.split(r", | or ", fault["ctx"]["expected"])]
-        return f"{where}: found {found!r}{nearest(str(found), allowed)}; one of: {', '.join(allowed)}", []
-    if kind == "value_error":
-        return f"{where}: {message}", []
-    known = {**fault.get("ctx", {}), "keys": ", ".join(_allowed_keys(path, model))}
-    expected = _EXPECTED.get(kind, f"another value: {message}").format_map(known)
-    return f"{where}: found {found!r}; expected ", [expected]
-
-
-def _written(loc: Sequence[str | int], data: Any) -> KeyPath:
-    """The part of ``loc`` that a user wrote: short forms lack an index, alternatives of a type are no keys."""
-    path: KeyPath = ()
-    node = data
-    for part in loc:
-        is_index = isinstance(node, list) and isinstance(part, int) and part < len(node)
-        if not (is_index or (isinstance(node, dict) and part in node)):
-            continue
-        node = node[part]
-        path = (*path, part)
-    return path
-
-
-def _allowed_keys(path: KeyPath, model: type[BaseModel]) -> list[str]:
-    is_name = False  # of one of several blocks, which users name as they like
-    for part in path:
-        if isinstance(part, int) or is_name:
-            is_name = False
-            continue
-        annotation = model.model_fields[part].annotation
-        inner = _model_in(annotation)
-        if inner is None:
-            return []
-        model, is_name = inner, get_origin(annotation) is dict
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a type holds: itself, of a list, or the one beside None."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for inner in get_args(annotation) if (model := _model_in(inner)) is not None), None)

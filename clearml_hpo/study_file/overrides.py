@@ -6,28 +6,28 @@ from typing import Any
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.values import full_name, resolve_name
-from clearml_hpo.study_file.marks import KeyPath, Mark, Marks, parse_yaml
 from clearml_hpo.study_file.models import name_alone
+from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, parse_yaml
 from clearml_hpo.study_file.space import PARAMETER_KEYS
 
 
-def apply_override(data: dict[Any, Any], marks: Marks, override: str) -> None:
+def apply_override(data: dict[Any, Any], lines: SourceLines, override: str) -> None:
     """Sets ``key.key=value`` (the value in YAML) in ``data``; raises InputError."""
     key, equals, text = override.partition("=")
-    where = Mark(f"--set {override}")
+    where = SourceLine(f"--set {override}")
     if not equals or "" in key.split("."):
         raise InputError(f"{where}: expected key=value, such as budget.trials=5")
     path = _path(key, data)
     value, value_marks = parse_yaml(text, lambda _: where, path)
     _below(data, path[:-1], where)[path[-1]] = value
-    for known in [known for known in marks if known[: len(path)] == path]:
-        del marks[known]
+    for known in [known for known in lines if known[: len(path)] == path]:
+        del lines[known]
     for depth in range(1, len(path)):
-        marks.setdefault(path[:depth], where)
-    marks.update({path: where, **value_marks})
+        lines.setdefault(path[:depth], where)
+    lines.update({path: where, **value_marks})
 
 
-def _below(data: dict[Any, Any], parents: KeyPath, where: Mark) -> dict[Any, Any]:
+def _below(data: dict[Any, Any], parents: KeyPath, where: SourceLine) -> dict[Any, Any]:
     """The mapping that these keys lead to, made where it is missing."""
     target = data
     for parent in parents:

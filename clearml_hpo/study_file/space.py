@@ -33,7 +33,7 @@ from clearml_hpo.search.space import (
     faults_of_conditions,
 )
 from clearml_hpo.search.space.expressions import Expression, parse_expression
-from clearml_hpo.study_file.marks import KeyPath, Marks, dotted, mark_of
+from clearml_hpo.study_file.source_lines import KeyPath, SourceLines, dotted, line_of
 
 _DRAWS = 1_000
 
@@ -57,28 +57,28 @@ _PLAIN = (int, float, str, bool, type(None))
 _REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("choices",), "constant": ()}
 
 
-def use_full_names(data: dict[Any, Any], marks: Marks) -> None:
-    """Writes the search space in ``data``, and its marks, out: a flat mapping by full names; raises InputError.
+def use_full_names(data: dict[Any, Any], lines: SourceLines) -> None:
+    """Writes the search space in ``data``, and its lines, out: a flat mapping by full names; raises InputError.
 
     Choices that open parameters become a list, and those parameters their own, with a ``when``.
     """
     given = data.get("search_space")
     if not isinstance(given, dict):
         return
-    opened = _Opening(marks, _models_of(data)).open(given)
-    _move_marks(marks, opened)
+    opened = _Opening(lines, _models_of(data)).open(given)
+    _move_marks(lines, opened)
     data["search_space"] = {name: _written(entry, opened) for name, entry in opened.items()}
 
 
-def _move_marks(marks: Marks, opened: Mapping[str, _Opened]) -> None:
-    """The marks of the space become those of the space written out."""
-    moved: Marks = {}
+def _move_marks(lines: SourceLines, opened: Mapping[str, _Opened]) -> None:
+    """The lines of the space become those of the space written out."""
+    moved: SourceLines = {}
     for name, entry in opened.items():
-        for path in (path for path in marks if path[: len(entry.path)] == entry.path):
-            moved.setdefault(_moved(("search_space", name, *path[len(entry.path) :]), entry, opened), marks[path])
-    for path in [path for path in marks if path[0:1] == ("search_space",) and len(path) > 1]:
-        del marks[path]
-    marks.update(moved)
+        for path in (path for path in lines if path[: len(entry.path)] == entry.path):
+            moved.setdefault(_moved(("search_space", name, *path[len(entry.path) :]), entry, opened), lines[path])
+    for path in [path for path in lines if path[0:1] == ("search_space",) and len(path) > 1]:
+        del lines[path]
+    lines.update(moved)
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def _models_of(data: Mapping[Any, Any]) -> Collection[str]:
 class _Opening:
     """Collects parameters, and those that their choices open."""
 
-    def __init__(self, marks: Marks, models: Collection[str]) -> None:
-        self._marks = marks
+    def __init__(self, lines: SourceLines, models: Collection[str]) -> None:
+        self._lines = lines
         self._models = models
         self._opened: dict[str, _Opened] = {}
 
@@ -139,7 +139,7 @@ class _Opening:
 
     def _open_choice(self, inner: Any, path: KeyPath, model: str, under: tuple[str, str]) -> None:
         if not isinstance(inner, (dict, type(None))):
-            raise _refusal(self._marks, path, f"expected parameters, or {{}} for none; found {inner!r}")
+            raise _refusal(self._lines, path, f"expected parameters, or {{}} for none; found {inner!r}")
         self._open(inner or {}, path, model, under)
 
     def _name(self, short: str, model: str) -> tuple[str, str]:
@@ -159,13 +159,13 @@ class _Opening:
         if entry.parent is not None and known.parent == entry.parent and choice not in known.choices:
             if known.definition != entry.definition:
                 text = f"not as under {known.choices[0]}; {_one_range_for_all(name, known, entry)}"
-                raise _refusal(self._marks, entry.path, text)
+                raise _refusal(self._lines, entry.path, text)
             self._opened[name] = replace(known, choices=(*known.choices, choice))
             return True
         bare = name.removeprefix(f"{DEFAULT_SECTION}/")
         is_beside = known.path[:-1] == entry.path[:-1]
-        short_for = f": {bare} is short for {name}" if is_beside else f"; {mark_of(self._marks, known.path)} too"
-        raise _refusal(self._marks, entry.path, f"given twice{short_for}")
+        short_for = f": {bare} is short for {name}" if is_beside else f"; {line_of(self._lines, known.path)} too"
+        raise _refusal(self._lines, entry.path, f"given twice{short_for}")
 
 
 def _one_range_for_all(name: str, *entries: _Opened) -> str:
@@ -198,8 +198,8 @@ def _bound(name: str, definition: Any) -> str:
     return "" if low is None or high is None else f"{low} <= {name} <= {high}"
 
 
-def _refusal(marks: Marks, path: KeyPath, text: str) -> InputError:
-    return InputError(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
+def _refusal(lines: SourceLines, path: KeyPath, text: str) -> InputError:
+    return InputError(f"{line_of(lines, path)}: {dotted(path)}: {text}")
 
 
 def _written(entry: _Opened, opened: Mapping[str, _Opened]) -> Any:
@@ -240,7 +240,7 @@ def _moved(path: KeyPath, entry: _Opened, opened: Mapping[str, _Opened]) -> KeyP
 def read_search_space(
     given: Mapping[str, Any],
     constraints: Sequence[str],
-    marks: Marks,
+    lines: SourceLines,
     faults: list[str],
     models: Collection[str] = (),
 ) -> SearchSpace:
@@ -253,7 +253,7 @@ def read_search_space(
     before = len(faults)
 
     def note(path: KeyPath, text: str) -> None:
-        faults.append(f"{mark_of(marks, path)}: {dotted(path)}: {text}")
+        faults.append(f"{line_of(lines, path)}: {dotted(path)}: {text}")
 
     # Each parameter by itself.
     parameters, conditions = _read_parameters(given, note)

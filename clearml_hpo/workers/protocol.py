@@ -14,8 +14,8 @@ from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.notes import Note
 from clearml_hpo.workers.runner import Run, Runner
 from clearml_hpo.workers.slots import Slot
-from clearml_hpo.workers.source import Source
 from clearml_hpo.workers.statistics import MachineStatistics
+from clearml_hpo.workers.task_source import Source
 
 _REPORT_S = 30.0
 """The longest time between two signs of life of a worker, or of a task that reports nothing itself."""

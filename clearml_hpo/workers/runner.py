@@ -22,9 +22,9 @@ from clearml_hpo.workers.forks import WarmParents
 from clearml_hpo.workers.programs import Program
 from clearml_hpo.workers.requirements import unmet
 from clearml_hpo.workers.slots import GpuMemory, Slot
-from clearml_hpo.workers.source import Taken
 from clearml_hpo.workers.startup import with_startup
 from clearml_hpo.workers.task_process import AgentProcess, Process, TaskProcess
+from clearml_hpo.workers.task_source import Taken
 
 TICK_S = 0.05
 """How often processes that run are looked at."""

@@ -16,16 +16,16 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import CONTROLLER_ENDED, STOPPED_BY_USER, STOPPING
-from clearml_hpo.backend.withdrawal import is_spoilt
+from clearml_hpo.backend.dequeue import is_spoilt
 from clearml_hpo.core.notes import Note
-from clearml_hpo.workers.bell import Bell
 from clearml_hpo.workers.protocol import TaskReports, WorkerReports
 from clearml_hpo.workers.recovery import worker_id
 from clearml_hpo.workers.runner import TICK_S, Run, Runner
 from clearml_hpo.workers.slots import GpuMemory, Slot
-from clearml_hpo.workers.source import Source
 from clearml_hpo.workers.starting import TaskStarter
 from clearml_hpo.workers.task_process import GRACE_S
+from clearml_hpo.workers.task_source import Source
+from clearml_hpo.workers.wakeup import Wakeup
 
 _TAKE_S = 1.0
 """How often queues are asked for tasks that others have enqueued; our own submits are looked for at once."""
@@ -92,7 +92,7 @@ class LocalWorkers:
         self._starter = TaskStarter(self._api, source, self._runner, self._tasks, self._workers, on_note)
         self._idle_since: float | None = None
         self._due = _Due()
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._closing = threading.Event()
         self._draining = threading.Event()
         self._between_tasks = threading.RLock()
@@ -114,7 +114,7 @@ class LocalWorkers:
     def look_now(self) -> None:
         """Looks for new tasks, and at the running ones, at once."""
         self._due.take = self._due.look = 0.0
-        self._bell.ring()
+        self._wakeup.set()
 
     def is_idle_for(self, seconds: float) -> bool:
         """True if for so long no task has run, and the source had none."""
@@ -131,7 +131,7 @@ class LocalWorkers:
     def drain(self) -> None:
         """Takes no more tasks; running ones go on."""
         self._draining.set()
-        self._bell.ring()
+        self._wakeup.set()
 
     @property
     def is_drained(self) -> bool:
@@ -142,7 +142,7 @@ class LocalWorkers:
     def close(self) -> bool:
         """Ends all running tasks, within some seconds. True if the server knows, so that they are stopped."""
         self._closing.set()
-        self._bell.ring()
+        self._wakeup.set()
         self._thread.join(timeout=_CLOSES_WITHIN * GRACE_S)
         self._runner.close(self._closed_reason)  # something still runs if the server does not answer
         return not self._thread.is_alive()
@@ -154,11 +154,11 @@ class LocalWorkers:
         while not self._closing.is_set():
             if self._try(step):
                 step = self._step
-            self._bell.wait(self._due.wait_s, self._runner.filenos())
+            self._wakeup.wait(self._due.wait_s, self._runner.filenos())
         until = time.monotonic() + _END_S
         while not self._try(self._end) and time.monotonic() < until:
             time.sleep(_END_AGAIN_S)
-        self._bell.close()
+        self._wakeup.close()
 
     def _try(self, step: Callable[[], None]) -> bool:
         """True if a step succeeded. One that failed is retried, less and less often; running tasks go on."""

@@ -14,7 +14,7 @@ from clearml_hpo.workers.protocol import TaskReports, WorkerReports, unless_gone
 from clearml_hpo.workers.recovery import worker_of
 from clearml_hpo.workers.runner import NotRunnableError, Run, Runner
 from clearml_hpo.workers.slots import Slot
-from clearml_hpo.workers.source import Source, Taken
+from clearml_hpo.workers.task_source import Source, Taken
 
 _FIELDS = ("status", "status_reason", "last_worker", *programs.FIELDS)
 

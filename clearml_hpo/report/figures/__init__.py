@@ -3,14 +3,14 @@
 Each function returns the JSON text of one figure, or nothing if there is nothing to show. Plotly itself is not needed:
 a figure is plain data.
 
-plot.py         what the figures share: colours, axes, thinning
-history.py      values by trial, intermediate values, hypervolume
-parameters.py   parallel coordinates, slices, importances
-lines.py        parallel coordinates as ordinary lines
-comparison.py   models, or studies, beside one another
-front.py        the Pareto front
-timeline.py     which worker ran what, and when; of one study or several
-tables.py       all trials with links, what is left of the budgets
+plot.py        what the figures share: colours, axes, thinning
+history.py     values by trial, intermediate values, hypervolume
+parameters.py  parallel coordinates, slices, importances
+lines.py       parallel coordinates as ordinary lines
+comparison.py  models, or studies, beside one another
+front.py       the Pareto front
+timeline.py    which worker ran what, and when; of one study or several
+tables.py      all trials with links, what is left of the budgets
 """
 
 from clearml_hpo.core.ranking import ranking

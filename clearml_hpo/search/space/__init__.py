@@ -1,10 +1,10 @@
 """The search space: which hyperparameters are varied, and over which values.
 
-ranges.py        what a parameter can take
-conditions.py    when a parameter is active
-expressions.py   what must hold between parameters
-steps.py         what is decided, in which order, on the way to a point
-space.py         all of it together
+ranges.py       what a parameter can take
+conditions.py   when a parameter is active
+expressions.py  what must hold between parameters
+steps.py        what is decided, in which order, on the way to a point
+space.py        all of it together
 
 Names are ClearML's: ``section/name``, such as ``General/learning_rate``. A space is a frozen value; the sampler draws
 from it, ClearML's experiment table stores what was drawn as text, and :meth:`SearchSpace.parse` reads it back.

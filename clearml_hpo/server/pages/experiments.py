@@ -11,7 +11,7 @@ from clearml_hpo.server.pages import cells, render
 from clearml_hpo.server.pages.columns import DEFAULT, FIXED, NAME, Column, Values, cell, fields, metric
 from clearml_hpo.server.pages.selection import SIZES, Selection
 from clearml_hpo.server.pages.visit import Visit
-from clearml_hpo.server.rules import STATUSES
+from clearml_hpo.server.status_rules import STATUSES
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.tasks import TASKS
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from clearml_hpo.server.pages import cells
 from clearml_hpo.server.pages.columns import NAME, Column, column
 from clearml_hpo.server.pages.visit import Mistake, Visit
-from clearml_hpo.server.rules import STATUSES
+from clearml_hpo.server.status_rules import STATUSES
 from clearml_hpo.server.store.browse import mentions
 from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.membership import Clause

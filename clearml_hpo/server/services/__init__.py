@@ -31,7 +31,7 @@ reports.py           `reports.*`: texts written in the web app
 pipelines.py         `pipelines.*`: start one again
 web_settings.py      endpoints of the web app that have nothing behind them here
 lists.py             requests and answers of every `*.get_all`
-many.py              answers of every `*_many`
+bulk_answers.py      answers of every `*_many`
 labels.py            tags, `make_public` and `make_private`
 metadata.py          metadata: a list in requests, by key in the store
 sections.py          checks the parts of a task that the server reads

@@ -20,8 +20,8 @@ from clearml_hpo.server.fields import (
     WORDS,
     required,
 )
+from clearml_hpo.server.services.bulk_answers import each_of
 from clearml_hpo.server.services.lists import Search, listed, with_id
-from clearml_hpo.server.services.many import each_of
 from clearml_hpo.server.services.metadata import METADATA, by_key
 from clearml_hpo.server.services.tasks import destination
 from clearml_hpo.server.store.documents import Document

@@ -22,7 +22,7 @@ from clearml_hpo.server.fields import (
     one_of,
     required,
 )
-from clearml_hpo.server.rules import ANYWHERE, CONFIGURED, OUTPUT, Kind, require_editable
+from clearml_hpo.server.status_rules import ANYWHERE, CONFIGURED, OUTPUT, Kind, require_editable
 from clearml_hpo.server.store.documents import Document, pick
 
 service = Service("tasks")

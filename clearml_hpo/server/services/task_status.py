@@ -9,9 +9,9 @@ from typing import Any
 from clearml_hpo.server.endpoint import Call, Data, Service
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.fields import BOOL, STR, STRINGS, required
-from clearml_hpo.server.rules import STATUSES
-from clearml_hpo.server.services.many import each_of
+from clearml_hpo.server.services.bulk_answers import each_of
 from clearml_hpo.server.services.tasks import deleted, urls
+from clearml_hpo.server.status_rules import STATUSES
 from clearml_hpo.server.store.documents import pick
 
 service = Service("tasks")

@@ -26,9 +26,9 @@ from clearml_hpo.server.fields import (
     one_of,
     required,
 )
-from clearml_hpo.server.rules import EDITED, QUIET, require_editable
 from clearml_hpo.server.services.lists import Search, listed, with_id
 from clearml_hpo.server.services.sections import checked_sections
+from clearml_hpo.server.status_rules import EDITED, QUIET, require_editable
 from clearml_hpo.server.store.documents import Document, pick
 from clearml_hpo.server.store.lifecycle import Gone
 from clearml_hpo.server.store.tasks import TASKS

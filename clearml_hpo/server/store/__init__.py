@@ -1,37 +1,37 @@
 """What the server remembers. The only package that knows SQL.
 
-database.py     connections, transactions, migrations (`schema/*.sql`)
-documents.py    rows to JSON documents and back
-query.py        documents that a `*.get_all` finds: filters, order, page
-filters.py      filters of a request as SQL
-expressions.py  dotted names as SQL
-parts.py        dotted names that a request may use
-membership.py   list filters as SQL
-terms.py        the language of list filters: `["__$all", "a", "__$not", "b"]`
-patterns.py     regular expressions, by RE2
-words.py        free text search
-projections.py  `only_fields`: fields that an answer shows
-joins.py        references that `*.get_all_ex` fills in
-remembered.py   state between two calls, in memory: scrolls, prepared tables
-tasks.py        tasks
-lifecycle.py    a task's status and its place in a queue, changed together
-models.py       models
-projects.py     projects; slashes in names make a tree
-queues.py       queues and the order of their tasks
-workers.py      workers
-machines.py     load of workers' machines
-users.py        users
-keys.py         added key pairs
-labels.py       tags and owners of many documents
-events.py       events written: scalars, console, plots, images
-scalars.py      scalars read
-reports.py      console, plots and images read
-samples.py      plots and images by iteration
-streams.py      all events of a task, in parts
-statistics.py   numbers over many tasks
-browse.py       counts, names and windows for pages
-history.py      workers and queue lengths over time
-names.py        tags, frameworks and users in use
+database.py      connections, transactions, migrations (`schema/*.sql`)
+documents.py     rows to JSON documents and back
+query.py         documents that a `*.get_all` finds: filters, order, page
+filters.py       filters of a request as SQL
+expressions.py   dotted names as SQL
+field_names.py   dotted names that a request may use
+membership.py    list filters as SQL
+list_filters.py  the language of list filters: `["__$all", "a", "__$not", "b"]`
+patterns.py      regular expressions, by RE2
+text_search.py   free text search
+projections.py   `only_fields`: fields that an answer shows
+joins.py         references that `*.get_all_ex` fills in
+remembered.py    state between two calls, in memory: scrolls, prepared tables
+tasks.py         tasks
+lifecycle.py     a task's status and its place in a queue, changed together
+models.py        models
+projects.py      projects; slashes in names make a tree
+queues.py        queues and the order of their tasks
+workers.py       workers
+machines.py      load of workers' machines
+users.py         users
+keys.py          added key pairs
+labels.py        tags and owners of many documents
+events.py        events written: scalars, console, plots, images
+scalars.py       scalars read
+reports.py       console, plots and images read
+samples.py       plots and images by iteration
+streams.py       all events of a task, in parts
+statistics.py    numbers over many tasks
+browse.py        counts, names and windows for pages
+history.py       workers and queue lengths over time
+names.py         tags, frameworks and users in use
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server.store.patterns import compiled
-from clearml_hpo.server.store.words import words_in
+from clearml_hpo.server.store.text_search import words_in
 
 Row = sqlite3.Row
 _SOON_CHECKED = 64 * 2**20  # bytes that are looked through at each start

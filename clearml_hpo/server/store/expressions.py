@@ -6,8 +6,8 @@ from typing import Any
 
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.documents import Collection, Kind
+from clearml_hpo.server.store.field_names import check_part, names_of_fields, no_such_field
 from clearml_hpo.server.store.membership import Clause
-from clearml_hpo.server.store.parts import check_part, names_of_fields, no_such_field
 
 _SEARCHED = ("id", "name", "comment", "description")
 _TEXT_SCORE = "@text_score"  # a field to order by: how many of the words of search_text were found

@@ -15,6 +15,8 @@ from clearml_hpo.server import clock
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.documents import Collection, Kind
 from clearml_hpo.server.store.expressions import expression_of, words_found
+from clearml_hpo.server.store.field_names import check_part
+from clearml_hpo.server.store.list_filters import Group, Terms
 from clearml_hpo.server.store.membership import (
     NEVER,
     Clause,
@@ -26,9 +28,7 @@ from clearml_hpo.server.store.membership import (
     every,
     membership,
 )
-from clearml_hpo.server.store.parts import check_part
 from clearml_hpo.server.store.patterns import compiled
-from clearml_hpo.server.store.terms import Group, Terms
 
 _TIME_COMPARISON = re.compile(r"^(>=|<=|>|<|=)?\s*(.+)$")
 _EXACT_NAME = re.compile(r"^\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$$")

@@ -17,7 +17,7 @@ from typing import Any
 from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.rules import (
+from clearml_hpo.server.status_rules import (
     COMPLETED,
     CREATED,
     DELETED,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clearml_hpo.server.store.documents import to_json
-from clearml_hpo.server.store.terms import Group, Terms, parse_terms
+from clearml_hpo.server.store.list_filters import Group, Terms, parse_terms
 
 NEVER = "0"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.store.documents import Collection, Document, pick
+from clearml_hpo.server.store.field_names import names_of_fields, no_such_field, unknown_part
 from clearml_hpo.server.store.joins import REFERENCES, below, joined
-from clearml_hpo.server.store.parts import names_of_fields, no_such_field, unknown_part
 
 _COMPANY = frozenset(("id", "name"))
 # Legacy parameters are kept as a section of hyperparameters.

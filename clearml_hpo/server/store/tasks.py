@@ -9,7 +9,7 @@ from typing import Any
 from clearml_hpo.server import clock as time
 from clearml_hpo.server import identity
 from clearml_hpo.server.errors import ApiRefusal, Refusal
-from clearml_hpo.server.rules import QUIET
+from clearml_hpo.server.status_rules import QUIET
 from clearml_hpo.server.store import documents
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.documents import Collection, Document, Kind

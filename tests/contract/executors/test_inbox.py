@@ -12,7 +12,7 @@ from clearml_hpo.core.errors import ApiError
 from clearml_hpo.testing.executor_contract import DEADLINE_S, Stage, eventually
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
-from clearml_hpo.workers.source import Inbox, QueueSource
+from clearml_hpo.workers.task_source import Inbox, QueueSource
 from tests import place
 
 

@@ -23,7 +23,7 @@ from clearml_hpo.workers import task_process
 from clearml_hpo.workers.recovery import worker_id
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import Slot, plan_slots
-from clearml_hpo.workers.source import QueueSource
+from clearml_hpo.workers.task_source import QueueSource
 from tests import place
 
 GPU = "0, GPU-7e3c9f5a, {free}\n"

@@ -9,7 +9,7 @@ from clearml_hpo.executors.shared import SharedExecutor
 from clearml_hpo.testing.executor_contract import ProcessContract
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
-from clearml_hpo.workers.source import QueueSource
+from clearml_hpo.workers.task_source import QueueSource
 
 
 class TestSharedExecutor(ProcessContract):

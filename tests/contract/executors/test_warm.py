@@ -17,10 +17,10 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.executors.local import LocalExecutor
 from clearml_hpo.testing.executor_contract import Stage, eventually
-from clearml_hpo.workers import forks, programs, protocol, source
+from clearml_hpo.workers import forks, programs, protocol, task_source
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
-from clearml_hpo.workers.source import QueueSource
+from clearml_hpo.workers.task_source import QueueSource
 from tests import place
 from tests.children import children_running
 
@@ -447,7 +447,7 @@ def test_a_queue_that_was_deleted_does_not_starve_the_others(stage):
 
 def test_nothing_is_taken_from_a_queue_that_is_closed(stage, monkeypatch):
     """ClearML's own tag: agents heed it, too."""
-    monkeypatch.setattr(source, "_TAGS_S", 0.5)
+    monkeypatch.setattr(task_source, "_TAGS_S", 0.5)
     closed, open_ = (stage.api.call("queues.create", name=f"{stage.queue}-{name}")["id"] for name in ("closed", "open"))
     stage.api.call("queues.update", queue=closed, tags=["force_workers:off"])
     waits, runs = stage.script("print('runs')\n"), stage.script("print('runs')\n")

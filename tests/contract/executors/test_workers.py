@@ -13,7 +13,7 @@ from clearml_hpo.testing.executor_contract import Stage, eventually
 from clearml_hpo.workers import programs, protocol, service
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
-from clearml_hpo.workers.source import QueueSource
+from clearml_hpo.workers.task_source import QueueSource
 from tests import place
 
 

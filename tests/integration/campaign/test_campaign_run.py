@@ -25,7 +25,7 @@ from clearml_hpo.core.errors import HeldError, InputError
 from clearml_hpo.study_file import load_campaign
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
-from clearml_hpo.workers.source import QueueSource
+from clearml_hpo.workers.task_source import QueueSource
 
 from .conftest import TRIALS, Listener, run, trials_of
 

@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from clearml_hpo import Study
-from clearml_hpo.backend.replaced import ReplacedValues
+from clearml_hpo.backend.nan_values import ReplacedValues
 from clearml_hpo.backend.trial_tasks import LIVE, metric_fields, snapshot_of
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective

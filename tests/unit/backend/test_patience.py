@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from clearml_hpo.backend.patience import Patience
+from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.core.errors import ApiError
 
 
@@ -16,11 +16,11 @@ def trouble(code=503):
 
 def waits(poll_s, failures, jitter):
     notes: list[str] = []
-    patience = Patience(poll_s, notes.append, jitter=jitter)
+    backoff = Backoff(poll_s, notes.append, jitter=jitter)
     found = []
     for _ in range(failures):
-        patience.failed(trouble())
-        found.append(patience.wait_s)
+        backoff.failed(trouble())
+        found.append(backoff.wait_s)
     return found, notes
 
 
@@ -43,31 +43,31 @@ def test_a_poll_period_of_minutes_is_never_shortened():
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_trouble_is_waited_out(code):
-    patience = Patience(1.0, lambda text: None)
-    patience.failed(trouble(code))
-    assert patience.wait_s >= 1.0
+    backoff = Backoff(1.0, lambda text: None)
+    backoff.failed(trouble(code))
+    assert backoff.wait_s >= 1.0
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404])
 def test_a_refusal_is_raised_again(code):
     error = trouble(code)
     with pytest.raises(ApiError) as raised:
-        Patience(1.0, lambda text: None).failed(error)
+        Backoff(1.0, lambda text: None).failed(error)
     assert raised.value is error
 
 
 def test_after_an_answer_all_is_as_before():
     notes: list[str] = []
-    patience = Patience(2.0, notes.append, jitter=lambda: 1.0)
+    backoff = Backoff(2.0, notes.append, jitter=lambda: 1.0)
     for _ in range(3):
-        patience.failed(trouble())
-    patience.succeeded()
-    assert patience.wait_s == 2.0
+        backoff.failed(trouble())
+    backoff.succeeded()
+    assert backoff.wait_s == 2.0
     assert notes[-1] == "the server answers again"
-    patience.succeeded()
-    patience.failed(trouble())
-    patience.succeeded()
-    assert patience.wait_s == 2.0 and notes.count("the server answers again") == 1, "one failure is no outage"
+    backoff.succeeded()
+    backoff.failed(trouble())
+    backoff.succeeded()
+    assert backoff.wait_s == 2.0 and notes.count("the server answers again") == 1, "one failure is no outage"
 
 
 def test_an_outage_of_hours_is_said_now_and_then():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.backend.said import Said
+from clearml_hpo.backend.console_log import ConsoleLog
 from clearml_hpo.core.errors import ApiError
 
 
@@ -23,7 +23,7 @@ class Console:
 
 def test_what_is_refused_is_sent_again_after_a_while():
     now, console = [1_000.0], Console()
-    said = Said(console, clock=lambda: now[0])
+    said = ConsoleLog(console, clock=lambda: now[0])
     said.add("a line")
     now[0] += 16
     with pytest.raises(ApiError):

@@ -10,8 +10,8 @@ from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.endings import Streak, ending_of, is_back
+from clearml_hpo.scheduler.heartbeats import HangDetector, Heartbeats
 from clearml_hpo.scheduler.roster import AttemptMemo
-from clearml_hpo.scheduler.stale import HangDetector, Heartbeats
 
 GOAL = Goal((Objective("validation", "loss"),))
 PRUNE = (TrialState.PRUNED, "pruned at iteration 3")

@@ -6,7 +6,7 @@ import math
 
 import optuna
 
-from clearml_hpo.backend.replaced import without_replaced
+from clearml_hpo.backend.nan_values import without_replaced
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.testing import Simulation

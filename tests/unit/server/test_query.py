@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from clearml_hpo.server.store.list_filters import Group, Terms, parse_terms
 from clearml_hpo.server.store.remembered import LIFETIME, Remembered
-from clearml_hpo.server.store.terms import Group, Terms, parse_terms
 
 from .server_without_sockets import Api, Refused
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from clearml_hpo.server.rules import STATUSES
+from clearml_hpo.server.status_rules import STATUSES
 
 from .server_without_sockets import Api, Refused
 

@@ -9,7 +9,7 @@ import yaml
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.search.space import Categorical, Constant, Float, Int, at_random
-from clearml_hpo.study_file.marks import Mark, parse_yaml
+from clearml_hpo.study_file.source_lines import SourceLine, parse_yaml
 from clearml_hpo.study_file.space import read_search_space, use_full_names
 
 NESTED = """\
@@ -38,11 +38,11 @@ search_space:
 
 def load(text):
     """The space of a file, its faults, and what it looks like written out."""
-    data, marks = parse_yaml(text, lambda line: Mark("study.yaml", line))
+    data, lines = parse_yaml(text, lambda line: SourceLine("study.yaml", line))
     for _ in range(2):  # as happens after every --set
-        use_full_names(data, marks)
+        use_full_names(data, lines)
     faults: list[str] = []
-    space = read_search_space(data["search_space"], data.get("parameter_constraints", ()), marks, faults)
+    space = read_search_space(data["search_space"], data.get("parameter_constraints", ()), lines, faults)
     return space, faults, data
 
 

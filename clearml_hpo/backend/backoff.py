@@ -22,7 +22,7 @@ _HURRIED_WAIT_S = 3.0
 _Answer = TypeVar("_Answer")
 
 
-class Patience:
+class Backoff:
     """How long to wait before the next round of calls.
 
     Attributes:
@@ -59,7 +59,7 @@ class Patience:
             self._on_note(Note(f"{error}; asking again in {self.wait_s:.0f} s", level="warning"))
 
 
-def patiently(call: Callable[[], _Answer], on_note: Callable[[str], None], stopped: threading.Event) -> _Answer:
+def with_backoff(call: Callable[[], _Answer], on_note: Callable[[str], None], stopped: threading.Event) -> _Answer:
     """What ``call`` returns, which is made again and again while the server is in trouble.
 
     Once ``stopped`` is set the user is in a hurry: then for half a minute at most.
@@ -68,18 +68,18 @@ def patiently(call: Callable[[], _Answer], on_note: Callable[[str], None], stopp
         ApiError: the server refused the call, or is still in trouble half a minute after ``stopped`` was set.
         UnreachableError: the same of a server to log in to.
     """
-    patience, until = Patience(1.0, on_note), math.inf
+    backoff, until = Backoff(1.0, on_note), math.inf
     while True:
         try:
             answer = call()
-            patience.succeeded()
+            backoff.succeeded()
             return answer
         except (ApiError, UnreachableError) as error:
             if time.monotonic() > until:
                 raise
-            patience.failed(error)
+            backoff.failed(error)
         if stopped.is_set():
             until = min(until, time.monotonic() + _HURRY_S)
-            time.sleep(min(patience.wait_s, _HURRIED_WAIT_S))
+            time.sleep(min(backoff.wait_s, _HURRIED_WAIT_S))
         else:
-            stopped.wait(patience.wait_s)
+            stopped.wait(backoff.wait_s)

@@ -14,7 +14,7 @@ from clearml_hpo.core.yaml_documents import Unfit, compose
 
 
 @dataclass(frozen=True)
-class Mark:
+class SourceLine:
     """Where a value was written."""
 
     file: str
@@ -25,8 +25,8 @@ class Mark:
 
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-Marks: TypeAlias = dict[KeyPath, Mark]
-MarkAt: TypeAlias = Callable[[int | None], Mark]
+SourceLines: TypeAlias = dict[KeyPath, SourceLine]
+LineAt: TypeAlias = Callable[[int | None], SourceLine]
 
 _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
@@ -45,20 +45,20 @@ for _kind in ("int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
 
 
-def read_yaml(path: Path) -> tuple[dict[Any, Any], Marks]:
+def read_yaml(path: Path) -> tuple[dict[Any, Any], SourceLines]:
     """The file's keys and values, and where each was written; raises InputError."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    data, marks = parse_yaml(text, lambda line: Mark(str(path), line))
+    data, lines = parse_yaml(text, lambda line: SourceLine(str(path), line))
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected keys and values, found {type(data).__name__}")
-    return data, marks
+    return data, lines
 
 
-def parse_yaml(text: str, mark_at: MarkAt, path: KeyPath = ()) -> tuple[Any, Marks]:
-    """The value that ``text`` holds, and the marks of all that is in it.
+def parse_yaml(text: str, mark_at: LineAt, path: KeyPath = ()) -> tuple[Any, SourceLines]:
+    """The value that ``text`` holds, and the lines of all that is in it.
 
     Args:
         mark_at: the mark of a line, counted from 1; of None if the line is not known.
@@ -67,12 +67,12 @@ def parse_yaml(text: str, mark_at: MarkAt, path: KeyPath = ()) -> tuple[Any, Mar
     Raises:
         InputError: it is not YAML, or too much of it, a key is given twice, or is no text.
     """
-    marks: Marks = {}
+    lines: SourceLines = {}
     try:
         node = compose(text, _Loader)
         if node is not None:
-            _mark_nodes(node, path, mark_at, marks)
-        return yaml.load(text, Loader=_Loader), marks
+            _mark_nodes(node, path, mark_at, lines)
+        return yaml.load(text, Loader=_Loader), lines
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2000-13-01
         mark = getattr(error, "problem_mark", None)
         where = mark_at(mark.line + 1 if mark else None)
@@ -80,8 +80,8 @@ def parse_yaml(text: str, mark_at: MarkAt, path: KeyPath = ()) -> tuple[Any, Mar
         raise InputError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
 
 
-def _mark_nodes(node: yaml.Node, path: KeyPath, mark_at: MarkAt, marks: Marks) -> None:
-    marks.setdefault(path, mark_at(node.start_mark.line + 1))
+def _mark_nodes(node: yaml.Node, path: KeyPath, mark_at: LineAt, lines: SourceLines) -> None:
+    lines.setdefault(path, mark_at(node.start_mark.line + 1))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -95,18 +95,18 @@ def _mark_nodes(node: yaml.Node, path: KeyPath, mark_at: MarkAt, marks: Marks) -
             if key.value in seen:
                 raise InputError(f"{where}: {dotted(at)}: given twice")
             seen.add(key.value)
-            marks[at] = where
-            _mark_nodes(value, at, mark_at, marks)
+            lines[at] = where
+            _mark_nodes(value, at, mark_at, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _mark_nodes(value, (*path, index), mark_at, marks)
+            _mark_nodes(value, (*path, index), mark_at, lines)
 
 
-def mark_of(marks: Marks, path: KeyPath) -> Mark:
+def line_of(lines: SourceLines, path: KeyPath) -> SourceLine:
     """Where ``path`` was written, or the nearest thing above it."""
-    while path and path not in marks:
+    while path and path not in lines:
         path = path[:-1]
-    return marks[path]
+    return lines[path]
 
 
 def dotted(path: KeyPath) -> str:

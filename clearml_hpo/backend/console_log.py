@@ -14,7 +14,7 @@ _MOST_LINES = 5_000  # that wait for a server in trouble
 _MILLISECOND = 0.001
 
 
-class Said:
+class ConsoleLog:
     """Lines that wait to be sent; threads may add some."""
 
     def __init__(self, task: ControllerTask, *, clock: Callable[[], float] = time.time) -> None:
