@@ -21,7 +21,7 @@ from clearml_hpo.clearml_optimizer.objectives import goal_of
 from clearml_hpo.clearml_optimizer.parameters import parameters_of, space_of
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal, Objective
-from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace, at_random
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_set_becomes_combinations_that_arrive_as_their_parameters():
         {"General/d": None},
     )
     for seed in range(50):
-        point = space.draw(random.Random(seed))
+        point = space.build(at_random(random.Random(seed)))
         assert {name: value for name, value in point.items() if name != "General/lr"} in combination.choices
         assert space.contains(point)
 
