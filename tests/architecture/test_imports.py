@@ -45,6 +45,7 @@ def test_importing_the_package_and_asking_for_help_load_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.long
 def test_a_run_loads_no_scikit_learn_before_it_needs_it():
     code = "import sys, clearml_hpo.controller.run; print('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

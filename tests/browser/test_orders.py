@@ -54,6 +54,7 @@ def test_clone_edit_enqueue(tab: Watched, client: Client, world: World) -> None:
     client.call("tasks.dequeue", task=made)
 
 
+@pytest.mark.long
 def test_abort_archive_delete(tab: Watched, client: Client, world: World) -> None:
     task = client.call("tasks.create", name="to be aborted", type="training", project=world.scratch)["id"]
     client.call("tasks.started", task=task)

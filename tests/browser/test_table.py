@@ -18,6 +18,7 @@ def column(page: Page, number: int) -> list[str]:
     return page.locator(f"tbody tr td:nth-child({number + 1})").all_inner_texts()
 
 
+@pytest.mark.long
 def test_sort_by_a_click_and_back(tab: Watched, world: World) -> None:
     page = tab.open(f"/projects/{world.project}?columns=p%2FGeneral%2Fdepth")
     expect(page.locator("tbody tr")).to_have_count(len(world.trials) + 1)

@@ -107,6 +107,7 @@ def test_two_ctrl_c_in_a_row_clean_up(machine, tmp_path):
     assert not [key for key in statuses(machine) if key[1] in ("in_progress", "queued")]
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_closed_ends_a_run_as_ctrl_c_does(machine, tmp_path):
     out, (master, terminal) = tmp_path / "out.json", pty.openpty()
     command = (*COMMAND, "run", STUDY, "--local", "--cpu", "1", "--new", "--json", str(out))

@@ -399,6 +399,7 @@ def test_pilots(run, user, study, api):
     rest(agent, seen, 0)
 
 
+@pytest.mark.long
 def test_a_worker_alone(user, api):
     """Tasks of the user's own: run once, in their order; then the worker leaves, and no trace of it is left."""
     from clearml_hpo.backend.names import ensure_project

@@ -113,6 +113,7 @@ CRASHES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crash", CRASHES)
 def test_a_crash_ends_a_script_that_uses_the_sdk(stage, make, crash):
     """The SDK catches the signal: a real crash would repeat for ever, one that is sent would be a normal end."""
@@ -211,6 +212,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.long
 def test_pools_of_forks_end(stage, make):
     """Each is ended by SIGTERM; with the SDK's own handler and locks every second run of these hangs."""
     task = stage.script(POOLS)
@@ -218,6 +220,7 @@ def test_pools_of_forks_end(stage, make):
     stage.until("completed", task)
 
 
+@pytest.mark.long
 @pytest.mark.agent
 def test_a_crash_under_clearml_agent_execute_has_the_same_reason(stage, monkeypatch):
     monkeypatch.setenv("CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL", "1")
@@ -261,6 +264,7 @@ def test_a_flood_of_output_is_cut(stage, make):
     assert len(text) < 4 * 1024 * 1024
 
 
+@pytest.mark.long
 def test_the_status_that_a_script_sets_itself_stays(stage, make):
     script = (
         "from clearml import Task\ntask = Task.init('contract', 'fails')\ntask.mark_failed(status_reason='by design')\n"

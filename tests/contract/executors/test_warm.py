@@ -170,6 +170,7 @@ ENDS = {
 }
 
 
+@pytest.mark.long
 def test_it_ends_as_a_process_of_its_own_ends(stage):
     seen = {}
     for is_warm in (False, True):

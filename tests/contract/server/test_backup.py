@@ -62,6 +62,7 @@ class Load:
             thread.join(DEADLINE_S)
 
 
+@pytest.mark.long
 def test_a_backup_under_load(running: RunningServer, tmp_path: Path) -> None:
     whole, restored = tmp_path / "b.tar", tmp_path / "restored"
     address = running.address

@@ -230,6 +230,7 @@ def test_a_server_is_found_whose_note_is_damaged_or_gone(data_dir: Path, damage:
     assert embedded.stop(data_dir) and eventually_gone(running.pid)
 
 
+@pytest.mark.long
 def test_a_held_server_whose_note_is_damaged_ends_with_its_holder(data_dir: Path) -> None:
     holder = Holder(data_dir)
     pid = holder.server()

@@ -122,6 +122,7 @@ def test_user_properties_tags_and_comment(read: dict[str, Any]) -> None:
     assert read["comment"] == "made for a test"
 
 
+@pytest.mark.long
 def test_clone_enqueue_dequeue_pop(queried: dict[str, Any]) -> None:
     assert queried["statuses"] == ["queued", "created", "queued"]
     assert queried["queued"]

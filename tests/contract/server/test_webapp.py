@@ -89,6 +89,7 @@ class Browser:
             return json.loads(answer.read())["data"]
 
 
+@pytest.mark.long
 def test_the_app_is_served_and_what_a_person_prefers_is_kept_over_restarts(data_dir: Path, build: Path) -> None:
     web = embedded.start(data_dir, options=Options(webapp=build)).address.web
     browser = Browser()

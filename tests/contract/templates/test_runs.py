@@ -74,6 +74,7 @@ def test_the_smallest_template_is_short_and_reports_as_it_trains(offline, tmp_pa
     }
 
 
+@pytest.mark.long
 def test_bad_data_ends_a_run_by_hand_with_one_line(offline, tmp_path):
     (tmp_path / "constant.csv").write_text("x,y\n1,0\n2,0\n")
     done = run(offline, "data=constant.csv", cwd=tmp_path)
@@ -143,6 +144,7 @@ def run_clone(server_environ, api, task, cwd, **changed):
     return run(server_environ | remote, cwd=cwd), api.task(clone)
 
 
+@pytest.mark.long
 def test_a_run_by_hand_leaves_scalars_single_values_and_a_model(trained, api):
     assert trained["status"] == "completed"
     assert len(trained["script"]["diff"].splitlines()) == len(SCRIPT.read_text().splitlines())
@@ -164,6 +166,7 @@ def test_a_run_by_hand_leaves_scalars_single_values_and_a_model(trained, api):
     assert model["labels"] == {"0": 0, "1": 1}
 
 
+@pytest.mark.long
 def test_a_clone_trains_with_its_own_values(trained, server_environ, api, tmp_path):
     done, clone = run_clone(server_environ, api, trained, tmp_path, learning_rate="0.3", iterations="3")
     assert done.returncode == 0, done.stderr
@@ -172,6 +175,7 @@ def test_a_clone_trains_with_its_own_values(trained, server_environ, api, tmp_pa
     assert clone["models"]["output"]
 
 
+@pytest.mark.long
 def test_bad_data_is_a_failed_task_with_its_reason(trained, server_environ, api, tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("x,y\n1,0\n2,1\n")

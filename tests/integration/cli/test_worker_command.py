@@ -75,6 +75,7 @@ def test_the_first_queue_comes_first(stage, start):
     assert worker.wait(120) == 0
 
 
+@pytest.mark.long
 def test_it_is_among_the_workers_with_what_it_runs(stage, start):
     (queue,) = _make(stage, stage.queue)
     worker = start()
@@ -94,6 +95,7 @@ def test_it_is_among_the_workers_with_what_it_runs(stage, start):
     eventually(lambda: not mine(), "it is off the list")
 
 
+@pytest.mark.long
 def test_one_signal_lets_what_runs_end(stage, start):
     worker = start()
     runs, waits = stage.held("runs"), stage.held("waits")
@@ -109,6 +111,7 @@ def test_one_signal_lets_what_runs_end(stage, start):
     assert (stage.status(runs), stage.status(waits)) == ("completed", "queued")
 
 
+@pytest.mark.long
 def test_what_has_not_ended_in_the_time_to_drain_is_lost(stage, start):
     _make(stage, stage.queue)
     runs = stage.held("runs")
@@ -182,6 +185,7 @@ def test_without_a_server_it_says_so(tmp_path):
     assert done.returncode == 2 and "no ClearML server is configured" in done.stderr
 
 
+@pytest.mark.long
 def test_it_leaves_when_its_queue_is_deleted(stage, start):
     (queue,) = _make(stage, stage.queue)
     worker = start()
@@ -230,6 +234,7 @@ def test_a_task_that_asks_for_other_packages_is_run_by_an_agent(stage, start, mo
     assert "ValueError: no such depth" in stage.task(tasks["failed"])["status_reason"]
 
 
+@pytest.mark.long
 def test_or_in_this_python_if_that_is_wanted(stage, start):
     _make(stage, stage.queue)
     requirements = {"pip": "there-is-no-such-package == 1.0"}

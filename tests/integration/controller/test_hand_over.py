@@ -44,6 +44,7 @@ def endless(params):
         yield {"validation/loss": 1.0, "train/loss": 0.0}
 
 
+@pytest.mark.long
 def test_a_displaced_controller_that_comes_to_its_end_leaves_the_study_running(study_file, api, agent):
     study_id = run(study_file, api).result["study_id"]
     successor = Lease(api, study_id)
@@ -53,6 +54,7 @@ def test_a_displaced_controller_that_comes_to_its_end_leaves_the_study_running(s
     assert successor.renew(at_once=True).stop == ""
 
 
+@pytest.mark.long
 def test_a_controller_that_was_cut_off_from_the_server_goes_on_with_its_study(study_file, api, agent):
     study_id = run(study_file, api).result["study_id"]
     lease = Lease(api, study_id)
@@ -64,6 +66,7 @@ def test_a_controller_that_was_cut_off_from_the_server_goes_on_with_its_study(st
     assert lease.renew(at_once=True).stop == "abort"
 
 
+@pytest.mark.long
 def test_a_displaced_controller_that_is_interrupted_stops_nothing(study_file, api, queue):
     with PlayedAgent(quadratic, queue=queue, connects=CONNECTS):
         study_id = run(study_file, api, overrides=["budget.trials=2"]).result["study_id"]
@@ -103,6 +106,7 @@ def test_a_first_run_that_was_stopped_is_begun_again(study_file, api, queue, con
     assert len(second.trials) == 6
 
 
+@pytest.mark.long
 def test_a_first_run_that_is_left_is_taken_up(study_file, api, queue):
     stopped, good = threading.Event(), threading.Event()
 
@@ -122,6 +126,7 @@ def test_a_first_run_that_is_left_is_taken_up(study_file, api, queue):
     assert len(agent.ran) == 6
 
 
+@pytest.mark.long
 def test_a_first_run_that_failed_is_begun_again(study_file, api, queue):
     good = threading.Event()
 
@@ -138,6 +143,7 @@ def test_a_first_run_that_failed_is_begun_again(study_file, api, queue):
         assert run(study_file, api).status == "completed"
 
 
+@pytest.mark.long
 def test_a_launched_study_has_a_baseline(study_file, api, agent):
     first = run(study_file, api)
     waits_in = f"controllers-{uuid.uuid4().hex[:6]}"
@@ -153,6 +159,7 @@ def test_what_is_fixed_is_fixed_on_resume_too(study_file, api, agent, override):
         resume(study_id, api, overrides=[override])
 
 
+@pytest.mark.long
 def test_a_report_that_is_refused_ends_no_study(study_file, api, agent, monkeypatch):
     def too_large(self, **options):
         raise ApiError("events.add_batch", 413, 0, "Request Entity Too Large")

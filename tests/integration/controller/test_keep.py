@@ -405,6 +405,7 @@ print("ID", task.id)
 """
 
 
+@pytest.mark.long
 def test_what_the_sdk_has_uploaded_is_found_and_deleted(api, server, server_environ, study_id, tmp_path, keep):
     script = tmp_path / "train.py"
     script.write_text(_SCRIPT.replace("STUDY", repr(study_id)))

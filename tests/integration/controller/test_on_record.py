@@ -75,6 +75,7 @@ def test_the_reason_outlives_that_the_task_is_archived(study_file, api, agent):
     assert read_study(api, study_of(outcome)).reason == before != ""
 
 
+@pytest.mark.long
 def test_a_finished_study_goes_on_and_is_started_before_it_is_written_to(study_file, api, agent, sent):
     first = run(study_file, api)
     sent.clear()
@@ -104,6 +105,7 @@ def test_a_study_that_waits_for_an_agent_and_is_resumed_here_is_handed_to_no_age
     assert api.call("queues.get_next_task", queue=study.queue_id) == {}
 
 
+@pytest.mark.long
 def test_a_claim_shows_a_sign_of_life(study_file, api, agent, sent):
     """On ClearML's server user properties do not move a task's last update, by which others see that it is held."""
     first = run(study_file, api, overrides=["budget.trials=2"])
@@ -146,6 +148,7 @@ def project_id(api):
     return ensure_project(api, "tests/on record")
 
 
+@pytest.mark.long
 def test_a_stopped_study_says_so_on_its_console(study_file, api, queue):
     stopped = threading.Event()
     view = Acts(stopped.set)

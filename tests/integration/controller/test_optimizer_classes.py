@@ -300,6 +300,7 @@ task.get_logger().report_scalar("validation", "loss", (params["x"] - 0.3) ** 2 +
 """
 
 
+@pytest.mark.long
 def test_start_locally_runs_trials_as_processes_each_with_its_share(api, make, study_optimizer, template, trials):
     script = {"diff": LOCAL_SCRIPT, "entry_point": "train.py", "working_dir": ".", "repository": ""}
     api.call("tasks.edit", task=template, force=True, script=script)

@@ -106,6 +106,7 @@ def test_a_stop_is_heard_while_the_server_is_away(api, data_dir, server):
     assert all("no answer from" in note for note in notes) and len(notes) == 3
 
 
+@pytest.mark.long
 def test_a_call_fails_at_once_while_nobody_answers_and_succeeds_after(api, data_dir, server):
     assert api.call("queues.get_all")["queues"] is not None
     embedded.stop(data_dir)
@@ -219,6 +220,7 @@ LIES = [
 ]
 
 
+@pytest.mark.long
 def test_what_is_not_of_a_clearml_server_is_trouble(troubled):
     api = Api()
     troubled.plan, troubled.paths = [*LIES], []
@@ -233,6 +235,7 @@ def test_what_is_not_of_a_clearml_server_is_trouble(troubled):
         assert api.call("queues.get_all")["queues"] is not None
 
 
+@pytest.mark.long
 def test_a_log_in_that_something_else_answers_is_trouble(troubled):
     api = Api()
     for lie in (*LIES, (200, b'{"meta": {"result_code": 200}, "data": {}}')):

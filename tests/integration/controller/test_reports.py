@@ -189,6 +189,7 @@ def test_a_file_server_that_refuses_is_told(api, publisher, controller, make_tri
 # --- of a whole study ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_study_ends_with_all_its_reports(study_file, api, agent):
     outcome = run(study_file, api, overrides=["budget.trials=21"])
     task = task_of(api, outcome.result["study_id"])

@@ -39,6 +39,7 @@ def test_a_finished_study_is_said_to_be_so_and_not_run_again(study_file, api, ag
     assert any("is finished" in note and "--new" in note for note in view.notes)
 
 
+@pytest.mark.long
 def test_a_larger_budget_continues_a_finished_study(study_file, api, agent):
     first = run(study_file, api)
     more = run(study_file, api, overrides=["budget.trials=9"])
@@ -59,6 +60,7 @@ def test_a_smaller_budget_leaves_a_finished_study_as_it_is(study_file, api, agen
     assert "trials: 6" in stored
 
 
+@pytest.mark.long
 def test_new_starts_another_study_of_the_same_name(study_file, api, agent):
     first = run(study_file, api)
     second = run(study_file, api, new=True)
@@ -66,6 +68,7 @@ def test_new_starts_another_study_of_the_same_name(study_file, api, agent):
     assert len(agent.ran) == 12
 
 
+@pytest.mark.long
 def test_another_search_space_needs_another_study(study_file, api, agent):
     run(study_file, api)
     study_file.write_text(study_file.read_text().replace("high: 8", "high: 6"))
@@ -195,6 +198,7 @@ def wait_for_study(api, study_file):
     pytest.fail("no study has begun")
 
 
+@pytest.mark.long
 def test_the_lease_of_a_silent_holder_on_another_machine_runs_out(study_file, api, agent):
     study_id = run(study_file, api).result["study_id"]
     api.call("tasks.started", task=study_id, force=True)

@@ -47,6 +47,7 @@ def the_study(path):
     return eventually(lambda: Study.list(name="quadratic", project=project), "the study is on the server")[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("drain", [False, True])
 def test_a_driven_study_is_stopped(study_file, api, queue, in_background, drain):
     goes_on, runs = threading.Event(), threading.Event()
@@ -80,6 +81,7 @@ def fails_once(params, seen):
     yield from quadratic(params)
 
 
+@pytest.mark.long
 def test_a_driven_study_runs_a_failed_trial_again(study_file, api, queue, in_background):
     seen, goes_on = [], threading.Event()
 
@@ -103,6 +105,7 @@ def test_a_driven_study_runs_a_failed_trial_again(study_file, api, queue, in_bac
     assert [attempt.task_id for attempt in study.earlier_attempts] == [failed.task_id]
 
 
+@pytest.mark.long
 def test_a_finished_study_runs_a_failed_trial_again_when_it_is_resumed(study_file, api, queue):
     seen = []
     with PlayedAgent(lambda params: fails_once(params, seen), queue=queue, connects=CONNECTS):

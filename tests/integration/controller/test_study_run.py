@@ -28,6 +28,7 @@ def tasks_of(api, outcome):
     return {task["id"]: task for task in tasks}
 
 
+@pytest.mark.long
 def test_a_first_run_whose_submission_is_not_answered_runs_once(study_file, api, agent, monkeypatch):
     call, lost = Api.call, []
 
@@ -62,6 +63,7 @@ def test_every_trial_is_a_clone_with_its_parameters_and_identity(study_file, api
         assert texts["General/other"] == "True", "what the space does not name stays the template's"
 
 
+@pytest.mark.long
 def test_a_baseline_whose_value_is_none_of_the_choices_is_drawn(study_file, api, agent):
     text = study_file.read_text()
     study_file.write_text(text.replace("[a, b]", "[SGD, AdamW]"))
@@ -146,6 +148,7 @@ def test_a_template_by_id_and_by_name(study_file, api, agent):
         assert [trial.state for trial in again.trials] == [TrialState.COMPLETED] * 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -190,6 +193,7 @@ def test_check_says_the_same_once_the_template_is_known(study_file, api, agent):
     assert "did you mean 'validation/loss'" in said[1]
 
 
+@pytest.mark.long
 def test_check_finds_points_to_try_first_that_break_a_constraint(study_file, api, agent):
     run(study_file, api, overrides=["budget.trials=1"])
     study_file.write_text(
@@ -258,6 +262,7 @@ def test_pruned_trials_are_marked_in_the_table(study_file, api, queue):
         assert user_properties(task["hyperparams"])["state"] == "pruned"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("abort", [True, False])
 def test_a_stop_leaves_nothing_in_the_queue(study_file, api, queue, abort):
     def endless(params):
@@ -307,6 +312,7 @@ def test_a_misspelt_constant_is_found_too(study_file, api, agent):
         run(study_file, api)
 
 
+@pytest.mark.long
 def test_what_a_script_connects_after_its_first_report_belongs_to_the_template(study_file, api, queue):
     def late(params):
         yield {"validation/loss": 1.0}
@@ -339,6 +345,7 @@ def test_what_is_not_finite_is_as_if_it_had_not_been_reported(study_file, api, q
     assert values == {True: (TrialState.COMPLETED, (0.1,)), False: (TrialState.NO_OBJECTIVE, None)}
 
 
+@pytest.mark.long
 def test_a_first_run_that_hangs_without_output_ends_the_study(study_file, api, queue):
     def hangs(params):
         while True:

@@ -15,6 +15,7 @@ def told(path):
     return optuna.load_study(study_name=study.study_name, storage=f"sqlite:///{path}")
 
 
+@pytest.mark.long
 def test_a_storage_has_every_trial_once_also_after_a_study_went_on(study_file, api, agent, tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     first = run(study_file, api, overrides=[f"storage={url}"])
@@ -26,6 +27,7 @@ def test_a_storage_has_every_trial_once_also_after_a_study_went_on(study_file, a
     assert study.metric_names == ["validation/loss"]
 
 
+@pytest.mark.long
 def test_a_study_starts_from_a_storage(study_file, api, agent, tmp_path):
     url = f"sqlite:///{tmp_path}/old.db"
     old = optuna.create_study(study_name="old", storage=url)
@@ -45,6 +47,7 @@ def test_a_study_starts_from_a_storage(study_file, api, agent, tmp_path):
         run(study_file, api, new=True, overrides=[f"warm_start={{storage: '{url}', study: odl}}"])
 
 
+@pytest.mark.long
 def test_a_study_starts_from_an_earlier_one_and_from_tasks(study_file, api, agent):
     first = run(study_file, api)
     ids = ", ".join(trial.task_id for trial in first.trials[:2])

@@ -34,6 +34,7 @@ def stage(data_dir, server_environ, tmp_path, monkeypatch):
     return Stage(Api(), tmp_path, "outage", 1)
 
 
+@pytest.mark.long
 def test_a_task_that_ends_during_an_outage_is_completed_after_it(stage, data_dir):
     notes = []
     executor = LocalExecutor(stage.api, plan_slots(cpu=1), queue=stage.queue, on_note=notes.append)

@@ -110,6 +110,7 @@ def test_draining_ends_the_running_task_and_leaves_the_waiting_ones(
     assert_nothing_left(running)
 
 
+@pytest.mark.long
 def test_down_now_aborts_the_running_task(
     home: Path, address: ServerAddress, tasks: Tasks, queue: str, name: str
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_killed_daemon_is_replaced_and_its_task_is_lost(
     assert "exit status -9" in replaced.note
 
 
+@pytest.mark.long
 def test_a_killed_supervisors_agents_are_cleaned_up(
     home: Path, address: ServerAddress, tasks: Tasks, queue: str, name: str
 ) -> None:

@@ -42,6 +42,7 @@ def _names(tasks: Tasks) -> set[str]:
     return {queue["name"] for queue in tasks.client.call("queues.get_all", only_fields=["name"])["queues"]}
 
 
+@pytest.mark.long
 def test_each_run_has_a_queue_of_its_own_until_its_end(
     settings: Settings, address: ServerAddress, tasks: Tasks, queue: str
 ) -> None:

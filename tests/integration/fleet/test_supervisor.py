@@ -142,6 +142,7 @@ def test_a_second_termination_does_not_wait(running: Running, folder: FleetFolde
     assert {body["task"] for body in client.named("tasks.stopped")} == {"11aa"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("gives_up", [True, False])
 def test_agents_that_cannot_start(
     folder: FleetFolder, client: FakeClient, monkeypatch: pytest.MonkeyPatch, gives_up: bool

@@ -69,6 +69,7 @@ def drive_through(scheduler, world, rounds=600):
     assert done_at is not None, "the study did not end"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("heard", [False, True], ids=["unheard", "heard"])
 @pytest.mark.parametrize("method", CALLS)
 def test_any_call_may_fail_at_any_time(method, heard):

@@ -45,6 +45,7 @@ GOOD = [falling(0.1 + index / 100) for index in range(8)]
 BAD = falling(0.8)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in pruners.NAMES if name != "none"])
 def test_every_pruner_ends_a_hopeless_trial_and_spares_the_best(name):
     if name == "wilcoxon":
