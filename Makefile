@@ -6,6 +6,9 @@ READY  := $(VENV)/.ready
 JOBS   ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
+# Tests start hundreds of Pythons; without bytecode each would compile this package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo test test-all test-server check format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
