@@ -39,18 +39,18 @@ from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.machine import signals
 
 _COMMANDS = {
-    "run": "clearml_hpo.cli.run",
-    "resume": "clearml_hpo.cli.resume",
-    "launch": "clearml_hpo.cli.launch",
-    "watch": "clearml_hpo.cli.watch",
-    "study": "clearml_hpo.cli.study",
-    "campaign": "clearml_hpo.cli.campaign",
-    "check": "clearml_hpo.cli.check",
-    "server": "clearml_hpo.cli.server",
-    "agents": "clearml_hpo.cli.agents",
-    "worker": "clearml_hpo.cli.worker",
+    "run": "Run a study file, or go on with its study.",
+    "resume": "Go on with a study, from any machine.",
+    "launch": "Have an agent drive a study.",
+    "watch": "Watch a study or a campaign until it ends.",
+    "study": "List, show, steer, export and delete studies.",
+    "campaign": "Run many studies on shared resources.",
+    "check": "Check a study or campaign file without running anything.",
+    "server": "Start, stop and back up an embedded ClearML server.",
+    "agents": "Run clearml-agent daemons on this machine.",
+    "worker": "Serve ClearML queues with warm processes.",
 }
-
+"""What ``--help`` prints of each command; the module of the same name has the command itself."""
 
 _NO_THREAD = "can't start new thread"
 
@@ -64,8 +64,12 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the command; what goes wrong becomes one message and an exit code."""
@@ -95,7 +99,11 @@ def _show(error: ClearmlHpoError, exit_code: int) -> NoReturn:
     sys.exit(exit_code)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    commands={name: click.Command(name) for name in _COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="clearml-hpo")
 def main() -> None:
     """Hyperparameter optimisation for ClearML: one study file, from a laptop to a fleet of GPU servers.

@@ -38,7 +38,8 @@ def test_importing_the_package_and_asking_for_help_load_no_heavy_library():
     code = (
         "import sys, clearml_hpo, clearml_hpo.cli\n"
         "from click.testing import CliRunner\n"
-        "assert CliRunner().invoke(clearml_hpo.cli.main, ['--version']).exit_code == 0\n"
+        "for option in ('--version', '--help'):\n"
+        "    assert CliRunner().invoke(clearml_hpo.cli.main, [option]).exit_code == 0\n"
         "print(sorted({'clearml', 'optuna', 'starlette', 'uvicorn', 'pydantic', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

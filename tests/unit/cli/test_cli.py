@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from clearml_hpo.cli import main
 
-COMMANDS = ["run", "resume", "launch", "study", "check", "server", "agents"]
+COMMANDS = ["run", "resume", "launch", "watch", "study", "campaign", "check", "server", "agents", "worker"]
 
 
 def invoke(*arguments, **environ):
@@ -31,6 +31,8 @@ def test_help_lists_every_command():
     ("arguments", "said"),
     [
         (["nope"], "No such command 'nope'"),
+        (["stuy", "list"], "Did you mean 'study'?"),
+        (["study", "lst"], "Did you mean 'list'?"),
         (["run"], "Missing argument 'STUDY.yaml'"),
         (["run", "none.yaml"], "error: none.yaml: cannot be read"),
         (["check", "none.yaml"], "error: none.yaml: cannot be read"),
