@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from clearml import StorageManager
 
 from clearml_hpo.backend.api import PLOTS, Api
-from clearml_hpo.backend.dequeue import forget_entry
 from clearml_hpo.backend.editing import change, read, set_properties
 from clearml_hpo.backend.hyperparameters import with_user_properties
 from clearml_hpo.backend.lists import by_id, rows
+from clearml_hpo.backend.withdrawal import forget_entry
 from clearml_hpo.core.errors import ServerError
 from clearml_hpo.machine import settings
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from clearml_hpo.backend import dequeue
+from clearml_hpo.backend import withdrawal
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import AGENT_ENDED, STOPPED_BY_USER, STOPPING, is_non_responsive
 from clearml_hpo.backend.controller_task import ask_for_time_to_end
@@ -128,7 +128,7 @@ def pilots_of(api: Api, study_id: str) -> list[Pilot]:
 def withdraw(api: Api, pilots: Sequence[Pilot]) -> None:
     """Takes pilots that no agent has taken out of their queue, and deletes their tasks."""
     waiting = [pilot.task_id for pilot in pilots if pilot.status == "queued"]
-    left = dequeue.withdraw(api, waiting)
+    left = withdrawal.withdraw(api, waiting)
     if taken_back := [task_id for task_id in waiting if task_id not in left]:
         api.call("tasks.delete_many", ids=taken_back)  # without force: drafts alone, and none that has run
 
@@ -172,7 +172,7 @@ class OwnTask:
         with suppress(ApiError):
             task = self._read("status", "status_message", "started")
             is_asked = task.get("status") == "in_progress" and task.get("status_message") == STOPPING
-            if is_asked or dequeue.is_spoilt(task):
+            if is_asked or withdrawal.is_spoilt(task):
                 self._api.call("tasks.stopped", task=self._task_id, force=True, status_reason=STOPPED_BY_USER)
 
     def _read(self, *fields: str) -> Mapping[str, Any]:

@@ -13,12 +13,12 @@ from clearml_hpo.backend import scalars
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPING, Subcode
 from clearml_hpo.backend.configurations import with_configuration
-from clearml_hpo.backend.dequeue import forget_entry
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, user_properties, with_user_properties, with_values
 from clearml_hpo.backend.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.backend.nan_values import ReplacedValues
 from clearml_hpo.backend.template import Templates
+from clearml_hpo.backend.withdrawal import forget_entry
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import Goal, MetricSummary
 from clearml_hpo.core.not_finite import Curve

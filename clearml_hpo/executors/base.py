@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from clearml_hpo.backend.dequeue import SETTLE_S
+from clearml_hpo.backend.withdrawal import SETTLE_S
 
 
 class Executor(Protocol):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import BAD_REQUEST
-from clearml_hpo.backend.dequeue import SETTLE_S, withdraw
 from clearml_hpo.backend.names import workers_by_queue
+from clearml_hpo.backend.withdrawal import SETTLE_S, withdraw
 from clearml_hpo.core.errors import ApiError
 
 _CAN_WAIT = ("created", "stopped", "failed")

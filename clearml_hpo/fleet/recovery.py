@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 
 from clearml_hpo.backend.codes import AGENT_ENDED, ARCHIVED, LOST
-from clearml_hpo.backend.dequeue import SETTLE_S, is_spoilt, put_back
 from clearml_hpo.backend.http import Client
+from clearml_hpo.backend.withdrawal import SETTLE_S, is_spoilt, put_back
 from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.fleet.queues import attempt
 

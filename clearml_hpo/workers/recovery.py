@@ -11,8 +11,8 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import LOST, PULLED_BY, Subcode
-from clearml_hpo.backend.dequeue import SETTLE_S, put_back
 from clearml_hpo.backend.lists import rows
+from clearml_hpo.backend.withdrawal import SETTLE_S, put_back
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.machine.processes import identify, is_alive, pid_space
 from clearml_hpo.workers.slots import Slot

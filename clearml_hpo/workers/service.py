@@ -16,7 +16,7 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import CONTROLLER_ENDED, STOPPED_BY_USER, STOPPING
-from clearml_hpo.backend.dequeue import is_spoilt
+from clearml_hpo.backend.withdrawal import is_spoilt
 from clearml_hpo.core.notes import Note
 from clearml_hpo.workers.protocol import TaskReports, WorkerReports
 from clearml_hpo.workers.recovery import worker_id

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import QUEUE_CLOSED, Subcode
-from clearml_hpo.backend.dequeue import put_back
+from clearml_hpo.backend.withdrawal import put_back
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.notes import Note
 from clearml_hpo.workers.recovery import queue_of, recover

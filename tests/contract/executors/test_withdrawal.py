@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from clearml_hpo.backend.dequeue import forget_entry, is_spoilt, put_back, withdraw
 from clearml_hpo.backend.names import ensure_project, ensure_queue
 from clearml_hpo.backend.pilots import create_pilot, pilots_of
 from clearml_hpo.backend.pilots import withdraw as withdraw_pilots
 from clearml_hpo.backend.study_records import StudyRecord, read_again
 from clearml_hpo.backend.trial_tasks import TrialTasks, end_of
+from clearml_hpo.backend.withdrawal import forget_entry, is_spoilt, put_back, withdraw
 from clearml_hpo.controller.registration import FirstRun
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import Trial, TrialState
