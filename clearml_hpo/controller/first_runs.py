@@ -17,6 +17,7 @@ from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.advice import warning
 from clearml_hpo.controller.closing import Ended
 from clearml_hpo.controller.console import StudyConsole
+from clearml_hpo.controller.driver import trial_tasks
 from clearml_hpo.controller.first_points import own_point
 from clearml_hpo.controller.opening import Opened
 from clearml_hpo.controller.registration import FirstRun, LostRun
@@ -132,17 +133,15 @@ class FirstRuns:
 
     def _tasks(self, template: Template, model: str) -> TrialTasks:
         space = SearchSpace({MODEL: Constant(model)}, models=(model,)) if model else SearchSpace()
-        study_id = self._opened.controller.task_id
-        return TrialTasks(
+        controller = self._opened.controller
+        return trial_tasks(
             self._api,
             {model: template},
             self._file.goal,
-            study=study_id,
-            parent_id=study_id,
-            project_id=self._opened.controller.project_id,
+            space,
+            parent_id=controller.task_id,
+            project_id=controller.project_id,
             name_of=lambda number, params: f"{template.name}: baseline",
-            space=space,
-            tags=("optimization", f"opt: {study_id}"),
         )
 
     def _number_of(self, model: str) -> int:

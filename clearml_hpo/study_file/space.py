@@ -447,6 +447,7 @@ def _categorical(definition: Mapping[str, Any]) -> Categorical:
 
 
 def _int(definition: Mapping[str, Any]) -> Int:
+    # The checker cannot see that whole numbers are ints.
     return Int(**_numbers(definition, whole=True), log=_log(definition))  # type: ignore[arg-type]
 
 
