@@ -12,14 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearml import StorageManager
-
+from clearml_hpo.backend import storage
 from clearml_hpo.backend.api import PLOTS, Api
 from clearml_hpo.backend.editing import change, read, set_properties
 from clearml_hpo.backend.hyperparameters import with_user_properties
 from clearml_hpo.backend.lists import by_id, rows
 from clearml_hpo.backend.withdrawal import forget_entry
-from clearml_hpo.core.errors import ServerError
 from clearml_hpo.machine import settings
 
 if TYPE_CHECKING:
@@ -198,12 +196,7 @@ class ControllerTask:
             ServerError: the file server did not take it.
         """
         uri = f"{self._api.files}/{self.task_id}/artifacts/{name}/{path.name}"
-        try:
-            taken = StorageManager.upload_file(str(path), uri, retries=1)
-        except Exception as error:  # each storage has errors of its own
-            raise ServerError(f"cannot upload {path.name} to {uri}: {error}") from None
-        if not taken:
-            raise ServerError(f"cannot upload {path.name} to {uri}")
+        storage.store(path, uri)
         content = path.read_bytes()
         artifact = {
             "key": name,
