@@ -17,8 +17,9 @@ from rich.text import Text
 
 from clearml_hpo.cli.closing import EXIT, end_note
 from clearml_hpo.cli.connection import is_embedded, server_of_studies
-from clearml_hpo.cli.driving import check_writable, log_format_option, sayer, stop_on_signals, use_embedded_server
+from clearml_hpo.cli.driving import check_writable, log_format_option, sayer, use_embedded_server
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
+from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import settings
 from clearml_hpo.views.display import clock
 from clearml_hpo.views.json_console import LogFormat, console_for
