@@ -142,12 +142,12 @@ def _of_script(target: str, options: _Options) -> Draft:
     arguments = _arguments(findings, options)
     must_run = bool(findings.gaps) or not findings.parameters or not findings.metrics
     if must_run and options.runs and not findings.before:
-        for gap in findings.gaps:
+        for gap in (*findings.gaps, *(findings.unnamed if not findings.metrics else ())):
             click.echo(f"cannot be read: {gap}", err=True)
         click.echo(f"running the first steps of {place.script.name} offline", err=True)
         findings = with_first_steps(findings, place.target, place.folder, arguments)
     template = place.template | ({"arguments": list(arguments)} if arguments else {})
-    return draft(f"tune-{place.script.stem}", template, findings, place.script.name)
+    return draft(place.study_name, template, findings, place.script.name)
 
 
 def _arguments(findings: Findings, options: _Options) -> tuple[str, ...]:

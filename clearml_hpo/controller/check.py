@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,11 @@ from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
-from clearml_hpo.core.errors import Fault, InputError, nearest
-from clearml_hpo.core.values import DEFAULT_SECTION
+from clearml_hpo.core.errors import Fault, nearest
+from clearml_hpo.core.near_names import is_reordered, near_metric, near_parameter, other_spellings
+from clearml_hpo.drafting.hydra import HYDRA
+from clearml_hpo.drafting.script import read_program
+from clearml_hpo.drafting.source import Program
 from clearml_hpo.search.mirror import check_reachable
 from clearml_hpo.study_file import StudyFile
 
@@ -85,43 +88,33 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
 
 
 def faults_of_text(file: StudyFile, script: Path, model: str = "") -> list[Fault]:
-    """Parameters of the space, and the metric, that a template's script has no word for."""
-    words = _words(source_of(script))
+    """Parameters of the space, and metrics, that a template's script does not have, as far as its text says."""
+    source_of(script)  # raises InputError for what no template can carry
+    program = Program(script, script.parent)
+    read = read_program(program)
+    known = {found.name for found in read.parameters}
     faults = []
     for name, own in file.space.names_in(model).items():
-        inner = own.partition("/")[2]
-        bare = inner.rpartition("/")[2]
-        if own.startswith((CONFIG_SECTION, "Hydra/")):
-            bare = bare.rpartition(".")[2]
-        if bare not in words and inner not in words:
-            meant = f"; did you mean {DEFAULT_SECTION}/{own}?" if own in words else nearest(bare, words)
-            text = f"nothing in {script.name} is called {bare!r}{meant}"
-            faults.append(Fault(("search_space", name), text))
+        if not (read.gaps or own in known or _is_said(own, program.words, known)):
+            bare = own.partition("/")[2]
+            hint = near_parameter(own, known) or nearest(bare.rpartition("/")[2], program.words)
+            faults.append(Fault(("search_space", name), f"nothing in {script.name} is called {bare!r}{hint}"))
+    reported = {metric.name for metric in read.metrics}
     # Where the script does not report scalars itself, a framework does it for it, under names of its own.
-    for objective in file.goal.objectives if "report_scalar" in words else ():
-        for word in (objective.title, objective.series):
-            if word not in words:
-                text = f"{objective.metric!r}: nothing in {script.name} is called {word!r}{nearest(word, words)}"
-                faults.append(Fault(("objective", "metric"), text))
+    for objective in file.goal.objectives if reported and not read.unnamed else ():
+        words = (objective.title, objective.series)
+        is_said = program.words.issuperset(words) and not is_reordered(objective.metric, reported)
+        if objective.metric not in reported and not is_said:
+            hint = near_metric(objective.metric, reported)
+            text = f"{objective.metric!r}: nothing in {script.name} reports it{hint}"
+            faults.append(Fault(("objective", "metric"), text))
     return faults
 
 
-def _words(source: str) -> set[str]:
-    """Names and texts of a Python source; options such as ``--learning-rate`` count as ``learning_rate`` too."""
-    words: set[str] = set()
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        raise InputError(f"template.script: line {error.lineno}: not Python: {error.msg}") from None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words |= {node.value, node.value.lstrip("-").replace("-", "_")}
-        elif isinstance(node, ast.Constant):
-            words.add(str(node.value))
-        elif isinstance(node, ast.Name):
-            words.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            words.add(node.attr)
-        elif isinstance(node, (ast.keyword, ast.arg)) and node.arg:
-            words.add(node.arg)
-    return words
+def _is_said(own: str, words: Set[str], known: Set[str]) -> bool:
+    """True if a script has a word for a parameter, and not the parameter in another spelling."""
+    section, _, inner = own.partition("/")
+    bare = inner.rpartition("/")[2]
+    if section == HYDRA or section.startswith(CONFIG_SECTION):
+        return not words.isdisjoint({bare.rpartition(".")[2], inner})
+    return not other_spellings(own, known) and not words.isdisjoint({bare, inner})

@@ -46,7 +46,7 @@ def with_first_steps(findings: Findings, target: str, folder: Path, arguments: S
     names = [name for name in read if name in seen] + [name for name in seen if name not in read]
     known = {metric.name for metric in findings.metrics if not (metric.is_guess and recorded["scalars"])}
     metrics = of_names({*recorded["scalars"], *known})
-    return replace(findings, parameters=tuple(seen[name] for name in names), metrics=metrics, gaps=())
+    return replace(findings, parameters=tuple(seen[name] for name in names), metrics=metrics, gaps=(), unnamed=())
 
 
 def _completed(seen: Found, read: Found | None) -> Found:

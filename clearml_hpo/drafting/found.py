@@ -58,7 +58,8 @@ class Findings:
     """All that was found.
 
     Attributes:
-        gaps: what could not be read, a line each.
+        gaps: hyperparameters that could not be read, a line each.
+        unnamed: reports whose names are known only when the script runs, a line each.
         before: what must change in the script before a study can run, a line each.
         project: the ClearML project that the script names.
         libraries: the top-level names of what it imports.
@@ -67,6 +68,7 @@ class Findings:
     parameters: tuple[Found, ...] = ()
     metrics: tuple[Metric, ...] = ()
     gaps: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     project: str = ""
     libraries: frozenset[str] = field(default_factory=frozenset)

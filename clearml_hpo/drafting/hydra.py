@@ -13,7 +13,8 @@ from clearml_hpo.drafting.found import Found, flat, kind_of
 from clearml_hpo.drafting.signatures import fields
 from clearml_hpo.drafting.source import Program, Source, keyword
 
-_SECTION = "Hydra/"
+HYDRA = "Hydra"
+_SECTION = f"{HYDRA}/"
 _DEEPEST = 10
 
 

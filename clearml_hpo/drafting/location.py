@@ -10,6 +10,9 @@ from typing import Any
 
 from clearml_hpo.core.errors import InputError
 
+_COMMON = ("train", "main", "run", "script", "training", "trainer", "fit", "experiment", "__main__")
+"""Names that many scripts have."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -28,6 +31,12 @@ class Location:
     target: str
     folder: Path
     template: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def study_name(self) -> str:
+        """The name of a study of it: that of its folder too, where the script's own says little."""
+        stem = self.script.stem
+        return f"tune-{self.script.parent.name}-{stem}" if stem in _COMMON else f"tune-{stem}"
 
     @classmethod
     def of(cls, script: Path, study_folder: Path) -> Location:

@@ -24,6 +24,7 @@ def main() -> None:
     from clearml import Logger, Task
 
     names: dict[str, float] = {}
+    tasks: list[Any] = []
 
     def note(title: str, series: str) -> None:
         name = f"{title}/{series}"
@@ -31,12 +32,13 @@ def main() -> None:
         if name in names or time.monotonic() - began > _SECONDS_OF_REPORTS:
             finish()
         names[name] = time.monotonic()
+        tasks.append(Task.current_task())  # Hydra closes it when the script's function has ended
 
     def finish() -> None:
-        task: Any = Task.current_task()
+        task = next(filter(None, [*tasks, Task.current_task()]), None)
         found: dict[str, Any] = {"scalars": sorted(names)}
-        if task is not None:
-            found |= {key: task.data.to_dict().get(key) or {} for key in ("hyperparams", "configuration")}
+        data = {} if task is None else task.data.to_dict()
+        found |= {key: data.get(key) or {} for key in ("hyperparams", "configuration")}
         Path(result).write_text(json.dumps(found), encoding="utf-8")
         sys.stdout.flush()
         sys.stderr.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +12,25 @@ from clearml_hpo.backend.template import Template
 from clearml_hpo.drafting.found import Findings, Found, kind_of
 from clearml_hpo.drafting.metrics import of_names
 
+_SECTIONS = (USER_PROPERTIES, f"{CONFIG_SECTION}OmegaConf")  # what Hydra has composed is in its own section, too
 _OWN = ("_allow_omegaconf_edit_", "_ignore_remote_overrides_", "_allow_config_file_override_from_ui_", "overrides")
 """Entries that the SDK makes for itself."""
+_OF_LIBRARIES: tuple[Set[str], ...] = (
+    {"completion", "help", "interactive", "separator", "trace", "verbose"},  # Fire
+    {
+        "cfg",
+        "config_dir",
+        "config_name",
+        "config_path",
+        "experimental_rerun",
+        "hydra_help",
+        "info",
+        "multirun",
+        "resolve",
+    }
+    | {"run", "shell_completion", "help", "package"},  # Hydra
+)
+"""Options of libraries themselves, by which they are known."""
 _KINDS = ("bool", "int", "float", "str", "list", "tuple")
 
 
@@ -25,8 +42,9 @@ def of_task(template: Template) -> Findings:
 def parameters(entries: Nested) -> Iterator[Found]:
     """Hyperparameters as ClearML keeps them, with the types that it notes."""
     for section, inner in entries.items():
+        own = {*_OWN, *(name for names in _OF_LIBRARIES if inner.keys() >= names for name in names)}
         for name, entry in inner.items():
-            if section != USER_PROPERTIES and name not in _OWN and not _is_command(entry):
+            if section not in _SECTIONS and name not in own and not _is_command(entry):
                 yield _found(section, name, entry)
 
 

@@ -33,7 +33,11 @@ def read_script(path: Path, root: Path | None = None) -> Findings:
     Raises:
         InputError: it cannot be read, or is no Python.
     """
-    program = Program(path, root or path.parent)
+    return read_program(Program(path, root or path.parent))
+
+
+def read_program(program: Program) -> Findings:
+    """Reads a script and the modules beside it."""
     found: dict[str, Found] = {}
     gaps: list[str] = []
     for reader in _READERS:
@@ -48,7 +52,8 @@ def read_script(path: Path, root: Path | None = None) -> Findings:
     return Findings(
         tuple(found.values()),
         tuple(reported),
-        tuple(dict.fromkeys([*gaps, *unnamed])),
+        tuple(dict.fromkeys(gaps)),
+        tuple(unnamed),
         tuple(_before(program)),
         _project(program),
         program.libraries,

@@ -229,12 +229,17 @@ def test_modules_beside_the_script_are_read_too(tmp_path):
     [
         ("for name in names: parser.add_argument(name)", "train.py:1: options whose names the script computes"),
         ("task.connect(load())", "train.py:1: what task.connect(load()) holds"),
-        ("logger.report_scalar(title, series, 1, 2)", "train.py:1: the names of what it reports"),
         ("parser.add_subparsers()", "train.py:1: the script has subcommands"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, text, said):
     assert said in read(tmp_path, text).gaps[0]
+
+
+def test_reports_whose_names_are_computed_are_named(tmp_path):
+    assert read(tmp_path, "logger.report_scalar(title, series, 1, 2)").unnamed == (
+        "train.py:1: the names of what it reports",
+    )
 
 
 def test_hydra_composes_its_folder_of_configurations(tmp_path):
