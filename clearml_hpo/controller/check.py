@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION
 from clearml_hpo.backend.names import find_project, find_queues
-from clearml_hpo.backend.template import faults_of_objectives, faults_of_space, reported_metrics, source_of
-from clearml_hpo.controller.advice import warning
+from clearml_hpo.backend.template import faults_of_objectives, faults_of_space, reported_metrics
+from clearml_hpo.controller.advice import remarks
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
@@ -21,8 +23,11 @@ from clearml_hpo.core.near_names import is_reordered, near_metric, near_paramete
 from clearml_hpo.drafting.hydra import HYDRA
 from clearml_hpo.drafting.script import read_program
 from clearml_hpo.drafting.source import Program
+from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
 from clearml_hpo.study_file import StudyFile
+
+_MOST_READ = 2**20  # bytes of a configuration file
 
 
 @dataclass
@@ -75,10 +80,11 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         findings.remarks.append(
             f"{of}template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
         )
-    elif given.script is not None:
+    elif given.entry is not None:
+        code = collect(given.entry)
         findings.remarks.append(f"{of}the script was not run yet: parameters and metrics are known after its first run")
-        findings.remarks += filter(None, [warning(given.script)])
-        findings.faults += faults_of_text(file, given.script, model)
+        findings.remarks += remarks(code)
+        findings.faults += faults_of_text(file, code, model)
     elif template is None:
         findings.remarks.append(f"{of}no server: the template was not looked up")
     else:
@@ -87,27 +93,27 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         )
 
 
-def faults_of_text(file: StudyFile, script: Path, model: str = "") -> list[Fault]:
-    """Parameters of the space, and metrics, that a template's script does not have, as far as its text says."""
-    source_of(script)  # raises InputError for what no template can carry
-    program = Program(script, script.parent)
-    read = read_program(program)
+def faults_of_text(file: StudyFile, code: Code, model: str = "") -> list[Fault]:
+    """Parameters of the space, and metrics, that a template's script does not have, as far as its files say."""
+    words = _words_of(code)
+    if not words or code.main is None:  # an installed module
+        return []
+    script = str(code.entry)
+    read = read_program(Program(code.main, code.entry.directory if code.entry.module else code.main.parent))
     known = {found.name for found in read.parameters}
     faults = []
     for name, own in file.space.names_in(model).items():
-        if not (read.gaps or own in known or _is_said(own, program.words, known)):
+        if not (read.gaps or own in known or _is_said(own, words, known)):
             bare = own.partition("/")[2]
-            hint = near_parameter(own, known) or nearest(bare.rpartition("/")[2], program.words)
-            faults.append(Fault(("search_space", name), f"nothing in {script.name} is called {bare!r}{hint}"))
+            hint = near_parameter(own, known) or nearest(bare.rpartition("/")[2], words)
+            faults.append(Fault(("search_space", name), f"nothing in {script} is called {bare!r}{hint}"))
     reported = {metric.name for metric in read.metrics}
     # Where the script does not report scalars itself, a framework does it for it, under names of its own.
     for objective in file.goal.objectives if reported and not read.unnamed else ():
-        words = (objective.title, objective.series)
-        is_said = program.words.issuperset(words) and not is_reordered(objective.metric, reported)
-        if objective.metric not in reported and not is_said:
+        is_said = words.issuperset((objective.title, objective.series))
+        if objective.metric not in reported and (not is_said or is_reordered(objective.metric, reported)):
             hint = near_metric(objective.metric, reported)
-            text = f"{objective.metric!r}: nothing in {script.name} reports it{hint}"
-            faults.append(Fault(("objective", "metric"), text))
+            faults.append(Fault(("objective", "metric"), f"{objective.metric!r}: nothing in {script} reports it{hint}"))
     return faults
 
 
@@ -118,3 +124,34 @@ def _is_said(own: str, words: Set[str], known: Set[str]) -> bool:
     if section == HYDRA or section.startswith(CONFIG_SECTION):
         return not words.isdisjoint({bare.rpartition(".")[2], inner})
     return not other_spellings(own, known) and not words.isdisjoint({bare, inner})
+
+
+def _words_of(code: Code) -> set[str]:
+    """The words of a script's sources, and of its configuration files."""
+    words: set[str] = set()
+    for name, content in code.files.items():
+        if not name.endswith(".py"):
+            words |= (
+                set(re.findall(r"[\w.-]+", content.decode(errors="replace"))) if len(content) <= _MOST_READ else set()
+            )
+            continue
+        with suppress(SyntaxError, ValueError, RecursionError):
+            words |= _words(ast.parse(content))
+    return words
+
+
+def _words(tree: ast.Module) -> set[str]:
+    """Names and texts of a Python source; options such as ``--learning-rate`` count as ``learning_rate`` too."""
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words |= {node.value, node.value.lstrip("-").replace("-", "_")}
+        elif isinstance(node, ast.Constant):
+            words.add(str(node.value))
+        elif isinstance(node, ast.Name):
+            words.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            words.add(node.attr)
+        elif isinstance(node, (ast.keyword, ast.arg)) and node.arg:
+            words.add(node.arg)
+    return words

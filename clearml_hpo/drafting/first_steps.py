@@ -15,8 +15,8 @@ from typing import Any
 
 from clearml_hpo.drafting.found import Findings, Found
 from clearml_hpo.drafting.metrics import of_names
+from clearml_hpo.scripts.startup import with_startup
 from clearml_hpo.workers.last_line import last_words
-from clearml_hpo.workers.startup import with_startup
 
 LONGEST_S = 90.0
 """So long a script may take until it reports its first scalar."""

@@ -113,11 +113,6 @@ class Program:
         """The top-level names of what it imports."""
         return frozenset(name.partition(".")[0] for source in self.sources for name in source.imports.values())
 
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """Names and texts in it; options such as ``--learning-rate`` count as ``learning_rate`` too."""
-        return frozenset(word for source in self.sources for node in ast.walk(source.tree) for word in _words(node))
-
     def _collect(self, source: Source) -> None:
         for name in [*source.imports.values()]:
             for module in (name, name.rpartition(".")[0]):
@@ -239,18 +234,6 @@ def keyword(call: ast.Call, name: str, position: int | None = None) -> ast.expr 
     if position is not None and len(call.args) > position:
         return call.args[position]
     return next((given.value for given in call.keywords if given.arg == name), None)
-
-
-def _words(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Constant):
-        yield str(node.value)
-        yield str(node.value).lstrip("-").replace("-", "_")
-    elif isinstance(node, ast.Name):
-        yield node.id
-    elif isinstance(node, ast.Attribute):
-        yield node.attr
-    elif isinstance(node, (ast.keyword, ast.arg)) and node.arg:
-        yield node.arg
 
 
 def _unconnected(value: ast.expr) -> ast.expr:
