@@ -30,6 +30,7 @@ class _Options:
 
     output: Path
     arguments: tuple[str, ...]
+    launcher: str | None
     objective: str | None
     trials: int | None
     runs: bool
@@ -46,6 +47,7 @@ class _Options:
 @click.option(
     "--argument", "arguments", multiple=True, metavar="TEXT", help="What the script is called with: '--data d.csv'."
 )
+@click.option("--launcher", metavar="COMMAND", help="What starts the script: 'torchrun --nproc-per-node 2'.")
 @click.option("--objective", metavar="TITLE/SERIES", help="The scalar that counts.")
 @click.option("--trials", type=click.IntRange(1), help="The budget.")
 @click.option("--no-run", is_flag=True, help="Never run the script, only read it.")
@@ -58,6 +60,7 @@ def init(
     force: bool,
     yes: bool,
     arguments: tuple[str, ...],
+    launcher: str | None,
     objective: str | None,
     trials: int | None,
     no_run: bool,
@@ -85,7 +88,7 @@ def init(
         raise InputError(f"{output} is there already: --output FILE writes another one, --force overwrites it")
     asks = not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     given = tuple(word for text in arguments for word in shlex.split(text))
-    options = _Options(output, given, objective, trials, not no_run, asks, as_json)
+    options = _Options(output, given, launcher, objective, trials, not no_run, asks, as_json)
     draft = _of_script(target, options) if _is_script(target) else _of_task(target, options, local=local)
     draft = _choose(draft, options)
     if as_json:
@@ -146,7 +149,9 @@ def _of_script(target: str, options: _Options) -> Draft:
             click.echo(f"cannot be read: {gap}", err=True)
         click.echo(f"running the first steps of {place.script.name} offline", err=True)
         findings = with_first_steps(findings, place.target, place.folder, arguments)
-    template = place.template | ({"arguments": list(arguments)} if arguments else {})
+    template = dict(place.template)
+    template |= {"arguments": list(arguments)} if arguments else {}
+    template |= {"launcher": options.launcher} if options.launcher else {}
     return draft(place.study_name, template, findings, place.script.name)
 
 

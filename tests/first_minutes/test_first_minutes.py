@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -23,6 +24,7 @@ class Style:
     objective: str
     script: str = "train.py"
     arguments: tuple[str, ...] = ()
+    launcher: str = ""
 
 
 STYLES = {
@@ -49,20 +51,24 @@ STYLES = {
     "tensorboard": Style(("General/learning_rate", "General/dropout"), "minimize loss/val"),
     "package": Style(("General/learning_rate", "General/depth"), "minimize validation/loss", "trainer/train.py"),
     "files": Style(("Args/slope",), "minimize validation/mse", arguments=("--data", "data.csv")),
-    "launcher": Style(("Args/learning_rate", "Args/units"), "minimize validation/loss"),
+    "launcher": Style(
+        ("Args/learning_rate", "Args/units"),
+        "minimize validation/loss",
+        launcher=f"{sys.executable} launch.py --nproc 2",
+    ),
 }
-AS_WRITTEN = [style for style in STYLES if style not in ("hydra", "package", "files", "launcher")]
 
 
 def init(machine, folder, style, *options):
     given = STYLES[style]
     argument = ("--argument", " ".join(given.arguments)) if given.arguments else ()
+    launcher = ("--launcher", given.launcher) if given.launcher else ()
     study = str(folder / "study.yaml")
-    return machine.run("init", str(folder / given.script), "--yes", "--output", study, *argument, *options)
+    return machine.run("init", str(folder / given.script), "--yes", "--output", study, *argument, *launcher, *options)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("style", AS_WRITTEN)
+@pytest.mark.parametrize("style", STYLES)
 def test_init_check_run(machine, folder, style):
     code, output = init(machine, folder, style)
     assert code == 0, output
