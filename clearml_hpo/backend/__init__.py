@@ -1,8 +1,9 @@
 """ClearML as a back end: the one door to its server.
 
 api.py              calls, each made once, counted
-http.py             how a call is sent and its answer read; a client without the SDK
-session.py          the SDK's session, which says when a server does not answer
+http.py             how a call is sent and its answer read; tokens
+configured.py       the server that the environment or clearml.conf names
+storage.py          files on the file server and in buckets, by the SDK
 backoff.py          how long to wait while a server is in trouble
 names.py            projects, queues and workers by name
 lists.py            whole lists, page by page

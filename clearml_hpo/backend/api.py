@@ -1,4 +1,4 @@
-"""Calls to a ClearML server through the SDK's own session (login, tokens, clearml.conf), each made once, counted."""
+"""Calls to the ClearML server that is configured, each made once, counted."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
-from clearml.backend_api import Session
-from clearml.backend_api.session.session import LoginError
 
 from clearml_hpo.backend.backoff import with_backoff
-from clearml_hpo.backend.http import data_of, http_session
-from clearml_hpo.backend.session import AskOnce
-from clearml_hpo.core.errors import ApiError, ServerError, UnreachableError, is_trouble
+from clearml_hpo.backend.configured import HOW_TO, configured_server
+from clearml_hpo.backend.http import Client, http_session
+from clearml_hpo.core.errors import ApiError, InputError, ServerError, UnreachableError, is_trouble
 from clearml_hpo.machine.settings import is_local
 
 CONSOLE = "log"
 PLOTS = "metrics/plots"
 """Views of a task's results in ClearML's web app."""
 
+_TIMEOUT_S = (5.0, 60.0)
+"""Longest waits for a connection to the server, and for its answer."""
 _FIRST_ANSWER_S = 10
 """Longest wait for the first answer of a server, and for the headers of a stored file."""
 _BUCKETS = ("s3", "gs", "azure")
@@ -48,24 +48,31 @@ class Api:
         """Logs in.
 
         Raises:
+            InputError: no server is configured.
             UnreachableError: no server answers at the configured address, or it is in trouble.
             ServerError: the credentials are refused.
         """
         self._asks_again: tuple[Callable[[str], None], Event] | None = None
         self.calls: Counter[str] = Counter()
-        host = Session.get_api_server_host()
+        server = configured_server()
+        if server is None:
+            raise InputError(f"no ClearML server is configured: {HOW_TO}")
+        self._server = server
+        self._client = Client(server.address, token=server.token, verify=server.verify, timeout_s=_TIMEOUT_S)
+        host = server.address.api
         try:
-            answer = http_session(host).get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
+            answer = http_session(host, server.verify).get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise _unreachable(host, type(error).__name__) from None
         self.server_ahead_s = _ahead(answer.headers.get("Date"))
+        if not server.has_login:
+            raise ServerError(f"there are no keys for the ClearML server at {host}: {HOW_TO}")
         try:
-            self._session = AskOnce()
-        except Exception as error:  # the SDK raises several unrelated types here
-            cause = error.__context__
-            if isinstance(cause, ApiError) and is_trouble(cause):  # it has gone since it was looked at
-                raise _unreachable(host, str(cause)) from None
-            raise ServerError(f"the ClearML server at {host} refused the login: {cause or error}") from None
+            self._client.log_in()
+        except ApiError as error:
+            if is_trouble(error):  # it has gone since it was looked at
+                raise _unreachable(host, str(error)) from None
+            raise ServerError(f"the ClearML server at {host} refused the login: {error}") from None
         self.calls.update({"debug.ping": 1, "auth.login": 1})
 
     @contextmanager
@@ -84,12 +91,12 @@ class Api:
     @property
     def web(self) -> str:
         """Address of the web pages."""
-        return str(Session.get_app_server_host())
+        return self._server.address.web
 
     @property
     def files(self) -> str:
         """Address of the file server."""
-        return str(Session.get_files_server_host())
+        return self._server.address.files
 
     def check_storage(self, address: str) -> None:
         """Refuses the address of a stored file that is neither on the configured file server nor in a bucket.
@@ -114,9 +121,9 @@ class Api:
             ServerError: the server does not answer, does not say, or is another one.
         """
         self.check_storage(url)
-        headers = self._session.add_auth_headers({}) if url.startswith(f"{self.files}/") else {}
+        auth = self._client.token if url.startswith(f"{self.files}/") else None
         try:
-            response = http_session(url).head(url, headers=headers, timeout=_FIRST_ANSWER_S)
+            response = http_session(url, self._server.verify).head(url, auth=auth, timeout=_FIRST_ANSWER_S)
         except requests.RequestException as error:
             raise ServerError(f"{url} cannot be looked at: {type(error).__name__}") from None
         if response.status_code == requests.codes.not_found:
@@ -159,14 +166,8 @@ class Api:
         return with_backoff(lambda: self._send_once(endpoint, **request), *self._asks_again)
 
     def _send_once(self, endpoint: str, **request: Any) -> dict[str, Any]:
-        service, _, action = endpoint.partition(".")
         self.calls[endpoint] += 1
-        try:
-            return data_of(endpoint, self._session.send_request(service, action, method="post", **request))
-        except LoginError as error:  # the token had run out; the SDK raises it while it handles what went wrong
-            if isinstance(error.__context__, ApiError):
-                raise error.__context__ from None
-            raise ApiError("auth.login", requests.codes.unauthorized, 0, str(error)) from None
+        return self._client.send(endpoint, **request)
 
 
 def _unreachable(host: str, why: str) -> UnreachableError:

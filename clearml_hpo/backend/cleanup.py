@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import unquote, urlparse
 
-from clearml.storage.helper import StorageHelper
-
+from clearml_hpo.backend import storage
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.editing import change, set_properties
@@ -399,7 +398,7 @@ def _size(api: Api, uri: str) -> int | None:
     if uri.startswith("file://"):
         return _path(uri).stat().st_size if _path(uri).exists() else None
     api.check_storage(uri)
-    if StorageHelper.get(uri) is None:
+    if not storage.is_within_reach(uri):
         raise ServerError("there are no credentials for this storage, or no package for it")
     return 0
 
@@ -408,12 +407,7 @@ def _delete_file(uri: str) -> None:
     if uri.startswith("file://"):
         _path(uri).unlink(missing_ok=True)
         return
-    try:
-        is_done = StorageHelper.get(uri).delete(uri, silent=True)
-    except Exception as error:  # each storage has errors of its own
-        raise ServerError(f"the storage did not delete the file: {error}") from None
-    if not is_done:
-        raise ServerError("the storage did not delete the file")
+    storage.delete(uri)
 
 
 def _path(uri: str) -> Path:

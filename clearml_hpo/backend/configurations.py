@@ -14,7 +14,6 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 import yaml
-from clearml.utilities.config import text_to_config_dict
 
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, Nested
 from clearml_hpo.core import yaml_documents
@@ -87,7 +86,7 @@ def _read(name: str, entry: Mapping[str, Any]) -> tuple[Any, bool]:
     except (ValueError, RecursionError):
         is_yaml = entry.get("type") != "dictionary"
         try:
-            data = yaml_documents.load(text) if is_yaml else text_to_config_dict(_without_include(text))
+            data = yaml_documents.load(text) if is_yaml else _read_hocon(text)
         except Exception as error:  # pyparsing's, of HOCON, have no base of their own in every release
             raise InputError(f"the configuration object {name!r} cannot be read: {error}") from None
     if _is_deeper(data, yaml_documents.DEEPEST):
@@ -97,11 +96,13 @@ def _read(name: str, entry: Mapping[str, Any]) -> tuple[Any, bool]:
     return data, is_yaml
 
 
-def _without_include(text: str) -> str:
-    """HOCON as it is; one that includes another text would have this machine's files or network read."""
+def _read_hocon(text: str) -> Any:
+    """What HOCON holds; one that includes another text would have this machine's files or network read."""
     if _INCLUDE.search(text):
         raise ValueError("it includes another text")
-    return text
+    from clearml.utilities.config import text_to_config_dict  # loads all of the SDK
+
+    return text_to_config_dict(text)
 
 
 def _is_deeper(data: Any, levels: int) -> bool:

@@ -1,30 +1,53 @@
-"""ClearML's API over HTTP: how a call is sent and its answer read; and a client without the SDK.
+"""ClearML's API over HTTP: how a call is sent and its answer read, without the SDK.
 
-The SDK takes a second of processor time and 100 MiB to load: too much for a process that only looks after others.
+The SDK takes a second of processor time and 100 MiB to load. By itself it makes a call again for hours (240 times, up
+to two minutes apart), and without end while the server says that it is in maintenance (503) or when TLS fails, without
+a message. Here each call is made once, and the loop decides whether to ask again.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import math
+import socket
+import time
 from typing import Any
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from clearml_hpo.core.errors import ApiError, UnreachableError, is_trouble
 from clearml_hpo.machine.settings import USER_AGENT, ServerAddress, is_local
 
-_CLIENT_TIMEOUT_S = 15.0
-"""Longest wait for a connection, and for an answer, of the client without the SDK."""
+_TIMEOUT_S = (5.0, 15.0)
+"""Longest waits for a connection, and for an answer."""
+_RENEWED_BEFORE_S = 600.0
+"""A token is renewed this long before its end, one that is valid for less at half of its time."""
+_CONNECTIONS = 64
 _OF_THE_CALL = (400, 413)  # also a proxy's refusals of what was sent
 _SHOWN = 200
 
 
 class Client:
-    """One server, logged in to at the first call; the SDK is not loaded."""
+    """One server, logged in to at the first call."""
 
-    def __init__(self, address: ServerAddress) -> None:
+    def __init__(
+        self,
+        address: ServerAddress,
+        *,
+        token: str = "",
+        verify: bool | str = True,
+        timeout_s: tuple[float, float] = _TIMEOUT_S,
+    ) -> None:
+        """``token`` logs in where there are no keys; ``verify`` is as requests takes it."""
         self._address = address
-        self._http = http_session(address.api)
+        self._given = token
+        self._timeout_s = timeout_s
+        self._http = http_session(address.api, verify)
+        self._http.headers["X-ClearML-Worker"] = socket.gethostname()
         self._token: _Token | None = None
 
     def call(self, endpoint: str, **body: Any) -> dict[str, Any]:
@@ -32,55 +55,92 @@ class Client:
 
         Raises:
             ApiError: the server refused the call; 503 if there is no answer, 502 if it is not a ClearML server's.
-            UnreachableError: the same at the log-in.
+            UnreachableError: the same at the first log-in.
         """
-        if self._token is None:
-            self._token = self._login()
+        return self.send(endpoint, json=body)
+
+    def send(self, endpoint: str, **request: Any) -> dict[str, Any]:
+        """As ``call``, for a body of any kind, as requests takes it."""
         try:
-            return self._post(endpoint, body, self._token)
+            return self._post(endpoint, self.token, **request)
         except ApiError as error:
             if error.code != requests.codes.unauthorized:
                 raise
-        self._token = self._login()  # it had expired
-        return self._post(endpoint, body, self._token)
+        return self._post(endpoint, self.log_in(), **request)  # rights may have changed, or the server's keys
 
-    def _login(self) -> _Token:
-        keys = HTTPBasicAuth(self._address.access_key, self._address.secret_key)
+    @property
+    def token(self) -> AuthBase:
+        """Shows requests that this process is logged in; logs in if need be."""
+        if self._token is not None:
+            return self.log_in() if time.time() > self._token.renewed_at else self._token
         try:
-            return _Token(str(self._post("auth.login", {}, keys)["token"]))
-        except KeyError:
-            why = "something else does"
+            return self.log_in()
         except ApiError as error:
             if not is_trouble(error):
                 raise
-            why = str(error)
-        raise UnreachableError(f"no ClearML server answers at {self._address.api} ({why})")
+            raise UnreachableError(f"no ClearML server answers at {self._address.api} ({error})") from None
 
-    def _post(self, endpoint: str, body: dict[str, Any], auth: AuthBase) -> dict[str, Any]:
+    def log_in(self) -> AuthBase:
+        """Gets a token.
+
+        Raises:
+            ApiError: it is refused; 503 if there is no answer, 502 if something else than a ClearML server answers.
+        """
+        shown: AuthBase
+        if self._given:
+            shown = self._token or _Token(self._given)
+        else:
+            shown = HTTPBasicAuth(self._address.access_key, self._address.secret_key)
+        self._token = _Token(str(self._post("auth.login", shown, needed="token", json={})["token"]))
+        return self._token
+
+    def _post(self, endpoint: str, auth: AuthBase, *, needed: str = "", **request: Any) -> dict[str, Any]:
         url = f"{self._address.api.rstrip('/')}/{endpoint}"
         try:
-            response = self._http.post(url, json=body, auth=auth, timeout=_CLIENT_TIMEOUT_S)
+            response = self._http.post(url, auth=auth, timeout=self._timeout_s, **request)
         except requests.RequestException as error:
             raise no_answer(endpoint, self._address.api, error) from None
-        return data_of(endpoint, response)
+        data = data_of(endpoint, response)
+        if needed and not data.get(needed):
+            raise no_clearml(endpoint, response)
+        return data
 
 
 class _Token(AuthBase):
-    """Shows the token of a log-in; a ``.netrc`` cannot take its place, as it does with a header."""
+    """Shows the token of a log-in; a ``.netrc`` cannot take its place, as it does with a header.
+
+    Attributes:
+        renewed_at: when it is to be renewed, in seconds of the epoch.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
+        left_s = _end_of(text) - time.time()
+        self.renewed_at = time.time() + max(left_s - _RENEWED_BEFORE_S, left_s / 2)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._text}"
         return request
 
 
-def http_session(url: str) -> requests.Session:
-    """A connection to the server of ``url``; a proxy that the environment names knows nothing of this machine."""
+def _end_of(token: str) -> float:
+    """When a JSON web token ends; never, if it does not say."""
+    try:
+        return float(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["exp"])
+    except (ValueError, LookupError, TypeError):
+        return math.inf
+
+
+def http_session(url: str, verify: bool | str = True) -> requests.Session:
+    """Connections to the server of ``url``; a proxy that the environment names knows nothing of this machine."""
     session = requests.Session()
     session.headers["User-Agent"] = USER_AGENT
     session.trust_env = not is_local(url)
+    session.verify = verify
+    if verify is False:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
     return session
 
 

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from clearml import StorageManager
-
+from clearml_hpo.backend import storage
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.lists import by_id
-from clearml_hpo.core.errors import ServerError
 
 _LOG_EVENTS = 5_000
 
@@ -55,12 +53,7 @@ def store(uri: str, name: str, content: bytes, content_type: str, preview: str =
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / file_name
         path.write_bytes(content)
-        try:
-            taken = StorageManager.upload_file(str(path), uri, retries=1)
-        except Exception as error:  # each storage has errors of its own
-            raise ServerError(f"cannot upload {file_name} to {uri}: {error}") from None
-    if not taken:
-        raise ServerError(f"cannot upload {file_name} to {uri}")
+        storage.store(path, uri)
     return {
         "key": name,
         "type": "custom",
@@ -80,10 +73,4 @@ def download(api: Api, address: str, path: Path) -> None:
         ServerError: the storage does not give it, or the address is of none: any writer to the task chooses it.
     """
     api.check_storage(address)
-    try:
-        found = StorageManager.get_local_copy(address, extract_archive=False, force_download=True)
-    except Exception as error:  # each storage has errors of its own
-        raise ServerError(f"cannot download {address}: {error}") from None
-    if not found:
-        raise ServerError(f"cannot download {address}")
-    shutil.copyfile(found, path)
+    shutil.copyfile(storage.fetch(address), path)

@@ -13,6 +13,7 @@ import click
 
 from clearml_hpo import fleet
 from clearml_hpo.cli import output
+from clearml_hpo.cli.connection import is_embedded, lasting_server
 from clearml_hpo.cli.install import install, uninstall
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import AgentError, InputError
@@ -20,7 +21,6 @@ from clearml_hpo.fleet import logtail
 from clearml_hpo.fleet.state import FleetFolder
 from clearml_hpo.machine import settings
 from clearml_hpo.machine.settings import ServerAddress
-from clearml_hpo.server import process as server_process
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _NAME = click.option("--name", default="default", show_default=True, help="Which fleet of this machine.")
@@ -77,9 +77,8 @@ def up(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, timeout: f
       clearml-hpo agents up --queue gpu --gpus all --cpu 2
       clearml-hpo agents up --queue gpu --gpus 0,0     two agents that share GPU 0
     """
-    current = settings.load()
     slots = _slots(queue, gpus, cpu)
-    started = fleet.up(current.home, _server(current), slots, timeout_s=timeout, name=name, venv=venv)
+    started = fleet.up(settings.load().home, _server(), slots, timeout_s=timeout, name=name, venv=venv)
     _show(started, as_json)
 
 
@@ -102,9 +101,8 @@ def run(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, drain_s: 
       clearml-hpo agents run --queue gpu --gpus 0,1 --drain-timeout 10m
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    current = settings.load()
     slots = _slots(queue, gpus, cpu)
-    fleet.run(current.home, _server(current), slots, name=name, venv=venv, drain_s=drain_s)
+    fleet.run(settings.load().home, _server(), slots, name=name, venv=venv, drain_s=drain_s)
 
 
 @agents.command()
@@ -167,17 +165,9 @@ agents.add_command(install)
 agents.add_command(uninstall)
 
 
-def _server(current: settings.Settings) -> ServerAddress | None:
+def _server() -> ServerAddress | None:
     """None for the server that is configured; with none configured, the embedded one if it runs."""
-    if current.clearml_configured:
-        return None
-    running = server_process.status(current.home / "server")
-    if running is None:
-        raise InputError(
-            "no ClearML server is configured, and no embedded one runs: write a clearml.conf (clearml-init), "
-            "set CLEARML_API_HOST and its keys, or: clearml-hpo server start"
-        )
-    return running.address
+    return lasting_server() if is_embedded(local=False) else None
 
 
 def _slots(queue: str, gpus: str | None, cpu: int) -> tuple[fleet.AgentSlot, ...]:

@@ -16,13 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from clearml_hpo.cli.closing import EXIT, end_note
-from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.connection import is_embedded, server_of_studies
 from clearml_hpo.cli.driving import check_writable, log_format_option, sayer, stop_on_signals, use_embedded_server
 from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
-from clearml_hpo.controller.rehearsal import rehearse_all
 from clearml_hpo.machine import settings
-from clearml_hpo.server import process as server_process
-from clearml_hpo.study_file import load_campaign
 from clearml_hpo.views.display import clock
 from clearml_hpo.views.json_console import LogFormat, console_for
 
@@ -93,6 +90,10 @@ def run(
       clearml-hpo campaign run campaign.yaml --local
       clearml-hpo campaign run campaign.yaml --set budget.time=20m
     """
+    sayer(console_for(log_format))(f"reading {campaign_file}")  # the libraries for that take a moment
+    from clearml_hpo.controller.rehearsal import rehearse_all
+    from clearml_hpo.study_file import load_campaign
+
     file = load_campaign(campaign_file, overrides)
     rehearse_all(member.file for member in file.members)
     _drive(lambda opening: opening.from_file(file, new=new), local, json_file, take_over, log_format)
@@ -285,11 +286,13 @@ def _drive(
     take_over: bool,
     log_format: LogFormat,
 ) -> None:
+    from clearml_hpo.server import process as server_process
+
     here = settings.load()
-    local = is_local or not here.clearml_configured
     if json_file is not None:
         check_writable(json_file)
     console = console_for(log_format)
+    local = is_embedded(local=is_local, say=sayer(console))
     with ExitStack() as stack:
         if local:
             use_embedded_server(stack, console, here)
@@ -312,7 +315,6 @@ def _open_and_run(
     local: bool,
     take_over: bool,
 ) -> CampaignOutcome:
-    # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
     from clearml_hpo.backend.api import Api
     from clearml_hpo.campaign.opening import CampaignOpening
     from clearml_hpo.campaign.report import read_campaign_state, render_report, report_of

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clearml_hpo.controller.rehearsal import rehearse_all
+from clearml_hpo.cli.connection import is_embedded, say
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine import settings
 from clearml_hpo.machine.settings import Settings
-from clearml_hpo.study_file import StudyFile, is_campaign, load_campaign, load_study
 
 if TYPE_CHECKING:
     from clearml_hpo.controller.check import Findings
+    from clearml_hpo.study_file import StudyFile
 
 
 @click.command(epilog="Exit codes: 0 sound, 2 bad input.")
@@ -33,14 +33,16 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
       clearml-hpo check study.yaml --set sampler.name=random
       clearml-hpo check campaign.yaml
     """
+    say(f"reading {study_file}")  # the libraries for that take a moment
+    from clearml_hpo.controller.rehearsal import rehearse_all
+    from clearml_hpo.study_file import is_campaign, load_campaign, load_study
+
     campaign = load_campaign(study_file, overrides) if is_campaign(study_file) else None
     files = [member.file for member in campaign.members] if campaign else [load_study(study_file, overrides)]
     rehearse_all(files)
-    here = settings.load()
-    is_configured = here.clearml_configured and not local
+    is_configured = not is_embedded(local=local)
     with ExitStack() as stack:
-        has_server = is_configured or _use_embedded(stack, here)
-        # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
+        has_server = is_configured or _use_embedded(stack, settings.load())
         from clearml_hpo.backend.api import Api
         from clearml_hpo.campaign.serving import check_resources
         from clearml_hpo.controller.check import check_study
@@ -63,7 +65,7 @@ def _use_embedded(stack: ExitStack, here: Settings) -> bool:
         return False
     from clearml_hpo.cli.local import embedded_server
 
-    settings.use_server(stack.enter_context(embedded_server(here, lambda text: None)))
+    settings.use_server(stack.enter_context(embedded_server(here, say)))
     return True
 
 

@@ -10,7 +10,6 @@ from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import Note
 from clearml_hpo.core.ranking import ranking
 from clearml_hpo.core.trial import Trial, best_trial, pareto_front
-from clearml_hpo.study_file import dump_params
 from clearml_hpo.views import display
 
 EXIT = {"completed": 0, "failed": 1, "stopped": 130}
@@ -28,6 +27,8 @@ def say_how_it_ended(
     console: Console, goal: Goal, trials: Sequence[Trial], *, status: str, reason: str, wall_s: float, url: str
 ) -> None:
     """The best trials, why it ended, the best parameters, where to find it."""
+
+    from clearml_hpo.study_file import dump_params
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,13 +1,32 @@
-"""The server that commands on recorded studies talk to."""
+"""The server that a command talks to: the configured one, else the embedded one of this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import click
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine import settings
-from clearml_hpo.server import process as server_process
+
+
+def say(text: str) -> None:
+    """Says something by the way, on stderr: which server a command talks to."""
+    click.secho(text, err=True, dim=True)
+
+
+def is_embedded(*, local: bool, say: Callable[[str], None] = say) -> bool:
+    """True if a command is to use the embedded server: it was asked to, or no other one is configured.
+
+    Else says which one it talks to.
+    """
+    from clearml_hpo.backend.configured import configured_server
+
+    server = None if local else configured_server()
+    if server is not None:
+        say(f"server: {server.address.web}")
+    return server is None
 
 
 @contextmanager
@@ -19,10 +38,10 @@ def server_of_studies(*, local: bool) -> Iterator[None]:
     Raises:
         InputError: no server is configured, and none was ever embedded here.
     """
-    here = settings.load()
-    if here.clearml_configured and not local:
+    if not is_embedded(local=local):
         yield
         return
+    here = settings.load()
     if not (here.home / "server").is_dir():
         said = "" if local else "no ClearML server is configured, and "
         raise InputError(
@@ -31,26 +50,36 @@ def server_of_studies(*, local: bool) -> Iterator[None]:
         )
     from clearml_hpo.cli.local import embedded_server
 
-    with embedded_server(here, lambda text: None) as server:
+    with embedded_server(here, say) as server:
         settings.use_server(server)
         yield
 
 
-def use_lasting_server(*, local: bool) -> None:
+def use_lasting_server(*, local: bool, say: Callable[[str], None] = say) -> None:
     """Has this process talk to the server that is configured; with none, or ``local``, to the embedded one that runs.
 
     Raises:
         InputError: none runs that would stay.
     """
-    here = settings.load()
-    if here.clearml_configured and not local:
-        return
-    running = server_process.status(here.home / "server")
+    if is_embedded(local=local, say=say):
+        settings.use_server(lasting_server(local=local, say=say))
+
+
+def lasting_server(*, local: bool = False, say: Callable[[str], None] = say) -> settings.ServerAddress:
+    """The embedded server that runs.
+
+    Raises:
+        InputError: none runs that would stay.
+    """
+    from clearml_hpo.server import process
+
+    running = process.status(settings.load().home / "server")
     if running is None:
         raise InputError(
             "no embedded server runs that could stay: clearml-hpo server start"
             if local
             else "no ClearML server is configured, and no embedded one runs: write a clearml.conf (clearml-init), "
-            "or: clearml-hpo server start"
+            "set CLEARML_API_HOST and its keys, or: clearml-hpo server start"
         )
-    settings.use_server(running.address)
+    say(f"embedded server: {running.address.web}")
+    return running.address

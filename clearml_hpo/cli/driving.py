@@ -18,10 +18,9 @@ import click
 from rich.console import Console
 
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
+from clearml_hpo.cli.connection import is_embedded
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.machine import settings, signals
-from clearml_hpo.server import process as server_process
-from clearml_hpo.study_file import StudyFile
 from clearml_hpo.views.display import view_for
 from clearml_hpo.views.json_console import LogFormat, console_for
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from clearml_hpo.controller.opening import Opened, Opening
     from clearml_hpo.controller.run import Outcome
     from clearml_hpo.executors import Executor
+    from clearml_hpo.study_file import StudyFile
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _ONE_WISH_S = 1.0
@@ -131,12 +131,14 @@ def _check_together(options: Options, *, local: bool) -> None:
 
 def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     """Drives the study that ``find`` opens, and exits with what became of it."""
+    from clearml_hpo.server import process as server_process
+
     here = settings.load()
-    local = options.local or not here.clearml_configured
+    console = console_for(options.log_format)
+    local = is_embedded(local=options.local, say=sayer(console))
     _check_together(options, local=local)
     if options.json_file is not None:
         check_writable(options.json_file)
-    console = console_for(options.log_format)
     with ExitStack() as stack:
         server = use_embedded_server(stack, console, here) if local else None
         stopped = stack.enter_context(stop_on_signals())
@@ -225,7 +227,6 @@ class _Place:
 def _open_and_run(
     find: Callable[[Opening], Opened], options: Options, place: _Place, console: Console, stopped: threading.Event
 ) -> tuple[Goal, Outcome]:
-    # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
     from clearml_hpo.backend.api import Api
     from clearml_hpo.controller.opening import Opening
     from clearml_hpo.controller.run import StudyRun

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 
-from clearml_hpo.cli.connection import use_lasting_server
-from clearml_hpo.controller.rehearsal import rehearse
-from clearml_hpo.study_file import load_study
+from clearml_hpo.cli.connection import say, use_lasting_server
 
 
 @click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input.")
@@ -31,12 +29,15 @@ def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], 
       clearml-hpo launch study.yaml --queue services
       clearml-hpo launch study.yaml --set budget.trials=200 --new
     """
+    say(f"reading {study_file}")  # the libraries for that take a moment
+    from clearml_hpo.backend.api import Api
+    from clearml_hpo.controller.launch import launch_study
+    from clearml_hpo.controller.rehearsal import rehearse
+    from clearml_hpo.study_file import load_study
+
     file = load_study(study_file, overrides)
     rehearse(file)
     use_lasting_server(local=local)
-    # Imported late: ClearML's SDK takes a second, and a bad file should be said before.
-    from clearml_hpo.backend.api import Api
-    from clearml_hpo.controller.launch import launch_study
 
     launched = launch_study(Api(), file, queue, new=new)
     if as_json:

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from clearml_hpo.cli.driving import Options, drive, driving_options
-from clearml_hpo.controller.rehearsal import rehearse
-from clearml_hpo.study_file import load_study
+from clearml_hpo.cli.driving import Options, drive, driving_options, sayer
+from clearml_hpo.views.json_console import console_for
 
 
 @click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")
@@ -31,6 +30,10 @@ def run(study_file: Path, new: bool, **given: Any) -> None:
       clearml-hpo run study.yaml --new --json out.json
     """
     options = Options(**given)
+    sayer(console_for(options.log_format))(f"reading {study_file}")  # the libraries for that take a moment
+    from clearml_hpo.controller.rehearsal import rehearse
+    from clearml_hpo.study_file import load_study
+
     file = load_study(study_file, options.all_overrides)
     rehearse(file)
     drive(options, lambda opening: opening.from_file(file, new=new))

@@ -193,9 +193,9 @@ def run(data: Path | None, with_parent: bool, **options: Any) -> None:
     Example:
       clearml-hpo server run --data ./clearml-data
     """
-    from clearml_hpo.server import process
+    from clearml_hpo.server import serving
 
-    process.run(_data_dir(data), held=with_parent, options=_warned(Options(**options)))
+    serving.run(_data_dir(data), held=with_parent, options=_warned(Options(**options)))
 
 
 def _warned(options: Options) -> Options:

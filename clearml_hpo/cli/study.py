@@ -20,10 +20,10 @@ from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.study_file import dump_params
 from clearml_hpo.views import display
 
 if TYPE_CHECKING:
+    from clearml_hpo.backend.study_records import StudyRecord
     from clearml_hpo.studies.study import Study
 
 _COLUMNS = (
@@ -82,10 +82,11 @@ def list_(project: str | None, limit: int, form: str, local: bool) -> None:
       clearml-hpo study list --format json
     """
     with server_of_studies(local=local):
-        from clearml_hpo.studies.study import Study
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.backend.study_records import find_studies
 
-        found = Study.list(project=project, limit=limit)
-    print_list(form, lambda: _study_table(found), [_facts(each) for each in found], _COLUMNS)
+        found = find_studies(Api(), project=project, limit=limit)
+    print_list(form, lambda: _study_table(found), [_facts(record) for record in found], _COLUMNS)
 
 
 @study.command()
@@ -159,6 +160,8 @@ def best(study_id: str, as_json: bool, local: bool) -> None:
         if as_json:
             print_json([_point(each, found.goal) for each in found.pareto_front])
         elif trial is not None:
+            from clearml_hpo.study_file import dump_params
+
             click.echo(f"# trial {trial.number}: {_values(trial, found.goal)}")
             click.echo(dump_params(trial.params), nl=False)
     if trial is None:
@@ -293,10 +296,9 @@ def _open(study_id: str, local: bool) -> Iterator[Study]:
 # --- a study -------------------------------------------------------------------------------------------------------
 
 
-def _facts(found: Study) -> dict[str, Any]:
+def _facts(record: StudyRecord) -> dict[str, Any]:
     from clearml_hpo.studies.rows import iso
 
-    record = found.record
     return {
         "study_id": record.study_id,
         "name": record.name,
@@ -313,7 +315,7 @@ def _facts(found: Study) -> dict[str, Any]:
     }
 
 
-def _study_table(found: Sequence[Study]) -> Table:
+def _study_table(found: Sequence[StudyRecord]) -> Table:
     table = Table(box=None, pad_edge=False, expand=True)
     table.add_column("id", no_wrap=True)
     table.add_column("study", overflow="ellipsis", no_wrap=True, ratio=3)
@@ -322,8 +324,7 @@ def _study_table(found: Sequence[Study]) -> Table:
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("best", justify="right", no_wrap=True)
     table.add_column("made", no_wrap=True)
-    for each in found:
-        record = each.record
+    for record in found:
         best_value = record.best_value
         table.add_row(
             record.study_id[:_SHORT_ID],
@@ -340,7 +341,7 @@ def _study_table(found: Sequence[Study]) -> Table:
 def _summary(found: Study) -> dict[str, Any]:
     best_one = found.best
     return {
-        **_facts(found),
+        **_facts(found.record),
         "reason": found.record.reason,
         "is_driven": found.is_driven(),
         "driven_s": round(found.driven_s, 3),
@@ -355,6 +356,8 @@ def _summary(found: Study) -> dict[str, Any]:
 
 
 def _print_summary(found: Study) -> None:
+    from clearml_hpo.study_file import dump_params
+
     record = found.record
     _say(Text.assemble((record.name, "bold"), f"  {record.study_id}"))
     _fact("project", record.project)

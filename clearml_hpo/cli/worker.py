@@ -117,8 +117,7 @@ def worker(
         _as_its_task_says()
     task_id = settings.load().task_id
     slots = _slots(gpus, per_gpu, cpu, threads, is_pilot=bool(task_id))
-    use_lasting_server(local=False)
-    # Imported late: ClearML's SDK takes a second, and bad input should be said before.
+    use_lasting_server(local=False, say=_sayer(log_format))
     from clearml_hpo.backend.api import Api
     from clearml_hpo.backend.codes import LOST
     from clearml_hpo.backend.names import ensure_queue, find_queues

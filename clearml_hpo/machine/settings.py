@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,13 +47,11 @@ class Settings:
 
     Attributes:
         home: where the embedded server and the agents keep their state (``CLEARML_HPO_HOME``).
-        clearml_configured: whether a ClearML server is configured, by variables or by a clearml.conf.
         task_id: the ClearML task inside of which this process runs; empty if there is none.
         call_log: a folder where embedded servers note each call (``CLEARML_HPO_CALL_LOG``, for tests).
     """
 
     home: Path
-    clearml_configured: bool
     task_id: str = ""
     call_log: Path | None = None
 
@@ -63,7 +62,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     home = env.get("CLEARML_HPO_HOME")
     return Settings(
         home=Path(home).expanduser() if home else Path(platformdirs.user_state_dir("clearml-hpo")),
-        clearml_configured=bool(env.get("CLEARML_API_HOST")) or config_file(env).is_file(),
         task_id=env.get("CLEARML_TASK_ID", ""),
         call_log=Path(env[_CALL_LOG]) if env.get(_CALL_LOG) else None,
     )
@@ -83,6 +81,14 @@ def use_server(server: ServerAddress) -> None:
 def is_local(url: str) -> bool:
     """Whether a URL is of this machine."""
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def around_proxies(url: str, environ: Mapping[str, str]) -> dict[str, str]:

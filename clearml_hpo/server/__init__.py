@@ -1,6 +1,7 @@
 """An embedded server that unmodified ClearML programs and agents use as theirs. It knows nothing of HPO.
 
-process.py       one process, three ports, one data directory: run, start, find and stop it
+process.py       the server as a process of its own: start, find and stop it
+serving.py       the server in this process: three ports, one data directory
 options.py       the options of `server start` and `server run`
 state.py         a data directory's server: keys, lock, addresses
 holds.py         runs that still need the server
@@ -14,6 +15,7 @@ fields.py        fields of a request: type, limits, conversion
 errors.py        ClearML's error codes, subcodes and texts
 status_rules.py  which calls a task's status allows
 auth.py          key pairs and signed tokens
+credentials.py   the owner's key pair
 identity.py      the company and the users
 guard.py         host names, pace of bodies and the access log, for all applications
 hosts.py         origin of a request: this machine, this site, another site
@@ -34,6 +36,6 @@ It is written from the SDK's request classes and from recorded exchanges of a re
 
 from __future__ import annotations
 
-from clearml_hpo.server.process import RunningServer, release, run, start, status, stop
+from clearml_hpo.server.process import RunningServer, release, start, status, stop
 
-__all__ = ["RunningServer", "release", "run", "start", "status", "stop"]
+__all__ = ["RunningServer", "release", "start", "status", "stop"]

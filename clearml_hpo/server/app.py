@@ -15,9 +15,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clearml_hpo.server.auth import Authority, Credentials
+from clearml_hpo.server.auth import Authority
 from clearml_hpo.server.call_log import CallLog
 from clearml_hpo.server.clock import Clock, utc_now
+from clearml_hpo.server.credentials import Credentials
 from clearml_hpo.server.dispatch import Dispatcher, Request
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.files import MAX_UPLOAD, FileServer

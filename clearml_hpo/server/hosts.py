@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from clearml_hpo.machine.settings import is_loopback
+
 # A proxy says so that it passes on what others ask.
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address is this machine's own."""
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def is_from_elsewhere(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.server import clock as time
-from clearml_hpo.server.auth import new_key_pair
+from clearml_hpo.server.credentials import new_key_pair
 from clearml_hpo.server.state import DataDir
 from clearml_hpo.server.store.database import Database
 from clearml_hpo.server.store.keys import Key, Keys

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.server.hosts import is_loopback
-from clearml_hpo.server.webapp.build import checked
+from clearml_hpo.machine.settings import is_loopback
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Options:
                 "if that is what you want, add --allow-remote"
             )
         if self.webapp is not None:
+            from clearml_hpo.server.webapp.build import checked  # loads the web framework
+
             checked(self.webapp)
 
     @property

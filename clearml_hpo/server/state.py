@@ -14,7 +14,7 @@ from typing import IO
 
 from clearml_hpo.core.errors import ServerError
 from clearml_hpo.machine.settings import ServerAddress
-from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.credentials import Credentials
 from clearml_hpo.server.holds import Holds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -34,16 +35,64 @@ def test_the_drawing_and_the_contract_say_the_same():
     assert [line.strip() for line in drawing] == contract
 
 
-def test_importing_the_package_and_asking_for_help_load_no_heavy_library():
-    code = (
-        "import sys, clearml_hpo, clearml_hpo.cli\n"
-        "from click.testing import CliRunner\n"
-        "for option in ('--version', '--help'):\n"
-        "    assert CliRunner().invoke(clearml_hpo.cli.main, [option]).exit_code == 0\n"
-        "print(sorted({'clearml', 'optuna', 'starlette', 'uvicorn', 'pydantic', 'rich'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+HEAVY = {"clearml", "clearml_agent", "optuna", "numpy", "pandas", "plotly", "pydantic", "sqlalchemy"}
+HEAVY |= {"starlette", "uvicorn", "jinja2"}
+
+_WALK = """
+import json, sys
+from click.testing import CliRunner
+import clearml_hpo
+from clearml_hpo.cli import main
+
+def walk(command, path):
+    for name in getattr(command, "commands", {}):
+        yield from walk(command.get_command(None, name), [*path, name])
+    yield path
+
+for path in walk(main, []):
+    assert CliRunner().invoke(main, [*path, "--help"]).exit_code == 0, path
+print(json.dumps(list(sys.modules)))
+"""
+
+_RUN = """
+import json, sys
+from clearml_hpo.cli import main
+
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code, end.code
+print(json.dumps(list(sys.modules)))
+"""
+
+
+def loaded(code: str, *arguments: str, env: dict[str, str] | None = None) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=env)
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_help_of_any_command_loads_no_heavy_library():
+    assert loaded(_WALK) & HEAVY == set()
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_loads_no_command(option):
+    assert loaded(_RUN, option) & (HEAVY | {"rich", "requests", "psutil"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (("study", "list"), set()),
+        (("campaign", "list"), set()),
+        (("server", "status"), set()),
+        (("check", "examples/05_own_script/study.yaml"), {"optuna", "numpy", "pydantic", "sqlalchemy"}),
+    ],
+)
+def test_a_command_loads_what_it_needs(command, needed, server_environ, tmp_path):
+    """ClearML's SDK, a second of processor time, is needed by none of them; clearml.conf is read by its agent."""
+    environ = {**server_environ, "CLEARML_HPO_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    assert loaded(_RUN, *command, env=environ) & HEAVY <= {"clearml_agent", *needed}
 
 
 @pytest.mark.long

@@ -132,9 +132,9 @@ def test_odd_lengths_are_refused(length: str, running: RunningServer) -> None:
 @pytest.mark.parametrize(("soft", "hard", "connections"), [(500, 1000, 800), (200, 200, 100), (64, 64, None)])
 def test_connections_leave_room_for_files(soft: int, hard: int, connections: int | None) -> None:
     script = (
-        "import resource; from clearml_hpo.server import process; "
+        "import resource; from clearml_hpo.server import serving; "
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); "
-        "print(process._most_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        "print(serving._most_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S)
     if connections is None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from clearml_hpo import server as embedded
 from clearml_hpo.cli.server import server as command
 from clearml_hpo.core.errors import ServerError
+from clearml_hpo.server import serving
 from clearml_hpo.server.state import DataDir, Listening
 
 pytestmark = pytest.mark.embedded
@@ -73,7 +74,7 @@ def test_a_killed_server_is_not_taken_for_running(data_dir: Path) -> None:
 def test_a_second_server_on_the_same_data_is_refused(data_dir: Path) -> None:
     embedded.start(data_dir)
     with pytest.raises(ServerError, match="already runs"):
-        embedded.run(data_dir)
+        serving.run(data_dir)
 
 
 def test_a_process_that_came_to_the_same_number_is_not_the_server(data_dir: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 
 from clearml_hpo.server.app import build
-from clearml_hpo.server.auth import SYSTEM, Caller, Credentials
+from clearml_hpo.server.auth import SYSTEM, Caller
+from clearml_hpo.server.credentials import Credentials
 from clearml_hpo.server.dispatch import Request
 
 WORKER = "vm:a1"

@@ -122,6 +122,6 @@ def command(api, tmp_path):
         environ = {"CLEARML_HPO_HOME": str(tmp_path / "state"), "COLUMNS": "80"}
         result = CliRunner().invoke(main, list(arguments), env=environ)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result.exit_code, result.output
+        return result.exit_code, result.stdout if not result.exit_code else result.output
 
     return call

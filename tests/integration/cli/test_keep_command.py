@@ -31,7 +31,7 @@ def command(tmp_path):
         environ = {"CLEARML_HPO_HOME": str(tmp_path / "state")}
         result = CliRunner().invoke(keep, list(arguments), env=environ, input=typed)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result.exit_code, result.output
+        return result.exit_code, result.stdout if not result.exit_code else result.output
 
     return run
 

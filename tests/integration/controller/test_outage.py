@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from clearml_hpo import server as embedded
-from clearml_hpo.backend import session
+from clearml_hpo.backend import api as module
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.http import Client
 from clearml_hpo.core.budget import Budget
@@ -128,7 +128,7 @@ def test_a_token_that_runs_out_during_an_outage_is_renewed_after_it(api, data_di
 
 
 def forget_token(api):
-    api._session._set_token("")
+    api._client._token.renewed_at = 0.0
 
 
 # --- answers of a server in trouble, in front of a real one ----------------------------------------------------------
@@ -279,8 +279,8 @@ def test_a_study_waits_until_a_proxy_tells_the_truth_again(study_file, agent, tr
 
 
 def test_a_server_that_is_too_slow_does_not_answer(troubled, monkeypatch):
+    monkeypatch.setattr(module, "_TIMEOUT_S", (1.0, 0.2))
     api = Api()
-    monkeypatch.setattr(session, "TIMEOUT_S", (1.0, 0.2))
     troubled.plan = [0.6]
     with pytest.raises(ApiError, match="ReadTimeout") as raised:
         api.call("queues.get_all")
@@ -289,9 +289,8 @@ def test_a_server_that_is_too_slow_does_not_answer(troubled, monkeypatch):
 
 
 def test_a_large_body_is_waited_for_no_longer(troubled, monkeypatch):
+    monkeypatch.setattr(module, "_TIMEOUT_S", (1.0, 0.2))
     api = Api()
-    monkeypatch.setattr(session, "TIMEOUT_S", (1.0, 0.2))
-    api._session._http.write_timeout = session.TIMEOUT_S
     troubled.plan = [0.6]
     with pytest.raises(ApiError, match="ReadTimeout"):
         api.call("queues.get_all", id=["x" * 32] * 1000)  # it arrives after all

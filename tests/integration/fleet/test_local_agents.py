@@ -26,7 +26,7 @@ import json, sys
 from pathlib import Path
 from clearml_hpo.cli.local import local_agents
 from clearml_hpo.machine.settings import ServerAddress, Settings
-settings = Settings(Path(sys.argv[1]), clearml_configured=False)
+settings = Settings(Path(sys.argv[1]))
 with local_agents(settings, ServerAddress(**json.loads(sys.argv[2])), sys.argv[3], 1, lambda text: None) as queue:
     print(queue, flush=True)
     sys.stdin.read()
@@ -35,7 +35,7 @@ with local_agents(settings, ServerAddress(**json.loads(sys.argv[2])), sys.argv[3
 
 @pytest.fixture
 def settings(home: Path) -> Settings:
-    return Settings(home, clearml_configured=False)
+    return Settings(home)
 
 
 def _names(tasks: Tasks) -> set[str]:

@@ -51,7 +51,7 @@ def test_several_faults_are_an_error_each(tmp_path):
     result = invoke("check", str(tmp_path / "study.yaml"))
     lines = result.output.splitlines()
     assert result.exit_code == 2
-    assert len(lines) == 5 and all(line.startswith("error: ") for line in lines)
+    assert len(lines) == 6 and all(line.startswith("error: ") for line in lines[1:])
 
 
 def write_study(folder):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clearml_hpo.server.app import build
-from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.credentials import Credentials
 from clearml_hpo.server.dispatch import Request
 
 

@@ -11,7 +11,8 @@ import jwt
 import pytest
 
 from clearml_hpo.core.errors import ServerError
-from clearml_hpo.server.auth import SYSTEM, Caller, Credentials
+from clearml_hpo.server.auth import SYSTEM, Caller
+from clearml_hpo.server.credentials import Credentials
 
 from .server_without_sockets import Api, Refused
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from clearml_hpo.cli import main
 from clearml_hpo.core.errors import ClearmlHpoError, InputError, ServerError
 from clearml_hpo.server import backup, keys
-from clearml_hpo.server.auth import Credentials
+from clearml_hpo.server.credentials import Credentials
 from clearml_hpo.server.state import DataDir, Listening
 
 from .server_without_sockets import Api
