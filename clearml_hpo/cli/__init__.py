@@ -5,6 +5,7 @@ resume.py          `resume`
 launch.py          `launch`
 watch.py           `watch`
 init.py            `init`
+convert.py         `convert`
 check.py           `check`
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
@@ -47,6 +48,7 @@ _COMMANDS = {
     "study": "List, show, steer, export and delete studies.",
     "campaign": "Run many studies on shared resources.",
     "init": "Draft a study file from a training script or a task.",
+    "convert": "Convert a sweep of W&B or a search space of Ray Tune into a study file.",
     "check": "Check a study or campaign file without running anything.",
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",

@@ -315,11 +315,11 @@ def _write(draft: Draft, output: Path) -> None:
     before = [*_before(draft)]
     if before:
         raise InputError("\n".join(f"before the first run: {text}" for text in before))
-    _check(output)
+    check_written(output)
     click.echo(f"next: clearml-hpo run {shlex.quote(os.fspath(output))} --local")
 
 
-def _check(output: Path) -> None:
+def check_written(output: Path) -> None:
     """Says that the file is sound; raises InputError."""
     from clearml_hpo.controller.check import check_study
     from clearml_hpo.study_file import load_study

@@ -19,7 +19,7 @@ from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.core.errors import Fault, nearest
-from clearml_hpo.core.near_names import is_reordered, near_metric, near_parameter, other_spellings
+from clearml_hpo.core.near_names import near_metric, near_parameter, other_spellings, same_scalars
 from clearml_hpo.drafting.hydra import HYDRA
 from clearml_hpo.drafting.script import read_program
 from clearml_hpo.drafting.source import Program
@@ -111,7 +111,7 @@ def faults_of_text(file: StudyFile, code: Code, model: str = "") -> list[Fault]:
     # Where the script does not report scalars itself, a framework does it for it, under names of its own.
     for objective in file.goal.objectives if reported and not read.unnamed else ():
         is_said = words.issuperset((objective.title, objective.series))
-        if objective.metric not in reported and (not is_said or is_reordered(objective.metric, reported)):
+        if objective.metric not in reported and (not is_said or same_scalars(objective.metric, reported)):
             hint = near_metric(objective.metric, reported)
             faults.append(Fault(("objective", "metric"), f"{objective.metric!r}: nothing in {script} reports it{hint}"))
     return faults

@@ -39,7 +39,7 @@ def near_metric(given: str, known: Iterable[str]) -> str:
     names = sorted(name for name in known if not name.startswith(_OF_MACHINE))
     words, (_, _, series) = _words(given), given.rpartition("/")
     for found in (
-        [name for name in names if _words(name) == words],
+        same_scalars(given, names),
         difflib.get_close_matches(given, names, n=1),
         [name for name in names if name.rpartition("/")[2].lower() == series.lower()],
         [name for name in names if words & _words(name)],
@@ -49,9 +49,9 @@ def near_metric(given: str, known: Iterable[str]) -> str:
     return ""
 
 
-def is_reordered(given: str, known: Iterable[str]) -> bool:
-    """True for ``loss/val`` where ``validation/loss`` is known."""
-    return any(_words(given) == _words(name) for name in known)
+def same_scalars(given: str, known: Iterable[str]) -> list[str]:
+    """Scalars of the same words: ``validation/loss`` for ``loss/val`` or ``val_loss``."""
+    return [name for name in sorted(known) if _words(given) == _words(name)]
 
 
 def _meant(names: list[str]) -> str:

@@ -15,5 +15,8 @@ offline_run.py  the program that does so
 recorded.py     what a task on the server, or an offline one, has
 ranges.py       the range that is proposed for a hyperparameter
 draft.py        the text of a study file
+conversion.py   what another tool's file says, as a draft
+sweep.py        sweeps of W&B
+ray_tune.py     search spaces of Ray Tune
 starters.py     the templates of this package, to copy
 """

@@ -29,7 +29,8 @@ class Draft:
     Attributes:
         template: the block ``template`` of the study file.
         ranges: of each hyperparameter, by its name.
-        varied: names of those that the study varies.
+        varied: names of those that are in its search space.
+        notes: what must be filled in before the first run, a line each.
         objective: None if the script reports nothing.
     """
 
@@ -42,6 +43,8 @@ class Draft:
     trials: int
     source: str = ""
     notes: Sequence[str] = field(default_factory=tuple)
+    sampler: str = "auto"
+    pruner: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def direction(self) -> str:
@@ -96,8 +99,9 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield f"  trials: {draft.trials}"
     yield "  # time: 8h"
     yield ""
-    yield "sampler: auto"
-    yield "# pruner: median             # ends hopeless trials early, if the script reports while it trains"
+    yield f"sampler: {draft.sampler}"
+    hint = "# pruner: median             # ends hopeless trials early, if the script reports while it trains"
+    yield f"pruner: {flow(draft.pruner)}" if draft.pruner else hint
     yield ""
     yield "execution:"
     yield "  queue: default             # of your ClearML server; `run --local` uses this machine instead"
