@@ -4,6 +4,8 @@ run.py             `run`
 resume.py          `resume`
 launch.py          `launch`
 watch.py           `watch`
+init.py            `init`
+convert.py         `convert`
 check.py           `check`
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
@@ -45,6 +47,8 @@ _COMMANDS = {
     "watch": "Watch a study or a campaign until it ends.",
     "study": "List, show, steer, export and delete studies.",
     "campaign": "Run many studies on shared resources.",
+    "init": "Draft a study file from a training script or a task.",
+    "convert": "Convert a sweep of W&B or a search space of Ray Tune into a study file.",
     "check": "Check a study or campaign file without running anything.",
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
@@ -110,6 +114,7 @@ def main() -> None:
 
     \b
     Examples:
+      clearml-hpo init train.py               draft a study file from a script
       clearml-hpo check study.yaml            is the study file sound?
       clearml-hpo run study.yaml              run it on the ClearML server that is configured
       clearml-hpo run study.yaml --local      run it here: embedded server, warm workers, everything

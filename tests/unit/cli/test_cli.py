@@ -7,7 +7,20 @@ from click.testing import CliRunner
 
 from clearml_hpo.cli import main
 
-COMMANDS = ["run", "resume", "launch", "watch", "study", "campaign", "check", "server", "agents", "worker"]
+COMMANDS = [
+    "run",
+    "resume",
+    "launch",
+    "watch",
+    "study",
+    "campaign",
+    "init",
+    "convert",
+    "check",
+    "server",
+    "agents",
+    "worker",
+]
 
 
 def invoke(*arguments, **environ):
