@@ -20,7 +20,7 @@ local.py           `--local`: the embedded server and agents that a command star
 connection.py      server options of commands on recorded studies
 server_options.py  options of `server start` and `server run`
 quantities.py      options with a unit: durations, sizes
-tables.py          lists as a table, JSON or CSV
+formats.py         `--format` and `--output`: what a command prints
 output.py          stdout and stderr: any character, closed pipes
 
 Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.

@@ -27,7 +27,7 @@ def run(study_file: Path, new: bool, **given: Any) -> None:
       clearml-hpo run study.yaml --local --cpu 4 --threads 2
       clearml-hpo run study.yaml --local --agents 2
       clearml-hpo run study.yaml --set budget.trials=50 --set sampler.seed=1
-      clearml-hpo run study.yaml --new --json out.json
+      clearml-hpo run study.yaml --new --output out.json
     """
     options = Options(**given)
     sayer(console_for(options.log_format))(f"reading {study_file}")  # the libraries for that take a moment

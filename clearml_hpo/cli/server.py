@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.cli.keys import keys
 from clearml_hpo.cli.server_options import run_options
 from clearml_hpo.core.errors import ServerError
@@ -37,7 +38,7 @@ def server() -> None:
       clearml-hpo server start                 start it, if it does not run yet
       eval "$(clearml-hpo server env)"         make this shell's ClearML programs use it
       clearml-hpo server env --conf > ~/clearml.conf
-      clearml-hpo server status --json
+      clearml-hpo server status --format json
       clearml-hpo server stop
     """
 
@@ -80,21 +81,24 @@ def stop(data: Path | None) -> None:
 
 @server.command()
 @_data
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
-def status(data: Path | None, as_json: bool) -> None:
-    """Say whether the server runs, and where."""
+@prints("table", "json")
+def status(data: Path | None, out: Out) -> None:
+    """Say whether the server runs, and where.
+
+    \b
+    Examples:
+      clearml-hpo server status
+      clearml-hpo server status --format json
+    """
     from clearml_hpo.server import process
 
     running = process.status(_data_dir(data))
-    if as_json:
-        click.echo(json.dumps(_facts(running) if running else {"running": False}))
+    if out.is_json:
+        out.json(_facts(running) if running else {"running": False}, indent=None)
     elif running is None:
-        click.echo(
-            f"no server is running on {_data_dir(data)}; start one with: clearml-hpo server start{_option(data)}"
-        )
+        out.show(f"no server is running on {_data_dir(data)}; start one with: clearml-hpo server start{_option(data)}")
     else:
-        for name, value in _facts(running).items():
-            click.echo(f"{name:9} {value}")
+        out.show(*(f"{name:9} {value}" for name, value in _facts(running).items()))
 
 
 def _facts(running: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.cli import output
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
 from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.formats import Out, finite, prints
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.cli.tables import finite
 from clearml_hpo.core.errors import ApiError, InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, best_trial
@@ -36,20 +36,22 @@ _CAMPAIGN_S = 5.0
 @click.option("--project", help="Where a name is looked for.")
 @click.option("--once", is_flag=True, help="Look once, and exit with 0.")
 @click.option("--interval", callback=duration, default="2s", show_default=True, help="Time between looks.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, for each change and the end.")
+@prints("table", "json", to_file=False)
 @click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
-def watch(study_id: str, project: str | None, once: bool, interval: float, as_json: bool, local: bool) -> None:
+def watch(study_id: str, project: str | None, once: bool, interval: float, out: Out, local: bool) -> None:
     """Watch a study or a campaign, wherever it is driven, until it ends; Ctrl-C ends the watching alone.
 
     ID is its id, at least six characters that it begins with, or its name. All is read from the server.
+    As JSON it prints an object a line: for each change, and for the end.
 
     \b
     Examples:
       clearml-hpo watch 3f9c2a
       clearml-hpo watch credit-catboost --project credit
       clearml-hpo watch 3f9c2a --once
-      clearml-hpo watch 3f9c2a --json | jq .
+      clearml-hpo watch 3f9c2a --format json | jq .
     """
+    as_json = out.is_json
     if not interval > 0:
         raise click.BadParameter(f"{interval:g} s is no time to wait", param_hint="--interval")
     console = Console()
