@@ -19,6 +19,7 @@ closing.py         summary of a study that has ended
 local.py           `--local`: the embedded server and agents that a command starts
 connection.py      server options of commands on recorded studies
 server_options.py  options of `server start` and `server run`
+choices.py         options with a few values
 quantities.py      options with a unit: durations, sizes
 formats.py         `--format` and `--output`: what a command prints
 output.py          stdout and stderr: any character, closed pipes

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import click
 from rich.console import Console
 
+from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.closing import EXIT, say_how_it_ended
 from clearml_hpo.cli.connection import is_embedded
 from clearml_hpo.cli.formats import check_writable, writes_result
@@ -78,7 +79,7 @@ class Options:
 
 log_format_option = click.option(
     "--log-format",
-    type=click.Choice(get_args(LogFormat)),
+    type=Choice(get_args(LogFormat)),
     default="text",
     show_default=True,
     help="json: an object a line with time, level, message and ids, for log collectors.",

@@ -17,6 +17,8 @@ import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from clearml_hpo.cli.choices import Choice
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -87,7 +89,7 @@ def prints(*forms: str, to_file: bool = True) -> Callable[[_Command], _Command]:
             return function(*args, out=Out(chosen, output_file), **given)
 
         options: list[Callable[[Any], Any]] = [
-            click.option("--format", "form", type=click.Choice(forms), help=f"How to print it; default: {forms[0]}."),
+            click.option("--format", "form", type=Choice(forms), help=f"How to print it; default: {forms[0]}."),
             *([output_option("Print to this file; its ending may say the format.")] if to_file else []),
             click.option("--json", "as_json", is_flag=True, hidden=True),
         ]

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.fleet.install import Machine, Plan, choose_gpus, compose, files, inspect, is_root, systemd
@@ -20,7 +21,7 @@ _WHERE = (
     click.option(
         "--format",
         "kind",
-        type=click.Choice(["systemd", "compose"]),
+        type=Choice(["systemd", "compose"]),
         default="systemd",
         show_default=True,
         help="Units, or a compose file and its image.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.connection import server_of_studies
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(min=1), required=True, metavar="N", help="So many of the best keep all.")
 @click.option(
     "--others",
-    type=click.Choice(["delete", "archive"]),
+    type=Choice(["delete", "archive"]),
     default="delete",
     show_default=True,
     help="What becomes of the other trials: their models and artifacts are deleted, or all is archived.",

@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.keep import keep
@@ -112,8 +113,8 @@ def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
 
 @study.command()
 @click.argument("study_id", metavar="ID")
-@click.option("--state", "states", multiple=True, type=click.Choice([s.value for s in TrialState]), help="Only these.")
-@click.option("--sort", type=click.Choice(["number", "value"]), default="number", show_default=True, help="Order.")
+@click.option("--state", "states", multiple=True, type=Choice([s.value for s in TrialState]), help="Only these.")
+@click.option("--sort", type=Choice(["number", "value"]), default="number", show_default=True, help="Order.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--attempts", is_flag=True, help="Earlier attempts of trials that were run again, too (JSON, CSV).")
 @prints("table", "json", "csv")
@@ -212,7 +213,7 @@ def stop(study_id: str, abort: bool, local: bool) -> None:
 @study.command()
 @click.argument("study_id", metavar="ID")
 @click.argument("numbers", metavar="[TRIAL]...", nargs=-1, type=int)
-@click.option("--state", "states", multiple=True, type=click.Choice(_RETRIED), help="Only those in these states.")
+@click.option("--state", "states", multiple=True, type=Choice(_RETRIED), help="Only those in these states.")
 @_local
 def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], local: bool) -> None:
     """Run trials that ended without a value once more, as new attempts: those numbered, or all.
