@@ -68,8 +68,11 @@ def make_template(api: Api, script: Path = NO_OP) -> str:
     """Id of a template task of a script that has run once, as one that a person has tried."""
     from clearml_hpo.backend.names import ensure_project
     from clearml_hpo.backend.template import create_template
+    from clearml_hpo.scripts.code import collect
+    from clearml_hpo.scripts.entry import Entry
 
-    task_id = create_template(api, script, ensure_project(api, PROJECT)).task_id
+    code = collect(Entry(script, script.parent))
+    task_id = create_template(api, code, ensure_project(api, PROJECT)).task_id
     own = {"x": ("float", "0.5"), "depth": ("int", "4")}
     entries = [{"section": "General", "name": n, "type": kind, "value": text} for n, (kind, text) in own.items()]
     api.call("tasks.edit_hyper_params", task=task_id, hyperparams=entries)

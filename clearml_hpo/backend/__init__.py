@@ -15,7 +15,7 @@ trial_tasks.py      clones: created, polled, read, stopped
 withdrawal.py       tasks taken out of their queues, and put back
 scalars.py          last values and curves
 nan_values.py       which values the SDK has sent in place of NaN
-outputs.py          console logs and artifacts of tasks, fetched
+outputs.py          console logs, and files as artifacts: stored, fetched
 controller_task.py  the study's own task: its record and its reports
 console_log.py      what a controller says, on its task's console
 editing.py          changes of a task, whatever its status

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearml_hpo.backend import storage
 from clearml_hpo.backend.api import PLOTS, Api
 from clearml_hpo.backend.editing import change, read, set_properties
 from clearml_hpo.backend.hyperparameters import with_user_properties
 from clearml_hpo.backend.lists import by_id, rows
+from clearml_hpo.backend.names import task_name
+from clearml_hpo.backend.outputs import store
 from clearml_hpo.backend.withdrawal import forget_entry
 from clearml_hpo.machine import settings
 
@@ -73,7 +72,7 @@ class ControllerTask:
         """
         task_id = api.call(
             "tasks.create",
-            name=name,
+            name=task_name(name),
             type=cls.kind,
             project=project_id,
             tags=list(cls.tags),
@@ -184,30 +183,20 @@ class ControllerTask:
         Raises:
             ServerError: the file server did not take it.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / file_name
-            path.write_text(text, encoding="utf-8")
-            return self.upload_file(name, path, content_type, preview=text if len(text) <= _LONGEST_PREVIEW else "")
+        preview = text if len(text) <= _LONGEST_PREVIEW else ""
+        return self._store(name, file_name, text.encode(), content_type, preview)
 
-    def upload_file(self, name: str, path: Path, content_type: str, preview: str = "") -> str:
+    def upload_file(self, name: str, path: Path, content_type: str) -> str:
         """Puts a file on the file server as an artifact of the task; returns its address.
 
         Raises:
             ServerError: the file server did not take it.
         """
-        uri = f"{self._api.files}/{self.task_id}/artifacts/{name}/{path.name}"
-        storage.store(path, uri)
-        content = path.read_bytes()
-        artifact = {
-            "key": name,
-            "type": "custom",
-            "mode": "output",
-            "uri": uri,
-            "content_size": len(content),
-            "hash": hashlib.sha256(content).hexdigest(),
-            "timestamp": int(time.time()),
-            "type_data": {"preview": preview, "content_type": content_type},
-        }
+        return self._store(name, path.name, path.read_bytes(), content_type)
+
+    def _store(self, name: str, file_name: str, content: bytes, content_type: str, preview: str = "") -> str:
+        uri = f"{self._api.files}/{self.task_id}/artifacts/{name}/{file_name}"
+        artifact = store(uri, name, content, content_type, preview)
 
         def with_it(execution: dict[str, Any]) -> dict[str, Any]:
             others = [each for each in execution.get("artifacts") or () if each.get("key") != name]

@@ -13,7 +13,8 @@ from clearml_hpo.core.errors import ApiError, InputError, nearest
 WORKER_SEEN_WITHIN_S = 120
 """Workers that have not reported for longer than this do not count as serving a queue."""
 SHORTEST_NAME = 3
-"""Characters of the name of a queue, and of each part of a project's path, that a ClearML server asks for."""
+"""Characters of the name of a task or queue, and of each part of a project's path, that a ClearML server asks for."""
+_LONGER = " (study)"
 _SHORTEST_PREFIX = 6  # of an id
 
 
@@ -116,6 +117,17 @@ def standing_for(text: str, tasks: Iterable[Mapping[str, Any]]) -> list[Mapping[
     if found or len(text) < _SHORTEST_PREFIX:
         return found
     return [task for task in tasks if task["id"].startswith(text)]
+
+
+def task_name(study: str) -> str:
+    """What a study's controller task is called: a ClearML server asks for three characters."""
+    return study if len(study) >= SHORTEST_NAME else f"{study}{_LONGER}"
+
+
+def study_name(task: str) -> str:
+    """The study of which :func:`task_name` has made ``task``."""
+    study = task.removesuffix(_LONGER)
+    return study if len(study) < SHORTEST_NAME else task
 
 
 def exactly(name: str) -> str:

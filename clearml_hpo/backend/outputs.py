@@ -1,8 +1,11 @@
-"""What tasks have left on the server: console logs, and artifacts."""
+"""What tasks keep on the server: console logs, and files as artifacts."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,29 @@ def artifact_addresses(api: Api, task_ids: Sequence[str], name: str) -> dict[str
             if artifact.get("key") == name and artifact.get("uri"):
                 found[task["id"]] = str(artifact["uri"])
     return found
+
+
+def store(uri: str, name: str, content: bytes, content_type: str, preview: str = "") -> dict[str, Any]:
+    """Puts a file on a file server; returns the artifact ``name`` that a task may list then.
+
+    Raises:
+        ServerError: the file server did not take it.
+    """
+    file_name = uri.rpartition("/")[2]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file_name
+        path.write_bytes(content)
+        storage.store(path, uri)
+    return {
+        "key": name,
+        "type": "custom",
+        "mode": "output",
+        "uri": uri,
+        "content_size": len(content),
+        "hash": hashlib.sha256(content).hexdigest(),
+        "timestamp": int(time.time()),
+        "type_data": {"preview": preview, "content_type": content_type},
+    }
 
 
 def download(api: Api, address: str, path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from clearml_hpo.backend.api import CONSOLE, PLOTS, Api
 from clearml_hpo.backend.hyperparameters import as_number, user_properties
 from clearml_hpo.backend.lists import by_id, rows
-from clearml_hpo.backend.names import exactly, find_project, standing_for
+from clearml_hpo.backend.names import exactly, find_project, standing_for, study_name, task_name
 from clearml_hpo.backend.trial_tasks import end_of, epoch
 from clearml_hpo.core.errors import InputError, nearest
 
@@ -54,6 +54,7 @@ class StudyRecord:
         study_yaml: the study file, as the controller keeps it.
         best_yaml: the best parameters as YAML; empty as long as there are none.
         properties: the controller task's user properties.
+        namesakes: if it was found by a name that others have too, their ids and when they were made.
         created_at: seconds since the epoch, as are the other times; ``updated_at`` is the last sign of life.
     """
 
@@ -67,6 +68,7 @@ class StudyRecord:
     study_yaml: str = ""
     best_yaml: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+    namesakes: str = ""
     created_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
@@ -122,29 +124,34 @@ def read_study(api: Api, study: str, *, project: str | None = None) -> StudyReco
     Args:
         project: where a name is looked for; None is everywhere.
 
+    Returns:
+        Of several studies of this name the newest; ``namesakes`` are the others.
+
     Raises:
-        InputError: there is none, or several; the message names the nearest, or all of them.
+        InputError: there is none, or several ids begin so; the message names the nearest, or all of them.
     """
-    id_ = study if re.fullmatch(_FULL_ID, study) else _id_of(api, study, project)
+    id_, namesakes = (study, "") if re.fullmatch(_FULL_ID, study) else _id_of(api, study, project)
     tasks = _read(api, id_)
     if not tasks:
         raise InputError(f"no study {id_} on the server (`clearml-hpo study list` shows them)")
     if tasks[0].get("type") != "optimizer" or STUDY_TAG not in tasks[0].get("tags", ()):
         raise InputError(f"task {id_} ({tasks[0].get('name')!r}) is no study (`clearml-hpo study list` shows them)")
-    return _study(api, tasks[0], _project_names(api, {tasks[0].get("project") or ""}))
+    record = _study(api, tasks[0], _project_names(api, {tasks[0].get("project") or ""}))
+    return replace(record, namesakes=namesakes)
 
 
-def _id_of(api: Api, study: str, project: str | None) -> str:
-    """The id of the one study of this name, or whose id begins so."""
+def _id_of(api: Api, study: str, project: str | None) -> tuple[str, str]:
+    """The id of the newest study of this name, or of the one whose id begins so; the others of this name."""
     known = _studies(api, ("id", "name", "created"), project=project)
-    found = standing_for(study, known)
+    found = standing_for(task_name(study), known)
     if not found:
         where = f" in project {project!r}" if project else ""
-        names = {text for task in known for text in (task["id"], task.get("name") or "")}
+        names = {text for task in known for text in (task["id"], study_name(task.get("name") or ""))}
         raise InputError(f"no study {study!r} on the server{where}{nearest(study, names)}")
-    if len(found) > 1:
+    is_name = found[0].get("name") == task_name(study)
+    if len(found) > 1 and not is_name:
         raise InputError(f"{study!r} stands for {len(found)} studies; give the id of one of them: {dated(found)}")
-    return str(found[0]["id"])
+    return str(found[0]["id"]), dated(found[1:])
 
 
 def dated(tasks: Iterable[Mapping[str, Any]]) -> str:
@@ -189,7 +196,7 @@ def _studies(
         "search_hidden": True,
     }
     if name is not None:
-        filters["name"] = exactly(name)
+        filters["name"] = exactly(task_name(name))
     if project is not None:
         filters["project"] = [_project_id(api, project)]
     if campaign is not None:
@@ -229,7 +236,7 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
     own = own_properties(task)
     return StudyRecord(
         study_id=task["id"],
-        name=task.get("name", ""),
+        name=study_name(task.get("name") or ""),
         project=projects.get(project_id, ""),
         project_id=project_id,
         status=task.get("status", ""),

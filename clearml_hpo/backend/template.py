@@ -1,6 +1,6 @@
 """The template task: found by id, by project and name, or made from a script.
 
-A template is never run itself. From a script it is made as a draft, known again by the script's content; its first
+A template is never run itself. From a script it is made as a draft, known again by the content of its files; its first
 clone, the baseline, fills in the hyperparameters that the script connects.
 """
 
@@ -9,28 +9,42 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
+import shlex
 import sys
-import tokenize
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.metadata import packages_distributions, version
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.configurations import Configuration, configuration_entries
-from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, Nested, flatten, misfit, with_user_properties
-from clearml_hpo.backend.names import exactly, find_project
+from clearml_hpo.backend.editing import set_properties
+from clearml_hpo.backend.hyperparameters import (
+    CONFIG_SECTION,
+    Nested,
+    flatten,
+    misfit,
+    user_properties,
+    with_user_properties,
+)
+from clearml_hpo.backend.names import SHORTEST_NAME, exactly, find_project
+from clearml_hpo.backend.outputs import store
 from clearml_hpo.backend.scalars import last_values
 from clearml_hpo.core.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.scripts import starter
+from clearml_hpo.scripts.code import Code
+from clearml_hpo.scripts.packing import packed_script
+from clearml_hpo.scripts.place import Place
 from clearml_hpo.search.space import SearchSpace
+
+PLACE_PROPERTY = "place"
+"""User property: where the files of a template's script are."""
 
 _HYDRA = "Hydra"
 _COMPOSED = "OmegaConf"  # the configuration object in which the SDK keeps what Hydra has composed
-_SHORTEST_NAME = 3  # that a server takes
+_LONGEST_LISTING = 16_000  # characters of the list of files that an artifact shows
 _CLONES = 20  # of a template are looked at: what one reports may hang on its parameters
 _FIELDS = ["id", "name", "project", "hyperparams", "configuration", "last_metrics"]
 
@@ -68,6 +82,11 @@ class Template:
     def params(self) -> dict[str, str]:
         """The template's own values, ``{"section/name": text}``."""
         return flatten(self.entries)
+
+    @property
+    def place(self) -> str:
+        """Where its script's files are, as text of a :class:`~clearml_hpo.scripts.place.Place`; empty if unknown."""
+        return user_properties(self.hyperparams).get(PLACE_PROPERTY, "")
 
     @property
     def is_registered(self) -> bool:
@@ -110,8 +129,8 @@ def template_by_name(api: Api, project: str, name: str) -> Template:
     raise InputError(f"template.name: no task {name!r} in project {project!r}{nearest(name, names)}")
 
 
-def find_template_of_script(api: Api, script: Path, project_id: str) -> Template | None:
-    """The template that an earlier study made from the same content, or None."""
+def find_template_of_code(api: Api, code: Code, project_id: str) -> Template | None:
+    """The template that an earlier study made from the same files, or None."""
     tasks = api.call(
         "tasks.get_all",
         project=[project_id],
@@ -119,34 +138,64 @@ def find_template_of_script(api: Api, script: Path, project_id: str) -> Template
         order_by=["created"],
         page=0,
         page_size=1,
-        **{"hyperparams.properties.template.value": [content_hash(script)]},
+        **{"hyperparams.properties.template.value": [code.identity]},
     )["tasks"]
     return _template(tasks[0]) if tasks else None
 
 
-def create_template(api: Api, script: Path, project_id: str) -> Template:
-    """Makes a draft task that carries the script itself, so that any agent can run its clones."""
-    properties = with_user_properties({}, {"template": content_hash(script)})
-    text = source_of(script)
+def create_template(api: Api, code: Code, project_id: str) -> Template:
+    """Makes a draft task that carries the script and its files, so that any agent can run its clones.
+
+    A script alone is the task's script, as ClearML's SDK stores it. Several files are an archive on the file server,
+    the artifact ``code`` that each clone inherits; the task's script then fetches them and starts among them.
+
+    Raises:
+        ServerError: the file server did not take the archive.
+    """
+    entry, text, place = code.entry, code.source, str(Place.of(code))
+    properties = with_user_properties({}, {"template": code.identity, PLACE_PROPERTY: place})
+    stored, diff = ([], text) if code.is_script_alone else _stored(api, code)
+    words = shlex.join([entry.script.name, *entry.arguments]) if entry.script and not stored else f"{entry.name}.py"
     task_id = api.call(
         "tasks.create",
-        name=script.stem if len(script.stem) >= _SHORTEST_NAME else script.name,
+        name=entry.name if len(entry.name) >= SHORTEST_NAME else f"{entry.name}.py",
         type="training",
         project=project_id,
-        comment=f"Template made from {script.name}; clone it, do not run it.",
+        comment=f"Template made from {entry}; clone it, do not run it.",
         tags=["template"],
         hyperparams=properties,
         script={
             "binary": f"python{sys.version_info.major}.{sys.version_info.minor}",
             "repository": "",
-            "entry_point": script.name,
+            "entry_point": words,
             "working_dir": ".",
-            "diff": text,
-            "requirements": {"pip": "\n".join(requirements_of(text))},
+            "diff": diff,
+            "requirements": {"pip": "\n".join(code.requirements())},
         },
+        **({"execution": {"artifacts": stored}} if stored else {}),
         **({"output_dest": api.files} if _uploads_models(text) else {}),
     )["id"]
-    return Template(task_id, script.stem, project_id, properties)
+    return Template(task_id, entry.name, project_id, properties)
+
+
+def update_place(api: Api, template: Template, code: Code) -> Template:
+    """The template with the place where its files are now; the folder may have moved, or be on another machine."""
+    place = str(Place.of(code))
+    if place == template.place:
+        return template
+    set_properties(api, template.task_id, {PLACE_PROPERTY: place})
+    others = user_properties(template.hyperparams)
+    return replace(template, hyperparams=with_user_properties(template.hyperparams, {**others, PLACE_PROPERTY: place}))
+
+
+def _stored(api: Api, code: Code) -> tuple[list[dict[str, Any]], str]:
+    """The files of a script on the file server: the artifact, and the script that starts among them."""
+    content = code.archive()
+    digest = hashlib.sha256(content).hexdigest()
+    listing = "\n".join(f"{len(content):>12,}  {name}" for name, content in code.files.items())
+    uri = f"{api.files}/clearml-hpo/{starter.ARTIFACT}/{digest[:16]}/{code.entry.name}.zip"
+    artifact = store(uri, starter.ARTIFACT, content, "application/zip", preview=listing[:_LONGEST_LISTING])
+    return [{**artifact, "mode": "input"}], packed_script(code, digest)
 
 
 def register(api: Api, template: Template, baseline_id: str) -> Template:
@@ -213,50 +262,6 @@ def _near_parameter(found: str, known: Iterable[str]) -> str:
     by_last_part = {name.rpartition("/")[2]: name for name in known}
     near = difflib.get_close_matches(found.rpartition("/")[2], by_last_part, n=1)
     return f"; did you mean {by_last_part[near[0]]!r}?" if near else ""
-
-
-def content_hash(script: Path) -> str:
-    """A short hash of the script's content, by which its template is found again."""
-    return hashlib.sha256(script.read_bytes()).hexdigest()[:16]
-
-
-def source_of(script: Path) -> str:
-    """The text of a script, which its template carries and workers write as UTF-8.
-
-    Raises:
-        InputError: it cannot be read, or is text of another encoding, or no text.
-    """
-    try:
-        with script.open("rb") as file:
-            encoding, _ = tokenize.detect_encoding(file.readline)
-        text = script.read_text(encoding=encoding)
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise InputError(f"template.script: {script} cannot be read: {error}; save it as UTF-8") from None
-    if not encoding.startswith("utf-8") and not text.isascii():
-        raise InputError(f"template.script: {script} is written in {encoding}; save it as UTF-8")
-    if "\0" in text:
-        raise InputError(f"template.script: {script} is no text: it has NUL characters")
-    return text
-
-
-def requirements_of(source: str) -> list[str]:
-    """``name==version`` of what a script imports, as installed here; what is not installed has no version."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        raise InputError(f"template.script: line {error.lineno}: not Python: {error.msg}") from None
-    modules = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            modules.add(node.module.partition(".")[0])
-    distributions = packages_distributions()
-    lines = []
-    for module in sorted(modules - set(sys.stdlib_module_names)):
-        name = distributions.get(module, [module])[0]
-        lines.append(f"{name}=={version(name)}" if module in distributions else name)
-    return lines
 
 
 def _uploads_models(source: str) -> bool:

@@ -17,7 +17,7 @@ from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, user_properties, with_user_properties, with_values
 from clearml_hpo.backend.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.backend.nan_values import ReplacedValues
-from clearml_hpo.backend.template import Templates
+from clearml_hpo.backend.template import PLACE_PROPERTY, Templates
 from clearml_hpo.backend.withdrawal import forget_entry
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import Goal, MetricSummary
@@ -123,6 +123,7 @@ class TrialTasks:
                 "attempt": attempt,
                 "template_task": template.task_id,
                 **({MODEL_PROPERTY: model} if model else {}),
+                **({PLACE_PROPERTY: template.place} if template.place else {}),
             },
         )
         configured: dict[str, Any] = {}

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import ast
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION
 from clearml_hpo.backend.names import find_project, find_queues
-from clearml_hpo.backend.template import faults_of_objectives, faults_of_space, reported_metrics, source_of
-from clearml_hpo.controller.advice import warning
+from clearml_hpo.backend.template import faults_of_objectives, faults_of_space, reported_metrics
+from clearml_hpo.controller.advice import remarks
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
-from clearml_hpo.core.errors import Fault, InputError, nearest
+from clearml_hpo.core.errors import Fault, nearest
 from clearml_hpo.core.values import DEFAULT_SECTION
+from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
 from clearml_hpo.study_file import StudyFile
+
+_MOST_READ = 2**20  # bytes of a configuration file
 
 
 @dataclass
@@ -72,10 +76,11 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         findings.remarks.append(
             f"{of}template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
         )
-    elif given.script is not None:
+    elif given.entry is not None:
+        code = collect(given.entry)
         findings.remarks.append(f"{of}the script was not run yet: parameters and metrics are known after its first run")
-        findings.remarks += filter(None, [warning(given.script)])
-        findings.faults += faults_of_text(file, given.script, model)
+        findings.remarks += remarks(code)
+        findings.faults += faults_of_text(file, code, model)
     elif template is None:
         findings.remarks.append(f"{of}no server: the template was not looked up")
     else:
@@ -84,9 +89,12 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         )
 
 
-def faults_of_text(file: StudyFile, script: Path, model: str = "") -> list[Fault]:
-    """Parameters of the space, and the metric, that a template's script has no word for."""
-    words = _words(source_of(script))
+def faults_of_text(file: StudyFile, code: Code, model: str = "") -> list[Fault]:
+    """Parameters of the space, and the metric, that a template's script and its files have no word for."""
+    words = _words_of(code)
+    if not words:  # an installed module
+        return []
+    script = str(code.entry)
     faults = []
     for name, own in file.space.names_in(model).items():
         inner = own.partition("/")[2]
@@ -95,24 +103,34 @@ def faults_of_text(file: StudyFile, script: Path, model: str = "") -> list[Fault
             bare = bare.rpartition(".")[2]
         if bare not in words and inner not in words:
             meant = f"; did you mean {DEFAULT_SECTION}/{own}?" if own in words else nearest(bare, words)
-            text = f"nothing in {script.name} is called {bare!r}{meant}"
+            text = f"nothing in {script} is called {bare!r}{meant}"
             faults.append(Fault(("search_space", name), text))
     # Where the script does not report scalars itself, a framework does it for it, under names of its own.
     for objective in file.goal.objectives if "report_scalar" in words else ():
         for word in (objective.title, objective.series):
             if word not in words:
-                text = f"{objective.metric!r}: nothing in {script.name} is called {word!r}{nearest(word, words)}"
+                text = f"{objective.metric!r}: nothing in {script} is called {word!r}{nearest(word, words)}"
                 faults.append(Fault(("objective", "metric"), text))
     return faults
 
 
-def _words(source: str) -> set[str]:
+def _words_of(code: Code) -> set[str]:
+    """The words of a script's sources, and of its configuration files."""
+    words: set[str] = set()
+    for name, content in code.files.items():
+        if not name.endswith(".py"):
+            words |= (
+                set(re.findall(r"[\w.-]+", content.decode(errors="replace"))) if len(content) <= _MOST_READ else set()
+            )
+            continue
+        with suppress(SyntaxError, ValueError, RecursionError):
+            words |= _words(ast.parse(content))
+    return words
+
+
+def _words(tree: ast.Module) -> set[str]:
     """Names and texts of a Python source; options such as ``--learning-rate`` count as ``learning_rate`` too."""
     words: set[str] = set()
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        raise InputError(f"template.script: line {error.lineno}: not Python: {error.msg}") from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             words |= {node.value, node.value.lstrip("-").replace("-", "_")}

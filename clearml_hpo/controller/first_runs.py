@@ -14,7 +14,7 @@ from clearml_hpo.backend.backoff import Backoff, with_backoff
 from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.template import Template, register
 from clearml_hpo.backend.trial_tasks import TrialTasks
-from clearml_hpo.controller.advice import warning
+from clearml_hpo.controller.advice import remarks
 from clearml_hpo.controller.closing import Ended
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import trial_tasks
@@ -29,6 +29,7 @@ from clearml_hpo.core.values import MODEL
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import Policy
 from clearml_hpo.scheduler.heartbeats import HangDetector
+from clearml_hpo.scripts.code import collect
 from clearml_hpo.search.space import Constant, SearchSpace
 
 _LOOK_AT_WORKERS_S = 10.0
@@ -119,9 +120,9 @@ class FirstRuns:
         """The first run of a template, which an earlier controller may have begun."""
         template, records = self.templates[model], self._opened.records
         self._console.note(f"{template.name} is new: its first run makes its hyperparameters known")
-        script = self._file.spec.template.by_model[model].script
-        if script is not None and (text := warning(script)):
-            self._console.note(Note(text, "warning"))
+        entry = self._file.spec.template.by_model[model].entry
+        for text in remarks(collect(entry)) if entry is not None else ():
+            self._console.note(text)
         queue = self._policy.placement.queues_for({MODEL: model} if model else {})[0]
         tasks, number = self._tasks(template, model), self._number_of(model)
         first = FirstRun(self._api, template, self._file, tasks, self._executor, queue, number, model)

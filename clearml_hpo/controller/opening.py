@@ -99,9 +99,13 @@ class Opening:
         found = [] if new else find_studies(self._api, name=spec.study, limit=1, **among)
         if found:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
-            self._refuse_differences(found[0], stored, file, templates)
-            is_same = stored.data["budget"] == file.data["budget"]
-            return self._go_on(found[0], file, templates, reporting, is_same=is_same)
+            if not (differences(stored, file, ids_of(templates)) and self._has_no_value(found[0], stored)):
+                self._refuse_differences(found[0], stored, file, templates)
+                is_same = stored.data["budget"] == file.data["budget"]
+                return self._go_on(found[0], file, templates, reporting, is_same=is_same)
+            self._note(
+                f"the study {spec.study} of before ({found[0].study_id}) ended without a value: this one replaces it"
+            )
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         lease = Lease(self._api, "", wait=self._stopped.wait)
@@ -127,6 +131,8 @@ class Opening:
             HeldError: another controller drives it.
         """
         record = read_study(self._api, study)
+        if record.namesakes:
+            self._note(f"{study} is the newest study of this name, {record.study_id}; others: {record.namesakes}")
         name = f"study {record.study_id}"
         file = parse_study(record.study_yaml, name, overrides)
         rehearse(file)
@@ -163,6 +169,15 @@ class Opening:
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=lease.stopping_since)
         executor = make_executor(record.study_id, templates)
         return Opened(file, controller, templates, executor, lease, records, reporting, known=warm)
+
+    def _has_no_value(self, record: StudyRecord, stored: StudyFile) -> bool:
+        """Whether a study ended before any trial had a value: trying again with a mended script is normal."""
+        if record.status not in ("failed", "stopped"):
+            return False
+        records = read_trials(self._api, record.study_id, stored.space, stored.goal)
+        unseen = [records.unseen.get(trial.task_id) for trial in records.unsettled]
+        has_ended = all(snapshot is not None and snapshot.status in ("failed", "stopped") for snapshot in unseen)
+        return has_ended and all(trial.state.is_without_value for trial in records.settled)
 
     def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         if file.spec.storage is not None:

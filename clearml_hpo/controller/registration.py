@@ -12,20 +12,22 @@ from clearml_hpo.backend.template import (
     Templates,
     create_template,
     faults_of_space,
-    find_template_of_script,
+    find_template_of_code,
     register,
     template_by_id,
     template_by_name,
+    update_place,
 )
 from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TaskSnapshot, TrialTasks
-from clearml_hpo.controller.advice import what_to_connect, what_to_do
+from clearml_hpo.controller.advice import end_of_console, what_to_connect, what_to_do
 from clearml_hpo.core.errors import InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
 from clearml_hpo.scheduler.heartbeats import HangDetector
 from clearml_hpo.scheduler.reasons import own_words
+from clearml_hpo.scripts.code import collect
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, TemplateSpec, TemplatesSpec
 from clearml_hpo.workers.last_line import could_not_log_in, with_signal
@@ -52,18 +54,24 @@ def find_template(api: Api, spec: TemplateSpec, project_id: str | None) -> Templ
     """
     if spec.task:
         return template_by_id(api, spec.task)
-    if spec.script is None:
+    if spec.entry is None:
         return template_by_name(api, str(spec.project), str(spec.name))
-    return find_template_of_script(api, spec.script, project_id) if project_id else None
+    return find_template_of_code(api, collect(spec.entry), project_id) if project_id else None
 
 
 def find_or_create_template(api: Api, spec: TemplateSpec, project_id: str) -> Template:
-    """As :func:`find_template`; from a new script a template is made, its hyperparameters still unknown."""
-    found = find_template(api, spec, project_id)
-    if found is not None:
+    """As :func:`find_template`; from a new script a template is made, its hyperparameters still unknown.
+
+    Raises:
+        InputError: there is no such task; the script, or what belongs to it, cannot travel.
+    """
+    if spec.entry is None:
+        found = find_template(api, spec, project_id)
+        assert found is not None  # else it raises
         return found
-    assert spec.script is not None  # the other two ways find it or raise
-    return create_template(api, spec.script, project_id)
+    code = collect(spec.entry)
+    found = find_template_of_code(api, code, project_id)
+    return update_place(api, found, code) if found is not None else create_template(api, code, project_id)
 
 
 def find_or_create_templates(api: Api, spec: TemplatesSpec, project_id: str) -> Templates:
@@ -186,11 +194,13 @@ class FirstRun:
         return snapshot.reason.startswith(LOST) or could_not_log_in(own_words(self.tasks, task_id, snapshot.reason))
 
     def _why(self, task_id: str, snapshot: TaskSnapshot) -> str:
-        script, log = self.file.spec.template.by_model[self.model].script, self.tasks.log_tail(task_id)
+        entry = self.file.spec.template.by_model[self.model].entry
+        console = end_of_console(self.api, self.template.project_id, task_id)
+        code = collect(entry) if entry is not None else None
         if snapshot.status in ("failed", "stopped", "created"):
             reason = with_signal(snapshot.reason) or "it ended before it connected hyperparameters"
-            advice = what_to_do(f"{reason}\n{log}", script)
+            advice = what_to_do(f"{reason}\n{console}", code)
         else:
-            reason, advice = "it connected no hyperparameters", what_to_connect(script)
+            reason, advice = "it connected no hyperparameters", what_to_connect(code)
         said = f"the first run of {self.template.name} is {snapshot.status}: {reason}"
-        return "\n".join(filter(None, [said, log, advice]))
+        return "\n".join(filter(None, [said, console, advice]))

@@ -11,6 +11,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.template import faults_of_objectives, metrics_of
 from clearml_hpo.backend.trial_tasks import TrialTasks
+from clearml_hpo.controller.advice import end_of_console
 from clearml_hpo.controller.closing import Closing, Ended, Outcome
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import Driver, DriverHooks, InitialTrials, trial_tasks
@@ -19,7 +20,7 @@ from clearml_hpo.controller.first_runs import FirstRuns
 from clearml_hpo.controller.opening import Opened
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.reports import Curves, StudyReports
-from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
@@ -139,6 +140,7 @@ class StudyRun:
             if not trial.state.is_live:
                 first_runs.trial_ended(trial)
                 self._check_objectives(trial)
+                self._check_baseline(trial, trial.number in first_runs.baselines)
 
         def on_step(scheduler: Scheduler) -> None:
             console.progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
@@ -192,6 +194,16 @@ class StudyRun:
         for index, known in enumerate(self._opened.known):
             learner.restore(-1 - index, known.params, "completed", known.values, known.violations)
         return learner
+
+    def _check_baseline(self, ended: Trial, is_baseline: bool) -> None:
+        """Stops the study if the first run of a new template fails for good: its script is at fault, not a point."""
+        if ended.state is not TrialState.FAILED or not is_baseline or self._fault is not None:
+            return
+        if self._policy.failures.retry(ended.state, ended.attempt) is None:
+            said = f"the baseline, trial {ended.number}, failed: {ended.reason}"
+            console = end_of_console(self._api, self._opened.controller.project_id, ended.task_id)
+            self._fault = StudyError(f"{said}\n{console}")
+            self._stopped.set()
 
     def _check_objectives(self, ended: Trial) -> None:
         """Stops the study if no run of a template reports the objective: more trials would only be waste."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from clearml_hpo.fleet.slots import AgentSlot
 from clearml_hpo.machine.environ import FOREIGN, thread_limits
 from clearml_hpo.machine.settings import ServerAddress, around_proxies
-from clearml_hpo.workers.startup import with_startup
+from clearml_hpo.scripts.startup import with_startup
 
 TUNED: Mapping[str, str] = {
     # How often the daemon looks into an empty queue and after its task's process (default 5 s).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.scheduler.interfaces import Tasks
-from clearml_hpo.workers.last_line import agents_exit_code, last_words, with_signal
+from clearml_hpo.workers.last_line import agents_exit_code, last_words, what_matters, with_signal
 
 _LONGEST = 300
 _TRACEBACK_EVENTS = 50
@@ -28,7 +28,7 @@ def own_words(tasks: Tasks, task_id: str, reason: str) -> str:
 def of_a_row(tasks: Tasks, last: Trial, count: int) -> tuple[str, str]:
     """Why a study stops whose last ``count`` trials have ended alike: in a line, and with the tail of a log."""
     try:
-        tail = tasks.log_tail(last.task_id, _TAIL_LINES)
+        tail = what_matters(tasks.log_tail(last.task_id, _TRACEBACK_EVENTS), _TAIL_LINES)
     except ApiError as error:  # the message is poorer for it; what was noted so far must not be undone
         tail = f"(its log cannot be read: {error})"
     line = f"{count} trials in a row {last.state.in_a_row}"

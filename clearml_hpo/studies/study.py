@@ -65,7 +65,7 @@ class Study:
             project: where the name is looked for; None is everywhere.
 
         Raises:
-            InputError: there is none, or several; the message names the nearest, or all of them.
+            InputError: there is none, or several ids begin so; the message names the nearest, or all of them.
             ServerError: no ClearML server answers.
         """
         api = Api()

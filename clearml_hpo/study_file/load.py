@@ -330,15 +330,34 @@ def _included(file: Path, path: KeyPath, lines: SourceLines) -> dict[Any, Any]:
     return data
 
 
+def _path(
+    folder: Path, given: Path, key: KeyPath, lines: SourceLines, faults: list[str], is_there: Callable[[Path], bool]
+) -> Path:
+    """The whole path of what the file names; a fault if it is not there."""
+    path = (folder / given.expanduser()).resolve()
+    if not is_there(path):
+        kind = "folder" if key[-1] == "directory" else "file"
+        faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such {kind}: {path}")
+    return path
+
+
 def _with_scripts(spec: StudySpec, folder: Path, lines: SourceLines, faults: list[str]) -> StudySpec:
-    """Scripts by their whole paths."""
+    """Scripts, and what belongs to them, by their whole paths."""
     found = {}
     for model, given in spec.template.by_model.items():
-        script = (folder / given.script).resolve() if given.script is not None else None
-        key: KeyPath = ("template", *(("models", model) if model else ()), "script")
-        if script is not None and not script.is_file():
-            faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such file: {script}")
-        found[model] = given.model_copy(update={"script": script})
+        key: KeyPath = ("template", *(("models", model) if model else ()))
+        paths: dict[str, Any] = {}
+        if given.script is not None:
+            paths["script"] = _path(folder, given.script, (*key, "script"), lines, faults, Path.is_file)
+        if given.script is not None or given.module:
+            paths["directory"] = paths["script"].parent if given.script is not None else folder.resolve()
+            if given.directory is not None:
+                paths["directory"] = _path(folder, given.directory, (*key, "directory"), lines, faults, Path.is_dir)
+            paths["files"] = [
+                _path(folder, each, (*key, "files", index), lines, faults, Path.exists)
+                for index, each in enumerate(given.files)
+            ]
+        found[model] = given.model_copy(update=paths)
     single = found.get("")
     template = single or spec.template.model_copy(update={"models": found})
     return spec.model_copy(update={"template": template})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -13,6 +14,7 @@ from clearml_hpo.core.errors import nearest
 from clearml_hpo.core.goal import Objective
 from clearml_hpo.core.units import to_seconds
 from clearml_hpo.core.values import full_name
+from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.search import pruners, samplers
 
 
@@ -43,12 +45,33 @@ class Strict(BaseModel):
         return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
 
 
-class TemplateSpec(Strict):
-    """A template: a script, a task by id, or a task by project and name."""
+def list_of_names(given: object) -> object:
+    """``queue: gpu`` stands for ``queue: [gpu]``."""
+    return [given] if isinstance(given, str) else given
 
-    _WAYS: ClassVar[str] = "script; task (an id); project and name"
+
+def words(given: object) -> object:
+    """``--data a.csv`` stands for ``[--data, a.csv]``."""
+    if isinstance(given, list):
+        return [each if isinstance(each, str) else str(each) for each in given]
+    return shlex.split(given) if isinstance(given, str) else given
+
+
+Words: TypeAlias = Annotated[list[str], BeforeValidator(words)]
+
+
+class TemplateSpec(Strict):
+    """A template: a script or module and how it is started, a task by id, or a task by project and name."""
+
+    _WAYS: ClassVar[str] = "script; module; task (an id); project and name"
+    _OF_A_SCRIPT: ClassVar[Sequence[str]] = ("arguments", "directory", "files", "launcher")
 
     script: Path | None = None
+    module: str | None = None
+    arguments: Words = []
+    directory: Path | None = None
+    files: Annotated[list[Path], BeforeValidator(list_of_names)] = []
+    launcher: Words = []
     task: str | None = None
     project: str | None = None
     name: str | None = None
@@ -57,11 +80,23 @@ class TemplateSpec(Strict):
     def _one_way(self) -> TemplateSpec:
         if self._ways != 1 or bool(self.project) != bool(self.name):
             raise ValueError(f"give one of: {self._WAYS}")
+        if not (self.script or self.module):
+            for key in self._OF_A_SCRIPT:
+                if getattr(self, key):
+                    raise ValueError(f"{key}: only with script or module; a task keeps how it is started")
         return self
 
     @property
+    def entry(self) -> Entry | None:
+        """How the script or module is started, once the paths are whole; None for a task."""
+        if not (self.script or self.module):
+            return None
+        assert self.directory is not None  # the study file's reader sets it
+        return Entry(self.script, self.directory, self.module or "", self.arguments, self.files, self.launcher)
+
+    @property
     def _ways(self) -> int:
-        return sum([bool(self.script), bool(self.task), bool(self.project or self.name)])
+        return sum([bool(self.script), bool(self.module), bool(self.task), bool(self.project or self.name)])
 
 
 def _are_models(models: dict[str, TemplateSpec]) -> dict[str, TemplateSpec]:
@@ -224,11 +259,6 @@ class FailuresSpec(Strict):
     stop_after: Annotated[Whole, Field(ge=0)] = 5
 
 
-def list_of_names(given: object) -> object:
-    """``queue: gpu`` stands for ``queue: [gpu]``."""
-    return [given] if isinstance(given, str) else given
-
-
 Queues: TypeAlias = Annotated[
     list[Annotated[str, Field(min_length=3)]], Field(min_length=1), BeforeValidator(list_of_names)
 ]
@@ -342,7 +372,7 @@ def one_or_several(given: object) -> object:
 class StudySpec(Strict):
     """A study file, checked."""
 
-    study: Annotated[str, Field(min_length=3)]
+    study: Annotated[str, Field(min_length=1)]
     project: Annotated[str, Field(min_length=3)] = "clearml-hpo"
     template: TemplatesSpec
     search_space: dict[str, Any]

@@ -13,7 +13,6 @@ requirements.py  the packages that a task asks for and this Python lacks
 task_process.py  a task as a process: started, read, stopped
 forks.py         a task as a fork of a warm parent
 warm/            the warm parent itself, inside of the task's processes
-startup/         what runs first in every Python of a task
 last_line.py     why a program failed, from its console or exit code
 statistics.py    load, memory, disk and network of this machine
 timed_call.py    a call that may hang, made in a helper thread

@@ -27,7 +27,7 @@ from clearml_hpo.core.notes import Note
 from clearml_hpo.machine.processes import session_members
 from clearml_hpo.machine.watchdog import Watchdog
 from clearml_hpo.workers.checkout import CheckoutPlan
-from clearml_hpo.workers.programs import Program
+from clearml_hpo.workers.programs import Program, environ_of
 from clearml_hpo.workers.task_process import Process, start
 from clearml_hpo.workers.warm.channel import Channel
 from clearml_hpo.workers.warm.child import ForkRequest
@@ -284,11 +284,18 @@ class WarmParents:
         """
         shared = {name: _NO_TASK if name in _OF_A_RUN else value for name, value in environ.items()}
         key = hashlib.sha256(json.dumps([template, sorted(shared.items())]).encode()).hexdigest()
-        plan = str(program.plan or "")
         request = ForkRequest(
-            next(self._numbers), dict(environ), str(program.folder), list(program.words), plan, str(log)
+            run=next(self._numbers),
+            environ=environ_of(program, environ),
+            folder=str(program.folder),
+            words=list(program.words),
+            plan=str(program.plan or ""),
+            log=str(log),
+            roots=[*map(str, program.roots)],
         )
-        return WarmProcess(request, program, self._parent(key, program, shared), self._watchdog)
+        can_fork = bool(program.words or program.plan)  # else another program starts the script
+        parent = self._parent(key, program, shared) if can_fork else None
+        return WarmProcess(request, program, parent, self._watchdog)
 
     def step(self, now: float) -> None:
         """Reads the messages of the parents; ends those that are of no more use."""
@@ -351,11 +358,13 @@ def _copy(program: Program, folder: Path) -> dict[str, Any]:
     """What a parent is to prepare, with a copy of the files: those of a run are removed with it."""
     folder.mkdir()
     if program.plan is None:
-        shutil.copytree(program.folder, folder / "code")
-        return {"words": list(program.words), "folder": str(folder / "code"), "plan": ""}
+        copy, code = folder / "code", program.code or program.folder
+        shutil.copytree(code, copy, symlinks=True)
+        within = [copy / path.relative_to(code) for path in (program.folder, *program.roots)]
+        return {"words": list(program.words), "folders": [*map(str, within)], "plan": ""}
     plan = CheckoutPlan.read(program.plan)
     if plan.patch:
         plan = replace(plan, patch=str(shutil.copy(plan.patch, str(folder / "uncommitted.patch"))))
     path = folder / "checkout.json"
     replace(plan, tree=str(folder / "tree")).write(path)
-    return {"words": [], "folder": "", "plan": str(path)}
+    return {"words": [], "folders": [], "plan": str(path)}

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator, Sequence
 
 _TRACEBACK = "Traceback (most recent call last)"
 _SAYS_NOTHING = ("Process failed, exit code", "Set the environment variable HYDRA_FULL_ERROR")
+_BOILERPLATE = re.compile(
+    r"^ClearML (Task|results|Monitor|resource)|^CLEARML-SERVER|^(TRAINS|ClearML) .*version|HYDRA_FULL_ERROR"
+    r"|^Error executing job with overrides|^\(Pdb\)|^> .*\(\d+\)|^Process failed, exit code|Warning: "
+)
+_WARNING = re.compile(r"^\S+:\d+: \w*Warning: ")
+_OF_A_LIBRARY = re.compile(r'File ".*(site-packages|dist-packages|lib/python3|<frozen )')
 # All that clearml-agent reports of a task that failed.
 _EXIT_CODE = re.compile(r"worker execution exit code (-?\d+)")
 _DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
@@ -26,6 +33,37 @@ def last_words(output: str) -> str:
     starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     after = lines[starts[-1] + 1 :] if starts else []
     return next((line for line in after if not line.startswith((" ", "\t"))), lines[-1] if lines else "")
+
+
+def what_matters(log: str, most: int = 20) -> str:
+    """The end of a console that says why a script failed: its last traceback, else its last lines.
+
+    Lines that say nothing of it are left out: ClearML's and Hydra's own, pdb's, warnings, and the frames of libraries
+    in a traceback.
+    """
+    lines = [line.rstrip() for line in log.splitlines()]
+    warned = {i + 1 for i, line in enumerate(lines) if _WARNING.search(line)}
+    lines = [
+        line
+        for i, line in enumerate(lines)
+        if line and not _BOILERPLATE.search(line) and not (i in warned and line.startswith("  "))
+    ]
+    starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    if starts:
+        lines = [*_own_frames(lines[starts[-1] :])]
+    return "\n".join([*lines[:1], "  ...", *lines[-most + 2 :]] if len(lines) > most else lines)
+
+
+def _own_frames(traceback: Sequence[str]) -> Iterator[str]:
+    """A traceback without frames of libraries; all that follows its frames stays."""
+    is_skipped = False
+    for line in traceback:
+        if line.startswith("  File "):
+            is_skipped = bool(_OF_A_LIBRARY.search(line))
+        elif not line.startswith("    "):
+            is_skipped = False
+        if not is_skipped:
+            yield line
 
 
 def agents_exit_code(reason: str) -> int | None:

@@ -17,12 +17,12 @@ from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine.environ import without_foreign
 from clearml_hpo.machine.settings import child_environ
 from clearml_hpo.machine.watchdog import Watchdog
+from clearml_hpo.scripts.startup import with_startup
 from clearml_hpo.workers import programs
 from clearml_hpo.workers.forks import WarmParents
 from clearml_hpo.workers.programs import Program
 from clearml_hpo.workers.requirements import unmet
 from clearml_hpo.workers.slots import GpuMemory, Slot
-from clearml_hpo.workers.startup import with_startup
 from clearml_hpo.workers.task_process import AgentProcess, Process, TaskProcess
 from clearml_hpo.workers.task_source import Taken
 
@@ -108,12 +108,15 @@ class Runner:
                 return slot
         return None
 
-    def start(self, slot: Slot, taken: Taken, task: Mapping[str, Any], worker: str) -> Run:
+    def start(
+        self, slot: Slot, taken: Taken, task: Mapping[str, Any], worker: str, archive: bytes | None = None
+    ) -> Run:
         """Starts a task in a free slot.
 
         Args:
             task: with the fields of ``programs.FIELDS``.
             worker: id of the slot's worker.
+            archive: the files of its script, if ``programs.archive_of`` says that it has some.
 
         Raises:
             NotRunnableError: the task cannot be run here.
@@ -122,7 +125,7 @@ class Runner:
         place = self.folder / slot.name
         lacking = unmet(task.get("script") or {}) if self._venv else []
         try:
-            program = programs.prepare(task, place, self.folder / "mirrors", self._image)
+            program = programs.prepare(task, place, self.folder / "mirrors", self._image, archive)
         except OSError as error:  # this machine's fault: no space, no permission
             raise NotRunnableError(f"{LOST} {error}") from None
         except (InputError, ValueError) as error:  # ValueError: quotes that do not close, half characters
@@ -183,7 +186,7 @@ class Runner:
 
     def _process(self, task: Mapping[str, Any], program: Program, environ: Mapping[str, str], log: Path) -> Process:
         if self._parents is None:
-            return TaskProcess(program, environ, log, self._watchdog)
+            return TaskProcess(program, programs.environ_of(program, environ), log, self._watchdog)
         template = json.dumps(task.get("script") or {}, sort_keys=True)
         return self._parents.run(template, program, environ, log)
 

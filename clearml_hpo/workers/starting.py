@@ -7,7 +7,9 @@ from functools import cache
 from typing import Any
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.core.errors import ApiError
+from clearml_hpo.backend.codes import LOST
+from clearml_hpo.backend.outputs import download
+from clearml_hpo.core.errors import ApiError, ServerError
 from clearml_hpo.core.notes import Note
 from clearml_hpo.workers import programs
 from clearml_hpo.workers.protocol import TaskReports, WorkerReports, unless_gone
@@ -87,13 +89,28 @@ class TaskStarter:
         if not was_heard:
             self._tasks.started(taken.task_id, slot)
         try:
-            run = self._runner.start(slot, taken, task, self._workers.ids[slot.name])
+            run = self._runner.start(slot, taken, task, self._workers.ids[slot.name], self._archive(task))
         except NotRunnableError as error:
             self._tasks.failed(taken.task_id, str(error))
             return
         self._taken = None  # it runs, even if something fails from here on
         self._workers.report(slot)
         run.process.step()  # the fork exists by now: it begins before other slots are filled
+
+    def _archive(self, task: Mapping[str, Any]) -> bytes | None:
+        """The files of a task's script, fetched once; None if it has none but the script itself."""
+        found = programs.archive_of(task)
+        if found is None:
+            return None
+        address, digest = found
+        path = self._runner.folder / "archives" / digest
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            try:
+                download(self._api, address, path)
+            except (OSError, ServerError) as error:
+                raise NotRunnableError(f"{LOST} {error}") from None
+        return path.read_bytes()
 
     def _was_heard(self, task: Mapping[str, Any], earlier: Sequence[Run]) -> bool:
         """True if an earlier try reported the start and only the answer was lost: ours, without a process."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from clearml_hpo.workers.startup import with_startup
+from clearml_hpo.scripts.startup import with_startup
 from tests.conftest import unconfigured
 
 FORKS = """

@@ -38,6 +38,7 @@ class ForkRequest:
         words: arguments for Python; empty if ``plan`` has them.
         plan: file of a ``CheckoutPlan``; empty for none.
         log: file of the output.
+        roots: folders in which it looks for modules beside the script's own.
     """
 
     run: int
@@ -46,6 +47,7 @@ class ForkRequest:
     words: Sequence[str]
     plan: str
     log: str
+    roots: Sequence[str] = ()
 
 
 def main(request: ForkRequest, gate: int, others: Iterable[int]) -> NoReturn:
@@ -111,7 +113,7 @@ def _exit_code(request: ForkRequest) -> int:
 
 def _checked_out(request: ForkRequest) -> tuple[Sequence[str], Sequence[str]]:
     if not request.plan:
-        return request.words, ()
+        return request.words, request.roots
     plan = checkout.CheckoutPlan.read(Path(request.plan))
     folder = checkout.make_tree(plan)
     checkout.enter(plan, folder)

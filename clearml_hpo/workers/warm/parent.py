@@ -122,16 +122,16 @@ class Parent:
                 self._channel.send(ended=run, code=code)
 
 
-def prepare(words: list[str], folder: str, plan: str) -> str:
+def prepare(words: list[str], folders: list[str], plan: str) -> str:
     """Imports what the script will import first. Returns why this process must not be forked, or an empty string.
 
     Args:
         words: arguments for Python; empty if ``plan`` has them.
-        folder: where the code is, or empty.
+        folders: the working directory, and others in which the script looks for modules; empty if ``plan`` has them.
         plan: file of a ``CheckoutPlan``; empty for none.
     """
     before = _open()
-    roots = [Path(folder)]
+    roots = [*map(Path, folders)]
     if plan:
         try:
             words, roots = _checked_out(checkout.CheckoutPlan.read(Path(plan)))

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from clearml_hpo.core.not_finite import Replaced
-from clearml_hpo.workers import startup
-from clearml_hpo.workers.startup import with_startup
+from clearml_hpo.scripts import startup
+from clearml_hpo.scripts.startup import with_startup
 
 sitecustomize = Path(startup.__file__).with_name("sitecustomize.py")
 

@@ -107,7 +107,7 @@ def test_a_script_in_a_folder_has_its_own_modules_beside_it(tmp_path, beside, re
     scripts.mkdir()
     (scripts / "train.py").write_text("import json\n")
     (scripts / beside).write_text("")
-    call = f"prepare(['scripts/train.py'], {str(tmp_path)!r}, '')"
+    call = f"prepare(['scripts/train.py'], [{str(tmp_path)!r}], '')"
     code = f"from clearml_hpo.workers.warm.parent import prepare\nprint({call})"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert said.startswith(reason) and bool(said) == bool(reason)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from clearml_hpo.backend.names import ensure_project, ensure_queue, find_queues
+from clearml_hpo.backend.names import ensure_project, ensure_queue, find_queues, study_name, task_name
 from clearml_hpo.core.errors import InputError
 
 
@@ -52,3 +52,12 @@ def test_a_queue_among_more_than_are_listed():
     assert find_queues(server, ["gpu", "id of gpu"]) == {"gpu": "id of gpu", "id of gpu": "id of gpu"}
     with pytest.raises(InputError, match=r"x: no queue 'gp' on the server .*there are: default"):
         find_queues(server, ["gp"], key="x")
+
+
+@pytest.mark.parametrize(("study", "task"), [("a", "a (study)"), ("ab", "ab (study)"), ("abc", "abc")])
+def test_a_short_name_of_a_study_becomes_one_that_a_server_takes(study, task):
+    assert task_name(study) == task and study_name(task) == study
+
+
+def test_a_long_name_that_looks_like_a_lengthened_one_stays():
+    assert study_name("abc (study)") == "abc (study)"

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
-import pytest
-
-from clearml_hpo.backend.template import (
-    Template,
-    content_hash,
-    faults_of_objectives,
-    faults_of_space,
-    requirements_of,
-    source_of,
-)
-from clearml_hpo.core.errors import InputError
+from clearml_hpo.backend.template import Template, faults_of_objectives, faults_of_space
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.search.space import Categorical, Constant, Float, Int, SearchSpace
 
@@ -73,42 +61,3 @@ def test_an_objective_that_was_never_reported():
     bounds = (MetricConstraint("perf", "latency", high=20.0),)
     second, third = faults_of(reported, ("validation", "loss"), ("a", "b"), constraints=bounds)[::-1]
     assert (second.key, third.key) == (("objective",), ("metric_constraints",))
-
-
-def test_requirements_are_what_the_script_imports_as_installed_here():
-    source = "import os, yaml\nfrom sklearn.metrics import log_loss\nimport not_installed_here.x\nfrom . import y\n"
-    assert requirements_of(source) == [
-        "not_installed_here",
-        f"scikit-learn=={version('scikit-learn')}",
-        f"PyYAML=={version('PyYAML')}",
-    ]
-
-
-def test_a_script_that_is_not_python():
-    with pytest.raises(InputError, match="line 2"):
-        requirements_of("a = 1\nb = = 2\n")
-
-
-def test_the_hash_follows_the_content(tmp_path):
-    one, same, other = (tmp_path / name for name in ("a.py", "b.py", "c.py"))
-    one.write_text("x")
-    same.write_text("x")
-    other.write_text("y")
-    assert content_hash(one) == content_hash(same) != content_hash(other)
-
-
-def test_a_script_is_utf_8(tmp_path):
-    script = tmp_path / "train.py"
-    for text in ("print('größe')\n", "# coding: latin-1\nprint('plain')\n", "\ufeffprint('ö')\n"):
-        written = text.encode()
-        script.write_bytes(written)
-        assert source_of(script) == written.decode("utf-8-sig")
-    for written, said in (
-        ("print('größe')\n".encode("latin-1"), "save it as UTF-8"),
-        ("# coding: latin-1\nprint('größe')\n".encode("latin-1"), "written in iso-8859-1; save it as UTF-8"),
-        (b"# coding: nothing\n", "save it as UTF-8"),
-        (b"print(1)\n\0", "no text"),
-    ):
-        script.write_bytes(written)
-        with pytest.raises(InputError, match=f"template.script: {script}.*{said}"):
-            source_of(script)

@@ -1,4 +1,4 @@
-"""What to do about a first run that shows nothing."""
+"""What goes with a script, and what to do about a first run that shows nothing."""
 
 from __future__ import annotations
 
@@ -6,83 +6,49 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.controller.advice import beside, warning, what_to_connect, what_to_do
-
-SCRIPT = """
-import os
-import yaml
-import helper
-import package.inner
-from .sibling import x
-
-open("data/train.csv"), open("nothing.csv"), open("/etc/hosts"), open("train.py"), print(".", "", "a\\nb")
-"""
+from clearml_hpo.controller.advice import remarks, what_to_connect, what_to_do
+from clearml_hpo.scripts.code import Code, collect
+from clearml_hpo.scripts.entry import Entry
 
 
-def script(folder: Path, text: str = SCRIPT) -> Path:
-    (folder / "data").mkdir()
-    (folder / "package").mkdir()
-    (folder / "yaml").mkdir()  # a folder without modules is none, and that package is installed
-    names = ("data/train.csv", "helper.py", "package/inner.py", "sibling.py", "unused.py", "os.txt")
-    for name in names:
-        (folder / name).touch()
-    path = folder / "train.py"
-    path.write_text(text)
-    return path
+def code_of(folder: Path, text: str) -> Code:
+    (folder / "images").mkdir()
+    (folder / "images" / "1.png").write_bytes(b"x" * 2**20)
+    (folder / "helper.py").touch()
+    (folder / "train.py").write_text(text)
+    return collect(Entry(folder / "train.py", folder))
 
 
-def test_what_a_script_needs_beside_it(tmp_path):
-    path = script(tmp_path)
-    assert beside(path) == ["data/train.csv", "helper.py", "package", "sibling.py"]
-    assert warning(path).startswith("train.py: only the script itself goes with a task, not what lies beside it (data/")
+def test_what_goes_with_a_script_and_what_does_not(tmp_path):
+    goes, stays = remarks(code_of(tmp_path, "import helper\nlook('images')"))
+    assert goes == "train.py: 2 files go with each task: helper.py, train.py"
+    assert stays.startswith(f"train.py names {tmp_path / 'images'} (1.0 MB), which does not go with its tasks")
 
 
-def test_a_script_that_needs_nothing(tmp_path):
-    path = script(tmp_path, "import os\nprint('nothing')\n")
-    assert beside(path) == [] and warning(path) == ""
-    assert what_to_do("No module named 'torch'", path) == ""
-
-
-def test_a_text_that_no_file_can_be_called_does_not_hide_the_others(tmp_path):
-    path = script(tmp_path, f"print('{'数' * 100}')\nimport helper\n")
-    assert beside(path) == ["helper.py"]
-
-
-def test_a_script_that_python_itself_cannot_read_has_no_warning(tmp_path):
-    assert warning(script(tmp_path, f"x = {'+'.join(['1'] * 5000)}\n")) == ""
+def test_nothing_is_said_of_a_script_alone(tmp_path):
+    assert remarks(code_of(tmp_path, "print('nothing')")) == []
 
 
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
-        ("train.py: error: the following arguments are required: data (exit code 2)", "once by hand with them"),
-        ("Error: Missing argument 'DATA'.", "once by hand with them"),
-        ("ERROR: The function received no value for the required argument: data", "once by hand with them"),
-        ("KeyError: 'Args' (exit code 1)", "notes arguments of click, Fire and jsonargparse in a run by hand"),
+        ("train.py: error: the following arguments are required: data (exit code 2)", "template: {arguments: ["),
+        ("Error: Missing argument 'DATA'.", "template: {arguments: ["),
+        ("ERROR: The function received no value for the required argument: data", "template: {arguments: ["),
         ("TypeError: keywords must be strings", "has texts as keys"),
-        (
-            "ModuleNotFoundError: No module named 'helper'",
-            "helper.py, package, sibling.py): put it in a git repository",
-        ),
+        ("ModuleNotFoundError: No module named 'x'", "only helper.py, train.py went with the task; name what it lacks"),
         ("ValueError: depth", ""),
     ],
 )
 def test_what_is_done_about_a_failure(tmp_path, said, advice):
-    found = what_to_do(said, script(tmp_path))
+    found = what_to_do(said, code_of(tmp_path, "import helper"))
     assert advice in found and bool(found) == bool(advice)
 
 
 @pytest.mark.parametrize(
     ("module", "advice"),
-    [
-        ("typer", "ClearML's SDK does not see Typer's arguments: connect what"),
-        (
-            "jsonargparse",
-            "ClearML's SDK notes arguments of click, Fire and jsonargparse in a run by hand, in our workers",
-        ),
-        ("os", "connect what is to be varied"),
-    ],
+    [("typer", "ClearML's SDK does not see Typer's arguments: connect what"), ("os", "connect what is to be varied")],
 )
 def test_what_to_connect(tmp_path, module, advice):
     assert what_to_connect(None).startswith("connect what is to be varied")
-    assert what_to_connect(script(tmp_path, f"import {module}")).startswith(advice)
+    assert what_to_connect(code_of(tmp_path, f"import {module}")).startswith(advice)

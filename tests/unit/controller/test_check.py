@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo.controller.check import faults_of_text
+from clearml_hpo.scripts.code import collect
+from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.study_file import load_study
 
 SCRIPT = """
@@ -31,7 +33,7 @@ objective: {{metric: val/score, direction: maximize}}
 budget: {{trials: 2}}
 """
     )
-    return [str(fault) for fault in faults_of_text(load_study(study), folder / "names.py")]
+    return [str(fault) for fault in faults_of_text(load_study(study), collect(Entry(folder / "names.py", folder)))]
 
 
 @pytest.mark.parametrize("name", ["General/sl/ash", "General/ints/1", "deep/er"])

@@ -104,7 +104,7 @@ def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
         ("  trials: 20", "  time: 0", "study.yaml:13: budget.time: found 0; expected more than 0"),
         ("n_startup_trials", "n_startup", "study.yaml:11: pruner.options: no such name: 'n_startup'; did you mean"),
         ("train.py", "trian.py", "study.yaml:3: template.script: no such file"),
-        ("script: train.py", "project: p", "study.yaml:2: template: give one of: script; task (an id)"),
+        ("script: train.py", "project: p", "study.yaml:2: template: give one of: script; module; task (an id)"),
         ("space.yaml", "spaces.yaml", "study.yaml:4: search_space: no such file"),
         ("study: demo-study\n", "", "study.yaml:1: study is missing"),
         ("budget:", "study: x\nbudget:", "study.yaml:12: study: given twice"),

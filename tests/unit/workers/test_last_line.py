@@ -2,7 +2,7 @@
 
 import pytest
 
-from clearml_hpo.workers.last_line import last_words, signal_of, was_killed, with_signal
+from clearml_hpo.workers.last_line import last_words, signal_of, was_killed, what_matters, with_signal
 
 CHAINED = """\
 Traceback (most recent call last):
@@ -54,3 +54,26 @@ def test_which_exit_codes_of_an_agent_are_of_a_crash_or_a_kill(code, number):
 
 def test_a_script_that_says_killed_was_not():
     assert not was_killed("RuntimeError: ended by SIGKILL, signal 9 (exit code 1)")
+
+
+def test_what_matters_of_a_console():
+    own = ["Traceback (most recent call last):", '  File "/home/me/train.py", line 3, in <module>', "    main()"]
+    library = [
+        '  File "/x/site-packages/hydra/main.py", line 94, in decorated_main',
+        "    _run_hydra(",
+        "    ^^^^^^^^^^^",
+    ]
+    noise = [
+        "ClearML Task: created new task id=1",
+        "ClearML results page: http://x",
+        "/x/a.py:3: FutureWarning: old",
+        "  warnings.warn('old')",
+        "Error executing job with overrides: []",
+        "",
+        "(Pdb) ",
+    ]
+    end = ["KeyError: 'lr'", "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace."]
+    assert what_matters("\n".join([*noise, "epoch 1", *own, *library, *end])) == "\n".join([*own, "KeyError: 'lr'"])
+    assert what_matters("\n".join([*noise, "epoch 1", "no data"])) == "epoch 1\nno data"
+    long = what_matters("\n".join(map(str, range(100))), most=5)
+    assert long == "0\n  ...\n97\n98\n99"

@@ -12,6 +12,11 @@ from pathlib import Path
 _FOLDER = str(Path(__file__).parent)
 
 
+def source() -> bytes:
+    """The file itself, for a script that takes it along."""
+    return Path(_FOLDER, "sitecustomize.py").read_bytes()
+
+
 def with_startup(environ: Mapping[str, str]) -> dict[str, str]:
     """``environ`` for processes that run trials, and for agents, which hand it on to theirs."""
     before = environ.get("PYTHONPATH", "")
