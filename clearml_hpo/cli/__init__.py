@@ -19,12 +19,11 @@ closing.py         summary of a study that has ended
 local.py           `--local`: the embedded server and agents that a command starts
 connection.py      server options of commands on recorded studies
 server_options.py  options of `server start` and `server run`
+exits.py           exit codes
 choices.py         options with a few values
 quantities.py      options with a unit: durations, sizes
 formats.py         `--format` and `--output`: what a command prints
 output.py          stdout and stderr: any character, closed pipes
-
-Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from typing import Any, NoReturn
 import click
 
 from clearml_hpo.cli import output
+from clearml_hpo.cli.exits import Exit, add_epilogs, epilog
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.machine import signals
 
@@ -66,6 +66,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        add_epilogs(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -82,28 +83,29 @@ class _LazyGroup(click.Group):
             error.show()
             sys.exit(error.exit_code)
         except InputError as error:
-            _show(error, 2)
+            _show(error, Exit.BAD_INPUT)
         except ClearmlHpoError as error:
-            _show(error, 1)
+            _show(error, Exit.FAILED)
         except (click.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
-            sys.exit(130)
+            sys.exit(Exit.INTERRUPTED)
         except (OSError, MemoryError, RuntimeError) as error:  # of the machine: a full disk, rights, limits
             if isinstance(error, RuntimeError) and str(error) != _NO_THREAD:
                 raise
-            _show(ClearmlHpoError(str(error) or "not enough memory"), 1)
+            _show(ClearmlHpoError(str(error) or "not enough memory"), Exit.FAILED)
 
 
-def _show(error: ClearmlHpoError, exit_code: int) -> NoReturn:
+def _show(error: ClearmlHpoError, code: Exit) -> NoReturn:
     for line in str(error).splitlines():
         click.echo(f"error: {line}", err=True)
-    sys.exit(exit_code)
+    sys.exit(code)
 
 
 @click.group(
     cls=_LazyGroup,
     commands={name: click.Command(name) for name in _COMMANDS},
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog(""),
 )
 @click.version_option(package_name="clearml-hpo")
 def main() -> None:

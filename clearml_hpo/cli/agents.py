@@ -109,7 +109,13 @@ def run(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, drain_s: 
 @_NAME
 @_PRINTS
 def status(name: str, out: Out) -> None:
-    """Show what the agents do. Exit code 1 if there are none."""
+    """Show what the agents do.
+
+    \b
+    Examples:
+      clearml-hpo agents status
+      clearml-hpo agents status --format json
+    """
     home = settings.load().home
     running = fleet.status(home, name=name)
     if running is None:
@@ -127,6 +133,11 @@ def down(name: str, now: bool, timeout: float) -> None:
     """End the agents: each one ends its current task, takes no new one, and leaves.
 
     Ctrl-C stops the waiting, not the leaving.
+
+    \b
+    Examples:
+      clearml-hpo agents down
+      clearml-hpo agents down --now
     """
     home = settings.load().home
     running = fleet.status(home, name=name)

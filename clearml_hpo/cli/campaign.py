@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clearml_hpo.cli.closing import EXIT, end_note
+from clearml_hpo.cli.closing import end_note
 from clearml_hpo.cli.connection import is_embedded, server_of_studies
 from clearml_hpo.cli.driving import log_format_option, sayer, stop_on_signals, use_embedded_server
+from clearml_hpo.cli.exits import OF_AN_END
 from clearml_hpo.cli.formats import Out, check_writable, moment, prints, writes_result
 from clearml_hpo.machine import settings
 from clearml_hpo.views.display import clock
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _SHORT_ID = 8
 _COLUMNS = ("campaign_id", "name", "status", "studies", "trials", "holder", "created_at", "ended_at", "url")
-_EXIT_CODES = "Exit codes: 0 done, 1 a study failed, 2 bad input, 130 interrupted."
 
 _local = click.option(
     "--local", is_flag=True, help="Embedded server; all resources are slots of this machine, also those with a queue."
@@ -40,7 +40,7 @@ _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 _take_over = click.option("--take-over", is_flag=True, help="Displace a process that drives the campaign elsewhere.")
 
 
-@click.group(epilog=_EXIT_CODES)
+@click.group()
 def campaign() -> None:
     """Many studies on shared resources: data sets times models, in order, no resource idle.
 
@@ -57,7 +57,7 @@ def campaign() -> None:
     """
 
 
-@campaign.command(epilog=_EXIT_CODES)
+@campaign.command()
 @click.argument("campaign_file", metavar="CAMPAIGN.yaml", type=click.Path(path_type=Path))
 @click.option("--new", is_flag=True, help="Start another campaign of this name, also if one exists.")
 @_local
@@ -92,7 +92,7 @@ def run(
     _drive(lambda opening: opening.from_file(file, new=new), local, output_file, take_over, log_format)
 
 
-@campaign.command(epilog=_EXIT_CODES)
+@campaign.command()
 @click.argument("campaign_id", metavar="[ID]", required=False)
 @_local
 @_set
@@ -120,7 +120,7 @@ def resume(
     _drive(lambda opening: opening.by_id(wanted, overrides), local, output_file, take_over, log_format)
 
 
-@campaign.command("list", epilog="Exit codes: 0 done.")
+@campaign.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="No more than so many.")
 @prints("table", "json", "csv")
 @_of_local
@@ -140,7 +140,7 @@ def list_(limit: int, out: Out, local: bool) -> None:
     out.rows([_facts(each) for each in found], _COLUMNS, _table(found))
 
 
-@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@campaign.command()
 @click.argument("campaign_id", metavar="ID")
 @_of_local
 def stop(campaign_id: str, local: bool) -> None:
@@ -167,7 +167,7 @@ def stop(campaign_id: str, local: bool) -> None:
             click.echo(f"campaign {record.name}: no controller drives it; it is {record.status}")
 
 
-@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@campaign.command()
 @click.argument("campaign_id", metavar="ID")
 @prints("table", "json")
 @_of_local
@@ -192,7 +192,7 @@ def status(campaign_id: str, out: Out, local: bool) -> None:
         out.show(f"{record.status}  {record.url}", render(state.progress, state.progress.seen_at))
 
 
-@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@campaign.command()
 @click.argument("campaign_id", metavar="ID")
 @click.option(
     "--output",
@@ -289,7 +289,7 @@ def _drive(
         console.print(f"to go on: clearml-hpo campaign resume {which}", markup=False, highlight=False, soft_wrap=True)
     if local and server_process.status(here.home / "server") is None:
         sayer(console)("to look at it again: clearml-hpo server start")
-    sys.exit(EXIT[outcome.status])
+    sys.exit(OF_AN_END[outcome.status])
 
 
 def _open_and_run(

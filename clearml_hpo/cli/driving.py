@@ -17,8 +17,9 @@ import click
 from rich.console import Console
 
 from clearml_hpo.cli.choices import Choice
-from clearml_hpo.cli.closing import EXIT, say_how_it_ended
+from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.cli.connection import is_embedded
+from clearml_hpo.cli.exits import OF_AN_END
 from clearml_hpo.cli.formats import check_writable, writes_result
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.machine import settings, signals
@@ -149,7 +150,7 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
         console.print(f"to go on: clearml-hpo resume {study}", markup=False, highlight=False, soft_wrap=True)
     if local and server_process.status(here.home / "server") is None:
         console.print("to look at it again: clearml-hpo server start", markup=False, highlight=False)
-    sys.exit(EXIT[outcome.status])
+    sys.exit(OF_AN_END[outcome.status])
 
 
 def use_embedded_server(stack: ExitStack, console: Console, here: settings.Settings) -> settings.ServerAddress:

@@ -43,7 +43,7 @@ def _where(command: _Command) -> _Command:
     return command
 
 
-@click.command(epilog="Exit codes: 0 done, or nothing to do; 1 a file cannot be written; 2 bad input.")
+@click.command()
 @click.option("--queue", default="gpu", show_default=True, help="The queue of the GPUs.")
 @click.option(
     "--gpus",
@@ -135,7 +135,7 @@ def install(
         _show_commands(systemd.next_commands(machine, place, changes, system=not of_user, ended=ended))
 
 
-@click.command(epilog="Exit codes: 0 done, or nothing there; 1 a file cannot be removed; 2 bad input.")
+@click.command()
 @click.argument("names", nargs=-1, metavar="[FILE]...")
 @_where
 def uninstall(names: tuple[str, ...], kind: Format, of_user: bool, directory: Path | None, dry_run: bool) -> None:

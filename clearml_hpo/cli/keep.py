@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clearml_hpo.backend.cleanup import Others
 
 
-@click.command(epilog="Exit codes: 0 done, 1 something could not be deleted, 2 bad input.")
+@click.command()
 @click.argument("study_id", metavar="ID")
 @click.option("--top", type=click.IntRange(min=1), required=True, metavar="N", help="So many of the best keep all.")
 @click.option(

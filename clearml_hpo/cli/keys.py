@@ -48,7 +48,7 @@ def add(label: str, data: Path | None, out: Out) -> None:
     LABEL says whose it is.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server keys add "gpu box 2" --format json
     """
     from clearml_hpo.server import keys as pairs
@@ -68,7 +68,7 @@ def list_(data: Path | None, out: Out) -> None:
     """List the key pairs: label, access key, when they were made, last used, and revoked.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server keys list --format json
     """
     from rich.table import Table
@@ -95,7 +95,7 @@ def revoke(name: str, data: Path | None) -> None:
     """Refuse a key pair from now on, with all tokens that were given out for it. Again is no error.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server keys revoke ci
     """
     from clearml_hpo.server import keys as pairs

@@ -11,7 +11,7 @@ from clearml_hpo.cli.connection import say, use_lasting_server
 from clearml_hpo.cli.formats import Out, prints
 
 
-@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input.")
+@click.command()
 @click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
 @click.option("--queue", default="services", show_default=True, help="Whose agent is to drive the study.")
 @click.option("--new", is_flag=True, help="Also if there is a study of this name in the project.")

@@ -9,7 +9,7 @@ import click
 from clearml_hpo.cli.connection import server_of_studies
 
 
-@click.command(epilog="Exit codes: 0 done, 1 something could not be fetched, 2 bad input.")
+@click.command()
 @click.argument("study_id", metavar="ID")
 @click.option(
     "--output",

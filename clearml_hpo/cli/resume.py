@@ -10,7 +10,7 @@ from clearml_hpo.cli.driving import Options, drive, driving_options
 from clearml_hpo.machine import settings
 
 
-@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")
+@click.command()
 @click.argument("study", metavar="[STUDY]", required=False)
 @driving_options
 def resume(study: str | None, **given: Any) -> None:

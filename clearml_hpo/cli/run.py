@@ -11,7 +11,7 @@ from clearml_hpo.cli.driving import Options, drive, driving_options, sayer
 from clearml_hpo.views.json_console import console_for
 
 
-@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")
+@click.command()
 @click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
 @click.option("--new", is_flag=True, help="Start another study of this name, also if one exists.")
 @driving_options

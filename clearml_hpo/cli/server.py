@@ -59,7 +59,7 @@ def start(data: Path | None, **options: Any) -> None:
     who started it, and ask everybody else for a key pair. So does ClearML's web app (--webapp), by any name.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server start --data ./clearml-data
     """
     from clearml_hpo.server import process
@@ -72,7 +72,12 @@ def start(data: Path | None, **options: Any) -> None:
 
 @_command
 def stop(data: Path | None) -> None:
-    """Stop the server. Tasks, queues and files stay for the next start."""
+    """Stop the server. Tasks, queues and files stay for the next start.
+
+    \b
+    Examples:
+      clearml-hpo server stop
+    """
     from clearml_hpo.server import process
 
     was_running = process.stop(_data_dir(data))
@@ -124,7 +129,7 @@ def backup(file: Path, data: Path | None, files: bool, force: bool) -> None:
     a key. `server restore` makes a server's data of it again.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server backup monday.tar --files
     """
     from clearml_hpo.server import backup as backups
@@ -142,7 +147,7 @@ def restore(file: Path, data: Path | None, force: bool) -> None:
     """Make a server's data of a FILE that `server backup` has written; then start the server on it.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server restore monday.tar --data ./clearml-data
       clearml-hpo server start --data ./clearml-data
     """
@@ -194,7 +199,7 @@ def run(data: Path | None, with_parent: bool, **options: Any) -> None:
     """Serve in the foreground until Ctrl-C.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server run --data ./clearml-data
     """
     from clearml_hpo.server import serving

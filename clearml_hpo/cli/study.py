@@ -44,12 +44,11 @@ _RETRIED = [state.value for state in TrialState if state.is_without_value]
 _LAST_FAILURES = 3
 _MOST_NAMED = 5
 _SHORT_ID = 8
-_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input."
 
 _local = click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
 
 
-@click.group(epilog=_EXIT_CODES)
+@click.group()
 def study() -> None:
     """Studies on the ClearML server: list, look at, stop, run trials again, export, delete.
 
@@ -144,7 +143,7 @@ def trials(
 @prints("yaml", "json")
 @_local
 def best(study_id: str, out: Out, local: bool) -> None:
-    """Print the best parameters, as YAML that a search space takes as constants. Exit code 1 if there are none yet.
+    """Print the best parameters, as YAML that a search space takes as constants.
 
     With several objectives: those of the trial of the Pareto front that is best in the first objective; as JSON
     the whole front.
@@ -245,7 +244,7 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
 def delete(study_id: str, dry_run: bool, yes: bool, force: bool, local: bool) -> None:
     """Delete a study from the server: controller task, trial tasks, and their models and artifacts in storage.
 
-    What is published stays, and so does the template. Exit code 1 if something could not be deleted.
+    What is published stays, and so does the template.
 
     \b
     Examples:

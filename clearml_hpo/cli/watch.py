@@ -14,8 +14,9 @@ from rich.console import Console
 
 from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.cli import output
-from clearml_hpo.cli.closing import EXIT, say_how_it_ended
+from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.exits import OF_AN_END, Exit
 from clearml_hpo.cli.formats import Out, finite, prints
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import ApiError, InputError
@@ -31,7 +32,7 @@ _CAMPAIGN_S = 5.0
 """Period of a screen that watches a campaign: a look costs some calls for each study."""
 
 
-@click.command(epilog="Exit codes: 0 the study is completed, 1 it failed, 2 bad input, 130 it was stopped, or Ctrl-C.")
+@click.command()
 @click.argument("study_id", metavar="ID")
 @click.option("--project", help="Where a name is looked for.")
 @click.option("--once", is_flag=True, help="Look once, and exit with 0.")
@@ -75,7 +76,7 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, out: 
             _follow(view, watched, interval)
         except KeyboardInterrupt:
             click.echo(f"watching ends; the study goes on: clearml-hpo watch {watched.study.study_id}", err=True)
-            sys.exit(130)
+            sys.exit(Exit.INTERRUPTED)
     study = watched.study
     status, reason = study.record.status, study.record.reason
     wall_s, url = study.driven_s, study.url
@@ -83,7 +84,7 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, out: 
         _print({"status": status, "reason": reason, "driven_s": round(wall_s, 3), "url": url})
     else:
         say_how_it_ended(console, study.goal, study.trials, status=status, reason=reason, wall_s=wall_s, url=url)
-    sys.exit(EXIT.get(status, 0))
+    sys.exit(OF_AN_END.get(status, 0))
 
 
 def _watch_campaign(
@@ -118,9 +119,9 @@ def _watch_campaign(
                 view.progress(state.progress)
         except KeyboardInterrupt:
             view.note(f"watching ends; the campaign goes on: clearml-hpo watch {state.record.campaign_id}")
-            sys.exit(130)
+            sys.exit(Exit.INTERRUPTED)
         view.note(f"{state.record.status}: {state.record.reason}")
-    sys.exit(0 if once else EXIT.get(state.record.status, 0))
+    sys.exit(0 if once else OF_AN_END.get(state.record.status, 0))
 
 
 class _CampaignJsonLines:
