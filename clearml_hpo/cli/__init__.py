@@ -5,15 +5,18 @@ resume.py          `resume`
 launch.py          `launch`
 watch.py           `watch`
 check.py           `check`
+open.py            `open`: the page of a study
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
 report.py          `study report`
+trial.py           `trial`: one trial, and its console
 campaign.py        `campaign`
 server.py          `server`
 keys.py            `server keys`
 agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`
+completion.py      `completion`: commands and names of studies in a shell
 driving.py         drives a study until it ends: shared by `run` and `resume`
 closing.py         summary of a study that has ended
 local.py           `--local`: the embedded server and agents that a command starts
@@ -44,12 +47,15 @@ _COMMANDS = {
     "resume": "Go on with a study, from any machine.",
     "launch": "Have an agent drive a study.",
     "watch": "Watch a study or a campaign until it ends.",
+    "open": "Open the page of a study in the browser.",
     "study": "List, show, steer, export and delete studies.",
+    "trial": "Show one trial and its console.",
     "campaign": "Run many studies on shared resources.",
     "check": "Check a study or campaign file without running anything.",
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
     "worker": "Serve ClearML queues with warm processes.",
+    "completion": "Have a shell complete commands and names.",
 }
 """What ``--help`` prints of each command; the module of the same name has the command itself."""
 
@@ -120,6 +126,7 @@ def main() -> None:
       clearml-hpo watch 3f9c2a                look at one that runs anywhere
       clearml-hpo campaign run campaign.yaml  many studies on shared resources: data sets times models
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
+      clearml-hpo trial logs 3f9c2a 7         what trial 7 prints
       clearml-hpo server start                an embedded ClearML server for this machine
       clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU
       clearml-hpo worker --queue quick        serve a queue with processes that are kept warm

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--top", type=click.IntRange(min=1), required=True, metavar="N", help="So many of the best keep all.")
 @click.option(
     "--others",

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.keep import keep
@@ -88,7 +89,7 @@ def list_(project: str | None, limit: int, out: Out, local: bool) -> None:
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @prints("table", "json")
 @click.option("--file", "as_file", is_flag=True, help="Print the study file, as the study has it, and nothing else.")
 @_local
@@ -111,7 +112,7 @@ def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--state", "states", multiple=True, type=Choice([s.value for s in TrialState]), help="Only these.")
 @click.option("--sort", type=Choice(["number", "value"]), default="number", show_default=True, help="Order.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
@@ -139,7 +140,7 @@ def trials(
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @prints("yaml", "json")
 @_local
 def best(study_id: str, out: Out, local: bool) -> None:
@@ -166,7 +167,7 @@ def best(study_id: str, out: Out, local: bool) -> None:
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.argument("file", metavar="", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @prints("json", "csv", "yaml")
 @_local
@@ -188,7 +189,7 @@ def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--abort/--drain", "abort", default=True, help="End trials that run (default), or wait for them.")
 @_local
 def stop(study_id: str, abort: bool, local: bool) -> None:
@@ -210,7 +211,7 @@ def stop(study_id: str, abort: bool, local: bool) -> None:
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.argument("numbers", metavar="[TRIAL]...", nargs=-1, type=int)
 @click.option("--state", "states", multiple=True, type=Choice(_RETRIED), help="Only those in these states.")
 @_local
@@ -236,7 +237,7 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also while it is driven, or trials run.")

@@ -15,6 +15,7 @@ from rich.console import Console
 from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.cli import output
 from clearml_hpo.cli.closing import say_how_it_ended
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.exits import OF_AN_END, Exit
 from clearml_hpo.cli.formats import Out, finite, prints
@@ -33,7 +34,7 @@ _CAMPAIGN_S = 5.0
 
 
 @click.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--project", help="Where a name is looked for.")
 @click.option("--once", is_flag=True, help="Look once, and exit with 0.")
 @click.option("--interval", callback=duration, default="2s", show_default=True, help="Time between looks.")

@@ -13,7 +13,8 @@ from clearml_hpo.cli import exits, main
 
 ROOT = Path(__file__).resolve().parents[3]
 
-COMMANDS = ["run", "resume", "launch", "watch", "study", "campaign", "check", "server", "agents", "worker"]
+COMMANDS = ["run", "resume", "launch", "watch", "open", "study", "trial", "campaign", "check", "server", "agents"]
+COMMANDS += ["worker", "completion"]
 
 
 def invoke(*arguments, **environ):
