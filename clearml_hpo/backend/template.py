@@ -7,7 +7,6 @@ clone, the baseline, fills in the hyperparameters that the script connects.
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import shlex
 import sys
@@ -33,6 +32,7 @@ from clearml_hpo.backend.outputs import store
 from clearml_hpo.backend.scalars import last_values
 from clearml_hpo.core.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.near_names import near_metric, near_parameter
 from clearml_hpo.scripts import starter
 from clearml_hpo.scripts.code import Code
 from clearml_hpo.scripts.packing import packed_script
@@ -235,7 +235,7 @@ def faults_of_space(template: Template, space: SearchSpace, model: str = "") -> 
         elif section == _HYDRA and section in template.entries:
             text = ""  # an override of what the Hydra configuration has
         else:
-            hint = _near_parameter(own, params) or f"; it has: {', '.join(sorted(params))}"
+            hint = near_parameter(own, params) or f"; it has: {', '.join(sorted(params))}"
             text = f"the template {template.name!r} has no such parameter{hint}"
         if text:
             faults.append(Fault(("search_space", name), text))
@@ -251,17 +251,11 @@ def faults_of_objectives(metrics: Iterable[str], goal: Goal, model: str = "") ->
     faults = []
     for metric, key in keys.items():
         if metric not in reported:
-            hint = nearest(metric, reported) or f"; reported: {', '.join(reported) or 'nothing'}"
+            known = [name for name in reported if not name.startswith(":monitor:")]
+            hint = near_metric(metric, known) or f"; reported: {', '.join(known) or 'nothing'}"
             by = f" by {model}" if model else ""
             faults.append(Fault(key, f"{metric!r} was never reported{by}{hint}"))
     return faults
-
-
-def _near_parameter(found: str, known: Iterable[str]) -> str:
-    """The nearest name by its last part: sections are long and alike, and a wrong one is a common mistake."""
-    by_last_part = {name.rpartition("/")[2]: name for name in known}
-    near = difflib.get_close_matches(found.rpartition("/")[2], by_last_part, n=1)
-    return f"; did you mean {by_last_part[near[0]]!r}?" if near else ""
 
 
 def _uploads_models(source: str) -> bool:

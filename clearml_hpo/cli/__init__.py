@@ -4,6 +4,8 @@ run.py             `run`
 resume.py          `resume`
 launch.py          `launch`
 watch.py           `watch`
+init.py            `init`
+convert.py         `convert`
 check.py           `check`
 open.py            `open`: the page of a study
 study.py           `study`: list, show, steer and delete recorded studies
@@ -19,7 +21,6 @@ worker.py          `worker`
 completion.py      `completion`: commands and names of studies in a shell
 driving.py         drives a study until it ends: shared by `run` and `resume`
 closing.py         summary of a study that has ended
-local.py           `--local`: the embedded server and agents that a command starts
 connection.py      server options of commands on recorded studies
 server_options.py  options of `server start` and `server run`
 exits.py           exit codes
@@ -51,6 +52,8 @@ _COMMANDS = {
     "study": "List, show, steer, export and delete studies.",
     "trial": "Show one trial and its console.",
     "campaign": "Run many studies on shared resources.",
+    "init": "Draft a study file from a training script or a task.",
+    "convert": "Convert a sweep of W&B or a search space of Ray Tune into a study file.",
     "check": "Check a study or campaign file without running anything.",
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
@@ -119,6 +122,7 @@ def main() -> None:
 
     \b
     Examples:
+      clearml-hpo init train.py               draft a study file from a script
       clearml-hpo check study.yaml            is the study file sound?
       clearml-hpo run study.yaml              run it on the ClearML server that is configured
       clearml-hpo run study.yaml --local      run it here: embedded server, warm workers, everything

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from clearml_hpo.cli.closing import end_note
 from clearml_hpo.cli.connection import is_embedded, server_of_studies
-from clearml_hpo.cli.driving import log_format_option, sayer, stop_on_signals, use_embedded_server
+from clearml_hpo.cli.driving import log_format_option, sayer, use_embedded_server
 from clearml_hpo.cli.exits import OF_AN_END
 from clearml_hpo.cli.formats import Out, check_writable, moment, prints, writes_result
+from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import settings
 from clearml_hpo.views.display import clock
 from clearml_hpo.views.json_console import LogFormat, console_for

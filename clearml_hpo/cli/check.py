@@ -63,7 +63,7 @@ def _use_embedded(stack: ExitStack, here: Settings) -> bool:
     """Has this process use the embedded server, if there has been one; whether there is one."""
     if not (here.home / "server").is_dir():
         return False
-    from clearml_hpo.cli.local import embedded_server
+    from clearml_hpo.driving.local import embedded_server
 
     settings.use_server(stack.enter_context(embedded_server(here, say)))
     return True

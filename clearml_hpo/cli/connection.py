@@ -48,7 +48,7 @@ def server_of_studies(*, local: bool) -> Iterator[None]:
             f"{said}no embedded one was ever started on this machine (in {here.home}): "
             "write a clearml.conf (clearml-init), or: clearml-hpo run STUDY.yaml --local"
         )
-    from clearml_hpo.cli.local import embedded_server
+    from clearml_hpo.driving.local import embedded_server
 
     with embedded_server(here, say) as server:
         settings.use_server(server)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
@@ -21,23 +18,15 @@ from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.cli.connection import is_embedded
 from clearml_hpo.cli.exits import OF_AN_END
 from clearml_hpo.cli.formats import check_writable, writes_result
-from clearml_hpo.core.goal import Goal
-from clearml_hpo.machine import settings, signals
+from clearml_hpo.driving.interrupts import stop_on_signals
+from clearml_hpo.machine import settings
 from clearml_hpo.views.display import view_for
 from clearml_hpo.views.json_console import LogFormat, console_for
 
 if TYPE_CHECKING:
-    from clearml_hpo.backend.api import Api
-    from clearml_hpo.backend.template import Templates
-    from clearml_hpo.controller.executors import MakeExecutor
     from clearml_hpo.controller.opening import Opened, Opening
-    from clearml_hpo.controller.run import Outcome
-    from clearml_hpo.executors import Executor
-    from clearml_hpo.study_file import StudyFile
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-_ONE_WISH_S = 1.0
-"""Ctrl-C pressed again within this time counts once."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +57,12 @@ class Options:
         overrides = list(self.overrides)
         if self.storage:
             overrides.append(f"storage={json.dumps(self.storage)}")
-        slots = {"per_gpu": self.per_gpu, "cpu": self.cpu, "threads": self.threads}
-        given = [f"execution.local.{key}={number}" for key, number in slots.items() if number is not None]
-        if self.gpus is not None:
-            gpus = [gpu.strip() for gpu in self.gpus.split(",")]
-            given.append(f"execution.local.gpus={json.dumps([int(g) if g.isdecimal() else g for g in gpus])}")
-        if given:
-            overrides += ["execution.executor=local", "execution.pilots=null", *given]
-        return tuple(overrides)
+        from clearml_hpo.study_file.overrides import overrides_of_slots
+
+        names = [name.strip() for name in self.gpus.split(",")] if self.gpus is not None else None
+        gpus = None if names is None else [int(name) if name.isdecimal() else name for name in names]
+        slots = overrides_of_slots(gpus=gpus, per_gpu=self.per_gpu, cpu=self.cpu, threads=self.threads)
+        return (*overrides, *slots)
 
 
 log_format_option = click.option(
@@ -127,6 +114,7 @@ def _check_together(options: Options, *, local: bool) -> None:
 
 def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     """Drives the study that ``find`` opens, and exits with what became of it."""
+    from clearml_hpo.driving.study import Place, open_and_run
     from clearml_hpo.server import process as server_process
 
     here = settings.load()
@@ -138,8 +126,15 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     with ExitStack() as stack:
         server = use_embedded_server(stack, console, here) if local else None
         stopped = stack.enter_context(stop_on_signals())
-        place = _Place(stack, console, here, server, options.agents)
-        goal, outcome = _open_and_run(find, options, place, console, stopped)
+        place = Place(stack, sayer(console), here, server, options.agents)
+        goal, outcome = open_and_run(
+            find,
+            place,
+            stopped,
+            lambda study, goal: view_for(console, study, goal),
+            take_over=options.take_over,
+            aborts=not options.detach,
+        )
         if options.output_file is not None:
             options.output_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
     wall_s = outcome.result["wall_s"]
@@ -155,7 +150,7 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
 
 def use_embedded_server(stack: ExitStack, console: Console, here: settings.Settings) -> settings.ServerAddress:
     """Starts the embedded server, for as long as ``stack`` is open, and has this process use it."""
-    from clearml_hpo.cli.local import embedded_server
+    from clearml_hpo.driving.local import embedded_server
 
     server = stack.enter_context(embedded_server(here, sayer(console)))
     settings.use_server(server)
@@ -165,83 +160,3 @@ def use_embedded_server(stack: ExitStack, console: Console, here: settings.Setti
 def sayer(console: Console) -> Callable[[str], None]:
     """Says things by the way."""
     return lambda text: console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
-
-
-class _Place:
-    """Where trials run: what a study needs is started when it is known that the study needs it."""
-
-    def __init__(
-        self,
-        stack: ExitStack,
-        console: Console,
-        here: settings.Settings,
-        server: settings.ServerAddress | None,
-        agents: int | None,
-    ) -> None:
-        """``server`` is the embedded one of ``--local``, else None."""
-        self._stack = stack
-        self._console = console
-        self._here = here
-        self._server = server
-        self._agents = agents
-
-    def prepare(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
-        """Starts agents, if they are to run here; returns the study on their queue, and how to make its executor."""
-        from clearml_hpo.controller.executors import executor_of, on_one_queue, on_this_machine, slots_of
-
-        if self._server is not None and file.spec.execution.executor == "queue":
-            if self._agents is None:
-                file = on_this_machine(file)
-            else:
-                from clearml_hpo.cli.local import local_agents
-
-                queue = file.spec.execution.queue[0]
-                own = local_agents(self._here, self._server, queue, self._agents, sayer(self._console))
-                file = on_one_queue(file, self._stack.enter_context(own))
-        if file.spec.execution.executor == "local":
-            count = len(slots_of(file.spec.execution.local))
-            sayer(self._console)(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
-        make = executor_of(file, api, sayer(self._console))
-
-        def make_and_close(study_id: str, templates: Templates) -> Executor:
-            executor = make(study_id, templates)
-            self._stack.callback(executor.close)
-            return executor
-
-        return file, make_and_close
-
-
-def _open_and_run(
-    find: Callable[[Opening], Opened], options: Options, place: _Place, console: Console, stopped: threading.Event
-) -> tuple[Goal, Outcome]:
-    from clearml_hpo.backend.api import Api
-    from clearml_hpo.controller.opening import Opening
-    from clearml_hpo.controller.run import StudyRun
-
-    api = Api()
-    opening = Opening(api, place.prepare, stopped, sayer(console), take_over=options.take_over)
-    with api.asking_again(sayer(console), stopped):
-        opened = find(opening)
-    goal = opened.file.goal
-    with view_for(console, opened.file.spec.study, goal) as view:
-        return goal, StudyRun(opened, api, view, stopped, aborts=lambda: not options.detach).run()
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM or SIGHUP sets, so that no call to the server is cut in half.
-
-    A signal more than a second later interrupts; one that comes sooner is of the same wish.
-    """
-    stopped, asked_at = threading.Event(), math.inf
-
-    def stop() -> None:
-        nonlocal asked_at
-        now = time.monotonic()
-        if now - asked_at > _ONE_WISH_S:
-            raise KeyboardInterrupt
-        asked_at = min(asked_at, now)
-        signals.set_soon(stopped)
-
-    with signals.handled(dict.fromkeys(signals.ENDS, stop)):
-        yield stopped

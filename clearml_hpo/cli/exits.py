@@ -37,6 +37,8 @@ OWN: dict[str, dict[Exit, str]] = {
     "watch": _OF_A_STUDY,
     "campaign run": {**_OF_A_STUDY, Exit.DONE: "the campaign is completed", Exit.FAILED: "a study failed"},
     "campaign resume": {**_OF_A_STUDY, Exit.DONE: "the campaign is completed", Exit.FAILED: "a study failed"},
+    "init": {Exit.BAD_INPUT: "bad input, or the script must change before a study can run"},
+    "convert": {Exit.BAD_INPUT: "bad input, or something must be filled in by hand"},
     "check": {Exit.DONE: "sound", Exit.BAD_INPUT: "not sound"},
     "worker": {Exit.DONE: "it has left and all that it ran has ended", Exit.INTERRUPTED: "what ran was ended"},
     "study best": {Exit.FAILED: "there is no completed trial yet"},

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console, RenderableType
-from rich.text import Text
 
 from clearml_hpo.cli.choices import Choice
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -63,6 +64,9 @@ class Out:
 
     def show(self, *shown: RenderableType) -> None:
         """Prints what a user reads; texts are not wrapped."""
+        from rich.console import Console
+        from rich.text import Text
+
         console = Console() if self.file is None else Console(file=io.StringIO(), width=_WIDTH_OF_FILES)
         for each in shown:
             console.print(each, markup=False, highlight=False, soft_wrap=isinstance(each, (str, Text)))

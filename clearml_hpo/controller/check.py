@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +19,10 @@ from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.core.errors import Fault, nearest
-from clearml_hpo.core.values import DEFAULT_SECTION
+from clearml_hpo.core.near_names import near_metric, near_parameter, other_spellings, same_scalars
+from clearml_hpo.drafting.hydra import HYDRA
+from clearml_hpo.drafting.script import read_program
+from clearml_hpo.drafting.source import Program
 from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
 from clearml_hpo.study_file import StudyFile
@@ -90,28 +94,36 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
 
 
 def faults_of_text(file: StudyFile, code: Code, model: str = "") -> list[Fault]:
-    """Parameters of the space, and the metric, that a template's script and its files have no word for."""
+    """Parameters of the space, and metrics, that a template's script does not have, as far as its files say."""
     words = _words_of(code)
-    if not words:  # an installed module
+    if not words or code.main is None:  # an installed module
         return []
     script = str(code.entry)
+    read = read_program(Program(code.main, code.entry.directory if code.entry.module else code.main.parent))
+    known = {found.name for found in read.parameters}
     faults = []
     for name, own in file.space.names_in(model).items():
-        inner = own.partition("/")[2]
-        bare = inner.rpartition("/")[2]
-        if own.startswith((CONFIG_SECTION, "Hydra/")):
-            bare = bare.rpartition(".")[2]
-        if bare not in words and inner not in words:
-            meant = f"; did you mean {DEFAULT_SECTION}/{own}?" if own in words else nearest(bare, words)
-            text = f"nothing in {script} is called {bare!r}{meant}"
-            faults.append(Fault(("search_space", name), text))
+        if not (read.gaps or own in known or _is_said(own, words, known)):
+            bare = own.partition("/")[2]
+            hint = near_parameter(own, known) or nearest(bare.rpartition("/")[2], words)
+            faults.append(Fault(("search_space", name), f"nothing in {script} is called {bare!r}{hint}"))
+    reported = {metric.name for metric in read.metrics}
     # Where the script does not report scalars itself, a framework does it for it, under names of its own.
-    for objective in file.goal.objectives if "report_scalar" in words else ():
-        for word in (objective.title, objective.series):
-            if word not in words:
-                text = f"{objective.metric!r}: nothing in {script} is called {word!r}{nearest(word, words)}"
-                faults.append(Fault(("objective", "metric"), text))
+    for objective in file.goal.objectives if reported and not read.unnamed else ():
+        is_said = words.issuperset((objective.title, objective.series))
+        if objective.metric not in reported and (not is_said or same_scalars(objective.metric, reported)):
+            hint = near_metric(objective.metric, reported)
+            faults.append(Fault(("objective", "metric"), f"{objective.metric!r}: nothing in {script} reports it{hint}"))
     return faults
+
+
+def _is_said(own: str, words: Set[str], known: Set[str]) -> bool:
+    """True if a script has a word for a parameter, and not the parameter in another spelling."""
+    section, _, inner = own.partition("/")
+    bare = inner.rpartition("/")[2]
+    if section == HYDRA or section.startswith(CONFIG_SECTION):
+        return not words.isdisjoint({bare.rpartition(".")[2], inner})
+    return not other_spellings(own, known) and not words.isdisjoint({bare, inner})
 
 
 def _words_of(code: Code) -> set[str]:

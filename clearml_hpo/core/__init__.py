@@ -9,6 +9,7 @@ not_finite.py      what NaN and infinity count as
 units.py           durations and sizes as users write them
 choices.py         named options, such as samplers, with their own parameters
 errors.py          every error, as one small tree
+near_names.py      the parameter or the scalar that a user means
 notes.py           what a command tells its user, with a level and ids
 best_effort.py     work that a study does not depend on: reports, screens
 templating.py      Jinja environments, for HTML and for text

@@ -83,11 +83,15 @@ class Code:
         return is_plain and not _NEED_STARTUP & {each.name for each in self.imported}
 
     @property
+    def main(self) -> Path | None:
+        """The file of the script or module; None of an installed module."""
+        roots = [self.entry.directory, *(self.root / name for name in self.paths)]
+        return self.entry.script or _file_of_module(self.entry.module, roots)
+
+    @property
     def source(self) -> str:
         """The text of the script; of a module, that of its file, empty if it is an installed one."""
-        roots = [self.entry.directory, *(self.root / name for name in self.paths)]
-        path = self.entry.script or _file_of_module(self.entry.module, roots)
-        return source_of(path) if path is not None else ""
+        return source_of(self.main) if self.main is not None else ""
 
     @cached_property
     def identity(self) -> str:

@@ -1,6 +1,7 @@
 """Recorded studies: read and steered from anywhere, without their controller.
 
 study.py     ``Study``
+defined.py   a study that is defined in Python: ``Study.create``
 rows.py      trials as rows of a table
 export.py    a study as JSON, CSV, YAML or HTML
 spending.py  what a study has used of its budgets

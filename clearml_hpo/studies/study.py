@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
@@ -21,6 +21,7 @@ from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
+from clearml_hpo.driving.session import use_server_of_session
 from clearml_hpo.report import StudySummary, trials_with_curves
 from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.studies.export import export, html_of
@@ -31,6 +32,8 @@ from clearml_hpo.study_file import StudyFile, parse_study
 
 if TYPE_CHECKING:
     import pandas
+
+    from clearml_hpo.studies.defined import DefinedStudy, ObjectiveLike, TemplateLike
 
 
 class Study:
@@ -57,6 +60,44 @@ class Study:
         self._queue_names: dict[str, str] = {}
 
     @classmethod
+    def create(
+        cls,
+        name: str,
+        template: TemplateLike,
+        search_space: Mapping[str, Any] | str | Path,
+        objective: ObjectiveLike,
+        *,
+        direction: Literal["minimize", "maximize"] | None = None,
+        trials: int | None = None,
+        **keys: Any,
+    ) -> DefinedStudy:
+        """Defines a study in Python, as a study file does; nothing runs yet.
+
+        ::
+
+            study = Study.create(
+                "tune", "train.py", {"lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}},
+                "validation/loss", direction="minimize", trials=20,
+            )
+            study.run(local=True, cpu=2)
+            study.best.params
+
+        Args:
+            name: the study's name; the same name in the same project is the same study.
+            template: a script's path, relative to the working directory; a task's id; or the keys of ``template:``.
+            search_space: as in a study file, or the path of a file.
+            objective: ``title/series`` of a scalar, with ``direction``; or as in a study file.
+            trials: the budget of trials; the same as ``budget={"trials": ...}``.
+            keys: all other keys of a study file: ``project``, ``sampler``, ``pruner``, ``budget``, ``execution``, ...
+
+        Raises:
+            InputError: a line for each fault, with its key, what was found and what is allowed.
+        """
+        from clearml_hpo.studies.defined import defined
+
+        return defined(name, template, search_space, objective, direction=direction, trials=trials, **keys)
+
+    @classmethod
     def load(cls, study: str, project: str | None = None) -> Study:
         """The study that ``study`` stands for.
 
@@ -68,7 +109,7 @@ class Study:
             InputError: there is none, or several ids begin so; the message names the nearest, or all of them.
             ServerError: no ClearML server answers.
         """
-        api = Api()
+        api = _connected()
         return cls(api, read_study(api, study, project=project))
 
     @classmethod
@@ -79,7 +120,7 @@ class Study:
             InputError: there is no such project.
             ServerError: no ClearML server answers.
         """
-        api = Api()
+        api = _connected()
         return [cls(api, record) for record in find_studies(api, name=name, project=project, limit=limit)]
 
     # --- what it is --------------------------------------------------------------------------------------------------
@@ -306,6 +347,12 @@ class Study:
     def _repr_html_(self) -> str:
         """For notebooks: where it stands, and its best trial."""
         return html_of(self)
+
+
+def _connected() -> Api:
+    """A connection to the server of this session: the configured one, else the embedded one, if there is one."""
+    use_server_of_session()
+    return Api()
 
 
 def _as_ended(trial: Trial, records: TrialRecords, goal: Goal) -> Trial:

@@ -26,6 +26,7 @@ def _seconds(given: object) -> object:
 
 
 Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+_SHORTEST_NAME = 3  # of a part of a project's path
 _SECTIONS = ("General", "Args", "Hydra", "properties")  # of hyperparameters
 
 Whole: TypeAlias = Annotated[int, Field(strict=True)]
@@ -369,11 +370,21 @@ def one_or_several(given: object) -> object:
     return [given] if isinstance(given, dict) else given
 
 
+def _is_project(name: str) -> str:
+    for part in name.strip("/").split("/"):
+        if len(part.strip()) < _SHORTEST_NAME:
+            raise ValueError(f"each part of a ClearML project's name has three characters or more; found {part!r}")
+    return name
+
+
+Project: TypeAlias = Annotated[str, AfterValidator(_is_project)]
+
+
 class StudySpec(Strict):
     """A study file, checked."""
 
     study: Annotated[str, Field(min_length=1)]
-    project: Annotated[str, Field(min_length=3)] = "clearml-hpo"
+    project: Project = "clearml-hpo"
     template: TemplatesSpec
     search_space: dict[str, Any]
     parameter_constraints: list[str] = Field(default_factory=list)

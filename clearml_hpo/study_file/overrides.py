@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from clearml_hpo.core.errors import InputError
@@ -56,3 +58,18 @@ def _path(key: str, data: dict[Any, Any]) -> KeyPath:
     if names and last in PARAMETER_KEYS and not (name in space and owner not in space):
         return (head, owner, last)
     return (head, name)
+
+
+def overrides_of_slots(
+    *,
+    gpus: Sequence[int | str] | None = None,
+    per_gpu: int | None = None,
+    cpu: int | None = None,
+    threads: int | None = None,
+) -> list[str]:
+    """Overrides of a study file that run its trials on this machine; none if nothing is given."""
+    slots = {"per_gpu": per_gpu, "cpu": cpu, "threads": threads}
+    given = [f"execution.local.{key}={number}" for key, number in slots.items() if number is not None]
+    if gpus is not None:
+        given.append(f"execution.local.gpus={json.dumps([*gpus])}")
+    return ["execution.executor=local", "execution.pilots=null", *given] if given else []

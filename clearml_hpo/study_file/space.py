@@ -382,7 +382,8 @@ def _without_type(name: str, definition: Mapping[str, Any]) -> str:
     """What is meant by keys that are not ours: those of another tool, or names one level deeper."""
     for keys, tool, ours in _FOREIGN:
         if definition.keys() & keys:
-            return f"; {', '.join(map(str, definition))}: keys of {tool}; here it is {ours}"
+            file = "; a whole sweep: `clearml-hpo convert FILE`" if tool == "W&B" else ""
+            return f"; {', '.join(map(str, definition))}: keys of {tool}; here it is {ours}{file}"
     inner = next((key for key, value in definition.items() if isinstance(value, (dict, list))), None)
     if inner is None or inner in PARAMETER_KEYS:
         return ""

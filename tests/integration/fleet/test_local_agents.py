@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from clearml_hpo import fleet
-from clearml_hpo.cli.local import local_agents
+from clearml_hpo.driving.local import local_agents
 from clearml_hpo.machine.settings import ServerAddress, Settings
 from tests.integration.fleet.conftest import Tasks, eventually
 
@@ -24,7 +24,7 @@ LONG = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 OTHER = """
 import json, sys
 from pathlib import Path
-from clearml_hpo.cli.local import local_agents
+from clearml_hpo.driving.local import local_agents
 from clearml_hpo.machine.settings import ServerAddress, Settings
 settings = Settings(Path(sys.argv[1]))
 with local_agents(settings, ServerAddress(**json.loads(sys.argv[2])), sys.argv[3], 1, lambda text: None) as queue:

@@ -13,8 +13,8 @@ from clearml_hpo.cli import exits, main
 
 ROOT = Path(__file__).resolve().parents[3]
 
-COMMANDS = ["run", "resume", "launch", "watch", "open", "study", "trial", "campaign", "check", "server", "agents"]
-COMMANDS += ["worker", "completion"]
+COMMANDS = ["run", "resume", "launch", "watch", "open", "study", "trial", "campaign", "init", "convert", "check"]
+COMMANDS += ["server", "agents", "worker", "completion"]
 
 
 def invoke(*arguments, **environ):

@@ -12,15 +12,21 @@ from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.study_file import load_study
 
 SCRIPT = """
+import argparse
+
 from clearml import Task
 
 task = Task.init("demo", "names")
 task.connect({"sl/ash": 3, "ints": {1: "a"}, "deep": {"er": 1}})
+parser = argparse.ArgumentParser()
+parser.add_argument("--depth", type=int, default=1)
+parser.add_argument("--n-trees", type=int, default=1)
+task.get_logger().report_scalar("val", "score", 1, 0)
 """
 
 
-def faults(folder: Path, name: str) -> list[str]:
-    (folder / "names.py").write_text(SCRIPT)
+def faults(folder: Path, name: str, metric: str = "val/score", more: str = "") -> list[str]:
+    (folder / "names.py").write_text(SCRIPT + more)
     study = folder / "study.yaml"
     study.write_text(
         f"""
@@ -29,18 +35,44 @@ project: demo
 template: {{script: names.py}}
 search_space:
   {name}: {{type: int, low: 1, high: 5}}
-objective: {{metric: val/score, direction: maximize}}
+objective: {{metric: {metric}, direction: maximize}}
 budget: {{trials: 2}}
 """
     )
     return [str(fault) for fault in faults_of_text(load_study(study), collect(Entry(folder / "names.py", folder)))]
 
 
-@pytest.mark.parametrize("name", ["General/sl/ash", "General/ints/1", "deep/er"])
+@pytest.mark.parametrize("name", ["General/sl/ash", "General/ints/1", "General/deep/er", "Args/depth"])
 def test_a_name_of_the_script_is_found(tmp_path, name):
     assert faults(tmp_path, name) == []
 
 
-def test_a_name_with_a_slash_needs_its_section(tmp_path):
-    (fault,) = faults(tmp_path, "sl/ash")
-    assert "nothing in names.py is called 'ash'; did you mean General/sl/ash?" in fault
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("sl/ash", "General/sl/ash"),
+        ("deep/er", "General/deep/er"),
+        ("deep.er", "General/deep/er"),
+        ("er", "General/deep/er"),
+        ("Args/dep", "Args/depth"),
+        ("depth", "Args/depth"),
+        ("--n-trees", "Args/n_trees"),
+        ("n-trees", "Args/n_trees"),
+    ],
+)
+def test_a_near_miss_is_answered_with_what_is_meant(tmp_path, name, meant):
+    (fault,) = faults(tmp_path, name)
+    assert f"; did you mean {meant!r}?" in fault
+
+
+@pytest.mark.parametrize("metric", ["valid/score", "score/val"])
+def test_a_metric_of_another_name_is_answered_with_what_the_script_reports(tmp_path, metric):
+    (fault,) = faults(tmp_path, "depth", metric=metric)[1:]
+    assert fault == f"objective.metric: {metric!r}: nothing in names.py reports it; did you mean 'val/score'?"
+
+
+def test_a_parameter_of_a_module_beside_the_script_or_one_that_is_computed_is_no_fault(tmp_path):
+    (tmp_path / "options.py").write_text("DEFAULTS = {'width': 1}\n")
+    beside = "from options import DEFAULTS\ntask.connect(DEFAULTS)\n"
+    assert faults(tmp_path, "width", more=beside) == []
+    assert faults(tmp_path, "anything", more="task.connect(load())\n") == []

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from clearml_hpo.cli.driving import stop_on_signals
 from clearml_hpo.cli.worker import _Stops
+from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import signals
 
 

@@ -1,0 +1,334 @@
+"""``clearml-hpo init``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.formats import Out, prints
+from clearml_hpo.core.errors import InputError
+
+if TYPE_CHECKING:
+    from clearml_hpo.drafting.draft import Draft
+    from clearml_hpo.drafting.found import Findings, Found, Metric
+
+_TEMPLATES = ("catboost", "xgboost", "lightgbm", "sklearn", "minimal")
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What the command line says."""
+
+    output: Path
+    arguments: tuple[str, ...]
+    launcher: str | None
+    objective: str | None
+    trials: int | None
+    runs: bool
+    asks: bool
+    is_json: bool
+
+
+@click.command()
+@click.argument("target", metavar="SCRIPT|TASK_ID", required=False)
+@click.option("--template", type=Choice(_TEMPLATES), help="Copy a template into a folder instead: SCRIPT.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("study.yaml"), show_default=True)
+@click.option("--force", is_flag=True, help="Overwrite files.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing, take what is proposed.")
+@click.option(
+    "--argument", "arguments", multiple=True, metavar="TEXT", help="What the script is called with: '--data d.csv'."
+)
+@click.option("--launcher", metavar="COMMAND", help="What starts the script: 'torchrun --nproc-per-node 2'.")
+@click.option("--objective", metavar="TITLE/SERIES", help="The scalar that counts.")
+@click.option("--trials", type=click.IntRange(1), help="The budget.")
+@click.option("--no-run", is_flag=True, help="Never run the script, only read it.")
+@click.option("--local", is_flag=True, help="The task is on the embedded server.")
+@prints("yaml", "json", to_file=False)
+def init(
+    target: str | None,
+    template: str | None,
+    output: Path,
+    force: bool,
+    yes: bool,
+    arguments: tuple[str, ...],
+    launcher: str | None,
+    objective: str | None,
+    trials: int | None,
+    no_run: bool,
+    local: bool,
+    out: Out,
+) -> None:
+    """Draft a study file from a training script, or from a task that has run.
+
+    Reads the script for its hyperparameters and the scalars that it reports, and proposes ranges. Where reading is not
+    enough, its first steps run offline, without a ClearML server. As JSON it prints the proposal, and writes and
+    asks nothing.
+
+    \b
+    Examples:
+      clearml-hpo init train.py
+      clearml-hpo init train.py --yes --argument '--data data.csv' --objective validation/loss
+      clearml-hpo init 3f9c2a1b5d7e4f60a1b2c3d4e5f60718
+      clearml-hpo init --template xgboost my_study
+    """
+    if template is not None:
+        _copy(template, Path(target or template), force)
+        return
+    if target is None:
+        raise click.UsageError("name a script or a task; or --template NAME")
+    if not out.is_json and output.exists() and not force:
+        raise InputError(f"{output} is there already: --output FILE writes another one, --force overwrites it")
+    asks = not yes and not out.is_json and sys.stdin.isatty() and sys.stdout.isatty()
+    given = tuple(word for text in arguments for word in shlex.split(text))
+    options = _Options(output, given, launcher, objective, trials, not no_run, asks, out.is_json)
+    draft = _of_script(target, options) if _is_script(target) else _of_task(target, options, local=local)
+    draft = _choose(draft, options)
+    if out.is_json:
+        click.echo(json.dumps(_as_json(draft), indent=2, default=str))
+        return
+    _write(draft, output)
+
+
+def _copy(template: str, folder: Path, force: bool) -> None:
+    from clearml_hpo.drafting import starters
+
+    for path in starters.copy(template, folder, force=force):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: clearml-hpo run {shlex.quote(str(folder / 'study.yaml'))} --local")
+
+
+def _is_script(target: str) -> bool:
+    return target.endswith(".py") or Path(target).exists()
+
+
+def _of_task(task_id: str, options: _Options, *, local: bool) -> Draft:
+    """Proposes a study of a task on the server."""
+    from clearml_hpo.cli.connection import server_of_studies
+
+    if not task_id.isalnum():
+        raise InputError(f"{task_id}: no such file, and no id of a task")
+    with server_of_studies(local=local):
+        from clearml_hpo.backend.api import Api
+        from clearml_hpo.backend.template import reported_metrics, template_by_id
+
+        api = Api()
+        template = template_by_id(api, task_id)
+        template = replace(template, metrics=reported_metrics(api, template))
+    from clearml_hpo.drafting.draft import draft
+    from clearml_hpo.drafting.recorded import of_task
+
+    findings = of_task(template)
+    if not findings.parameters:
+        raise InputError(
+            f"the task {template.name!r} ({task_id}) has no hyperparameters: draft from its script instead"
+        )
+    return draft(f"tune-{template.name}", {"task": task_id}, findings, f"the task {template.name!r}")
+
+
+def _of_script(target: str, options: _Options) -> Draft:
+    """Proposes a study of a script."""
+    from clearml_hpo.drafting.draft import draft
+    from clearml_hpo.drafting.first_steps import with_first_steps
+    from clearml_hpo.drafting.location import Location
+    from clearml_hpo.drafting.script import read_script
+
+    place = Location.of(Path(target), options.output.parent)
+    findings = read_script(place.script, place.root)
+    arguments = _arguments(findings, options)
+    must_run = bool(findings.gaps) or not findings.parameters or not findings.metrics
+    if must_run and options.runs and not findings.before:
+        for gap in (*findings.gaps, *(findings.unnamed if not findings.metrics else ())):
+            click.echo(f"cannot be read: {gap}", err=True)
+        click.echo(f"running the first steps of {place.script.name} offline", err=True)
+        findings = with_first_steps(findings, place.target, place.folder, arguments)
+    template = dict(place.template)
+    template |= {"arguments": list(arguments)} if arguments else {}
+    template |= {"launcher": options.launcher} if options.launcher else {}
+    return draft(place.study_name, template, findings, place.script.name)
+
+
+def _arguments(findings: Findings, options: _Options) -> tuple[str, ...]:
+    """What the script is called with; asks for what it cannot do without."""
+    from clearml_hpo.drafting.draft import missing_arguments
+
+    given = list(options.arguments)
+    missing = missing_arguments(findings.parameters, given)
+    if missing and not options.asks:
+        named = ", ".join(_shown(found) for found in missing)
+        example = " ".join(f"{found.flag} VALUE".strip() for found in missing)
+        raise InputError(f"the script needs arguments: {named}; give them: --argument '{example}'")
+    for found in missing:
+        answer = click.prompt(f"the script needs {_shown(found)}")
+        given += [*filter(None, [found.flag]), *shlex.split(answer)]
+    return tuple(given)
+
+
+def _shown(found: Found) -> str:
+    return found.flag or found.bare
+
+
+def _choose(draft: Draft, options: _Options) -> Draft:
+    """The draft with what the command line, or the user, says."""
+    from clearml_hpo.drafting.draft import trials_for
+    from clearml_hpo.drafting.metrics import metric
+
+    if options.objective is not None:
+        _check_objective(options.objective, draft.findings.metrics)
+        draft = replace(draft, objective=metric(options.objective))
+    if options.asks:
+        _print_parameters(draft)
+        draft = _ask_parameters(draft)
+        if options.objective is None:
+            draft = _ask_objective(draft)
+        if options.trials is None:
+            trials = click.prompt("trials", default=trials_for(len(draft.varied)), type=click.IntRange(1))
+            return replace(draft, trials=trials)
+    elif draft.ranges and not options.is_json:
+        _print_parameters(draft)
+    return replace(draft, trials=options.trials) if options.trials else draft
+
+
+def _check_objective(name: str, metrics: Sequence[Metric]) -> None:
+    if "/" not in name:
+        known = ", ".join(metric.name for metric in metrics)
+        raise InputError(f"--objective {name}: expected title/series{f'; found: {known}' if known else ''}")
+
+
+def _ask_parameters(draft: Draft) -> Draft:
+    """Lets the user choose which parameters vary."""
+    able = [name for name, one in draft.ranges.items() if one.is_varied]
+    marked = ",".join(str(at) for at, name in enumerate(able, 1) if name in draft.varied)
+    while able:
+        answer = click.prompt("vary (numbers)", default=marked)
+        try:
+            chosen = [able[int(part) - 1] for part in answer.replace(",", " ").split() if int(part) > 0]
+        except (ValueError, IndexError):
+            click.echo(f"numbers from 1 to {len(able)}, such as 1,2")
+            continue
+        return replace(draft, varied=tuple(name for name in draft.ranges if name in chosen))
+    return draft
+
+
+def _ask_objective(draft: Draft) -> Draft:
+    """Lets the user choose the scalar that counts, and whether less of it is better."""
+    metrics = draft.findings.metrics
+    if not metrics:
+        return draft
+    chosen = metrics[0]
+    if len(metrics) > 1:
+        for at, metric in enumerate(metrics, 1):
+            click.echo(f"{at:4}  {metric.name}")
+        chosen = metrics[click.prompt("objective", default=1, type=click.IntRange(1, len(metrics))) - 1]
+    directions = click.Choice(["minimize", "maximize"])
+    direction = click.prompt(f"{chosen.name}:", default=chosen.direction or None, type=directions, prompt_suffix=" ")
+    return replace(draft, objective=replace(chosen, direction=direction))
+
+
+def _print_parameters(draft: Draft) -> None:
+    """What was found, in a short table; what a study can vary is numbered."""
+    from clearml_hpo.drafting.draft import flow
+
+    defaults = {found.name: flow(found.default) for found in draft.findings.parameters}
+    able = [name for name, one in draft.ranges.items() if one.is_varied]
+    rows = [
+        (str(at), "*" if name in draft.varied else "", name, defaults[name], _short(draft.ranges[name].definition))
+        for at, name in enumerate(able, 1)
+    ]
+    widths = [max(map(len, column)) for column in zip(("", "", "parameter", "own value", "range"), *rows, strict=True)]
+    columns = shutil.get_terminal_size().columns
+    fits = sum(widths) + 10 + max((len(draft.ranges[name].why) for name in able), default=0) <= columns
+    for row, why in [(("", "", "parameter", "own value", "range"), ""), *zip(rows, able, strict=True)]:
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        line = f"{line}  {draft.ranges[why].why}" if why and fits else line
+        click.echo(line[:columns].rstrip())
+    left = [name.rpartition("/")[2] for name, one in draft.ranges.items() if not one.is_varied]
+    if left:
+        text = f"* varies by default; not varied: {', '.join(left)}"
+        click.echo(textwrap.shorten(text, max(columns, 40), placeholder=" ..."))
+
+
+def _short(definition: dict[str, Any]) -> str:
+    """A range as a reader wants it: ``0.001 .. 0.1 log``."""
+    if definition["type"] == "categorical":
+        return " | ".join(str(choice) for choice in definition["choices"])
+    return f"{definition['low']:g} .. {definition['high']:g}{' log' if definition.get('log') else ''}"
+
+
+def _as_json(draft: Draft) -> dict[str, Any]:
+    return {
+        "study": draft.name,
+        "template": dict(draft.template),
+        "objective": draft.objective and {"metric": draft.objective.name, "direction": draft.direction},
+        "trials": draft.trials,
+        "parameters": [
+            {
+                "name": found.name,
+                "type": found.kind,
+                "default": found.default,
+                "range": draft.ranges[found.name].definition if draft.ranges[found.name].is_varied else None,
+                "why": draft.ranges[found.name].why,
+                "varied": found.name in draft.varied,
+            }
+            for found in draft.findings.parameters
+        ],
+        "metrics": [{"name": metric.name, "direction": metric.direction} for metric in draft.findings.metrics],
+        "not_read": list(draft.findings.gaps),
+        "before_the_first_run": list(_before(draft)),
+    }
+
+
+def _before(draft: Draft) -> Iterable[str]:
+    """What must change before a study can run."""
+    yield from draft.findings.before
+    if not draft.findings.before and not draft.varied:
+        yield 'no hyperparameter was found: connect some, task.connect({"lr": 0.1}), or parse them with argparse'
+    if draft.objective is None:
+        yield (
+            "no scalar was found: report one, task.get_logger().report_scalar('validation', 'loss', value, iteration), "
+            "and name it in the study file: objective.metric"
+        )
+
+
+def _write(draft: Draft, output: Path) -> None:
+    """Writes the study file, checks it, and says what to do next."""
+    from clearml_hpo.drafting.draft import text_of
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text_of(draft), encoding="utf-8")
+    others = [
+        metric.name for metric in draft.findings.metrics if draft.objective and metric.name != draft.objective.name
+    ]
+    if draft.objective is not None:
+        also = f" (also: {', '.join(others[:5])}{', ...' if len(others) > 5 else ''})" if others else ""
+        click.echo(f"objective: {draft.direction} {draft.objective.name}{also}")
+    for gap in draft.findings.gaps:
+        click.echo(f"not read: {gap}", err=True)
+    click.echo(f"wrote {output}: {len(draft.varied)} of {len(draft.ranges)} parameters vary, {draft.trials} trials")
+    before = [*_before(draft)]
+    if before:
+        raise InputError("\n".join(f"before the first run: {text}" for text in before))
+    check_written(output)
+    click.echo(f"next: clearml-hpo run {shlex.quote(os.fspath(output))} --local")
+
+
+def check_written(output: Path) -> None:
+    """Says that the file is sound; raises InputError."""
+    from clearml_hpo.controller.check import check_study
+    from clearml_hpo.study_file import load_study
+
+    file = load_study(output)
+    findings = check_study(file, None)
+    if findings.faults:
+        raise InputError(file.explain(findings.faults))
+    click.echo(f"{output}: sound")
