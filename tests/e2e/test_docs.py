@@ -123,6 +123,9 @@ ELSEWHERE |= {
     "clearml-hpo agents logs gpu0 --name unit-gpu0 -f": "as without -f, and never ends",
     "clearml-hpo agents status --name unit-gpu0": _AGENTS,
     "clearml-hpo launch": "test_launch_command.py",
+    "clearml-hpo init train.py": "tests/integration/cli/test_init_command.py",
+    "clearml-hpo convert sweep.yaml": "tests/unit/drafting/test_conversion.py",
+    "clearml-hpo convert tune_model.py --script train.py": "tests/unit/drafting/test_conversion.py",
     "clearml-hpo open catboost-breast-cancer": "test_trial_command.py",
     "echo 'eval \"$(clearml-hpo completion bash)\"' >> ~/.bashrc": "test_trial_command.py",
     "clearml-hpo completion fish > ~/.config/fish/completions/clearml-hpo.fish": "test_trial_command.py",
@@ -230,3 +233,9 @@ def test_make_demo_is_the_example(machine):
     code, output = machine.run("--dry-run", "demo", command=["make", f"VENV={Path(sys.prefix)}"])
     assert code == 0, output
     assert f"clearml-hpo run {STUDY} --local --cpu 2" in output
+
+
+def test_make_demo_installs_nothing_that_only_tests_need(machine, tmp_path):
+    code, output = machine.run("--dry-run", "demo", command=["make", f"VENV={tmp_path / 'none'}"])
+    assert code == 0, output
+    assert "'.[catboost]'" in output and "dev" not in output
