@@ -32,6 +32,7 @@ STYLES = {
     "click": Style(
         ("Args/optimizer", "Args/average", "Args/depth", "Args/learning_rate"), "maximize validation/accuracy"
     ),
+    "typer": Style(("Args/learning_rate", "Args/depth", "Args/average", "Args/optimizer"), "minimize validation/loss"),
     "fire": Style(("Args/learning_rate", "Args/depth"), "maximize validation/f1"),
     "jsonargparse": Style(("Args/optimizer.lr", "Args/optimizer.momentum", "Args/depth"), "maximize validation/score"),
     "hydra": Style(("Hydra/optim.lr", "Hydra/model.units", "Hydra/model.dropout"), "minimize validation/loss"),

@@ -98,13 +98,6 @@ def test_objective_and_trials_may_be_given(script):
         (SCRIPT.partition("task.get_logger")[0], "no scalar was found: report one"),
         (SCRIPT.replace('task = Task.init("demo", "train")', ""), "it never calls Task.init"),
         (
-            SCRIPT.replace(
-                "import argparse",
-                "import argparse, typer\ntyper.run(lambda x: x)\n@typer.Typer().command()\ndef f(n: int = 1): ...",
-            ),
-            "does not see Typer's",
-        ),
-        (
             'from clearml import Task\ntask = Task.init()\ntask.get_logger().report_scalar("a", "loss", 1, 0)',
             "no hyperparameter was found",
         ),
