@@ -18,7 +18,6 @@ install.py         `agents install` and `agents uninstall`
 worker.py          `worker`
 driving.py         drives a study until it ends: shared by `run` and `resume`
 closing.py         summary of a study that has ended
-local.py           `--local`: the embedded server and agents that a command starts
 connection.py      server options of commands on recorded studies
 server_options.py  options of `server start` and `server run`
 quantities.py      options with a unit: durations, sizes

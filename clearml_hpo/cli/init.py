@@ -151,7 +151,11 @@ def _of_script(target: str, options: _Options) -> Draft:
         findings = with_first_steps(findings, place.target, place.folder, arguments)
     template = dict(place.template)
     template |= {"arguments": list(arguments)} if arguments else {}
-    template |= {"launcher": options.launcher} if options.launcher else {}
+    if options.launcher:
+        template |= {"launcher": options.launcher}
+        named = [word for word in shlex.split(options.launcher) if (place.folder / word).is_file()]
+        beside = [os.path.relpath(place.folder / word, options.output.parent) for word in named if word[0] != "/"]
+        template |= {"files": beside} if beside else {}
     return draft(place.study_name, template, findings, place.script.name)
 
 
