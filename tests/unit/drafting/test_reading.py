@@ -142,6 +142,7 @@ SNIPPETS = {
     "classes and objects": (
         """
         from dataclasses import dataclass
+        from enum import Enum
         from clearml import Task
         @dataclass
         class Config:
@@ -150,19 +151,29 @@ SNIPPETS = {
         class Model:
             def __init__(self):
                 self.alpha = 0.1
+        class Kind(Enum):
+            FIRST = 1
+            SECOND = 2
+        class Plain(str, Enum):
+            X = "x"
         class Constants:
             beta = 0.2
+            kind = Kind.SECOND
+            plain = Plain.X
             _hidden = 1
         task = Task.init()
         task.connect(Config(width=9), name="Config")
         task.connect(Model(), name="Model")
         task.connect(Constants, name="Constants")
+        task.connect({"kind": Kind.SECOND})
         """,
         {
             "Config/width": ("int", 9),
             "Config/name": ("str", "x"),
             "Model/alpha": ("float", 0.1),
             "Constants/beta": ("float", 0.2),
+            "Constants/plain": ("str", "X"),
+            "General/kind": ("str", "SECOND"),
         },
     ),
     "configuration objects": (
