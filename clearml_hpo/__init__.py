@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from clearml_hpo.clearml_optimizer.optimizer import StudyOptimizer
     from clearml_hpo.clearml_optimizer.strategy import OptunaStrategy
     from clearml_hpo.core.errors import ApiError, ClearmlHpoError, InputError
+    from clearml_hpo.functions.optimize import optimize
     from clearml_hpo.studies.study import Study
 
 _HOMES = {
@@ -21,9 +22,10 @@ _HOMES = {
     "OptunaStrategy": "clearml_hpo.clearml_optimizer.strategy",
     "Study": "clearml_hpo.studies.study",
     "StudyOptimizer": "clearml_hpo.clearml_optimizer.optimizer",
+    "optimize": "clearml_hpo.functions.optimize",
 }
 
-__all__ = ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "Study", "StudyOptimizer"]
+__all__ = ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "Study", "StudyOptimizer", "optimize"]
 
 
 def __getattr__(name: str) -> Any:

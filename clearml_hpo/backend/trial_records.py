@@ -23,7 +23,8 @@ from clearml_hpo.backend.trial_tasks import (
 )
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.search.space import SearchSpace
+from clearml_hpo.core.values import DEFAULT_SECTION
+from clearml_hpo.search.space import OpenSpace, SearchSpace
 
 WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
@@ -100,6 +101,7 @@ def _hyperparameter_fields(space: SearchSpace) -> list[str]:
     """What is fetched of tasks' hyperparameters: the sections of the space, and the user properties."""
     names = [own for model in space.models or ("",) for own in space.names_in(model).values()]
     sections = {name.partition("/")[0] for name in names} | {USER_PROPERTIES}
+    sections |= {DEFAULT_SECTION} if isinstance(space, OpenSpace) else set()
     if any("." in section for section in sections):
         return ["hyperparams"]  # a dot in a dotted name would be taken for a step
     return [f"hyperparams.{section}" for section in sorted(sections)]

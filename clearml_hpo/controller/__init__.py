@@ -10,6 +10,7 @@ warm_start.py    what is known before the first trial
 policy.py        how, where and how long trials run
 executors.py     the executor that a study file asks for
 first_runs.py    the first runs of new templates, one after the other
+suggestions.py   what scripts suggest themselves: a space that grows
 driver.py        from the first step of the loop to the last
 console.py       what a run tells its user
 reports.py       plots on the controller task, and the copy in an Optuna storage

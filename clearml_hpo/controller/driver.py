@@ -63,11 +63,13 @@ class DriverHooks:
         on_trial: every change of a trial's state.
         on_note: what the user should know.
         on_step: every step of the loop, with the scheduler as it is then.
+        params_of: what a trial that has ended ran with.
     """
 
     on_trial: Callable[[Trial], None] = field(default=lambda trial: None)
     on_note: Callable[[str], None] = field(default=lambda text: None)
     on_step: Callable[[Scheduler], None] = field(default=lambda scheduler: None)
+    params_of: Callable[[Trial], Params] = field(default=lambda trial: trial.params)
 
 
 class Driver:
@@ -117,7 +119,7 @@ class Driver:
             executor,
             goal,
             policy,
-            hooks=Hooks(self._hooks.on_trial, self._hooks.on_note, self._record_stopping),
+            hooks=Hooks(self._hooks.on_trial, self._hooks.on_note, self._record_stopping, self._hooks.params_of),
             driven_since=time.time() - (lease.driven_s if lease else 0.0),
         )
 

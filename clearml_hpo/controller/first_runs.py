@@ -21,6 +21,7 @@ from clearml_hpo.controller.driver import trial_tasks
 from clearml_hpo.controller.first_points import own_point
 from clearml_hpo.controller.opening import Opened
 from clearml_hpo.controller.registration import FirstRun, LostRun
+from clearml_hpo.controller.suggestions import learn
 from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError
 from clearml_hpo.core.notes import Note
@@ -204,6 +205,7 @@ class FirstRuns:
     def _has_registered(self, first: FirstRun, trial: Trial, template: Template) -> None:
         """Keeps the complete template; goes on with its first run as a trial, if it is one."""
         self.templates[first.model] = template
+        learn(self._file, template.hyperparams)
         if first.is_trial:
             self._runs[trial.number] = first
             self.baselines[trial.number] = replace(trial, params=own_point(self._file, template, first.model))

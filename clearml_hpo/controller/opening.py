@@ -23,6 +23,7 @@ from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_templates
 from clearml_hpo.controller.rehearsal import rehearse
+from clearml_hpo.controller.suggestions import go_on_with_space
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import TrialState
@@ -99,6 +100,7 @@ class Opening:
         found = [] if new else find_studies(self._api, name=spec.study, limit=1, **among)
         if found:
             stored = parse_study(found[0].study_yaml, f"study {found[0].study_id}")
+            go_on_with_space(file, stored)
             if not (differences(stored, file, ids_of(templates)) and self._has_no_value(found[0], stored)):
                 self._refuse_differences(found[0], stored, file, templates)
                 is_same = stored.data["budget"] == file.data["budget"]

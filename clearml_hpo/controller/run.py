@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.lease import Lease
@@ -17,9 +18,10 @@ from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import Driver, DriverHooks, InitialTrials, trial_tasks
 from clearml_hpo.controller.first_points import untried_points, without_baselines
 from clearml_hpo.controller.first_runs import FirstRuns
-from clearml_hpo.controller.opening import Opened
+from clearml_hpo.controller.opening import Opened, ids_of
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.reports import Curves, StudyReports
+from clearml_hpo.controller.suggestions import Suggestions
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
@@ -27,6 +29,7 @@ from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.pruners import build_pruner
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
+from clearml_hpo.search.space import OpenSpace
 from clearml_hpo.views.display import View
 
 __all__ = ["Outcome", "StudyRun"]
@@ -48,12 +51,15 @@ class StudyRun:
         *,
         aborts: Callable[[], bool] = lambda: True,
         room: FindRoom = Room,
+        sampler: Any = None,
+        pruner: Any = None,
     ) -> None:
         """Nothing is called yet.
 
         Args:
             stopped: ends the run early.
             aborts: whether trials that run then are aborted, or left to a successor.
+            sampler, pruner: objects of Optuna's, in place of those that the study file names.
             room: how much there is for trials, where the study is one among others.
         """
         self._opened = opened
@@ -67,6 +73,8 @@ class StudyRun:
         self._reporting = {*opened.reporting}
         self._fault: ClearmlHpoError | None = None
         self._curves: Curves = {}
+        self._sampler = sampler
+        self._pruner = pruner
         self.is_concluding = False
 
     def run(self) -> Outcome:
@@ -142,7 +150,12 @@ class StudyRun:
                 self._check_objectives(trial)
                 self._check_baseline(trial, trial.number in first_runs.baselines)
 
+        space = file.space
+        suggestions = Suggestions(self._api, file, space) if isinstance(space, OpenSpace) else None
+
         def on_step(scheduler: Scheduler) -> None:
+            if suggestions is not None and suggestions.has_grown:
+                console.attempt("what trials suggest is not on record", lambda: self._record_space(suggestions))
             console.progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
             console.attempt("the template is not complete", first_runs.complete_templates)
             console.send()
@@ -160,17 +173,27 @@ class StudyRun:
                 first=untried_points(file, first_runs.templates, records, first_runs.baselines),
             ),
             lease=lease,
-            hooks=DriverHooks(on_trial, console.note, on_step),
+            hooks=DriverHooks(
+                on_trial,
+                console.note,
+                on_step,
+                params_of=suggestions.params_of if suggestions is not None else lambda trial: trial.params,
+            ),
             stopped=self._stopped,
             aborts=self._aborts,
         )
+
+    def _record_space(self, suggestions: Suggestions) -> None:
+        """Keeps the grown space with the study, so that it goes on with it."""
+        self._opened.controller.set_configuration(study=self._file.text(ids_of(self._opened.templates)))
+        suggestions.has_grown = False
 
     def _learner(self) -> OptunaStudy:
         """Sampler and pruner of the study file; they know already what ``warm_start`` gives."""
         file, spec, records = self._file, self._file.spec, self._opened.records
         trials, workers = file.budget.trials, self._policy.placement.concurrency
         choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=workers)
-        if choice.name != spec.sampler.name:
+        if self._sampler is None and choice.name != spec.sampler.name:
             self._console.note(str(choice))
         seed = spec.sampler.seed
         if seed is not None and records is not None:
@@ -188,8 +211,8 @@ class StudyRun:
             file.space,
             [objective.direction for objective in file.goal.objectives],
             pruned_by=file.goal.pruned_by.direction if file.goal.pruned_by else None,
-            sampler=sampler,
-            pruner=build_pruner(spec.pruner.name, options=spec.pruner.options),
+            sampler=self._sampler or sampler,
+            pruner=self._pruner or build_pruner(spec.pruner.name, options=spec.pruner.options),
         )
         for index, known in enumerate(self._opened.known):
             learner.restore(-1 - index, known.params, "completed", known.values, known.violations)

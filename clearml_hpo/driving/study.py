@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.template import Templates
@@ -74,6 +75,8 @@ def open_and_run(
     *,
     take_over: bool = False,
     aborts: bool = True,
+    sampler: Any = None,
+    pruner: Any = None,
 ) -> tuple[Goal, Outcome]:
     """Drives the study that ``find`` opens until it ends.
 
@@ -82,6 +85,7 @@ def open_and_run(
         view_of: makes the view of a study, by its name and goal.
         take_over: displaces a controller that drives it elsewhere.
         aborts: whether trials that run then are aborted, or left to a successor.
+        sampler, pruner: objects of Optuna's, in place of those that the study file names.
 
     Raises:
         InputError: the study, its template or the server lack something; nothing goes on running.
@@ -93,4 +97,4 @@ def open_and_run(
         opened = find(opening)
     goal = opened.file.goal
     with view_of(opened.file.spec.study, goal) as view:
-        return goal, StudyRun(opened, api, view, stopped, aborts=lambda: aborts).run()
+        return goal, StudyRun(opened, api, view, stopped, aborts=lambda: aborts, sampler=sampler, pruner=pruner).run()

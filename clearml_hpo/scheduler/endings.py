@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from clearml_hpo.backend.codes import AGENT_ENDED, CONTROLLER_ENDED, LOST, is_non_responsive
+from clearml_hpo.backend.codes import AGENT_ENDED, CONTROLLER_ENDED, LOST, PRUNED_BY_SCRIPT, is_non_responsive
 from clearml_hpo.backend.trial_tasks import COMPLETED, LIVE, TaskSnapshot
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
@@ -32,6 +32,8 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if snapshot.status == "created":
         ran = " while it ran" if has_become_draft(snapshot) else ""
         return TrialState.ABORTED, f"it was taken out of its queue{ran}"
+    if snapshot.reason.startswith(PRUNED_BY_SCRIPT):
+        return TrialState.PRUNED, snapshot.reason
     if snapshot.reason.startswith(AGENT_ENDED):
         return TrialState.LOST, f"its agent was ended ({snapshot.reason})"
     if snapshot.reason.startswith(CONTROLLER_ENDED):  # the study was taken over from it, and it took its workers along

@@ -51,8 +51,10 @@ class Hooks:
         on_trial: every change of a trial's state.
         on_note: what the user should know.
         on_stopping: the study is about to end its trials, for the given reason.
+        params_of: what a trial that has ended ran with; a script may have suggested parameters itself.
     """
 
     on_trial: Callable[[Trial], None] = field(default=lambda trial: None)
     on_note: Callable[[str], None] = field(default=lambda text: None)
     on_stopping: Callable[[str], None] = field(default=lambda reason: None)
+    params_of: Callable[[Trial], Params] = field(default=lambda trial: trial.params)

@@ -49,7 +49,15 @@ class Outcomes:
         reason = own_words(self._context.tasks, trial.task_id, reason)
         if state is TrialState.FAILED and could_not_log_in(reason):
             state = TrialState.LOST  # the script had no part in it
-        self.end(trial, state, reason, mark=not is_draft)
+        self.end(self._revised(trial), state, reason, mark=not is_draft)
+
+    def _revised(self, trial: Trial) -> Trial:
+        """The trial with the parameters that it ran with."""
+        params = self._context.hooks.params_of(trial)
+        if params == trial.params:
+            return trial
+        self._context.study.revise(trial.number, params)
+        return replace(trial, params=params)
 
     def lose(self, trial: Trial, reason: str) -> None:
         """Fails a task that no worker runs any more, and settles its trial as lost, or as it was wished to end."""

@@ -74,8 +74,6 @@ class OptunaStudy:
             self._judging = _Table([pruned_by], optuna.samplers.RandomSampler(), self.pruner, {})
         elif len(directions) == 1:
             self._judging = self._table
-        self._axes = space.axes
-        self._distributions = {name: as_optuna(d) for name, d in self._axes.items()}
         self._lock = threading.Lock()
         self._trials: dict[int, int] = {}
         self._judged: dict[int, int] = {}
@@ -143,6 +141,20 @@ class OptunaStudy:
             return False
         self._begin(number, self._table.create(self._record(params, OptunaState.RUNNING)))
         return True
+
+    def revise(self, number: int, params: Params) -> None:
+        """Trial ``number``, which runs, has other parameters than it was asked with: it suggested them itself."""
+        with self._lock:
+            trial_id = self._trials.get(number)
+        if trial_id is None or not self._knows(number, params):
+            return
+        reported = self._table.reported(trial_id)
+        self._table.tell(trial_id, OptunaState.FAIL)
+        revised = self._table.create(self._record(params, OptunaState.RUNNING, reported=reported))
+        with self._lock:
+            self._trials[number] = revised
+            if self._judged.get(number) == trial_id and self._judging is self._table:
+                self._judged[number] = revised
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
@@ -231,7 +243,7 @@ class OptunaStudy:
         reported: Mapping[int, float] | None = None,
     ) -> FrozenTrial:
         """A trial in Optuna's words."""
-        drawn = self.space.along_axes(params) if params else {}
+        drawn, axes = self.space.along_axes(params) if params else {}, self.space.axes
         # Optuna's samplers read the system attribute, and their constraints_func the user's.
         system_attrs: dict[str, Any] = {VIOLATIONS: list(violations)} if violations else {}
         if state is OptunaState.COMPLETE and params:
@@ -240,7 +252,7 @@ class OptunaStudy:
         return create_trial(
             state=state,
             params=drawn,
-            distributions={name: self._distributions[name] for name in drawn},
+            distributions={name: as_optuna(axes[name]) for name in drawn},
             values=list(values) or None,
             intermediate_values=dict(reported or {}),
             user_attrs={VIOLATIONS: list(violations)} if violations else {},
@@ -294,6 +306,9 @@ class _Table:
     def create(self, trial: FrozenTrial) -> int:
         # Not enqueue_trial and ask: another thread's ask could take it.
         return self._storage.create_new_trial(self._study_id, template_trial=trial)
+
+    def reported(self, trial_id: int) -> Mapping[int, float]:
+        return self._storage.get_trial(trial_id).intermediate_values
 
     def report(self, trial_id: int, step: int, value: float) -> bool:
         self._storage.set_trial_intermediate_value(trial_id, step, float(value))

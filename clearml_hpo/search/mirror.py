@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.core.goal import Direction, Goal
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.core.values import Params, full_name
+from clearml_hpo.core.values import DEFAULT_SECTION, Params, full_name
 from clearml_hpo.search.learner import as_optuna
 from clearml_hpo.search.samplers import VIOLATIONS
 from clearml_hpo.search.space import SearchSpace
@@ -68,7 +68,6 @@ class Mirror:
             study.set_metric_names([objective.metric for objective in goal.objectives])
         self._study = study
         self._space = space
-        self._distributions = {axis: as_optuna(distribution) for axis, distribution in space.axes.items()}
         self._known = {(t.user_attrs.get(_TASK), t.state) for t in study.get_trials(deepcopy=False)}
 
     def follow(self, trials: Iterable[Trial], most: int = 100) -> bool:
@@ -96,25 +95,36 @@ class Mirror:
 
     def _add(self, trial: Trial, state: OptunaState) -> None:
         try:
-            self._study.add_trial(self._record(trial, state))
+            self._study.add_trial(_frozen(trial, state, self._space))
         except Exception as error:  # of its own or of a database's driver, or: the space has changed since
             raise StorageTrouble(str(error).partition("\n")[0]) from error
 
-    def _record(self, trial: Trial, state: OptunaState) -> FrozenTrial:
-        drawn = self._space.along_axes(trial.params)
-        violations = {VIOLATIONS: list(trial.violations)} if trial.violations else {}
-        known = {_TASK: trial.task_id, "trial": trial.number, "attempt": trial.attempt}
-        record = create_trial(
-            state=state,
-            params=drawn,
-            distributions={axis: self._distributions[axis] for axis in drawn},
-            values=list(trial.final_values) if trial.final_values is not None else None,
-            user_attrs={**known, **violations},
-            system_attrs=violations,  # where Optuna's own tools look for them
-        )
-        record.datetime_start = _moment(trial.started_at or trial.queued_at) or record.datetime_start
-        record.datetime_complete = _moment(trial.ended_at) or record.datetime_complete
-        return record
+
+def in_memory(trials: Iterable[Trial], goal: Goal, space: SearchSpace) -> optuna.Study:
+    """A study of Optuna's with these trials, for its plots and tables; ``General/lr`` is ``lr`` there."""
+    study = optuna.create_study(directions=[objective.direction for objective in goal.objectives])
+    for trial in trials:
+        if not trial.state.is_live and space.contains(trial.params):
+            study.add_trial(_frozen(trial, _STATES.get(trial.state, OptunaState.FAIL), space, f"{DEFAULT_SECTION}/"))
+    return study
+
+
+def _frozen(trial: Trial, state: OptunaState, space: SearchSpace, without: str = "") -> FrozenTrial:
+    """A trial that has ended in Optuna's words; ``without`` is taken off the names of its parameters."""
+    drawn, axes = space.along_axes(trial.params), space.axes
+    violations = {VIOLATIONS: list(trial.violations)} if trial.violations else {}
+    known = {_TASK: trial.task_id, "trial": trial.number, "attempt": trial.attempt}
+    record = create_trial(
+        state=state,
+        params={axis.removeprefix(without): value for axis, value in drawn.items()},
+        distributions={axis.removeprefix(without): as_optuna(axes[axis]) for axis in drawn},
+        values=list(trial.final_values) if trial.final_values is not None else None,
+        user_attrs={**known, **violations},
+        system_attrs=violations,  # where Optuna's own tools look for them
+    )
+    record.datetime_start = _moment(trial.started_at or trial.queued_at) or record.datetime_start
+    record.datetime_complete = _moment(trial.ended_at) or record.datetime_complete
+    return record
 
 
 class StorageTrouble(Exception):

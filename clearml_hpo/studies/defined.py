@@ -66,6 +66,8 @@ class DefinedStudy(Study):
         threads: int | None = None,
         new: bool = False,
         take_over: bool = False,
+        sampler: Any = None,
+        pruner: Any = None,
     ) -> DefinedStudy:
         """Drives the study until it ends, and shows it; returns it.
 
@@ -80,6 +82,8 @@ class DefinedStudy(Study):
             threads: threads of each trial on cores.
             new: start another study of this name, also if one exists.
             take_over: displace a controller that drives it elsewhere.
+            sampler, pruner: objects of Optuna's, in place of those that the study names; ``clearml-hpo resume`` does
+                not know them.
 
         Raises:
             InputError: the template lacks a parameter or the metric; or the study exists with another space.
@@ -91,7 +95,9 @@ class DefinedStudy(Study):
         with ExitStack() as stack:
             stopped = stack.enter_context(stop_on_signals())
             place = Place(stack, print, settings.load(), server, None)
-            _, outcome = open_and_run(_finder(file, new), place, stopped, _view, take_over=take_over)
+            _, outcome = open_and_run(
+                _finder(file, new), place, stopped, _view, take_over=take_over, sampler=sampler, pruner=pruner
+            )
         self._api = Api()
         self.record = read_study(self._api, str(outcome.result["study_id"]))
         for name in ("file", "_records", "trials"):

@@ -100,7 +100,9 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
         raise InputError("\n".join(explain(error, data, lines, StudySpec))) from None
     faults: list[str] = []
     models = spec.template.models
-    space = read_search_space(spec.search_space, spec.parameter_constraints, lines, faults, models)
+    space = read_search_space(
+        spec.search_space, spec.parameter_constraints, lines, faults, models, is_open=spec.define_by_run
+    )
     spec = _with_scripts(spec, folder, lines, faults)
     goal = _goal(spec, lines, faults)
     if not faults:

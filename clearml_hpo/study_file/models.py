@@ -387,6 +387,7 @@ class StudySpec(Strict):
     project: Project = "clearml-hpo"
     template: TemplatesSpec
     search_space: dict[str, Any]
+    define_by_run: bool = False
     parameter_constraints: list[str] = Field(default_factory=list)
     objective: Annotated[list[ObjectiveSpec], Field(min_length=1), BeforeValidator(one_or_several)]
     metric_constraints: list[MetricConstraintSpec] = Field(default_factory=list)

@@ -27,6 +27,7 @@ from clearml_hpo.search.space import (
     Constant,
     Float,
     Int,
+    OpenSpace,
     Parameter,
     SearchSpace,
     at_random,
@@ -243,12 +244,15 @@ def read_search_space(
     lines: SourceLines,
     faults: list[str],
     models: Collection[str] = (),
+    *,
+    is_open: bool = False,
 ) -> SearchSpace:
     """The space that ``given``, written out, describes; what is wrong with it is added to ``faults``, a line each.
 
     Args:
         constraints: expressions that hold between parameters.
         models: names of the templates, where there are several.
+        is_open: trials suggest parameters themselves; ``given`` are those that are known.
     """
     before = len(faults)
 
@@ -259,6 +263,12 @@ def read_search_space(
     parameters, conditions = _read_parameters(given, note)
     if len(faults) > before:
         return SearchSpace()
+    if is_open:
+        for name in conditions:
+            note(("search_space", name), "a study with define_by_run has no conditions: its script decides")
+        for key in filter(None, ["parameter_constraints" if constraints else "", "template.models" if models else ""]):
+            note((key.partition(".")[0],), f"a study with define_by_run has no {key}")
+        return OpenSpace(parameters)
     # All of them together.
     for name, text in _faults_of_models(parameters, models):
         note(("search_space", name) if name in given else ("search_space",), text)

@@ -5,6 +5,7 @@ conditions.py   when a parameter is active
 expressions.py  what must hold between parameters
 steps.py        what is decided, in which order, on the way to a point
 space.py        all of it together
+open.py         a space that grows while its study runs
 
 Names are ClearML's: ``section/name``, such as ``General/learning_rate``. A space is a frozen value; the sampler draws
 from it, ClearML's experiment table stores what was drawn as text, and :meth:`SearchSpace.parse` reads it back.
@@ -18,6 +19,7 @@ to one of them alone is called ``<model>/<name>``: ``xgboost/max_depth`` is ``Ge
 
 from clearml_hpo.search.space.conditions import Condition, faults_of_conditions
 from clearml_hpo.search.space.expressions import Expression, parse_expression
+from clearml_hpo.search.space.open import OpenSpace
 from clearml_hpo.search.space.ranges import Categorical, Combination, Constant, Distribution, Float, Int, Parameter
 from clearml_hpo.search.space.space import SearchSpace, at_random
 
@@ -30,6 +32,7 @@ __all__ = [
     "Expression",
     "Float",
     "Int",
+    "OpenSpace",
     "Parameter",
     "SearchSpace",
     "at_random",
