@@ -32,6 +32,7 @@ class _Options:
     arguments: tuple[str, ...]
     launcher: str | None
     objective: str | None
+    direction: str | None
     trials: int | None
     runs: bool
     asks: bool
@@ -49,6 +50,7 @@ class _Options:
 )
 @click.option("--launcher", metavar="COMMAND", help="What starts the script: 'torchrun --nproc-per-node 2'.")
 @click.option("--objective", metavar="TITLE/SERIES", help="The scalar that counts.")
+@click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="Which of its values are better.")
 @click.option("--trials", type=click.IntRange(1), help="The budget.")
 @click.option("--no-run", is_flag=True, help="Never run the script, only read it.")
 @click.option("--local", is_flag=True, help="The task is on the embedded server.")
@@ -62,6 +64,7 @@ def init(
     arguments: tuple[str, ...],
     launcher: str | None,
     objective: str | None,
+    direction: str | None,
     trials: int | None,
     no_run: bool,
     local: bool,
@@ -88,7 +91,7 @@ def init(
         raise InputError(f"{output} is there already: --output FILE writes another one, --force overwrites it")
     asks = not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     given = tuple(word for text in arguments for word in shlex.split(text))
-    options = _Options(output, given, launcher, objective, trials, not no_run, asks, as_json)
+    options = _Options(output, given, launcher, objective, direction, trials, not no_run, asks, as_json)
     draft = _of_script(target, options) if _is_script(target) else _of_task(target, options, local=local)
     draft = _choose(draft, options)
     if as_json:
@@ -194,9 +197,11 @@ def _choose(draft: Draft, options: _Options) -> Draft:
             draft = _ask_objective(draft)
         if options.trials is None:
             trials = click.prompt("trials", default=trials_for(len(draft.varied)), type=click.IntRange(1))
-            return replace(draft, trials=trials)
+            draft = replace(draft, trials=trials)
     elif draft.ranges and not options.is_json:
         _print_parameters(draft)
+    if options.direction and draft.objective is not None:
+        draft = replace(draft, objective=replace(draft.objective, direction=options.direction))
     return replace(draft, trials=options.trials) if options.trials else draft
 
 
@@ -312,7 +317,8 @@ def _write(draft: Draft, output: Path) -> None:
     ]
     if draft.objective is not None:
         also = f" (also: {', '.join(others[:5])}{', ...' if len(others) > 5 else ''})" if others else ""
-        click.echo(f"objective: {draft.direction} {draft.objective.name}{also}")
+        unsure = "" if draft.objective.direction else " (a guess: its name does not say; --direction maximize)"
+        click.echo(f"objective: {draft.direction} {draft.objective.name}{unsure}{also}")
     for gap in draft.findings.gaps:
         click.echo(f"not read: {gap}", err=True)
     click.echo(f"wrote {output}: {len(draft.varied)} of {len(draft.ranges)} parameters vary, {draft.trials} trials")

@@ -92,6 +92,14 @@ def test_objective_and_trials_may_be_given(script):
     assert refused.exit_code == 2 and "expected title/series; found: validation/loss" in refused.output
 
 
+def test_a_direction_that_the_name_does_not_say_is_a_guess_and_may_be_given(script):
+    script.write_text(SCRIPT.partition("task.get_logger")[0] + 'task.get_logger().report_scalar("a", "b", 1, 0)\n')
+    guessed = init("train.py", "--yes")
+    assert guessed.exit_code == 0 and "minimize a/b (a guess: its name does not say" in guessed.output
+    assert "# or maximize" in (script.parent / "study.yaml").read_text()
+    assert "objective: maximize a/b\n" in init("train.py", "--yes", "--force", "--direction", "maximize").output
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
