@@ -34,6 +34,7 @@ class _Options:
     arguments: tuple[str, ...]
     launcher: str | None
     objective: str | None
+    direction: str | None
     trials: int | None
     runs: bool
     asks: bool
@@ -51,6 +52,7 @@ class _Options:
 )
 @click.option("--launcher", metavar="COMMAND", help="What starts the script: 'torchrun --nproc-per-node 2'.")
 @click.option("--objective", metavar="TITLE/SERIES", help="The scalar that counts.")
+@click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="Which of its values are better.")
 @click.option("--trials", type=click.IntRange(1), help="The budget.")
 @click.option("--no-run", is_flag=True, help="Never run the script, only read it.")
 @click.option("--local", is_flag=True, help="The task is on the embedded server.")
@@ -64,6 +66,7 @@ def init(
     arguments: tuple[str, ...],
     launcher: str | None,
     objective: str | None,
+    direction: str | None,
     trials: int | None,
     no_run: bool,
     local: bool,
@@ -91,7 +94,7 @@ def init(
         raise InputError(f"{output} is there already: --output FILE writes another one, --force overwrites it")
     asks = not yes and not out.is_json and sys.stdin.isatty() and sys.stdout.isatty()
     given = tuple(word for text in arguments for word in shlex.split(text))
-    options = _Options(output, given, launcher, objective, trials, not no_run, asks, out.is_json)
+    options = _Options(output, given, launcher, objective, direction, trials, not no_run, asks, out.is_json)
     draft = _of_script(target, options) if _is_script(target) else _of_task(target, options, local=local)
     draft = _choose(draft, options)
     if out.is_json:
@@ -154,7 +157,11 @@ def _of_script(target: str, options: _Options) -> Draft:
         findings = with_first_steps(findings, place.target, place.folder, arguments)
     template = dict(place.template)
     template |= {"arguments": list(arguments)} if arguments else {}
-    template |= {"launcher": options.launcher} if options.launcher else {}
+    if options.launcher:
+        template |= {"launcher": options.launcher}
+        named = [word for word in shlex.split(options.launcher) if (place.folder / word).is_file()]
+        beside = [os.path.relpath(place.folder / word, options.output.parent) for word in named if word[0] != "/"]
+        template |= {"files": beside} if beside else {}
     return draft(place.study_name, template, findings, place.script.name)
 
 
@@ -193,9 +200,11 @@ def _choose(draft: Draft, options: _Options) -> Draft:
             draft = _ask_objective(draft)
         if options.trials is None:
             trials = click.prompt("trials", default=trials_for(len(draft.varied)), type=click.IntRange(1))
-            return replace(draft, trials=trials)
+            draft = replace(draft, trials=trials)
     elif draft.ranges and not options.is_json:
         _print_parameters(draft)
+    if options.direction and draft.objective is not None:
+        draft = replace(draft, objective=replace(draft.objective, direction=options.direction))
     return replace(draft, trials=options.trials) if options.trials else draft
 
 
@@ -311,7 +320,8 @@ def _write(draft: Draft, output: Path) -> None:
     ]
     if draft.objective is not None:
         also = f" (also: {', '.join(others[:5])}{', ...' if len(others) > 5 else ''})" if others else ""
-        click.echo(f"objective: {draft.direction} {draft.objective.name}{also}")
+        unsure = "" if draft.objective.direction else " (a guess: its name does not say; --direction maximize)"
+        click.echo(f"objective: {draft.direction} {draft.objective.name}{unsure}{also}")
     for gap in draft.findings.gaps:
         click.echo(f"not read: {gap}", err=True)
     click.echo(f"wrote {output}: {len(draft.varied)} of {len(draft.ranges)} parameters vary, {draft.trials} trials")

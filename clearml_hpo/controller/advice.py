@@ -17,7 +17,9 @@ _ADVICE = (
     (r"keywords must be strings", 'a dictionary for task.connect has texts as keys, such as {"1": ...}'),
 )
 _LOST = re.compile(r"No module named|No such file or directory|[Pp]rimary config|can't open file|FileNotFoundError")
-_CONNECT = 'connect what is to be varied, such as task.connect({"lr": 0.1}), or parse it with argparse'
+WHAT_TO_CONNECT = 'connect what is to be varied, such as task.connect({"lr": 0.1}), or parse it with argparse'
+"""What makes hyperparameters of a script known that has run, and connected none."""
+
 _LAST_LINES = 100
 _MOST_NAMED = 8
 
@@ -37,13 +39,6 @@ def what_to_do(said: str, code: Code | None) -> str:
         taken = f"only {_listed(code)}" if code.files else "no file"
         return f"{taken} went with the task; name what it lacks in the study file: template: {{files: [data/, ...]}}"
     return ""
-
-
-def what_to_connect(code: Code | None) -> str:
-    """What makes hyperparameters of a script known that has run, and connected none."""
-    if code is not None and "typer" in {each.name for each in code.imported}:
-        return f"ClearML's SDK does not see Typer's arguments: {_CONNECT}"
-    return _CONNECT
 
 
 def remarks(code: Code) -> list[str]:

@@ -46,7 +46,12 @@ class Objective:
         """From ``title/series``; a title may itself hold slashes, a series may not. Raises ValueError."""
         title, slash, series = metric.rpartition("/")
         if not (slash and title and series):
-            raise ValueError(f"{metric!r} is not of the form title/series, such as validation/logloss")
+            tag = (
+                ""
+                if slash
+                else f"; a tag {metric!r} of TensorBoard is {metric}/{metric}, a single value Summary/{metric}"
+            )
+            raise ValueError(f"{metric!r} is not of the form title/series, such as validation/logloss{tag}")
         return cls(title, series, direction, reading)
 
     @property

@@ -16,7 +16,7 @@ from clearml_hpo.core.values import DEFAULT_SECTION
 from clearml_hpo.drafting.arguments import ARGS, options
 from clearml_hpo.drafting.found import Found, flat, kind_of
 from clearml_hpo.drafting.signatures import fields, is_record
-from clearml_hpo.drafting.source import Program, Source, Unreadable, keyword
+from clearml_hpo.drafting.source import Member, Program, Source, Unreadable, keyword
 
 _NO_TASK = ("sqlite3", "psycopg", "psycopg2", "pymysql", "socket", "duckdb", "signal", "pika", "snowflake")
 _PARSED = ("parse_args", "parse_known_args")
@@ -85,7 +85,14 @@ def _fields_of(program: Program, source: Source, node: ast.expr, prefix: str) ->
         return None
     if not isinstance(value, dict):
         return None
-    return [Found(f"{prefix}{name}", kind_of(own), own) for name, own in flat(value, "/").items()]
+    return [_of_value(f"{prefix}{name}", own) for name, own in flat(value, "/").items()]
+
+
+def _of_value(name: str, value: Any) -> Found:
+    """A hyperparameter; of a member of an Enum, the SDK keeps the name."""
+    if isinstance(value, Member):
+        return Found(name, "str", value.name, value.names)
+    return Found(name, kind_of(value), value)
 
 
 def _parsed(program: Program, source: Source, node: ast.expr) -> list[Found] | None:
@@ -143,7 +150,8 @@ def _plain(program: Program, source: Source, name: str, node: ast.expr) -> Itera
         value = program.value(source, node)
     except Unreadable:
         return
-    yield Found(name, kind_of(value), value)
+    if not isinstance(value, Member) or value.is_plain:
+        yield _of_value(name, value)
 
 
 def _slashed(found: Found, prefix: str) -> Found:

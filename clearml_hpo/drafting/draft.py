@@ -20,6 +20,7 @@ NO_METRIC = Metric("validation/loss", "minimize")
 
 _TRIALS_PER_PARAMETER = 8
 _WIDEST = 100_000
+_LONGEST_OWN = 100  # characters of a value that is not varied
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,19 @@ def _search_space(draft: Draft) -> Iterator[str]:
     for name in left:
         one = draft.ranges[name]
         value = one.definition if one.is_varied else by_name[name].default
-        yield f"  # {flow(name)}: {flow(value)}    ({one.why})"
+        yield f"  # {flow(name)}: {_shortened(flow(value))}    ({one.why})"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_OWN else f"{text[:_LONGEST_OWN]} ..."
 
 
 def flow(value: Any) -> str:
     """A value as YAML, in one line."""
     value = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=_WIDEST, allow_unicode=True)
-    return text.removesuffix("...\n").strip()
+    options: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "width": _WIDEST, "allow_unicode": True}
+    text = str(yaml.safe_dump(value, **options)).removesuffix("...\n").strip()
+    return str(yaml.safe_dump(value, **options, default_style='"')).strip() if "\n" in text else text
 
 
 def _project(findings: Findings) -> str:
@@ -146,7 +152,8 @@ def arguments_of(parameters: Sequence[Found]) -> list[Found]:
 def missing_arguments(parameters: Sequence[Found], given: Sequence[str]) -> list[Found]:
     """The arguments without which the script ends, and which are not ``given``."""
     options = {word.partition("=")[0] for word in given if word.startswith("-")}
-    free = sum(1 for word in given if not word.startswith("-")) - len(options)
+    with_value = sum(word.startswith("-") and "=" not in word for word in given)
+    free = sum(not word.startswith("-") for word in given) - with_value
     missing = []
     for found in arguments_of(parameters):
         if found.is_positional:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,11 @@ class Found:
     def bare(self) -> str:
         """The last part of its name: ``opt.lr`` of the section Hydra is ``lr``."""
         return self.name.rpartition("/")[2].rpartition(".")[2]
+
+    @property
+    def words(self) -> str:
+        """The last part of its name in small letters: ``batchSize`` is ``batch_size``."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.bare).replace("-", "_").lower()
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class _Configs:
         given = self._read(name)
         if given is None or depth > _DEEPEST:
             return None
-        own = {key: value for key, value in given.items() if key != "defaults"}
+        own = {key: value for key, value in given.items() if key not in ("defaults", "hydra")}
         listed = given.get("defaults")
         defaults = listed if isinstance(listed, list) else []
         values: dict[str, Any] = {}

@@ -44,8 +44,8 @@ class Range:
 _FIXED = (
     (r"(\w+_)?(seeds?|random_state|rng)", "the same in all trials"),
     (
-        r"(\w+_)?(devices?|gpus?|cuda|cpus?|workers|n_?jobs|threads?|thread_count|nthread|processes|rank|world_size|nodes"
-        r"|port|host|accelerator)|backend|fp16|bf16|amp|precision|pin_memory|prefetch\w*|strategy|distributed",
+        r"(\w+_)?(devices?|n?gpus?|cuda|mps|cpus?|workers|n_?jobs|threads?|thread_count|nthread|processes|rank|world_size"
+        r"|nodes|port|host|accel|accelerator|backend|fp16|bf16|amp|distributed)|precision|pin_memory|prefetch\w*|strategy",
         "of the machine",
     ),
     (r"(val|valid|validation|test|train|eval)_?(fraction|size|split|ratio|share|frac|pct)", "how data is split"),
@@ -53,17 +53,17 @@ _FIXED = (
         r"(data|dataset|train|test|val|output|out|log|save|cache|root|model|checkpoint|ckpt|work|input|result|results)?_?"
         r"(dir|directory|path|file|folder|filename|url|uri|csv)|data|dataset|datasets|datadir|outdir|output|out|input"
         r"|\w+_(data|dir|path|file|folder|columns?|url)|columns?|target|checkpoint|ckpt|resume|pretrained|weights|load|save"
-        r"|(save|load|upload)_\w+|config|cfg|defaults",
+        r"|(save|load|upload)_\w+|config|cfg|defaults|(image|img|crop|input)_size|num_classes|n_classes",
         "where data lies, and what is in it",
     ),
     (
         r"verbose|verbosity|debug|quiet|silent|log_\w+|logging|logger|\w+_interval|\w+_every|\w+_freq|print_\w+|plot|plots"
-        r"|project|project_name|task|task_name|name|exp_name|run_name|experiment|tags?|version|mode|wandb\w*|notes|user|token"
+        r"|dummy|(test|eval|val|valid)_batch_size|start_(epoch|iter|step)|project|project_name|task|task_name|name|exp_name|run_name|experiment|tags?|version|mode|wandb\w*|notes|user|token"
         r"|profile|dry_run|progress|progress_bar|test|eval|evaluate|demo|overrides|job|hydra",
         "no hyperparameter",
     ),
     (
-        r"(n_|num_|max_)?(epochs?|steps|iterations|iters?|rounds|boost_rounds?)|num_train_epochs|early_stopping\w*|patience"
+        r"(n_?|num_|max_|number_of_)?(epochs?|steps|iterations|iters?|rounds|boost_rounds?)|num_train_epochs|early_stopping\w*|patience"
         r"|train_steps|total_timesteps|folds|n_folds|n_splits|cv|trials|max_time",
         "how long it trains, the same in all trials",
     ),
@@ -111,7 +111,7 @@ def propose(found: Found, libraries: Iterable[str] = ()) -> Range:
     """The range of a hyperparameter in a script that imports these libraries."""
     if found.is_required:
         return Range(found.default, "the script asks for it: see template.arguments", is_varied=False)
-    fixed = next((why for names, why in _FIXED if re.fullmatch(names, found.bare.lower())), "")
+    fixed = next((why for names, why in _FIXED if re.fullmatch(names, found.words)), "")
     own = _by_script(found) or (None if fixed else _by_library(found, libraries) or _by_name(found) or _by_type(found))
     if own is None or fixed:
         return Range(found.default, fixed or _unknown(found), is_varied=False)
@@ -161,7 +161,7 @@ def _space_of(library: str) -> Mapping[str, dict[str, Any]]:
 
 
 def _by_name(found: Found) -> Range | None:
-    name = found.bare.lower()
+    name = found.words
     if re.fullmatch(_POWERS, name) and found.kind == "int" and found.default:
         return Range(_choices(_powers(found.default)), _AROUND)
     for known in _KNOWN:
@@ -182,8 +182,8 @@ def _by_type(found: Found) -> Range | None:
     if found.kind == "int":
         low, high = max(1, own // 4), own * 4
         return Range(_numbers("int", low, high, log=high >= 16 * low), _AROUND, rank=2)
-    if own <= 1 and re.fullmatch(_SHARES, found.bare.lower()) and own >= 0.1:
-        return Range(_numbers("float", 0.0, 1.0, log=False), "a share: all of them", rank=2)
+    if own <= 1 and re.fullmatch(_SHARES, found.words) and own >= 0.1:
+        return Range(_numbers("float", own / 4, 1.0, log=False), "a share: up to all", rank=2)
     return Range(_numbers("float", own / 10, own * 10, log=True), _AROUND, rank=2)
 
 

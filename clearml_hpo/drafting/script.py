@@ -14,6 +14,7 @@ _READERS: tuple[Callable[[Program], Iterable[Found | str]], ...] = (
     arguments.options,
     commands.click_options,
     commands.fire_parameters,
+    commands.typer_parameters,
     hydra.composed,
     connected.connected,
     connected.configurations,
@@ -21,7 +22,6 @@ _READERS: tuple[Callable[[Program], Iterable[Found | str]], ...] = (
 """Each yields hyperparameters, and a line for each that cannot be read."""
 
 NO_TASK = "{}: it never calls Task.init: add `from clearml import Task` and `task = Task.init()` where it begins"
-TYPER = "{}: ClearML's SDK does not see Typer's arguments: connect them, task.connect({{...}}), or use click"
 
 
 def read_script(path: Path, root: Path | None = None) -> Findings:
@@ -64,8 +64,6 @@ def _before(program: Program) -> Iterator[str]:
     """What must change in a script before a study can run."""
     if not any(source.dotted(call.func).endswith("Task.init") for source in program.sources for call in source.calls):
         yield NO_TASK.format(program.main.path.name)
-    if any(commands.typer_parameters(program)):
-        yield TYPER.format(program.main.path.name)
 
 
 def _project(program: Program) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clearml_hpo.drafting.found import Found, kind_of
-from clearml_hpo.drafting.source import Program, Source, Unreadable, keyword
+from clearml_hpo.drafting.source import Program, Source, Unreadable, is_enum, keyword
 
 _KINDS = {
     **{name: name for name in ("int", "float", "bool", "str", "list")},
@@ -106,7 +106,7 @@ def annotated(program: Program, source: Source, annotation: ast.expr | None) -> 
             if outer in ("Optional", "Annotated", "Union")
             else (_KINDS.get(outer, ""), ())
         )
-    if annotation is not None and (found := program.class_(source, annotation)) and _is_enum(found[1]):
+    if annotation is not None and (found := program.class_(source, annotation)) and is_enum(found[1]):
         return "str", tuple(_members(program, *found))
     return _KINDS.get(source.dotted(annotation).rpartition(".")[2], "") if annotation is not None else "", ()
 
@@ -124,10 +124,6 @@ def _choices(program: Program, source: Source, node: ast.expr) -> tuple[str, tup
     except Unreadable:
         return "", ()
     return kind_of(values[0]), values
-
-
-def _is_enum(definition: ast.ClassDef) -> bool:
-    return any("Enum" in ast.unparse(base) for base in definition.bases)
 
 
 def _members(program: Program, source: Source, definition: ast.ClassDef) -> Iterator[Any]:

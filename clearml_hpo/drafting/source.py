@@ -27,6 +27,30 @@ class Unreadable(Exception):
     """What an expression is worth is known only when the script runs."""
 
 
+class Member(str):
+    """A member of an Enum: the text of its value.
+
+    Attributes:
+        name: its own.
+        names: those of all members.
+        is_plain: True if it is a text or number itself: ``class Kind(str, Enum)``.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    is_plain: bool
+
+    @classmethod
+    def of(cls, definition: ast.ClassDef, name: str, value: object) -> Member:
+        """The member of this name of an Enum."""
+        member = cls(value)
+        assigned = (target for node in definition.body if isinstance(node, ast.Assign) for target in node.targets)
+        member.name = name
+        member.names = tuple(target.id for target in assigned if isinstance(target, ast.Name))
+        member.is_plain = any(isinstance(base, ast.Name) and base.id in ("str", "int") for base in definition.bases)
+        return member
+
+
 class Source:
     """One Python file.
 
@@ -188,7 +212,8 @@ class Program:
         if isinstance(node, ast.Call):
             return self._called(source, node, depth)
         if isinstance(node, ast.Attribute) and (found := self.class_(source, node.value)):
-            return self.value(found[0], _attribute(found[1], node.attr), depth + 1)
+            value = self.value(found[0], _attribute(found[1], node.attr), depth + 1)
+            return Member.of(found[1], node.attr, value) if is_enum(found[1]) else value
         raise Unreadable
 
     def _mapping(self, source: Source, node: ast.Dict, depth: int) -> dict[Any, Any]:
@@ -227,6 +252,11 @@ class Program:
         if name == "pathlib.Path" and call.args:
             return str(PurePath(*(str(self.value(source, arg, depth + 1)) for arg in call.args)))
         raise Unreadable
+
+
+def is_enum(definition: ast.ClassDef) -> bool:
+    """True if a class is an Enum."""
+    return any("Enum" in ast.unparse(base) for base in definition.bases)
 
 
 def keyword(call: ast.Call, name: str, position: int | None = None) -> ast.expr | None:

@@ -32,6 +32,7 @@ STYLES = {
     "click": Style(
         ("Args/optimizer", "Args/average", "Args/depth", "Args/learning_rate"), "maximize validation/accuracy"
     ),
+    "typer": Style(("Args/learning_rate", "Args/depth", "Args/average", "Args/optimizer"), "minimize validation/loss"),
     "fire": Style(("Args/learning_rate", "Args/depth"), "maximize validation/f1"),
     "jsonargparse": Style(("Args/optimizer.lr", "Args/optimizer.momentum", "Args/depth"), "maximize validation/score"),
     "hydra": Style(("Hydra/optim.lr", "Hydra/model.units", "Hydra/model.dropout"), "minimize validation/loss"),
@@ -67,9 +68,16 @@ def init(machine, folder, style, *options):
     return machine.run("init", str(folder / given.script), "--yes", "--output", study, *argument, *launcher, *options)
 
 
+HOW = [
+    pytest.param(["--cpu", "1"], id="here"),
+    pytest.param(["--agents", "1"], id="agent", marks=[pytest.mark.agent, pytest.mark.exhaustive]),
+]
+
+
 @pytest.mark.long
+@pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("style", STYLES)
-def test_init_check_run(machine, folder, style):
+def test_init_check_run(machine, folder, style, how):
     code, output = init(machine, folder, style)
     assert code == 0, output
     study = yaml.safe_load((folder / "study.yaml").read_text())
@@ -82,7 +90,7 @@ def test_init_check_run(machine, folder, style):
     budget = ("--set", "budget.trials=3", "--set", "sampler.name=random")
     result = folder / "out.json"
     code, output = machine.run(
-        "run", str(folder / "study.yaml"), "--local", "--cpu", "1", *budget, "--json", str(result)
+        "run", str(folder / "study.yaml"), "--local", *how, "--new", *budget, "--json", str(result)
     )
     assert code == 0 and "outside the search space" not in output, output
     trials = json.loads(result.read_text())["trials"]

@@ -213,6 +213,74 @@ def click_options_arrive(binding: ModuleType) -> None:
     core.Command.parse_args = parse_args
 
 
+def typer_parameters_arrive(core: ModuleType) -> None:
+    """Records parameters of Typer's commands as the SDK does click's; gives a task's values as a shell would.
+
+    Typer has a click of its own, which the SDK does not know. Names are those of the functions' parameters; of several
+    commands, ``<command>/<name>``.
+    """
+    if any(base.__module__ == "click.core" for base in core.TyperCommand.__mro__):
+        return  # an older Typer, whose commands are click's
+    noted: dict[str, Any] = {}
+    parse = core.TyperCommand.parse_args
+
+    def note(task: Any) -> None:
+        if task is not None and noted:
+            task._set_parameters(noted, __update=True)
+
+    def parse_args(command: Any, ctx: Any, args: list[str]) -> Any:
+        import importlib
+
+        binding: Any = importlib.import_module("clearml.binding.click_bind")
+        prefix = f"Args/{command.name}/" if ctx.parent is not None else "Args/"
+        if binding.running_remotely():
+            from clearml import Task
+
+            task = Task.get_task(task_id=binding.get_remote_task_id())
+            values = task.get_parameters(backwards_compatibility=False)
+            return parse(command, ctx, [*args, *_as_options(command, prefix, values)])
+        rest = parse(command, ctx, args)
+        for name, value in ctx.params.items():
+            noted[f"{prefix}{name}"] = getattr(value, "value", value)  # of an Enum
+        if not hasattr(binding.PatchClick, "_notes_typer"):
+            binding.PatchClick._notes_typer = True
+            connect = binding.PatchClick.patch
+
+            def patch(task: Any = None) -> None:
+                connect(task)
+                note(task)
+
+            binding.PatchClick.patch = patch  # called by Task.init, which may come after the arguments are parsed
+        note(binding.PatchClick._current_task)
+        return rest
+
+    core.TyperCommand.parse_args = parse_args
+
+
+def _as_options(command: Any, prefix: str, values: dict[str, str]) -> list[str]:
+    """A command's options with the values of a task, as words of a shell."""
+    import ast
+
+    words = []
+    for option in command.params:
+        text = values.get(f"{prefix}{option.name}")
+        if not text or option.param_type_name != "option":
+            continue
+        if option.is_flag:
+            flags = option.opts if text == "True" else option.secondary_opts
+            words += flags[:1]
+        elif text[:1] in ("[", "(") and (option.multiple or option.nargs != 1):
+            items = [str(item) for item in ast.literal_eval(text)]
+            words += (
+                [word for item in items for word in (option.opts[0], item)]
+                if option.multiple
+                else [option.opts[0], *items]
+            )
+        else:
+            words.append(f"{option.opts[0]}={text}" if option.opts[0].startswith("--") else f"{option.opts[0]}{text}")
+    return words
+
+
 def fire_arguments_arrive(binding: ModuleType) -> None:
     """Lets the SDK see what Python Fire calls, and leaves out arguments that are None, which became True."""
     is_remote = binding.running_remotely()
@@ -262,6 +330,7 @@ _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "clearml.utilities.locks.utils": file_locks_are_of_one_process,
     "clearml.utilities.proxy_object": number_keys_arrive,
     "clearml.binding.click_bind": click_options_arrive,
+    "typer.core": typer_parameters_arrive,
     "clearml.binding.fire_bind": fire_arguments_arrive,
     "clearml.binding.jsonargs_bind": first_runs_are_as_by_hand,
 }

@@ -92,18 +92,19 @@ def test_objective_and_trials_may_be_given(script):
     assert refused.exit_code == 2 and "expected title/series; found: validation/loss" in refused.output
 
 
+def test_a_direction_that_the_name_does_not_say_is_a_guess_and_may_be_given(script):
+    script.write_text(SCRIPT.partition("task.get_logger")[0] + 'task.get_logger().report_scalar("a", "b", 1, 0)\n')
+    guessed = init("train.py", "--yes")
+    assert guessed.exit_code == 0 and "minimize a/b (a guess: its name does not say" in guessed.output
+    assert "# or maximize" in (script.parent / "study.yaml").read_text()
+    assert "objective: maximize a/b\n" in init("train.py", "--yes", "--force", "--direction", "maximize").output
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (SCRIPT.partition("task.get_logger")[0], "no scalar was found: report one"),
         (SCRIPT.replace('task = Task.init("demo", "train")', ""), "it never calls Task.init"),
-        (
-            SCRIPT.replace(
-                "import argparse",
-                "import argparse, typer\ntyper.run(lambda x: x)\n@typer.Typer().command()\ndef f(n: int = 1): ...",
-            ),
-            "does not see Typer's",
-        ),
         (
             'from clearml import Task\ntask = Task.init()\ntask.get_logger().report_scalar("a", "loss", 1, 0)',
             "no hyperparameter was found",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.controller.advice import remarks, what_to_connect, what_to_do
+from clearml_hpo.controller.advice import remarks, what_to_do
 from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.scripts.entry import Entry
 
@@ -43,12 +43,3 @@ def test_nothing_is_said_of_a_script_alone(tmp_path):
 def test_what_is_done_about_a_failure(tmp_path, said, advice):
     found = what_to_do(said, code_of(tmp_path, "import helper"))
     assert advice in found and bool(found) == bool(advice)
-
-
-@pytest.mark.parametrize(
-    ("module", "advice"),
-    [("typer", "ClearML's SDK does not see Typer's arguments: connect what"), ("os", "connect what is to be varied")],
-)
-def test_what_to_connect(tmp_path, module, advice):
-    assert what_to_connect(None).startswith("connect what is to be varied")
-    assert what_to_connect(code_of(tmp_path, f"import {module}")).startswith(advice)

@@ -1,13 +1,32 @@
-"""Options by Typer, which ClearML's SDK does not see."""
+"""Options by Typer, which has a click of its own."""
+
+from enum import Enum
 
 import typer
 from clearml import Task
 
 
-def main(learning_rate: float = 0.1, depth: int = 3, average: bool = False):
+class Optimizer(str, Enum):
+    """A choice."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+def main(
+    learning_rate: float = 0.1,
+    depth: int = typer.Option(3, min=1, max=8),
+    average: bool = False,
+    optimizer: Optimizer = Optimizer.SGD,
+    sizes: list[int] = [8, 4],  # noqa: B006
+    note: str | None = None,
+):
     """Train."""
+    assert isinstance(depth, int) and isinstance(optimizer, Optimizer)
+    assert sizes == [8, 4] and note is None
     task = Task.init("first minutes", "typer")
-    task.get_logger().report_scalar("validation", "loss", (learning_rate - 0.3) ** 2 + depth + average, 0)
+    loss = (learning_rate - 0.3) ** 2 + abs(depth - 5) + average + (optimizer is Optimizer.SGD)
+    task.get_logger().report_scalar("validation", "loss", loss, 0)
 
 
 if __name__ == "__main__":

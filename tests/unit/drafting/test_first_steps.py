@@ -1,0 +1,74 @@
+"""The first steps of a script, run offline with the real SDK, where reading is not enough."""
+
+from __future__ import annotations
+
+import textwrap
+
+import psutil
+import pytest
+
+from clearml_hpo.drafting.first_steps import with_first_steps
+from clearml_hpo.drafting.script import read_script
+
+pytestmark = pytest.mark.long
+
+COMPUTED = """
+import argparse
+import subprocess
+from pathlib import Path
+from clearml import Task
+
+task = Task.init("demo", "computed")
+parser = argparse.ArgumentParser()
+for name in ("lr", "momentum"):
+    parser.add_argument(f"--{name}", type=float, default=0.5)
+parser.add_argument("--kind", choices=["a", "b"], default="a")
+parser.add_argument("--data", required=True)
+parser.parse_args()
+child = subprocess.Popen(["sleep", "600"])
+Path("seen.txt").write_text(f"{Path.cwd()} {child.pid}")
+for step in range(100):
+    for name in ("loss", "auc"):
+        task.get_logger().report_scalar("validation", name, 0.5, step)
+raise SystemExit("was not stopped")
+"""
+
+
+def steps(folder, text, *arguments):
+    path = folder / "train.py"
+    path.write_text(textwrap.dedent(text))
+    read = read_script(path)
+    return read, with_first_steps(read, str(path), folder, arguments)
+
+
+def test_what_is_computed_is_seen_with_what_only_the_text_has(tmp_path):
+    read, seen = steps(tmp_path, COMPUTED, "--data", "x.csv")
+    assert read.gaps and seen.gaps == () and seen.unnamed == ()
+    assert {one.name: (one.kind, one.default, one.choices) for one in seen.parameters} == {
+        "Args/kind": ("str", "a", ("a", "b")),
+        "Args/data": ("str", "x.csv", ()),
+        "Args/lr": ("float", 0.5, ()),
+        "Args/momentum": ("float", 0.5, ()),
+    }
+    assert [metric.name for metric in seen.metrics] == ["validation/auc", "validation/loss"]
+    folder, child = (tmp_path / "seen.txt").read_text().split()
+    assert folder == str(tmp_path), "it runs in its own folder"
+    assert not psutil.pid_exists(int(child)) or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seen.txt", "train.py"], "ClearML's files are elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("raise SystemExit('no data')", "no data"),
+    ],
+)
+def test_a_script_that_fails_says_why(tmp_path, text, said):
+    _, seen = steps(tmp_path, text)
+    assert seen.gaps[-1] == f"its first steps, run offline, end with: {said}"
+
+
+def test_a_script_that_reports_nothing_shows_its_parameters(tmp_path):
+    _, seen = steps(tmp_path, "from clearml import Task\nTask.init('a', 'b').connect(dict(zip(['lr'], [0.1])))\n")
+    assert [one.name for one in seen.parameters] == ["General/lr"] and seen.metrics == () and seen.gaps == ()
