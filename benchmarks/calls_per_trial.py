@@ -96,7 +96,7 @@ def study_file(job: Job) -> Sequence[str]:
     )
     path = job.folder / "study.yaml"
     path.write_text(text)
-    return ["-m", "clearml_hpo", "run", str(path), "--json", str(_out(job.folder))]
+    return ["-m", "clearml_hpo", "run", str(path), "--output", str(_out(job.folder))]
 
 
 SIDES: Mapping[str, Program] = {

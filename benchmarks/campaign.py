@@ -67,7 +67,7 @@ def measure_campaign(place: Place, templates: Mapping[str, str], time_s: float) 
     """Figures of the campaign."""
     path, out = place.folder / "campaign.yaml", place.folder / "campaign.json"
     path.write_text(campaign_file(templates, time_s))
-    ran = call(["campaign", "run", str(path), "--json", str(out)], place.folder / "campaign.log")
+    ran = call(["campaign", "run", str(path), "--output", str(out)], place.folder / "campaign.log")
     report = json.loads(out.read_text())
     return {
         **figures(report["trials"], report["driven_s"], ran),
@@ -88,7 +88,7 @@ def measure_one_by_one(
             path, out = place.folder / f"{name}.yaml", place.folder / f"{name}.json"
             path.write_text(study_file(name, templates[model], time_s))
             slots = len(may_use) if on_all else 1
-            arguments = ["run", str(path), "--cpu", str(slots), "--threads", "1", "--json", str(out)]
+            arguments = ["run", str(path), "--cpu", str(slots), "--threads", "1", "--output", str(out)]
             cpu_s += call(arguments, place.folder / f"{name}.log")
             result = json.loads(out.read_text())
             trials += sum(trial["state"] == "completed" for trial in result["trials"])

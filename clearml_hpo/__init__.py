@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clearml_hpo.clearml_optimizer.strategy import OptunaStrategy
     from clearml_hpo.core.errors import ApiError, ClearmlHpoError, InputError
     from clearml_hpo.functions.optimize import optimize
+    from clearml_hpo.functions.trial_runner import Trial
     from clearml_hpo.studies.study import Study
 
 _HOMES = {
@@ -22,10 +23,20 @@ _HOMES = {
     "OptunaStrategy": "clearml_hpo.clearml_optimizer.strategy",
     "Study": "clearml_hpo.studies.study",
     "StudyOptimizer": "clearml_hpo.clearml_optimizer.optimizer",
+    "Trial": "clearml_hpo.functions.trial_runner",
     "optimize": "clearml_hpo.functions.optimize",
 }
 
-__all__ = ["ApiError", "ClearmlHpoError", "InputError", "OptunaStrategy", "Study", "StudyOptimizer", "optimize"]
+__all__ = [
+    "ApiError",
+    "ClearmlHpoError",
+    "InputError",
+    "OptunaStrategy",
+    "Study",
+    "StudyOptimizer",
+    "Trial",
+    "optimize",
+]
 
 
 def __getattr__(name: str) -> Any:

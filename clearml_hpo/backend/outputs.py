@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,13 @@ from clearml_hpo.backend.lists import by_id
 _LOG_EVENTS = 5_000
 
 
-def console_log(api: Api, task_id: str, batch: int = _LOG_EVENTS) -> Iterator[str]:
-    """The lines of a task's console, the first one first; a call for every ``batch`` reports, and one more."""
+def console_log(
+    api: Api, task_id: str, batch: int = _LOG_EVENTS, goes_on: Callable[[], bool] = lambda: False
+) -> Iterator[str]:
+    """The lines of a task's console, the first one first; a call for every ``batch`` reports, and one more.
+
+    ``goes_on`` is asked when there are no more: if True, it is looked for those that have come since.
+    """
     place: dict[str, Any] = {}
     while True:
         # Reports of one millisecond are never in two batches, so that the next one begins after the last time stamp.
@@ -28,9 +33,10 @@ def console_log(api: Api, task_id: str, batch: int = _LOG_EVENTS) -> Iterator[st
         for event in events or ():
             yield str(event.get("msg") or "").rstrip("\n")
         times = [event["timestamp"] for event in events or () if event.get("timestamp") is not None]
-        if not times or place.get("from_timestamp") == max(times):
+        if times and place.get("from_timestamp") != max(times):
+            place = {"from_timestamp": max(times)}
+        elif not goes_on():
             return
-        place = {"from_timestamp": max(times)}
 
 
 def artifact_addresses(api: Api, task_ids: Sequence[str], name: str) -> dict[str, str]:

@@ -7,24 +7,27 @@ watch.py           `watch`
 init.py            `init`
 convert.py         `convert`
 check.py           `check`
+open.py            `open`: the page of a study
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
 report.py          `study report`
+trial.py           `trial`: one trial, and its console
 campaign.py        `campaign`
 server.py          `server`
 keys.py            `server keys`
 agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`
+completion.py      `completion`: commands and names of studies in a shell
 driving.py         drives a study until it ends: shared by `run` and `resume`
 closing.py         summary of a study that has ended
 connection.py      server options of commands on recorded studies
 server_options.py  options of `server start` and `server run`
+exits.py           exit codes
+choices.py         options with a few values
 quantities.py      options with a unit: durations, sizes
-tables.py          lists as a table, JSON or CSV
+formats.py         `--format` and `--output`: what a command prints
 output.py          stdout and stderr: any character, closed pipes
-
-Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from typing import Any, NoReturn
 import click
 
 from clearml_hpo.cli import output
+from clearml_hpo.cli.exits import Exit, add_epilogs, epilog
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.machine import signals
 
@@ -44,7 +48,9 @@ _COMMANDS = {
     "resume": "Go on with a study, from any machine.",
     "launch": "Have an agent drive a study.",
     "watch": "Watch a study or a campaign until it ends.",
+    "open": "Open the page of a study in the browser.",
     "study": "List, show, steer, export and delete studies.",
+    "trial": "Show one trial and its console.",
     "campaign": "Run many studies on shared resources.",
     "init": "Draft a study file from a training script or a task.",
     "convert": "Convert a sweep of W&B or a search space of Ray Tune into a study file.",
@@ -52,6 +58,7 @@ _COMMANDS = {
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
     "worker": "Serve ClearML queues with warm processes.",
+    "completion": "Have a shell complete commands and names.",
 }
 """What ``--help`` prints of each command; the module of the same name has the command itself."""
 
@@ -68,6 +75,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        add_epilogs(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -84,28 +92,29 @@ class _LazyGroup(click.Group):
             error.show()
             sys.exit(error.exit_code)
         except InputError as error:
-            _show(error, 2)
+            _show(error, Exit.BAD_INPUT)
         except ClearmlHpoError as error:
-            _show(error, 1)
+            _show(error, Exit.FAILED)
         except (click.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
-            sys.exit(130)
+            sys.exit(Exit.INTERRUPTED)
         except (OSError, MemoryError, RuntimeError) as error:  # of the machine: a full disk, rights, limits
             if isinstance(error, RuntimeError) and str(error) != _NO_THREAD:
                 raise
-            _show(ClearmlHpoError(str(error) or "not enough memory"), 1)
+            _show(ClearmlHpoError(str(error) or "not enough memory"), Exit.FAILED)
 
 
-def _show(error: ClearmlHpoError, exit_code: int) -> NoReturn:
+def _show(error: ClearmlHpoError, code: Exit) -> NoReturn:
     for line in str(error).splitlines():
         click.echo(f"error: {line}", err=True)
-    sys.exit(exit_code)
+    sys.exit(code)
 
 
 @click.group(
     cls=_LazyGroup,
     commands={name: click.Command(name) for name in _COMMANDS},
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog(""),
 )
 @click.version_option(package_name="clearml-hpo")
 def main() -> None:
@@ -121,6 +130,7 @@ def main() -> None:
       clearml-hpo watch 3f9c2a                look at one that runs anywhere
       clearml-hpo campaign run campaign.yaml  many studies on shared resources: data sets times models
       clearml-hpo study list                  the studies there are; show, trials, best, stop, ...
+      clearml-hpo trial logs 3f9c2a 7         what trial 7 prints
       clearml-hpo server start                an embedded ClearML server for this machine
       clearml-hpo agents up --queue gpu       clearml-agent daemons, one per GPU
       clearml-hpo worker --queue quick        serve a queue with processes that are kept warm

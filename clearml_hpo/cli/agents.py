@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import click
 from clearml_hpo import fleet
 from clearml_hpo.cli import output
 from clearml_hpo.cli.connection import is_embedded, lasting_server
+from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.cli.install import install, uninstall
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import AgentError, InputError
@@ -24,7 +24,7 @@ from clearml_hpo.machine.settings import ServerAddress
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _NAME = click.option("--name", default="default", show_default=True, help="Which fleet of this machine.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_PRINTS = prints("table", "json", "csv")
 _WHAT = (
     click.option("--queue", required=True, help="The ClearML queue to serve; it is made if there is none."),
     click.option("--gpus", help="One agent per GPU: '0,1', or 'all'."),
@@ -65,8 +65,8 @@ def agents() -> None:
 @agents.command()
 @_what
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the agents.")
-@_JSON
-def up(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, timeout: float, as_json: bool) -> None:
+@_PRINTS
+def up(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, timeout: float, out: Out) -> None:
     """Start agents; return when all of them serve the queue.
 
     Without --gpus and --cpu: one agent per GPU of this machine, or per core if it has none.
@@ -79,7 +79,7 @@ def up(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, timeout: f
     """
     slots = _slots(queue, gpus, cpu)
     started = fleet.up(settings.load().home, _server(), slots, timeout_s=timeout, name=name, venv=venv)
-    _show(started, as_json)
+    _show(started, out)
 
 
 @agents.command()
@@ -107,16 +107,22 @@ def run(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, drain_s: 
 
 @agents.command()
 @_NAME
-@_JSON
-def status(name: str, as_json: bool) -> None:
-    """Show what the agents do. Exit code 1 if there are none."""
+@_PRINTS
+def status(name: str, out: Out) -> None:
+    """Show what the agents do.
+
+    \b
+    Examples:
+      clearml-hpo agents status
+      clearml-hpo agents status --format json
+    """
     home = settings.load().home
     running = fleet.status(home, name=name)
     if running is None:
         others = [other for other in fleet.fleet_names(home) if fleet.status(home, name=other)]
         known = f"; these fleets are: {', '.join(others)} (--name)" if others else ""
         raise AgentError(f"no agents of fleet {name} are running{known}")
-    _show(running, as_json)
+    _show(running, out)
 
 
 @agents.command()
@@ -127,6 +133,11 @@ def down(name: str, now: bool, timeout: float) -> None:
     """End the agents: each one ends its current task, takes no new one, and leaves.
 
     Ctrl-C stops the waiting, not the leaving.
+
+    \b
+    Examples:
+      clearml-hpo agents down
+      clearml-hpo agents down --now
     """
     home = settings.load().home
     running = fleet.status(home, name=name)
@@ -182,20 +193,20 @@ def _slots(queue: str, gpus: str | None, cpu: int) -> tuple[fleet.AgentSlot, ...
     return fleet.plan_slots(queue=queue, gpus=listed, cpu=cpu)
 
 
-def _show(running: fleet.Fleet, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(running.to_json(), indent=2))
+def _show(running: fleet.Fleet, out: Out) -> None:
+    if out.is_json:
+        out.json(running.to_json())
         return
-    rows = [_COLUMNS, *(_row(agent) for agent in running.agents)]
+    rows = [_COLUMNS, *(_cells(agent) for agent in running.agents)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    out.rows([dict(zip(_COLUMNS, row, strict=True)) for row in rows[1:]], _COLUMNS, "\n".join(lines))
     for agent in running.agents:
         if agent.note:
-            click.echo(f"{agent.worker_id}: {agent.note}")
+            click.echo(f"{agent.worker_id}: {agent.note}", err=out.form != "table")
 
 
-def _row(agent: fleet.AgentState) -> tuple[str, ...]:
+def _cells(agent: fleet.AgentState) -> tuple[str, ...]:
     gpus = ",".join(agent.slot.gpus) if agent.slot.gpus else "-"
     pid = str(agent.pid or "-")
     return (agent.worker_id, agent.slot.queue, gpus, agent.phase, pid, str(agent.restarts), agent.task or "-")

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clearml_hpo.cli.closing import EXIT, end_note
+from clearml_hpo.cli.closing import end_note
 from clearml_hpo.cli.connection import is_embedded, server_of_studies
-from clearml_hpo.cli.driving import check_writable, log_format_option, sayer, use_embedded_server
-from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
+from clearml_hpo.cli.driving import log_format_option, sayer, use_embedded_server
+from clearml_hpo.cli.exits import OF_AN_END
+from clearml_hpo.cli.formats import Out, check_writable, moment, prints, writes_result
 from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import settings
 from clearml_hpo.views.display import clock
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _SHORT_ID = 8
 _COLUMNS = ("campaign_id", "name", "status", "studies", "trials", "holder", "created_at", "ended_at", "url")
-_EXIT_CODES = "Exit codes: 0 done, 1 a study failed, 2 bad input, 130 interrupted."
 
 _local = click.option(
     "--local", is_flag=True, help="Embedded server; all resources are slots of this machine, also those with a queue."
@@ -39,16 +39,9 @@ _local = click.option(
 _of_local = click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.time=20m.")
 _take_over = click.option("--take-over", is_flag=True, help="Displace a process that drives the campaign elsewhere.")
-_json = click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    metavar="FILE",
-    help="Write the report as JSON.",
-)
 
 
-@click.group(epilog=_EXIT_CODES)
+@click.group()
 def campaign() -> None:
     """Many studies on shared resources: data sets times models, in order, no resource idle.
 
@@ -65,12 +58,12 @@ def campaign() -> None:
     """
 
 
-@campaign.command(epilog=_EXIT_CODES)
+@campaign.command()
 @click.argument("campaign_file", metavar="CAMPAIGN.yaml", type=click.Path(path_type=Path))
 @click.option("--new", is_flag=True, help="Start another campaign of this name, also if one exists.")
 @_local
 @_set
-@_json
+@writes_result
 @_take_over
 @log_format_option
 def run(
@@ -78,7 +71,7 @@ def run(
     new: bool,
     local: bool,
     overrides: tuple[str, ...],
-    json_file: Path | None,
+    output_file: Path | None,
     take_over: bool,
     log_format: LogFormat,
 ) -> None:
@@ -97,21 +90,21 @@ def run(
 
     file = load_campaign(campaign_file, overrides)
     rehearse_all(member.file for member in file.members)
-    _drive(lambda opening: opening.from_file(file, new=new), local, json_file, take_over, log_format)
+    _drive(lambda opening: opening.from_file(file, new=new), local, output_file, take_over, log_format)
 
 
-@campaign.command(epilog=_EXIT_CODES)
+@campaign.command()
 @click.argument("campaign_id", metavar="[ID]", required=False)
 @_local
 @_set
-@_json
+@writes_result
 @_take_over
 @log_format_option
 def resume(
     campaign_id: str | None,
     local: bool,
     overrides: tuple[str, ...],
-    json_file: Path | None,
+    output_file: Path | None,
     take_over: bool,
     log_format: LogFormat,
 ) -> None:
@@ -125,14 +118,14 @@ def resume(
     wanted = campaign_id or settings.load().task_id
     if not wanted:
         raise click.UsageError("which campaign? give its id or its name")
-    _drive(lambda opening: opening.by_id(wanted, overrides), local, json_file, take_over, log_format)
+    _drive(lambda opening: opening.by_id(wanted, overrides), local, output_file, take_over, log_format)
 
 
-@campaign.command("list", epilog="Exit codes: 0 done.")
+@campaign.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="No more than so many.")
-@format_option
+@prints("table", "json", "csv")
 @_of_local
-def list_(limit: int, form: str, local: bool) -> None:
+def list_(limit: int, out: Out, local: bool) -> None:
     """List campaigns, newest first.
 
     \b
@@ -145,10 +138,10 @@ def list_(limit: int, form: str, local: bool) -> None:
         from clearml_hpo.backend.campaigns import list_campaigns
 
         found = list_campaigns(Api())[:limit]
-    print_list(form, lambda: _table(found), [_facts(each) for each in found], _COLUMNS)
+    out.rows([_facts(each) for each in found], _COLUMNS, _table(found))
 
 
-@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@campaign.command()
 @click.argument("campaign_id", metavar="ID")
 @_of_local
 def stop(campaign_id: str, local: bool) -> None:
@@ -175,17 +168,17 @@ def stop(campaign_id: str, local: bool) -> None:
             click.echo(f"campaign {record.name}: no controller drives it; it is {record.status}")
 
 
-@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@campaign.command()
 @click.argument("campaign_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@prints("table", "json")
 @_of_local
-def status(campaign_id: str, as_json: bool, local: bool) -> None:
+def status(campaign_id: str, out: Out, local: bool) -> None:
     """Show where a campaign stands, as the server has it.
 
     \b
     Examples:
       clearml-hpo campaign status tabular-eight
-      clearml-hpo campaign status 3f9c2a --json
+      clearml-hpo campaign status 3f9c2a --format json
     """
     with server_of_studies(local=local):
         from clearml_hpo.backend.api import Api
@@ -193,15 +186,14 @@ def status(campaign_id: str, as_json: bool, local: bool) -> None:
         from clearml_hpo.campaign.view import render
 
         state = read_campaign_state(Api(), campaign_id)
-    if as_json:
-        print_json({**state.progress.as_dict(), "campaign_id": state.record.campaign_id, "status": state.record.status})
-        return
-    console = Console()
-    console.print(f"{state.record.status}  {state.record.url}", markup=False, highlight=False, soft_wrap=True)
-    console.print(render(state.progress, state.progress.seen_at))
+    record = state.record
+    if out.is_json:
+        out.json({**state.progress.as_dict(), "campaign_id": record.campaign_id, "status": record.status})
+    else:
+        out.show(f"{record.status}  {record.url}", render(state.progress, state.progress.seen_at))
 
 
-@campaign.command(epilog="Exit codes: 0 done, 2 bad input.")
+@campaign.command()
 @click.argument("campaign_id", metavar="ID")
 @click.option(
     "--output",
@@ -210,9 +202,9 @@ def status(campaign_id: str, as_json: bool, local: bool) -> None:
     help="Write summary.html, report.txt, report.json, the best submissions in scores/, consoles in logs/.",
 )
 @click.option("--no-logs", is_flag=True, help="With --output: without the consoles of the trials.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@prints("table", "json", to_file=False)
 @_of_local
-def report(campaign_id: str, output: Path | None, no_logs: bool, as_json: bool, local: bool) -> None:
+def report(campaign_id: str, output: Path | None, no_logs: bool, out: Out, local: bool) -> None:
     """Say what a campaign has found, how busy its resources were, and whether trials ran where they may.
 
     \b
@@ -223,19 +215,19 @@ def report(campaign_id: str, output: Path | None, no_logs: bool, as_json: bool, 
     with server_of_studies(local=local):
         from clearml_hpo.backend.api import Api
         from clearml_hpo.campaign.folder import write_folder
-        from clearml_hpo.campaign.report import read_campaign_state, report_of
+        from clearml_hpo.campaign.report import read_campaign_state, render_report, report_of
 
         api = Api()
         state = read_campaign_state(api, campaign_id)
         found, scores = report_of(state), 0
         if output is not None:
             scores = write_folder(api, state, output, logs=not no_logs, on_note=lambda text: click.echo(text, err=True))
-    if as_json:
-        print_json(found.as_dict())
+    if out.is_json:
+        out.json(found.as_dict())
     else:
-        _print_report(Console(), found)
+        out.show(render_report(found))
     if output is not None:
-        click.echo(f"{output}: summary.html, report.txt, report.json, {scores} submissions in scores/", err=as_json)
+        click.echo(f"{output}: summary.html, report.txt, report.json, {scores} submissions in scores/", err=out.is_json)
 
 
 def _facts(record: CampaignRecord) -> dict[str, Any]:
@@ -274,44 +266,38 @@ def _table(found: Sequence[CampaignRecord]) -> Table:
     return table
 
 
-def _print_report(console: Console, found: Any) -> None:
-    from clearml_hpo.campaign.report import render_report
-
-    console.print(render_report(found))
-
-
 def _drive(
     find: Callable[[CampaignOpening], OpenedCampaign],
     is_local: bool,
-    json_file: Path | None,
+    output_file: Path | None,
     take_over: bool,
     log_format: LogFormat,
 ) -> None:
     from clearml_hpo.server import process as server_process
 
     here = settings.load()
-    if json_file is not None:
-        check_writable(json_file)
+    if output_file is not None:
+        check_writable(output_file)
     console = console_for(log_format)
     local = is_embedded(local=is_local, say=sayer(console))
     with ExitStack() as stack:
         if local:
             use_embedded_server(stack, console, here)
         stopped = stack.enter_context(stop_on_signals())
-        outcome = _open_and_run(find, console, stopped, json_file, local=local, take_over=take_over)
+        outcome = _open_and_run(find, console, stopped, output_file, local=local, take_over=take_over)
     if outcome.status == "stopped":
         which = f"{outcome.campaign_id}{' --local' if is_local else ''}"
         console.print(f"to go on: clearml-hpo campaign resume {which}", markup=False, highlight=False, soft_wrap=True)
     if local and server_process.status(here.home / "server") is None:
         sayer(console)("to look at it again: clearml-hpo server start")
-    sys.exit(EXIT[outcome.status])
+    sys.exit(OF_AN_END[outcome.status])
 
 
 def _open_and_run(
     find: Callable[[CampaignOpening], OpenedCampaign],
     console: Console,
     stopped: threading.Event,
-    json_file: Path | None,
+    output_file: Path | None,
     *,
     local: bool,
     take_over: bool,
@@ -328,8 +314,8 @@ def _open_and_run(
     with view_for(console) as view:
         outcome = CampaignRun(opened, api, view, stopped, all_here=local).run()
     found = report_of(read_campaign_state(api, outcome.campaign_id))
-    if json_file is not None:
-        json_file.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
+    if output_file is not None:
+        output_file.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
     console.print(render_report(found))
     end = f"{outcome.status}: {outcome.reason} ({clock(outcome.progress.elapsed_s)})"
     for line in ("", end_note(end, outcome.status), outcome.url):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clearml_hpo.study_file import StudyFile
 
 
-@click.command(epilog="Exit codes: 0 sound, 2 bad input.")
+@click.command()
 @click.argument("study_file", metavar="FILE.yaml", type=click.Path(path_type=Path))
 @click.option("--local", is_flag=True, help="Check against the embedded server, also if another one is configured.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key: budget.trials=5.")

@@ -12,9 +12,6 @@ from clearml_hpo.core.ranking import ranking
 from clearml_hpo.core.trial import Trial, best_trial, pareto_front
 from clearml_hpo.views import display
 
-EXIT = {"completed": 0, "failed": 1, "stopped": 130}
-"""Exit codes by how a study has ended."""
-
 _TOP = 5
 
 

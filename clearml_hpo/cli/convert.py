@@ -12,7 +12,7 @@ from clearml_hpo.cli.init import check_written
 from clearml_hpo.core.errors import InputError
 
 
-@click.command(epilog="Exit codes: 0 done, 2 bad input, or something must be filled in by hand.")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--script", type=click.Path(path_type=Path), help="The training script; its names count.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("study.yaml"), show_default=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,8 +13,11 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import click
 from rich.console import Console
 
-from clearml_hpo.cli.closing import EXIT, say_how_it_ended
+from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.cli.connection import is_embedded
+from clearml_hpo.cli.exits import OF_AN_END
+from clearml_hpo.cli.formats import check_writable, writes_result
 from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import settings
 from clearml_hpo.views.display import view_for
@@ -38,7 +40,7 @@ class Options:
     cpu: int | None
     threads: int | None
     overrides: tuple[str, ...]
-    json_file: Path | None
+    output_file: Path | None
     detach: bool
     take_over: bool
     storage: str | None
@@ -65,7 +67,7 @@ class Options:
 
 log_format_option = click.option(
     "--log-format",
-    type=click.Choice(get_args(LogFormat)),
+    type=Choice(get_args(LogFormat)),
     default="text",
     show_default=True,
     help="json: an object a line with time, level, message and ids, for log collectors.",
@@ -90,13 +92,7 @@ def driving_options(command: _Command) -> _Command:
             click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="No agents: N trials here, on cores."),
             click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each such trial."),
             click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5."),
-            click.option(
-                "--json",
-                "json_file",
-                type=click.Path(path_type=Path, dir_okay=False, writable=True),
-                metavar="FILE",
-                help="Write the result as JSON.",
-            ),
+            writes_result,
             click.option("--detach", is_flag=True, help="On Ctrl-C leave running trials alone (not with --local)."),
             click.option("--take-over", is_flag=True, help="Displace a controller that drives the study elsewhere."),
             click.option("--storage", metavar="URL", help="Mirror to an Optuna storage: sqlite:///study.db."),
@@ -125,8 +121,8 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     console = console_for(options.log_format)
     local = is_embedded(local=options.local, say=sayer(console))
     _check_together(options, local=local)
-    if options.json_file is not None:
-        check_writable(options.json_file)
+    if options.output_file is not None:
+        check_writable(options.output_file)
     with ExitStack() as stack:
         server = use_embedded_server(stack, console, here) if local else None
         stopped = stack.enter_context(stop_on_signals())
@@ -139,8 +135,8 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
             take_over=options.take_over,
             aborts=not options.detach,
         )
-        if options.json_file is not None:
-            options.json_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
+        if options.output_file is not None:
+            options.output_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
     wall_s = outcome.result["wall_s"]
     how = {"status": outcome.status, "reason": outcome.reason, "url": outcome.url}
     say_how_it_ended(console, goal, outcome.trials, wall_s=wall_s, **how)
@@ -149,16 +145,7 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
         console.print(f"to go on: clearml-hpo resume {study}", markup=False, highlight=False, soft_wrap=True)
     if local and server_process.status(here.home / "server") is None:
         console.print("to look at it again: clearml-hpo server start", markup=False, highlight=False)
-    sys.exit(EXIT[outcome.status])
-
-
-def check_writable(json_file: Path) -> None:
-    """Said before anything starts, not after a week."""
-    folder = json_file.absolute().parent
-    if not folder.is_dir():
-        raise click.BadParameter(f"no such folder: {folder}", param_hint="--json")
-    if not os.access(folder, os.W_OK):
-        raise click.BadParameter(f"cannot write to {folder}", param_hint="--json")
+    sys.exit(OF_AN_END[outcome.status])
 
 
 def use_embedded_server(stack: ExitStack, console: Console, here: settings.Settings) -> settings.ServerAddress:

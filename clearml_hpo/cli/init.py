@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,9 +41,9 @@ class _Options:
     is_json: bool
 
 
-@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, or the script must change before a study can run.")
+@click.command()
 @click.argument("target", metavar="SCRIPT|TASK_ID", required=False)
-@click.option("--template", type=click.Choice(_TEMPLATES), help="Copy a template into a folder instead: SCRIPT.")
+@click.option("--template", type=Choice(_TEMPLATES), help="Copy a template into a folder instead: SCRIPT.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("study.yaml"), show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite files.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing, take what is proposed.")
@@ -54,7 +56,7 @@ class _Options:
 @click.option("--trials", type=click.IntRange(1), help="The budget.")
 @click.option("--no-run", is_flag=True, help="Never run the script, only read it.")
 @click.option("--local", is_flag=True, help="The task is on the embedded server.")
-@click.option("--json", "as_json", is_flag=True, help="Print the proposal as JSON, write and ask nothing.")
+@prints("yaml", "json", to_file=False)
 def init(
     target: str | None,
     template: str | None,
@@ -68,12 +70,13 @@ def init(
     trials: int | None,
     no_run: bool,
     local: bool,
-    as_json: bool,
+    out: Out,
 ) -> None:
     """Draft a study file from a training script, or from a task that has run.
 
     Reads the script for its hyperparameters and the scalars that it reports, and proposes ranges. Where reading is not
-    enough, the script's first steps run offline, without a ClearML server.
+    enough, its first steps run offline, without a ClearML server. As JSON it prints the proposal, and writes and
+    asks nothing.
 
     \b
     Examples:
@@ -87,14 +90,14 @@ def init(
         return
     if target is None:
         raise click.UsageError("name a script or a task; or --template NAME")
-    if not as_json and output.exists() and not force:
+    if not out.is_json and output.exists() and not force:
         raise InputError(f"{output} is there already: --output FILE writes another one, --force overwrites it")
-    asks = not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    asks = not yes and not out.is_json and sys.stdin.isatty() and sys.stdout.isatty()
     given = tuple(word for text in arguments for word in shlex.split(text))
-    options = _Options(output, given, launcher, objective, direction, trials, not no_run, asks, as_json)
+    options = _Options(output, given, launcher, objective, direction, trials, not no_run, asks, out.is_json)
     draft = _of_script(target, options) if _is_script(target) else _of_task(target, options, local=local)
     draft = _choose(draft, options)
-    if as_json:
+    if out.is_json:
         click.echo(json.dumps(_as_json(draft), indent=2, default=str))
         return
     _write(draft, output)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.fleet.install import Machine, Plan, choose_gpus, compose, files, inspect, is_root, systemd
@@ -20,7 +21,7 @@ _WHERE = (
     click.option(
         "--format",
         "kind",
-        type=click.Choice(["systemd", "compose"]),
+        type=Choice(["systemd", "compose"]),
         default="systemd",
         show_default=True,
         help="Units, or a compose file and its image.",
@@ -42,7 +43,7 @@ def _where(command: _Command) -> _Command:
     return command
 
 
-@click.command(epilog="Exit codes: 0 done, or nothing to do; 1 a file cannot be written; 2 bad input.")
+@click.command()
 @click.option("--queue", default="gpu", show_default=True, help="The queue of the GPUs.")
 @click.option(
     "--gpus",
@@ -134,7 +135,7 @@ def install(
         _show_commands(systemd.next_commands(machine, place, changes, system=not of_user, ended=ended))
 
 
-@click.command(epilog="Exit codes: 0 done, or nothing there; 1 a file cannot be removed; 2 bad input.")
+@click.command()
 @click.argument("names", nargs=-1, metavar="[FILE]...")
 @_where
 def uninstall(names: tuple[str, ...], kind: Format, of_user: bool, directory: Path | None, dry_run: bool) -> None:

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
 
 if TYPE_CHECKING:
     from clearml_hpo.backend.cleanup import Others
 
 
-@click.command(epilog="Exit codes: 0 done, 1 something could not be deleted, 2 bad input.")
-@click.argument("study_id", metavar="ID")
+@click.command()
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--top", type=click.IntRange(min=1), required=True, metavar="N", help="So many of the best keep all.")
 @click.option(
     "--others",
-    type=click.Choice(["delete", "archive"]),
+    type=Choice(["delete", "archive"]),
     default="delete",
     show_default=True,
     help="What becomes of the other trials: their models and artifacts are deleted, or all is archived.",

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import click
 
-from clearml_hpo.cli.tables import moment, print_json
+from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.machine import settings
 from clearml_hpo.server import clock
+
+_COLUMNS = ("label", "access_key", "created", "last_used", "revoked")
 
 _data = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     help="The server's data. Default: server/ in the state directory (CLEARML_HPO_HOME).",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 def _data_dir(data: Path | None) -> Path:
@@ -40,46 +41,47 @@ def keys() -> None:
 @keys.command()
 @click.argument("label")
 @_data
-@_json
-def add(label: str, data: Path | None, as_json: bool) -> None:
+@prints("table", "json")
+def add(label: str, data: Path | None, out: Out) -> None:
     """Make a key pair and print it, this one time: the server keeps only a hash of the secret.
 
     LABEL says whose it is.
 
     \b
-    Example:
-      clearml-hpo server keys add "gpu box 2" --json
+    Examples:
+      clearml-hpo server keys add "gpu box 2" --format json
     """
     from clearml_hpo.server import keys as pairs
 
     pair = pairs.add(_data_dir(data), label)
-    if as_json:
-        print_json(asdict(pair))
+    if out.is_json:
+        out.json(asdict(pair))
         return
-    click.echo(f"access_key {pair.access_key}\nsecret_key {pair.secret_key}")
+    out.text(f"access_key {pair.access_key}\nsecret_key {pair.secret_key}\n")
     click.echo("the secret is not shown again", err=True)
 
 
 @keys.command(name="list")
 @_data
-@_json
-def list_(data: Path | None, as_json: bool) -> None:
-    """List the key pairs: label, access key, when they were made, last used, and revoked."""
-    from rich.console import Console
+@prints("table", "json", "csv")
+def list_(data: Path | None, out: Out) -> None:
+    """List the key pairs: label, access key, when they were made, last used, and revoked.
+
+    \b
+    Examples:
+      clearml-hpo server keys list --format json
+    """
     from rich.table import Table
 
     from clearml_hpo.server import keys as pairs
 
     found = pairs.listed(_data_dir(data))
-    if as_json:
-        print_json([asdict(key) for key in found])
-        return
     table = Table("label", "access key", "created", "last used", "revoked", box=None)
     for key in found:
         # When the owner's own pair was used is not noted.
         times = (key.created, key.last_used, key.revoked)
         table.add_row(key.label, key.access_key, *(_moment(each) for each in times))
-    Console().print(table)
+    out.rows([asdict(key) for key in found], _COLUMNS, table)
 
 
 def _moment(text: str | None) -> str:
@@ -93,7 +95,7 @@ def revoke(name: str, data: Path | None) -> None:
     """Refuse a key pair from now on, with all tokens that were given out for it. Again is no error.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server keys revoke ci
     """
     from clearml_hpo.server import keys as pairs

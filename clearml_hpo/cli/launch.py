@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from clearml_hpo.cli.connection import say, use_lasting_server
+from clearml_hpo.cli.formats import Out, prints
 
 
-@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input.")
+@click.command()
 @click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
 @click.option("--queue", default="services", show_default=True, help="Whose agent is to drive the study.")
 @click.option("--new", is_flag=True, help="Also if there is a study of this name in the project.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5.")
 @click.option("--local", is_flag=True, help="On the embedded server, also if another one is configured.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], local: bool, as_json: bool) -> None:
+@prints("table", "json", to_file=False)
+def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], local: bool, out: Out) -> None:
     """Have an agent drive a study: its controller becomes a ClearML task, and waits in a queue.
 
     The agent needs this package; one in services mode drives several studies at once. In the web page the task, as any
@@ -40,8 +40,8 @@ def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], 
     use_lasting_server(local=local)
 
     launched = launch_study(Api(), file, queue, new=new)
-    if as_json:
-        click.echo(json.dumps(asdict(launched), indent=2))
+    if out.is_json:
+        out.json(asdict(launched))
         return
     click.echo(f"study {file.spec.study} waits in queue {queue}: {launched.study_id}")
     click.echo(launched.url)

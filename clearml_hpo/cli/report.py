@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
 
 
-@click.command(epilog="Exit codes: 0 done, 1 something could not be fetched, 2 bad input.")
-@click.argument("study_id", metavar="ID")
+@click.command()
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option(
     "--output",
     "folder",

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.driving import Options, drive, driving_options
 from clearml_hpo.machine import settings
 
 
-@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")
-@click.argument("study", metavar="[STUDY]", required=False)
+@click.command()
+@click.argument("study", metavar="[STUDY]", required=False, shell_complete=complete_studies)
 @driving_options
 def resume(study: str | None, **given: Any) -> None:
     """Go on with a study, from any machine: STUDY is its id (the controller task's), the id's beginning, or its name.

@@ -11,7 +11,7 @@ from clearml_hpo.cli.driving import Options, drive, driving_options, sayer
 from clearml_hpo.views.json_console import console_for
 
 
-@click.command(epilog="Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.")
+@click.command()
 @click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
 @click.option("--new", is_flag=True, help="Start another study of this name, also if one exists.")
 @driving_options
@@ -27,7 +27,7 @@ def run(study_file: Path, new: bool, **given: Any) -> None:
       clearml-hpo run study.yaml --local --cpu 4 --threads 2
       clearml-hpo run study.yaml --local --agents 2
       clearml-hpo run study.yaml --set budget.trials=50 --set sampler.seed=1
-      clearml-hpo run study.yaml --new --json out.json
+      clearml-hpo run study.yaml --new --output out.json
     """
     options = Options(**given)
     sayer(console_for(options.log_format))(f"reading {study_file}")  # the libraries for that take a moment

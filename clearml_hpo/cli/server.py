@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.cli.keys import keys
 from clearml_hpo.cli.server_options import run_options
 from clearml_hpo.core.errors import ServerError
@@ -37,7 +38,7 @@ def server() -> None:
       clearml-hpo server start                 start it, if it does not run yet
       eval "$(clearml-hpo server env)"         make this shell's ClearML programs use it
       clearml-hpo server env --conf > ~/clearml.conf
-      clearml-hpo server status --json
+      clearml-hpo server status --format json
       clearml-hpo server stop
     """
 
@@ -58,7 +59,7 @@ def start(data: Path | None, **options: Any) -> None:
     who started it, and ask everybody else for a key pair. So does ClearML's web app (--webapp), by any name.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server start --data ./clearml-data
     """
     from clearml_hpo.server import process
@@ -71,7 +72,12 @@ def start(data: Path | None, **options: Any) -> None:
 
 @_command
 def stop(data: Path | None) -> None:
-    """Stop the server. Tasks, queues and files stay for the next start."""
+    """Stop the server. Tasks, queues and files stay for the next start.
+
+    \b
+    Examples:
+      clearml-hpo server stop
+    """
     from clearml_hpo.server import process
 
     was_running = process.stop(_data_dir(data))
@@ -80,21 +86,24 @@ def stop(data: Path | None) -> None:
 
 @server.command()
 @_data
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
-def status(data: Path | None, as_json: bool) -> None:
-    """Say whether the server runs, and where."""
+@prints("table", "json")
+def status(data: Path | None, out: Out) -> None:
+    """Say whether the server runs, and where.
+
+    \b
+    Examples:
+      clearml-hpo server status
+      clearml-hpo server status --format json
+    """
     from clearml_hpo.server import process
 
     running = process.status(_data_dir(data))
-    if as_json:
-        click.echo(json.dumps(_facts(running) if running else {"running": False}))
+    if out.is_json:
+        out.json(_facts(running) if running else {"running": False}, indent=None)
     elif running is None:
-        click.echo(
-            f"no server is running on {_data_dir(data)}; start one with: clearml-hpo server start{_option(data)}"
-        )
+        out.show(f"no server is running on {_data_dir(data)}; start one with: clearml-hpo server start{_option(data)}")
     else:
-        for name, value in _facts(running).items():
-            click.echo(f"{name:9} {value}")
+        out.show(*(f"{name:9} {value}" for name, value in _facts(running).items()))
 
 
 def _facts(running: Any) -> dict[str, Any]:
@@ -120,7 +129,7 @@ def backup(file: Path, data: Path | None, files: bool, force: bool) -> None:
     a key. `server restore` makes a server's data of it again.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server backup monday.tar --files
     """
     from clearml_hpo.server import backup as backups
@@ -138,7 +147,7 @@ def restore(file: Path, data: Path | None, force: bool) -> None:
     """Make a server's data of a FILE that `server backup` has written; then start the server on it.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server restore monday.tar --data ./clearml-data
       clearml-hpo server start --data ./clearml-data
     """
@@ -190,7 +199,7 @@ def run(data: Path | None, with_parent: bool, **options: Any) -> None:
     """Serve in the foreground until Ctrl-C.
 
     \b
-    Example:
+    Examples:
       clearml-hpo server run --data ./clearml-data
     """
     from clearml_hpo.server import serving

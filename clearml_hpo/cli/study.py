@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.keep import keep
 from clearml_hpo.cli.report import report
-from clearml_hpo.cli.tables import format_option, moment, print_json, print_list
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
@@ -44,13 +45,11 @@ _RETRIED = [state.value for state in TrialState if state.is_without_value]
 _LAST_FAILURES = 3
 _MOST_NAMED = 5
 _SHORT_ID = 8
-_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input."
 
 _local = click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(epilog=_EXIT_CODES)
+@click.group()
 def study() -> None:
     """Studies on the ClearML server: list, look at, stop, run trials again, export, delete.
 
@@ -61,7 +60,7 @@ def study() -> None:
       clearml-hpo study list                          the newest studies
       clearml-hpo study show 3f9c2a                   where one stands
       clearml-hpo study trials 3f9c2a --sort value    its trials, best first
-      clearml-hpo study best 3f9c2a > best.yaml       its best parameters
+      clearml-hpo study best 3f9c2a                   its best parameters
       clearml-hpo study report 3f9c2a                 a folder with its plots, submissions and logs
       clearml-hpo study stop 3f9c2a --drain           end it when its running trials have ended
     """
@@ -70,9 +69,9 @@ def study() -> None:
 @study.command("list")
 @click.option("--project", help="Only those of this project.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="No more than so many.")
-@format_option
+@prints("table", "json", "csv")
 @_local
-def list_(project: str | None, limit: int, form: str, local: bool) -> None:
+def list_(project: str | None, limit: int, out: Out, local: bool) -> None:
     """List studies, newest first.
 
     \b
@@ -86,42 +85,42 @@ def list_(project: str | None, limit: int, form: str, local: bool) -> None:
         from clearml_hpo.backend.study_records import find_studies
 
         found = find_studies(Api(), project=project, limit=limit)
-    print_list(form, lambda: _study_table(found), [_facts(record) for record in found], _COLUMNS)
+    out.rows([_facts(record) for record in found], _COLUMNS, _study_table(found))
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
-@_json
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
+@prints("table", "json")
 @click.option("--file", "as_file", is_flag=True, help="Print the study file, as the study has it, and nothing else.")
 @_local
-def show(study_id: str, as_json: bool, as_file: bool, local: bool) -> None:
+def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
     """Show where a study stands: who drives it, its budget, its trials, its best, its last failures.
 
     \b
     Examples:
       clearml-hpo study show 3f9c2a
-      clearml-hpo study show 3f9c2a --json
-      clearml-hpo study show 3f9c2a --file > again.yaml
+      clearml-hpo study show 3f9c2a --format json
+      clearml-hpo study show 3f9c2a --file --output again.yaml
     """
     with _open(study_id, local) as found:
         if as_file:
-            click.echo(found.record.study_yaml, nl=False)
-        elif as_json:
-            print_json(_summary(found))
+            out.text(found.record.study_yaml)
+        elif out.is_json:
+            out.json(_summary(found))
         else:
-            _print_summary(found)
+            out.show(*_summary_lines(found))
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
-@click.option("--state", "states", multiple=True, type=click.Choice([s.value for s in TrialState]), help="Only these.")
-@click.option("--sort", type=click.Choice(["number", "value"]), default="number", show_default=True, help="Order.")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
+@click.option("--state", "states", multiple=True, type=Choice([s.value for s in TrialState]), help="Only these.")
+@click.option("--sort", type=Choice(["number", "value"]), default="number", show_default=True, help="Order.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--attempts", is_flag=True, help="Earlier attempts of trials that were run again, too (JSON, CSV).")
-@format_option
+@prints("table", "json", "csv")
 @_local
 def trials(
-    study_id: str, states: tuple[str, ...], sort: str, top: int | None, attempts: bool, form: str, local: bool
+    study_id: str, states: tuple[str, ...], sort: str, top: int | None, attempts: bool, out: Out, local: bool
 ) -> None:
     """List the trials of a study.
 
@@ -129,7 +128,7 @@ def trials(
     Examples:
       clearml-hpo study trials 3f9c2a --sort value --top 10
       clearml-hpo study trials 3f9c2a --state failed --state lost
-      clearml-hpo study trials 3f9c2a --format csv > trials.csv
+      clearml-hpo study trials 3f9c2a --output trials.csv
     """
     with _open(study_id, local) as found:
         chosen = [trial for trial in found.trials if not states or trial.state.value in states]
@@ -137,56 +136,60 @@ def trials(
             chosen.sort(key=lambda trial: _rank(trial, found.goal))
         chosen = chosen[:top]
         rows = found.rows(chosen, attempts=attempts)
-        print_list(form, lambda: display.trial_table(chosen, found.goal), rows, found.columns)
+        out.rows(rows, found.columns, display.trial_table(chosen, found.goal))
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
-@_json
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
+@prints("yaml", "json")
 @_local
-def best(study_id: str, as_json: bool, local: bool) -> None:
-    """Print the best parameters, as YAML that a search space takes as constants. Exit code 1 if there are none yet.
+def best(study_id: str, out: Out, local: bool) -> None:
+    """Print the best parameters, as YAML that a search space takes as constants.
 
-    With several objectives: those of the trial of the Pareto front that is best in the first objective; with --json
+    With several objectives: those of the trial of the Pareto front that is best in the first objective; as JSON
     the whole front.
 
     \b
     Examples:
-      clearml-hpo study best 3f9c2a > best.yaml
-      clearml-hpo study best 3f9c2a --json
+      clearml-hpo study best 3f9c2a --output best.yaml
+      clearml-hpo study best 3f9c2a --format json
     """
     with _open(study_id, local) as found:
         trial = found.best
-        if as_json:
-            print_json([_point(each, found.goal) for each in found.pareto_front])
+        if out.is_json:
+            out.json([_point(each, found.goal) for each in found.pareto_front])
         elif trial is not None:
             from clearml_hpo.study_file import dump_params
 
-            click.echo(f"# trial {trial.number}: {_values(trial, found.goal)}")
-            click.echo(dump_params(trial.params), nl=False)
+            out.text(f"# trial {trial.number}: {_values(trial, found.goal)}\n{dump_params(trial.params)}")
     if trial is None:
         raise click.ClickException(f"study {study_id} has no completed trial yet")
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
-@click.argument("file", metavar="FILE.{json,csv,yaml}", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
+@click.argument("file", metavar="", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@prints("json", "csv", "yaml")
 @_local
-def export(study_id: str, file: Path, local: bool) -> None:
-    """Write a study's trials to a file: JSON, CSV or YAML, by its ending.
+def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
+    """Print or write all of a study: its state, its trials and their attempts.
 
     \b
     Examples:
-      clearml-hpo study export 3f9c2a trials.csv
-      clearml-hpo study export 3f9c2a study.json
+      clearml-hpo study export 3f9c2a --output study.json
+      clearml-hpo study export 3f9c2a --output trials.csv
     """
     with _open(study_id, local) as found:
-        found.export(file)
-        click.echo(f"{file}: {len(found.trials)} trials")
+        if file is not None:  # as earlier versions had it
+            found.export(file)
+        else:
+            out.text(found.export(out.form))
+        if written := file or out.file:
+            click.echo(f"{written}: {len(found.trials)} trials")
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--abort/--drain", "abort", default=True, help="End trials that run (default), or wait for them.")
 @_local
 def stop(study_id: str, abort: bool, local: bool) -> None:
@@ -208,9 +211,9 @@ def stop(study_id: str, abort: bool, local: bool) -> None:
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.argument("numbers", metavar="[TRIAL]...", nargs=-1, type=int)
-@click.option("--state", "states", multiple=True, type=click.Choice(_RETRIED), help="Only those in these states.")
+@click.option("--state", "states", multiple=True, type=Choice(_RETRIED), help="Only those in these states.")
 @_local
 def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], local: bool) -> None:
     """Run trials that ended without a value once more, as new attempts: those numbered, or all.
@@ -234,7 +237,7 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
 
 
 @study.command()
-@click.argument("study_id", metavar="ID")
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also while it is driven, or trials run.")
@@ -242,7 +245,7 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
 def delete(study_id: str, dry_run: bool, yes: bool, force: bool, local: bool) -> None:
     """Delete a study from the server: controller task, trial tasks, and their models and artifacts in storage.
 
-    What is published stays, and so does the template. Exit code 1 if something could not be deleted.
+    What is published stays, and so does the template.
 
     \b
     Examples:
@@ -355,30 +358,31 @@ def _summary(found: Study) -> dict[str, Any]:
     }
 
 
-def _print_summary(found: Study) -> None:
+def _summary_lines(found: Study) -> Iterator[Text]:
     from clearml_hpo.study_file import dump_params
 
     record = found.record
-    _say(Text.assemble((record.name, "bold"), f"  {record.study_id}"))
-    _fact("project", record.project)
-    _fact("status", f"{record.status}{f': {record.reason}' if record.reason else ''}")
-    _fact("held by", _holder(found))
-    _fact("url", record.url)
+    yield Text.assemble((record.name, "bold"), f"  {record.study_id}")
+    yield _fact("project", record.project)
+    yield _fact("status", f"{record.status}{f': {record.reason}' if record.reason else ''}")
+    yield _fact("held by", _holder(found))
+    yield _fact("url", record.url)
     # From here on the study file is read, which may be of another version.
-    _fact("objective", str(found.goal))
-    _fact("budget", ", ".join(_used(found)))
-    _fact("trials", ", ".join(f"{count} {state.value}" for state, count in found.counts.items()) or "none")
+    yield _fact("objective", str(found.goal))
+    yield _fact("budget", ", ".join(_used(found)))
+    yield _fact("trials", ", ".join(f"{count} {state.value}" for state, count in found.counts.items()) or "none")
     best_one = found.best
     if best_one is not None:
-        _fact("best", f"trial {best_one.number}: {_values(best_one, found.goal)}")
+        yield _fact("best", f"trial {best_one.number}: {_values(best_one, found.goal)}")
         for line in dump_params(best_one.params).splitlines():
-            _fact("", line)
+            yield _fact("", line)
     if len(found.pareto_front) > 1:
-        _fact(
-            "front", f"{len(found.pareto_front)} trials (clearml-hpo study best {record.study_id[:_SHORT_ID]} --json)"
+        yield _fact(
+            "front",
+            f"{len(found.pareto_front)} trials (clearml-hpo study best {record.study_id[:_SHORT_ID]} --format json)",
         )
     for trial in _last_failures(found):
-        _fact("failure", f"trial {trial.number} {trial.state.value}{f': {trial.reason}' if trial.reason else ''}")
+        yield _fact("failure", f"trial {trial.number} {trial.state.value}{f': {trial.reason}' if trial.reason else ''}")
 
 
 def _holder(found: Study) -> str:
@@ -390,12 +394,8 @@ def _holder(found: Study) -> str:
     return f"no controller: {record.holder} is gone{seen}; to go on: clearml-hpo resume {record.study_id[:_SHORT_ID]}"
 
 
-def _fact(name: str, text: str) -> None:
-    _say(Text.assemble((f"  {name:<10}", "dim"), text))
-
-
-def _say(text: Text) -> None:
-    Console().print(text, soft_wrap=True)
+def _fact(name: str, text: str) -> Text:
+    return Text.assemble((f"  {name:<10}", "dim"), text)
 
 
 def _used(found: Study) -> list[str]:

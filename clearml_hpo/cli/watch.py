@@ -14,10 +14,12 @@ from rich.console import Console
 
 from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.cli import output
-from clearml_hpo.cli.closing import EXIT, say_how_it_ended
+from clearml_hpo.cli.closing import say_how_it_ended
+from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.exits import OF_AN_END, Exit
+from clearml_hpo.cli.formats import Out, finite, prints
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.cli.tables import finite
 from clearml_hpo.core.errors import ApiError, InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, best_trial
@@ -31,25 +33,27 @@ _CAMPAIGN_S = 5.0
 """Period of a screen that watches a campaign: a look costs some calls for each study."""
 
 
-@click.command(epilog="Exit codes: 0 the study is completed, 1 it failed, 2 bad input, 130 it was stopped, or Ctrl-C.")
-@click.argument("study_id", metavar="ID")
+@click.command()
+@click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 @click.option("--project", help="Where a name is looked for.")
 @click.option("--once", is_flag=True, help="Look once, and exit with 0.")
 @click.option("--interval", callback=duration, default="2s", show_default=True, help="Time between looks.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, for each change and the end.")
+@prints("table", "json", to_file=False)
 @click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
-def watch(study_id: str, project: str | None, once: bool, interval: float, as_json: bool, local: bool) -> None:
+def watch(study_id: str, project: str | None, once: bool, interval: float, out: Out, local: bool) -> None:
     """Watch a study or a campaign, wherever it is driven, until it ends; Ctrl-C ends the watching alone.
 
     ID is its id, at least six characters that it begins with, or its name. All is read from the server.
+    As JSON it prints an object a line: for each change, and for the end.
 
     \b
     Examples:
       clearml-hpo watch 3f9c2a
       clearml-hpo watch credit-catboost --project credit
       clearml-hpo watch 3f9c2a --once
-      clearml-hpo watch 3f9c2a --json | jq .
+      clearml-hpo watch 3f9c2a --format json | jq .
     """
+    as_json = out.is_json
     if not interval > 0:
         raise click.BadParameter(f"{interval:g} s is no time to wait", param_hint="--interval")
     console = Console()
@@ -73,7 +77,7 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, as_js
             _follow(view, watched, interval)
         except KeyboardInterrupt:
             click.echo(f"watching ends; the study goes on: clearml-hpo watch {watched.study.study_id}", err=True)
-            sys.exit(130)
+            sys.exit(Exit.INTERRUPTED)
     study = watched.study
     status, reason = study.record.status, study.record.reason
     wall_s, url = study.driven_s, study.url
@@ -81,7 +85,7 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, as_js
         _print({"status": status, "reason": reason, "driven_s": round(wall_s, 3), "url": url})
     else:
         say_how_it_ended(console, study.goal, study.trials, status=status, reason=reason, wall_s=wall_s, url=url)
-    sys.exit(EXIT.get(status, 0))
+    sys.exit(OF_AN_END.get(status, 0))
 
 
 def _watch_campaign(
@@ -116,9 +120,9 @@ def _watch_campaign(
                 view.progress(state.progress)
         except KeyboardInterrupt:
             view.note(f"watching ends; the campaign goes on: clearml-hpo watch {state.record.campaign_id}")
-            sys.exit(130)
+            sys.exit(Exit.INTERRUPTED)
         view.note(f"{state.record.status}: {state.record.reason}")
-    sys.exit(0 if once else EXIT.get(state.record.status, 0))
+    sys.exit(0 if once else OF_AN_END.get(state.record.status, 0))
 
 
 class _CampaignJsonLines:

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from clearml_hpo.cli.connection import use_lasting_server
 from clearml_hpo.cli.driving import log_format_option
+from clearml_hpo.cli.exits import Exit
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.machine import settings, signals
@@ -29,16 +30,13 @@ _LOOK_S = 0.2
 """Pause between two looks at whether a worker is to leave."""
 _LOOK_AT_TASK_S = 5.0
 """Period in which a pilot asks whether its own task is to end."""
-_INTERRUPTED = 130
 _PROJECT = "clearml-hpo"
 _OF_A_PILOT = ("per_gpu", "cpu", "threads", "min_free_mb", "idle_timeout", "drain_timeout")
 _NO_GPU = ("", "-1", "none", "void", "NoDevFiles")  # in CUDA_VISIBLE_DEVICES
 _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
 
 
-@click.command(
-    epilog="Exit codes: 0 it has left and all that it ran has ended, 1 failed, 2 bad input, 130 what ran was ended."
-)
+@click.command()
 @click.option(
     "--queue",
     "queues",
@@ -245,7 +243,7 @@ def _serve(
                 return
         stops.asked.clear()
     if not workers.is_drained:
-        sys.exit(_INTERRUPTED)
+        sys.exit(Exit.INTERRUPTED)
 
 
 def _unless_in_trouble(is_to_end: Callable[[], bool]) -> bool:

@@ -15,6 +15,7 @@ from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import DEFAULT_SECTION, Params
 from clearml_hpo.search.space import OpenSpace
 from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file.source_lines import SourceLine
 from clearml_hpo.study_file.space import read_search_space
 
 
@@ -55,7 +56,7 @@ def learn(file: StudyFile, hyperparams: Mapping[str, Mapping[str, Mapping[str, A
     entries = hyperparams.get(DEFAULT_SECTION) or {}
     definitions = {f"{DEFAULT_SECTION}/{name}": _definition(entry) for name, entry in entries.items()}
     given = {name: definition for name, definition in definitions.items() if definition}
-    found = read_search_space(given, (), {}, [], is_open=True)
+    found = read_search_space(given, (), {(): SourceLine("suggested")}, [], is_open=True)
     if not file.space.grow(found.parameters):
         return False
     file.data["search_space"].update({name: given[name] for name in found.parameters})

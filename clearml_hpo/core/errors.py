@@ -90,7 +90,15 @@ class Fault:
         return f"{'.'.join(map(str, self.key))}: {self.text}"
 
 
+_FEWEST = 3
+
+
+def _is_part(found: str, name: str) -> bool:
+    return len(found) >= _FEWEST and found.lower() in name.lower()
+
+
 def nearest(found: str, allowed: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for a misspelt name, or nothing if no allowed name is near."""
-    near = difflib.get_close_matches(found, list(allowed), n=1)
+    """``; did you mean 'x'?`` for a misspelt name or a part of one, or nothing if no allowed name is near."""
+    names = list(allowed)
+    near = difflib.get_close_matches(found, names, n=1) or [name for name in names if _is_part(found, name)]
     return f"; did you mean {near[0]!r}?" if near else ""

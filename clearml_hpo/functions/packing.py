@@ -7,10 +7,11 @@ import io
 import re
 import sys
 import types
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -79,14 +80,6 @@ def _own_modules(folder: Path) -> list[types.ModuleType]:
     return found
 
 
-class _Content(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles code by what it does, not by where it was written."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self.dispatch_table = {**cloudpickle.Pickler.dispatch_table, types.CodeType: _code}
-
-
 def _code(code: types.CodeType) -> tuple[Any, ...]:
     return tuple, (tuple(_facts(code)),)
 
@@ -94,6 +87,24 @@ def _code(code: types.CodeType) -> tuple[Any, ...]:
 def _facts(code: types.CodeType) -> Iterator[object]:
     yield from (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_flags)
     yield tuple(sorted(each) if isinstance(each, frozenset) else each for each in code.co_consts)
+
+
+class _SameGlobals(dict[int, dict[str, str]]):
+    """What cloudpickle notes of the modules of functions: here nothing, such as their files."""
+
+    def setdefault(self, key: int, default: object = None) -> dict[str, str]:
+        """The same for each module."""
+        return super().setdefault(key, {"__name__": ""})
+
+
+class _Content(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles code by what it does, not by where it was written."""
+
+    dispatch_table: ClassVar = ChainMap({types.CodeType: _code}, cloudpickle.Pickler.dispatch_table)
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.globals_ref = _SameGlobals()
 
 
 def _identity(objective: Callable[..., Any]) -> str:

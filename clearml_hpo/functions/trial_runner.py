@@ -64,8 +64,8 @@ class Trial:
         definition = {"type": "int", "low": low, "high": high, "step": step, "log": log}
 
         def read(text: str) -> int | None:
-            value = int(float(text))
-            return value if low <= value <= high and (value - low) % step == 0 else None
+            value = float(text)
+            return int(value) if low <= value <= high and (value - low) % step == 0 else None
 
         def draw() -> int:
             if log:
@@ -121,7 +121,7 @@ class Trial:
                 value = None
         if value is None:
             value = draw()
-            said = json.dumps({key: each for key, each in definition.items() if each not in (None, False)})
+            said = json.dumps({key: each for key, each in definition.items() if each is not None})
             shown = value[0] if isinstance(value, tuple) else value
             self._task.set_parameter(f"{SECTION}/{name}", shown, description=said, value_type=type(shown))
         self.params[name] = value[0] if isinstance(value, tuple) else value

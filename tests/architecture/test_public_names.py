@@ -27,6 +27,8 @@ def test_the_public_names():
         "OptunaStrategy",
         "Study",
         "StudyOptimizer",
+        "Trial",
+        "optimize",
     ]
 
 

@@ -68,7 +68,7 @@ def test_interrupted_nothing_is_left_running_and_it_goes_on(machine, campaign_fi
             0,
             f"campaign {tmp_path.name}: no controller drives it; it is stopped",
         )
-    code, output = machine.run("campaign", "run", str(campaign_file), "--local", *slow, "--json", str(out))
+    code, output = machine.run("campaign", "run", str(campaign_file), "--local", *slow, "--output", str(out))
     assert code == 0, output
     report = json.loads(out.read_text())
     assert report["trials"] == 12 and report["misplaced"] == []

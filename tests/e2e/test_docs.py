@@ -37,8 +37,8 @@ ELSEWHERE = {
     "python examples/02_clearml_script/optimize.py TEMPLATE_TASK_ID": "test_clearml_script.py",
     "clearml-hpo run study.yaml --set execution.queue=gpu": "--set is run below",
     "clearml-agent daemon --queue gpu --gpus 0": "ClearML's own",
-    f"clearml-hpo run {STUDY} --local --set study=short --set budget.trials=5 --json out.json": "below, so",
-    f"clearml-hpo run {STUDY} --local --set budget.trials=5 --json out.json": "below, with fewer trials",
+    f"clearml-hpo run {STUDY} --local --set study=short --set budget.trials=5 --output out.json": "below, so",
+    f"clearml-hpo run {STUDY} --local --set budget.trials=5 --output out.json": "below, with fewer trials",
     "clearml-hpo agents up --queue services --cpu 1": "below, for another queue",
     "clearml-hpo run study.yaml --gpus 0,1 --per-gpu 2": "needs GPUs; --cpu is run below",
     "clearml-hpo worker --queue quick --cpu 4 --threads 2": "test_worker_command.py",
@@ -123,6 +123,12 @@ ELSEWHERE |= {
     "clearml-hpo agents logs gpu0 --name unit-gpu0 -f": "as without -f, and never ends",
     "clearml-hpo agents status --name unit-gpu0": _AGENTS,
     "clearml-hpo launch": "test_launch_command.py",
+    "clearml-hpo init train.py": "tests/integration/cli/test_init_command.py",
+    "clearml-hpo convert sweep.yaml": "tests/unit/drafting/test_conversion.py",
+    "clearml-hpo convert tune_model.py --script train.py": "tests/unit/drafting/test_conversion.py",
+    "clearml-hpo open catboost-breast-cancer": "test_trial_command.py",
+    "echo 'eval \"$(clearml-hpo completion bash)\"' >> ~/.bashrc": "test_trial_command.py",
+    "clearml-hpo completion fish > ~/.config/fish/completions/clearml-hpo.fish": "test_trial_command.py",
     "clearml-hpo worker --queue QUEUE": "test_worker_command.py",
     "clearml-agent daemon": "ClearML's own",
     "clearml-agent daemon --foreground --create-queue --queue gpu --gpus 0": "ClearML's own, run by every agent here",
@@ -171,7 +177,7 @@ HERE = [
     "clearml-hpo server backup tuesday.tar --files",
     "clearml-hpo server restore tuesday.tar --data ./elsewhere",
     f"clearml-hpo run {STUDY} --local --cpu 1 --threads 1 --new --set study=processes --set budget.trials=2",
-    f"clearml-hpo run {STUDY} --local --set budget.trials=3 --json OUT --set sampler=random --set pruner=none",
+    f"clearml-hpo run {STUDY} --local --set budget.trials=3 --output OUT --set sampler=random --set pruner=none",
     f"clearml-hpo run {STUDY} --local --set budget.trials=25",
     "clearml-hpo resume catboost-breast-cancer --local --set budget.trials=26",
     "clearml-hpo watch catboost-breast-cancer --local",
@@ -179,7 +185,9 @@ HERE = [
     "clearml-hpo study show catboost-breast-cancer",
     "clearml-hpo study trials catboost-breast-cancer --sort value --top 5",
     "clearml-hpo study best catboost-breast-cancer",
-    "clearml-hpo study export catboost-breast-cancer trials.csv",
+    "clearml-hpo trial show catboost-breast-cancer 3",
+    "clearml-hpo trial logs catboost-breast-cancer 3",
+    "clearml-hpo study trials catboost-breast-cancer --output trials.csv",
     "clearml-hpo study keep catboost-breast-cancer --top 5 --dry-run",
     "clearml-hpo study report catboost-breast-cancer --output report",
 ]
@@ -225,3 +233,9 @@ def test_make_demo_is_the_example(machine):
     code, output = machine.run("--dry-run", "demo", command=["make", f"VENV={Path(sys.prefix)}"])
     assert code == 0, output
     assert f"clearml-hpo run {STUDY} --local --cpu 2" in output
+
+
+def test_make_demo_installs_nothing_that_only_tests_need(machine, tmp_path):
+    code, output = machine.run("--dry-run", "demo", command=["make", f"VENV={tmp_path / 'none'}"])
+    assert code == 0, output
+    assert "'.[catboost]'" in output and "dev" not in output

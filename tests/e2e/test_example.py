@@ -30,7 +30,7 @@ POLL_S = 2.0  # the default
 def finished(machine, tmp_path_factory):
     """Output and result of the example's run."""
     out = tmp_path_factory.mktemp("out") / "out.json"
-    code, output = machine.run("run", STUDY, "--local", "--agents", "2", "--json", str(out))
+    code, output = machine.run("run", STUDY, "--local", "--agents", "2", "--output", str(out))
     assert code == 0, output
     return output, json.loads(out.read_text())
 
@@ -90,7 +90,7 @@ def statuses(machine):
 @pytest.mark.long
 def test_two_ctrl_c_in_a_row_clean_up(machine, tmp_path):
     out = tmp_path / "out.json"
-    process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", "--json", str(out))
+    process = machine.start("run", STUDY, "--local", "--agents", "1", "--new", "--output", str(out))
     seen = []
     for line in process.stdout:
         seen.append(line)
@@ -110,7 +110,7 @@ def test_two_ctrl_c_in_a_row_clean_up(machine, tmp_path):
 @pytest.mark.long
 def test_a_terminal_that_is_closed_ends_a_run_as_ctrl_c_does(machine, tmp_path):
     out, (master, terminal) = tmp_path / "out.json", pty.openpty()
-    command = (*COMMAND, "run", STUDY, "--local", "--cpu", "1", "--new", "--json", str(out))
+    command = (*COMMAND, "run", STUDY, "--local", "--cpu", "1", "--new", "--output", str(out))
     options = {"stdin": terminal, "stdout": terminal, "stderr": terminal, "start_new_session": True}
     options["preexec_fn"] = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     process = subprocess.Popen(command, cwd=ROOT, env=machine.environ, **options)
@@ -138,7 +138,7 @@ def test_a_killed_run_takes_its_server_and_workers_along_and_goes_on_when_asked(
     process.wait()
     machine.wait_until_nothing_runs()
     out = tmp_path / "out.json"
-    process = machine.start("run", STUDY, "--local", *by, *few, "--json", str(out))
+    process = machine.start("run", STUDY, "--local", *by, *few, "--output", str(out))
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     result = json.loads(out.read_text())
@@ -153,7 +153,7 @@ def test_two_runs_share_a_server_and_the_first_to_end_does_not_take_it_along(mac
     outs = [tmp_path / "a.json", tmp_path / "b.json"]
     runs = [
         machine.start(
-            "run", STUDY, "--local", "--agents", "1", "--new", "--set", f"budget.trials={trials}", "--json", str(out)
+            "run", STUDY, "--local", "--agents", "1", "--new", "--set", f"budget.trials={trials}", "--output", str(out)
         )
         for out, trials in zip(outs, (1, 3), strict=True)
     ]

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.long]
 def run_locally(machine, study, tmp_path, *overrides):
     out = tmp_path / "out.json"
     options = [word for override in overrides for word in ("--set", override)]
-    code, output = machine.run("run", study, "--local", "--cpu", "2", "--json", str(out), *options)
+    code, output = machine.run("run", study, "--local", "--cpu", "2", "--output", str(out), *options)
     assert code == 0, output
     return json.loads(out.read_text())
 

@@ -33,7 +33,7 @@ def test_a_study_runs_on_an_executor_of_ones_own(machine, server, installed, tmp
     command = json.dumps([sys.executable, "-m", "clearml_hpo", "worker", "--queue", "{queue}", "--cpu", "1"])
     overrides = ["--set", f"execution.options.command={command}", "--set", "budget.trials=4"]
     out = tmp_path / "out.json"
-    code, output = machine.run("run", str(STUDY), *overrides, "--new", "--json", str(out), **environ)
+    code, output = machine.run("run", str(STUDY), *overrides, "--new", "--output", str(out), **environ)
     assert code == 0, output
     result = json.loads(out.read_text())
     assert [trial["state"] for trial in result["trials"]] == ["completed"] * 4

@@ -24,7 +24,7 @@ MODELS = ["catboost", "xgboost", "lightgbm"]
 
 def run(machine, tmp_path, *options):
     out = tmp_path / "out.json"
-    code, output = machine.run("run", STUDY, "--local", "--cpu", "2", "--json", str(out), *options)
+    code, output = machine.run("run", STUDY, "--local", "--cpu", "2", "--output", str(out), *options)
     assert code == 0, output
     return output, json.loads(out.read_text())
 
@@ -48,7 +48,7 @@ def test_several_estimators_of_one_template(machine, tmp_path):
     study = tmp_path / "study.yaml"
     study.write_text(ESTIMATORS.format(root=ROOT))
     out = tmp_path / "out.json"
-    code, output = machine.run("run", str(study), "--local", "--cpu", "2", "--json", str(out))
+    code, output = machine.run("run", str(study), "--local", "--cpu", "2", "--output", str(out))
     assert code == 0, output
     trials = json.loads(out.read_text())["trials"]
     assert {trial["state"] for trial in trials} == {"completed"} and len(trials) == 8

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import click
 import pytest
 from click.testing import CliRunner
 
-from clearml_hpo.cli import main
+from clearml_hpo.cli import exits, main
 
-COMMANDS = [
-    "run",
-    "resume",
-    "launch",
-    "watch",
-    "study",
-    "campaign",
-    "init",
-    "convert",
-    "check",
-    "server",
-    "agents",
-    "worker",
-]
+ROOT = Path(__file__).resolve().parents[3]
+
+COMMANDS = ["run", "resume", "launch", "watch", "open", "study", "trial", "campaign", "init", "convert", "check"]
+COMMANDS += ["server", "agents", "worker", "completion"]
 
 
 def invoke(*arguments, **environ):
@@ -35,6 +29,37 @@ def test_every_command_has_help_with_examples(command):
     assert "Example" in result.output
 
 
+def walk(command, *path):
+    """All commands that are no groups, by their words."""
+    for name in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
+        yield from walk(command.get_command(click.Context(command), name), *path, name)
+    if not isinstance(command, click.Group):
+        yield path
+
+
+ALL = [" ".join(path) for path in walk(main)]
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_every_command_says_its_exit_codes_and_has_examples(command):
+    output = " ".join(invoke(*command.split(), "--help").output.split())
+    assert output.endswith(exits.epilog(command))
+    assert re.search(rf"Examples:.* clearml-hpo {command}\b", output)
+
+
+def test_the_page_has_the_exit_codes():
+    rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs/get_started.md").read_text(), re.M))
+    assert list(map(int, rows)) == list(exits.Exit)
+    for code, meaning in exits.MEANINGS.items():
+        said, _, of_studies = rows[str(code.value)].partition("; of `run`, `resume` and `watch`: ")
+        assert said == meaning
+        assert of_studies == exits.OWN["run"].get(code, "").replace("it ", "the study ")
+
+
+def test_only_commands_that_there_are_have_words_of_their_own():
+    assert set(exits.OWN) <= set(ALL)
+
+
 def test_help_lists_every_command():
     output = invoke("--help").output
     assert all(f"\n  {command}" in output for command in COMMANDS)
@@ -46,6 +71,9 @@ def test_help_lists_every_command():
         (["nope"], "No such command 'nope'"),
         (["stuy", "list"], "Did you mean 'study'?"),
         (["study", "lst"], "Did you mean 'list'?"),
+        (["study", "list", "--projet", "x"], "Did you mean '--project'?"),
+        (["study", "list", "--format", "cvs"], "'cvs' is not one of 'table', 'json', 'csv'; did you mean 'csv'?"),
+        (["study", "retry", "x", "--state", "faild"], "did you mean 'failed'?"),
         (["run"], "Missing argument 'STUDY.yaml'"),
         (["run", "none.yaml"], "error: none.yaml: cannot be read"),
         (["check", "none.yaml"], "error: none.yaml: cannot be read"),

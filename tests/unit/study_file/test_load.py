@@ -82,7 +82,11 @@ def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
         ("pruner:", "purner:", "study.yaml:9: purner: unknown key; did you mean 'pruner'?; allowed: study, project"),
         ("name: tpe", "nmae: tpe", "study.yaml:8: sampler.nmae: unknown key; did you mean 'name'?"),
         ("name: tpe", "name: tpee", "study.yaml:8: sampler.name: found 'tpee'; did you mean 'tpe'?; one of: auto"),
-        ("direction: minimize", "direction: min", "study.yaml:7: objective.direction: found 'min'; one of: minimize"),
+        (
+            "direction: minimize",
+            "direction: min",
+            "study.yaml:7: objective.direction: found 'min'; did you mean",
+        ),
         ("validation/loss", "loss", "study.yaml:6: objective.metric: 'loss' is not of the form title/series"),
         ("trials: 20", "trials: 0", "study.yaml:13: budget.trials: found 0; expected 1 or more"),
         ("  trials: 20", "  time: 10x", "study.yaml:13: budget.time: '10x' is no duration"),

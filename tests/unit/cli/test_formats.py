@@ -1,0 +1,76 @@
+"""``--format`` and ``--output``, and the options that they replace."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from clearml_hpo.cli.formats import Out, moment, prints, writes_result
+
+ROWS = [{"name": "a", "value": 1.5}, {"name": "b", "value": math.nan}]
+
+
+@click.command()
+@prints("table", "json", "csv")
+def listing(out: Out) -> None:
+    """Prints a list."""
+    out.rows(ROWS, ["name", "value"], "a 1.5\nb -")
+
+
+AS_JSON = [{"name": "a", "value": 1.5}, {"name": "b", "value": None}]
+AS_CSV = "name,value\r\na,1.5\r\nb,nan\r\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [([], "a 1.5\nb -\n"), (["--format", "table"], "a 1.5\nb -\n"), (["--format", "csv"], AS_CSV)],
+)
+def test_what_is_printed(options, printed):
+    result = CliRunner().invoke(listing, options)
+    assert result.output.splitlines() == printed.splitlines()
+
+
+@pytest.mark.parametrize("options", [["--format", "json"], ["--json"]])
+def test_json_as_an_option_and_as_earlier_versions_had_it(options):
+    assert json.loads(CliRunner().invoke(listing, options).output) == AS_JSON
+    assert "--json" not in CliRunner().invoke(listing, ["--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "is_json"),
+    [("a.json", [], True), ("a.JSON", [], True), ("a.txt", ["--format", "json"], True), ("a.txt", [], False)],
+)
+def test_a_file_whose_ending_may_say_the_format(tmp_path, name, options, is_json):
+    file = tmp_path / name
+    result = CliRunner().invoke(listing, ["--output", str(file), *options])
+    assert (result.exit_code, result.output) == (0, "")
+    assert (json.loads(file.read_text()) == AS_JSON) if is_json else (file.read_text() == "a 1.5\nb -\n")
+
+
+def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path):
+    result = CliRunner().invoke(listing, ["--output", str(tmp_path / "none" / "a.json")])
+    assert result.exit_code == 2 and "no such folder" in result.output
+
+
+@click.command()
+@writes_result
+def driving(output_file):
+    """Runs something."""
+    click.echo(output_file)
+
+
+@pytest.mark.parametrize(("options", "file"), [(["--output", "a"], "a"), (["--json", "b"], "b"), ([], "")])
+def test_the_file_of_a_result(options, file):
+    assert CliRunner().invoke(driving, options).output == f"{file}\n"
+
+
+def test_a_moment_is_short():
+    assert moment(None) == ""
+    assert moment(datetime(2001, 2, 3, 4, 5).timestamp()) == "2001-02-03"
+    then = datetime.now().replace(month=1, day=2, hour=3, minute=4)
+    assert moment(then.timestamp()) == "01-02 03:04"
