@@ -134,10 +134,16 @@ def _shortened(text: str) -> str:
 
 def flow(value: Any) -> str:
     """A value as YAML, in one line."""
-    value = list(value) if isinstance(value, tuple) else value
     options: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "width": _WIDEST, "allow_unicode": True}
-    text = str(yaml.safe_dump(value, **options)).removesuffix("...\n").strip()
-    return str(yaml.safe_dump(value, **options, default_style='"')).strip() if "\n" in text else text
+    text = str(yaml.dump(value, Dumper=_Dumper, **options)).removesuffix("...\n").strip()
+    return str(yaml.dump(value, Dumper=_Dumper, **options, default_style='"')).strip() if "\n" in text else text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what YAML has no word for as its text, such as a member of an Enum."""
+
+
+_Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(str(value)))
 
 
 def _project(findings: Findings) -> str:
