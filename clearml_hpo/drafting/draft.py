@@ -19,6 +19,7 @@ NO_METRIC = Metric("validation/loss", "minimize")
 """Stands in the file until the script reports a scalar."""
 
 _TRIALS_PER_PARAMETER = 8
+_SHORTEST_PART = 3  # of a name of a project
 _WIDEST = 100_000
 _LONGEST_OWN = 100  # characters of a value that is not varied
 
@@ -147,7 +148,8 @@ _Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str
 
 
 def _project(findings: Findings) -> str:
-    return findings.project if len(findings.project) >= 3 else "clearml-hpo"
+    """The script's project; each part of a project's name has three characters or more."""
+    return findings.project if min(map(len, findings.project.split("/"))) >= _SHORTEST_PART else "clearml-hpo"
 
 
 def arguments_of(parameters: Sequence[Found]) -> list[Found]:

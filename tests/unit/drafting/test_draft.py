@@ -55,6 +55,14 @@ def test_a_value_that_yaml_does_not_know_is_its_text():
     assert flow(Kind("sgd")) == "sgd" and flow((1, Path("a/b"))) == "[1, a/b]"
 
 
+@pytest.mark.parametrize(
+    ("given", "project"), [("vision/tuning", "vision/tuning"), ("a/tuning", "clearml-hpo"), ("", "clearml-hpo")]
+)
+def test_the_project_is_the_scripts_if_a_server_takes_its_name(given, project):
+    found = draft("abc", {"task": "x"}, Findings((), (), project=given), "train.py")
+    assert yaml.safe_load(text_of(found))["project"] == project
+
+
 def test_the_most_promising_parameters_vary_when_there_are_many():
     several = [Found(f"General/x{number}", "int", 8) for number in range(20)]
     found = drafted(*several, Found("General/dropout", "float", 0.1), Found("General/act", "str", "a", ("a", "b")))
