@@ -40,8 +40,8 @@ def near_metric(given: str, known: Iterable[str]) -> str:
     words, (_, _, series) = _words(given), given.rpartition("/")
     for found in (
         same_scalars(given, names),
-        difflib.get_close_matches(given, names, n=1),
         [name for name in names if name.rpartition("/")[2].lower() == series.lower()],
+        difflib.get_close_matches(given, names, n=1),
         [name for name in names if words & _words(name)],
     ):
         if found:

@@ -19,6 +19,7 @@ NO_METRIC = Metric("validation/loss", "minimize")
 """Stands in the file until the script reports a scalar."""
 
 _TRIALS_PER_PARAMETER = 8
+_SHORTEST_PART = 3  # of a name of a project
 _WIDEST = 100_000
 _LONGEST_OWN = 100  # characters of a value that is not varied
 
@@ -134,14 +135,21 @@ def _shortened(text: str) -> str:
 
 def flow(value: Any) -> str:
     """A value as YAML, in one line."""
-    value = list(value) if isinstance(value, tuple) else value
     options: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "width": _WIDEST, "allow_unicode": True}
-    text = str(yaml.safe_dump(value, **options)).removesuffix("...\n").strip()
-    return str(yaml.safe_dump(value, **options, default_style='"')).strip() if "\n" in text else text
+    text = str(yaml.dump(value, Dumper=_Dumper, **options)).removesuffix("...\n").strip()
+    return str(yaml.dump(value, Dumper=_Dumper, **options, default_style='"')).strip() if "\n" in text else text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what YAML has no word for as its text, such as a member of an Enum."""
+
+
+_Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(str(value)))
 
 
 def _project(findings: Findings) -> str:
-    return findings.project if len(findings.project) >= 3 else "clearml-hpo"
+    """The script's project; each part of a project's name has three characters or more."""
+    return findings.project if min(map(len, findings.project.split("/"))) >= _SHORTEST_PART else "clearml-hpo"
 
 
 def arguments_of(parameters: Sequence[Found]) -> list[Found]:

@@ -42,7 +42,7 @@ def with_first_steps(findings: Findings, target: str, folder: Path, arguments: S
 
     entries = Template("", "", "", recorded["hyperparams"], recorded["configuration"]).entries
     read = {found.name: found for found in findings.parameters}
-    seen = {found.name: _completed(found, read.get(found.name)) for found in parameters(entries)}
+    seen = {found.name: _completed(found, read.get(found.name)) for found in parameters(entries, arguments)}
     names = [name for name in read if name in seen] + [name for name in seen if name not in read]
     known = {metric.name for metric in findings.metrics if not (metric.is_guess and recorded["scalars"])}
     metrics = of_names({*recorded["scalars"], *known})

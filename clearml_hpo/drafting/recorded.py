@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import Any
 
@@ -39,12 +39,20 @@ def of_task(template: Template) -> Findings:
     return Findings(tuple(parameters(template.entries)), of_names(template.metrics))
 
 
-def parameters(entries: Nested) -> Iterator[Found]:
-    """Hyperparameters as ClearML keeps them, with the types that it notes."""
+def parameters(entries: Nested, arguments: Collection[str] = ()) -> Iterator[Found]:
+    """Hyperparameters as ClearML keeps them, with the types that it notes.
+
+    Args:
+        arguments: of the script; if a command is among them, the parameters of other commands are left out.
+    """
     for section, inner in entries.items():
         own = {*_OWN, *(name for names in _OF_LIBRARIES if inner.keys() >= names for name in names)}
+        commands = {name for name, entry in inner.items() if _is_command(entry)}
+        others = commands.difference(arguments) if commands.intersection(arguments) else set()
         for name, entry in inner.items():
-            if section not in _SECTIONS and name not in own and not _is_command(entry):
+            if section in _SECTIONS or name.partition("/")[0] in others:
+                continue
+            if name not in own and not _is_command(entry):
                 yield _found(section, name, entry)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from clearml_hpo.core import yaml_documents
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.drafting.conversion import Converted
-from clearml_hpo.study_file.source_lines import read_yaml
 
 TOOL = "W&B"
 _SAMPLERS = {"bayes": "auto", "random": "random", "grid": "grid"}
@@ -26,7 +28,14 @@ def is_sweep(data: object) -> bool:
 
 def read_sweep(path: Path) -> Converted:
     """Converts the file of a sweep; raises InputError for what is none."""
-    data, _ = read_yaml(path)
+    try:
+        data = yaml_documents.load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
     if not is_sweep(data):
         raise InputError(f"{path}: no sweep of W&B: method and parameters are missing")
     found = Converted(TOOL, name=str(data.get("name") or ""), project=str(data.get("project") or ""))

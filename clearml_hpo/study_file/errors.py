@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -27,9 +27,17 @@ _EXPECTED = {
 
 
 def explain(
-    error: ValidationError, data: Mapping[Any, Any], lines: SourceLines, model: type[BaseModel]
+    error: ValidationError,
+    data: Mapping[Any, Any],
+    lines: SourceLines,
+    model: type[BaseModel],
+    hint: Callable[[str, object], str] = lambda key, found: "",
 ) -> Iterable[str]:
-    """A line for each fault in ``data`` of a ``model``; what a value may be instead, of several ways, in one."""
+    """A line for each fault in ``data`` of a ``model``; what a value may be instead, of several ways, in one.
+
+    Args:
+        hint: what is meant by a value that is refused, by the last part of its key.
+    """
     expectations: dict[str, list[str]] = {}
     for fault in error.errors():
         *above, last = fault["loc"] or ("",)
@@ -39,6 +47,7 @@ def explain(
         key = dotted(path)
         where = f"{line_of(lines, path)}: {key}" if key else f"{line_of(lines, path)}"
         begin, expected = _fault(fault, path, where, model)
+        begin += hint(str(last), fault["input"]) if fault["type"] == "value_error" else ""
         expectations.setdefault(begin, []).extend(expected)
     return (begin + ", or ".join(expected) for begin, expected in expectations.items())
 

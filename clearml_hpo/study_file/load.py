@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.errors import Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
+from clearml_hpo.core.near_names import near_metric
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
@@ -97,7 +99,8 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
     try:
         spec = StudySpec.model_validate(data)
     except ValidationError as error:
-        raise InputError("\n".join(explain(error, data, lines, StudySpec))) from None
+        hint = partial(_meant, data, folder)
+        raise InputError("\n".join(explain(error, data, lines, StudySpec, hint))) from None
     faults: list[str] = []
     models = spec.template.models
     space = read_search_space(
@@ -123,6 +126,20 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
         data=data,
         lines=lines,
     )
+
+
+def _meant(data: Mapping[Any, Any], folder: Path, key: str, found: object) -> str:
+    """What the script reports, for a metric that lacks its title."""
+    template = data.get("template")
+    script = template.get("script") if isinstance(template, dict) else None
+    if key != "metric" or not isinstance(found, str) or not isinstance(script, str):
+        return ""
+    from clearml_hpo.drafting.script import read_script
+
+    try:
+        return near_metric(found, [metric.name for metric in read_script(folder / script).metrics])
+    except InputError:  # said when the script itself is looked at
+        return ""
 
 
 def _faults_of_numbers(spec: StudySpec, space: SearchSpace, lines: SourceLines) -> Iterable[str]:

@@ -49,6 +49,9 @@ STYLES = {
         ),
         "minimize validation/loss",
     ),
+    "commands": Style(
+        ("Args/width", "Args/fit/learning_rate", "Args/fit/depth"), "minimize validation/loss", arguments=("fit",)
+    ),
     "tensorboard": Style(("General/learning_rate", "General/dropout"), "minimize loss/val"),
     "package": Style(("General/learning_rate", "General/depth"), "minimize validation/loss", "trainer/train.py"),
     "files": Style(("Args/slope",), "minimize validation/mse", arguments=("--data", "data.csv")),
@@ -99,7 +102,7 @@ def test_init_check_run(machine, folder, style, how):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", [style for style in STYLES if style != "commands"])
 def test_what_is_read_is_what_the_sdk_records(folder, style):
     """The first steps run with the real SDK, offline."""
     place = Location.of(folder / STYLES[style].script, folder)

@@ -153,6 +153,18 @@ def _name(scalar: str, value: float, sent: float, known: set[str]) -> None:
             return
 
 
+def unknown_arguments_are_left(binding: ModuleType) -> None:
+    """Lets parsers that are asked for what they know alone leave the rest, such as Fire's for its own flags.
+
+    In a run by an agent the SDK asks each parser for all words of the command line. An unknown one ends the script.
+    """
+
+    def parse(parser: Any, **given: Any) -> Any:
+        return binding.PatchArgumentParser._original_parse_known_args(parser, **given)[0]
+
+    binding.call_original_argparser = parse  # type: ignore[attr-defined]
+
+
 def first_runs_are_as_by_hand(binding: ModuleType) -> None:
     """Records the script's arguments in a task that has none, as a run by hand does.
 
@@ -329,6 +341,7 @@ _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "clearml.utilities.process.mp": locks_are_of_one_process,
     "clearml.utilities.locks.utils": file_locks_are_of_one_process,
     "clearml.utilities.proxy_object": number_keys_arrive,
+    "clearml.binding.args": unknown_arguments_are_left,
     "clearml.binding.click_bind": click_options_arrive,
     "typer.core": typer_parameters_arrive,
     "clearml.binding.fire_bind": fire_arguments_arrive,

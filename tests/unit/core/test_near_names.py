@@ -59,6 +59,7 @@ def test_no_parameter_is_near(given):
         ("validation/los", "validation/loss"),
         ("training/loss", "train/loss"),
         ("auc/auc", "Summary/auc"),
+        ("auc", "Summary/auc"),
         ("val/accuracy", "val_acc/val_acc"),
     ],
 )

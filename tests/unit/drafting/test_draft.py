@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -44,6 +46,21 @@ def test_odd_names_and_values_are_yaml():
 def test_a_value_is_one_line_and_comes_back(value):
     text = flow(value)
     assert "\n" not in text and yaml.safe_load(text) == value
+
+
+def test_a_value_that_yaml_does_not_know_is_its_text():
+    class Kind(str):
+        """As a member of an Enum is read."""
+
+    assert flow(Kind("sgd")) == "sgd" and flow((1, Path("a/b"))) == "[1, a/b]"
+
+
+@pytest.mark.parametrize(
+    ("given", "project"), [("vision/tuning", "vision/tuning"), ("a/tuning", "clearml-hpo"), ("", "clearml-hpo")]
+)
+def test_the_project_is_the_scripts_if_a_server_takes_its_name(given, project):
+    found = draft("abc", {"task": "x"}, Findings((), (), project=given), "train.py")
+    assert yaml.safe_load(text_of(found))["project"] == project
 
 
 def test_the_most_promising_parameters_vary_when_there_are_many():

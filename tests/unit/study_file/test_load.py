@@ -362,3 +362,27 @@ def test_pilots_that_cannot_be(write, execution, said):
 )
 def test_a_rule_that_no_trial_fits_is_a_fault(write, execution, said):
     assert said in fault(write(STUDY.replace("  queue: default\n", f"  queue: default\n  {execution}\n")))
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("loss", "did you mean 'train/loss' or 'validation/loss'?"),
+        ("val_loss", "did you mean 'validation/loss'?"),
+        ("best", "did you mean 'Summary/best'?"),
+        ("auc", "a tag 'auc' of TensorBoard is auc/auc, a single value Summary/auc"),
+    ],
+)
+def test_a_metric_without_its_title_is_answered_with_what_the_script_reports(tmp_path, metric, said):
+    (tmp_path / "train.py").write_text(
+        "log.report_scalar('train', 'loss', 1, 0)\nlog.report_scalar('validation', 'loss', 1, 0)\n"
+        "log.report_single_value('best', 1)\n"
+    )
+    (tmp_path / "study.yaml").write_text(
+        "study: abc\ntemplate: {script: train.py}\nsearch_space: {x: {type: int, low: 1, high: 2}}\n"
+        f"objective: {{metric: {metric}, direction: minimize}}\nbudget: {{trials: 3}}\n"
+    )
+    with pytest.raises(InputError) as caught:
+        load_study(tmp_path / "study.yaml")
+    (line,) = str(caught.value).splitlines()
+    assert line.endswith(said) and "study.yaml:4: objective.metric: " in line
