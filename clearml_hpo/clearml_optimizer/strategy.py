@@ -24,11 +24,11 @@ from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.clearml_optimizer.jobs import TrialJob
 from clearml_hpo.clearml_optimizer.objectives import goal_of
 from clearml_hpo.clearml_optimizer.parameters import space_of
-from clearml_hpo.controller.driver import Driver, DriverHooks, trial_name, trial_tasks
+from clearml_hpo.controller.driver import Driver, DriverHooks, trial_tasks
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.core.values import Params
+from clearml_hpo.core.values import Params, as_text
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.local import LOCAL, LocalExecutor
 from clearml_hpo.executors.queue import QueueExecutor
@@ -272,7 +272,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         def name_of(number: int, params: Params) -> str:
             if naming is False:
                 return template
-            return str(naming(template, dict(params))) if naming else trial_name(template, params)
+            return str(naming(template, dict(params))) if naming else _trial_name(template, params)
 
         return trial_tasks(
             self.api,
@@ -308,3 +308,8 @@ def _template(api: Api, task_id: str) -> Template:
 
 def _seconds(minutes: float | None) -> float | None:
     return None if not minutes else minutes * 60
+
+
+def _trial_name(template: str, params: Params) -> str:
+    """``train: General/depth=4 General/x=0.5``, as ClearML's own strategies name clones."""
+    return f"{template}: {' '.join(f'{name}={as_text(params[name])}' for name in sorted(params))}"

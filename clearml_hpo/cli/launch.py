@@ -17,7 +17,7 @@ from clearml_hpo.cli.formats import Out, prints
 @click.option("--new", is_flag=True, help="Also if there is a study of this name in the project.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5.")
 @click.option("--local", is_flag=True, help="On the embedded server, also if another one is configured.")
-@prints("table", "json", to_file=False)
+@prints("table", "json")
 def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], local: bool, out: Out) -> None:
     """Have an agent drive a study: its controller becomes a ClearML task, and waits in a queue.
 
@@ -43,9 +43,9 @@ def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], 
     if out.is_json:
         out.json(asdict(launched))
         return
-    click.echo(f"study {file.spec.study} waits in queue {queue}: {launched.study_id}")
-    click.echo(launched.url)
+    said = [f"study {file.spec.study} waits in queue {queue}: {launched.study_id}", launched.url]
     if not launched.workers:
-        click.echo(f"no agent serves it yet: clearml-hpo agents up --queue {queue} --cpu 1")
+        said.append(f"no agent serves it yet: clearml-hpo agents up --queue {queue} --cpu 1")
     elif launched.is_shared and launched.workers == 1:
-        click.echo(f"its trials go to queue {queue} too, which one agent serves: that one will be busy with driving")
+        said.append(f"its trials go to queue {queue} too, which one agent serves: that one will be busy with driving")
+    out.show(*said)

@@ -13,6 +13,7 @@ from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.views.display import short_worker
 
 if TYPE_CHECKING:
     from clearml_hpo.backend.api import Api
@@ -64,6 +65,7 @@ def show(study_id: str, number: int, attempt: int | None, out: Out, local: bool)
         out.json(facts)
     else:
         known = {name: value for name, value in facts.items() if value not in (None, "")}
+        known.update({"worker": short_worker(known["worker"])} if "worker" in known else {})
         width = max(map(len, known))
         out.show(*(f"{name:{width}}  {_shown(value)}" for name, value in known.items()))
 

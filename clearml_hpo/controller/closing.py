@@ -139,6 +139,7 @@ class Closing:
         lease = self._opened.lease
         if not ended.trials or lease is None:
             return
+        self._console.note("writing the summary")  # the plots and their upload take some seconds
         controller, file = self._controller, self._file
         summary = StudySummary(
             name=file.spec.study,

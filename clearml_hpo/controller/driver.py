@@ -23,11 +23,12 @@ from clearml_hpo.core.errors import ApiError, HeldError, is_trouble
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import Note
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.core.values import Params, as_text
+from clearml_hpo.core.values import Params
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import Hooks, Policy, Scheduler, run_loop
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import SearchSpace
+from clearml_hpo.views.display import short_params
 
 STOP_ASKED = "a user asked for the study to stop"
 
@@ -248,10 +249,10 @@ def trial_tasks(
     tag: str = "optimization",
     name_of: Callable[[int, Params], str] | None = None,
 ) -> TrialTasks:
-    """A study's trial tasks: children of ``parent_id``, named by ``name_of``, or after template and parameters."""
+    """A study's trial tasks: children of ``parent_id``, named by ``name_of``, or ``train 7: depth=4 lr=0.012``."""
 
     def named(number: int, params: Params) -> str:
-        return trial_name(templates[space.model_of(params)].name, params)
+        return f"{templates[space.model_of(params)].name} {number}: {short_params(params)}"
 
     return TrialTasks(
         api,
@@ -264,8 +265,3 @@ def trial_tasks(
         space=space,
         tags=(tag, f"opt: {parent_id}"),
     )
-
-
-def trial_name(template: str, params: Params) -> str:
-    """``train: General/depth=4 General/x=0.5``."""
-    return f"{template}: {' '.join(f'{name}={as_text(params[name])}' for name in sorted(params))}"

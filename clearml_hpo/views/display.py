@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ _RECENT = 6
 _RUNNING = 8
 _OTHER_LINES = 17  # of a screen, beside the running trials
 _WORKER = 20
+_OF_A_RUN = re.compile(r"^run-\d+-")  # agents that `run --local` starts
 _METRIC = 12
 _STYLE = {
     TrialState.COMPLETED: "green",
@@ -102,7 +104,7 @@ class LineView(Lines):
 
     def _text(self, trial: Trial) -> str:
         if trial.state is TrialState.RUNNING:
-            return f"{_name(trial)} runs on {trial.worker or '?'}: {short_params(trial.params)}"
+            return f"{_name(trial)} runs on {short_worker(trial.worker) or '?'}: {short_params(trial.params)}"
         if trial.state.is_live:
             return ""
         values = zip(self._goal.objectives, trial.values, strict=False)
@@ -248,13 +250,13 @@ class LiveView(Redrawn):
                 clock(max(0.0, self._clock() - trial.started_at) if trial.started_at else 0.0),
                 str(trial.iteration),
                 *(_number(trial, index) for index in range(len(titles))),
-                Text(_short_worker(trial.worker)),
+                Text(short_worker(trial.worker)),
                 Text(short_params(trial.params)),
             )
         for worker, since in idle[: max(0, rows - len(running))]:
             empty = [""] * (len(titles) + 1)
             waited = "" if since is None else clock(max(0.0, self._clock() - since))
-            table.add_row("", waited, *empty, Text(_short_worker(worker)), Text("idle"), style="dim")
+            table.add_row("", waited, *empty, Text(short_worker(worker)), Text("idle"), style="dim")
         return table
 
 
@@ -308,9 +310,13 @@ def _attempt(trial: Trial) -> str:
     return f"{trial.number}" + f":{trial.attempt}" * (trial.attempt > 1)
 
 
-def _short_worker(worker: str) -> str:
-    """``node-1:gpu2`` of ``node-1.example.com:gpu2`` and ``node-1:local-3f9c2a-1234:gpu2``; of a long name its end."""
+def short_worker(worker: str) -> str:
+    """``node-1:gpu2`` of ``node-1.example.com:gpu2``, ``node-1:local-3f9c2a-1234:gpu2`` and ``node-1:run-1234-gpu2``.
+
+    Of a long name its end.
+    """
     host, *middle, slot = worker.split(":") if ":" in worker else ("", worker)
+    slot = _OF_A_RUN.sub("", slot)
     if not host.replace(".", "").isdecimal():
         host = host.partition(".")[0]
     for parts in ((host, *middle, slot), (host, slot)):

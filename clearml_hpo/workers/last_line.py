@@ -7,6 +7,10 @@ import signal
 from collections.abc import Iterator, Sequence
 
 _TRACEBACK = "Traceback (most recent call last)"
+_OF_A_LAUNCHER = (
+    "subprocess.CalledProcessError:",
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:",
+)
 _SAYS_NOTHING = ("Process failed, exit code", "Set the environment variable HYDRA_FULL_ERROR")
 _BOILERPLATE = re.compile(
     r"^ClearML (Task|results|Monitor|resource)|^CLEARML-SERVER|^(TRAINS|ClearML) .*version|HYDRA_FULL_ERROR"
@@ -30,9 +34,20 @@ def last_words(output: str) -> str:
     'ValueError: depth'
     """
     lines = [line.rstrip() for line in output.splitlines() if line.strip() and not line.startswith(_SAYS_NOTHING)]
+    found = _last_traceback(lines)
+    return _exception(found) if found else lines[-1] if lines else ""
+
+
+def _last_traceback(lines: Sequence[str]) -> Sequence[str]:
+    """The last traceback, and what follows; that of a launcher, which only says that the script failed, is left out."""
     starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
-    after = lines[starts[-1] + 1 :] if starts else []
-    return next((line for line in after if not line.startswith((" ", "\t"))), lines[-1] if lines else "")
+    tracebacks = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=False)]
+    own = [traceback for traceback in tracebacks if not _exception(traceback).startswith(_OF_A_LAUNCHER)]
+    return (own or tracebacks)[-1] if tracebacks else []
+
+
+def _exception(traceback: Sequence[str]) -> str:
+    return next((line for line in traceback[1:] if not line.startswith((" ", "\t"))), traceback[-1])
 
 
 def what_matters(log: str, most: int = 20) -> str:
@@ -48,9 +63,8 @@ def what_matters(log: str, most: int = 20) -> str:
         for i, line in enumerate(lines)
         if line and not _BOILERPLATE.search(line) and not (i in warned and line.startswith("  "))
     ]
-    starts = [i for i, line in enumerate(lines) if line.startswith(_TRACEBACK)]
-    if starts:
-        lines = [*_own_frames(lines[starts[-1] :])]
+    if traceback := _last_traceback(lines):
+        lines = [*_own_frames(traceback)]
     return "\n".join([*lines[:1], "  ...", *lines[-most + 2 :]] if len(lines) > most else lines)
 
 

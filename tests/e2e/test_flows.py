@@ -79,7 +79,7 @@ def queue(user):
     """A queue that a worker with two slots serves."""
     name = place.queue("flows")
     worker = user.start("worker", "--queue", name, "--cpu", "2", "--threads", "1")
-    assert "2 slot(s) serve" in worker.stdout.readline()
+    until(worker, r"2 slot\(s\) serve")
     yield name
     worker.send_signal(signal.SIGTERM)
     output, _ = worker.communicate(timeout=60)
@@ -363,8 +363,9 @@ def test_launch_and_clone(user, study, say, api, tmp_path):
     """A worker drives the study; a copy of its task, edited and enqueued, is another study."""
     services = place.queue("services")
     driver = user.start("worker", "--queue", services, "--cpu", "1")
-    seen = until(driver, "serve")
-    launched = json.loads(say("launch", study(), "--queue", services, "--json"))["study_id"]
+    seen = until(driver, r"slot\(s\) serve")
+    say("launch", study(), "--queue", services, "--output", tmp_path / "launch.json")
+    launched = json.loads((tmp_path / "launch.json").read_text())["study_id"]
     assert "completed: the budget of 3 trials" in say("watch", launched)
     copy = api.call("tasks.clone", task=launched, new_task_name="a copy")["id"]
     kept = task_of(api, copy)["configuration"]["study"]
@@ -387,7 +388,7 @@ def test_pilots(run, user, study, api):
     """A worker as a task, which a plain worker or agent has started, runs the trials and leaves with the study."""
     agents = place.queue("agents")
     agent = user.start("worker", "--queue", agents, "--cpu", "1")
-    seen = until(agent, "serve")
+    seen = until(agent, r"slot\(s\) serve")
     _, result = run("run", study(), "--set", f"execution.queue={agents}", "--set", "execution.pilots=1")
     assert_is_on_record(api, result, trials=3)
     workers = {task["last_worker"] for task in trials_of(api, result["study_id"])}
@@ -435,7 +436,7 @@ def test_a_campaign_and_its_going_on(run, user, say, tmp_path, api):
     output = rest(driving, seen, 130)
     campaign_id = re.search("to go on: clearml-hpo campaign resume (.*)", output)[1]
     assert task_of(api, campaign_id)["status"] == "stopped"
-    assert say("campaign", "status", campaign_id).startswith("stopped")
+    assert re.search("^stopped ", say("campaign", "status", campaign_id), re.M)
     _, report = run("campaign", "resume", campaign_id)
     assert report["trials"] == 8 and report["misplaced"] == []
     task = task_of(api, campaign_id)

@@ -48,10 +48,10 @@ def test_launch_by_clone(machine, sdk_environ, tmp_path):
             code, output = machine.run("agents", "up", "--queue", queue, "--cpu", "1", *name, **environ)
             assert code == 0, output
         study = "examples/05_own_script/study.yaml"
-        launch = ["launch", study, "--queue", "services", "--set", "budget.trials=2", "--new", "--json"]
-        code, output = machine.run(*launch, **environ)
+        launch = ["launch", study, "--queue", "services", "--set", "budget.trials=2", "--new"]
+        code, output = machine.run(*launch, "--output", str(tmp_path / "launch.json"), **environ)
         assert code == 0, output
-        launched = json.loads(output)["study_id"]
+        launched = json.loads((tmp_path / "launch.json").read_text())["study_id"]
         assert ended(machine, launched, tmp_path / "launched.json")["status"] == "completed"
         script = ["examples/07_launch_by_clone/launch_copy.py", launched, "budget.trials=3"]
         code, output = machine.run(*script, command=[sys.executable], **environ)

@@ -14,9 +14,9 @@ from clearml_hpo.views.display import (
     LineView,
     LiveView,
     Progress,
-    _short_worker,
     clock,
     short_params,
+    short_worker,
     trial_table,
     trials_per_hour,
     view_for,
@@ -97,13 +97,14 @@ def test_the_live_view_fits_80_columns_and_shows_where_the_study_stands():
         ("host:cpu0", "host:cpu0"),
         ("node-1.cluster.example.com:gpu2", "node-1:gpu2"),
         ("node-1:local-3f9c2a3f9c2a-1234:gpu2", "node-1:gpu2"),
+        ("node-1.example.com:run-1234-cpu0", "node-1:cpu0"),
         ("10.0.0.12:gpu0,1", "10.0.0.12:gpu0,1"),
         ("a-name-without-any-colon-in-it", "…out-any-colon-in-it"),
         ("", ""),
     ],
 )
 def test_workers_have_short_names(worker, shown):
-    assert _short_worker(worker) == shown
+    assert short_worker(worker) == shown
 
 
 def test_trials_that_wait_for_a_queue_without_workers_are_counted():

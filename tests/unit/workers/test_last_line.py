@@ -77,3 +77,11 @@ def test_what_matters_of_a_console():
     assert what_matters("\n".join([*noise, "epoch 1", "no data"])) == "epoch 1\nno data"
     long = what_matters("\n".join(map(str, range(100))), most=5)
     assert long == "0\n  ...\n97\n98\n99"
+
+
+def test_a_launcher_only_says_that_the_script_failed():
+    script = ["Traceback (most recent call last):", '  File "train.py", line 3', "ValueError: depth"]
+    launcher = ["Traceback (most recent call last):", "subprocess.CalledProcessError: Command 'x' returned 1"]
+    log = "\n".join([*script, *launcher])
+    assert last_words(log) == "ValueError: depth" and what_matters(log) == "\n".join(script)
+    assert last_words("\n".join(launcher)) == launcher[1]
