@@ -142,18 +142,20 @@ def _of_task(task_id: str, options: _Options, *, local: bool) -> Draft:
 def _of_script(target: str, options: _Options) -> Draft:
     """Proposes a study of a script."""
     from clearml_hpo.drafting.draft import draft
-    from clearml_hpo.drafting.first_steps import with_first_steps
+    from clearml_hpo.drafting.first_steps import LONGEST_S, with_first_steps
     from clearml_hpo.drafting.location import Location
     from clearml_hpo.drafting.script import read_script
 
     place = Location.of(Path(target), options.output.parent)
     findings = read_script(place.script, place.root)
     arguments = _arguments(findings, options)
-    must_run = bool(findings.gaps) or not findings.parameters or not findings.metrics
+    is_reported = any(not metric.is_guess for metric in findings.metrics)
+    must_run = bool(findings.gaps) or not findings.parameters or not is_reported
     if must_run and options.runs and not findings.before:
         for gap in (*findings.gaps, *(findings.unnamed if not findings.metrics else ())):
             click.echo(f"cannot be read: {gap}", err=True)
-        click.echo(f"running the first steps of {place.script.name} offline", err=True)
+        at_most = f"until its first scalars, {LONGEST_S:g} s at most"
+        click.echo(f"running the first steps of {place.script.name} offline, {at_most}", err=True)
         findings = with_first_steps(findings, place.target, place.folder, arguments)
     template = dict(place.template)
     template |= {"arguments": list(arguments)} if arguments else {}

@@ -88,7 +88,8 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield from _search_space(draft)
     yield ""
     yield "objective:"
-    known = "" if draft.objective else "     # PLACEHOLDER: the script reports no scalar yet"
+    known = "     # a guess: what ClearML reports of the evaluation set" if objective.is_guess else ""
+    known = known if draft.objective else "     # PLACEHOLDER: the script reports no scalar yet"
     yield f"  metric: {flow(objective.name)}{known}"
     unsure = "" if objective.direction else "        # or maximize: its name does not say"
     yield f"  direction: {draft.direction}{unsure}"

@@ -57,6 +57,36 @@ def test_what_is_computed_is_seen_with_what_only_the_text_has(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seen.txt", "train.py"], "ClearML's files are elsewhere"
 
 
+BOOSTERS = {
+    "xgboost": (
+        "from xgboost import XGBClassifier\nmodel = XGBClassifier(eval_metric='auc', n_estimators=3)\n"
+        "model.fit(x, y, eval_set=[(x, y)])",
+        ["validation_0/auc"],
+    ),
+    "lightgbm": (
+        "import lightgbm\nlightgbm.train({'objective': 'binary', 'metric': 'auc'}, data := lightgbm.Dataset(x, y), 3, "
+        "valid_sets=[lightgbm.Dataset(x, y, reference=data)])",
+        ["valid_0/auc"],
+    ),
+    "catboost": (
+        "from catboost import CatBoostClassifier\n"
+        "CatBoostClassifier(iterations=3, allow_writing_files=False).fit(x, y, eval_set=(x, y))",
+        ["validation/Logloss", "learn/Logloss"],
+    ),
+}
+
+
+@pytest.mark.parametrize("library", BOOSTERS)
+def test_what_the_sdk_reports_of_evaluation_sets_is_guessed_until_it_is_seen(tmp_path, library):
+    pytest.importorskip(library)
+    text, names = BOOSTERS[library]
+    data = "import numpy\nx, y = numpy.arange(99.0).reshape(-1, 1), numpy.arange(99) % 2\n"
+    read, seen = steps(tmp_path, f"from clearml import Task\nTask.init('a', 'b')\n{data}{text}")
+    assert seen.gaps == ()
+    assert all(metric.is_guess for metric in read.metrics) and len(read.metrics) == 1
+    assert [metric.name for metric in seen.metrics] == names and not any(metric.is_guess for metric in seen.metrics)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
