@@ -122,6 +122,27 @@ SNIPPETS = {
         """,
         {"Args/opt.lr": ("float", 0.1), "Args/model.units": ("int", 32), "Args/model.rate": ("float", 0.5)},
     ),
+    "dataclasses that a parser takes": (
+        """
+        from dataclasses import dataclass, field
+        from transformers import HfArgumentParser
+        @dataclass
+        class ModelArguments:
+            name: str = field(metadata={"help": "required"})
+            dropout: float = field(default=0.1)
+            sizes: list[int] = field(default_factory=lambda: [8, 4])
+        @dataclass
+        class More(ModelArguments):
+            warmup: int = 3
+        model, = HfArgumentParser((More,)).parse_args_into_dataclasses()
+        """,
+        {
+            "Args/name": ("str", None),
+            "Args/dropout": ("float", 0.1),
+            "Args/sizes": ("list", [8, 4]),
+            "Args/warmup": ("int", 3),
+        },
+    ),
     "dictionaries in sections": (
         """
         from clearml import Task
