@@ -33,7 +33,6 @@ from clearml_hpo.backend.scalars import last_values
 from clearml_hpo.core.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.near_names import near_metric, near_parameter
-from clearml_hpo.scripts import starter
 from clearml_hpo.scripts.code import Code
 from clearml_hpo.scripts.packing import packed_script
 from clearml_hpo.scripts.place import Place
@@ -44,6 +43,7 @@ PLACE_PROPERTY = "place"
 
 _HYDRA = "Hydra"
 _COMPOSED = "OmegaConf"  # the configuration object in which the SDK keeps what Hydra has composed
+_CODE = "code"  # the artifact that the files of a script are
 _LONGEST_LISTING = 16_000  # characters of the list of files that an artifact shows
 _CLONES = 20  # of a template are looked at: what one reports may hang on its parameters
 _FIELDS = ["id", "name", "project", "hyperparams", "configuration", "last_metrics"]
@@ -147,7 +147,7 @@ def create_template(api: Api, code: Code, project_id: str) -> Template:
     """Makes a draft task that carries the script and its files, so that any agent can run its clones.
 
     A script alone is the task's script, as ClearML's SDK stores it. Several files are an archive on the file server,
-    the artifact ``code`` that each clone inherits; the task's script then fetches them and starts among them.
+    listed as the artifact ``code``; the task's script then fetches them and starts among them.
 
     Raises:
         ServerError: the file server did not take the archive.
@@ -193,9 +193,9 @@ def _stored(api: Api, code: Code) -> tuple[list[dict[str, Any]], str]:
     content = code.archive()
     digest = hashlib.sha256(content).hexdigest()
     listing = "\n".join(f"{len(content):>12,}  {name}" for name, content in code.files.items())
-    uri = f"{api.files}/clearml-hpo/{starter.ARTIFACT}/{digest[:16]}/{code.entry.name}.zip"
-    artifact = store(uri, starter.ARTIFACT, content, "application/zip", preview=listing[:_LONGEST_LISTING])
-    return [{**artifact, "mode": "input"}], packed_script(code, digest)
+    path = f"/clearml-hpo/{_CODE}/{digest[:16]}/{code.entry.name}.zip"
+    artifact = store(f"{api.files}{path}", _CODE, content, "application/zip", preview=listing[:_LONGEST_LISTING])
+    return [{**artifact, "mode": "input"}], packed_script(code, path, digest)
 
 
 def register(api: Api, template: Template, baseline_id: str) -> Template:

@@ -46,7 +46,7 @@ def texts_of(api: Api, state: CampaignState) -> Mapping[str, Callable[[], str]]:
 
 def as_text(report: CampaignReport) -> str:
     """The report as a terminal of 100 columns shows it."""
-    console = Console(file=StringIO(), width=_COLUMNS)
+    console = Console(file=StringIO(), width=_COLUMNS, force_jupyter=False)
     console.print(render_report(report))
     written = console.file
     assert isinstance(written, StringIO)

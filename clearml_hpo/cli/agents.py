@@ -12,7 +12,7 @@ import click
 
 from clearml_hpo import fleet
 from clearml_hpo.cli import output
-from clearml_hpo.cli.connection import is_embedded, lasting_server
+from clearml_hpo.cli.connection import is_embedded, lasting_server, say
 from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.cli.install import install, uninstall
 from clearml_hpo.cli.quantities import duration
@@ -78,7 +78,9 @@ def up(queue: str, gpus: str | None, cpu: int, venv: bool, name: str, timeout: f
       clearml-hpo agents up --queue gpu --gpus 0,0     two agents that share GPU 0
     """
     slots = _slots(queue, gpus, cpu)
-    started = fleet.up(settings.load().home, _server(), slots, timeout_s=timeout, name=name, venv=venv)
+    server = _server()
+    say(f"starting {len(slots)} agent{'' if len(slots) == 1 else 's'} for queue {queue!r}")
+    started = fleet.up(settings.load().home, server, slots, timeout_s=timeout, name=name, venv=venv)
     _show(started, out)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine import settings
+
+if TYPE_CHECKING:
+    from clearml_hpo.studies.study import Study
 
 
 def say(text: str) -> None:
@@ -53,6 +57,16 @@ def server_of_studies(*, local: bool) -> Iterator[None]:
     with embedded_server(here, say) as server:
         settings.use_server(server)
         yield
+
+
+def load_study(study: str, project: str | None = None) -> Study:
+    """The study that a user has named; of several of this name the newest, which is said."""
+    from clearml_hpo.studies.study import Study
+
+    found = Study.load(study, project)
+    if found.record.namesakes:
+        say(f"{study} is the newest study of this name, {found.study_id}; others: {found.record.namesakes}")
+    return found
 
 
 def use_lasting_server(*, local: bool, say: Callable[[str], None] = say) -> None:

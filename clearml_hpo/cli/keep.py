@@ -8,7 +8,7 @@ import click
 
 from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.completion import complete_studies
-from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.connection import load_study, server_of_studies
 
 if TYPE_CHECKING:
     from clearml_hpo.backend.cleanup import Others
@@ -42,9 +42,8 @@ def keep(study_id: str, top: int, others: Others, dry_run: bool, yes: bool, loca
     with server_of_studies(local=local):
         from clearml_hpo.backend import cleanup
         from clearml_hpo.backend.api import Api
-        from clearml_hpo.studies.study import Study
 
-        found, api = Study.load(study_id), Api()
+        found, api = load_study(study_id), Api()
         attempts = [*found.trials, *found.earlier_attempts]
         plan = cleanup.plan(api, found.study_id, attempts, found.goal, top)
         if dry_run or not yes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from clearml_hpo.cli.completion import complete_studies
-from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.connection import load_study, server_of_studies
 
 
 @click.command()
@@ -44,9 +44,8 @@ def report(study_id: str, folder: Path | None, top: int, logs: bool, local: bool
     with server_of_studies(local=local):
         from clearml_hpo.backend.api import Api
         from clearml_hpo.studies.folder import plain_name, write_folder
-        from clearml_hpo.studies.study import Study
 
-        study = Study.load(study_id)
+        study = load_study(study_id)
         folder = folder or Path(plain_name(study.name))
         written = write_folder(Api(), study, folder, top=top, logs=logs, on_note=click.echo)
         click.echo(f"{folder / 'summary.html'}, and {len(written.files) - 1} more files")

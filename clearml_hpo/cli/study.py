@@ -14,7 +14,7 @@ from rich.text import Text
 
 from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.completion import complete_studies
-from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.connection import load_study, server_of_studies
 from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.keep import keep
 from clearml_hpo.cli.report import report
@@ -253,6 +253,8 @@ def delete(study_id: str, dry_run: bool, yes: bool, force: bool, local: bool) ->
       clearml-hpo study delete 3f9c2a --yes
     """
     with _open(study_id, local) as found:
+        if found.record.namesakes:
+            raise InputError(f"several studies are called {found.name}: give the id of the one to be deleted")
         if not (force or dry_run):
             _refuse_if_live(found)
         removal = found.removal()
@@ -291,9 +293,7 @@ study.add_command(report)
 @contextmanager
 def _open(study_id: str, local: bool) -> Iterator[Study]:
     with server_of_studies(local=local):
-        from clearml_hpo.studies.study import Study
-
-        yield Study.load(study_id)
+        yield load_study(study_id)
 
 
 # --- a study -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from clearml_hpo.backend.backoff import Backoff
 from clearml_hpo.cli import output
 from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.cli.completion import complete_studies
-from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.connection import load_study, server_of_studies
 from clearml_hpo.cli.exits import OF_AN_END, Exit
 from clearml_hpo.cli.formats import Out, finite, prints
 from clearml_hpo.cli.quantities import duration
@@ -59,11 +59,10 @@ def watch(study_id: str, project: str | None, once: bool, interval: float, out: 
     console = Console()
     with server_of_studies(local=local):
         from clearml_hpo.backend.api import Api
-        from clearml_hpo.studies.study import Study
         from clearml_hpo.studies.watching import Watch
 
         try:
-            watched = Watch(Study.load(study_id, project), Api())
+            watched = Watch(load_study(study_id, project), Api())
         except InputError as error:
             _watch_campaign(console, study_id, error, max(interval, _CAMPAIGN_S), once=once, as_json=as_json)
             return

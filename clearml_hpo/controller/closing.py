@@ -116,6 +116,7 @@ class Closing:
         """The outcome of a study that was finished before, from its records."""
         opened, records = self._opened, self._opened.records
         trials = sorted(records.settled, key=lambda trial: trial.number) if records else ()
+        self._console.progress(trials, {}, records.earlier if records else ())
         self._console.note(
             f"study {self._file.spec.study} is finished ({opened.finished}); a larger budget continues it, "
             "--new starts another"

@@ -19,7 +19,7 @@ _WIDTH = 100
 
 def summary_text(title: str, studies: Sequence[StudySummary], top: int = 10) -> str:
     """The studies one after another: what is to be known first, the ``top`` best trials, what went wrong and why."""
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     if len(studies) > 1:
         console.print(Text(f"{title}: {len(studies)} studies"))
         console.print(overview(studies))

@@ -318,11 +318,18 @@ def _has_configuration_only(folder: Path) -> bool:
 
 
 def _module_in(name: str, root: Path) -> Path | None:
-    """The file or folder of a module in a folder; None if it is not there."""
+    """The file or folder of a module in a folder; None if it is not there.
+
+    A folder without ``__init__.py``, such as one of outputs, is not preferred to an installed module.
+    """
+    folder = root / name
+    if (folder / "__init__.py").is_file():
+        return folder
     if (file := root / f"{name}.py").is_file():
         return file
-    folder = root / name
-    return folder if folder.is_dir() and next(folder.rglob("*.py"), None) is not None else None
+    if not folder.is_dir() or next(folder.rglob("*.py"), None) is None or name in sys.stdlib_module_names:
+        return None
+    return None if name in packages_distributions() else folder
 
 
 def _file_of_module(name: str, roots: Iterable[Path]) -> Path | None:

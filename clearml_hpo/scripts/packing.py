@@ -14,9 +14,10 @@ _EMPTY = 'PLAN = "{}"\n'
 _PLAN = "PLAN = "
 
 
-def packed_script(code: Code, digest: str) -> str:
-    """The text of the task's script, for an archive of this SHA-256."""
+def packed_script(code: Code, path: str, digest: str) -> str:
+    """The text of the task's script, for an archive of this SHA-256 at ``path`` of the file server."""
     plan = {
+        "path": path,
         "digest": digest,
         "words": code.words,
         "directory": code.directory,

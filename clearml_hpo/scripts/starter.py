@@ -1,7 +1,7 @@
 """Starts a training script that consists of several files; made by clearml-hpo.
 
-The files are the artifact "code" of this task, which its clones have too. They are unpacked beside this file, and the
-script starts among them, as by hand.
+The files are an archive on the file server: the artifact "code" of this task's template. They are unpacked beside this
+file, and the script starts among them, as by hand.
 """
 
 # It runs where only ClearML's SDK is installed: it imports nothing of this project.
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 PLAN = "{}"
-ARTIFACT = "code"
 STARTUP = ".clearml-hpo"  # folder of the archive with what Python runs when it starts
 
 
@@ -75,14 +74,16 @@ def quick_reports(folder: Path) -> str:
 
 def main() -> None:
     """Replaces this process by the script."""
-    from clearml import Task
+    from clearml import StorageManager
+    from clearml.backend_api import Session
 
     plan = json.loads(PLAN)
-    artifact = Task.get_task(task_id=os.environ["CLEARML_TASK_ID"]).artifacts[ARTIFACT]
-    content = Path(artifact.get_local_copy(extract_archive=False, force_download=True)).read_bytes()
+    address = Session.get_files_server_host() + plan["path"]
+    found = StorageManager.get_local_copy(address, extract_archive=False, force_download=True)
+    content = Path(found).read_bytes() if found else b""
     if hashlib.sha256(content).hexdigest() != plan["digest"]:
-        raise ValueError(f"the artifact {ARTIFACT!r} of this task is not the code of its template")
-    folder = Path(__file__).resolve().parent / f"{ARTIFACT}-{plan['digest'][:16]}"
+        raise ValueError(f"{address} is not there, or is not the code of this task's template")
+    folder = Path(__file__).resolve().parent / f"code-{plan['digest'][:16]}"
     unpack(content, folder)
     directory = folder / plan["directory"]
     directory.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import sqlalchemy
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy.exc import SQLAlchemyError
 
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.core.goal import Direction, Goal
@@ -165,7 +163,9 @@ def check_storage(url: str) -> None:
 def check_reachable(url: str) -> None:
     """Raises InputError if the storage cannot be reached; makes nothing, neither tables nor a file."""
     with _refusing(url):
-        engine = sqlalchemy.create_engine(_with_driver(url))
+        from sqlalchemy import create_engine
+
+        engine = create_engine(_with_driver(url))
         folder = Path(engine.url.database or ".").parent
         if engine.dialect.name != "sqlite" or Path(engine.url.database or "").exists():
             engine.connect().close()
@@ -197,6 +197,8 @@ def _with_driver(url: str) -> str:
 @contextmanager
 def _refusing(url: str) -> Iterator[None]:
     """Turns what goes wrong into one line."""
+    from sqlalchemy.exc import SQLAlchemyError  # only studies with a storage load it
+
     try:
         yield
     except (SQLAlchemyError, ValueError, ImportError, RuntimeError) as error:

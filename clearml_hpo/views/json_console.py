@@ -41,7 +41,7 @@ def console_for(log_format: LogFormat, *, stderr: bool = False) -> Console:
 
 
 def _drawn(renderable: Any) -> str:
-    plain = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    plain = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     plain.print(renderable)
     text: str = plain.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines())

@@ -27,7 +27,7 @@ class NotebookView(LiveView):
     """Draws into one output of IPython's; the last drawing and the last notes stay."""
 
     def __init__(self, study: str, goal: Goal) -> None:
-        super().__init__(Console(file=io.StringIO(), force_terminal=False, width=_WIDTH), study, goal)
+        super().__init__(Console(file=io.StringIO(), force_jupyter=False, width=_WIDTH), study, goal)
         self._notes: list[str] = []
         self._handle: Any = None
         self._drew_at = 0.0
@@ -69,7 +69,7 @@ class NotebookView(LiveView):
 
         if self._handle is None:
             return
-        console = Console(file=io.StringIO(), record=True, force_terminal=True, width=_WIDTH)
+        console = Console(file=io.StringIO(), record=True, force_terminal=True, force_jupyter=False, width=_WIDTH)
         console.print(self.render())
         for note in self._notes:
             console.print(note, style="dim", markup=False, highlight=False)

@@ -21,7 +21,7 @@ from clearml_hpo.scripts.packing import plan_of
 from clearml_hpo.scripts.place import Place, show_around
 from clearml_hpo.workers.checkout import CheckoutPlan, arguments
 
-FIELDS = ("script", "container", "execution.docker_cmd", "execution.artifacts", "hyperparams.properties")
+FIELDS = ("script", "container", "execution.docker_cmd", "hyperparams.properties")
 """What :func:`prepare` reads of a task."""
 
 _PATCH = "diff --git "
@@ -52,13 +52,9 @@ def _of_python(words: Sequence[str], folder: Path, code: Path, roots: Sequence[P
 
 
 def archive_of(task: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Address and SHA-256 of the archive that a task's script is in; None if it is in none."""
+    """Path on the file server, and SHA-256, of the archive that a task's script is in; None if it is in none."""
     plan = plan_of(str((task.get("script") or {}).get("diff") or ""))
-    if plan is None:
-        return None
-    artifacts = (task.get("execution") or {}).get("artifacts") or ()
-    address = next((str(each.get("uri") or "") for each in artifacts if each.get("key") == starter.ARTIFACT), "")
-    return address, str(plan["digest"])
+    return (str(plan["path"]), str(plan["digest"])) if plan is not None else None
 
 
 def prepare(
@@ -71,7 +67,7 @@ def prepare(
         place: a folder that nothing runs in now.
         mirrors: folder of bare clones, each fetched once for all runs.
         image: of the container around this process.
-        archive: what is at the address of :func:`archive_of`.
+        archive: what is at the path of :func:`archive_of`.
 
     Raises:
         InputError: such a task cannot be run here.
@@ -187,7 +183,7 @@ def environ_of(program: Program, environ: Mapping[str, str]) -> dict[str, str]:
 def _unpacked(plan: Mapping[str, Any], archive: bytes, around: Place | None, code: Path) -> Program:
     """Unpacks the files of a script, in a folder that shows what lies around them on this machine."""
     if hashlib.sha256(archive).hexdigest() != plan["digest"]:
-        raise InputError(f"the artifact {starter.ARTIFACT!r} of the task is not the code of its template")
+        raise InputError(f"{plan['path']} on the file server is not the code of the task's template")
     root = code / around.root if around is not None else code
     starter.unpack(archive, root)
     if around is not None:

@@ -102,7 +102,7 @@ class TaskStarter:
         found = programs.archive_of(task)
         if found is None:
             return None
-        address, digest = found
+        address, digest = f"{self._api.files}{found[0]}", found[1]
         path = self._runner.folder / "archives" / digest
         if not path.is_file():
             path.parent.mkdir(exist_ok=True)

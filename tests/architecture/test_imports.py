@@ -86,7 +86,7 @@ def test_help_loads_no_command(option):
         (("study", "list"), set()),
         (("campaign", "list"), set()),
         (("server", "status"), set()),
-        (("check", "examples/05_own_script/study.yaml"), {"optuna", "numpy", "pydantic", "sqlalchemy"}),
+        (("check", "examples/05_own_script/study.yaml"), {"optuna", "numpy", "pydantic"}),
     ],
 )
 def test_a_command_loads_what_it_needs(command, needed, server_environ, tmp_path):

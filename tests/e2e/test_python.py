@@ -78,5 +78,7 @@ def test_the_notebook(machine, tmp_path):
         "".join(str(output.get("data") or output.get("text")) for output in cell.get("outputs", ()))
         for cell in notebook.cells
     ]
+    drawn = [output for output in notebook.cells[2].outputs if "text/html" in (output.get("data") or {})]
+    assert len(drawn) == 1, "drawn again and again in one place"
     assert "6/6 trials" in shown[2] and "objective/value, minimize" in shown[2], shown[2]
     assert "<table>" in shown[3] and "completed" in shown[3] and "objective/value" in shown[4], shown[3:]

@@ -101,3 +101,11 @@ def test_it_asks_first(command, recorded, api):
     code, output = command("study", "delete", recorded.study_id)
     assert code == 130 and "delete them?" in output, "no answer is no"
     assert tasks_left(api, recorded.study_id) == {recorded.study_id}
+
+
+def test_a_name_of_several_studies_deletes_none(recorded, api, queue, command):
+    twin = RecordedStudy(api, queue, name=recorded.name)
+    code, output = command("study", "delete", recorded.name, "--yes")
+    assert code == 2 and "several studies are called" in output
+    code, output = command("study", "show", recorded.name)
+    assert code == 0 and twin.study_id in output, "the newest"

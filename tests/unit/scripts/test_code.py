@@ -47,7 +47,7 @@ def test_what_it_imports_and_names(tmp_path):
         "package/model.yaml": "a: 1",
         "package/weights.bin": "",
         "package/__pycache__/inner.pyc": "",
-        "yaml/readme.txt": "",  # a folder without modules is none, and that package is installed
+        "yaml/made.py": "",  # a folder of outputs: that package is installed
         "data/rows.bin": "",
         "rows.csv": "1",
         "out.txt": "",
