@@ -40,8 +40,8 @@ class _Options:
 
 
 @click.command()
-@click.argument("target", metavar="SCRIPT|TASK_ID", required=False)
-@click.option("--template", type=Choice(_TEMPLATES), help="Copy a template into a folder instead: SCRIPT.")
+@click.argument("target", metavar="[SCRIPT|TASK_ID|FOLDER]", required=False)
+@click.option("--template", type=Choice(_TEMPLATES), help="Copy a template into FOLDER, with its spaces and a study.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("study.yaml"), show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite files.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing, take what is proposed.")
@@ -268,7 +268,8 @@ def _write(draft: Draft, output: Path) -> None:
     click.echo(f"wrote {output}: {len(draft.varied)} of {len(draft.ranges)} parameters vary, {draft.trials} trials")
     before = [*_before(draft)]
     if before:
-        raise InputError("\n".join(f"before the first run: {text}" for text in before))
+        lines = [f"before the first run: {text}" for text in before]
+        raise InputError("\n".join([*lines, f"then draft it again; --force overwrites {output}"]))
     check_written(output)
     click.echo(f"next: clearml-hpo run {shlex.quote(os.fspath(output))} --local")
 
