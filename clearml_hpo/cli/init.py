@@ -231,6 +231,7 @@ def _as_json(draft: Draft) -> dict[str, Any]:
                 "varied": found.name in draft.varied,
             }
             for found in draft.findings.parameters
+            if found.name in draft.ranges
         ],
         "metrics": [{"name": metric.name, "direction": metric.direction} for metric in draft.findings.metrics],
         "not_read": list(draft.findings.gaps),

@@ -47,7 +47,7 @@ SNIPPETS = {
         args = parser.parse_args()
         task.connect(vars(args), name="Options")
         """,
-        {"Options/lr": ("float", 0.1)},
+        {"Args/lr": ("float", 0.1), "Options/lr": ("float", 0.1)},
     ),
     "click": (
         """
