@@ -113,7 +113,7 @@ def test_what_is_read_is_what_the_sdk_records(folder, style):
     groups = {one.name for one in read.parameters if one.name == "Hydra/model"}  # a group has no value of its own
     defaults = {one.name: one.default for one in read.parameters if one.name not in given | groups}
     recorded = {one.name: one.default for one in seen.parameters if one.name not in given | {"Args/config"}}
-    assert recorded == defaults
+    assert json.loads(json.dumps(recorded)) == json.loads(json.dumps(defaults)), "tuples are lists"
     assert [metric.name for metric in seen.metrics] == [metric.name for metric in read.metrics]
 
 
