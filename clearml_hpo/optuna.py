@@ -8,7 +8,7 @@ keys of a study file too: ``project="credit"``; ``execution={"queue": "gpu"}`` h
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import optuna as _optuna
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from clearml_hpo.studies.defined import DefinedStudy
 
 __all__ = ["Study", "create_study"]
+
+_NOT_OURS = ("add_trial", "add_trials", "ask", "set_system_attr", "set_user_attr", "stop", "tell")
 
 
 class Study:
@@ -36,6 +38,7 @@ class Study:
         self._directions = directions
         self._parts = {"sampler": sampler, "pruner": pruner}
         self._keys = keys
+        self._first: list[dict[str, Any]] = []
         _optuna.logging.set_verbosity(_optuna.logging.WARNING)
         self._seen = _optuna.create_study(directions=list(directions))
 
@@ -72,6 +75,7 @@ class Study:
             directions=self._directions,
             n_trials=None if n_trials is None else before + n_trials,
             timeout=timeout,
+            enqueue=self._first,
             **self._keys,
         )
         at_once = (os.cpu_count() or 1) if n_jobs < 0 else n_jobs
@@ -79,8 +83,14 @@ class Study:
         self.clearml.run(cpu=cpu, new=self._name is None and not before, **self._parts)
         self._seen = in_memory(self.clearml.trials, self.clearml.goal, self.clearml.file.space)
 
+    def enqueue_trial(self, params: Mapping[str, Any], user_attrs: Any = None, skip_if_exists: bool = False) -> None:
+        """Has these parameters tried after the first trial; a point that was tried is not run again."""
+        self._first.append(dict(params))
+
     def __getattr__(self, name: str) -> Any:
         """What a study of Optuna has: ``best_params``, ``best_value``, ``trials``, ``trials_dataframe``, ..."""
+        if name in _NOT_OURS:
+            raise AttributeError(f"{name}: a study whose trials are ClearML tasks has none; see its attribute clearml")
         return getattr(self._seen, name)
 
 

@@ -5,6 +5,7 @@ resume.py          `resume`
 launch.py          `launch`
 watch.py           `watch`
 init.py            `init`
+proposal.py        what `init` shows and asks
 convert.py         `convert`
 check.py           `check`
 open.py            `open`: the page of a study

@@ -18,9 +18,10 @@ from clearml_hpo.core.errors import InputError
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("study.yaml"), show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def convert(file: Path, script: Path | None, output: Path, force: bool) -> None:
-    """Convert a sweep of W&B (YAML) or a search space of Ray Tune (Python) into a study file.
+    """Convert a sweep of W&B or a search space of Ray Tune into a study file.
 
-    What has no counterpart is listed.
+    A sweep is a YAML file, or a Python file that calls wandb.sweep. A search space of Ray Tune is a dictionary in a
+    Python file, which is not run. What has no counterpart is listed.
 
     \b
     Examples:
@@ -30,11 +31,12 @@ def convert(file: Path, script: Path | None, output: Path, force: bool) -> None:
     from clearml_hpo.drafting.conversion import draft_of
     from clearml_hpo.drafting.draft import text_of
     from clearml_hpo.drafting.ray_tune import read_ray_tune
-    from clearml_hpo.drafting.sweep import read_sweep
+    from clearml_hpo.drafting.sweep import read_sweep, read_sweep_of_script
 
     if output.exists() and not force:
         raise InputError(f"{output} is there already: --output FILE writes another one, --force overwrites it")
-    converted = read_ray_tune(file) if file.suffix == ".py" else read_sweep(file)
+    is_python = file.suffix == ".py"
+    converted = (read_sweep_of_script(file) or read_ray_tune(file)) if is_python else read_sweep(file)
     converted.script = script or converted.script
     draft, renamed = draft_of(converted, output.parent, file)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,8 +40,8 @@ class _Options:
 
 
 @click.command()
-@click.argument("target", metavar="SCRIPT|TASK_ID", required=False)
-@click.option("--template", type=Choice(_TEMPLATES), help="Copy a template into a folder instead: SCRIPT.")
+@click.argument("target", metavar="[SCRIPT|TASK_ID|FOLDER]", required=False)
+@click.option("--template", type=Choice(_TEMPLATES), help="Copy a template into FOLDER, with its spaces and a study.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("study.yaml"), show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite files.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing, take what is proposed.")
@@ -189,6 +187,7 @@ def _shown(found: Found) -> str:
 
 def _choose(draft: Draft, options: _Options) -> Draft:
     """The draft with what the command line, or the user, says."""
+    from clearml_hpo.cli import proposal
     from clearml_hpo.drafting.draft import trials_for
     from clearml_hpo.drafting.metrics import metric
 
@@ -196,15 +195,15 @@ def _choose(draft: Draft, options: _Options) -> Draft:
         _check_objective(options.objective, draft.findings.metrics)
         draft = replace(draft, objective=metric(options.objective))
     if options.asks:
-        _print_parameters(draft)
-        draft = _ask_parameters(draft)
+        proposal.print_parameters(draft)
+        draft = proposal.ask_parameters(draft)
         if options.objective is None:
-            draft = _ask_objective(draft)
+            draft = proposal.ask_objective(draft)
         if options.trials is None:
             trials = click.prompt("trials", default=trials_for(len(draft.varied)), type=click.IntRange(1))
             draft = replace(draft, trials=trials)
     elif draft.ranges and not options.is_json:
-        _print_parameters(draft)
+        proposal.print_parameters(draft)
     if options.direction and draft.objective is not None:
         draft = replace(draft, objective=replace(draft.objective, direction=options.direction))
     return replace(draft, trials=options.trials) if options.trials else draft
@@ -214,66 +213,6 @@ def _check_objective(name: str, metrics: Sequence[Metric]) -> None:
     if "/" not in name:
         known = ", ".join(metric.name for metric in metrics)
         raise InputError(f"--objective {name}: expected title/series{f'; found: {known}' if known else ''}")
-
-
-def _ask_parameters(draft: Draft) -> Draft:
-    """Lets the user choose which parameters vary."""
-    able = [name for name, one in draft.ranges.items() if one.is_varied]
-    marked = ",".join(str(at) for at, name in enumerate(able, 1) if name in draft.varied)
-    while able:
-        answer = click.prompt("vary (numbers)", default=marked)
-        try:
-            chosen = [able[int(part) - 1] for part in answer.replace(",", " ").split() if int(part) > 0]
-        except (ValueError, IndexError):
-            click.echo(f"numbers from 1 to {len(able)}, such as 1,2")
-            continue
-        return replace(draft, varied=tuple(name for name in draft.ranges if name in chosen))
-    return draft
-
-
-def _ask_objective(draft: Draft) -> Draft:
-    """Lets the user choose the scalar that counts, and whether less of it is better."""
-    metrics = draft.findings.metrics
-    if not metrics:
-        return draft
-    chosen = metrics[0]
-    if len(metrics) > 1:
-        for at, metric in enumerate(metrics, 1):
-            click.echo(f"{at:4}  {metric.name}")
-        chosen = metrics[click.prompt("objective", default=1, type=click.IntRange(1, len(metrics))) - 1]
-    directions = click.Choice(["minimize", "maximize"])
-    direction = click.prompt(f"{chosen.name}:", default=chosen.direction or None, type=directions, prompt_suffix=" ")
-    return replace(draft, objective=replace(chosen, direction=direction))
-
-
-def _print_parameters(draft: Draft) -> None:
-    """What was found, in a short table; what a study can vary is numbered."""
-    from clearml_hpo.drafting.draft import flow
-
-    defaults = {found.name: flow(found.default) for found in draft.findings.parameters}
-    able = [name for name, one in draft.ranges.items() if one.is_varied]
-    rows = [
-        (str(at), "*" if name in draft.varied else "", name, defaults[name], _short(draft.ranges[name].definition))
-        for at, name in enumerate(able, 1)
-    ]
-    widths = [max(map(len, column)) for column in zip(("", "", "parameter", "own value", "range"), *rows, strict=True)]
-    columns = shutil.get_terminal_size().columns
-    fits = sum(widths) + 10 + max((len(draft.ranges[name].why) for name in able), default=0) <= columns
-    for row, why in [(("", "", "parameter", "own value", "range"), ""), *zip(rows, able, strict=True)]:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        line = f"{line}  {draft.ranges[why].why}" if why and fits else line
-        click.echo(line[:columns].rstrip())
-    left = [name.rpartition("/")[2] for name, one in draft.ranges.items() if not one.is_varied]
-    if left:
-        text = f"* varies by default; not varied: {', '.join(left)}"
-        click.echo(textwrap.shorten(text, max(columns, 40), placeholder=" ..."))
-
-
-def _short(definition: dict[str, Any]) -> str:
-    """A range as a reader wants it: ``0.001 .. 0.1 log``."""
-    if definition["type"] == "categorical":
-        return " | ".join(str(choice) for choice in definition["choices"])
-    return f"{definition['low']:g} .. {definition['high']:g}{' log' if definition.get('log') else ''}"
 
 
 def _as_json(draft: Draft) -> dict[str, Any]:
@@ -292,6 +231,7 @@ def _as_json(draft: Draft) -> dict[str, Any]:
                 "varied": found.name in draft.varied,
             }
             for found in draft.findings.parameters
+            if found.name in draft.ranges
         ],
         "metrics": [{"name": metric.name, "direction": metric.direction} for metric in draft.findings.metrics],
         "not_read": list(draft.findings.gaps),
@@ -329,7 +269,8 @@ def _write(draft: Draft, output: Path) -> None:
     click.echo(f"wrote {output}: {len(draft.varied)} of {len(draft.ranges)} parameters vary, {draft.trials} trials")
     before = [*_before(draft)]
     if before:
-        raise InputError("\n".join(f"before the first run: {text}" for text in before))
+        lines = [f"before the first run: {text}" for text in before]
+        raise InputError("\n".join([*lines, f"then draft it again; --force overwrites {output}"]))
     check_written(output)
     click.echo(f"next: clearml-hpo run {shlex.quote(os.fspath(output))} --local")
 

@@ -10,6 +10,7 @@ from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params, as_text
+from clearml_hpo.search.space import OpenSpace
 from clearml_hpo.study_file import StudyFile
 
 
@@ -21,8 +22,11 @@ def own_point(file: StudyFile, template: Template, model: str) -> Params:
 def first_points(file: StudyFile, templates: Templates) -> Mapping[int, Params]:
     """The points that the file lists, by their place there; what a point lacks is the template's own.
 
-    Those of other models than ``templates`` has are left out.
+    Those of other models than ``templates`` has are left out. Where scripts suggest their parameters themselves, a
+    point is as it is given.
     """
+    if isinstance(file.space, OpenSpace):
+        return dict(enumerate(file.first))
     points = {}
     for index, given in enumerate(file.first):
         model = file.space.model_of(given)
@@ -36,7 +40,7 @@ def faults_of_first_points(file: StudyFile, templates: Templates) -> list[Fault]
     """Those that are no points of the search space: out of range, or against a constraint between parameters."""
     faults = []
     for index, point in first_points(file, templates).items():
-        if not file.space.contains(point):
+        if not isinstance(file.space, OpenSpace) and not file.space.contains(point):
             given = file.first[index]
             model = file.space.model_of(given)
             own = dict(own_point(file, templates[model], model))
@@ -59,7 +63,9 @@ def untried_points(
     known = [trial.params for trial in records.latest] if records is not None else []
     begun = {file.space.model_of(params) for params in (*known, *(trial.params for trial in baselines.values()))}
     own = [own_point(file, templates[model], model) for model in file.space.used_models if model not in begun]
-    return [*own, *(point for point in first_points(file, templates).values() if point not in known)]
+    tried = [params.items() for params in known]
+    points = first_points(file, templates).values()
+    return [*own, *(point for point in points if not any(point.items() <= each for each in tried))]
 
 
 def without_baselines(records: TrialRecords | None, baselines: Mapping[int, Trial]) -> TrialRecords | None:

@@ -55,33 +55,27 @@ def _added(program: Program, source: Source, call: ast.Call) -> Iterator[Found |
 
 
 def _option(program: Program, source: Source, call: ast.Call) -> Iterator[Found | str]:
-    names = [program.entry(source, argument) for argument in call.args]
-    if not names or not all(isinstance(name, str) for name in names):
+    names = program.texts(source, call.args)
+    if not names:
         yield f"{source.path.name}:{call.lineno}: options whose names the script computes"
         return
-    given = {k.arg: k.value for k in call.keywords if k.arg}
-    action = source.dotted(given["action"]) if "action" in given else ""
-    action = str(program.entry(source, given["action"])) if "action" in given and not action else action
+    given = program.given(source, call)
+    node = keyword(call, "action")
+    action = (source.dotted(node) if node is not None else "") or str(given.get("action") or "")
     if action in _NO_VALUE:
         return
-    long = [name for name in names if name.startswith("--")]
+    default, nargs = given.get("default", _FLAGS.get(action)), given.get("nargs")
     is_positional = not names[0].startswith("-")
-    dest = program.entry(source, given["dest"]) if "dest" in given else None
-    own = str(dest or (names[0] if is_positional else (long or names)[0]).lstrip("-"))
-    default = program.entry(source, given["default"]) if "default" in given else _FLAGS.get(action)
-    choices = program.entry(source, given["choices"]) if "choices" in given else None
-    nargs = program.entry(source, given["nargs"]) if "nargs" in given else None
-    is_required = bool(program.entry(source, given["required"])) if "required" in given else is_positional
-    kind = _kind(source, given.get("type"), action, default)
-    if (nargs is not None and nargs != "?") or action == "append":
-        kind = "list"
+    flag = "" if is_positional else next((name for name in names if name.startswith("--")), names[0])
+    is_list = nargs not in (None, "?") or action == "append"
+    choices = given.get("choices")
     yield Found(
-        f"{ARGS}{own if is_positional else own.replace('-', '_')}",
-        kind,
+        f"{ARGS}{given.get('dest') or (names[0] if is_positional else flag.lstrip('-').replace('-', '_'))}",
+        "list" if is_list else _kind(source, keyword(call, "type"), action, default),
         default,
         tuple(choices) if isinstance(choices, (list, tuple)) else (),
-        flag="" if is_positional else (long or names)[0],
-        is_required=is_required and nargs not in ("?", "*"),
+        flag=flag,
+        is_required=bool(given.get("required", is_positional)) and nargs not in ("?", "*"),
         is_positional=is_positional,
     )
 

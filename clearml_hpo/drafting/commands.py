@@ -46,35 +46,26 @@ def _option(program: Program, source: Source, call: ast.Call, prefix: str) -> It
     what = source.dotted(call.func).rpartition(".")[2]
     if what not in ("option", "argument"):
         return
-    names = [program.entry(source, argument) for argument in call.args]
-    if not names or not all(isinstance(name, str) for name in names):
+    names = program.texts(source, call.args)
+    if not names:
         yield f"{source.path.name}:{call.lineno}: options whose names the script computes"
         return
-    given = {k.arg: k.value for k in call.keywords if k.arg}
-    flags = [name.partition("/")[0] for name in names if name.startswith("-")]
-    named = next((name for name in names if name.isidentifier()), None)
-    longest = max(flags, key=lambda flag: flag[:2] == "--", default="")
-    own = named or longest.lstrip("-").replace("-", "_").lower()
-    default = program.entry(source, given["default"]) if "default" in given else None
-    is_flag = any("/" in name for name in names) or (
-        "is_flag" in given and bool(program.entry(source, given["is_flag"]))
-    )
-    kind, choices, low, high = _type(program, source, given.get("type"))
-    if "multiple" in given or "nargs" in given:
-        kind = "list"
-    is_argument = what == "argument"
-    required = (
-        program.entry(source, given["required"]) if "required" in given else is_argument and "default" not in given
-    )
+    given, is_argument = program.given(source, call), what == "argument"
+    flag = max((n.partition("/")[0] for n in names if n.startswith("-")), key=lambda n: n[:2] == "--", default="")
+    own = next(filter(str.isidentifier, names), flag.lstrip("-").replace("-", "_").lower())
+    is_flag = any("/" in name for name in names) or bool(given.get("is_flag"))
+    default = given.get("default")
+    kind, choices, low, high = _type(program, source, keyword(call, "type"))
+    kind = "list" if "multiple" in given or "nargs" in given else kind or kind_of(default) or "str"
     yield Found(
         f"{prefix}{own.lower() if is_argument else own}",
-        "bool" if is_flag else kind or kind_of(default) or "str",
+        "bool" if is_flag else kind,
         False if is_flag and default is None else default,
         choices,
         low,
         high,
-        flag=longest,
-        is_required=bool(required),
+        flag=flag,
+        is_required=bool(given.get("required", is_argument and "default" not in given)),
         is_positional=is_argument,
     )
 

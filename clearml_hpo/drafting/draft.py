@@ -56,7 +56,8 @@ class Draft:
 
 def draft(name: str, template: Mapping[str, Any], findings: Findings, source: str) -> Draft:
     """Proposes a study: which parameters it varies and in which ranges, its objective and its budget."""
-    ranges = {found.name: propose(found, findings.libraries) for found in findings.parameters}
+    offered = [found for found in findings.parameters if found.name not in findings.repeated]
+    ranges = {found.name: propose(found, findings.libraries) for found in offered}
     able = [name for name, one in ranges.items() if one.is_varied]
     likeliest = sorted(able, key=lambda name: ranges[name].rank)[:MOST_VARIED]
     varied = tuple(name for name in ranges if name in likeliest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,7 @@ class Findings:
         before: what must change in the script before a study can run, a line each.
         project: the ClearML project that the script names.
         libraries: the top-level names of what it imports.
+        repeated: options that the script connects once more, in another section, which counts.
     """
 
     parameters: tuple[Found, ...] = ()
@@ -78,6 +80,7 @@ class Findings:
     before: tuple[str, ...] = ()
     project: str = ""
     libraries: frozenset[str] = field(default_factory=frozenset)
+    repeated: Set[str] = field(default_factory=frozenset)
 
 
 def kind_of(value: Any) -> str:

@@ -102,6 +102,7 @@ _KNOWN = (
 )
 """Ranges by name, with their source; those of libraries' own names are in search_spaces/."""
 
+_PLAIN = (int, float, str, bool, type(None))
 _LIBRARIES = ("catboost", "lightgbm", "xgboost")
 _POWERS = r"(\w+_)?batch_?size|bs|batch"
 _SHARES = r"\w*(ratio|fraction|prob|probability|percent|rate|share|p|gamma|beta_?2|decay|alpha)"
@@ -128,7 +129,7 @@ def _unknown(found: Found) -> str:
 
 def _by_script(found: Found) -> Range | None:
     """By the choices or bounds that the script gives it, or as a switch."""
-    if len(found.choices) > 1:
+    if len(found.choices) > 1 and all(isinstance(choice, _PLAIN) for choice in found.choices):
         own = () if found.default in found.choices or found.default is None else (found.default,)
         return Range(_choices([*found.choices, *own]), "the script's own choices")
     if found.kind == "bool":
@@ -162,7 +163,7 @@ def _space_of(library: str) -> Mapping[str, dict[str, Any]]:
 
 def _by_name(found: Found) -> Range | None:
     name = found.words
-    if re.fullmatch(_POWERS, name) and found.kind == "int" and found.default:
+    if re.fullmatch(_POWERS, name) and found.kind == "int" and (found.default or 0) > 0:
         return Range(_choices(_powers(found.default)), _AROUND)
     for known in _KNOWN:
         if re.fullmatch(known.names, name) and known.kind == found.kind:

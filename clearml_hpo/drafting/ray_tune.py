@@ -28,7 +28,7 @@ def read_ray_tune(path: Path) -> Converted:
     source, found = program.main, Converted(TOOL)
     spaces = [*_spaces(source)]
     if not spaces:
-        raise InputError(f"{path}: no search space of Ray Tune: no dictionary has tune.uniform, tune.choice, ...")
+        raise InputError(f"{path}: no search space of Ray Tune (tune.uniform, tune.choice, ...), and no wandb.sweep")
     for space in spaces:
         _read_space(program, source, found, space, "")
     for call in source.calls:

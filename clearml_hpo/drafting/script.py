@@ -46,8 +46,7 @@ def read_program(program: Program) -> Findings:
                 gaps.append(one)
             else:
                 found.setdefault(one.name, one)
-    for one in [one for one in found.values() if one.flag and not one.name.startswith(arguments.ARGS)]:
-        found.pop(f"{arguments.ARGS}{one.bare}", None)  # what is connected once more counts in place of the option
+    again = [one.bare for one in found.values() if one.flag and not one.name.startswith(arguments.ARGS)]
     reported, unnamed = metrics.reported(program)
     return Findings(
         tuple(found.values()),
@@ -57,6 +56,7 @@ def read_program(program: Program) -> Findings:
         tuple(_before(program)),
         _project(program),
         program.libraries,
+        found.keys() & {f"{arguments.ARGS}{name}" for name in again},
     )
 
 

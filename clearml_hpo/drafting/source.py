@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
@@ -234,6 +234,15 @@ class Program:
             return self.value(source, node, depth + 1)
         except Unreadable:
             return None
+
+    def given(self, source: Source, call: ast.Call) -> dict[str, Any]:
+        """What the named arguments of a call are worth; None for one that is not known."""
+        return {given.arg: self.entry(source, given.value) for given in call.keywords if given.arg}
+
+    def texts(self, source: Source, nodes: Iterable[ast.expr]) -> list[str]:
+        """The texts that these are; none if one of them is no text, or not known."""
+        found = [self.entry(source, node) for node in nodes]
+        return found if all(isinstance(each, str) for each in found) else []
 
     def _called(self, source: Source, call: ast.Call, depth: int) -> Any:
         name = source.dotted(call.func)

@@ -1,4 +1,4 @@
-"""Sweeps of W&B: ``method``, ``metric``, ``parameters`` and ``program`` in YAML."""
+"""Sweeps of W&B: ``method``, ``metric``, ``parameters`` and ``program``, in YAML or given to ``wandb.sweep``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 from clearml_hpo.core import yaml_documents
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.drafting.conversion import Converted
+from clearml_hpo.drafting.source import Program, keyword
 
 TOOL = "W&B"
 _SAMPLERS = {"bayes": "auto", "random": "random", "grid": "grid"}
@@ -36,6 +37,26 @@ def read_sweep(path: Path) -> Converted:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise InputError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    return _converted(data, path)
+
+
+def read_sweep_of_script(path: Path) -> Converted | None:
+    """Converts the sweep that a Python file gives to ``wandb.sweep``; None if it gives none that can be read."""
+    program = Program(path, path.parent)
+    for source in program.sources:
+        for call in source.calls:
+            given = keyword(call, "sweep", 0)
+            if source.dotted(call.func) == "wandb.sweep" and given is not None:
+                data = program.entry(source, given)
+                if is_sweep(data):
+                    found = _converted(data, path)
+                    project = keyword(call, "project")
+                    found.project = str(program.entry(source, project) or "") if project is not None else found.project
+                    return found
+    return None
+
+
+def _converted(data: Any, path: Path) -> Converted:
     if not is_sweep(data):
         raise InputError(f"{path}: no sweep of W&B: method and parameters are missing")
     found = Converted(TOOL, name=str(data.get("name") or ""), project=str(data.get("project") or ""))

@@ -143,10 +143,13 @@ class OptunaStudy:
         return True
 
     def revise(self, number: int, params: Params) -> None:
-        """Trial ``number``, which runs, has other parameters than it was asked with: it suggested them itself."""
+        """Trial ``number``, which runs, has other parameters than it was given: it suggested them itself."""
+        if not self._knows(number, params):
+            return
         with self._lock:
             trial_id = self._trials.get(number)
-        if trial_id is None or not self._knows(number, params):
+        if trial_id is None:
+            self.add(number, params)
             return
         reported = self._table.reported(trial_id)
         self._table.tell(trial_id, OptunaState.FAIL)

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial
 from clearml_hpo.core.choices import check_options, check_packages, choose, import_class, is_class_path, takes
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
-from clearml_hpo.search.space import Categorical, SearchSpace
+from clearml_hpo.search.space import Categorical, OpenSpace, SearchSpace
 
 DEFAULT = "auto"
 
@@ -137,7 +137,12 @@ def _gp_refuses(problem: Problem) -> str | None:
     return None
 
 
+_GROWS = "the script suggests its parameters itself, so they are not known before; tpe, random and nsgaii take that"
+
+
 def _cmaes_refuses(problem: Problem) -> str | None:
+    if isinstance(problem.space, OpenSpace):
+        return _GROWS
     if not problem.goal.is_single:
         return "it takes one objective; tpe, gp and nsgaii take several"
     if problem.goal.constraints:
@@ -150,10 +155,14 @@ def _cmaes_refuses(problem: Problem) -> str | None:
 
 def _qmc_refuses(problem: Problem) -> str | None:
     space = problem.space
+    if isinstance(space, OpenSpace):
+        return _GROWS
     return f"{next(iter(space.conditions))} is conditional; random takes any space" if space.is_conditional else None
 
 
 def _exhaustive_refuses(problem: Problem) -> str | None:
+    if isinstance(problem.space, OpenSpace):
+        return _GROWS
     continuous = [name for name, axis in problem.space.axes.items() if axis.values is None]
     return f"{continuous[0]} is continuous; give it a step" if continuous else None
 

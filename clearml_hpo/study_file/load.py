@@ -18,7 +18,7 @@ from clearml_hpo.core.near_names import near_metric
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
-from clearml_hpo.search.space import Constant, Parameter, SearchSpace
+from clearml_hpo.search.space import Constant, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.models import StudySpec
 from clearml_hpo.study_file.overrides import apply_override
@@ -272,7 +272,9 @@ def _first_point(
         own = name_in_model(str(model), str(name))
         key, full = ("enqueue", index, name), own if own in varying else full_name(str(name))
         where = f"{line_of(lines, key)}: {dotted(key)}"
-        if full not in varying:
+        if isinstance(space, OpenSpace):
+            point[full_name(str(name))] = value
+        elif full not in varying:
             faults.append(f"{where}: no parameter that varies{nearest(full, varying)}; there are: {', '.join(varying)}")
         elif not varying[full].contains(value):
             faults.append(f"{where}: found {value!r}; allowed: {varying[full]}")

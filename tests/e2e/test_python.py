@@ -49,6 +49,23 @@ def test_a_script_of_optuna(machine, tmp_path):
     assert code == 0 and float(best(output)[2]) > 0.8 and "General" not in best(output)[3], output
 
 
+def test_points_that_a_script_of_optuna_enqueues(machine, tmp_path):
+    script = tmp_path / "enqueues.py"
+    script.write_text(
+        "from clearml_hpo import optuna\n"
+        "def f(trial):\n    x = trial.suggest_float('x', -9, 9)\n"
+        "    return x * x + (trial.suggest_int('n', 1, 9) if x > 3 else 0)\n"
+        "study = optuna.create_study(study_name='enqueues')\n"
+        "study.enqueue_trial({'x': 4.5, 'n': 7})\n"
+        "study.optimize(f, n_trials=4)\n"
+        "print('POINTS', [trial.params for trial in study.trials], study.trials[1].value)\n"
+        "try:\n    study.ask()\nexcept AttributeError as error:\n    print('SAID', error)\n"
+    )
+    code, output = run(machine, script, tmp_path)
+    assert code == 0 and "{'x': 4.5, 'n': 7}, " in output and "] 27.25" in output, output
+    assert "SAID ask: a study whose trials are ClearML tasks has none" in output
+
+
 def test_a_function_that_fails_ends_the_study_at_once(machine, tmp_path):
     script = tmp_path / "fails.py"
     script.write_text(

@@ -113,5 +113,16 @@ def test_what_is_read_is_what_the_sdk_records(folder, style):
     groups = {one.name for one in read.parameters if one.name == "Hydra/model"}  # a group has no value of its own
     defaults = {one.name: one.default for one in read.parameters if one.name not in given | groups}
     recorded = {one.name: one.default for one in seen.parameters if one.name not in given | {"Args/config"}}
-    assert recorded == defaults
+    assert json.loads(json.dumps(recorded)) == json.loads(json.dumps(defaults)), "tuples are lists"
     assert [metric.name for metric in seen.metrics] == [metric.name for metric in read.metrics]
+
+
+@pytest.mark.long
+def test_a_copied_template_runs(machine, tmp_path):
+    code, output = machine.run("init", "--template", "minimal", str(tmp_path))
+    assert code == 0, output
+    result = tmp_path / "out.json"
+    run = ("run", str(tmp_path / "study.yaml"), "--local", "--cpu", "1", "--new", "--set", "budget.trials=3")
+    code, output = machine.run(*run, "--json", str(result))
+    assert code == 0, output
+    assert [trial["state"] for trial in json.loads(result.read_text())["trials"]] == ["completed"] * 3

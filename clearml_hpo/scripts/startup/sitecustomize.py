@@ -281,6 +281,8 @@ def _as_options(command: Any, prefix: str, values: dict[str, str]) -> list[str]:
         if option.is_flag:
             flags = option.opts if text == "True" else option.secondary_opts
             words += flags[:1]
+        elif option.count:
+            words += option.opts[:1] * int(text)
         elif text[:1] in ("[", "(") and (option.multiple or option.nargs != 1):
             items = [str(item) for item in ast.literal_eval(text)]
             words += (

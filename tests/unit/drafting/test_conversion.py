@@ -185,6 +185,26 @@ def test_each_distribution_of_a_sweep(tmp_path, given, expected):
     assert (found.left_out[0] if isinstance(expected, str) else found.space["x"]) == expected
 
 
+def test_a_sweep_in_python(folder):
+    text = """
+        import wandb
+        LOW = 1e-4
+        sweep_configuration = {
+            "method": "random",
+            "metric": {"goal": "maximize", "name": "validation/loss"},
+            "parameters": {"learning_rate": {"max": 0.1, "min": LOW}, "batch_size": {"values": [16, 32]}},
+        }
+        sweep_id = wandb.sweep(sweep=sweep_configuration, project="my-first-sweep")
+    """
+    (folder / "sweep.py").write_text(textwrap.dedent(text))
+    result = convert("sweep.py", "--script", "train.py")
+    assert result.exit_code == 0, result.output
+    study = yaml.safe_load((folder / "study.yaml").read_text())
+    assert study["project"] == "my-first-sweep" and study["sampler"] == "random"
+    assert study["objective"]["direction"] == "maximize"
+    assert study["search_space"]["Args/learning_rate"] == {"type": "float", "low": 1e-4, "high": 0.1}
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -71,6 +71,12 @@ def test_the_most_promising_parameters_vary_when_there_are_many():
     assert found.trials == trials_for(MOST_VARIED) == 64
 
 
+def test_an_option_that_is_connected_once_more_is_offered_once():
+    both = (Found("Args/lr", "float", 0.1, flag="--lr"), Found("Options/lr", "float", 0.1, flag="--lr"))
+    findings = Findings(both, (metric("val/loss"),), repeated=frozenset({"Args/lr"}))
+    assert list(draft("abc", {"task": "x"}, findings, "train.py").ranges) == ["Options/lr"]
+
+
 def test_without_a_scalar_there_is_a_placeholder_and_without_parameters_an_empty_space():
     text = text_of(drafted(metrics=()))
     assert "PLACEHOLDER" in text and yaml.safe_load(text)["search_space"] == {}

@@ -36,6 +36,8 @@ FIXED = {
     "zero": Found("General/x", "float", 0.0),
     "negative": Found("General/x", "float", -1.0),
     "infinite": Found("General/x", "float", float("inf")),
+    "odd batch": Found("General/batch_size", "int", -1),
+    "choices that are lists": Found("General/x", "list", [1], ([1], [2])),
     "required": Found("Args/lr", "float", None, is_required=True),
 }
 

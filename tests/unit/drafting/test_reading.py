@@ -47,7 +47,7 @@ SNIPPETS = {
         args = parser.parse_args()
         task.connect(vars(args), name="Options")
         """,
-        {"Options/lr": ("float", 0.1)},
+        {"Args/lr": ("float", 0.1), "Options/lr": ("float", 0.1)},
     ),
     "click": (
         """
@@ -121,6 +121,27 @@ SNIPPETS = {
         parser.add_class_arguments(Model, "model")
         """,
         {"Args/opt.lr": ("float", 0.1), "Args/model.units": ("int", 32), "Args/model.rate": ("float", 0.5)},
+    ),
+    "dataclasses that a parser takes": (
+        """
+        from dataclasses import dataclass, field
+        from transformers import HfArgumentParser
+        @dataclass
+        class ModelArguments:
+            name: str = field(metadata={"help": "required"})
+            dropout: float = field(default=0.1)
+            sizes: list[int] = field(default_factory=lambda: [8, 4])
+        @dataclass
+        class More(ModelArguments):
+            warmup: int = 3
+        model, = HfArgumentParser((More,)).parse_args_into_dataclasses()
+        """,
+        {
+            "Args/name": ("str", None),
+            "Args/dropout": ("float", 0.1),
+            "Args/sizes": ("list", [8, 4]),
+            "Args/warmup": ("int", 3),
+        },
     ),
     "dictionaries in sections": (
         """

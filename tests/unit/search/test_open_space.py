@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import optuna
+import pytest
 
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import Categorical, Float, Int, OpenSpace
 
 
@@ -34,3 +38,13 @@ def test_a_sampler_learns_from_what_trials_suggested_themselves():
     (told,) = [t for t in study.optuna_study.trials if t.state is optuna.trial.TrialState.COMPLETE]
     assert told.params == {"General/x": 0.25} and told.value == 2.0 and told.intermediate_values == {0: 3.0}
     assert study.ask(1).keys() == {"General/x"}
+
+
+@pytest.mark.parametrize("name", ["grid", "brute_force", "qmc", "cmaes"])
+def test_samplers_that_must_know_the_space_before_are_refused(name):
+    if name == "qmc":
+        pytest.importorskip("scipy")
+    goal = Goal((Objective("a", "b"),))
+    with pytest.raises(InputError, match=f"sampler {name}: the script suggests its parameters itself"):
+        build_sampler(name, space=OpenSpace(), goal=goal)
+    assert choose_sampler("auto", space=OpenSpace(), goal=goal, trials=50).name == "tpe"

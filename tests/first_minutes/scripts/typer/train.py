@@ -20,10 +20,12 @@ def main(
     optimizer: Optimizer = Optimizer.SGD,
     sizes: list[int] = [8, 4],  # noqa: B006
     note: str | None = None,
+    verbose: int = typer.Option(1, "--verbose", "-v", count=True),
+    window: tuple[int, int] = (2, 3),
 ):
     """Train."""
     assert isinstance(depth, int) and isinstance(optimizer, Optimizer)
-    assert sizes == [8, 4] and note is None
+    assert sizes == [8, 4] and note is None and verbose == 1 and window == (2, 3)
     task = Task.init("first minutes", "typer")
     loss = (learning_rate - 0.3) ** 2 + abs(depth - 5) + average + (optimizer is Optimizer.SGD)
     task.get_logger().report_scalar("validation", "loss", loss, 0)
