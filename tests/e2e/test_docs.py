@@ -78,6 +78,13 @@ ELSEWHERE = {
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
 }
 
+_PYTHON = "test_python.py"
+ELSEWHERE |= {
+    "python examples/11_python/tune_script.py": _PYTHON,
+    "python examples/11_python/tune_function.py": _PYTHON,
+    "python examples/12_optuna_script/digits.py": _PYTHON,
+}
+
 _THEIRS = "the reader's own server"
 ELSEWHERE |= {
     "export CLEARML_API_HOST=https://api.clearml.example.org": _THEIRS,
