@@ -25,6 +25,7 @@ from clearml_hpo.core.errors import InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.base import withdraw_at_last
+from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.scheduler.heartbeats import HangDetector
 from clearml_hpo.scheduler.reasons import own_words
 from clearml_hpo.scripts.code import collect
@@ -107,10 +108,20 @@ class FirstRun:
         for trial in records.drafts if records is not None and self.is_trial else ():
             if trial.number == self.number:
                 return replace(trial, queue=self.queue)
-        before = [trial.attempt for trial in records.latest if trial.number == self.number] if records else []
-        attempt = max(before, default=0) + 1 if self.is_trial else 0
+        before = [trial for trial in records.latest if trial.number == self.number] if records else []
+        for trial in before:
+            self._note_end(trial, records)
+        attempt = max((trial.attempt for trial in before), default=0) + 1 if self.is_trial else 0
         task_id = self.tasks.create(self.number, attempt, {})
         return Trial(self.number, {}, task_id, attempt, queue=self.queue, queued_at=time.time())
+
+    def _note_end(self, trial: Trial, records: TrialRecords | None) -> None:
+        """Notes on an earlier attempt how it ended: its controller has ended too, and nothing adopts it any more."""
+        unseen = records.unseen.get(trial.task_id) if records is not None else None
+        ending = ending_of(trial, unseen, self.file.goal, None) if unseen is not None else None
+        state = ending[0] if ending is not None else trial.state
+        if not state.is_live:
+            self.tasks.mark(trial.task_id, state=state.value)
 
     def submit(self, trial: Trial) -> None:
         """Has it run; again, if the answer was lost, is no second run."""
