@@ -109,9 +109,12 @@ def create_study(
 
     Args:
         sampler, pruner: objects of Optuna; None picks a sampler, and prunes nothing.
-        storage, load_if_exists: have no effect: the ClearML server keeps the study.
+        storage: the URL of an Optuna storage, which gets a copy: the ClearML server keeps the study.
+        load_if_exists: has no effect: a study of this name goes on.
         keys: keys of a study file, such as ``project`` and ``execution``.
     """
+    if storage is not None:
+        keys["storage"] = storage
     return Study(study_name, directions or (direction or "minimize",), sampler, pruner, keys)
 
 

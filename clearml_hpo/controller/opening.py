@@ -195,7 +195,8 @@ class Opening:
         if different := differences(stored, file, ids_of(templates)):
             raise InputError(
                 f"study {file.spec.study!r} exists already ({record.study_id}), with another "
-                f"{' and '.join(different)}, which is fixed; to start another study of this name: `run --new`; "
+                f"{' and '.join(different)}, which is fixed; "
+                "to start another study of this name: `run --new` (in Python: new=True); "
                 f"to go on with that one as it is: `clearml-hpo resume {record.study_id}`"
             )
 

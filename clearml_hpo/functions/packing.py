@@ -17,6 +17,7 @@ import cloudpickle
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.functions import trial_runner
+from clearml_hpo.scripts.code import MOST_BYTES
 
 FOLDER = ".clearml-hpo"
 """Folder in the working directory in which functions are kept; git ignores it."""
@@ -45,6 +46,11 @@ def pack(objective: Callable[..., Any], folder: Path) -> Path:
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
+    if len(content) > MOST_BYTES:
+        raise InputError(
+            f"the objective holds {len(content) / 2**20:,.0f} MB of values, more than {MOST_BYTES // 2**20}: "
+            "read data inside of it"
+        )
     name = re.sub(r"\W", "", getattr(objective, "__name__", "")) or "objective"
     place = folder / FOLDER / f"{name}-{identity}"
     script, pickled = place / f"{name}.py", place / "objective.pkl"

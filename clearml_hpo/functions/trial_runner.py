@@ -22,6 +22,7 @@ SECTION = "General"
 OBJECTIVE = "objective"
 SERIES = "value"
 PRUNED = "pruned by its script"
+_NOTHING = object()
 
 
 class Trial:
@@ -37,6 +38,8 @@ class Trial:
         """Reads the hyperparameters of the task that this process runs in."""
         self._task = task
         self._given = task.get_parameters() or {}
+        entries = (task.data.hyperparams or {}).get(SECTION) or {}
+        self._described = {name for name, entry in entries.items() if entry.description}
         self._random = random.Random(task.id)
         self._last_step = -1
         self.number = int(self._given.get("properties/trial") or 0)
@@ -49,8 +52,8 @@ class Trial:
         """A number from ``low`` to ``high``."""
         definition = {"type": "float", "low": low, "high": high, "step": step, "log": log}
 
-        def read(text: str) -> float | None:
-            return value if low <= (value := float(text)) <= high else None
+        def read(text: str) -> Any:
+            return value if low <= (value := float(text)) <= high else _NOTHING
 
         def draw() -> float:
             if step is not None:
@@ -63,9 +66,9 @@ class Trial:
         """A whole number from ``low`` to ``high``."""
         definition = {"type": "int", "low": low, "high": high, "step": step, "log": log}
 
-        def read(text: str) -> int | None:
+        def read(text: str) -> Any:
             value = float(text)
-            return int(value) if low <= value <= high and (value - low) % step == 0 else None
+            return int(value) if low <= value <= high and (value - low) % step == 0 else _NOTHING
 
         def draw() -> int:
             if log:
@@ -75,14 +78,19 @@ class Trial:
         return int(self._suggest(name, definition, read, draw))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of ``choices``: texts, numbers, booleans, None."""
-        definition = {"type": "categorical", "choices": list(choices)}
+        """One of ``choices``; what is no text, number or boolean is kept as its text.
 
-        def read(text: str) -> tuple[Any] | None:
-            return next(((choice,) for choice in choices if text == ("" if choice is None else str(choice))), None)
-
-        found = self._suggest(name, definition, read, lambda: (self._random.choice(list(choices)),))
-        return found[0] if isinstance(found, tuple) else found
+        Raises:
+            ValueError: two of them have the same text, by which the task keeps them.
+        """
+        by_text = {"" if choice is None else str(choice): choice for choice in choices}
+        if len(by_text) < len(choices):
+            raise ValueError(f"suggest_categorical({name!r}): two of the choices {list(choices)} have the same text")
+        shown = [each if each is None or isinstance(each, (bool, int, float, str)) else str(each) for each in choices]
+        definition = {"type": "categorical", "choices": shown}
+        return self._suggest(
+            name, definition, lambda text: by_text.get(text, _NOTHING), lambda: self._random.choice(list(choices))
+        )
 
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value; the study's pruner may end this process at once."""
@@ -113,19 +121,20 @@ class Trial:
     ) -> Any:
         if name in self.params:
             return self.params[name]
-        value = None
+        value = _NOTHING
         if (text := self._given.get(f"{SECTION}/{name}")) is not None:
             try:
                 value = read(str(text))
             except ValueError:  # text of another kind
-                value = None
-        if value is None:
-            value = draw()
+                value = _NOTHING
+        is_new = value is _NOTHING
+        value = draw() if is_new else value
+        if is_new or name not in self._described:
             said = json.dumps({key: each for key, each in definition.items() if each is not None})
-            shown = value[0] if isinstance(value, tuple) else value
+            shown = value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
             self._task.set_parameter(f"{SECTION}/{name}", shown, description=said, value_type=type(shown))
-        self.params[name] = value[0] if isinstance(value, tuple) else value
-        return self.params[name]
+        self.params[name] = value
+        return value
 
 
 def _log(generator: random.Random, low: float, high: float) -> float:
@@ -138,6 +147,7 @@ def main() -> None:
     """Runs the objective once."""
     from clearml import Task
 
+    Task.set_random_seed(None)  # or each trial would begin with the same one
     task = Task.init()
     objective = cloudpickle.loads(Path(__file__).with_name("objective.pkl").read_bytes())
     trial = Trial(task)

@@ -26,7 +26,16 @@ from pathlib import Path
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.scripts import startup
 from clearml_hpo.scripts.entry import Entry
-from clearml_hpo.scripts.sources import Imported, changes_path, imports_of, named_files, parse, source_of
+from clearml_hpo.scripts.sources import (
+    Imported,
+    changes_path,
+    climbs,
+    imports_of,
+    named_files,
+    parse,
+    source_of,
+    written_files,
+)
 from clearml_hpo.scripts.starter import STARTUP
 
 MOST_BYTES = 50 * 2**20
@@ -52,6 +61,7 @@ class Code:
         paths: folders, by name, in which Python is to look for modules beside the script's own.
         left_out: bytes of files and folders that the sources name and that do not travel, by path.
         place: the folder that a run on this machine sees around it: ``root``, or one above it.
+        written: names of files and folders that the sources write.
         imported: modules that the sources import and that are no files of the script.
     """
 
@@ -61,6 +71,7 @@ class Code:
     paths: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     place: Path = Path("/")
+    written: frozenset[str] = frozenset()
     imported: frozenset[Imported] = frozenset()
 
     @property
@@ -161,6 +172,7 @@ class _Search:
         self._unread: list[Path] = []
         self._imported: dict[str, Imported] = {}
         self._left_out: dict[Path, int] = {}
+        self._written: set[str] = set()
         self._elsewhere: dict[Path, None] = {}  # folders of modules that Python finds by its own path
 
     def add(self, path: Path) -> None:
@@ -220,7 +232,9 @@ class _Search:
             except (OSError, SyntaxError, ValueError, RecursionError):
                 continue  # of a package, and perhaps never imported
             names = named_files(tree)
-            for folder in (path.parent, self._entry.directory):
+            self._written |= written_files(tree)
+            above = [path.parent.parent] if climbs(tree) else []
+            for folder in (path.parent, self._entry.directory, *above):
                 if changes_path(tree):
                     near = [Path(os.path.normpath(folder / text)) for text in names | {".."}]
                     self._roots += [found for found in near if found.is_dir() and found not in self._roots]
@@ -249,6 +263,7 @@ class _Search:
             paths=[path.relative_to(root).as_posix() for path in self._elsewhere],
             left_out={str(path): bytes_ for path, bytes_ in sorted(left_out.items())},
             place=_common([root, repository, *left_out]),
+            written=frozenset(self._written),
             imported=frozenset(self._imported.values()),
         )
 

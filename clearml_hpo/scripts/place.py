@@ -2,7 +2,7 @@
 
 Each run has a folder of its own: two trials that write ``best.pt`` in one folder would read each other's. In it lie the
 script's files as they were when the template was made, and links to all else that lies beside them on this machine:
-data, ``.git``, outputs of earlier runs.
+data, ``.git``. Files that the script writes are left out, so that no run overwrites those of another one.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from clearml_hpo.scripts.code import Code
 
+_MOST_WRITTEN = 100
 _NOT_SHOWN = {"__pycache__"}
 
 
@@ -30,6 +31,7 @@ class Place:
         root: from there, the folder that the names of the script's files are relative to.
         directory: from the root, the working directory.
         script: from the root, the script; empty for a module.
+        written: names of files and folders that the script writes.
     """
 
     host: str
@@ -37,6 +39,7 @@ class Place:
     root: str
     directory: str
     script: str
+    written: Sequence[str] = ()
 
     @classmethod
     def of(cls, code: Code) -> Place:
@@ -48,6 +51,7 @@ class Place:
             root=code.root.relative_to(code.place).as_posix(),
             directory=code.directory,
             script=script.relative_to(code.root).as_posix() if script is not None else "",
+            written=sorted(code.written)[:_MOST_WRITTEN],
         )
 
     @classmethod
@@ -73,12 +77,22 @@ def show_around(place: Place, names: Iterable[str], folder: Path) -> None:
     """
     root = PurePosixPath(place.root)
     files = {root / name for name in names}
-    inner = {parent for file in (*files, root / place.directory / "_") for parent in file.parents}
+    starts = [root / place.directory, (root / place.script).parent]
+    written = {each for start in starts for text in place.written for each in _within(start / text)}
+    folders = [each / "_" for each in written if (Path(place.folder) / each).is_dir()]
+    inner = {parent for file in (*files, root / place.directory / "_", *folders) for parent in file.parents}
+    own_names = {PurePosixPath(text).name for text in place.written}
     for relative in sorted(inner):
         here = folder / relative
         here.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):  # a folder of the script alone, or one that may not be read
             for entry in os.scandir(Path(place.folder) / relative):
                 own = relative / entry.name
-                if own not in inner and own not in files and entry.name not in _NOT_SHOWN:
+                is_written = entry.name in own_names and entry.is_file()
+                if own not in inner and own not in files and entry.name not in _NOT_SHOWN and not is_written:
                     (here / entry.name).symlink_to(entry.path)
+
+
+def _within(path: PurePosixPath) -> Sequence[PurePosixPath]:
+    """The path itself and the folders above it, if it leads to nowhere else."""
+    return [] if path.is_absolute() or ".." in path.parts else [path, *path.parents]

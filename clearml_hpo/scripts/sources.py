@@ -75,11 +75,22 @@ def changes_path(tree: ast.Module) -> bool:
     )
 
 
+def climbs(tree: ast.Module) -> bool:
+    """Whether it may look for files above its own folder: ``Path(__file__).parent.parent / "settings"``."""
+    return any(
+        isinstance(node, ast.Attribute) and node.attr in ("parent", "parents", "dirname") for node in ast.walk(tree)
+    )
+
+
 def named_files(tree: ast.Module) -> set[str]:
     """Texts that may name a file or folder that the script reads; those that it writes are left out."""
+    return {text for text in {*_texts(tree)} - written_files(tree) if _may_name(text)}
+
+
+def written_files(tree: ast.Module) -> set[str]:
+    """Texts that may name a file or folder that the script writes."""
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _writes(node))
-    written = {text for call in calls for text in _texts(call)}
-    return {text for text in {*_texts(tree)} - written if _may_name(text)}
+    return {text for call in calls for text in _texts(call) if _may_name(text)}
 
 
 def _may_name(text: str) -> bool:

@@ -72,7 +72,7 @@ class DefinedStudy(Study):
         """Drives the study until it ends, and shows it; returns it.
 
         It goes on if a study of this name is in the project. Interrupting it (Ctrl-C, a notebook's stop) ends its
-        trials; run it again to go on.
+        trials and raises KeyboardInterrupt; run it again to go on.
 
         Args:
             local: use the embedded server and warm workers of this machine, also if another server is configured.
@@ -104,6 +104,8 @@ class DefinedStudy(Study):
             self.__dict__.pop(name, None)
         if outcome.status == "failed":
             raise StudyError(outcome.reason)
+        if stopped.is_set():
+            raise KeyboardInterrupt
         return self
 
     def __repr__(self) -> str:

@@ -13,7 +13,8 @@ _OF_A_LAUNCHER = (
 )
 _SAYS_NOTHING = ("Process failed, exit code", "Set the environment variable HYDRA_FULL_ERROR")
 _BOILERPLATE = re.compile(
-    r"^ClearML (Task|results|Monitor|resource)|^CLEARML-SERVER|^(TRAINS|ClearML) .*version|HYDRA_FULL_ERROR"
+    r"^ClearML (Task|results|Monitor|resource)| - clearml\.\w+ - \w+ - "
+    r"|^CLEARML-SERVER|^(TRAINS|ClearML) .*version|HYDRA_FULL_ERROR"
     r"|^Error executing job with overrides|^\(Pdb\)|^> .*\(\d+\)|^Process failed, exit code|Warning: "
 )
 _WARNING = re.compile(r"^\S+:\d+: \w*Warning: ")
@@ -34,8 +35,9 @@ def last_words(output: str) -> str:
     'ValueError: depth'
     """
     lines = [line.rstrip() for line in output.splitlines() if line.strip() and not line.startswith(_SAYS_NOTHING)]
-    found = _last_traceback(lines)
-    return _exception(found) if found else lines[-1] if lines else ""
+    if found := _last_traceback(lines):
+        return _exception(found)
+    return next((line for line in reversed(lines) if not _BOILERPLATE.search(line)), "")
 
 
 def _last_traceback(lines: Sequence[str]) -> Sequence[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from clearml_hpo.core.values import Params, Value, plain_text
+from clearml_hpo.core.values import DEFAULT_SECTION, Params, Value, plain_text
 from clearml_hpo.search.space.ranges import Categorical, Constant, Distribution, Float, Int, Parameter
 from clearml_hpo.search.space.space import SearchSpace
 
@@ -45,13 +45,26 @@ class OpenSpace(SearchSpace):
         known = self.distributions
         return all(name in known and known[name].contains(value) for name, value in params.items())
 
+    @property
+    def axes(self) -> dict[str, Distribution]:
+        """Each parameter, by the name that the script gives it: samplers of the user's may name them."""
+        return {_own(name): distribution for name, distribution in self.distributions.items()}
+
+    def build(self, draw: Callable[[str, Distribution], Value]) -> dict[str, Value]:
+        """A point that has all parameters."""
+        return {name: draw(_own(name), distribution) for name, distribution in self.distributions.items()}
+
     def along_axes(self, params: Params) -> dict[str, Value]:
-        """The same: each parameter is an axis."""
-        return dict(params)
+        """The same, by the script's names."""
+        return {_own(name): value for name, value in params.items()}
 
     def parse(self, texts: Mapping[str, str]) -> dict[str, Value]:
         """Reads back what a trial has of the space; what cannot be read stays as it was found."""
         return {name: _read(name, d, texts[name]) for name, d in self.distributions.items() if name in texts}
+
+
+def _own(name: str) -> str:
+    return name.removeprefix(f"{DEFAULT_SECTION}/")
 
 
 def _read(name: str, distribution: Distribution, text: str) -> Value:

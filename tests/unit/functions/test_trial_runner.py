@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,8 @@ class Task:
 
     def __init__(self, **given):
         self.given = {f"General/{name}": text for name, text in given.items()}
+        entries = {name: SimpleNamespace(description="{}") for name in given}
+        self.data = SimpleNamespace(hyperparams={"General": entries})
         self.told = {}
 
     def get_parameters(self):
@@ -59,3 +62,24 @@ def test_drawn_numbers_are_of_their_range(low, high, log, step):
         drawn.add(Trial(task).suggest_int("n", low, high, log=log, step=step))
     assert all(low <= value <= high and (value - low) % step == 0 for value in drawn)
     assert len(drawn) > 20 or drawn == set(range(low, high + 1, step))
+
+
+def test_choices_of_any_kind_are_kept_by_their_texts():
+    shapes = [(64, 32), (128,)]
+    task = Task(shape="(128,)")
+    assert Trial(task).suggest_categorical("shape", shapes) == (128,)
+    task = Task()
+    drawn = Trial(task).suggest_categorical("shape", shapes)
+    assert drawn in shapes and task.told["General/shape"][:2] == (
+        str(drawn),
+        {"type": "categorical", "choices": ["(64, 32)", "(128,)"]},
+    )
+    with pytest.raises(ValueError, match=r"two of the choices .* have the same text"):
+        Trial(task).suggest_categorical("flag", [True, "True"])
+
+
+def test_what_a_user_gave_without_a_range_is_described():
+    task = Task(x="0.5")
+    task.data.hyperparams["General"]["x"].description = ""
+    assert Trial(task).suggest_float("x", 0, 1) == 0.5
+    assert task.told["General/x"][:2] == (0.5, {"type": "float", "low": 0, "high": 1, "log": False})

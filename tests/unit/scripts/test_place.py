@@ -33,6 +33,21 @@ def test_a_run_sees_what_lies_around_its_script(tmp_path):
     assert not (tmp_path / "src" / "new.pt").exists()
 
 
+def test_what_a_script_writes_is_its_own_in_each_run(tmp_path):
+    source = "Path('out').mkdir(exist_ok=True)\n(Path('out') / 'best.pt').write_text('x')\ntorch.save(1, 'last/a.pt')"
+    (tmp_path / "project").mkdir()
+    for name in ("out/best.pt", "out/kept/data.bin", "out/names.txt", "last/a.pt", "last/b.pt", "best.pt"):
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / name).write_text("of before")
+    (tmp_path / "project" / "train.py").write_text(source)
+    code = collect(Entry(tmp_path / "project" / "train.py", tmp_path / "project"))
+    place, run = Place.of(code), tmp_path / "run"
+    assert Place.read(str(place)) == place
+    show_around(place, code.files, run)
+    links = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_symlink()}
+    assert links == {"out/kept", "out/names.txt", "last/b.pt"}
+
+
 def test_a_place_of_another_machine_or_that_is_gone_is_none(tmp_path):
     _, place = place_of(tmp_path)
     assert Place.read(str(place)) == place

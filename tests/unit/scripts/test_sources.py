@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.scripts.sources import Imported, changes_path, imports_of, named_files, parse, source_of
+from clearml_hpo.scripts.sources import Imported, changes_path, climbs, imports_of, named_files, parse, source_of
 
 
 def test_imports():
@@ -37,6 +37,11 @@ def test_files_that_are_read(source, named):
 def test_a_source_that_changes_the_path():
     assert changes_path(ast.parse("import sys\nsys.path.append('..')"))
     assert not changes_path(ast.parse("import os\nos.path.join('a')"))
+
+
+def test_a_source_that_looks_above_its_folder():
+    assert climbs(ast.parse("Path(__file__).resolve().parent.parent / 'settings'"))
+    assert not climbs(ast.parse("open('settings')"))
 
 
 def test_a_script_that_is_not_python():

@@ -36,7 +36,7 @@ def test_a_sampler_learns_from_what_trials_suggested_themselves():
     study.revise(0, {"General/x": 0.25})
     study.complete(0, [2.0])
     (told,) = [t for t in study.optuna_study.trials if t.state is optuna.trial.TrialState.COMPLETE]
-    assert told.params == {"General/x": 0.25} and told.value == 2.0 and told.intermediate_values == {0: 3.0}
+    assert told.params == {"x": 0.25} and told.value == 2.0 and told.intermediate_values == {0: 3.0}
     assert study.ask(1).keys() == {"General/x"}
 
 

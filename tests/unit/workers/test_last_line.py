@@ -79,6 +79,11 @@ def test_what_matters_of_a_console():
     assert long == "0\n  ...\n97\n98\n99"
 
 
+def test_a_line_of_the_sdk_is_no_reason():
+    log = "loading\n2026-01-01 10:00:00 - clearml.resource_monitor - WARNING - Could not fetch GPU stats"
+    assert last_words(log) == "loading" and last_words(log.partition("\n")[2]) == ""
+
+
 def test_a_launcher_only_says_that_the_script_failed():
     script = ["Traceback (most recent call last):", '  File "train.py", line 3', "ValueError: depth"]
     launcher = ["Traceback (most recent call last):", "subprocess.CalledProcessError: Command 'x' returned 1"]
