@@ -217,9 +217,8 @@ class FirstRuns:
         self._console.note(f"stopping: {'leaving' if leaves else 'ending'} the first run")
         for first, trial in started:
             if not (leaves and first.is_trial):
-                if first.is_trial:  # before it is stopped: a successor would take it for aborted by a user
-                    with suppress(ApiError):
-                        first.tasks.mark(trial.task_id, state=TrialState.STOPPED.value)
+                with suppress(ApiError):
+                    first.note_stop(trial)
                 first.cancel(trial.task_id)
 
     def _with_backoff(self, call: Callable[[], _Answer]) -> _Answer:

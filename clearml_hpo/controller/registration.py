@@ -19,7 +19,7 @@ from clearml_hpo.backend.template import (
     update_place,
 )
 from clearml_hpo.backend.trial_records import TrialRecords
-from clearml_hpo.backend.trial_tasks import TaskSnapshot, TrialTasks
+from clearml_hpo.backend.trial_tasks import UNDER_WAY, TaskSnapshot, TrialTasks
 from clearml_hpo.controller.advice import WHAT_TO_CONNECT, end_of_console, what_to_do
 from clearml_hpo.core.errors import InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
@@ -122,6 +122,12 @@ class FirstRun:
         state = ending[0] if ending is not None else trial.state
         if not state.is_live:
             self.tasks.mark(trial.task_id, state=state.value)
+
+    def note_stop(self, trial: Trial) -> None:
+        """Notes that a run is about to be stopped with its study: a successor would take it for aborted by a user."""
+        snapshot = self.tasks.poll([trial.task_id]).get(trial.task_id) if self.is_trial else None
+        if snapshot is not None and snapshot.status in UNDER_WAY:
+            self.tasks.mark(trial.task_id, state=TrialState.STOPPED.value)
 
     def submit(self, trial: Trial) -> None:
         """Has it run; again, if the answer was lost, is no second run."""

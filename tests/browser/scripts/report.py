@@ -1,6 +1,10 @@
 """A script as people write them: reports every kind of plot and an image; prints where they are shown."""
 
 import sys
+from contextlib import suppress
+
+with suppress(ImportError):  # or a thread of the SDK and pyplot import it at the same time, which fails
+    import IPython  # noqa: F401
 
 import numpy
 from clearml import Task

@@ -208,7 +208,7 @@ def test_a_study_ends_with_all_its_reports(study_file, api, agent):
     assert yaml.safe_load(artifacts["best"]["type_data"]["preview"]) == outcome.best.params
     assert f"best            {outcome.best.value:.6g}: trial" in artifacts["summary.txt"]["type_data"]["preview"]
     assert 1_000_000 < artifacts["summary.html"]["content_size"] < 3_000_000
-    page = requests.get(artifacts["summary.html"]["uri"], headers=api._session.add_auth_headers({}), timeout=60)
+    page = requests.get(artifacts["summary.html"]["uri"], auth=api._client.token, timeout=60)
     assert page.ok and page.headers["content-type"].startswith("text/html") and "<h1>quadratic</h1>" in page.text
 
 
