@@ -36,6 +36,9 @@ from clearml_hpo.search.space import Constant, SearchSpace
 _LOOK_AT_WORKERS_S = 10.0
 """How often the workers of the first run's queue are read while it is waited for."""
 
+_SPEAK_S = 2.0
+"""A first run that has reported nothing by then is spoken of: its libraries are imported, or an agent installs them."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -176,7 +179,8 @@ class FirstRuns:
             text = f"no worker serves the queue {trial.queue!r} yet: the first run waits"
             self._console.note(Note(text, "warning", queue=trial.queue))
         backoff = Backoff(self._file.spec.execution.poll_interval, self._console.note)
-        looked_at = time.monotonic()
+        began_at = looked_at = time.monotonic()
+        console_url = self._api.task_url(self._opened.controller.project_id, trial.task_id)
         detector = HangDetector(self._policy.failures.silent_after_s, first.tasks.output)
         while True:
             try:
@@ -196,6 +200,9 @@ class FirstRuns:
                 backoff.failed(error)
             shown = [*self.baselines.values(), trial]
             self._console.progress(shown, workers)
+            if began_at and time.monotonic() - began_at >= _SPEAK_S:
+                self._console.note(f"waiting until {first.template.name} reports; its console: {console_url}")
+                began_at = 0.0
             spent = self._file.budget.reached(Spent(wall_s=self._lease.driven_s))
             if spent or self._stopped.wait(backoff.wait_s):
                 reason, now = spent or "interrupted", time.time()
