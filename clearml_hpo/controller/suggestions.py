@@ -13,7 +13,7 @@ from clearml_hpo.backend.hyperparameters import flatten
 from clearml_hpo.core.errors import ApiError, is_trouble
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import DEFAULT_SECTION, Params
-from clearml_hpo.search.space import OpenSpace
+from clearml_hpo.search.space import Categorical, Distribution, Int, OpenSpace
 from clearml_hpo.study_file import StudyFile
 from clearml_hpo.study_file.source_lines import SourceLine
 from clearml_hpo.study_file.space import read_search_space
@@ -59,8 +59,18 @@ def learn(file: StudyFile, hyperparams: Mapping[str, Mapping[str, Mapping[str, A
     found = read_search_space(given, (), {(): SourceLine("suggested")}, [], is_open=True)
     if not file.space.grow(found.parameters):
         return False
-    file.data["search_space"].update({name: given[name] for name in found.parameters})
+    grown = file.space.distributions
+    file.data["search_space"].update({name: _as_given(grown[name]) for name in found.parameters})
     return True
+
+
+def _as_given(distribution: Distribution) -> dict[str, Any]:
+    """A range as a study file gives it."""
+    if isinstance(distribution, Categorical):
+        return {"type": "categorical", "choices": [*distribution.choices]}
+    kind, step = ("int", 1) if isinstance(distribution, Int) else ("float", None)
+    given = {"type": kind, "low": distribution.low, "high": distribution.high, "log": distribution.log}
+    return given if distribution.step == step else {**given, "step": distribution.step}
 
 
 def _definition(entry: Mapping[str, Any]) -> dict[str, Any]:
