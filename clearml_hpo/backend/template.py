@@ -30,6 +30,7 @@ from clearml_hpo.backend.hyperparameters import (
 from clearml_hpo.backend.names import SHORTEST_NAME, exactly, find_project
 from clearml_hpo.backend.outputs import store
 from clearml_hpo.backend.scalars import last_values
+from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.near_names import near_metric, near_parameter
@@ -260,7 +261,7 @@ def faults_of_objectives(metrics: Iterable[str], goal: Goal, model: str = "") ->
 
 def _uploads_models(source: str) -> bool:
     """Whether a script asks for its models to be uploaded; an agent takes the address from the task alone."""
-    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    calls = (node for node in ast.walk(syntax.parse(source)) if isinstance(node, ast.Call))
     given = (keyword.value for call in calls for keyword in call.keywords if keyword.arg == "output_uri")
     return any(isinstance(value, ast.Constant) and value.value is True for value in given)
 

@@ -18,6 +18,7 @@ from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
+from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import Fault, nearest
 from clearml_hpo.core.near_names import near_metric, near_parameter, other_spellings, same_scalars
 from clearml_hpo.drafting.hydra import HYDRA
@@ -136,7 +137,7 @@ def _words_of(code: Code) -> set[str]:
             )
             continue
         with suppress(SyntaxError, ValueError, RecursionError):
-            words |= _words(ast.parse(content))
+            words |= _words(syntax.parse(content))
     return words
 
 

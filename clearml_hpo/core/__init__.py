@@ -13,6 +13,7 @@ near_names.py      the parameter or the scalar that a user means
 notes.py           what a command tells its user, with a level and ids
 best_effort.py     work that a study does not depend on: reports, screens
 templating.py      Jinja environments, for HTML and for text
+syntax.py          syntax trees of Python, for several threads at once
 csv_cells.py       cells of CSV files that are safe in a spreadsheet
 yaml_documents.py  YAML of any origin, read within bounds
 """

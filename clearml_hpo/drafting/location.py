@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import InputError
 
 _COMMON = ("train", "main", "run", "script", "training", "trainer", "fit", "experiment", "__main__")
@@ -57,7 +58,7 @@ class Location:
 
 def _imports_relatively(script: Path) -> bool:
     try:
-        tree = ast.parse(script.read_bytes())
+        tree = syntax.parse(script.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return False  # said when it is read
     return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
+from clearml_hpo.core import syntax
 from clearml_hpo.drafting.found import Found, kind_of
 from clearml_hpo.drafting.source import Program, Source, Unreadable, is_enum, keyword
 
@@ -90,7 +91,7 @@ def annotated(program: Program, source: Source, annotation: ast.expr | None) -> 
     """The kind that an annotation names, and the choices of ``Literal`` or of an Enum."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):  # "int | None"
         try:
-            annotation = ast.parse(annotation.value, mode="eval").body
+            annotation = syntax.parse(annotation.value, mode="eval").body
         except SyntaxError:
             return "", ()
     if isinstance(annotation, ast.BinOp):  # int | None

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import InputError
 
 _MOST_FILES = 50
@@ -321,7 +322,7 @@ def _compute(function: Any, *values: Any) -> Any:
 
 def _parse(path: Path, package: str) -> Source:
     try:
-        return Source(path, ast.parse(path.read_bytes()), package)
+        return Source(path, syntax.parse(path.read_bytes()), package)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except SyntaxError as error:

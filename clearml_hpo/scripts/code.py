@@ -7,7 +7,6 @@ They make up the identity of a template, and travel with it as an archive.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import io
@@ -23,6 +22,7 @@ from functools import cached_property
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
+from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.scripts import startup
 from clearml_hpo.scripts.entry import Entry
@@ -228,7 +228,7 @@ class _Search:
         while self._unread:
             path = self._unread.pop()
             try:
-                tree = ast.parse(path.read_bytes())
+                tree = syntax.parse(path.read_bytes())
             except (OSError, SyntaxError, ValueError, RecursionError):
                 continue  # of a package, and perhaps never imported
             names = named_files(tree)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import InputError
 
 _LONGEST_NAME = 200  # of a file that a text may name
@@ -51,7 +52,7 @@ def source_of(script: Path) -> str:
 def parse(source: str) -> ast.Module:
     """The syntax tree of a script; raises InputError, with the line, for one that is no Python."""
     try:
-        return ast.parse(source)
+        return syntax.parse(source)
     except SyntaxError as error:
         raise InputError(f"template.script: line {error.lineno}: not Python: {error.msg}") from None
     except (ValueError, RecursionError) as error:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import nearest
 
 _MOST_DIGITS = 400  # beyond the range of a float
@@ -109,7 +110,7 @@ def parse_expression(text: str, known: Collection[str], full_name_of: Callable[[
 
     source = _BRACED.sub(word_of, text)
     try:
-        tree = ast.parse(source.strip(), mode="eval").body
+        tree = syntax.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{text!r} is no expression: {getattr(error, 'msg', error)}") from None
     for word in sorted(_check(tree, _MOST_LEVELS) - words.keys()):

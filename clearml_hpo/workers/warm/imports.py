@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearml_hpo.core import syntax
+
 
 @dataclass(frozen=True)
 class Import:
@@ -29,7 +31,7 @@ def leading_imports(source: str | bytes, roots: Sequence[Path]) -> Iterator[Impo
         roots: folders of the script's own modules.
     """
     try:
-        body = ast.parse(source).body
+        body = syntax.parse(source).body
     except (SyntaxError, ValueError):  # the run will fail with it
         return
     for statement in body:

@@ -65,7 +65,8 @@ def test_the_end_of_one_run_leaves_the_trials_of_another_alone(
     settings: Settings, address: ServerAddress, tasks: Tasks, queue: str
 ) -> None:
     line = [sys.executable, "-c", OTHER, str(settings.home), json.dumps(asdict(address)), queue]
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(line, text=True, **pipes) as other:
         assert other.stdout is not None
         others = other.stdout.readline().strip()
         task = tasks.make(LONG)
@@ -75,7 +76,8 @@ def test_the_end_of_one_run_leaves_the_trials_of_another_alone(
             assert own != others
         assert tasks.status(task) == "in_progress"
         assert others in _names(tasks)
-        other.communicate(timeout=60)
+        _, warnings = other.communicate(timeout=60)
+    assert (other.returncode, warnings) == (0, "")
     assert tasks.status(task) == "stopped"
     assert others not in _names(tasks)
 

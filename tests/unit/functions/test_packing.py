@@ -32,7 +32,8 @@ USER = """
 def packed(folder, *, lines="", factor=1, helper="return 2 * x"):
     (folder / "helper.py").write_text(f"def twice(x):\n    {helper}\n")
     (folder / "user.py").write_text(textwrap.dedent(USER).format(lines=lines, factor=factor))
-    done = subprocess.run([sys.executable, "user.py"], cwd=folder, capture_output=True, text=True, check=True)
+    line = [sys.executable, "-B", "user.py"]  # bytecode is told from a newer source by whole seconds only
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
