@@ -19,6 +19,8 @@ keys.py            `server keys`
 agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`
+deploy.py          `deploy`: files for clusters, a command for each kind
+deploy_options.py  what these commands share
 completion.py      `completion`: commands and names of studies in a shell
 driving.py         drives a study until it ends: shared by `run` and `resume`
 closing.py         summary of a study that has ended
@@ -59,6 +61,7 @@ _COMMANDS = {
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
     "worker": "Serve ClearML queues with warm processes.",
+    "deploy": "Write files that start workers on a cluster.",
     "completion": "Have a shell complete commands and names.",
 }
 """What ``--help`` prints of each command; the module of the same name has the command itself."""

@@ -1,0 +1,15 @@
+"""``clearml-hpo deploy``: a group with one command for each kind of cluster, in a file of its own."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def deploy() -> None:
+    """Write the files that start workers on a cluster. Nothing is applied: each command says what to type next.
+
+    \b
+    Examples:
+      clearml-hpo deploy kubernetes --queue gpu --gpus 1 --output cluster/
+    """
