@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,6 @@ SlurmdParameters=config_overrides
 MailProg=/bin/true
 SwitchType=switch/none
 ReturnToService=2
-KillWait=5
 OverTimeLimit=0
 MinJobAge=300
 GresTypes=gpu
@@ -105,8 +104,14 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     if missing:
         text = f"no {', '.join(missing)}: apt-get install --no-install-recommends slurm-wlm slurmctld slurmd munge"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(text)
-    folder = tmp_path_factory.mktemp("slurm")
-    folder.chmod(0o700)
+    with started(tmp_path_factory.mktemp("place") / "slurm") as found:
+        yield found
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Slurm]:
+    """A Slurm that runs in the block, with its files in a folder."""
+    folder.mkdir(mode=0o700, exist_ok=True)
     found = Slurm(folder, {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PATH})
     _configure(folder)
     with ExitStack() as daemons:
