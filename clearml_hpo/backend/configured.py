@@ -60,8 +60,7 @@ def configured_server(environ: Mapping[str, str] | None = None) -> ConfiguredSer
     api = said("API_HOST", conf.get("api_server") or conf.get("host")).rstrip("/")
     if not api:
         return None
-    web = said("WEB_HOST", conf.get("web_server")).rstrip("/") or _web_of(api)
-    files = said("FILES_HOST", conf.get("files_server")).rstrip("/") or _files_of(web)
+    web, files = beside(api, said("WEB_HOST", conf.get("web_server")), said("FILES_HOST", conf.get("files_server")))
     keys = [said(f"API_{key.upper()}", credentials.get(key)) for key in ("access_key", "secret_key")]
     verify = said("API_HOST_VERIFY_CERT", str(conf.get("verify_certificate", True)))
     return ConfiguredServer(
@@ -69,6 +68,12 @@ def configured_server(environ: Mapping[str, str] | None = None) -> ConfiguredSer
         env.get("CLEARML_AUTH_TOKEN", ""),
         _BOOLEANS.get(verify.lower(), verify),
     )
+
+
+def beside(api: str, web: str = "", files: str = "") -> tuple[str, str]:
+    """Addresses of the pages and of the file server; where they are not given, those that the SDK takes."""
+    web = web.rstrip("/") or _web_of(api)
+    return web, files.rstrip("/") or _files_of(web)
 
 
 def _api_section(path: Path) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`
 deploy.py          `deploy`: files for clusters, a command for each kind
+deploy_kubernetes.py  `deploy kubernetes`
 deploy_options.py  what these commands share
 completion.py      `completion`: commands and names of studies in a shell
 driving.py         drives a study until it ends: shared by `run` and `resume`

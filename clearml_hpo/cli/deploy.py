@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from clearml_hpo.cli.deploy_kubernetes import kubernetes
+
 
 @click.group()
 def deploy() -> None:
@@ -13,3 +15,6 @@ def deploy() -> None:
     Examples:
       clearml-hpo deploy kubernetes --queue gpu --gpus 1 --output cluster/
     """
+
+
+deploy.add_command(kubernetes)

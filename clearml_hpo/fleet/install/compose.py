@@ -11,9 +11,10 @@ from pathlib import Path
 import yaml
 
 from clearml_hpo.core import yaml_documents
+from clearml_hpo.deployment import files
 from clearml_hpo.fleet.install.machine import Machine
 from clearml_hpo.fleet.install.plan import Plan
-from clearml_hpo.fleet.install.render import render
+from clearml_hpo.fleet.install.render import MARKER, render
 
 FILE = "compose.yaml"
 NAMES = (FILE, "Dockerfile")
@@ -64,7 +65,15 @@ def render_files(plan: Plan, machine: Machine) -> dict[str, str]:
         stop_s=int(plan.drain_s) + _END_S,
         shared_gib=max(1, machine.memory_gib // 2),
     )
-    return {FILE: compose, "Dockerfile": render("Dockerfile.j2")}
+    image = files.render(
+        "Dockerfile.j2",
+        header=f"# {MARKER}.",
+        user="agent",
+        extras="catboost",
+        build="docker compose build",
+        number="the number of the user whose clearml.conf it reads",
+    )
+    return {FILE: compose, "Dockerfile": image}
 
 
 def dropped(before: str, plan: Plan) -> list[str]:
