@@ -22,6 +22,7 @@ worker.py          `worker`
 dask.py            `dask`
 deploy.py          `deploy`: files for clusters, a command for each kind
 deploy_kubernetes.py  `deploy kubernetes`
+deploy_batch.py    `deploy slurm`, `deploy pbs` and `deploy htcondor`
 deploy_options.py  what these commands share
 completion.py      `completion`: commands and names of studies in a shell
 driving.py         drives a study until it ends: shared by `run` and `resume`
