@@ -13,7 +13,7 @@ from distributed.security import Security
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.executors.dask.plan import CLUSTERS, Cluster, DaskPlan, Tls
-from clearml_hpo.executors.dask.slots import DURATIONS, PRELOAD, SlotCluster, without_thread_limits
+from clearml_hpo.executors.dask.slots import DURATIONS, PRELOAD, SlotCluster, groups_of
 
 _CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
@@ -68,11 +68,8 @@ class OwnCluster:
         """
         security = security_of(tls)
         with dask.config.set(DURATIONS):
-            self.cluster: Any = (
-                _of_this_machine(asked, security) if asked.kind == "local" else _of_class(asked, security)
-            )
-        per_worker = int(asked.options.get("processes", 1)) if asked.kind in _PER_JOB else 1
-        self.places = asked.most * per_worker
+            self.cluster: Any = _of_class(asked, security) if asked.kind != "local" else _here(asked, security)
+        self.places = asked.most * (int(asked.options.get("processes", 1)) if asked.kind in _PER_JOB else 1)
         try:
             self._size(asked)
         except (TypeError, ValueError) as error:
@@ -84,6 +81,8 @@ class OwnCluster:
         if asked.adapt:
             sizes = {f"{name}_jobs" if of_jobs and name in _SIZES else name: v for name, v in asked.adapt.items()}
             self.cluster.adapt(**sizes)
+        elif asked.kind == "local":
+            self.cluster.scale(len(groups_of(asked.slots[: asked.most])))
         elif of_jobs:
             self.cluster.scale(jobs=asked.most)
         else:
@@ -97,10 +96,11 @@ class OwnCluster:
 _SIZES = ("minimum", "maximum")
 
 
-def _of_this_machine(asked: Cluster, security: Security | None) -> SlotCluster:
+def _here(asked: Cluster, security: Security | None) -> SlotCluster:
+    slots = asked.slots[: asked.most]
+    groups = {slot.name: (slot,) for slot in slots} if asked.adapt else groups_of(slots)
     options = {"dashboard": ":0", **asked.options}
-    with without_thread_limits():
-        return SlotCluster(asked.slots, security=security, silence_logs=logging.CRITICAL, **options)
+    return SlotCluster(groups, security=security, silence_logs=logging.CRITICAL, **options)
 
 
 def _of_class(asked: Cluster, security: Security | None) -> Any:
