@@ -1,9 +1,10 @@
-"""``clearml-hpo deploy``: a group with one command for each kind of cluster, in a file of its own."""
+"""``clearml-hpo deploy``: a group with one command for each kind of cluster."""
 
 from __future__ import annotations
 
 import click
 
+from clearml_hpo.cli.deploy_batch import htcondor, pbs, slurm
 from clearml_hpo.cli.deploy_kubernetes import kubernetes
 
 
@@ -14,7 +15,9 @@ def deploy() -> None:
     \b
     Examples:
       clearml-hpo deploy kubernetes --queue gpu --gpus 1 --output cluster/
+      clearml-hpo deploy slurm --queue gpu --gpus 1 --output slurm/
     """
 
 
-deploy.add_command(kubernetes)
+for _command in (kubernetes, slurm, pbs, htcondor):
+    deploy.add_command(_command)

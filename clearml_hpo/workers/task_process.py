@@ -177,7 +177,9 @@ def start(program: Program, environ: Mapping[str, str], log: Path, watchdog: Wat
 
 
 def reason_of(output: str, code: int) -> str:
-    """Why a program failed: its signal, else the exception of its last traceback, else its last line."""
+    """Why a program failed, unless it was to: its signal, else its last traceback's exception, else its last line."""
+    if code == -signal.SIGTERM:
+        return f"{LOST} {ended_by(-code)}"  # from a batch system or the machine's end, which leave nothing else running
     if code < 0:
         return ended_by(-code)
     words = last_words(output)

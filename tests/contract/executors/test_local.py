@@ -94,6 +94,7 @@ def _is_gone(pid):
             "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
             "ended by SIGKILL, signal 9 (was it out of memory?)",
         ),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n", "lost: ended by SIGTERM, signal 15"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "ended by SIGSEGV, signal 11"),
         ("import os\nos.kill(os.getpid(), 35)\n", "ended by signal 35"),
         ("a = = 1\n", "SyntaxError: invalid syntax (exit code 1)"),

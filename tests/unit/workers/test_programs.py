@@ -100,7 +100,7 @@ ClearML Monitor: could not detect iteration reporting
         ("one\ntwo\n\n", 2, "two (exit code 2)"),
         ("", 2, "no output (exit code 2)"),
         ("Traceback (most recent call last):\n  File", 1, "  File (exit code 1)"),
-        (TRACEBACK, -15, "ended by SIGTERM, signal 15"),
+        (TRACEBACK, -15, "lost: ended by SIGTERM, signal 15"),
         ("", -9, "ended by SIGKILL, signal 9 (was it out of memory?)"),
     ],
 )

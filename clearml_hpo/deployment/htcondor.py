@@ -1,0 +1,25 @@
+"""Jobs of HTCondor: so many workers. Rendered and checked, not run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from clearml_hpo.deployment import files
+from clearml_hpo.deployment.batch import Jobs
+
+
+def render_files(jobs: Jobs) -> dict[str, str]:
+    """Texts by file name."""
+    values = {"command": jobs.worker, **jobs.values()}
+    return {name: files.render(f"htcondor/{name}", **values) for name in ("worker.sub", "worker.sh")}
+
+
+def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
+    """What a user types then, and why."""
+    return {
+        f"cd {shlex.quote(str(folder))}": "",
+        "condor_submit worker.sub": "the workers; the first one makes the queue. This project's tests have not run it",
+        f"clearml-hpo run study.yaml --set execution.queue={shlex.quote(jobs.queue)}": "",
+        "condor_q": "",
+    }

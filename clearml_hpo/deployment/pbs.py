@@ -1,0 +1,24 @@
+"""Jobs of OpenPBS and PBS Professional: an array of workers. Rendered and checked, not run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from clearml_hpo.deployment import files
+from clearml_hpo.deployment.batch import Jobs
+
+
+def render_files(jobs: Jobs) -> dict[str, str]:
+    """Texts by file name."""
+    return {"worker.sh": files.render("pbs/worker.sh", command=jobs.worker, **jobs.values("#PBS"))}
+
+
+def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
+    """What a user types then, and why."""
+    return {
+        f"cd {shlex.quote(str(folder))}": "",
+        "qsub worker.sh": "the workers; the first one makes the queue. This project's tests have not run the file",
+        f"clearml-hpo run study.yaml --set execution.queue={shlex.quote(jobs.queue)}": "",
+        "qstat -t": "",
+    }
