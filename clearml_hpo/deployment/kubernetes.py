@@ -107,6 +107,7 @@ def render_files(cluster: Cluster) -> dict[str, str]:
         extras="catboost,dask",
         build="docker build",
         number="as runAsUser in the pods",
+        start="CMD",  # Dask's operator and ClearML's Kubernetes agent start other programs of the image
     )
     return texts
 

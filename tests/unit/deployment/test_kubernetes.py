@@ -49,7 +49,7 @@ def gpu_patches(texts: dict[str, str]) -> dict[str, dict[str, object]]:
 
 
 PODS = pods(documents(render_files(CLUSTER)))
-COMMANDS = [words for pod in PODS if (words := pod["containers"][0].get("args")) and words[0] != "dask"]
+COMMANDS = [c["args"] for pod in PODS for c in pod["containers"] if c["command"] == ["clearml-hpo"]]
 
 
 @pytest.mark.parametrize("pod", PODS, ids=lambda pod: pod["containers"][0]["name"])
