@@ -215,6 +215,7 @@ def test_without_the_queues_id_there_is_no_keda():
         (CLUSTER, "overlays/https-only"),
         (replace(CLUSTER, api="http://clearml:8008"), "overlays/gpu"),
         (replace(CLUSTER, api="http://clearml:8008", gpus=0), "base"),
+        (replace(CLUSTER, api=f"{CLUSTER.inside}:8008"), "overlays/no-outbound"),
     ],
 )
 def test_what_is_typed_next_names_files_that_are_there(cluster, overlay, tmp_path):
