@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # Tests start hundreds of Pythons; without bytecode each would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-all test-server check format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,14 +58,18 @@ check: $(READY)  ## format, lint, types, the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
 
+check-deploy: $(READY)  ## deploy/ by real schemas, kubectl and helm (fetched once; ten seconds)
+	@$(BIN)/python -m deploy.check
+
 format: $(READY)  ## write the format that `make check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python templates/copy_common.py
 
-docs: $(READY)  ## write the generated pages: docs/api_coverage.md, docs/timings.md
+docs: $(READY)  ## write what is generated: docs/api_coverage.md, docs/timings.md, deploy/
 	@$(BIN)/python -m docs.api_coverage
 	@$(BIN)/python -m docs.timings
+	@$(BIN)/python -m deploy.render
 
 screenshots: $(READY)  ## the pictures of docs/images, made anew (needs chromium)
 	@$(BIN)/python -m tests.browser.screenshots docs/images

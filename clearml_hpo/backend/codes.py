@@ -37,6 +37,8 @@ STOPPED_BY_USER = "stopped by a user"
 """Why a task is stopped whose end a user has asked for without giving a reason; no code looks for it."""
 AGENT_ENDED = "user abort"
 """Begins what clearml-agent says of its task when the agent itself is interrupted or terminated."""
+MOVED_TO_KUBERNETES = "moving to k8s pending queue"
+"""Why ClearML's Kubernetes agent stops a task that it has taken: at once it puts it in a queue of its own."""
 PRUNED_BY_SCRIPT = "pruned by its script"
 """Why a task is stopped whose Python function has raised ``TrialPruned``."""
 _NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")

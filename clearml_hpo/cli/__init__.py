@@ -19,6 +19,7 @@ keys.py            `server keys`
 agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`
+dask.py            `dask`
 deploy.py          `deploy`: files for clusters, a command for each kind
 deploy_kubernetes.py  `deploy kubernetes`
 deploy_batch.py    `deploy slurm`, `deploy pbs` and `deploy htcondor`
@@ -63,6 +64,7 @@ _COMMANDS = {
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
     "worker": "Serve ClearML queues with warm processes.",
+    "dask": "Run trials on a Dask cluster.",
     "deploy": "Write files that start workers on a cluster.",
     "completion": "Have a shell complete commands and names.",
 }

@@ -39,6 +39,8 @@ class Options:
     per_gpu: int | None
     cpu: int | None
     threads: int | None
+    dask: str | None
+    dask_cluster: str | None
     overrides: tuple[str, ...]
     output_file: Path | None
     detach: bool
@@ -57,12 +59,15 @@ class Options:
         overrides = list(self.overrides)
         if self.storage:
             overrides.append(f"storage={json.dumps(self.storage)}")
-        from clearml_hpo.study_file.overrides import overrides_of_slots
+        from clearml_hpo.study_file.overrides import overrides_of_dask, overrides_of_slots
 
         names = [name.strip() for name in self.gpus.split(",")] if self.gpus is not None else None
         gpus = None if names is None else [int(name) if name.isdecimal() else name for name in names]
-        slots = overrides_of_slots(gpus=gpus, per_gpu=self.per_gpu, cpu=self.cpu, threads=self.threads)
-        return (*overrides, *slots)
+        executor = "dask" if self.dask_cluster == "local" else "local"
+        of_slots = overrides_of_slots(
+            gpus=gpus, per_gpu=self.per_gpu, cpu=self.cpu, threads=self.threads, executor=executor
+        )
+        return (*overrides, *overrides_of_dask(self.dask, self.dask_cluster), *of_slots)
 
 
 log_format_option = click.option(
@@ -91,6 +96,13 @@ def driving_options(command: _Command) -> _Command:
             click.option("--per-gpu", type=click.IntRange(min=1), metavar="N", help="Trials that share a GPU."),
             click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="No agents: N trials here, on cores."),
             click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each such trial."),
+            click.option("--dask", metavar="ADDRESS", help="Run trials on a Dask cluster: tcp://host:8786."),
+            click.option(
+                "--dask-cluster",
+                metavar="KIND",
+                help="Run trials on a Dask cluster that the study starts: local (this machine), slurm, pbs, htcondor, "
+                "kubernetes, or a class.",
+            ),
             click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5."),
             writes_result,
             click.option("--detach", is_flag=True, help="On Ctrl-C leave running trials alone (not with --local)."),
@@ -108,6 +120,12 @@ def _check_together(options: Options, *, local: bool) -> None:
         raise click.UsageError("--agents is for --local; with your own server: clearml-hpo agents up")
     if options.detach and (local or options.is_on_this_machine):
         raise click.UsageError("--detach leaves trials to agents that stay; with --local, --gpus and --cpu none do")
+    if options.dask is not None and options.dask_cluster is not None:
+        raise click.UsageError("--dask names a cluster that is there, --dask-cluster starts one: give one of them")
+    if options.dask is not None and (options.is_on_this_machine or options.agents is not None):
+        raise click.UsageError("--dask runs trials on its cluster, --gpus, --cpu and --agents here: give one of them")
+    if options.agents is not None and options.dask_cluster is not None:
+        raise click.UsageError("--agents runs trials by agents, --dask-cluster on Dask: give one of them")
     if options.agents is not None and options.is_on_this_machine:
         raise click.UsageError("--agents runs trials by agents, --gpus and --cpu without any: give one of them")
 

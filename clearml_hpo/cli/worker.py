@@ -32,7 +32,6 @@ _LOOK_AT_TASK_S = 5.0
 """Period in which a pilot asks whether its own task is to end."""
 _PROJECT = "clearml-hpo"
 _OF_A_PILOT = ("per_gpu", "cpu", "threads", "min_free_mb", "idle_timeout", "drain_timeout")
-_NO_GPU = ("", "-1", "none", "void", "NoDevFiles")  # in CUDA_VISIBLE_DEVICES
 _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
 
 
@@ -114,8 +113,8 @@ def worker(
     if not queues:
         _as_its_task_says()
     task_id = settings.load().task_id
-    slots = _slots(gpus, per_gpu, cpu, threads, is_pilot=bool(task_id))
-    use_lasting_server(local=False, say=_sayer(log_format))
+    slots = slots_here(gpus, per_gpu, cpu, threads, is_pilot=bool(task_id))
+    use_lasting_server(local=False, say=sayer_to_stderr(log_format))
     from clearml_hpo.backend.api import Api
     from clearml_hpo.backend.codes import LOST
     from clearml_hpo.backend.names import ensure_queue, find_queues
@@ -128,7 +127,7 @@ def worker(
     own = OwnTask(api, task_id) if task_id else None
     # The queue of a study that has ended meanwhile is not made again.
     ids = [*find_queues(api, names, key="--queue").values()] if own else [ensure_queue(api, name) for name in names]
-    stops, say = _Stops(), _sayer(log_format)
+    stops, say = _Stops(), sayer_to_stderr(log_format)
     with signals.handled(dict.fromkeys(signals.ENDS, stops.ask)):
         workers = LocalWorkers(
             slots,
@@ -253,7 +252,7 @@ def _unless_in_trouble(is_to_end: Callable[[], bool]) -> bool:
         return False
 
 
-def _sayer(log_format: LogFormat) -> Callable[[str], None]:
+def sayer_to_stderr(log_format: LogFormat) -> Callable[[str], None]:
     """Prints to standard error. The terminal, or the reader of the pipe, may be gone; what runs goes on."""
     console = console_for(log_format, stderr=True)
 
@@ -264,9 +263,12 @@ def _sayer(log_format: LogFormat) -> Callable[[str], None]:
     return say
 
 
-def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None, *, is_pilot: bool) -> Sequence[Slot]:
+def slots_here(
+    gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None, *, is_pilot: bool
+) -> Sequence[Slot]:
+    """The slots that options ask for; without any, a GPU or a core each; a pilot has what its agent has."""
     from clearml_hpo.machine.environ import usable_cores
-    from clearml_hpo.machine.gpus import detect_gpus
+    from clearml_hpo.machine.gpus import NO_GPU, detect_gpus
     from clearml_hpo.workers.slots import plan_slots
 
     if gpus is not None or cpu is not None:
@@ -275,7 +277,7 @@ def _slots(gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None,
     found = detect_gpus()
     if found:
         return plan_slots(found, per_gpu, threads=threads, present=found)
-    if (wanted := os.environ.get("CUDA_VISIBLE_DEVICES", "")) not in _NO_GPU:
+    if (wanted := os.environ.get("CUDA_VISIBLE_DEVICES", "")) not in NO_GPU:
         raise InputError(
             f"CUDA_VISIBLE_DEVICES is {wanted!r}, and nvidia-smi shows no such GPU; to serve without: --cpu N"
         )

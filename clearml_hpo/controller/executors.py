@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.names import find_queues
@@ -13,12 +15,13 @@ from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import RETRYABLE
 from clearml_hpo.executors import Executor
+from clearml_hpo.executors.dask.plan import DASK, Cluster, DaskPlan, Tls, place_of
 from clearml_hpo.executors.kinds import ExecutorRequest, checked_options, find_kind
 from clearml_hpo.executors.local import LOCAL, LocalExecutor
 from clearml_hpo.executors.pilots import PilotExecutor, PilotPlan
 from clearml_hpo.executors.queue import QueueExecutor
 from clearml_hpo.study_file import StudyFile
-from clearml_hpo.study_file.models import LocalSpec, PilotsSpec
+from clearml_hpo.study_file.models import ExecutionSpec, LocalSpec, PilotsSpec
 from clearml_hpo.workers.slots import Slot, default_slots, plan_slots
 
 MakeExecutor = Callable[[str, Templates], Executor]
@@ -41,9 +44,12 @@ def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> Ma
         "queue": (_queue, None),
         "local": (_local, execution.local),
         "pilots": (_pilots, execution.pilots),
+        DASK: (_dask, execution),
     }.get(name) or (find_kind(name).make, options)
     if name == "local":
         slots_of(execution.local)  # a GPU that this machine has not is told before the study is opened
+    if name == DASK:
+        _module_of_dask("executor")
 
     def made(study_id: str, templates: Templates) -> Executor:
         project_id = next(iter(templates.values())).project_id
@@ -76,6 +82,45 @@ def _pilots(request: ExecutorRequest) -> Executor:
         project_id=request.project_id,
         environment=environment_of(request.api, list(request.template_ids)),
         on_note=request.on_note,
+    )
+
+
+def _dask(request: ExecutorRequest) -> Executor:
+    dask_executor = _module_of_dask("executor")
+    made: Executor = dask_executor.DaskExecutor(
+        request.api, dask_plan_of(request.options), study_id=request.study_id, on_note=request.on_note
+    )
+    return made
+
+
+def _module_of_dask(name: str) -> Any:
+    """A module of our own that imports ``distributed``: late, as it takes a second, and may not be installed."""
+    try:
+        return importlib.import_module(f"clearml_hpo.executors.dask.{name}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("clearml_hpo"):
+            raise
+        raise InputError(
+            f"execution.executor: dask needs the package {error.name}: pip install 'clearml-hpo[dask]'"
+        ) from None
+
+
+def dask_plan_of(execution: ExecutionSpec) -> DaskPlan:
+    """The Dask cluster that a study file asks for."""
+    asked = execution.dask
+    assert asked is not None
+    rules = [rule.resources or {} for rule in execution.placement]
+    cluster = None
+    if asked.cluster is not None:
+        slots = tuple(slots_of(execution.local)) if asked.cluster.kind == "local" else ()
+        adapt = asked.adapt.model_dump() if asked.adapt else None
+        cluster = Cluster(asked.cluster.kind, asked.cluster.options, asked.scale, adapt, slots)
+    return DaskPlan(
+        address=asked.address or "",
+        scheduler_file=asked.scheduler_file or "",
+        cluster=cluster,
+        tls=Tls(asked.tls.ca, asked.tls.cert, asked.tls.key) if asked.tls else None,
+        places={place_of(resources): resources for resources in [asked.resources, *rules]},
     )
 
 

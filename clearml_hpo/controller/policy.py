@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from clearml_hpo.core.trial import RETRYABLE
 from clearml_hpo.core.values import Params
+from clearml_hpo.executors.dask.plan import DASK, place_of
 from clearml_hpo.executors.kinds import own_queue_of
 from clearml_hpo.executors.local import LOCAL
 from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
 from clearml_hpo.study_file import StudyFile
-from clearml_hpo.study_file.models import FailuresSpec, PlacementSpec, StudySpec
+from clearml_hpo.study_file.models import PlacementSpec, StudySpec
+
+_LOST_ON_DASK_S = 100.0
+"""A trial on Dask of which nothing was heard for so long is lost, unless the study file says another time."""
 
 
 def policy_of(file: StudyFile) -> Policy:
@@ -20,19 +24,23 @@ def policy_of(file: StudyFile) -> Policy:
         budget=file.budget,
         limits=file.limits,
         placement=placement_of(file),
-        failures=_failures(file.spec.failures, has_queues=_own_queue(file.spec) is None),
+        failures=_failures(file.spec),
         rerun_duplicates=file.spec.duplicates == "rerun",
     )
 
 
 def placement_of(file: StudyFile) -> Placement:
-    """Where trials go; with the local executor, or pilots, to one queue, whatever the rules."""
+    """Where trials go; with the local executor, or pilots, to one queue, whatever the rules; with Dask by resources."""
     spec, execution = file.spec, file.spec.execution
     concurrency = execution.concurrency
     per_queue = concurrency if isinstance(concurrency, dict) else {}
     in_all = None if isinstance(concurrency, dict) else concurrency
     if own := _own_queue(spec):
         return Placement((own,), concurrency=in_all, prefetch=execution.prefetch)
+    if execution.dask is not None and execution.executor == DASK:
+        place = place_of(execution.dask.resources)
+        rules = tuple(_rules(execution.placement, file.space.constants))
+        return Placement((place,), rules, concurrency=in_all, prefetch=execution.prefetch)
     return Placement(
         queues=tuple(execution.queue),
         rules=tuple(_rules(execution.placement, file.space.constants)),
@@ -47,7 +55,12 @@ def agent_queues(file: StudyFile) -> tuple[str, ...]:
     """The queues that agents are to serve."""
     if file.spec.execution.pilots is not None:
         return tuple(file.spec.execution.queue)
-    return placement_of(file).all_queues if _own_queue(file.spec) is None else ()
+    return placement_of(file).all_queues if _has_agents(file.spec) else ()
+
+
+def _has_agents(spec: StudySpec) -> bool:
+    """Whether trials go to queues that the study file names."""
+    return spec.execution.executor != DASK and _own_queue(spec) is None
 
 
 def _own_queue(spec: StudySpec) -> str | None:
@@ -63,10 +76,13 @@ def _rules(given: Sequence[PlacementSpec], constants: Params) -> Iterator[Rule]:
     for rule in given:
         if all(constants[name] in values for name, values in rule.when.items() if name in constants):
             when = {name: tuple(values) for name, values in rule.when.items() if name not in constants}
-            yield Rule(when, tuple(rule.queue))
+            yield Rule(when, tuple(rule.queue or (place_of(rule.resources or {}),)))
 
 
-def _failures(given: FailuresSpec, *, has_queues: bool) -> Failures:
+def _failures(spec: StudySpec) -> Failures:
+    given, has_queues = spec.failures, _has_agents(spec)
+    # A Dask worker leaves no supervisor that could say so when it dies, and workers report every 30 s.
+    is_quick = spec.execution.executor == DASK and "lost_after" not in given.model_fields_set
     return Failures(
         retries={
             state: Retry(one.retries, (one.queue or "") if has_queues else "")
@@ -74,6 +90,6 @@ def _failures(given: FailuresSpec, *, has_queues: bool) -> Failures:
             if (one := getattr(given, state.value))
         },
         stop_after=given.stop_after,
-        lost_after_s=given.lost_after,
+        lost_after_s=_LOST_ON_DASK_S if is_quick else given.lost_after,
         silent_after_s=given.silent_after,
     )

@@ -140,7 +140,7 @@ def _commands(cluster: Cluster) -> dict[str, Sequence[str]]:
         "leaving": (*on_cores, *leave),
         "lasting_on_gpus": on_gpus,
         "leaving_on_gpus": (*on_gpus, *leave),
-        "controller": ("run", "study.yaml", "--log-format", "json"),
+        "controller": ("run", "study.yaml", "--detach", "--log-format", "json"),
         "agent": ("agents", "run", "--queue", "services", "--cpu", "2", *drain),
         "dask_worker": (
             *("dask", "worker", *(("--gpus", "0", "--resources", "GPU=1") if cluster.gpus else ("--cpu", "1"))),

@@ -6,6 +6,7 @@ queue.py   ClearML queues that ``clearml-agent`` daemons serve
 local.py   processes of this machine, no agents
 shared.py  a study's part in queues that several studies share
 pilots.py  warm workers that are tasks themselves
+dask/      a Dask cluster, of others or of the study's own
 """
 
 from clearml_hpo.executors.base import Executor

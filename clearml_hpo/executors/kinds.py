@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clearml_hpo.executors import Executor
 
 GROUP = "clearml_hpo.executors"
-BUILT_IN = ("queue", "local")
+BUILT_IN = ("queue", "local", "dask")
 _NAME, _OPTIONS = ("execution", "executor"), ("execution", "options")
 
 

@@ -13,6 +13,10 @@ _GPU = re.compile(r"^GPU (?P<index>\d+): .*\(UUID: (?P<uuid>[^)]+)\)")
 _MIG = re.compile(r"^\s+MIG .*\(UUID: (?P<uuid>[^)]+)\)")
 
 
+NO_GPU = ("", "-1", "none", "void", "NoDevFiles")
+"""What ``CUDA_VISIBLE_DEVICES`` may say where no GPU is to be seen."""
+
+
 def detect_gpus() -> tuple[str, ...]:
     """Indices (of a GPU split by MIG: the UUIDs of its parts) that an agent can be given; () if none."""
     return visible(parse(_nvidia_smi("-L")), child_environ().get("CUDA_VISIBLE_DEVICES"))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from clearml_hpo.backend.codes import AGENT_ENDED, CONTROLLER_ENDED, LOST, PRUNED_BY_SCRIPT, is_non_responsive
+from clearml_hpo.backend.codes import (
+    AGENT_ENDED,
+    CONTROLLER_ENDED,
+    LOST,
+    MOVED_TO_KUBERNETES,
+    PRUNED_BY_SCRIPT,
+    is_non_responsive,
+)
 from clearml_hpo.backend.trial_tasks import COMPLETED, LIVE, TaskSnapshot
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
@@ -21,7 +28,7 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
         trial: with the values of ``snapshot``.
         wish: how this side has wished it to end.
     """
-    if snapshot.status in LIVE:
+    if snapshot.status in LIVE or (snapshot.status == "stopped" and snapshot.reason == MOVED_TO_KUBERNETES):
         return None
     if snapshot.status in COMPLETED:
         return _with_values(trial, goal)

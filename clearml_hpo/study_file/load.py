@@ -165,7 +165,7 @@ def _faults_of_placement(spec: StudySpec, space: SearchSpace, lines: SourceLines
             key: KeyPath = ("execution", "placement", index, "when", name)
             for fault in _faults_of_rule(name, values, space.all_parameters):
                 yield f"{line_of(lines, key)}: {dotted(key)}: {fault}"
-    queues = {*execution.queue, *(queue for rule in execution.placement for queue in rule.queue)}
+    queues = {*execution.queue, *(queue for rule in execution.placement for queue in rule.queue or ())}
     for queue in execution.concurrency if isinstance(execution.concurrency, dict) else ():
         if queue not in queues:
             key = ("execution", "concurrency", queue)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from clearml_hpo.core.errors import nearest
 from clearml_hpo.core.goal import Objective
 from clearml_hpo.core.units import to_seconds
 from clearml_hpo.core.values import full_name
+from clearml_hpo.executors.dask.plan import CLUSTERS
 from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.search import pruners, samplers
 
@@ -272,11 +273,26 @@ def lists_of_values(given: object) -> object:
     return {full_name(str(name)): v if isinstance(v, list) else [v] for name, v in given.items()}
 
 
+Resources: TypeAlias = dict[
+    Annotated[str, Field(min_length=1)], Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+]
+
+
 class PlacementSpec(Strict):
-    """Queues, in order of preference, for trials whose parameters have one of the given values each."""
+    """Queues, in order of preference, for trials whose parameters have one of the given values each.
+
+    ``resources``: with ``executor: dask``, in place of queues.
+    """
 
     when: Annotated[dict[str, list[Any]], Field(min_length=1), BeforeValidator(lists_of_values)]
-    queue: Queues
+    queue: Queues | None = None
+    resources: Resources | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PlacementSpec:
+        if (self.queue is None) == (self.resources is None):
+            raise ValueError("give queue, or with executor: dask resources")
+        return self
 
 
 class LocalSpec(Strict):
@@ -308,12 +324,80 @@ def count_alone(given: object) -> object:
     return {"count": given} if isinstance(given, int) and not isinstance(given, bool) else given
 
 
+class ClusterSpec(Strict):
+    """A Dask cluster that the study starts: what it is called, or its class, and the options of that class."""
+
+    kind: Annotated[str, Field(alias="class")]
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        if kind not in CLUSTERS and "." not in kind:
+            known = ", ".join(CLUSTERS)
+            raise ValueError(f"{kind!r} is none of {known}{nearest(kind, CLUSTERS)}, and no class such as pkg.Cluster")
+        return kind
+
+
+class AdaptSpec(Strict):
+    """Between how many workers, or jobs of a batch system, a cluster may have."""
+
+    minimum: Annotated[Whole, Field(ge=0)] = 0
+    maximum: Annotated[Whole, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> AdaptSpec:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
+
+class TlsSpec(Strict):
+    """Files with which a Dask cluster encrypts."""
+
+    ca: Annotated[str, Field(min_length=1)]
+    cert: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+
+
+def class_alone(given: object) -> object:
+    """``cluster: local`` stands for ``cluster: {class: local}``."""
+    return {"class": given} if isinstance(given, str) else given
+
+
+class DaskSpec(Strict):
+    """The Dask cluster of ``executor: dask``: one that is there, or one that starts and ends with the study.
+
+    ``resources``: of Dask's, that each trial needs.
+    """
+
+    address: Annotated[str, Field(min_length=1)] | None = None
+    scheduler_file: Annotated[str, Field(min_length=1)] | None = None
+    cluster: Annotated[ClusterSpec, BeforeValidator(class_alone)] | None = None
+    scale: Annotated[Whole, Field(ge=1)] | None = None
+    adapt: AdaptSpec | None = None
+    resources: Resources = Field(default_factory=dict)
+    tls: TlsSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> DaskSpec:
+        if sum(each is not None for each in (self.address, self.scheduler_file, self.cluster)) != 1:
+            raise ValueError("give one of address (tcp://host:8786), scheduler_file and cluster")
+        if self.cluster is None and (self.scale or self.adapt):
+            raise ValueError("scale and adapt are for a cluster that the study starts; give cluster")
+        if self.scale and self.adapt:
+            raise ValueError("give scale or adapt")
+        if self.cluster is not None and self.cluster.kind != "local" and not (self.scale or self.adapt):
+            raise ValueError("scale: how many workers (jobs of a batch system)? Or adapt: {minimum: 0, maximum: 16}")
+        return self
+
+
 class ExecutionSpec(Strict):
     """Where trials run, and how many at once.
 
     ``queue``: one ClearML queue, or several in order of preference; ``placement``: rules for some of the trials.
-    ``concurrency``: in all, or by queue (default: one per worker of the queue). ``executor``: queue, local, or one of
-    another package, to which the ``options`` belong.
+    ``concurrency``: in all, or by queue (default: one per worker of the queue). ``executor``: queue, local, dask, or
+    one of another package, to which the ``options`` belong.
     """
 
     executor: str = "queue"
@@ -325,6 +409,21 @@ class ExecutionSpec(Strict):
     poll_interval: Seconds = 2.0
     local: LocalSpec = LocalSpec()
     pilots: Annotated[PilotsSpec, BeforeValidator(count_alone)] | None = None
+    dask: DaskSpec | None = None
+
+    @model_validator(mode="after")
+    def _dask_has_a_cluster(self) -> ExecutionSpec:
+        if self.executor != "dask":
+            if rule := next((rule for rule in self.placement if rule.queue is None), None):
+                raise ValueError(f"placement: resources {rule.resources} are for executor: dask; give a queue")
+            return self
+        if self.dask is None:
+            raise ValueError("executor: dask: give dask: {address: tcp://host:8786}, or {cluster: local}")
+        if any(rule.resources is None for rule in self.placement):
+            raise ValueError("placement: with executor: dask rules have resources, such as {GPU: 1}, and no queue")
+        if isinstance(self.concurrency, dict):
+            raise ValueError("concurrency: with executor: dask one number, for all trials")
+        return self
 
     @model_validator(mode="after")
     def _pilots_are_alone(self) -> ExecutionSpec:

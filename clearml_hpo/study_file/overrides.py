@@ -66,10 +66,25 @@ def overrides_of_slots(
     per_gpu: int | None = None,
     cpu: int | None = None,
     threads: int | None = None,
+    executor: str = "local",
 ) -> list[str]:
-    """Overrides of a study file that run its trials on this machine; none if nothing is given."""
+    """Overrides of a study file that run its trials on this machine; none if nothing is given.
+
+    ``executor`` is the one that has these slots.
+    """
     slots = {"per_gpu": per_gpu, "cpu": cpu, "threads": threads}
     given = [f"execution.local.{key}={number}" for key, number in slots.items() if number is not None]
     if gpus is not None:
         given.append(f"execution.local.gpus={json.dumps([*gpus])}")
-    return ["execution.executor=local", "execution.pilots=null", *given] if given else []
+    return [f"execution.executor={executor}", "execution.pilots=null", *given] if given else []
+
+
+def overrides_of_dask(address: str | None, cluster: str | None) -> list[str]:
+    """Overrides of a study file that run its trials on a Dask cluster; none if nothing is given."""
+    if address is None and cluster is None:
+        return []
+    where = {"address": address, "scheduler_file": None, "cluster": cluster}
+    # What the file says of another cluster does not count; how large one of its own is does.
+    where |= {"scale": None, "adapt": None} if cluster is None else {}
+    keys = [f"execution.dask.{key}={json.dumps(value)}" for key, value in where.items()]
+    return ["execution.executor=dask", "execution.pilots=null", *keys]

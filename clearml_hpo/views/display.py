@@ -313,12 +313,14 @@ def _attempt(trial: Trial) -> str:
 def short_worker(worker: str) -> str:
     """``node-1:gpu2`` of ``node-1.example.com:gpu2``, ``node-1:local-3f9c2a-1234:gpu2`` and ``node-1:run-1234-gpu2``.
 
-    Of a long name its end.
+    Of a Dask worker its name; of a long name its end.
     """
     host, *middle, slot = worker.split(":") if ":" in worker else ("", worker)
     slot = _OF_A_RUN.sub("", slot)
     if not host.replace(".", "").isdecimal():
         host = host.partition(".")[0]
+    if any(part.startswith("dask-") for part in middle):
+        host, middle = "", []
     for parts in ((host, *middle, slot), (host, slot)):
         short = ":".join(filter(None, parts))
         if len(short) <= _WORKER:

@@ -1,7 +1,7 @@
 """Runs tasks on this machine: takes them from queues, gives each a slot, reports how it ended.
 
 service.py       the thread that takes tasks, runs them and reports their ends
-task_source.py   where tasks come from: queues, or an inbox
+task_source.py   where tasks come from: queues, looked into always or on request
 starting.py      takes a task from there into a slot
 runner.py        the slots and the processes in them
 protocol.py      reports of workers and tasks to the server

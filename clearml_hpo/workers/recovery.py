@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import time
@@ -29,15 +28,16 @@ def worker_of(task: Mapping[str, Any]) -> str:
     return reason.removeprefix(PULLED_BY) if reason.startswith(PULLED_BY) else str(task.get("last_worker") or "")
 
 
-def recover(api: Api, queues: Sequence[str]) -> None:
+def recover(api: Api, queues: Sequence[str], own: Collection[str]) -> None:
     """Fails the tasks of dead workers of this machine, and puts tasks back that were taken and never started.
 
     Args:
         queues: ids; tasks of other queues are left alone.
+        own: ids of the workers that are about to begin: one that has a task is an earlier one, of the same pid.
     """
     for task in _tasks(api, "in_progress", queues):
         worker = worker_of(task)
-        if _is_dead(worker):
+        if worker in own or is_dead(worker):
             _fail(api, task["id"], f"{LOST} worker {worker} died")
     strays = _strays(api, queues)
     if strays:
@@ -64,10 +64,11 @@ def _strays(api: Api, queues: Sequence[str]) -> dict[str, str]:
 
 
 def _fail(api: Api, task_id: str, reason: str) -> None:
+    """Without force: a task that has ended meanwhile keeps its status."""
     try:
-        api.call("tasks.failed", task=task_id, force=True, status_reason=reason)
+        api.call("tasks.failed", task=task_id, status_reason=reason)
     except ApiError as error:
-        if error.subcode != Subcode.NO_SUCH_TASK:
+        if error.subcode not in (Subcode.NO_SUCH_TASK, Subcode.WRONG_STATUS):
             raise
 
 
@@ -76,10 +77,7 @@ def queue_of(task: Mapping[str, Any]) -> str:
     return str((task.get("execution") or {}).get("queue") or "")
 
 
-def _is_dead(worker: str) -> bool:
-    """True if a worker was one of this machine, and its process is gone (this process has no tasks yet)."""
+def is_dead(worker: str) -> bool:
+    """Whether a worker was one of this machine, and its process is gone."""
     match = re.fullmatch(re.escape(socket.gethostname()) + r":.+-(\d+)\.(\w+):[^:]+", worker)
-    if match is None or match[2] != pid_space():
-        return False
-    pid = int(match[1])
-    return pid == os.getpid() or not is_alive(identify(pid))
+    return match is not None and match[2] == pid_space() and not is_alive(identify(int(match[1])))

@@ -139,8 +139,12 @@ class LocalWorkers:
         with self._between_tasks:
             return self._draining.is_set() and not self._runner.runs and not self._starter.is_under_way
 
-    def close(self) -> bool:
-        """Ends all running tasks, within some seconds. True if the server knows, so that they are stopped."""
+    def close(self, reason: str = "") -> bool:
+        """Ends all running tasks, within some seconds. True if the server knows, so that they are stopped.
+
+        ``reason`` takes the place of ``closed_reason``.
+        """
+        self._closed_reason = reason or self._closed_reason
         self._closing.set()
         self._wakeup.set()
         self._thread.join(timeout=_CLOSES_WITHIN * GRACE_S)
@@ -214,6 +218,7 @@ class LocalWorkers:
             self._tasks.ended(run)
             self._runner.release(run)
             self._workers.freed(run.slot)
+            self._source.ended(run.task_id)
         if ended:
             self._due.take = 0.0
 

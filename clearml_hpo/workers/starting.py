@@ -53,9 +53,12 @@ class TaskStarter:
         self._taken = self._taken or self._source.next_task(self._api)
         if self._taken is None:
             return False
+        taken = self._taken
         with unless_gone():
-            self._start(slot, self._taken)
+            self._start(slot, taken)
         self._taken = None
+        if all(run.taken is not taken for run in self._runner.runs.values()):
+            self._source.ended(taken.task_id)
         return True
 
     def give_back(self) -> None:

@@ -1,10 +1,11 @@
-"""Where the tasks of workers come from: ClearML queues, or an inbox of tasks that are named one by one."""
+"""Where the tasks of workers come from: ClearML queues, looked into all the time or when someone asks."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from clearml_hpo.backend.codes import QUEUE_CLOSED, Subcode
 from clearml_hpo.backend.withdrawal import put_back
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.notes import Note
-from clearml_hpo.workers.recovery import queue_of, recover
+from clearml_hpo.workers.recovery import recover
 
 _TAGS_S = 5.0
 """How long the tags of queues count before they are read again."""
@@ -54,14 +55,18 @@ class Source(Protocol):
             ApiError: the server refuses, or does not answer.
         """
 
+    def ended(self, task_id: str) -> None:
+        """Hears that a task that was taken has ended, or could not be run, and that the server knows."""
+
 
 class QueueSource:
     """ClearML queues; the first that has a task comes first."""
 
     def __init__(self, queues: Sequence[str], on_note: Callable[[str], None]) -> None:
         """``queues`` are ids; ``on_note`` prints a line for the user if one was deleted."""
-        self._queues = tuple(queues)
+        self._queues = [*queues]
         self._on_note = on_note
+        self._workers: list[str] = []
         self._gone: set[str] = set()
         self._closed: set[str] = set()
         self._tags_due = 0.0
@@ -73,6 +78,7 @@ class QueueSource:
 
     def register(self, api: Api, worker: str) -> None:
         """Registers a worker for the queues that are there: the server refuses the whole call if one is not."""
+        self._workers.append(worker)
         try:
             api.call("workers.register", worker=worker, queues=self.queues)
         except ApiError as error:
@@ -82,25 +88,31 @@ class QueueSource:
 
     def recover(self, api: Api) -> None:
         """Fails or puts back what dead workers of this machine have left of these queues."""
-        recover(api, self.queues)
+        recover(api, self.queues, self._workers)
 
     def next_task(self, api: Api) -> Taken | None:
         """Takes the first task of the first open queue that has one."""
         for queue in self._open(api):
-            try:
-                entry = api.call("queues.get_next_task", queue=queue).get("entry")
-            except ApiError as error:
-                if error.subcode != Subcode.NO_SUCH_QUEUE:
-                    raise
-                self._drop(queue)
-                continue
-            if entry:
-                return Taken(entry["task"], queue)
+            if (taken := self._take(api, queue)) is not None:
+                return taken
         return None
 
     def give_back(self, api: Api, taken: Taken) -> None:
         """Puts a task last in its queue, if it is still queued."""
         put_back(api, taken.task_id, taken.queue)
+
+    def ended(self, task_id: str) -> None:
+        """Does nothing: nobody waits for the task here."""
+
+    def _take(self, api: Api, queue: str) -> Taken | None:
+        try:
+            entry = api.call("queues.get_next_task", queue=queue).get("entry")
+        except ApiError as error:
+            if error.subcode != Subcode.NO_SUCH_QUEUE:
+                raise
+            self._drop(queue)
+            return None
+        return Taken(entry["task"], queue) if entry else None
 
     def _open(self, api: Api) -> Collection[str]:
         """The queues that exist and are not closed, by their tags of the last few seconds."""
@@ -123,78 +135,51 @@ class QueueSource:
         self._on_note(Note(f"queue {queue} was deleted; it is no longer served here", level="warning", queue=queue))
 
 
-class Inbox:
-    """Tasks that are handed over by their ids, such as to the job of a cluster that is to run one task and leave.
-
-    A task is run only if it is queued, and only by the worker that gets its entry out of its queue. So one worker runs
-    it, even if others find it in their inboxes or in the queue. All tasks are done once :attr:`remaining` is 0 and then
-    ``LocalWorkers.is_idle_for(0)`` is true.
-    """
+class RequestedSource(QueueSource):
+    """ClearML queues out of which a task is taken only when someone asks for one, such as a cluster's scheduler."""
 
     def __init__(self, on_note: Callable[[str], None]) -> None:
-        """``on_note`` prints a line for the user for each task that is not run here."""
-        self._waiting: deque[str] = deque()
-        self._unanswered: set[str] = set()  # it is not known whether their entry was taken
-        self._on_note = on_note
+        """Serves no queue until one is asked for."""
+        super().__init__((), on_note)
+        self._requests: deque[tuple[str, Future[str]]] = deque()
+        self._running: dict[str, Future[str]] = {}
 
-    def put(self, task_id: str) -> None:
-        """Hands over a task, from any thread; ``LocalWorkers.look_now`` has it looked at without delay."""
-        self._waiting.append(task_id)
+    def request(self, queue: str) -> Future[str]:
+        """Asks for one task of a queue, from any thread; ``LocalWorkers.look_now`` has it looked for without delay.
 
-    @property
-    def remaining(self) -> int:
-        """How many tasks were neither taken nor refused yet."""
-        return len(self._waiting)
+        Returns:
+            The id of the task that was run, once it has ended; empty, soon, if there was none to be had.
+        """
+        request: Future[str] = Future()
+        self._requests.append((queue, request))
+        return request
 
-    @property
-    def queues(self) -> list[str]:
-        """Empty: its workers serve no queue."""
-        return []
-
-    def register(self, api: Api, worker: str) -> None:
-        """Registers a worker without queues."""
-        api.call("workers.register", worker=worker, queues=self.queues)
-
-    def recover(self, api: Api) -> None:
-        """Does nothing: the side that hands tasks over cleans up after dead workers."""
+    def refuse_all(self) -> None:
+        """Answers all requests with none, to be called within ``LocalWorkers.between_tasks``."""
+        while self._requests:
+            self._requests.popleft()[1].set_result("")
 
     def next_task(self, api: Api) -> Taken | None:
-        """Takes the first task that is queued and that no other worker has taken."""
-        while self._waiting:
-            taken = self._take(api, self._waiting[0])  # it stays the first one if the server is in trouble
-            self._waiting.popleft()
-            if taken:
+        """Takes a task for the first request whose queue has one; the requests before it are answered with none."""
+        while self._requests:
+            queue, request = self._requests[0]  # it stays the first one if the server is in trouble
+            if queue not in self._queues:
+                recover(api, [queue], self._workers)
+                self._queues.append(queue)
+                self._tags_due = 0.0
+            taken = self._take(api, queue) if queue in self._open(api) else None
+            self._requests.popleft()
+            if taken is not None:
+                self._running[taken.task_id] = request
                 return taken
+            request.set_result("")
         return None
 
     def give_back(self, api: Api, taken: Taken) -> None:
         """Puts a task last in its queue, if it is still queued."""
-        put_back(api, taken.task_id, taken.queue)
+        super().give_back(api, taken)
+        self._running.pop(taken.task_id).set_result("")
 
-    def _take(self, api: Api, task_id: str) -> Taken | None:
-        fields = ["id", "status", "execution.queue"]
-        found = api.call("tasks.get_all", id=[task_id], only_fields=fields, search_hidden=True)["tasks"]
-        status, queue = (found[0]["status"], queue_of(found[0])) if found else ("deleted", "")
-        if status != "queued":
-            self._on_note(Note(f"task {task_id} is {status}: it is not run", level="warning", task=task_id))
-            return None
-        if not self._got_entry(api, task_id, queue):
-            self._on_note(Note(f"task {task_id} was taken by another worker: it is not run here", task=task_id))
-            return None
-        return Taken(task_id, queue)
-
-    def _got_entry(self, api: Api, task_id: str, queue: str) -> bool:
-        """Takes a task's entry out of its queue; False if another worker has it."""
-        try:
-            api.call("queues.remove_task", queue=queue, task=task_id)
-        except ApiError as error:
-            if error.subcode not in (Subcode.NOT_IN_QUEUE, Subcode.NO_SUCH_QUEUE):
-                self._unanswered.add(task_id)
-                raise
-            if task_id not in self._unanswered:
-                return False
-            # An earlier call may have been heard, so that no worker has the task. At least a second has passed since:
-            # another worker would have started it.
-            self._unanswered.discard(task_id)
-            return put_back(api, task_id, queue) and self._got_entry(api, task_id, queue)
-        return True
+    def ended(self, task_id: str) -> None:
+        """Answers the request for which a task was taken."""
+        self._running.pop(task_id).set_result(task_id)

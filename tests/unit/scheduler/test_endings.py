@@ -30,6 +30,11 @@ def test_what_lives_has_not_ended(status, wish):
     assert ended(status, wish=wish) is None
 
 
+@pytest.mark.parametrize("wish", [None, PRUNE, STOP])
+def test_what_the_kubernetes_agent_moves_to_its_own_queue_has_not_ended(wish):
+    assert ended("stopped", "moving to k8s pending queue", wish=wish) is None
+
+
 @pytest.mark.parametrize("status", ["completed", "publishing", "published", "closed"])
 @pytest.mark.parametrize("wish", [None, PRUNE, LIMIT, STOP])
 def test_what_is_completed_is_completed_whatever_was_wished(status, wish):

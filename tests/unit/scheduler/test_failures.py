@@ -236,6 +236,23 @@ def test_a_trial_that_a_worker_took_and_never_started_is_lost():
     assert "never started" in scheduler.earlier_attempts[0].reason
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_trial_on_its_way_to_the_kubernetes_agents_queue_goes_on_or_is_lost(arrives):
+    world = Simulation(quadratic, workers=1)
+    scheduler = make(world, trials=1, failures=Failures({TrialState.LOST: Retry(1)}, lost_after_s=100))
+    scheduler.step()
+    taken = world.queue.pop(0)
+    world.end(taken, "stopped", "moving to k8s pending queue")
+    scheduler.step()
+    assert states(scheduler) == [TrialState.QUEUED]
+    if arrives:
+        world.submit(taken, "k8s_scheduler")
+        world.slots["k8s_scheduler"] = 1
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED]
+    assert [trial.state for trial in scheduler.earlier_attempts] == ([] if arrives else [TrialState.LOST])
+
+
 def test_a_trial_that_a_person_has_moved_to_another_queue_is_not_lost():
     world = Simulation(quadratic, workers=1)
     scheduler = make(world, trials=3, failures=Failures({}, lost_after_s=100))

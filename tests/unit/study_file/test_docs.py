@@ -37,7 +37,7 @@ def test_every_key_and_name_is_explained(key):
 
 
 def test_the_example_is_sound(tmp_path):
-    example, space, _ = BLOCKS
+    example, space = BLOCKS[:2]
     (tmp_path / "train.py").write_text("")
     (tmp_path / "space.yaml").write_text(space)
     (tmp_path / "study.yaml").write_text(example)
@@ -55,3 +55,13 @@ def test_the_example_of_several_models_is_sound(tmp_path):
     space = load_study(tmp_path / "study.yaml").space
     assert {"catboost/depth", "xgboost/learning_rate", "General/max_bin"} <= space.distributions.keys()
     assert space.names_in("xgboost")["xgboost/learning_rate"] == "General/learning_rate"
+
+
+def test_the_example_of_dask_is_sound(tmp_path):
+    rest = (
+        "study: dask\ntemplate: {task: abc}\nsearch_space: {model: {type: categorical, choices: [catboost, xgboost]}}\n"
+        "objective: {metric: a/b, direction: minimize}\nbudget: {trials: 9}\n"
+    )
+    (tmp_path / "study.yaml").write_text(BLOCKS[3] + rest)
+    execution = load_study(tmp_path / "study.yaml").spec.execution
+    assert execution.dask.resources == {"GPU": 1} and execution.placement[0].resources == {}

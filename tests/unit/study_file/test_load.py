@@ -7,6 +7,7 @@ import pytest
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.search.space import Categorical, Constant, Float, Int
 from clearml_hpo.study_file import load_study
+from clearml_hpo.study_file.overrides import overrides_of_dask
 
 STUDY = """\
 study: demo-study
@@ -347,6 +348,65 @@ def test_pilots(write):
 )
 def test_pilots_that_cannot_be(write, execution, said):
     assert said in fault(write(STUDY.replace("  queue: default\n", f"  queue: default\n  {execution}\n")))
+
+
+def dask_of(write, text):
+    return write(STUDY.replace("  queue: default\n", f"  executor: dask\n  {text}\n"))
+
+
+def test_dask(write):
+    given = load_study(dask_of(write, "dask: {cluster: local}")).spec.execution.dask
+    assert (given.cluster.kind, given.resources) == ("local", {})
+    slurm = "dask: {cluster: {class: slurm, options: {cores: 4}}, adapt: {maximum: 3}, resources: {GPU: 1}}"
+    given = load_study(dask_of(write, slurm)).spec.execution.dask
+    assert (given.cluster.options, given.adapt.minimum, given.adapt.maximum) == ({"cores": 4}, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("queue: default", "executor: dask: give dask: {address: tcp://host:8786}, or {cluster: local}"),
+        ("dask: {}", "execution.dask: give one of address"),
+        ("dask: {scale: 2}", "give one of address (tcp://host:8786), scheduler_file and cluster"),
+        ("dask: {address: a, cluster: local}", "give one of address"),
+        ("dask: {address: a, scale: 2}", "scale and adapt are for a cluster that the study starts; give cluster"),
+        ("dask: {cluster: slurm}", "scale: how many workers (jobs of a batch system)?"),
+        ("dask: {cluster: local, scale: 2, adapt: {maximum: 3}}", "give scale or adapt"),
+        ("dask: {cluster: local, adapt: {minimum: 4, maximum: 3}}", "minimum 4 is above maximum 3"),
+        (
+            "dask: {cluster: slrum, scale: 1}",
+            "'slrum' is none of local, slurm, pbs, htcondor, kubernetes; did you mean",
+        ),
+        ("dask: {address: a, resources: {GPU: 0}}", "execution.dask.resources.GPU: found 0"),
+        ("dask: {address: a, resources: {GPU: one}}", "execution.dask.resources.GPU: found 'one'"),
+        ("dask: {address: a, tls: {ca: x}}", "execution.dask.tls.cert is missing"),
+        ("dask: {address: a}\n  concurrency: {gpu: 1}", "concurrency: with executor: dask one number"),
+        ("dask: {address: a}\n  placement: [{when: {kind: a}, queue: gpu}]", "rules have resources, such as {GPU: 1}"),
+        ("dask: {address: a}\n  placement: [{when: {kind: a}}]", "give queue, or with executor: dask resources"),
+        ("dask: {address: a}\n  pilots: 4", "pilots: they wait in a queue for agents; executor: dask has none"),
+    ],
+)
+def test_dask_that_cannot_be(write, text, said):
+    assert said in fault(dask_of(write, text))
+
+
+def test_resources_are_for_dask_alone(write):
+    rule = "placement: [{when: {kind: a}, resources: {GPU: 1}}]"
+    assert "are for executor: dask" in fault(write(STUDY.replace("queue: default", rule)))
+
+
+@pytest.mark.parametrize(
+    ("given", "address", "kind", "scale"),
+    [
+        ({"address": "tcp://b:1", "cluster": None}, "tcp://b:1", None, None),
+        ({"address": None, "cluster": "local"}, None, "local", 3),
+    ],
+)
+def test_options_take_the_place_of_the_cluster_of_the_file(write, given, address, kind, scale):
+    path = dask_of(write, "dask: {cluster: {class: slurm}, scale: 3, resources: {GPU: 1}}")
+    dask = load_study(path, overrides_of_dask(**given)).spec.execution.dask
+    assert (dask.address, dask.cluster and dask.cluster.kind, dask.scale) == (address, kind, scale)
+    assert dask.resources == {"GPU": 1}
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_the_live_view_fits_80_columns_and_shows_where_the_study_stands():
         ("node-1:local-3f9c2a3f9c2a-1234:gpu2", "node-1:gpu2"),
         ("node-1.example.com:run-1234-cpu0", "node-1:cpu0"),
         ("10.0.0.12:gpu0,1", "10.0.0.12:gpu0,1"),
+        ("node-1:dask-1234.f0a1b2:node-1-99-cpu0", "node-1-99-cpu0"),
         ("a-name-without-any-colon-in-it", "…out-any-colon-in-it"),
         ("", ""),
     ],

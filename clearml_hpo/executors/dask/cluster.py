@@ -1,0 +1,129 @@
+"""Clusters that a study starts, which end with it; and the way to a scheduler that is there."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import dask
+from distributed import Client
+from distributed.security import Security
+
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.executors.dask.plan import CLUSTERS, Cluster, DaskPlan, Tls
+from clearml_hpo.executors.dask.slots import DURATIONS, PRELOAD, SlotCluster, without_thread_limits
+
+_CONNECT_S = 10.0
+"""How long a scheduler may take to answer."""
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "slurm": {"processes": 1},
+    "pbs": {"processes": 1},
+    "htcondor": {"processes": 1},
+    "kubernetes": {},
+}
+_PER_JOB = ("slurm", "pbs", "htcondor")
+
+
+def connect(plan: DaskPlan, own: Any = None) -> Client:
+    """A client of the scheduler that a plan names, or of the ``own`` cluster.
+
+    Raises:
+        OSError: it does not answer.
+        TimeoutError: nor refuses.
+    """
+    security = security_of(plan.tls)
+    if own is not None:
+        return Client(own, timeout=_CONNECT_S, set_as_default=False)
+    where = {"scheduler_file": plan.scheduler_file} if plan.scheduler_file else {"address": plan.address}
+    return Client(**where, security=security, timeout=_CONNECT_S, set_as_default=False)
+
+
+def security_of(tls: Tls | None) -> Security | None:
+    """What Dask needs to encrypt; None if the cluster does not."""
+    if tls is None:
+        return None
+    ours = {f"tls_{who}_{what}": value for who in ("client", "scheduler", "worker") for what, value in _pair(tls)}
+    return Security(tls_ca_file=tls.ca, require_encryption=True, **ours)
+
+
+def _pair(tls: Tls) -> list[tuple[str, str]]:
+    return [("cert", tls.cert), ("key", tls.key)]
+
+
+class OwnCluster:
+    """A cluster that was started here: its scheduler is in this process, unless its class has it elsewhere.
+
+    Attributes:
+        cluster: Dask's object.
+        places: how many trials its workers can run when all of them are there.
+    """
+
+    def __init__(self, asked: Cluster, tls: Tls | None) -> None:
+        """Starts it.
+
+        Raises:
+            InputError: its package is missing, or refuses the options.
+        """
+        security = security_of(tls)
+        with dask.config.set(DURATIONS):
+            self.cluster: Any = (
+                _of_this_machine(asked, security) if asked.kind == "local" else _of_class(asked, security)
+            )
+        per_worker = int(asked.options.get("processes", 1)) if asked.kind in _PER_JOB else 1
+        self.places = asked.most * per_worker
+        try:
+            self._size(asked)
+        except (TypeError, ValueError) as error:
+            self.cluster.close()
+            raise InputError(f"execution.dask.{'adapt' if asked.adapt else 'scale'}: {error}") from None
+
+    def _size(self, asked: Cluster) -> None:
+        of_jobs = asked.kind in _PER_JOB
+        if asked.adapt:
+            sizes = {f"{name}_jobs" if of_jobs and name in _SIZES else name: v for name, v in asked.adapt.items()}
+            self.cluster.adapt(**sizes)
+        elif of_jobs:
+            self.cluster.scale(jobs=asked.most)
+        else:
+            self.cluster.scale(asked.most)
+
+    def close(self) -> None:
+        """Ends it, with its workers."""
+        self.cluster.close()
+
+
+_SIZES = ("minimum", "maximum")
+
+
+def _of_this_machine(asked: Cluster, security: Security | None) -> SlotCluster:
+    options = {"dashboard": ":0", **asked.options}
+    with without_thread_limits():
+        return SlotCluster(asked.slots, security=security, silence_logs=logging.CRITICAL, **options)
+
+
+def _of_class(asked: Cluster, security: Security | None) -> Any:
+    path, extra = CLUSTERS.get(asked.kind, (asked.kind, ""))
+    module, _, name = path.rpartition(".")
+    try:
+        make = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        hint = f"; install it: pip install 'clearml-hpo[{extra}]'" if extra else ""
+        raise InputError(f"execution.dask.cluster: {asked.kind!r} cannot be imported ({error}){hint}") from None
+    options = {**_OPTIONS.get(asked.kind, {}), **asked.options}
+    if asked.kind in _PER_JOB:
+        # A thread for each process: one trial, with all cores of the process.
+        cores = max(1, int(options.get("cores", 1)) // int(options["processes"]))
+        limits = [f"export {name}={cores}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")]
+        options["job_script_prologue"] = [*limits, *options.get("job_script_prologue", ())]
+        more = ["--nthreads", "1", "--preload", PRELOAD]
+        options["worker_extra_args"] = [*more, *options.get("worker_extra_args", ())]
+    if asked.kind == "kubernetes":
+        options["env"] = {"DASK_DISTRIBUTED__WORKER__PRELOAD": f'["{PRELOAD}"]', **options.get("env", {})}
+    if security is not None:
+        options.setdefault("security", security)
+    try:
+        return make(**options)
+    except (TypeError, ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"execution.dask.cluster: {asked.kind} cannot be started: {error}") from None

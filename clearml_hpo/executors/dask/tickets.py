@@ -1,0 +1,272 @@
+"""The thread of a study's executor that speaks with a Dask scheduler.
+
+It sends as many tickets as trials wait, prepares workers that join, and says who has joined or left. No answer of a
+ticket counts: what became of a trial is its task's status. Whatever goes wrong between here and a worker is mended in
+one way: a trial that waits while its ticket is gone is sent another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from distributed import Client, Future, fire_and_forget
+
+from clearml_hpo.core.errors import ClearmlHpoError
+from clearml_hpo.core.notes import Note
+from clearml_hpo.executors.dask import trials
+from clearml_hpo.executors.dask.trials import RESOURCE
+
+KEY = "clearml-trial-"
+"""What the keys of tickets begin with; the id of the trial's task follows."""
+_AGAIN_S = 5.0
+"""The time between two tries to reach a scheduler that does not answer."""
+_CONNECT_S = 10.0
+"""How long a scheduler may take to answer the first call."""
+_LOOK_S = 2.0
+"""How often the scheduler is asked for its workers; of many workers less often."""
+_WORKERS_A_SECOND = 50
+_RECONCILE_S = 10.0
+"""How often the trials that wait are compared with the tickets that are sent."""
+_ACCEPT_S = 60.0
+"""How long a worker may take to prepare; one that has not is asked again."""
+_OF_DASK = ("distributed.client", "distributed.core", "distributed.comm", "distributed.batched", "tornado.application")
+
+
+@dataclass(frozen=True)
+class SeenWorker:
+    """A Dask worker, as the scheduler tells of it.
+
+    Attributes:
+        threads: how many tickets it can run at once.
+        resources: what it has in all, by name.
+    """
+
+    address: str
+    name: str
+    threads: int
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+    def room_for(self, needs: Mapping[str, float]) -> int:
+        """How many trials with these needs it can run at once."""
+        wanted = {RESOURCE: 1.0, **needs}
+        return int(min([self.threads, *(self.resources.get(name, 0) // amount for name, amount in wanted.items())]))
+
+
+class Tickets:
+    """Sends tickets until it is closed, also over restarts of the scheduler.
+
+    Attributes:
+        workers: those that the scheduler knows, by address, as last seen.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Client],
+        waiting: Callable[[], Mapping[str, str]],
+        places: Mapping[str, Mapping[str, float]],
+        queue_ids: Mapping[str, str],
+        *,
+        study_id: str,
+        name: str,
+        on_note: Callable[[str], None],
+    ) -> None:
+        """Starts the thread, which connects.
+
+        Args:
+            connect: makes a client of the scheduler; raises OSError or TimeoutError if it does not answer.
+            waiting: the tasks that wait now, each with its place; called by the thread.
+            places: the resources that a trial needs, by place.
+            queue_ids: of the places.
+            name: of the cluster, in notes.
+        """
+        self.workers: Mapping[str, SeenWorker] = {}
+        self._connect = connect
+        self._waiting = waiting
+        self._places = places
+        self._queue_ids = queue_ids
+        self._study_id = study_id
+        self._name = name
+        self._on_note = on_note
+        self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._sent: dict[str, Future[str]] = {}
+        self._times: Counter[str] = Counter()  # how often the ticket of a trial was run
+        self._asked: set[str] = set()  # workers that were prepared, or refused
+        self._is_first = True
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="dask tickets", daemon=True)
+        self._thread.start()
+
+    def send(self, task_id: str, place: str) -> None:
+        """Sends a ticket for a trial that waits, without delay."""
+        self._events.put(partial(self._send, task_id, place))
+
+    def close(self) -> None:
+        """Leaves the scheduler; tickets that were sent stay there."""
+        self._closing.set()
+        self._events.put(None)
+        self._thread.join(_CONNECT_S)
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        is_there = True
+        while not self._closing.is_set():
+            try:
+                with _quiet(), self._connect() as self._client:
+                    if not is_there:
+                        self._say(f"the Dask scheduler of {self._name} answers again", "info")
+                    is_there = True
+                    self._drive()
+            except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+                if is_there and not self._closing.is_set():
+                    self._say(
+                        f"the Dask scheduler of {self._name} does not answer ({_short(error)}): trials that run go on, "
+                        f"the others wait; it is tried every {_AGAIN_S:.0f} s"
+                    )
+                is_there = False
+            self.workers = {}
+            self._closing.wait(_AGAIN_S)
+
+    def _drive(self) -> None:
+        """Sends what there is to send, until the connection breaks or this is closed."""
+        self._sent, self._asked = {}, set()
+        look_at = reconcile_at = 0.0
+        while not self._closing.is_set():
+            if self._client.status != "running":
+                raise ConnectionError("the connection broke")
+            if time.monotonic() >= look_at:
+                self._look()
+                look_at = time.monotonic() + max(_LOOK_S, len(self.workers) / _WORKERS_A_SECOND)
+            if time.monotonic() >= reconcile_at:
+                self._reconcile()
+                reconcile_at = time.monotonic() + _RECONCILE_S
+            try:
+                event = self._events.get(timeout=max(0.0, min(look_at, reconcile_at) - time.monotonic()))
+            except queue.Empty:
+                continue
+            if event is not None:
+                event()
+
+    def _reconcile(self) -> None:
+        """Sends tickets for all trials that wait without one."""
+        try:
+            waiting = self._waiting()
+        except ClearmlHpoError:  # the server is in trouble; the controller says so
+            return
+        for task_id, place in waiting.items():
+            self._send(task_id, place)
+
+    def _send(self, task_id: str, place: str) -> None:
+        if task_id in self._sent:
+            return
+        future = self._client.submit(
+            trials.run_trial,
+            self._queue_ids[place],
+            RESOURCE,
+            key=f"{KEY}{task_id}-{self._times[task_id]}",  # Dask may still know the one that was run
+            resources={RESOURCE: 1.0, **self._places[place]},
+            pure=False,
+            retries=0,
+        )
+        fire_and_forget(future)
+        self._sent[task_id] = future
+        future.add_done_callback(lambda done: self._events.put(partial(self._is_over, task_id, done)))
+
+    def _is_over(self, task_id: str, ticket: Future[str]) -> None:
+        """A ticket has been run, or could not be."""
+        if self._sent.get(task_id) is not ticket:
+            return
+        del self._sent[task_id]
+        self._times[task_id] += 1
+        if ticket.status == "error":
+            self._say(f"the Dask ticket of task {task_id} failed: {_short(ticket.exception(timeout=_CONNECT_S))}")
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Sees which workers there are; prepares new ones."""
+        info = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_S)
+        found = {address: _seen(address, about) for address, about in info["workers"].items()}
+        self._say_changes(found)
+        self.workers = found
+        self._asked &= found.keys()
+        if new := found.keys() - self._asked:
+            self._accept(new)
+
+    def _accept(self, new: Collection[str]) -> None:
+        """Has new workers take tickets; says which cannot."""
+        call = partial(self._client.run, trials.accept, self._study_id, RESOURCE)
+        try:
+            answers = call(workers=[*new], on_error="return", callback_timeout=_ACCEPT_S)
+        except TimeoutError:
+            return  # they are asked again
+        refusals: dict[str, list[str]] = {}
+        for address, problem in answers.items():
+            self._asked.add(address)
+            if isinstance(problem, Exception):
+                problem = f"it cannot run clearml-hpo: {_short(problem)}"
+            if problem:
+                refusals.setdefault(problem, []).append(self.workers[address].name)
+        for problem, names in refusals.items():
+            self._say(f"no trial goes to {_listed(names)}: {problem}")
+        info = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_S)
+        self.workers = {address: _seen(address, about) for address, about in info["workers"].items()}
+
+    def _say_changes(self, found: Mapping[str, SeenWorker]) -> None:
+        joined, left = found.keys() - self.workers.keys(), self.workers.keys() - found.keys()
+        names = [self.workers[address].name for address in left]
+        if self._is_first:
+            dashboard = f", dashboard {self._client.dashboard_link}" if self._client.dashboard_link else ""
+            self._say(f"Dask at {self._client.scheduler.address}: {_count(len(found))}{dashboard}", "info")
+        elif joined or left:
+            parts = [f"{_count(len(joined))} joined"] if joined else []
+            parts += [f"{_listed(names)} left; what it ran is run again unless it ends well"] if left else []
+            self._say(f"Dask: {'; '.join(parts)}; {_count(len(found))} there", "warning" if left else "info")
+        self._is_first = False
+
+    def _say(self, text: str, level: Any = "warning") -> None:
+        self._on_note(Note(text, level=level))
+
+
+def _seen(address: str, about: Mapping[str, Any]) -> SeenWorker:
+    return SeenWorker(address, str(about["name"]), int(about["nthreads"]), dict(about.get("resources") or {}))
+
+
+def _count(number: int) -> str:
+    return f"{number} worker{'' if number == 1 else 's'}"
+
+
+_MOST_NAMED = 3
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    named = ", ".join(sorted(names)[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"Dask worker{'' if len(names) == 1 else 's'} {named}"
+
+
+def _short(error: BaseException | None) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Dask's own lines on lost connections off the terminal: here one line says it."""
+    loggers = [logging.getLogger(name) for name in _OF_DASK]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,86 @@
+"""`make check-deploy` finds nothing wrong in deploy/, and finds a typo in each kind of file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from deploy.check import Report
+from deploy.check.__main__ import CHECKS
+from deploy.check.tools import Unavailable
+from deploy.render import FOLDER
+
+pytestmark = pytest.mark.long
+
+TYPOS = [
+    ("manifests", "kubernetes/base/clearml.yaml", "data:", "dta:"),
+    ("manifests", "kubernetes/base/worker-deployment.yaml", "PeriodSeconds", "PeriodSecond"),
+    ("manifests", "kubernetes/base/worker-deployment.yaml", "emptyDir: {medium", "emptydir: {medium"),
+    ("manifests", "kubernetes/base/worker-job.yaml", "parallelism", "paralelism"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "maxReplicaCount", "maxReplicasCount"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "pollingInterval: 15", "pollingInterval: often"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "valueLocation", "valueLocaton"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "strategy: accurate", "strategy: acurate"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "restartPolicy", "restartpolicy"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "secretTargetRef", "secretTargetRefs"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "kind: TriggerAuth", "kind: TrigerAuth"),
+    ("manifests", "kubernetes/server/server.yaml", "serviceName", "servicename"),
+    ("manifests", "kubernetes/server/server.yaml", "targetPort: api", "targetport: api"),
+    ("manifests", "kubernetes/controller/controller.yaml", "onExitCodes", "onExitCode"),
+    ("manifests", "kubernetes/agent/agent.yaml", "apps/v1", "app/v1"),
+    ("manifests", "kubernetes/overlays/https-only/networkpolicy.yaml", "podSelector", "podSelektor"),
+    ("manifests", "kubernetes/overlays/no-outbound/networkpolicy.yaml", "ingress:", "ingres:"),
+    ("manifests", "kubernetes/dask/daskcluster.yaml", "replicas", "replica"),
+    ("manifests", "kubernetes/dask/daskcluster.yaml", "readinessProbe", "redinessProbe"),
+    ("manifests", "kubernetes/dask/daskautoscaler.yaml", "minimum", "minimun"),
+    ("kustomize", "kubernetes/base/kustomization.yaml", "resources", "resourses"),
+    ("kustomize", "kubernetes/overlays/gpu/kustomization.yaml", "op: replace", "op: replac"),
+    (
+        "kustomize",
+        "kubernetes/overlays/gpu/kustomization.yaml",
+        "Ref/template/spec/tolerations",
+        "Ref/template/spec/tol",
+    ),
+    ("kustomize", "kubernetes/overlays/no-outbound/kustomization.yaml", "../../server", "../server"),
+    ("helm", "helm/Chart.yaml", "name:", "nmae:"),
+    ("helm", "helm/values.yaml", "queueId", "queueID"),
+    ("helm", "helm/ci/job.yaml", "gpus", "gpu"),
+    ("helm", "helm/values.schema.json", '"properties"', "properties"),
+    ("helm", "helm/templates/worker.yaml", "nindent", "nident"),
+    ("helm", "helm/templates/worker.yaml", "pollingInterval", "pollInterval"),
+    ("helm", "helm/templates/_pod.tpl", "--drain-timeout", "--drain-timout"),
+    ("image", "kubernetes/image/Dockerfile", "RUN useradd", "RNU useradd"),
+    ("image", "kubernetes/image/Dockerfile", "WORKDIR /home", "WORKDIR home"),
+    ("rendered", "kubernetes/base/worker-job.yaml", "--idle-timeout", "--idle-timout"),
+]
+
+
+def run(name: str, folder) -> Report:
+    try:
+        return CHECKS[name](folder)
+    except Unavailable as reason:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_nothing_is_wrong(name):
+    report = run(name, FOLDER)
+    assert report.faults == []
+    assert any(character.isdigit() for character in report.checked)
+
+
+@pytest.mark.parametrize(("name", "file", "right", "wrong"), TYPOS)
+def test_a_typo_is_found(name, file, right, wrong, tmp_path):
+    folder = shutil.copytree(FOLDER, tmp_path / "deploy", ignore=shutil.ignore_patterns("check"))
+    text = (folder / file).read_text()
+    assert right in text
+    (folder / file).write_text(text.replace(right, wrong, 1))
+    assert run(name, folder).faults
+
+
+def test_each_check_is_tried():
+    assert {name for name, *_ in TYPOS} == CHECKS.keys()
