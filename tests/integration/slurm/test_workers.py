@@ -57,6 +57,18 @@ def test_what_a_job_ran_that_was_ended_runs_again(site, end):
     assert attempts(site.result(run)) == [(0, 2, "completed")]
 
 
+def test_a_job_that_is_told_to_end_lets_its_trial_end(site):
+    site.deploy("--jobs", "1")
+    run = site.run("budget.trials=1")
+    job = site.submit()
+    site.until_begun(1)
+    site.slurm.run("scancel", "--signal=TERM", "--batch", job)
+    eventually(lambda: "waiting for running tasks" in site.logs(), "the worker is told to end", site.state)
+    site.release()
+    assert attempts(site.result(run)) == [(0, 1, "completed")]
+    eventually(lambda: site.slurm.states(job) == {f"{job}_0": "COMPLETED"}, "the job has ended", site.state)
+
+
 @pytest.mark.exhaustive
 def test_at_the_end_of_its_time_a_job_lets_trials_end_as_long_as_it_can(site):
     site.deploy("--jobs", "1", "--cpu", "2", "--walltime", "60s", "--drain-timeout", "15s")
