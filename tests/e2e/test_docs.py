@@ -103,11 +103,8 @@ _INSTALL = "tests/integration/fleet/test_install_command.py runs those of agents
 _AGENTS = "tests/integration/fleet/test_agents_command.py, with other names and numbers"
 _SYSTEMD = "wants a running systemd; the units are checked in test_install_command.py"
 _CLUSTER = "wants a cluster; `make check-deploy` builds what it applies"
-ELSEWHERE |= {
-    command: _CLUSTER
-    for path in ["docs/kubernetes.md"]
-    for command in re.findall(r"^(kubectl .*?|docker build .*?)(?: +#.*)?$", (ROOT / path).read_text(), re.MULTILINE)
-}
+_ON_A_CLUSTER = re.compile(r"^((?:kubectl|helm|docker build) .*?)(?: +#.*)?$", re.MULTILINE)
+ELSEWHERE |= dict.fromkeys(_ON_A_CLUSTER.findall((ROOT / "docs/kubernetes.md").read_text()), _CLUSTER)
 _DOCKER = "wants Docker; the compose file is checked in test_install_command.py"
 ELSEWHERE |= {
     "clearml-hpo agents install --queue gpu --dry-run": _INSTALL,
