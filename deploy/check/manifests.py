@@ -17,7 +17,7 @@ import yaml
 
 from deploy.check import Report, tools
 
-_VERSIONS = ("1.31", "1.37")
+_VERSIONS = ("1.29", "1.37")
 """Of Kubernetes: the oldest and the newest that the files are checked for."""
 _TRIGGER = {"url", "valueLocation", "targetValue", "activationTargetValue", "authMode", "unsafeSsl", "format"}
 """Settings of KEDA's metrics-api, of which its schema knows nothing."""
