@@ -95,6 +95,7 @@ class LocalWorkers:
         self._wakeup = Wakeup()
         self._closing = threading.Event()
         self._draining = threading.Event()
+        self._ending = threading.Lock()
         self._between_tasks = threading.RLock()
         self._thread = threading.Thread(target=self._serve, name=f"local executor {name}", daemon=True)
         self._thread.start()
@@ -147,8 +148,9 @@ class LocalWorkers:
         self._closed_reason = reason or self._closed_reason
         self._closing.set()
         self._wakeup.set()
-        self._thread.join(timeout=_CLOSES_WITHIN * GRACE_S)
-        self._runner.close(self._closed_reason)  # something still runs if the server does not answer
+        with self._ending:  # another thread may close it, too
+            self._thread.join(timeout=_CLOSES_WITHIN * GRACE_S)
+            self._runner.close(self._closed_reason)  # something still runs if the server does not answer
         return not self._thread.is_alive()
 
     # --- the thread --------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ class Tickets:
                         self._say(f"the Dask scheduler of {self._name} answers again", "info")
                     is_there = True
                     self._drive()
-            except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+            except Exception as error:  # of any kind: nobody else would notice
                 if is_there and not self._closing.is_set():
                     self._say(
                         f"the Dask scheduler of {self._name} does not answer ({_short(error)}): trials that run go on, "

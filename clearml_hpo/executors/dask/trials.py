@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -44,15 +45,27 @@ class TrialPlace:
         """Offers the worker's threads to tickets; the scheduler hears of it when the worker next tells it."""
         self._worker = worker
         self._source = RequestedSource(_LOG.warning)
-        self._workers = LocalWorkers(
-            _slots(str(worker.name), worker.state.nthreads),
-            self._source,
-            "dask",
-            closed_reason=f"{LOST} its Dask worker was ended",
-            on_note=_LOG.warning,
-        )
+        self._slots = _slots(str(worker.name), worker.state.nthreads)
+        self._started: LocalWorkers | None = None
+        self._starting = threading.Lock()
+        self._made_at = time.monotonic()
         for amounts in (worker.state.total_resources, worker.state.available_resources):
             amounts.setdefault(RESOURCE, worker.state.nthreads)
+
+    @property
+    def _workers(self) -> LocalWorkers:
+        """Started at the first call.
+
+        Raises:
+            ClearmlHpoError: no ClearML server is configured, or it does not answer.
+        """
+        with self._starting:
+            if self._started is None:
+                reason = f"{LOST} its Dask worker was ended"
+                self._started = LocalWorkers(
+                    self._slots, self._source, "dask", closed_reason=reason, on_note=_LOG.warning
+                )
+            return self._started
 
     @classmethod
     def of(cls, worker: Worker) -> TrialPlace:
@@ -64,8 +77,9 @@ class TrialPlace:
 
     def run_one(self, queue: str) -> str:
         """Runs the first task of a queue to its end, in a thread of the worker; its id, empty if there was none."""
+        workers = self._workers
         request = self._source.request(queue)
-        self._workers.look_now()
+        workers.look_now()
         return request.result()
 
     def problem(self, study_id: str) -> str:
@@ -84,22 +98,27 @@ class TrialPlace:
         """Takes no more trials; returns when those that run have ended."""
         if self._worker.status == Status.running:
             await self.offer(0)
-        self._workers.drain()
-        await asyncio.to_thread(self._refuse_all)
-        while not self._workers.is_drained:
+        if (workers := self._started) is None:
+            return
+        workers.drain()
+        await asyncio.to_thread(self._refuse_all, workers)
+        while not workers.is_drained:
             await asyncio.sleep(_TICK_S)
-        await asyncio.to_thread(self._workers.close)
+        await asyncio.to_thread(workers.close)
 
     def close(self, reason: str = "") -> None:
         """Ends the trials that run, for ``reason``; without one they are lost, and run again elsewhere."""
-        self._workers.close(reason)
+        if self._started is not None:
+            self._started.close(reason)
 
     def is_idle_for(self, seconds: float) -> bool:
         """Whether no trial has run for so long."""
-        return self._workers.is_idle_for(seconds)
+        if self._started is None:
+            return time.monotonic() - self._made_at >= seconds
+        return self._started.is_idle_for(seconds)
 
-    def _refuse_all(self) -> None:
-        with self._workers.between_tasks():
+    def _refuse_all(self, workers: LocalWorkers) -> None:
+        with workers.between_tasks():
             self._source.refuse_all()
 
 

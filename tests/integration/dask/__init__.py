@@ -1,0 +1,1 @@
+"""Faults of a Dask cluster, each by the real processes."""
