@@ -12,6 +12,9 @@ COMMANDS = {
         *("--queue", "gpu", "--queue-id", "0123456789abcdef0123456789abcdef"),
         *("--api-host", "https://api.clearml.example.com"),
     ],
+    "slurm": ["--queue", "gpu"],
+    "pbs": ["--queue", "gpu"],
+    "htcondor": ["--queue", "gpu"],
 }
 """Options by kind, which is also the folder's name."""
 

@@ -1,7 +1,8 @@
 """A real Slurm of one node, on the loopback interface, in a folder of its own.
 
 It needs no systemd, no cgroups, no database, and no other Slurm of this machine. Its node takes four jobs of one core
-and has two made-up GPUs, whatever the machine has.
+and has two made-up GPUs, whatever the machine has. Jobs of the partition ``urgent`` preempt those of ``debug``, the
+default; these wait again then.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ OverTimeLimit=0
 MinJobAge=300
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=64000 Gres=gpu:2 State=UNKNOWN
-PartitionName=debug Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=debug Nodes={host} Default=YES MaxTime=INFINITE State=UP GraceTime=5
+PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10
 """
 _GRES = "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n"  # Slurm wants character devices
 
@@ -96,6 +100,13 @@ class Slurm:
         """Jobs that wait, run or are about to end."""
         return self.run("squeue", "--noheader", "--format=%i %j %T").splitlines()
 
+    def clear(self) -> None:
+        """Ends all jobs at once."""
+        for job in (line.split()[0] for line in self.left()):
+            for how in ([], ["--full", "--signal=KILL"]):
+                subprocess.run(["scancel", *how, job], env={**os.environ, **self.environ}, capture_output=True)
+        eventually(lambda: not self.left(), "all jobs have ended", self.left)
+
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
@@ -123,9 +134,7 @@ def started(folder: Path) -> Iterator[Slurm]:
             daemons.callback(_end, _start(folder, name, "-D", "-f", str(folder / "slurm.conf")))
         eventually(lambda: _is_idle(found), "the node is idle", lambda: _log(folder, "slurmctld", "slurmd"))
         yield found
-        found.run("scancel", "--state=PENDING", "--partition=debug")
-        found.run("scancel", "--full", "--signal=KILL", "--partition=debug")
-        eventually(lambda: not found.left(), "all jobs have ended", found.left)
+        found.clear()
 
 
 def _configure(folder: Path) -> None:

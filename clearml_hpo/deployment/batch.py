@@ -65,8 +65,9 @@ class Jobs:
     @property
     def dask_worker(self) -> str:
         """The command of a worker of Dask, whose scheduler says in a file where it is."""
-        found = ["--scheduler-file", "dask-scheduler.json", *(["--resources", "GPU=1"] if self.gpus else [])]
-        return shlex.join(["clearml-hpo", "dask", "worker", *found, *self._options()])
+        return shlex.join(
+            ["clearml-hpo", "dask", "worker", "--scheduler-file", "dask-scheduler.json", *self._options()]
+        )
 
     def values(self, prefix: str = "") -> dict[str, Any]:
         """What templates need; ``prefix`` begins a line for the batch system, if these are in the shell script."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -120,10 +121,22 @@ def _of_class(asked: Cluster, security: Security | None) -> Any:
         more = ["--nthreads", "1", "--preload", PRELOAD]
         options["worker_extra_args"] = [*more, *options.get("worker_extra_args", ())]
     if asked.kind == "kubernetes":
-        options["env"] = {"DASK_DISTRIBUTED__WORKER__PRELOAD": f'["{PRELOAD}"]', **options.get("env", {})}
+        options = on_kubernetes(options)
     if security is not None:
         options.setdefault("security", security)
     try:
         return make(**options)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         raise InputError(f"execution.dask.cluster: {asked.kind} cannot be started: {error}") from None
+
+
+def on_kubernetes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of ``KubeCluster``, whose scheduler and workers are other processes: they are told by variables.
+
+    A pod runs one trial. The operator asks the scheduler how many workers it wants by a route that is not a default.
+    """
+    routes = ["distributed.http.scheduler.api", *dask.config.get("distributed.scheduler.http.routes")]
+    settings = {"distributed.worker.preload": [PRELOAD], "distributed.scheduler.http.routes": routes, **DURATIONS}
+    env = {f"DASK_{key.replace('.', '__').replace('-', '_').upper()}": json.dumps(v) for key, v in settings.items()}
+    given = {"worker_command": "dask worker --nthreads 1", **options}
+    return {**given, "env": {**env, **options.get("env", {})}}

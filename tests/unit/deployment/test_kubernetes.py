@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from clearml_hpo.cli import main
+from clearml_hpo.cli.exits import Exit
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.deployment.kubernetes import Cluster, next_commands, render_files
 
@@ -48,7 +49,7 @@ def gpu_patches(texts: dict[str, str]) -> dict[str, dict[str, object]]:
 
 
 PODS = pods(documents(render_files(CLUSTER)))
-COMMANDS = [words for pod in PODS if (words := pod["containers"][0].get("args")) and words[0] != "dask"]
+COMMANDS = [c["args"] for pod in PODS for c in pod["containers"] if c["command"] == ["clearml-hpo"]]
 
 
 @pytest.mark.parametrize("pod", PODS, ids=lambda pod: pod["containers"][0]["name"])
@@ -66,7 +67,7 @@ def test_a_pod_is_not_root_and_writes_only_to_its_volumes(pod):
 
 @pytest.mark.parametrize(
     "pod",
-    [pod for pod in PODS if pod["containers"][0]["name"] != "server"],
+    [pod for pod in PODS if pod["containers"][0]["name"] not in ("server", "scheduler")],
     ids=lambda pod: pod["containers"][0]["name"],
 )
 def test_keys_come_from_a_secret_and_shared_memory_is_there(pod):
@@ -75,6 +76,19 @@ def test_keys_come_from_a_secret_and_shared_memory_is_there(pod):
     assert "KEY" not in json.dumps([container.get("args"), container.get("env")])
     assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
     assert pod["volumes"][0]["emptyDir"]["medium"] == "Memory"
+
+
+def test_a_scheduler_has_no_keys():
+    (scheduler,) = [pod for pod in PODS if pod["containers"][0]["name"] == "scheduler"]
+    assert "envFrom" not in scheduler["containers"][0]
+
+
+def test_a_controller_that_is_evicted_is_replaced_and_one_that_has_ended_is_not():
+    job = yaml.safe_load(render_files(CLUSTER)["controller/controller.yaml"])
+    first, second = job["spec"]["podFailurePolicy"]["rules"]  # the first that holds counts
+    assert (first["action"], first["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    assert second["action"] == "FailJob"
+    assert set(second["onExitCodes"]["values"]) == {Exit.FAILED, Exit.BAD_INPUT, Exit.INTERRUPTED}
 
 
 def test_a_pod_may_drain_before_it_is_killed():
@@ -201,6 +215,7 @@ def test_without_the_queues_id_there_is_no_keda():
         (CLUSTER, "overlays/https-only"),
         (replace(CLUSTER, api="http://clearml:8008"), "overlays/gpu"),
         (replace(CLUSTER, api="http://clearml:8008", gpus=0), "base"),
+        (replace(CLUSTER, api=f"{CLUSTER.inside}:8008"), "overlays/no-outbound"),
     ],
 )
 def test_what_is_typed_next_names_files_that_are_there(cluster, overlay, tmp_path):
