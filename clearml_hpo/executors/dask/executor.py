@@ -61,7 +61,11 @@ class DaskExecutor(QueueExecutor):
         self._tickets.send(task_id, queue)
 
     def workers(self) -> dict[str, int]:
-        """How many trials the cluster can run at once, by place, without a call; the study's own: at the most."""
+        """How many trials the cluster can run at once, by place, without a call; the study's own: at the most.
+
+        The first call waits for the scheduler: the loop asks again no sooner than ten seconds later.
+        """
+        self._tickets.wait_for_workers()
         seen, at_most = list(self._tickets.workers.values()), self._own.places if self._own else 0
         found = {place: sum(w.room_for(needs) for w in seen) for place, needs in self._plan.places.items()}
         return {place: max(count, at_most) for place, count in found.items()}

@@ -112,6 +112,7 @@ class Tickets:
         self._times: Counter[str] = Counter()  # how often the ticket of a trial was run
         self._asked: set[str] = set()  # workers that were prepared, or refused
         self._is_first = True
+        self._has_looked = threading.Event()  # or could not
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="dask tickets", daemon=True)
         self._thread.start()
@@ -119,6 +120,10 @@ class Tickets:
     def send(self, task_id: str, place: str) -> None:
         """Sends a ticket for a trial that waits, without delay."""
         self._events.put(partial(self._send, task_id, place))
+
+    def wait_for_workers(self) -> None:
+        """Returns once the workers were seen and prepared, or the scheduler has not answered; within ten seconds."""
+        self._has_looked.wait(_CONNECT_S)
 
     def close(self) -> None:
         """Leaves the scheduler; tickets that were sent stay there."""
@@ -145,6 +150,7 @@ class Tickets:
                     )
                 is_there = False
             self.workers = {}
+            self._has_looked.set()
             self._closing.wait(_AGAIN_S)
 
     def _drive(self) -> None:
@@ -158,6 +164,7 @@ class Tickets:
                 raise ConnectionError("the connection broke")
             if time.monotonic() >= look_at:
                 self._look()
+                self._has_looked.set()
                 look_at = time.monotonic() + max(_LOOK_S, len(self.workers) / _WORKERS_A_SECOND)
             if time.monotonic() >= reconcile_at:
                 self._reconcile()

@@ -126,6 +126,13 @@ def test_adaptive_workers_come_at_once_and_none_that_is_busy_is_closed(stage, op
     assert sorted(stage.begun) == ["a", "b", "c", "d"]
 
 
+def test_workers_that_are_there_count_from_the_first_question_on(processes, open_study):
+    processes.scheduler()
+    processes.worker("--cpu", "3")
+    study = open_study()
+    assert study.executor.workers() == {"dask": 3}
+
+
 # --- scheduler and controller -----------------------------------------------------------------------------------------
 
 
