@@ -133,6 +133,14 @@ def test_workers_that_are_there_count_from_the_first_question_on(processes, open
     assert study.executor.workers() == {"dask": 3}
 
 
+def test_threads_that_wait_for_trials_are_not_profiled(processes):
+    processes.scheduler()
+    processes.worker("--cpu", "2")
+    with Client(processes.address) as client:
+        (periodic,) = client.run(lambda dask_worker: set(dask_worker.periodic_callbacks)).values()
+    assert "heartbeat" in periodic and "profile" not in periodic
+
+
 # --- scheduler and controller -----------------------------------------------------------------------------------------
 
 
