@@ -34,7 +34,10 @@ _CONNECT_S = 10.0
 """How long a scheduler may take to answer the first call."""
 _LOOK_S = 2.0
 """How often the scheduler is asked for its workers; of many workers less often."""
+_WORKER_LOOK_S = 1.0
+"""How often a worker asks the server whether its trials are to stop; one of many workers less often."""
 _WORKERS_A_SECOND = 50
+"""How many workers are asked about, or ask, at the most."""
 _RECONCILE_S = 10.0
 """How often the trials that wait are compared with the tickets that are sent."""
 _ACCEPT_S = 60.0
@@ -193,6 +196,7 @@ class Tickets:
             self._queue_ids[place],
             RESOURCE,
             self._places[place].get(GPU, 0),
+            max(_WORKER_LOOK_S, len(self.workers) / _WORKERS_A_SECOND),
             key=f"{KEY}{task_id}-{self._times[task_id]}",  # Dask may still know the one that was run
             resources={RESOURCE: 1.0, **self._places[place]},
             pure=False,

@@ -141,6 +141,21 @@ def test_threads_that_wait_for_trials_are_not_profiled(processes):
     assert "heartbeat" in periodic and "profile" not in periodic
 
 
+def test_workers_of_a_large_cluster_ask_the_server_less_often(stage, processes, open_study, monkeypatch):
+    monkeypatch.setattr(tickets, "_WORKERS_A_SECOND", 0.05)
+    processes.scheduler()
+    processes.worker()
+    study = open_study()
+    study.until_workers(1)
+    (task,) = study.submit("a")
+    stage.until_begun("a")
+    with Client(processes.address) as client:
+        seconds = client.run(lambda dask_worker: trials.TrialPlace.of(dask_worker)._workers._look_s)
+    assert list(seconds.values()) == [20.0]
+    stage.release("a")
+    stage.until("completed", task)
+
+
 # --- scheduler and controller -----------------------------------------------------------------------------------------
 
 
