@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 from distributed import Client, Future, fire_and_forget
@@ -110,6 +110,7 @@ class Tickets:
         self._study_id = study_id
         self._name = name
         self._on_note = on_note
+        self._say_once = cache(self._say)
         self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._sent: dict[str, Future[str]] = {}
         self._times: Counter[str] = Counter()  # how often the ticket of a trial was run
@@ -213,7 +214,8 @@ class Tickets:
         del self._sent[task_id]
         self._times[task_id] += 1
         if ticket.status == "error":
-            self._say(f"the Dask ticket of task {task_id} failed: {_short(ticket.exception(timeout=_CONNECT_S))}")
+            # Once for all trials: it is likely to be the same with each, and all are sent another one.
+            self._say_once(f"Dask cannot run trials: {_short(ticket.exception(timeout=_CONNECT_S))}; trying again")
 
     # --- workers -----------------------------------------------------------------------------------------------------
 

@@ -270,6 +270,18 @@ def test_a_plain_dask_worker_is_prepared_by_the_controller(stage, processes, ope
     assert {stage.task(task)["last_worker"].rpartition(":")[2] for task in tasks} <= {"plain-0", "plain-1"}
 
 
+def test_tickets_that_fail_are_reported_once(stage, processes, open_study):
+    processes.scheduler()
+    processes.worker("--cpu", "2", "--resources", "GPU=2")
+    study = open_study(places={"dask GPU=2": {"GPU": 2.0}})
+    tasks = study.submit("a", "b", place="dask GPU=2")
+    failed = study.executor._tickets._times
+    eventually(lambda: all(failed[task] for task in tasks), "both have failed", lambda: "\n".join(study.notes))
+    (said,) = [note for note in study.notes if "cannot run trials" in note]
+    assert "2 GPUs for a trial: start Dask worker" in said
+    assert {stage.status(task) for task in tasks} == {"queued"}
+
+
 def test_trials_wait_for_a_resource_that_nobody_has(stage, processes, open_study):
     processes.scheduler()
     processes.worker()
