@@ -142,11 +142,11 @@ def _tasks_of(call: Calls, projects: Sequence[str]) -> Iterator[str]:
 def _queues_of(call: Calls, tasks: Collection[str]) -> dict[str, str]:
     """The names of queues by id: those of the tests, and those that the product has made for a study of theirs."""
     found = call("queues.get_all", only_fields=["id", "name"])["queues"]
-    of_study = re.compile(r"^(?:trials|local)-([0-9a-f]{32})")
+    of_study = re.compile(r"-([0-9a-f]{32})$")
     return {
         each["id"]: each["name"]
         for each in found
-        if each["name"].startswith(ROOT) or ((named := of_study.match(each["name"])) and named[1] in tasks)
+        if each["name"].startswith(ROOT) or ((named := of_study.search(each["name"])) and named[1] in tasks)
     }
 
 

@@ -100,6 +100,16 @@ def ensure_queue(api: Api, name: str, tags: Sequence[str] = ()) -> str:
     return str(found()[0]["id"])
 
 
+def own_queue_name(place: str, study_id: str) -> str:
+    """The ClearML queue of one study's own, where an executor has one, by what the study calls it: ``local``."""
+    return f"{place}-{study_id}"
+
+
+def place_of_queue(name: str, study_id: str) -> str:
+    """What a study calls a ClearML queue: one of its own has a short name, any other its own."""
+    return name.removesuffix(f"-{study_id}")
+
+
 def workers_by_queue(api: Api, *, key: str = "id") -> dict[str, list[str]]:
     """Ids of the workers that were heard of lately, by the ``id`` or ``name`` of the queue that they serve."""
     workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=WORKER_SEEN_WITHIN_S)["workers"]

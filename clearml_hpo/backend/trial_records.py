@@ -10,6 +10,7 @@ from typing import Any
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import USER_PROPERTIES, as_number, flatten, user_properties
 from clearml_hpo.backend.lists import by_id, rows
+from clearml_hpo.backend.names import place_of_queue
 from clearml_hpo.backend.nan_values import without_replaced
 from clearml_hpo.backend.trial_tasks import (
     COMPLETED,
@@ -74,7 +75,7 @@ def read_trials(
     A look at a new script's parameters (attempt 0) is no trial, and neither is a user's own copy of a trial task.
 
     Args:
-        queues: names of queues by id, as far as they are known; what is read is added.
+        queues: what the study calls its queues, by id, as far as it is known; what is read is added.
         stopping: when the last controller began to end its trials, in seconds since the epoch; what was stopped from
             then on ended with the study.
     """
@@ -92,7 +93,8 @@ def read_trials(
     }
     tasks = list(rows(api, "tasks", filters))
     queues = {} if queues is None else queues
-    queues |= _queue_names(api, {queue for task in tasks if (queue := _queue(task))} - queues.keys())
+    unknown = {queue for task in tasks if (queue := _queue(task))} - queues.keys()
+    queues |= {queue: place_of_queue(name, study_id) for queue, name in _queue_names(api, unknown).items()}
     entries = [entry for task in tasks if (entry := _entry(task, queues, space, goal)) is not None]
     return _sorted(entries, stopping)
 

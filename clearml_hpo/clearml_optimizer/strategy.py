@@ -18,7 +18,7 @@ from clearml.automation.optimization import Objective as ClearmlObjective
 from clearml.automation.parameters import Parameter as ClearmlParameter
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.names import find_queues
+from clearml_hpo.backend.names import find_queues, own_queue_name
 from clearml_hpo.backend.template import Template, faults_of_objectives, faults_of_space, template_by_id
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.clearml_optimizer.jobs import TrialJob
@@ -163,7 +163,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         """
         if self._is_local:
             slots = default_slots(self._num_concurrent_workers)
-            executor = LocalExecutor(self.api, slots, queue=f"local-{self.parent_id}", on_note=_LOG.warning)
+            executor = LocalExecutor(self.api, slots, queue=own_queue_name(LOCAL, self.parent_id), on_note=_LOG.warning)
             with closing(executor):
                 self._drive(executor, replace(self._policy, placement=Placement((LOCAL,))))
         elif self._executor is None:

@@ -60,9 +60,9 @@ def _scheduler(command: _Command) -> _Command:
 
 @dask.command()
 @_scheduler
-@click.option("--gpus", metavar="0,1", help="A worker for each of these GPUs.")
-@click.option("--per-gpu", type=click.IntRange(min=1), default=1, metavar="N", help="Workers that share a GPU.")
-@click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="N workers on the cores.")
+@click.option("--gpus", metavar="0,1", help="Run trials on these GPUs, each seeing its own.")
+@click.option("--per-gpu", type=click.IntRange(min=1), default=1, metavar="N", help="Trials that share a GPU.")
+@click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="Run N trials at once on the cores.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each trial.")
 @click.option("--name", envvar="DASK_WORKER_NAME", metavar="NAME", help="Of the worker; default: host and pid.")
 @click.option(
@@ -94,8 +94,8 @@ def worker(
 ) -> None:
     """Run trials of studies as Dask workers of the scheduler at ADDRESS (or $DASK_SCHEDULER_ADDRESS).
 
-    One Dask worker for each GPU of this machine, or for each core if it has none. The worker of a GPU has the
-    resource GPU=1. If the scheduler goes, the workers finish their trials and wait for it to come back.
+    A trial at a time on each GPU of this machine, or on each core if it has none. Each GPU has a Dask worker with the
+    resource GPU=1; the cores have one together. If the scheduler goes, trials are finished and it is waited for.
 
     Ctrl-C or SIGTERM: they take no more trials and leave when those that run have ended; a second one ends them, and
     they count as lost, so that a controller runs them again. So does --drain-timeout.

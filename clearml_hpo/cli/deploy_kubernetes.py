@@ -25,7 +25,12 @@ from clearml_hpo.machine import settings
     show_default=True,
     help="How workers are started: with the queue's length by KEDA, a fixed number, or until the queue is empty.",
 )
-@click.option("--queue-id", default="", metavar="ID", help="The queue's id, for KEDA. Default: the server is asked.")
+@click.option(
+    "--queue-id",
+    default="",
+    metavar="ID",
+    help="The queue's id, for KEDA. Default: the configured server is asked, and makes the queue if there is none.",
+)
 @click.option("--api-host", metavar="URL", help="ClearML's API as pods reach it. Default: the configured server's.")
 @click.option("--web-host", default="", metavar="URL", help="Its pages. Default: by the address of the API.")
 @click.option("--files-host", default="", metavar="URL", help="Its files. Default: by the address of the API.")
@@ -95,13 +100,13 @@ def _hosts(api: str | None, web: str, files: str) -> tuple[str, str, str]:
 
 
 def _ask_for_id(queue: str) -> str:
-    """The id of a queue on the server that commands talk to."""
+    """The id of a queue on the server that commands talk to; made if there is none, as a worker would."""
     from clearml_hpo.backend.api import Api
-    from clearml_hpo.backend.names import find_queues
+    from clearml_hpo.backend.names import ensure_queue
 
     try:
         use_lasting_server(local=False)
-        return find_queues(Api(), [queue], key="--queue")[queue]
+        return ensure_queue(Api(), queue)
     except ClearmlHpoError as error:
         raise InputError(
             f"KEDA asks for a queue by its id, which is not known: {error}. Give it: --queue-id ID, or start workers "

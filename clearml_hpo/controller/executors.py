@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.names import find_queues
+from clearml_hpo.backend.names import find_queues, own_queue_name
 from clearml_hpo.backend.pilots import environment_of
 from clearml_hpo.backend.template import Templates
 from clearml_hpo.controller.policy import agent_queues
@@ -67,7 +67,7 @@ def _local(request: ExecutorRequest) -> Executor:
     return LocalExecutor(
         request.api,
         slots_of(request.options),
-        queue=f"local-{request.study_id}",
+        queue=own_queue_name(LOCAL, request.study_id),
         min_free_mb=request.options.min_free_mb,
         on_note=request.on_note,
     )

@@ -73,6 +73,11 @@ class Cluster:
         return f"clearml-hpo-worker-{plain}"[:52].rstrip("-")  # KEDA and Job add to it; 63 is a name's limit
 
     @property
+    def inside(self) -> str:
+        """Address of the embedded server in the cluster, without a port."""
+        return f"http://clearml-hpo-server.{self.namespace}.svc"
+
+    @property
     def is_https(self) -> bool:
         """True if workers need nothing but HTTPS."""
         return all(url.startswith("https://") for url in (self.api, self.web, self.files))
@@ -84,9 +89,8 @@ def render_files(cluster: Cluster) -> dict[str, str]:
     The overlay ``https-only`` is left out if an address of ClearML is of another kind, the overlay ``gpu`` if there are
     no GPUs, and the ScaledJob if the queue's id is not known.
     """
-    values = {**vars(cluster), "name": cluster.name, **_commands(cluster)}
+    values = {**vars(cluster), "name": cluster.name, "inside": cluster.inside, **_commands(cluster)}
     values["grace_s"] = cluster.drain_s + _END_S
-    values["inside"] = f"http://clearml-hpo-server.{cluster.namespace}.svc"
     values["ports"] = sorted({443, *(urlsplit(url).port or 443 for url in (cluster.api, cluster.files))})
     left_out = {
         "base/worker-scaledjob.yaml": not cluster.queue_id,
@@ -107,6 +111,7 @@ def render_files(cluster: Cluster) -> dict[str, str]:
         extras="catboost,dask",
         build="docker build",
         number="as runAsUser in the pods",
+        start="CMD",  # Dask's operator and ClearML's Kubernetes agent start other programs of the image
     )
     return texts
 
@@ -114,7 +119,12 @@ def render_files(cluster: Cluster) -> dict[str, str]:
 def next_commands(cluster: Cluster, folder: Path) -> dict[str, str]:
     """What a user types then, and why."""
     kubectl = f"kubectl -n {cluster.namespace}"
-    overlay = "overlays/https-only" if cluster.is_https else "overlays/gpu" if cluster.gpus else "base"
+    if cluster.is_https:
+        overlay = "overlays/https-only"
+    elif cluster.api == f"{cluster.inside}:8008":
+        overlay = "overlays/no-outbound"
+    else:
+        overlay = "overlays/gpu" if cluster.gpus else "base"
     apply = "kubectl apply -k"
     return {
         f"docker build -t {cluster.image} {_quoted(folder / 'image')}": "if there is no such image yet",

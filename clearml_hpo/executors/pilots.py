@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import Subcode
-from clearml_hpo.backend.names import ensure_queue, workers_by_queue
+from clearml_hpo.backend.names import ensure_queue, own_queue_name, workers_by_queue
 from clearml_hpo.backend.pilots import Environment, Pilot, create_pilot, pilots_of, withdraw
 from clearml_hpo.backend.trial_tasks import log_tail
 from clearml_hpo.core.errors import ApiError, StudyError
@@ -58,7 +58,7 @@ class PilotExecutor(QueueExecutor):
         on_note: Callable[[str], None],
     ) -> None:
         """Enqueues the pilots; those of an earlier controller that still run or wait count."""
-        self._queue_id = ensure_queue(api, f"trials-{study_id}", [_TAG])
+        self._queue_id = ensure_queue(api, own_queue_name(PILOTS, study_id), [_TAG])
         super().__init__(api, {PILOTS: self._queue_id})
         self._plan = plan
         self._is_closed = False
@@ -156,7 +156,7 @@ class PilotExecutor(QueueExecutor):
 
     @property
     def _queue_name(self) -> str:
-        return f"trials-{self._study_id}"
+        return own_queue_name(PILOTS, self._study_id)
 
     def _check_failures(self, pilots: list[Pilot]) -> None:
         """Prints a note for each pilot that failed.

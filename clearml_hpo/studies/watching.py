@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.backend.lease import driven_s, is_held_by
-from clearml_hpo.backend.names import workers_by_queue
+from clearml_hpo.backend.names import own_queue_name, workers_by_queue
 from clearml_hpo.backend.trial_tasks import UNDER_WAY
 from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.core.trial import Trial
-from clearml_hpo.executors.local import LOCAL
-from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.studies.study import Study
 from clearml_hpo.views.display import Progress
 
@@ -80,8 +78,9 @@ class Watch:
         """How many workers each queue has that the study uses; asked now and then."""
         if self._clock() - self._asked_at >= _WORKERS_EVERY_S:
             serving = workers_by_queue(self._api, key="name")
-            placed = set(placement_of(self.study.file).all_queues) - {LOCAL, PILOTS}
-            names = sorted(placed | {trial.queue for trial in trials if trial.queue})
-            self._workers = {name: len(serving.get(name, ())) for name in names}
+            placed = placement_of(self.study.file).all_queues
+            own = {name: own_queue_name(name, self.study.study_id) for name in placed}
+            names = sorted({*placed, *(trial.queue for trial in trials if trial.queue)})
+            self._workers = {name: len(serving.get(name) or serving.get(own.get(name, "")) or []) for name in names}
             self._asked_at = self._clock()
         return self._workers

@@ -5,6 +5,7 @@ tools.py      fetches the programs and schemas, once, into a cache outside of th
 rendered.py   the files are what `clearml-hpo deploy` writes
 manifests.py  objects of Kubernetes, by the schemas of their kinds
 kustomize.py  bases and overlays, built by kubectl
+commands.py   command lines in these files, by the programs' own parsers
 helm.py       the chart: helm's own checks, and the same objects as those of kustomize
 image.py      Dockerfiles, by hadolint
 batch.py      job scripts: the shell's check, known directives, and the options of their commands

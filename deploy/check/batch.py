@@ -10,12 +10,8 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import click
-
-from clearml_hpo.cli import main
-from deploy.check import Report, tools
+from deploy.check import Report, commands, tools
 
 _TIME = r"\d{2,}:[0-5]\d:[0-5]\d"
 _SLURM = {
@@ -121,22 +117,7 @@ def _command(text: str) -> Iterator[str]:
     words = [word for word in words if word != "$@"]
     if words[:4] == ["exec", "timeout", "--foreground", "--signal=TERM"] and words[4].isdecimal():
         words = [words[0], *words[5:]]
-    try:
-        if words[:3] == ["exec", "dask", "scheduler"]:
-            from distributed.cli.dask_scheduler import main as scheduler
-
-            _parse(scheduler, "scheduler", words[3:])
-        elif words[:2] == ["exec", "clearml-hpo"]:
-            _parse(main, "clearml-hpo", words[2:])
-        else:
-            yield f"{' '.join(words[:3])}: not `exec` and a known program"
-    except click.ClickException as error:
-        yield error.format_message()
-
-
-def _parse(command: Any, name: str, words: list[str]) -> None:
-    """Reads the options of a command, and those of the command within a group; runs nothing."""
-    context = command.make_context(name, list(words))  # of a group only its name is before the next word
-    while isinstance(command, click.Group):
-        found, command, words = command.resolve_command(context, words)
-        context = command.make_context(found, list(words), parent=context)
+    if words[0] == "exec":
+        yield from commands.faults(words[1:])
+    else:
+        yield f"{' '.join(words[:3])}: not `exec` and a program"

@@ -17,6 +17,7 @@ _SAME = {
     "gpu": ([], ["overlays/gpu"]),
     "all": ([], ["overlays/https-only", "agent", "controller", "dask"]),
     "no-outbound": ([], ["overlays/no-outbound"]),
+    "cores": (["--gpus", "0"], ["overlays/no-outbound", "dask"]),
     "deployment": (["--gpus", "0", "--workers", "deployment"], ["base"]),
     "job": (["--gpus", "2", "--workers", "job", "--drain-timeout", "4h"], ["overlays/gpu"]),
 }

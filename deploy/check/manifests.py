@@ -15,9 +15,9 @@ from typing import Any
 import jsonschema
 import yaml
 
-from deploy.check import Report, tools
+from deploy.check import Report, commands, tools
 
-_VERSIONS = ("1.31", "1.37")
+_VERSIONS = ("1.29", "1.37")
 """Of Kubernetes: the oldest and the newest that the files are checked for."""
 _TRIGGER = {"url", "valueLocation", "targetValue", "activationTargetValue", "authMode", "unsafeSsl", "format"}
 """Settings of KEDA's metrics-api, of which its schema knows nothing."""
@@ -53,6 +53,9 @@ def _group(manifest: Manifest) -> str:
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:
+    for container in _containers(manifest):
+        words = [*container.get("command", ()), *container.get("args", ())]
+        yield from (f"{manifest.get('kind')}: {fault}" for fault in commands.faults(words))
     group = _group(manifest)
     if group == "kubernetes.dask.org":
         yield from _by_dask(manifest)
@@ -60,6 +63,17 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield from _of_scaled_job(manifest) if manifest.get("kind") == "ScaledJob" else ()
     else:
         yield from _by_kubernetes(manifest)
+
+
+def _containers(value: Any) -> Iterator[Manifest]:
+    """Each container of each pod in it, however deep."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _containers(item)
+    elif isinstance(value, dict):
+        yield from value.get("containers") or ()
+        for item in value.values():
+            yield from _containers(item)
 
 
 def _by_kubernetes(manifest: Manifest) -> Iterator[str]:

@@ -24,9 +24,16 @@ class Unavailable(Exception):
     """A program or schema cannot be had here."""
 
 
-def run(command: Sequence[str | Path], **options: object) -> subprocess.CompletedProcess[str]:
-    """Runs a program and keeps what it prints."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, **options)  # type: ignore[call-overload]
+def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    """Runs a program and keeps what it prints.
+
+    Raises:
+        Unavailable: it does not run on this machine.
+    """
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{command[0]}: {error}") from None
 
 
 @functools.cache
@@ -115,10 +122,7 @@ def _pip(*arguments: str | Path) -> None:
 def _fetch(*command: str | Path) -> None:
     folder = next(Path(word) for word in command if str(word).endswith("filled"))
     folder.mkdir(exist_ok=True)
-    try:
-        done = run([str(word) for word in command])
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{command[0]}: {error}") from None
+    done = run([str(word) for word in command])
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise Unavailable(f"{' '.join(map(str, command[:3]))} ... failed: {last[0]}")

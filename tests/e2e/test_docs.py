@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ["README.md", "docs/README.md", "docs/get_started.md", "docs/your_script.md", "docs/server_and_gpus.md"]
-DOCS += ["docs/server.md", "docs/campaigns.md", "docs/testing.md", "agents/README.md"]
+DOCS += ["docs/server.md", "docs/campaigns.md", "docs/testing.md", "docs/kubernetes.md", "agents/README.md"]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
 CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
@@ -29,6 +29,11 @@ ELSEWHERE = {
     "make chaos": "more of tests/chaos",
     "make fuzz": "more of tests/contract/server/test_fuzz.py",
     "make check": "looks at these files",
+    "make check-deploy": "tests/integration/deployment/test_check_deploy.py makes each of its checks",
+    "clearml-hpo deploy kubernetes": "tests/unit/deployment/test_kubernetes.py",
+    "clearml-hpo deploy kubernetes --queue gpu --gpus 1 --drain-timeout 4h --output cluster/": "the same",
+    "clearml-hpo deploy kubernetes --queue gpu --workers deployment --api-host "
+    "http://clearml-hpo-server.clearml-hpo.svc:8008 --output cluster/": "the same",
     "make install": "nothing here would run without it",
     "source .venv/bin/activate": "the shell's",
     f"clearml-hpo run {STUDY} --local": "test_example.py",
@@ -97,6 +102,9 @@ ELSEWHERE |= {
 _INSTALL = "tests/integration/fleet/test_install_command.py runs those of agents/README.md"
 _AGENTS = "tests/integration/fleet/test_agents_command.py, with other names and numbers"
 _SYSTEMD = "wants a running systemd; the units are checked in test_install_command.py"
+_CLUSTER = "wants a cluster; `make check-deploy` builds what it applies"
+_ON_A_CLUSTER = re.compile(r"^((?:kubectl|helm|docker build) .*?)(?: +#.*)?$", re.MULTILINE)
+ELSEWHERE |= dict.fromkeys(_ON_A_CLUSTER.findall((ROOT / "docs/kubernetes.md").read_text()), _CLUSTER)
 _DOCKER = "wants Docker; the compose file is checked in test_install_command.py"
 ELSEWHERE |= {
     "clearml-hpo agents install --queue gpu --dry-run": _INSTALL,

@@ -1,4 +1,8 @@
-"""ClearML's own Kubernetes agent, unmodified, runs the trials of a study; its kubectl runs pods as processes."""
+"""Studies on Kubernetes, whose pods are processes of this machine.
+
+By the files of `deploy kubernetes`, with workers that come with the queue's length; and by ClearML's own Kubernetes
+agent, unmodified.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,18 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from clearml_hpo.backend.http import Client
 from clearml_hpo.machine.settings import ServerAddress
+from tests import keda
 
 pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 HERE = Path(__file__).parent / "kubernetes"
@@ -108,3 +116,34 @@ def test_a_study_whose_trials_are_pods(machine, server, glue, tmp_path):
     assert {task["status"] for task in tasks} == {"completed"}
     assert all(task["last_worker"].endswith(f":{task['id']}") for task in tasks)
     assert client.call("queues.get_all", name="^k8s_scheduler$")["queues"][0]["entries"] == []
+
+
+def test_workers_come_with_the_queue_and_leave(machine, server, tmp_path):
+    """All is read from the files: commands, variables, the request for the queue's length, the most jobs."""
+    hosts = ("--api-host", server["CLEARML_API_HOST"], "--files-host", server["CLEARML_FILES_HOST"])
+    options = ("--queue", "cluster", "--gpus", "0", "--maximum", "2", *hosts, "--output", str(tmp_path / "files"))
+    code, output = machine.run("deploy", "kubernetes", *options, **server)
+    assert code == 0, output
+    settings = yaml.safe_load((tmp_path / "files/base/clearml.yaml").read_text())["data"]
+    job, authentication = yaml.safe_load_all((tmp_path / "files/base/worker-scaledjob.yaml").read_text())
+    (container,) = job["spec"]["jobTargetRef"]["template"]["spec"]["containers"]
+    words = container["args"]
+    words[words.index("--idle-timeout") + 1] = "3s"
+    secret = {name: value for name, value in server.items() if name.endswith("_KEY")}
+
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "study.yaml").write_text(STUDY.replace("on Kubernetes", "on KEDA"))
+    study = machine.start("run", str(tmp_path / "study.yaml"), **server)
+    jobs: list[subprocess.Popen[str]] = []
+    while study.poll() is None:
+        running = sum(process.poll() is None for process in jobs)
+        for _ in range(keda.missing_jobs(job, keda.length(job, authentication, secret), running)):
+            jobs.append(machine.start(*words, **settings, **secret))
+        time.sleep(2)
+    output, _ = study.communicate()
+    assert study.returncode == 0, output
+    assert len(re.findall(r"trial \d completed", output)) == 4, output
+    for process in jobs:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert keda.length(job, authentication, secret) == 0

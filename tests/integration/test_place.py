@@ -77,14 +77,14 @@ def test_a_project_that_the_environment_names_is_not_used(other):
 
 
 def test_what_the_run_has_made_is_deleted_with_its_queues_and_workers(other):
-    theirs = other("queues.create", name=f"trials-{'0' * 32}")["id"]
+    theirs = other("queues.create", name=f"pilots-{'0' * 32}")["id"]
     before = on_it(other)
     project = other("projects.create", name=place.project("one", "two"), description="")["id"]
     task = other("tasks.create", name="that runs", type="training", project=project)["id"]
     other("tasks.started", task=task)
     queue = other("queues.create", name=place.queue("work"))["id"]
     other("tasks.enqueue", task=other("tasks.clone", task=task)["id"], queue=queue)
-    pilots = other("queues.create", name=f"trials-{task}")["id"]
+    pilots = other("queues.create", name=f"pilots-{task}")["id"]
     for worker, served in (("host:0", queue), ("host:pilot:0", pilots), ("host:pilot:1", theirs), ("host:1", theirs)):
         other("workers.register", worker=worker, queues=[served], timeout=600)
     assert place.clean(other.address) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from distributed.security import Security
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.executors.dask.plan import CLUSTERS, Cluster, DaskPlan, Tls
-from clearml_hpo.executors.dask.slots import DURATIONS, PRELOAD, SlotCluster, without_thread_limits
+from clearml_hpo.executors.dask.slots import DURATIONS, PRELOAD, SlotCluster, groups_of
 
 _CONNECT_S = 10.0
 """How long a scheduler may take to answer."""
@@ -68,11 +69,8 @@ class OwnCluster:
         """
         security = security_of(tls)
         with dask.config.set(DURATIONS):
-            self.cluster: Any = (
-                _of_this_machine(asked, security) if asked.kind == "local" else _of_class(asked, security)
-            )
-        per_worker = int(asked.options.get("processes", 1)) if asked.kind in _PER_JOB else 1
-        self.places = asked.most * per_worker
+            self.cluster: Any = _of_class(asked, security) if asked.kind != "local" else _here(asked, security)
+        self.places = asked.most * (int(asked.options.get("processes", 1)) if asked.kind in _PER_JOB else 1)
         try:
             self._size(asked)
         except (TypeError, ValueError) as error:
@@ -84,6 +82,8 @@ class OwnCluster:
         if asked.adapt:
             sizes = {f"{name}_jobs" if of_jobs and name in _SIZES else name: v for name, v in asked.adapt.items()}
             self.cluster.adapt(**sizes)
+        elif asked.kind == "local":
+            self.cluster.scale(len(groups_of(asked.slots[: asked.most])))
         elif of_jobs:
             self.cluster.scale(jobs=asked.most)
         else:
@@ -97,10 +97,11 @@ class OwnCluster:
 _SIZES = ("minimum", "maximum")
 
 
-def _of_this_machine(asked: Cluster, security: Security | None) -> SlotCluster:
+def _here(asked: Cluster, security: Security | None) -> SlotCluster:
+    slots = asked.slots[: asked.most]
+    groups = {slot.name: (slot,) for slot in slots} if asked.adapt else groups_of(slots)
     options = {"dashboard": ":0", **asked.options}
-    with without_thread_limits():
-        return SlotCluster(asked.slots, security=security, silence_logs=logging.CRITICAL, **options)
+    return SlotCluster(groups, security=security, silence_logs=logging.CRITICAL, **options)
 
 
 def _of_class(asked: Cluster, security: Security | None) -> Any:
@@ -120,10 +121,22 @@ def _of_class(asked: Cluster, security: Security | None) -> Any:
         more = ["--nthreads", "1", "--preload", PRELOAD]
         options["worker_extra_args"] = [*more, *options.get("worker_extra_args", ())]
     if asked.kind == "kubernetes":
-        options["env"] = {"DASK_DISTRIBUTED__WORKER__PRELOAD": f'["{PRELOAD}"]', **options.get("env", {})}
+        options = on_kubernetes(options)
     if security is not None:
         options.setdefault("security", security)
     try:
         return make(**options)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         raise InputError(f"execution.dask.cluster: {asked.kind} cannot be started: {error}") from None
+
+
+def on_kubernetes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of ``KubeCluster``, whose scheduler and workers are other processes: they are told by variables.
+
+    A pod runs one trial. The operator asks the scheduler how many workers it wants by a route that is not a default.
+    """
+    routes = ["distributed.http.scheduler.api", *dask.config.get("distributed.scheduler.http.routes")]
+    settings = {"distributed.worker.preload": [PRELOAD], "distributed.scheduler.http.routes": routes, **DURATIONS}
+    env = {f"DASK_{key.replace('.', '__').replace('-', '_').upper()}": json.dumps(v) for key, v in settings.items()}
+    given = {"worker_command": "dask worker --nthreads 1", **options}
+    return {**given, "env": {**env, **options.get("env", {})}}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import CONTROLLER_ENDED
-from clearml_hpo.backend.names import ensure_queue
+from clearml_hpo.backend.editing import set_properties
+from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.executors.dask import trials
 from clearml_hpo.executors.dask.cluster import OwnCluster, connect
-from clearml_hpo.executors.dask.plan import DaskPlan, place_of
-from clearml_hpo.executors.dask.slots import GPU
+from clearml_hpo.executors.dask.plan import DASHBOARD, GPU, DaskPlan
 from clearml_hpo.executors.dask.tickets import Tickets
 from clearml_hpo.executors.queue import QueueExecutor
 
@@ -34,10 +35,7 @@ class DaskExecutor(QueueExecutor):
         Raises:
             InputError: the cluster cannot be started.
         """
-        self._queue_ids = {
-            place: ensure_queue(api, f"trials-{study_id}{place.removeprefix(place_of({}))}", [_TAG])
-            for place in plan.places
-        }
+        self._queue_ids = {place: ensure_queue(api, own_queue_name(place, study_id), [_TAG]) for place in plan.places}
         super().__init__(api, self._queue_ids)
         self._plan = plan
         self._is_closed = False
@@ -45,7 +43,7 @@ class DaskExecutor(QueueExecutor):
         own = self._own.cluster if self._own else None
         self._tickets = Tickets(
             lambda: connect(plan, own),
-            _Waiting(self._queue_ids),
+            _OnClearml(study_id, self._queue_ids),
             plan.places,
             self._queue_ids,
             study_id=study_id,
@@ -94,14 +92,23 @@ class DaskExecutor(QueueExecutor):
                 self._api.call("queues.delete", queue=queue_id)
 
 
-class _Waiting:
-    """The tasks that wait in queues, by place; on a connection of its own, made at the first call."""
+class _OnClearml:
+    """What the thread of the tickets asks of the ClearML server, on a connection of its own."""
 
-    def __init__(self, queue_ids: Mapping[str, str]) -> None:
+    def __init__(self, study_id: str, queue_ids: Mapping[str, str]) -> None:
+        """Connects at the first call."""
+        self._study_id = study_id
         self._places = {queue_id: place for place, queue_id in queue_ids.items()}
-        self._api: Api | None = None
 
-    def __call__(self) -> dict[str, str]:
-        self._api = self._api or Api()
+    @cached_property
+    def _api(self) -> Api:
+        return Api()
+
+    def keep_dashboard(self, link: str) -> None:
+        """Has the study say where its Dask dashboard is."""
+        set_properties(self._api, self._study_id, {DASHBOARD: link})
+
+    def waiting(self) -> dict[str, str]:
+        """The tasks that wait in the queues, each with its place."""
         found = self._api.call("queues.get_all", id=[*self._places], only_fields=["id", "entries"])["queues"]
         return {entry["task"]: self._places[queue["id"]] for queue in found for entry in queue.get("entries") or ()}

@@ -8,6 +8,10 @@ from typing import Any
 
 DASK = "dask"
 """What study files call the executor, and the queue of trials that need no resources."""
+GPU = "GPU"
+"""The resource that a Dask worker with a GPU has one of."""
+DASHBOARD = "dask_dashboard"
+"""The user property of a study that links the dashboard of its cluster."""
 CLUSTERS: Mapping[str, tuple[str, str]] = {
     "local": ("", "dask"),
     "slurm": ("dask_jobqueue.SLURMCluster", "slurm"),
@@ -53,7 +57,8 @@ class Cluster:
     @property
     def most(self) -> int:
         """How many workers, or jobs, there are at the most."""
-        return int((self.adapt or {}).get("maximum") or self.scale or len(self.slots) or 1)
+        asked = (self.adapt or {}).get("maximum") or self.scale or len(self.slots) or 1
+        return min(int(asked), len(self.slots) or int(asked))
 
 
 @dataclass(frozen=True)

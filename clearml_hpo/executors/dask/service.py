@@ -18,7 +18,7 @@ from distributed.core import Status
 
 from clearml_hpo.executors.dask.cluster import security_of
 from clearml_hpo.executors.dask.plan import Tls
-from clearml_hpo.executors.dask.slots import without_thread_limits, worker_options
+from clearml_hpo.executors.dask.slots import SlotNanny, groups_of, worker_options
 from clearml_hpo.workers.slots import Slot
 
 _LOOK_S = 0.5
@@ -38,7 +38,7 @@ class Serving:
     Attributes:
         where: the arguments of a nanny that say where the scheduler is: ``scheduler_ip`` or ``scheduler_file``.
         scheduler: the same in messages.
-        slots: a worker each.
+        slots: of the workers; see ``groups_of``.
         name: of the only worker, or what the names of several begin with.
         resources: what each worker has, besides a GPU.
         drain_s: how long trials may go on after the first signal; infinity: until they end.
@@ -83,8 +83,7 @@ class Service:
                 await self._close()
                 await self._sleep(_AGAIN_S)
                 continue
-            count = len(self._nannies)
-            self._say(f"{count} Dask worker{'' if count == 1 else 's'} at {self._serving.scheduler}; Ctrl-C to leave")
+            self._say(f"{len(self._serving.slots)} slot(s) at {self._serving.scheduler}; Ctrl-C to leave")
             is_there = True
             if await self._until_gone_or_asked():
                 self._say(
@@ -96,18 +95,17 @@ class Service:
         return is_drained
 
     async def _start(self) -> None:
-        serving, many = self._serving, len(self._serving.slots) > 1
+        serving, groups = self._serving, groups_of(self._serving.slots)
         more = {"security": security_of(serving.tls), "death_timeout": _CONNECT_S}
-        with without_thread_limits():
-            self._nannies = [
-                Nanny(
-                    **serving.where,
-                    **worker_options(
-                        slot, f"{serving.name}-{slot.name}" if many else serving.name, serving.resources, **more
-                    ),
-                )
-                for slot in serving.slots
-            ]
+        self._nannies = [
+            SlotNanny(
+                **serving.where,
+                **worker_options(
+                    slots, f"{serving.name}-{end}" if len(groups) > 1 else serving.name, serving.resources, **more
+                ),
+            )
+            for end, slots in groups.items()
+        ]
         await asyncio.gather(*(_started(nanny) for nanny in self._nannies))
 
     async def _until_gone_or_asked(self) -> bool:

@@ -1,4 +1,8 @@
-"""The Dask workers of this machine, one for each slot: each sees its own GPU, or its share of the cores."""
+"""The Dask workers of this machine: one for each slot with a GPU, which it alone sees, and one for all on the cores.
+
+A Dask worker keeps a process warm that has imported what a script imports; sixty-four slots need not import it
+sixty-four times. But a trial that needs two GPUs must not find them where two trials have one each.
+"""
 
 from __future__ import annotations
 
@@ -11,55 +15,66 @@ from distributed import Nanny, Scheduler
 from distributed.deploy.spec import SpecCluster
 from distributed.security import Security
 
+from clearml_hpo.executors.dask.plan import GPU
 from clearml_hpo.machine.settings import child_environ
 from clearml_hpo.workers.slots import Slot
 
 PRELOAD = "clearml_hpo.executors.dask.preload"
-GPU = "GPU"
-"""The resource that the worker of a slot with a GPU has one of."""
 DURATIONS = {"distributed.scheduler.default-task-durations": {"clearml-trial": "1h"}}
 """Without it a scheduler believes that trials take half a second: it asks for workers one by one, as they are needed
 by that estimate, and closes them while trials wait. To be set in the scheduler's process."""
 
 
-def worker_options(slot: Slot, name: str, resources: Mapping[str, float], **more: Any) -> dict[str, Any]:
-    """The options of the ``Nanny`` of a slot's worker."""
-    of_slot = {GPU: 1.0} if slot.gpu is not None else {}
+def groups_of(slots: Sequence[Slot]) -> dict[str, tuple[Slot, ...]]:
+    """The slots of each Dask worker, by what its name ends with."""
+    on_cores = tuple(slot for slot in slots if slot.gpu is None)
+    groups: dict[str, tuple[Slot, ...]] = {slot.name: (slot,) for slot in slots if slot.gpu is not None}
+    return {**groups, "cpu": on_cores} if on_cores else groups
+
+
+def worker_options(slots: Sequence[Slot], name: str, resources: Mapping[str, float], **more: Any) -> dict[str, Any]:
+    """The options of the ``Nanny`` of a worker with these slots."""
+    of_slot = {GPU: 1.0} if slots[0].gpu is not None else {}
     return {
         "name": name,
-        "nthreads": 1,
+        "nthreads": len(slots),
         "memory_limit": 0,  # Dask would look at the worker's own memory, in which no trial runs
         "resources": {**of_slot, **resources},
         "preload": [PRELOAD],
-        "env": {**child_environ(), **slot.environ()},
+        "env": {**child_environ(), **slots[0].environ()},
         "dashboard": False,
         "silence_logs": logging.WARNING,
         **more,
     }
 
 
-def without_thread_limits() -> dask.config.set:
-    """The configuration for nannies: Dask would have libraries start one thread, also where a slot sets no limit."""
-    return dask.config.set({"distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536}})
+class SlotNanny(Nanny):
+    """A nanny that leaves the number of threads to the slots: Dask's own would set 1, also for this process."""
+
+    def __init__(self, *where: Any, **options: Any) -> None:
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+            super().__init__(*where, **options)
 
 
 class SlotCluster(SpecCluster):
-    """A scheduler in this process, and a worker for each slot of this machine."""
+    """A scheduler in this process, and workers on this machine."""
 
-    def __init__(self, slots: Sequence[Slot], *, security: Security | None, dashboard: str, **more: Any) -> None:
-        """Starts the scheduler, on the loopback interface; ``scale`` and ``adapt`` start workers."""
-        self._slots = {slot.name: slot for slot in slots}
+    def __init__(
+        self, groups: Mapping[str, Sequence[Slot]], *, security: Security | None, dashboard: str, **more: Any
+    ) -> None:
+        """Starts the scheduler, on the loopback interface; ``scale`` and ``adapt`` start workers, by these groups."""
+        self._groups = groups
         scheduler = {
             "cls": Scheduler,
             "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": dashboard, "security": security},
         }
-        worker = {"cls": Nanny, "options": {}}
+        worker = {"cls": SlotNanny, "options": {}}
         super().__init__(  # type: ignore[no-untyped-call]
             scheduler=scheduler, worker=worker, security=security, **more
         )
 
     def new_worker_spec(self) -> dict[str, Any]:
-        """The worker of the first slot that has none."""
-        name = next(name for name in self._slots if name not in self.worker_spec)
-        options = worker_options(self._slots[name], name, {}, host="127.0.0.1", security=self.security)
-        return {name: {"cls": Nanny, "options": options}}
+        """The first group that has no worker."""
+        name = next(name for name in self._groups if name not in self.worker_spec)
+        options = worker_options(self._groups[name], name, {}, host="127.0.0.1", security=self.security)
+        return {name: {"cls": SlotNanny, "options": options}}

@@ -13,16 +13,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from distributed import Client, Future, fire_and_forget
 
 from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.core.notes import Note
 from clearml_hpo.executors.dask import trials
+from clearml_hpo.executors.dask.plan import GPU
 from clearml_hpo.executors.dask.trials import RESOURCE
 
 KEY = "clearml-trial-"
@@ -61,6 +62,16 @@ class SeenWorker:
         return int(min([self.threads, *(self.resources.get(name, 0) // amount for name, amount in wanted.items())]))
 
 
+class OnClearml(Protocol):
+    """What the thread asks of the ClearML server. Both raise ClearmlHpoError if that is in trouble."""
+
+    def waiting(self) -> Mapping[str, str]:
+        """The tasks that wait now, each with its place."""
+
+    def keep_dashboard(self, link: str) -> None:
+        """Keeps the address of the cluster's dashboard with the study."""
+
+
 class Tickets:
     """Sends tickets until it is closed, also over restarts of the scheduler.
 
@@ -71,7 +82,7 @@ class Tickets:
     def __init__(
         self,
         connect: Callable[[], Client],
-        waiting: Callable[[], Mapping[str, str]],
+        server: OnClearml,
         places: Mapping[str, Mapping[str, float]],
         queue_ids: Mapping[str, str],
         *,
@@ -83,14 +94,14 @@ class Tickets:
 
         Args:
             connect: makes a client of the scheduler; raises OSError or TimeoutError if it does not answer.
-            waiting: the tasks that wait now, each with its place; called by the thread.
+            server: is asked by the thread.
             places: the resources that a trial needs, by place.
             queue_ids: of the places.
             name: of the cluster, in notes.
         """
         self.workers: Mapping[str, SeenWorker] = {}
         self._connect = connect
-        self._waiting = waiting
+        self._server = server
         self._places = places
         self._queue_ids = queue_ids
         self._study_id = study_id
@@ -139,6 +150,8 @@ class Tickets:
     def _drive(self) -> None:
         """Sends what there is to send, until the connection breaks or this is closed."""
         self._sent, self._asked = {}, set()
+        with suppress(ClearmlHpoError):
+            self._server.keep_dashboard(self._client.dashboard_link or "")
         look_at = reconcile_at = 0.0
         while not self._closing.is_set():
             if self._client.status != "running":
@@ -159,7 +172,7 @@ class Tickets:
     def _reconcile(self) -> None:
         """Sends tickets for all trials that wait without one."""
         try:
-            waiting = self._waiting()
+            waiting = self._server.waiting()
         except ClearmlHpoError:  # the server is in trouble; the controller says so
             return
         for task_id, place in waiting.items():
@@ -172,6 +185,7 @@ class Tickets:
             trials.run_trial,
             self._queue_ids[place],
             RESOURCE,
+            self._places[place].get(GPU, 0),
             key=f"{KEY}{task_id}-{self._times[task_id]}",  # Dask may still know the one that was run
             resources={RESOURCE: 1.0, **self._places[place]},
             pure=False,

@@ -122,22 +122,26 @@ class TrialPlace:
             self._source.refuse_all()
 
 
-def run_trial(queue: str, wanted: str) -> str:
+def run_trial(queue: str, wanted: str, gpus: float) -> str:
     """A ticket: runs the first trial of a queue on the Dask worker around this call.
 
     Args:
         queue: id of the ClearML queue.
         wanted: :data:`RESOURCE`, as the controller has it.
+        gpus: how many GPUs the trial is to see.
 
     Returns:
         The id of the trial's task, empty if there was none; for Dask's page, the controller does not read it.
 
     Raises:
-        RuntimeError: this is another version.
+        RuntimeError: this is another version, or the worker's threads share its GPUs out.
     """
+    worker = get_worker()
     if wanted != RESOURCE:
-        raise RuntimeError(f"the controller has {wanted}, this Dask worker {RESOURCE}")
-    return TrialPlace.of(get_worker()).run_one(queue)
+        raise RuntimeError(f"the controller has {wanted}, Dask worker {worker.name} has {RESOURCE}")
+    if gpus > 1 and worker.state.nthreads > 1:
+        raise RuntimeError(f"{gpus:g} GPUs for a trial: start Dask worker {worker.name} with one thread, not several")
+    return TrialPlace.of(worker).run_one(queue)
 
 
 async def accept(study_id: str, wanted: str, *, dask_worker: Worker) -> str:

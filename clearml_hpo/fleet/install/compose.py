@@ -72,6 +72,7 @@ def render_files(plan: Plan, machine: Machine) -> dict[str, str]:
         extras="catboost",
         build="docker compose build",
         number="the number of the user whose clearml.conf it reads",
+        start="ENTRYPOINT",
     )
     return {FILE: compose, "Dockerfile": image}
 

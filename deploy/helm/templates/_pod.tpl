@@ -55,7 +55,7 @@ spec:
   {{- include "spec" . | nindent 2 }}
 {{- end }}
 
-{{/* role, args, grace, cores, memory, gpus, restart, extra (keys of the container), config (files in /study), withoutKeys. */}}
+{{/* role, args, grace, cores, memory, gpus, restart, extra (keys of the container), config (files in /study), withoutKeys, command. */}}
 {{- define "spec" -}}
 terminationGracePeriodSeconds: {{ .grace }}
 {{- with .restart }}
@@ -77,6 +77,7 @@ tolerations:
 containers:
   - name: {{ .role }}
     image: {{ .root.Values.image }}
+    command: {{ .command | default "[clearml-hpo]" }}
     args: {{ .args }}
     {{- if not .withoutKeys }}
     envFrom:

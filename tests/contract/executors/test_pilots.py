@@ -108,7 +108,7 @@ def test_pilots_leave_with_the_study(stage, study, make):
     stage.until("completed", *tasks)
     executor.close()
     eventually(lambda: statuses(stage, study) == ["completed", "completed"], "the pilots have left")
-    assert not stage.api.call("queues.get_all", name=f"^trials-{study}$")["queues"]
+    assert not stage.api.call("queues.get_all", name=f"^pilots-{study}$")["queues"]
 
 
 def test_one_that_a_person_stops_says_what_becomes_of_its_trials(stage, study, make):
@@ -213,8 +213,8 @@ def test_a_note_says_that_no_pilot_is_left(stage, study, notes):
         assert executor.workers() == {PILOTS: 0}
     (note,) = notes
     assert note.startswith("no pilot is left for the waiting trials: a user has stopped them")
-    assert pilot.task_id in note and f"`clearml-hpo worker --queue trials-{study}`" in note
-    assert executor.how_to_serve(PILOTS) == f"clearml-hpo worker --queue trials-{study}"
+    assert pilot.task_id in note and f"`clearml-hpo worker --queue pilots-{study}`" in note
+    assert executor.how_to_serve(PILOTS) == f"clearml-hpo worker --queue pilots-{study}"
     executor.withdraw([task])
     executor.close()
 

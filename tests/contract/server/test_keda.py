@@ -10,24 +10,13 @@ import yaml
 
 from clearml_hpo.deployment.kubernetes import Cluster, render_files
 from clearml_hpo.machine.settings import ServerAddress
-from tests import place
+from tests import keda, place
 
 
 def read_by_keda(address: ServerAddress, queue_id: str) -> object:
-    """What the ScaledJob's trigger finds: its URL is asked with its credentials, and its place in the answer read."""
     cluster = Cluster("gpu", address.api, address.web, address.files, queue_id=queue_id)
     job, authentication = yaml.safe_load_all(render_files(cluster)["base/worker-scaledjob.yaml"])
-    (trigger,) = job["spec"]["triggers"]
-    assert trigger["type"] == "metrics-api" and trigger["metadata"]["authMode"] == "basic"
-    assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
-    secret = address.environ()
-    given = {ref["parameter"]: secret[ref["key"]] for ref in authentication["spec"]["secretTargetRef"]}
-    answer = requests.get(trigger["metadata"]["url"], auth=(given["username"], given["password"]), timeout=60)
-    answer.raise_for_status()
-    found = answer.json()
-    for name in trigger["metadata"]["valueLocation"].split("."):
-        found = found[name]
-    return found
+    return keda.length(job, authentication, address.environ())
 
 
 def test_keda_sees_how_many_tasks_wait(server):

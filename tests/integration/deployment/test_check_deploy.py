@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +17,8 @@ from deploy.render import FOLDER
 
 pytestmark = pytest.mark.long
 
+ALONE = {"manifests", "image"}
+"""Checks that need no other file."""
 TYPOS = [
     ("manifests", "kubernetes/base/clearml.yaml", "data:", "dta:"),
     ("manifests", "kubernetes/base/worker-deployment.yaml", "PeriodSeconds", "PeriodSecond"),
@@ -26,6 +31,8 @@ TYPOS = [
     ("manifests", "kubernetes/base/worker-scaledjob.yaml", "restartPolicy", "restartpolicy"),
     ("manifests", "kubernetes/base/worker-scaledjob.yaml", "secretTargetRef", "secretTargetRefs"),
     ("manifests", "kubernetes/base/worker-scaledjob.yaml", "kind: TriggerAuth", "kind: TrigerAuth"),
+    ("manifests", "kubernetes/base/worker-scaledjob.yaml", "--idle-timeout", "--idle-timout"),
+    ("manifests", "kubernetes/dask/daskcluster.yaml", '"scheduler"]', '"schedular"]'),
     ("manifests", "kubernetes/server/server.yaml", "serviceName", "servicename"),
     ("manifests", "kubernetes/server/server.yaml", "targetPort: api", "targetport: api"),
     ("manifests", "kubernetes/controller/controller.yaml", "onExitCodes", "onExitCode"),
@@ -103,11 +110,34 @@ def test_nothing_is_wrong(name):
 
 @pytest.mark.parametrize(("name", "file", "right", "wrong"), TYPOS)
 def test_a_typo_is_found(name, file, right, wrong, tmp_path):
-    folder = shutil.copytree(FOLDER, tmp_path / "deploy", ignore=shutil.ignore_patterns("check"))
+    folder = tmp_path / "deploy"
+    if name in ALONE:
+        (folder / file).parent.mkdir(parents=True)
+        shutil.copy(FOLDER / file, folder / file)
+        assert run(name, folder).faults == []
+    else:
+        shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("check"))
     text = (folder / file).read_text()
     assert right in text
     (folder / file).write_text(text.replace(right, wrong, 1))
     assert run(name, folder).faults
+
+
+@pytest.mark.parametrize(("environ", "code"), [({}, 0), ({"CI": "true"}, 1)])
+def test_what_cannot_be_fetched_is_said(environ, code, tmp_path):
+    nothing = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+    nothing |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    others = {name: value for name, value in os.environ.items() if name != "CI"}
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.check"],
+        cwd=FOLDER.parent,
+        env={**others, **nothing, **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert set(re.findall(r"^SKIPPED  (\w+) +\S", done.stdout, re.MULTILINE)) == CHECKS.keys() - {"rendered"}
 
 
 def test_each_check_is_tried():

@@ -49,7 +49,7 @@ def gpu_patches(texts: dict[str, str]) -> dict[str, dict[str, object]]:
 
 
 PODS = pods(documents(render_files(CLUSTER)))
-COMMANDS = [words for pod in PODS if (words := pod["containers"][0].get("args")) and words[0] != "dask"]
+COMMANDS = [c["args"] for pod in PODS for c in pod["containers"] if c["command"] == ["clearml-hpo"]]
 
 
 @pytest.mark.parametrize("pod", PODS, ids=lambda pod: pod["containers"][0]["name"])
@@ -215,6 +215,7 @@ def test_without_the_queues_id_there_is_no_keda():
         (CLUSTER, "overlays/https-only"),
         (replace(CLUSTER, api="http://clearml:8008"), "overlays/gpu"),
         (replace(CLUSTER, api="http://clearml:8008", gpus=0), "base"),
+        (replace(CLUSTER, api=f"{CLUSTER.inside}:8008"), "overlays/no-outbound"),
     ],
 )
 def test_what_is_typed_next_names_files_that_are_there(cluster, overlay, tmp_path):
