@@ -41,8 +41,8 @@ def _of_unit(path: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as temporary:
         here = Path(temporary) / path.name
         here.write_text(text.replace(_PROGRAM, f"{sys.executable} "))  # systemd looks whether the program is there
-        command = [_program("systemd-analyze"), "--user", "verify", here]
-        done = tools.run(command, env={**os.environ, "XDG_RUNTIME_DIR": temporary})
+        home = f"XDG_RUNTIME_DIR={temporary}"
+        done = tools.run(["env", home, _program("systemd-analyze"), "--user", "verify", here])
     yield from (line for line in (done.stdout + done.stderr).splitlines() if path.name in line)
 
 
