@@ -10,10 +10,11 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import CONTROLLER_ENDED
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
+from clearml_hpo.backend.study_records import DASHBOARD
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.executors.dask import trials
 from clearml_hpo.executors.dask.cluster import OwnCluster, connect
-from clearml_hpo.executors.dask.plan import DASHBOARD, GPU, DaskPlan
+from clearml_hpo.executors.dask.plan import GPU, DaskPlan
 from clearml_hpo.executors.dask.tickets import Tickets
 from clearml_hpo.executors.queue import QueueExecutor
 

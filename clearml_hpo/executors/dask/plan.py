@@ -10,8 +10,6 @@ DASK = "dask"
 """What study files call the executor, and the queue of trials that need no resources."""
 GPU = "GPU"
 """The resource that a Dask worker with a GPU has one of."""
-DASHBOARD = "dask_dashboard"
-"""The user property of a study that links the dashboard of its cluster."""
 CLUSTERS: Mapping[str, tuple[str, str]] = {
     "local": ("", "dask"),
     "slurm": ("dask_jobqueue.SLURMCluster", "slurm"),
