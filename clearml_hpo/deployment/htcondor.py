@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from clearml_hpo.deployment import files
@@ -17,9 +16,6 @@ def render_files(jobs: Jobs) -> dict[str, str]:
 
 def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
     """What a user types then, and why."""
-    return {
-        f"cd {shlex.quote(str(folder))}": "",
-        "condor_submit worker.sub": "the workers; the first one makes the queue. This project's tests have not run it",
-        f"clearml-hpo run study.yaml --set execution.queue={shlex.quote(jobs.queue)}": "",
-        "condor_q": "",
-    }
+    return jobs.next_commands(
+        folder, "condor_submit worker.sub", "the workers; this project's tests have not run it", "condor_q"
+    )
