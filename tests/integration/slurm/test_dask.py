@@ -45,13 +45,12 @@ def test_a_study_starts_its_workers_and_ends_them(site, size):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("end", [["scancel"], ["scancel", "--full", "--signal=KILL"]], ids=["scancel", "killed"])
-def test_what_a_job_ran_that_was_ended_runs_again(site, end):
+def test_what_a_job_ran_that_was_ended_runs_again(site):
     on_own_cluster(site, SIZES["scale"])
     run = site.run("budget.trials=2", "failures.lost_after=30s")
     begun = site.until_begun(2)
     job = site.slurm.left()[0].split()[0]
-    site.slurm.run(*end, job)
+    site.slurm.run("scancel", job)
     eventually(lambda: site.slurm.states(job) != {job: "RUNNING"}, "the job has ended", site.state)
     site.release(*begun)
     site.until_begun(3)
