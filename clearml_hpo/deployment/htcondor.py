@@ -1,4 +1,4 @@
-"""Jobs of HTCondor: so many workers. Rendered and checked, not run."""
+"""Jobs of HTCondor: so many workers. No HTCondor has run them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,4 @@ def render_files(jobs: Jobs) -> dict[str, str]:
 
 def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
     """What a user types then, and why."""
-    return jobs.next_commands(
-        folder, "condor_submit worker.sub", "the workers; this project's tests have not run it", "condor_q"
-    )
+    return jobs.next_commands(folder, "condor_submit worker.sub", "the workers; no HTCondor has run it yet", "condor_q")

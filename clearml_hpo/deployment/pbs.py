@@ -1,4 +1,4 @@
-"""Jobs of OpenPBS and PBS Professional: an array of workers. Rendered and checked, not run."""
+"""Jobs of OpenPBS and PBS Professional: an array of workers. No PBS has run them."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ def render_files(jobs: Jobs) -> dict[str, str]:
 
 def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
     """What a user types then, and why."""
-    return jobs.next_commands(folder, "qsub worker.sh", "the workers; this project's tests have not run it", "qstat -t")
+    return jobs.next_commands(folder, "qsub worker.sh", "the workers; no PBS has run it yet", "qstat -t")
