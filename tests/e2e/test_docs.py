@@ -111,7 +111,9 @@ ELSEWHERE |= {
     "clearml-hpo dask status tcp://node-1:8786": _DASK,
     "clearml-hpo run study.yaml --dask tcp://node-1:8786": _DASK,
     "dask worker": "Dask's own, and in tests/integration/dask",
+    "clearml-hpo worker": "test_worker_command.py",
     "clearml-hpo worker --queue Q": "test_worker_command.py",
+    "clearml-hpo resume": "test_flows.py",
     "pip install 'clearml-hpo[dask]'": "what `make install` does",
 }
 
