@@ -104,14 +104,23 @@ def _here(asked: Cluster, security: Security | None) -> SlotCluster:
     return SlotCluster(groups, security=security, silence_logs=logging.CRITICAL, **options)
 
 
-def _of_class(asked: Cluster, security: Security | None) -> Any:
-    path, extra = CLUSTERS.get(asked.kind, (asked.kind, ""))
+def class_of(kind: str) -> Any:
+    """The class of a cluster.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    path, extra = CLUSTERS.get(kind, (kind, ""))
     module, _, name = path.rpartition(".")
     try:
-        make = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         hint = f"; install it: pip install 'clearml-hpo[{extra}]'" if extra else ""
-        raise InputError(f"execution.dask.cluster: {asked.kind!r} cannot be imported ({error}){hint}") from None
+        raise InputError(f"execution.dask.cluster: {kind!r} cannot be imported ({error}){hint}") from None
+
+
+def _of_class(asked: Cluster, security: Security | None) -> Any:
+    make = class_of(asked.kind)
     options = {**_OPTIONS.get(asked.kind, {}), **asked.options}
     if asked.kind in _PER_JOB:
         # A thread for each process: one trial, with all cores of the process.

@@ -240,7 +240,9 @@ class Tickets:
         names = [self.workers[address].name for address in left]
         if self._is_first:
             dashboard = f", dashboard {self._client.dashboard_link}" if self._client.dashboard_link else ""
-            self._say(f"Dask at {self._client.scheduler.address}: {_count(len(found))}{dashboard}", "info")
+            at_once = sum(worker.threads for worker in found.values())
+            there = f"{_count(len(found))}, {at_once} trial{'' if at_once == 1 else 's'} at once"
+            self._say(f"Dask at {self._client.scheduler.address}: {there}{dashboard}", "info")
         elif joined or left:
             parts = [f"{_count(len(joined))} joined"] if joined else []
             parts += [f"{_listed(names)} left; what it ran is run again unless it ends well"] if left else []

@@ -77,9 +77,8 @@ class TrialPlace:
 
     def run_one(self, queue: str) -> str:
         """Runs the first task of a queue to its end, in a thread of the worker; its id, empty if there was none."""
-        workers = self._workers
-        request = self._source.request(queue)
-        workers.look_now()
+        request = self._source.request(queue)  # first: workers tell the server at their start which queues they serve
+        self._workers.look_now()
         return request.result()
 
     def problem(self, study_id: str) -> str:

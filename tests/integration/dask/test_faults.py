@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -59,13 +60,18 @@ def test_a_command_that_is_killed_takes_its_workers_and_trials_along(stage, proc
     assert "ends a" not in stage.log
 
 
-def test_sigterm_lets_trials_end_and_takes_no_more(stage, processes, open_study):
+@pytest.mark.parametrize(
+    ("end", "number"),
+    [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM), (os.killpg, signal.SIGINT)],
+    ids=["SIGTERM", "SIGTERM to all, as batch systems do", "Ctrl-C"],
+)
+def test_a_signal_lets_trials_end_and_takes_no_more(stage, processes, open_study, end, number):
     processes.scheduler()
     worker = processes.worker()
     study = open_study()
     runs, waits = study.submit("a", "b")
     stage.until_begun("a")
-    worker.send_signal(signal.SIGTERM)
+    end(worker.pid, number)
     processes.until_said(worker, "waiting for running trials")
     stage.release("a", "b")
     assert worker.wait(DEADLINE_S) == 0
