@@ -92,12 +92,17 @@ def test_a_study_goes_on_after_its_controller_was_killed(site):
     until_no_job_is_left(site)
 
 
-def test_scheduler_and_workers_are_jobs(site):
-    site.deploy("--jobs", "2", "--idle-timeout", "15s")
+def submit_cluster(site, *options):
+    """Jobs of the scheduler and of its workers."""
+    site.deploy(*options)
     site.write_study("executor: dask, dask: {scheduler_file: dask-scheduler.json}")
     scheduler = site.submit("dask-scheduler.sh", "--host", "127.0.0.1")
     eventually((site.folder / "dask-scheduler.json").exists, "the scheduler says where it is", site.state)
-    workers = site.submit("dask-worker.sh")
+    return scheduler, site.submit("dask-worker.sh")
+
+
+def test_scheduler_and_workers_are_jobs(site):
+    scheduler, workers = submit_cluster(site, "--jobs", "2", "--idle-timeout", "15s")
     run = site.run()
     site.until_begun(2)
     site.release()
@@ -105,3 +110,14 @@ def test_scheduler_and_workers_are_jobs(site):
     done = {f"{workers}_{number}": "COMPLETED" for number in (0, 1)}
     eventually(lambda: site.slurm.states(workers) == done, "all workers have left by themselves", site.state)
     assert site.slurm.states(scheduler) == {scheduler: "RUNNING"}
+
+
+def test_a_job_that_is_told_to_end_lets_its_trial_end(site):
+    _, worker = submit_cluster(site, "--jobs", "1")
+    run = site.run("budget.trials=1")
+    site.until_begun(1)
+    site.slurm.run("scancel", "--signal=TERM", "--batch", worker)
+    eventually(lambda: "waiting for running trials" in site.logs(), "the worker is told to end", site.state)
+    site.release()
+    assert attempts(site.result(run)) == [(0, 1, "completed")]
+    eventually(lambda: site.slurm.states(worker) == {f"{worker}_0": "COMPLETED"}, "the job has ended", site.state)
