@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 
 from clearml_hpo.testing import executor_contract
 from clearml_hpo.testing.executor_contract import eventually
+from tests.integration.dask.test_devices_and_tls import tls
 from tests.integration.slurm.test_workers import attempts
+
+__all__ = ["tls"]
 
 pytestmark = [pytest.mark.long, pytest.mark.embedded]
 
+DOCS = (Path(__file__).parents[3] / "docs/slurm.md").read_text().replace("\n", " ")
 SIZES = {"scale": "scale: 2", "adapt": "adapt: {minimum: 0, maximum: 2}"}
 OPTIONS = {
     "cores": 1,
@@ -92,13 +99,13 @@ def test_a_study_goes_on_after_its_controller_was_killed(site):
     until_no_job_is_left(site)
 
 
-def submit_cluster(site, *options):
+def submit_cluster(site, *options, of_scheduler=(), of_workers=(), more=""):
     """Jobs of the scheduler and of its workers."""
     site.deploy(*options)
-    site.write_study("executor: dask, dask: {scheduler_file: dask-scheduler.json}")
-    scheduler = site.submit("dask-scheduler.sh", "--host", "127.0.0.1")
+    site.write_study(f"executor: dask, dask: {{scheduler_file: dask-scheduler.json{more}}}")
+    scheduler = site.submit("dask-scheduler.sh", "--host", "127.0.0.1", *of_scheduler)
     eventually((site.folder / "dask-scheduler.json").exists, "the scheduler says where it is", site.state)
-    return scheduler, site.submit("dask-worker.sh")
+    return scheduler, site.submit("dask-worker.sh", *of_workers)
 
 
 def test_scheduler_and_workers_are_jobs(site):
@@ -121,3 +128,15 @@ def test_a_job_that_is_told_to_end_lets_its_trial_end(site):
     site.release()
     assert attempts(site.result(run)) == [(0, 1, "completed")]
     eventually(lambda: site.slurm.states(worker) == {f"{worker}_0": "COMPLETED"}, "the job has ended", site.state)
+
+
+def test_jobs_that_encrypt(site, tls):
+    """With certificates in the folder, and the words of docs/slurm.md."""
+    words = {name: shlex.split(found) for name, found in re.findall(r"`sbatch (dask-\w+\.sh) (--[^`]+)`", DOCS)}
+    given = {"of_scheduler": words["dask-scheduler.sh"], "of_workers": words["dask-worker.sh"]}
+    files = ", tls: {ca: ca.pem, cert: cert.pem, key: key.pem}"
+    submit_cluster(site, "--jobs", "1", **given, more=files)
+    address = json.loads((site.folder / "dask-scheduler.json").read_text())["address"]
+    assert address.startswith("tls://")
+    site.release()
+    assert attempts(site.result(site.run("budget.trials=2"))) == [(0, 1, "completed"), (1, 1, "completed")]
