@@ -90,6 +90,8 @@ def test_a_study_goes_on_after_its_controller_was_killed(site):
     begun = site.until_begun(2)
     first.kill()
     first.communicate()
+    eventually(lambda: site.logs().count("scheduler-connection-broken") >= 2, "both workers see it", site.state)
+    assert len(site.slurm.left()) == 2
     site.release(*begun)
     site.stage.until("completed", *begun)
     until_no_job_is_left(site)
