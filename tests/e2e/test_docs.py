@@ -12,7 +12,14 @@ pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ["README.md", "docs/README.md", "docs/get_started.md", "docs/your_script.md", "docs/server_and_gpus.md"]
-DOCS += ["docs/server.md", "docs/campaigns.md", "docs/testing.md", "docs/kubernetes.md", "docs/scale.md", "agents/README.md"]
+DOCS += [
+    "docs/server.md",
+    "docs/campaigns.md",
+    "docs/testing.md",
+    "docs/kubernetes.md",
+    "docs/scale.md",
+    "agents/README.md",
+]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
 CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
