@@ -109,11 +109,10 @@ def test_one_agent_drives_studies_at_once_and_they_go_on_after_it(machine, envir
         assert code == 0, output
         studies.append(json.loads((tmp_path / "launch.json").read_text())["study_id"])
     eventually(lambda: all_are("in_progress", studies) and running(), "both are driven at once, trials run", log)
-    # The agent ends: so do the controllers, and no more.
+    # The agent ends, and so do the controllers; with their trials, if they have the time.
     first.terminate()
     first.wait(60)
     eventually(lambda: all_are("stopped", studies), "both controllers are stopped", log)
-    assert running()
     # As in the web page: enqueue them again.
     agent()
     for each in studies:
@@ -125,7 +124,5 @@ def test_one_agent_drives_studies_at_once_and_they_go_on_after_it(machine, envir
         code, output = machine.run("study", "export", each, str(tmp_path / "out.json"), **environ)
         assert code == 0, output
         trials = json.loads((tmp_path / "out.json").read_text())["trials"]
-        assert [(trial["number"], trial["attempt"], trial["state"]) for trial in trials] == [
-            (0, 1, "completed"),
-            (1, 1, "completed"),
-        ]
+        assert {trial["number"] for trial in trials if trial["state"] == "completed"} == {0, 1}
+        assert {trial["state"] for trial in trials} <= {"completed", "stopped"}

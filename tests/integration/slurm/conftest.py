@@ -19,13 +19,14 @@ from tests.slurm import Slurm, slurm
 __all__ = ["slurm"]
 
 SCRIPT = """\
-import pathlib, time
+import json, os, pathlib, time
 from clearml import Task
 task = Task.init()
 x = float(task.connect({{"x": 0.5}})["x"])
 folder = pathlib.Path({folder!r})
 with (folder / "begun").open("a") as log:
     log.write(task.id + "\\n")
+(folder / ("environ-" + task.id)).write_text(json.dumps(dict(os.environ)))
 while not (folder / "go").exists() and not (folder / ("go-" + task.id)).exists():
     time.sleep(0.05)
 task.get_logger().report_scalar("validation", "loss", x * x, 0)
@@ -98,6 +99,12 @@ class Site:
         """Waits until so many tasks have begun."""
         eventually(lambda: len(self.begun) >= count, f"{count} tasks have begun", self.state)
         return self.begun
+
+    def environ_of(self, task: str) -> dict[str, str]:
+        """The variables that a task's process has."""
+        path = self.folder / f"environ-{task}"
+        eventually(lambda: path.exists() and path.read_text().endswith("}"), "the task says it", self.state)
+        return dict(json.loads(path.read_text()))
 
     def release(self, *tasks: str) -> None:
         """Lets tasks end; without a name all of them."""

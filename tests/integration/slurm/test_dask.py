@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 
 from clearml_hpo.testing import executor_contract
 from clearml_hpo.testing.executor_contract import eventually
+from tests.integration.dask.test_devices_and_tls import tls
 from tests.integration.slurm.test_workers import attempts
+
+__all__ = ["tls"]
 
 pytestmark = [pytest.mark.long, pytest.mark.embedded]
 
+DOCS = (Path(__file__).parents[3] / "docs/slurm.md").read_text().replace("\n", " ")
 SIZES = {"scale": "scale: 2", "adapt": "adapt: {minimum: 0, maximum: 2}"}
 OPTIONS = {
     "cores": 1,
@@ -45,13 +52,12 @@ def test_a_study_starts_its_workers_and_ends_them(site, size):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("end", [["scancel"], ["scancel", "--full", "--signal=KILL"]], ids=["scancel", "killed"])
-def test_what_a_job_ran_that_was_ended_runs_again(site, end):
+def test_what_a_job_ran_that_was_ended_runs_again(site):
     on_own_cluster(site, SIZES["scale"])
     run = site.run("budget.trials=2", "failures.lost_after=30s")
     begun = site.until_begun(2)
     job = site.slurm.left()[0].split()[0]
-    site.slurm.run(*end, job)
+    site.slurm.run("scancel", job)
     eventually(lambda: site.slurm.states(job) != {job: "RUNNING"}, "the job has ended", site.state)
     site.release(*begun)
     site.until_begun(3)
@@ -93,12 +99,17 @@ def test_a_study_goes_on_after_its_controller_was_killed(site):
     until_no_job_is_left(site)
 
 
-def test_scheduler_and_workers_are_jobs(site):
-    site.deploy("--jobs", "2", "--idle-timeout", "15s")
-    site.write_study("executor: dask, dask: {scheduler_file: dask-scheduler.json}")
-    scheduler = site.submit("dask-scheduler.sh", "--host", "127.0.0.1")
+def submit_cluster(site, *options, of_scheduler=(), of_workers=(), more=""):
+    """Jobs of the scheduler and of its workers."""
+    site.deploy(*options)
+    site.write_study(f"executor: dask, dask: {{scheduler_file: dask-scheduler.json{more}}}")
+    scheduler = site.submit("dask-scheduler.sh", "--host", "127.0.0.1", *of_scheduler)
     eventually((site.folder / "dask-scheduler.json").exists, "the scheduler says where it is", site.state)
-    workers = site.submit("dask-worker.sh")
+    return scheduler, site.submit("dask-worker.sh", *of_workers)
+
+
+def test_scheduler_and_workers_are_jobs(site):
+    scheduler, workers = submit_cluster(site, "--jobs", "2", "--idle-timeout", "15s")
     run = site.run()
     site.until_begun(2)
     site.release()
@@ -106,3 +117,26 @@ def test_scheduler_and_workers_are_jobs(site):
     done = {f"{workers}_{number}": "COMPLETED" for number in (0, 1)}
     eventually(lambda: site.slurm.states(workers) == done, "all workers have left by themselves", site.state)
     assert site.slurm.states(scheduler) == {scheduler: "RUNNING"}
+
+
+def test_a_job_that_is_told_to_end_lets_its_trial_end(site):
+    _, worker = submit_cluster(site, "--jobs", "1")
+    run = site.run("budget.trials=1")
+    site.until_begun(1)
+    site.slurm.run("scancel", "--signal=TERM", "--batch", worker)
+    eventually(lambda: "waiting for running trials" in site.logs(), "the worker is told to end", site.state)
+    site.release()
+    assert attempts(site.result(run)) == [(0, 1, "completed")]
+    eventually(lambda: site.slurm.states(worker) == {f"{worker}_0": "COMPLETED"}, "the job has ended", site.state)
+
+
+def test_jobs_that_encrypt(site, tls):
+    """With certificates in the folder, and the words of docs/slurm.md."""
+    words = {name: shlex.split(found) for name, found in re.findall(r"`sbatch (dask-\w+\.sh) (--[^`]+)`", DOCS)}
+    given = {"of_scheduler": words["dask-scheduler.sh"], "of_workers": words["dask-worker.sh"]}
+    files = ", tls: {ca: ca.pem, cert: cert.pem, key: key.pem}"
+    submit_cluster(site, "--jobs", "1", **given, more=files)
+    address = json.loads((site.folder / "dask-scheduler.json").read_text())["address"]
+    assert address.startswith("tls://")
+    site.release()
+    assert attempts(site.result(site.run("budget.trials=2"))) == [(0, 1, "completed"), (1, 1, "completed")]
