@@ -76,6 +76,14 @@ class DaskPlan:
     places: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {DASK: {}})
 
     @property
+    def needs(self) -> dict[str, float]:
+        """The most of each resource that a trial needs: what a worker has that can run any of them."""
+        most: dict[str, float] = {}
+        for resources in self.places.values():
+            most |= {name: max(amount, most.get(name, 0.0)) for name, amount in resources.items()}
+        return most
+
+    @property
     def name(self) -> str:
         """The cluster in messages."""
         return self.address or self.scheduler_file or (f"{self.cluster.kind} cluster" if self.cluster else "")
