@@ -124,6 +124,14 @@ ELSEWHERE |= {
     "pip install 'clearml-hpo[dask]'": "what `make install` does",
 }
 
+_AUTOSCALER = "tests/e2e/test_autoscaler.py"
+ELSEWHERE |= {
+    "python examples/09_autoscaler/local_autoscaler.py --queue autoscaled --most 4 &": _AUTOSCALER,
+    "clearml-hpo run examples/09_autoscaler/study.yaml": _AUTOSCALER,
+    "clearml-hpo agents up --queue services --cpu 2": "tests/e2e/test_services_agent.py",
+    "clearml-hpo agents install --services 2": "tests/integration/fleet/test_install_command.py",
+}
+
 _INSTALL = "tests/integration/fleet/test_install_command.py runs those of agents/README.md"
 _AGENTS = "tests/integration/fleet/test_agents_command.py, with other names and numbers"
 _SYSTEMD = "wants a running systemd; the units are checked in test_install_command.py"
