@@ -30,7 +30,7 @@ ELSEWHERE = {
     "make test": "this suite",
     "make test-all": "this suite",
     "make test JOBS=8": "this suite",
-    "make test-all JOBS=0": "this suite",
+    "make test-all JOBS=2": "this suite",
     "make test-server": "tests/integration/test_place.py runs what it calls",
     "CLEARML_HPO_TEST_SERVER=1 .venv/bin/python -m pytest tests/e2e/test_flows.py": "the same",
     "make chaos": "more of tests/chaos",
