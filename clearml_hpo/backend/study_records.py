@@ -40,6 +40,8 @@ _STUDY_FIELDS = (
     "configuration.study",
     "configuration.best",
 )
+DASHBOARD = "dask_dashboard"
+"""The user property of a controller task that links the dashboard of its Dask cluster."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class StudyRecord:
     started_at: float | None = None
     ended_at: float | None = None
     updated_at: float | None = None
+
+    @property
+    def dashboard(self) -> str:
+        """Where the dashboard of the study's Dask cluster is; empty if it has none."""
+        return self.properties.get(DASHBOARD, "")
 
     @property
     def holder(self) -> str:

@@ -24,6 +24,7 @@ deploy.py          `deploy`: files for clusters, a command for each kind
 deploy_kubernetes.py  `deploy kubernetes`
 deploy_batch.py    `deploy slurm`, `deploy pbs` and `deploy htcondor`
 deploy_options.py  what these commands share
+slots.py           GPUs and cores for tasks on this machine
 completion.py      `completion`: commands and names of studies in a shell
 driving.py         drives a study until it ends: shared by `run` and `resume`
 closing.py         summary of a study that has ended

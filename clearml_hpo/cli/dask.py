@@ -16,7 +16,8 @@ from clearml_hpo.cli.driving import log_format_option
 from clearml_hpo.cli.exits import Exit
 from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.cli.worker import sayer_to_stderr, slots_here
+from clearml_hpo.cli.slots import slot_options, slots_here
+from clearml_hpo.cli.worker import sayer_to_stderr
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.machine import signals
 from clearml_hpo.views.json_console import LogFormat
@@ -60,10 +61,7 @@ def _scheduler(command: _Command) -> _Command:
 
 @dask.command()
 @_scheduler
-@click.option("--gpus", metavar="0,1", help="Run trials on these GPUs, each seeing its own.")
-@click.option("--per-gpu", type=click.IntRange(min=1), default=1, metavar="N", help="Trials that share a GPU.")
-@click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="Run N trials at once on the cores.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each trial.")
+@slot_options
 @click.option("--name", envvar="DASK_WORKER_NAME", metavar="NAME", help="Of the worker; default: host and pid.")
 @click.option(
     "--resources", multiple=True, metavar="NAME=N", help="What each worker has, as for dask; may be repeated."

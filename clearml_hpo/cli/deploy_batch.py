@@ -84,8 +84,8 @@ def slurm(**given: Any) -> None:
 def pbs(**given: Any) -> None:
     """Write a job script for OpenPBS and PBS Professional: an array of workers.
 
-    This project's tests check the script, but do not run it: they have no PBS. The keys of ClearML are not in it: jobs
-    read clearml.conf.
+    No PBS has run the script yet: this project's tests start it by hand. The keys of ClearML are not in it: jobs read
+    clearml.conf.
 
     \b
     Examples:
@@ -99,7 +99,7 @@ def pbs(**given: Any) -> None:
 def htcondor(**given: Any) -> None:
     """Write a submit description and a job script for HTCondor: so many workers.
 
-    This project's tests check the files, but do not run them: they have no HTCondor. The keys of ClearML are not in
+    No HTCondor has run the files yet: this project's tests start the script by hand. The keys of ClearML are not in
     them: jobs read clearml.conf.
 
     \b

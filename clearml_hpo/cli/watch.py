@@ -23,7 +23,6 @@ from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import ApiError, InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, best_trial
-from clearml_hpo.executors.dask.plan import DASHBOARD
 from clearml_hpo.views.display import LiveView, Progress, View, view_for
 
 if TYPE_CHECKING:
@@ -237,6 +236,6 @@ def _say_who_drives(view: View, watched: Watch, look: Look, before: str | None) 
         if not waits:
             without = f"no controller drives it; to go on: clearml-hpo resume {record.study_id}"
         view.note(f"driven by {holder}" if holder else without)
-        if holder and (dashboard := record.properties.get(DASHBOARD)):
-            view.note(f"Dask dashboard: {dashboard}")
+        if holder and record.dashboard:
+            view.note(f"Dask dashboard: {record.dashboard}")
     return holder

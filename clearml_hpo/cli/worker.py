@@ -18,13 +18,13 @@ from clearml_hpo.cli.connection import use_lasting_server
 from clearml_hpo.cli.driving import log_format_option
 from clearml_hpo.cli.exits import Exit
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.core.errors import ClearmlHpoError, InputError
+from clearml_hpo.cli.slots import slot_options, slots_here
+from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.machine import settings, signals
 from clearml_hpo.views.json_console import LogFormat, console_for
 
 if TYPE_CHECKING:
     from clearml_hpo.workers.service import LocalWorkers
-    from clearml_hpo.workers.slots import Slot
 
 _LOOK_S = 0.2
 """Pause between two looks at whether a worker is to leave."""
@@ -43,10 +43,7 @@ _NOT_OF_A_PILOT = ("gpus", "venv", "cold", "once")
     metavar="QUEUE",
     help="A ClearML queue to serve, made if there is none; may be repeated, the first that has a task comes first.",
 )
-@click.option("--gpus", metavar="0,1", help="Run tasks on these GPUs, each seeing its own.")
-@click.option("--per-gpu", type=click.IntRange(min=1), default=1, metavar="N", help="Tasks that share a GPU.")
-@click.option("--cpu", type=click.IntRange(min=1), metavar="N", help="Run N tasks at once on the cores.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each task.")
+@slot_options
 @click.option("--min-free-mb", type=click.IntRange(min=1), metavar="MB", help="GPU memory that one more task needs.")
 @click.option(
     "--venv/--no-venv",
@@ -261,29 +258,3 @@ def sayer_to_stderr(log_format: LogFormat) -> Callable[[str], None]:
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     return say
-
-
-def slots_here(
-    gpus: str | None, per_gpu: int, cpu: int | None, threads: int | None, *, is_pilot: bool
-) -> Sequence[Slot]:
-    """The slots that options ask for; without any, a GPU or a core each; a pilot has what its agent has."""
-    from clearml_hpo.machine.environ import usable_cores
-    from clearml_hpo.machine.gpus import NO_GPU, detect_gpus
-    from clearml_hpo.workers.slots import plan_slots
-
-    if gpus is not None or cpu is not None:
-        named = [gpu.strip() for gpu in (gpus or "").split(",") if gpu.strip()]
-        return plan_slots(named, per_gpu, cpu or 0, threads)
-    found = detect_gpus()
-    if found:
-        return plan_slots(found, per_gpu, threads=threads, present=found)
-    if (wanted := os.environ.get("CUDA_VISIBLE_DEVICES", "")) not in NO_GPU:
-        raise InputError(
-            f"CUDA_VISIBLE_DEVICES is {wanted!r}, and nvidia-smi shows no such GPU; to serve without: --cpu N"
-        )
-    if not is_pilot:
-        return plan_slots(cpu=usable_cores(), threads=threads)
-    # An agent is one slot; its share of the cores, if it has one, is a limit on threads.
-    limit = settings.child_environ().get("OMP_NUM_THREADS", "")
-    share = int(limit) if limit.isdecimal() else 0
-    return plan_slots(cpu=1, threads=threads or share or None)

@@ -13,6 +13,7 @@ from clearml_hpo.backend.hyperparameters import CONFIG_SECTION
 from clearml_hpo.backend.names import find_project, find_queues
 from clearml_hpo.backend.template import faults_of_objectives, faults_of_space, reported_metrics
 from clearml_hpo.controller.advice import remarks
+from clearml_hpo.controller.executors import dask_plan_of, module_of_dask
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues
@@ -24,6 +25,7 @@ from clearml_hpo.core.near_names import near_metric, near_parameter, other_spell
 from clearml_hpo.drafting.hydra import HYDRA
 from clearml_hpo.drafting.script import read_program
 from clearml_hpo.drafting.source import Program
+from clearml_hpo.executors.dask.plan import DASK
 from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
 from clearml_hpo.study_file import StudyFile
@@ -60,6 +62,8 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
         if check_queue:
             find_queues(api, agent_queues(file))
         known_before(file, api, findings.remarks.append)
+    if file.spec.execution.executor == DASK:
+        findings.remarks += module_of_dask("outlook").remarks_on(dask_plan_of(file.spec.execution))
     project_id = find_project(api, file.spec.project) if api is not None else None
     for model in file.space.used_models:
         _check_template(file, model, api, project_id, findings)

@@ -49,7 +49,7 @@ def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> Ma
     if name == "local":
         slots_of(execution.local)  # a GPU that this machine has not is told before the study is opened
     if name == DASK:
-        _module_of_dask("executor")
+        module_of_dask("executor")
 
     def made(study_id: str, templates: Templates) -> Executor:
         project_id = next(iter(templates.values())).project_id
@@ -86,15 +86,19 @@ def _pilots(request: ExecutorRequest) -> Executor:
 
 
 def _dask(request: ExecutorRequest) -> Executor:
-    dask_executor = _module_of_dask("executor")
+    dask_executor = module_of_dask("executor")
     made: Executor = dask_executor.DaskExecutor(
         request.api, dask_plan_of(request.options), study_id=request.study_id, on_note=request.on_note
     )
     return made
 
 
-def _module_of_dask(name: str) -> Any:
-    """A module of our own that imports ``distributed``: late, as it takes a second, and may not be installed."""
+def module_of_dask(name: str) -> Any:
+    """A module of our own that imports ``distributed``: late, as it takes a second.
+
+    Raises:
+        InputError: Dask is not installed.
+    """
     try:
         return importlib.import_module(f"clearml_hpo.executors.dask.{name}")
     except ModuleNotFoundError as error:

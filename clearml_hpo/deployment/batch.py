@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from clearml_hpo.core.errors import InputError
@@ -79,6 +80,17 @@ class Jobs:
             "until_end_s": self.walltime_s - self.end_s,
             "walltime": f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}",
             "own": "".join(f"{line}\n" for line in (*own, "", *self.setup, *[""] * bool(self.setup))),
+        }
+
+    def next_commands(self, folder: Path, submit: str, why: str, show: str) -> dict[str, str]:
+        """What a user types then, and why: ``submit`` starts the workers, ``show`` lists them."""
+        queue = shlex.quote(self.queue)
+        return {
+            f"cd {shlex.quote(str(folder))}": "",
+            f"clearml-hpo worker --queue {queue} --cpu 1 --once": "makes the queue, if there is none",
+            submit: why,
+            show: "",
+            f"clearml-hpo run study.yaml --set execution.queue={queue}": "",
         }
 
     def _options(self) -> list[str]:

@@ -31,7 +31,7 @@ def write(texts: Mapping[str, str], folder: Path, *, force: bool = False) -> dic
         InputError: a file is there with another content and ``force`` is not given, or it cannot be written. Nothing
             is written if a file differs.
     """
-    before = {name: _read(folder / name) for name in texts}
+    before = {name: read_if_there(folder / name) for name in texts}
     differ = [name for name, text in before.items() if text not in (None, texts[name])]
     if differ and not force:
         raise InputError(f"{folder}: {', '.join(differ)} differs from what would be written; --force overwrites")
@@ -43,7 +43,8 @@ def write(texts: Mapping[str, str], folder: Path, *, force: bool = False) -> dic
     return done
 
 
-def _read(path: Path) -> str | None:
+def read_if_there(path: Path) -> str | None:
+    """The text of a file; None if there is none."""
     try:
         return path.read_text()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,7 @@
-"""Jobs of HTCondor: so many workers. Rendered and checked, not run."""
+"""Jobs of HTCondor: so many workers. No HTCondor has run them."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from clearml_hpo.deployment import files
@@ -17,9 +16,4 @@ def render_files(jobs: Jobs) -> dict[str, str]:
 
 def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
     """What a user types then, and why."""
-    return {
-        f"cd {shlex.quote(str(folder))}": "",
-        "condor_submit worker.sub": "the workers; the first one makes the queue. This project's tests have not run it",
-        f"clearml-hpo run study.yaml --set execution.queue={shlex.quote(jobs.queue)}": "",
-        "condor_q": "",
-    }
+    return jobs.next_commands(folder, "condor_submit worker.sub", "the workers; no HTCondor has run it yet", "condor_q")

@@ -1,8 +1,7 @@
-"""Jobs of OpenPBS and PBS Professional: an array of workers. Rendered and checked, not run."""
+"""Jobs of OpenPBS and PBS Professional: an array of workers. No PBS has run them."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from clearml_hpo.deployment import files
@@ -16,9 +15,4 @@ def render_files(jobs: Jobs) -> dict[str, str]:
 
 def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
     """What a user types then, and why."""
-    return {
-        f"cd {shlex.quote(str(folder))}": "",
-        "qsub worker.sh": "the workers; the first one makes the queue. This project's tests have not run the file",
-        f"clearml-hpo run study.yaml --set execution.queue={shlex.quote(jobs.queue)}": "",
-        "qstat -t": "",
-    }
+    return jobs.next_commands(folder, "qsub worker.sh", "the workers; no PBS has run it yet", "qstat -t")

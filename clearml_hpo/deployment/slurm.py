@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from clearml_hpo.deployment import files
@@ -28,11 +27,8 @@ def render_files(jobs: Jobs) -> dict[str, str]:
 
 def next_commands(jobs: Jobs, folder: Path) -> dict[str, str]:
     """What a user types then, and why."""
+    dask = "sbatch --dependency=after:$(sbatch --parsable dask-scheduler.sh) dask-worker.sh"
     return {
-        f"cd {shlex.quote(str(folder))}": "",
-        "sbatch worker.sh": "the workers; the first one makes the queue",
-        f"clearml-hpo run study.yaml --set execution.queue={shlex.quote(jobs.queue)}": "",
-        "squeue --me": "",
-        "sbatch --dependency=after:$(sbatch --parsable dask-scheduler.sh) dask-worker.sh": "instead, for studies with "
-        "`executor: dask`",
+        **jobs.next_commands(folder, "sbatch worker.sh", "the workers", "squeue --me"),
+        dask: "instead of worker.sh, for studies with `executor: dask`",
     }

@@ -112,7 +112,7 @@ class Room:
 
     def _size(self, queue: str) -> int:
         workers = self._workers.get(queue, 0)
-        at_once = self._placement.per_queue.get(queue) or max(1, workers)
+        at_once = self._placement.per_queue.get(queue) or workers or self._without_workers
         return at_once + self._waiting(workers, at_once)
 
     def _size_in_all(self) -> int:
@@ -120,6 +120,14 @@ class Room:
         if at_once is None:
             return sum(self._size(queue) for queue in self._placement.all_queues if queue not in self.gone)
         return at_once + self._waiting(sum(self._workers.values()), at_once)
+
+    @property
+    def _without_workers(self) -> int:
+        """How many trials wait in a queue that has no worker yet: what starts workers counts them.
+
+        Of several queues one each, as it is not known which will have workers.
+        """
+        return (self._placement.concurrency or 1) if len(self._placement.all_queues) == 1 else 1
 
     def _waiting(self, workers: int, at_once: int) -> int:
         # More workers than trials allowed at once: what waits would run beyond that number, so nothing may wait.

@@ -20,7 +20,7 @@ from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
 from clearml_hpo.search.space import Constant, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
-from clearml_hpo.study_file.models import StudySpec
+from clearml_hpo.study_file.models import StudySpec, TlsSpec
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 from clearml_hpo.study_file.space import read_search_space, use_full_names
@@ -106,7 +106,7 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
     space = read_search_space(
         spec.search_space, spec.parameter_constraints, lines, faults, models, is_open=spec.define_by_run
     )
-    spec = _with_scripts(spec, folder, lines, faults)
+    spec = _with_files_of_dask(_with_scripts(spec, folder, lines, faults), folder)
     goal = _goal(spec, lines, faults)
     if not faults:
         faults += _faults_of_names(spec, space, goal, lines)
@@ -382,6 +382,20 @@ def _with_scripts(spec: StudySpec, folder: Path, lines: SourceLines, faults: lis
     single = found.get("")
     template = single or spec.template.model_copy(update={"models": found})
     return spec.model_copy(update={"template": template})
+
+
+def _with_files_of_dask(spec: StudySpec, folder: Path) -> StudySpec:
+    """Files of a Dask cluster by their paths from here; whether they are there is seen when the cluster is."""
+    if (dask := spec.execution.dask) is None:
+        return spec
+
+    def from_here(path: str) -> str:
+        return str(folder / Path(path).expanduser())
+
+    tls = TlsSpec(**{name: from_here(path) for name, path in dask.tls.model_dump().items()}) if dask.tls else None
+    file = from_here(dask.scheduler_file) if dask.scheduler_file else None
+    dask = dask.model_copy(update={"tls": tls, "scheduler_file": file})
+    return spec.model_copy(update={"execution": spec.execution.model_copy(update={"dask": dask})})
 
 
 # pydantic's words for what a value should be, in ours; the names in braces are of the error's context.

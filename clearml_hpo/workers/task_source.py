@@ -143,6 +143,7 @@ class RequestedSource(QueueSource):
         super().__init__((), on_note)
         self._requests: deque[tuple[str, Future[str]]] = deque()
         self._running: dict[str, Future[str]] = {}
+        self._looked_into: set[str] = set()
 
     def request(self, queue: str) -> Future[str]:
         """Asks for one task of a queue, from any thread; ``LocalWorkers.look_now`` has it looked for without delay.
@@ -151,6 +152,8 @@ class RequestedSource(QueueSource):
             The id of the task that was run, once it has ended; empty, soon, if there was none to be had.
         """
         request: Future[str] = Future()
+        if queue not in self._queues:
+            self._queues.append(queue)
         self._requests.append((queue, request))
         return request
 
@@ -163,9 +166,9 @@ class RequestedSource(QueueSource):
         """Takes a task for the first request whose queue has one; the requests before it are answered with none."""
         while self._requests:
             queue, request = self._requests[0]  # it stays the first one if the server is in trouble
-            if queue not in self._queues:
+            if queue not in self._looked_into:
                 recover(api, [queue], self._workers)
-                self._queues.append(queue)
+                self._looked_into.add(queue)
                 self._tags_due = 0.0
             taken = self._take(api, queue) if queue in self._open(api) else None
             self._requests.popleft()

@@ -9,6 +9,7 @@ commands.py   command lines in these files, by the programs' own parsers
 helm.py       the chart: helm's own checks, and the same objects as those of kustomize
 image.py      Dockerfiles, by hadolint
 batch.py      job scripts: the shell's check, known directives, and the options of their commands
+services.py   the agent for controllers: systemd's check, the compose specification, the agent's own parser
 
 A check takes a copy of ``deploy/`` and returns a :class:`Report`. One that lacks its program raises
 :class:`tools.Unavailable`.

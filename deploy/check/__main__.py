@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.check import Report, batch, helm, image, kustomize, manifests, rendered
+from deploy.check import Report, batch, helm, image, kustomize, manifests, rendered, services
 from deploy.check.tools import Unavailable
 from deploy.render import FOLDER
 
@@ -19,6 +19,7 @@ CHECKS: dict[str, Callable[[Path], Report]] = {
     "helm": helm.check,
     "image": image.check,
     "batch": batch.check,
+    "services": services.check,
 }
 
 

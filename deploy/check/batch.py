@@ -50,6 +50,7 @@ _HTCONDOR = {
     "error": r"[\w-]+\$\(ClusterId\)_\$\(ProcId\)\.err",
     "log": r"[\w-]+\$\(ClusterId\)\.events",
 }
+_TIMEOUT = ["timeout", "--foreground", "--preserve-status", "--signal=TERM"]
 
 
 def check(folder: Path) -> Report:
@@ -115,8 +116,8 @@ def _command(text: str) -> Iterator[str]:
     except ValueError:
         return  # the shell has said it
     words = [word for word in words if word != "$@"]
-    if words[:4] == ["exec", "timeout", "--foreground", "--signal=TERM"] and words[4].isdecimal():
-        words = [words[0], *words[5:]]
+    if words[:5] == ["exec", *_TIMEOUT] and words[5].isdecimal():
+        words = [words[0], *words[6:]]
     if words[0] == "exec":
         yield from commands.faults(words[1:])
     else:

@@ -12,7 +12,14 @@ pytestmark = [pytest.mark.agent, pytest.mark.embedded, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ["README.md", "docs/README.md", "docs/get_started.md", "docs/your_script.md", "docs/server_and_gpus.md"]
-DOCS += ["docs/server.md", "docs/campaigns.md", "docs/testing.md", "docs/kubernetes.md", "agents/README.md"]
+DOCS += [
+    "docs/server.md",
+    "docs/campaigns.md",
+    "docs/testing.md",
+    "docs/kubernetes.md",
+    "docs/scale.md",
+    "agents/README.md",
+]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
 CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
@@ -23,7 +30,7 @@ ELSEWHERE = {
     "make test": "this suite",
     "make test-all": "this suite",
     "make test JOBS=8": "this suite",
-    "make test-all JOBS=0": "this suite",
+    "make test-all JOBS=2": "this suite",
     "make test-server": "tests/integration/test_place.py runs what it calls",
     "CLEARML_HPO_TEST_SERVER=1 .venv/bin/python -m pytest tests/e2e/test_flows.py": "the same",
     "make chaos": "more of tests/chaos",
@@ -97,6 +104,32 @@ ELSEWHERE |= {
     "export CLEARML_FILES_HOST=https://files.clearml.example.org": _THEIRS,
     "export CLEARML_API_ACCESS_KEY=...": _THEIRS,
     "export CLEARML_API_SECRET_KEY=...": _THEIRS,
+}
+
+_DASK = "tests/e2e/test_dask.py and tests/integration/dask, on other ports"
+ELSEWHERE |= {
+    "clearml-hpo run examples/08_dask/study.yaml --local --dask-cluster local": _DASK,
+    "clearml-hpo run examples/08_dask/study.yaml --dask tcp://127.0.0.1:8786": _DASK,
+    "clearml-hpo resume digits-on-dask": _DASK,
+    "dask scheduler --port 8786": _DASK,
+    "clearml-hpo dask worker tcp://127.0.0.1:8786 --cpu 2": _DASK,
+    "clearml-hpo dask worker tcp://node-1:8786 --gpus 0,1": _DASK,
+    "clearml-hpo dask worker": _DASK,
+    "clearml-hpo dask status tcp://node-1:8786": _DASK,
+    "clearml-hpo run study.yaml --dask tcp://node-1:8786": _DASK,
+    "dask worker": "Dask's own, and in tests/integration/dask",
+    "clearml-hpo worker": "test_worker_command.py",
+    "clearml-hpo worker --queue Q": "test_worker_command.py",
+    "clearml-hpo resume": "test_flows.py",
+    "pip install 'clearml-hpo[dask]'": "what `make install` does",
+}
+
+_AUTOSCALER = "tests/e2e/test_autoscaler.py"
+ELSEWHERE |= {
+    "python examples/09_autoscaler/local_autoscaler.py --queue autoscaled --most 4 &": _AUTOSCALER,
+    "clearml-hpo run examples/09_autoscaler/study.yaml": _AUTOSCALER,
+    "clearml-hpo agents up --queue services --cpu 2": "tests/e2e/test_services_agent.py",
+    "clearml-hpo agents install --services 2": "tests/integration/fleet/test_install_command.py",
 }
 
 _INSTALL = "tests/integration/fleet/test_install_command.py runs those of agents/README.md"

@@ -3,6 +3,7 @@
 plan.py      what a study asks of a cluster
 executor.py  the executor
 tickets.py   the thread of the executor that speaks with the scheduler
+members.py   the workers of a cluster, as one study sees them
 cluster.py   clusters that a study starts: of this machine, of batch systems, of Kubernetes
 slots.py     the Dask workers of this machine, one for each slot
 trials.py    what a Dask worker does with a ticket

@@ -13,7 +13,7 @@ from distributed import Client
 from distributed.security import Security
 
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.executors.dask.plan import CLUSTERS, Cluster, DaskPlan, Tls
+from clearml_hpo.executors.dask.plan import CLUSTERS, GPU, Cluster, DaskPlan, Tls
 from clearml_hpo.executors.dask.slots import DURATIONS, PRELOAD, SlotCluster, groups_of
 
 _CONNECT_S = 10.0
@@ -61,15 +61,16 @@ class OwnCluster:
         places: how many trials its workers can run when all of them are there.
     """
 
-    def __init__(self, asked: Cluster, tls: Tls | None) -> None:
-        """Starts it.
+    def __init__(self, asked: Cluster, tls: Tls | None, needs: Mapping[str, float]) -> None:
+        """Starts it. Its workers have the resources that the trials need; GPUs of this machine only where they are.
 
         Raises:
             InputError: its package is missing, or refuses the options.
         """
         security = security_of(tls)
         with dask.config.set(DURATIONS):
-            self.cluster: Any = _of_class(asked, security) if asked.kind != "local" else _here(asked, security)
+            start = _here if asked.kind == "local" else _of_class
+            self.cluster: Any = start(asked, security, needs)
         self.places = asked.most * (int(asked.options.get("processes", 1)) if asked.kind in _PER_JOB else 1)
         try:
             self._size(asked)
@@ -97,31 +98,41 @@ class OwnCluster:
 _SIZES = ("minimum", "maximum")
 
 
-def _here(asked: Cluster, security: Security | None) -> SlotCluster:
+def _here(asked: Cluster, security: Security | None, needs: Mapping[str, float]) -> SlotCluster:
     slots = asked.slots[: asked.most]
     groups = {slot.name: (slot,) for slot in slots} if asked.adapt else groups_of(slots)
-    options = {"dashboard": ":0", **asked.options}
-    return SlotCluster(groups, security=security, silence_logs=logging.CRITICAL, **options)
+    options = {"dashboard": "127.0.0.1:0", **asked.options}
+    resources = {name: amount for name, amount in needs.items() if name != GPU}
+    return SlotCluster(groups, resources, security=security, silence_logs=logging.CRITICAL, **options)
 
 
-def _of_class(asked: Cluster, security: Security | None) -> Any:
-    path, extra = CLUSTERS.get(asked.kind, (asked.kind, ""))
+def class_of(kind: str) -> Any:
+    """The class of a cluster.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    path, extra = CLUSTERS.get(kind, (kind, ""))
     module, _, name = path.rpartition(".")
     try:
-        make = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         hint = f"; install it: pip install 'clearml-hpo[{extra}]'" if extra else ""
-        raise InputError(f"execution.dask.cluster: {asked.kind!r} cannot be imported ({error}){hint}") from None
+        raise InputError(f"execution.dask.cluster: {kind!r} cannot be imported ({error}){hint}") from None
+
+
+def _of_class(asked: Cluster, security: Security | None, needs: Mapping[str, float]) -> Any:
+    make = class_of(asked.kind)
     options = {**_OPTIONS.get(asked.kind, {}), **asked.options}
     if asked.kind in _PER_JOB:
         # A thread for each process: one trial, with all cores of the process.
         cores = max(1, int(options.get("cores", 1)) // int(options["processes"]))
         limits = [f"export {name}={cores}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")]
         options["job_script_prologue"] = [*limits, *options.get("job_script_prologue", ())]
-        more = ["--nthreads", "1", "--preload", PRELOAD]
+        more = ["--nthreads", "1", "--preload", PRELOAD, *_as_option(needs)]
         options["worker_extra_args"] = [*more, *options.get("worker_extra_args", ())]
     if asked.kind == "kubernetes":
-        options = on_kubernetes(options)
+        options = on_kubernetes(options, needs)
     if security is not None:
         options.setdefault("security", security)
     try:
@@ -130,7 +141,13 @@ def _of_class(asked: Cluster, security: Security | None) -> Any:
         raise InputError(f"execution.dask.cluster: {asked.kind} cannot be started: {error}") from None
 
 
-def on_kubernetes(options: Mapping[str, Any]) -> dict[str, Any]:
+def _as_option(needs: Mapping[str, float]) -> list[str]:
+    """The option of ``dask worker`` that gives it resources; of several such options the last one counts."""
+    named = ",".join(f"{name}={amount:g}" for name, amount in needs.items())
+    return ["--resources", named] if named else []
+
+
+def on_kubernetes(options: Mapping[str, Any], needs: Mapping[str, float]) -> dict[str, Any]:
     """Arguments of ``KubeCluster``, whose scheduler and workers are other processes: they are told by variables.
 
     A pod runs one trial. The operator asks the scheduler how many workers it wants by a route that is not a default.
@@ -138,5 +155,5 @@ def on_kubernetes(options: Mapping[str, Any]) -> dict[str, Any]:
     routes = ["distributed.http.scheduler.api", *dask.config.get("distributed.scheduler.http.routes")]
     settings = {"distributed.worker.preload": [PRELOAD], "distributed.scheduler.http.routes": routes, **DURATIONS}
     env = {f"DASK_{key.replace('.', '__').replace('-', '_').upper()}": json.dumps(v) for key, v in settings.items()}
-    given = {"worker_command": "dask worker --nthreads 1", **options}
+    given = {"worker_command": " ".join(["dask worker --nthreads 1", *_as_option(needs)]), **options}
     return {**given, "env": {**env, **options.get("env", {})}}

@@ -10,10 +10,11 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import CONTROLLER_ENDED
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
+from clearml_hpo.backend.study_records import DASHBOARD
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.executors.dask import trials
 from clearml_hpo.executors.dask.cluster import OwnCluster, connect
-from clearml_hpo.executors.dask.plan import DASHBOARD, GPU, DaskPlan
+from clearml_hpo.executors.dask.plan import GPU, DaskPlan
 from clearml_hpo.executors.dask.tickets import Tickets
 from clearml_hpo.executors.queue import QueueExecutor
 
@@ -39,7 +40,7 @@ class DaskExecutor(QueueExecutor):
         super().__init__(api, self._queue_ids)
         self._plan = plan
         self._is_closed = False
-        self._own = OwnCluster(plan.cluster, plan.tls) if plan.cluster is not None else None
+        self._own = OwnCluster(plan.cluster, plan.tls, plan.needs) if plan.cluster is not None else None
         own = self._own.cluster if self._own else None
         self._tickets = Tickets(
             lambda: connect(plan, own),
@@ -66,14 +67,16 @@ class DaskExecutor(QueueExecutor):
         The first call waits for the scheduler: the loop asks again no sooner than ten seconds later.
         """
         self._tickets.wait_for_workers()
-        seen, at_most = list(self._tickets.workers.values()), self._own.places if self._own else 0
-        found = {place: sum(w.room_for(needs) for w in seen) for place, needs in self._plan.places.items()}
-        return {place: max(count, at_most) for place, count in found.items()}
+        members, at_most = self._tickets.members, self._own.places if self._own else 0
+        found = {place: members.room_for(needs) for place, needs in self._plan.places.items()}
+        # Workers of its own that are there and cannot run a trial are no sign that those to come can.
+        return {place: max(count, at_most) if count or not members.seen else 0 for place, count in found.items()}
 
     def how_to_serve(self, queue: str) -> str:
         """The command that starts Dask workers."""
-        where = self._plan.address or f"--scheduler-file {self._plan.scheduler_file}"
-        needs = self._plan.places[queue]
+        plan, own = self._plan, self._own
+        where = own.cluster.scheduler_address if own else plan.address or f"--scheduler-file {plan.scheduler_file}"
+        needs = plan.places[queue]
         slots = "--gpus 0" if GPU in needs else "--cpu 4"
         more = "".join(f" --resources {name}={amount:g}" for name, amount in needs.items() if name != GPU)
         return f"clearml-hpo dask worker {where} {slots}{more}"

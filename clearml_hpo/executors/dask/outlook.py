@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from distributed import Client
 
-from clearml_hpo.executors.dask.cluster import connect
-from clearml_hpo.executors.dask.plan import DaskPlan
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.executors.dask.cluster import class_of, connect
+from clearml_hpo.executors.dask.plan import Cluster, DaskPlan
 from clearml_hpo.executors.dask.tickets import KEY
 from clearml_hpo.executors.dask.trials import RESOURCE
 
+_SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "htcondor": "condor_submit"}
 _ANSWER_S = 10.0
 """How long the scheduler may take to answer."""
 
@@ -47,6 +51,35 @@ def outlook_of(plan: DaskPlan) -> Outlook:
         workers = [_row(address, about, running.get(address, ())) for address, about in info["workers"].items()]
         remarks = [*_of_workers(workers, plan.places), *_of_scheduler(client)]
         return Outlook(client.scheduler.address, client.dashboard_link, workers, remarks)
+
+
+def remarks_on(plan: DaskPlan) -> list[str]:
+    """What a study should know of its cluster before it runs, a line each.
+
+    Raises:
+        InputError: it cannot run there: a package or a file is missing.
+    """
+    for path in astuple(plan.tls) if plan.tls else ():
+        if not Path(path).is_file():
+            raise InputError(f"execution.dask.tls: no such file: {path}")
+    if plan.cluster is not None:
+        return _on_own(plan.cluster)
+    try:
+        found = outlook_of(plan)
+    except (OSError, TimeoutError, ValueError) as error:
+        return [f"no Dask scheduler answers at {plan.name} yet ({str(error).partition(chr(10))[0]}): trials would wait"]
+    workers = len(found.workers)
+    return [f"Dask at {found.address}: {workers} worker{'' if workers == 1 else 's'}", *found.remarks]
+
+
+def _on_own(cluster: Cluster) -> list[str]:
+    if cluster.kind == "local":
+        return [f"a Dask cluster on this machine: {cluster.most} slot{'' if cluster.most == 1 else 's'}"]
+    class_of(cluster.kind)
+    program = _SUBMIT.get(cluster.kind)
+    if program is not None and shutil.which(program) is None:
+        return [f"{program} is not on this machine: the study has to run where jobs can be submitted"]
+    return [f"a Dask cluster of {cluster.kind}: {cluster.most} at the most"]
 
 
 def _row(address: str, about: Mapping[str, Any], processing: Any) -> dict[str, Any]:

@@ -10,8 +10,6 @@ DASK = "dask"
 """What study files call the executor, and the queue of trials that need no resources."""
 GPU = "GPU"
 """The resource that a Dask worker with a GPU has one of."""
-DASHBOARD = "dask_dashboard"
-"""The user property of a study that links the dashboard of its cluster."""
 CLUSTERS: Mapping[str, tuple[str, str]] = {
     "local": ("", "dask"),
     "slurm": ("dask_jobqueue.SLURMCluster", "slurm"),
@@ -76,6 +74,14 @@ class DaskPlan:
     cluster: Cluster | None = None
     tls: Tls | None = None
     places: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {DASK: {}})
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """The most of each resource that a trial needs: what a worker has that can run any of them."""
+        most: dict[str, float] = {}
+        for resources in self.places.values():
+            most |= {name: max(amount, most.get(name, 0.0)) for name, amount in resources.items()}
+        return most
 
     @property
     def name(self) -> str:

@@ -63,10 +63,17 @@ class SlotCluster(SpecCluster):
     """A scheduler in this process, and workers on this machine."""
 
     def __init__(
-        self, groups: Mapping[str, Sequence[Slot]], *, security: Security | None, dashboard: str, **more: Any
+        self,
+        groups: Mapping[str, Sequence[Slot]],
+        resources: Mapping[str, float],
+        *,
+        security: Security | None,
+        dashboard: str,
+        **more: Any,
     ) -> None:
         """Starts the scheduler, on the loopback interface; ``scale`` and ``adapt`` start workers, by these groups."""
         self._groups = groups
+        self._resources = resources
         scheduler = {
             "cls": Scheduler,
             "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": dashboard, "security": security},
@@ -79,5 +86,5 @@ class SlotCluster(SpecCluster):
     def new_worker_spec(self) -> dict[str, Any]:
         """The first group that has no worker."""
         name = next(name for name in self._groups if name not in self.worker_spec)
-        options = worker_options(self._groups[name], name, {}, host="127.0.0.1", security=self.security)
+        options = worker_options(self._groups[name], name, self._resources, host="127.0.0.1", security=self.security)
         return {name: {"cls": SlotNanny, "options": options}}

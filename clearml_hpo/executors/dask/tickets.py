@@ -1,6 +1,6 @@
 """The thread of a study's executor that speaks with a Dask scheduler.
 
-It sends as many tickets as trials wait, prepares workers that join, and says who has joined or left. No answer of a
+It sends as many tickets as trials wait, and has an eye on the workers. No answer of a
 ticket counts: what became of a trial is its task's status. Whatever goes wrong between here and a worker is mended in
 one way: a trial that waits while its ticket is gone is sent another one.
 """
@@ -12,9 +12,8 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from distributed import Client, Future, fire_and_forget
 from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.core.notes import Note
 from clearml_hpo.executors.dask import trials
+from clearml_hpo.executors.dask.members import Members, short_text
 from clearml_hpo.executors.dask.plan import GPU
 from clearml_hpo.executors.dask.trials import RESOURCE
 
@@ -40,29 +40,7 @@ _WORKERS_A_SECOND = 50
 """How many workers are asked about, or ask, at the most."""
 _RECONCILE_S = 10.0
 """How often the trials that wait are compared with the tickets that are sent."""
-_ACCEPT_S = 60.0
-"""How long a worker may take to prepare; one that has not is asked again."""
 _OF_DASK = ("distributed.client", "distributed.core", "distributed.comm", "distributed.batched", "tornado.application")
-
-
-@dataclass(frozen=True)
-class SeenWorker:
-    """A Dask worker, as the scheduler tells of it.
-
-    Attributes:
-        threads: how many tickets it can run at once.
-        resources: what it has in all, by name.
-    """
-
-    address: str
-    name: str
-    threads: int
-    resources: Mapping[str, float] = field(default_factory=dict)
-
-    def room_for(self, needs: Mapping[str, float]) -> int:
-        """How many trials with these needs it can run at once."""
-        wanted = {RESOURCE: 1.0, **needs}
-        return int(min([self.threads, *(self.resources.get(name, 0) // amount for name, amount in wanted.items())]))
 
 
 class OnClearml(Protocol):
@@ -79,7 +57,7 @@ class Tickets:
     """Sends tickets until it is closed, also over restarts of the scheduler.
 
     Attributes:
-        workers: those that the scheduler knows, by address, as last seen.
+        members: the workers of the cluster.
     """
 
     def __init__(
@@ -102,20 +80,17 @@ class Tickets:
             queue_ids: of the places.
             name: of the cluster, in notes.
         """
-        self.workers: Mapping[str, SeenWorker] = {}
+        self.members = Members(study_id, on_note)
         self._connect = connect
         self._server = server
         self._places = places
         self._queue_ids = queue_ids
-        self._study_id = study_id
         self._name = name
         self._on_note = on_note
         self._say_once = cache(self._say)
         self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._sent: dict[str, Future[str]] = {}
         self._times: Counter[str] = Counter()  # how often the ticket of a trial was run
-        self._asked: set[str] = set()  # workers that were prepared, or refused
-        self._is_first = True
         self._has_looked = threading.Event()  # or could not
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="dask tickets", daemon=True)
@@ -149,17 +124,17 @@ class Tickets:
             except Exception as error:  # of any kind: nobody else would notice
                 if is_there and not self._closing.is_set():
                     self._say(
-                        f"the Dask scheduler of {self._name} does not answer ({_short(error)}): trials that run go on, "
-                        f"the others wait; it is tried every {_AGAIN_S:.0f} s"
+                        f"the Dask scheduler of {self._name} does not answer ({short_text(error)}): trials that run "
+                        f"go on, the others wait; it is tried every {_AGAIN_S:.0f} s"
                     )
                 is_there = False
-            self.workers = {}
+            self.members.clear()
             self._has_looked.set()
             self._closing.wait(_AGAIN_S)
 
     def _drive(self) -> None:
         """Sends what there is to send, until the connection breaks or this is closed."""
-        self._sent, self._asked = {}, set()
+        self._sent = {}
         with suppress(ClearmlHpoError):
             self._server.keep_dashboard(self._client.dashboard_link or "")
         look_at = reconcile_at = 0.0
@@ -167,9 +142,9 @@ class Tickets:
             if self._client.status != "running":
                 raise ConnectionError("the connection broke")
             if time.monotonic() >= look_at:
-                self._look()
+                self.members.look(self._client)
                 self._has_looked.set()
-                look_at = time.monotonic() + max(_LOOK_S, len(self.workers) / _WORKERS_A_SECOND)
+                look_at = time.monotonic() + max(_LOOK_S, len(self.members.seen) / _WORKERS_A_SECOND)
             if time.monotonic() >= reconcile_at:
                 self._reconcile()
                 reconcile_at = time.monotonic() + _RECONCILE_S
@@ -197,7 +172,7 @@ class Tickets:
             self._queue_ids[place],
             RESOURCE,
             self._places[place].get(GPU, 0),
-            max(_WORKER_LOOK_S, len(self.workers) / _WORKERS_A_SECOND),
+            max(_WORKER_LOOK_S, len(self.members.seen) / _WORKERS_A_SECOND),
             key=f"{KEY}{task_id}-{self._times[task_id]}",  # Dask may still know the one that was run
             resources={RESOURCE: 1.0, **self._places[place]},
             pure=False,
@@ -215,74 +190,11 @@ class Tickets:
         self._times[task_id] += 1
         if ticket.status == "error":
             # Once for all trials: it is likely to be the same with each, and all are sent another one.
-            self._say_once(f"Dask cannot run trials: {_short(ticket.exception(timeout=_CONNECT_S))}; trying again")
-
-    # --- workers -----------------------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """Sees which workers there are; prepares new ones."""
-        info = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_S)
-        found = {address: _seen(address, about) for address, about in info["workers"].items()}
-        self._say_changes(found)
-        self.workers = found
-        self._asked &= found.keys()
-        if new := found.keys() - self._asked:
-            self._accept(new)
-
-    def _accept(self, new: Collection[str]) -> None:
-        """Has new workers take tickets; says which cannot."""
-        call = partial(self._client.run, trials.accept, self._study_id, RESOURCE)
-        try:
-            answers = call(workers=[*new], on_error="return", callback_timeout=_ACCEPT_S)
-        except TimeoutError:
-            return  # they are asked again
-        refusals: dict[str, list[str]] = {}
-        for address, problem in answers.items():
-            self._asked.add(address)
-            if isinstance(problem, Exception):
-                problem = f"it cannot run clearml-hpo: {_short(problem)}"
-            if problem:
-                refusals.setdefault(problem, []).append(self.workers[address].name)
-        for problem, names in refusals.items():
-            self._say(f"no trial goes to {_listed(names)}: {problem}")
-        info = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_S)
-        self.workers = {address: _seen(address, about) for address, about in info["workers"].items()}
-
-    def _say_changes(self, found: Mapping[str, SeenWorker]) -> None:
-        joined, left = found.keys() - self.workers.keys(), self.workers.keys() - found.keys()
-        names = [self.workers[address].name for address in left]
-        if self._is_first:
-            dashboard = f", dashboard {self._client.dashboard_link}" if self._client.dashboard_link else ""
-            self._say(f"Dask at {self._client.scheduler.address}: {_count(len(found))}{dashboard}", "info")
-        elif joined or left:
-            parts = [f"{_count(len(joined))} joined"] if joined else []
-            parts += [f"{_listed(names)} left; what it ran is run again unless it ends well"] if left else []
-            self._say(f"Dask: {'; '.join(parts)}; {_count(len(found))} there", "warning" if left else "info")
-        self._is_first = False
+            why = short_text(ticket.exception(timeout=_CONNECT_S))
+            self._say_once(f"Dask cannot run trials: {why}; trying again")
 
     def _say(self, text: str, level: Any = "warning") -> None:
         self._on_note(Note(text, level=level))
-
-
-def _seen(address: str, about: Mapping[str, Any]) -> SeenWorker:
-    return SeenWorker(address, str(about["name"]), int(about["nthreads"]), dict(about.get("resources") or {}))
-
-
-def _count(number: int) -> str:
-    return f"{number} worker{'' if number == 1 else 's'}"
-
-
-_MOST_NAMED = 3
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    named = ", ".join(sorted(names)[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"Dask worker{'' if len(names) == 1 else 's'} {named}"
-
-
-def _short(error: BaseException | None) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 @contextmanager

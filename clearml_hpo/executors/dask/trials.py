@@ -36,13 +36,19 @@ _LOG = logging.getLogger("distributed.worker")
 
 
 class TrialPlace:
-    """Where one Dask worker runs trials: as many at once as it has threads."""
+    """Where one Dask worker runs trials: as many at once as it has threads.
+
+    Attributes:
+        has_study: whether there was a study that can run here.
+        is_leaving: whether it takes no more trials.
+    """
 
     _by_worker: ClassVar[weakref.WeakKeyDictionary[Worker, TrialPlace]] = weakref.WeakKeyDictionary()
     _making: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, worker: Worker) -> None:
         """Offers the worker's threads to tickets; the scheduler hears of it when the worker next tells it."""
+        self.has_study = self.is_leaving = False
         self._worker = worker
         self._source = RequestedSource(_LOG.warning)
         self._slots = _slots(str(worker.name), worker.state.nthreads)
@@ -77,9 +83,15 @@ class TrialPlace:
 
     def run_one(self, queue: str, look_s: float) -> str:
         """Runs the first task of a queue to its end, in a thread of the worker; its id, empty if there was none."""
-        workers = self._workers
+        if self.is_leaving:
+            return ""
+        request = self._source.request(queue)  # first: workers tell the server at their start which queues they serve
+        try:
+            workers = self._workers
+        except ClearmlHpoError:  # no workers could be started: nobody else answers
+            self._source.refuse_all()
+            raise
         workers.look_every(look_s)
-        request = self._source.request(queue)
         workers.look_now()
         return request.result()
 
@@ -97,6 +109,7 @@ class TrialPlace:
 
     async def leave(self) -> None:
         """Takes no more trials; returns when those that run have ended."""
+        self.is_leaving = True
         if self._worker.status == Status.running:
             await self.offer(0)
         if (workers := self._started) is None:
@@ -152,9 +165,10 @@ async def accept(study_id: str, wanted: str, *, dask_worker: Worker) -> str:
         return f"it has {RESOURCE}, the controller has {wanted}"
     place = await asyncio.to_thread(TrialPlace.of, dask_worker)
     problem = await asyncio.to_thread(place.problem, study_id)
-    offered = 0 if problem else dask_worker.state.nthreads
-    await place.offer(offered)
-    return problem
+    place.has_study = place.has_study or not problem
+    offers = place.has_study and not place.is_leaving  # another study may run here all the same
+    await place.offer(dask_worker.state.nthreads if offers else 0)
+    return "it is leaving" if place.is_leaving else problem
 
 
 def end_trials(reason: str, *, dask_worker: Worker) -> None:

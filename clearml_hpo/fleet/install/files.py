@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearml_hpo.core.errors import AgentError, InputError
+from clearml_hpo.deployment.files import read_if_there
 from clearml_hpo.fleet.install.render import MARKER
 
 
@@ -41,7 +42,7 @@ def compare(place: Path, texts: Mapping[str, str], *, force: bool = False) -> li
     Raises:
         InputError: a file is there that was not written by this command, and ``force`` is not given.
     """
-    changes = [Change(place / name, _read(place / name), text) for name, text in texts.items()]
+    changes = [Change(place / name, read_if_there(place / name), text) for name, text in texts.items()]
     if not force and (foreign := [change.path.name for change in changes if change.is_foreign]):
         raise InputError(
             f"{place}: {', '.join(foreign)} was not written by this command; "
@@ -70,7 +71,7 @@ def write(changes: Iterable[Change]) -> None:
 
 def ours(place: Path, names: Sequence[str]) -> list[Path]:
     """Those of the files that this command has written."""
-    return [place / name for name in names if _is_ours(_read(place / name) or "")]
+    return [place / name for name in names if _is_ours(read_if_there(place / name) or "")]
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -88,15 +89,6 @@ def remove(paths: Iterable[Path]) -> None:
 
 def _is_ours(text: str) -> bool:
     return MARKER in text.partition("\n")[0]
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
 
 
 def _replace(path: Path, text: str) -> None:

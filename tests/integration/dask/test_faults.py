@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import textwrap
 import pytest
 from distributed import Client
 
-from clearml_hpo.executors.dask import tickets, trials
+from clearml_hpo.executors.dask import members, tickets, trials
 from clearml_hpo.executors.dask.plan import Cluster
 from clearml_hpo.testing.executor_contract import DEADLINE_S, eventually
 from clearml_hpo.workers.slots import plan_slots
@@ -39,7 +40,7 @@ def test_a_worker_that_is_killed_loses_its_trial_and_comes_back(stage, processes
     stage.release("a", "b")
     stage.until("completed", second)
     assert stage.log == ["begins a", "begins b", "ends b"]
-    study.until_said("left; what it ran is run again unless it ends well")
+    study.until_said("left")
 
 
 def test_a_command_that_is_killed_takes_its_workers_and_trials_along(stage, processes, open_study):
@@ -59,13 +60,18 @@ def test_a_command_that_is_killed_takes_its_workers_and_trials_along(stage, proc
     assert "ends a" not in stage.log
 
 
-def test_sigterm_lets_trials_end_and_takes_no_more(stage, processes, open_study):
+@pytest.mark.parametrize(
+    ("end", "number"),
+    [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM), (os.killpg, signal.SIGINT)],
+    ids=["SIGTERM", "SIGTERM to all, as batch systems do", "Ctrl-C"],
+)
+def test_a_signal_lets_trials_end_and_takes_no_more(stage, processes, open_study, end, number):
     processes.scheduler()
     worker = processes.worker()
     study = open_study()
     runs, waits = study.submit("a", "b")
     stage.until_begun("a")
-    worker.send_signal(signal.SIGTERM)
+    end(worker.pid, number)
     processes.until_said(worker, "waiting for running trials")
     stage.release("a", "b")
     assert worker.wait(DEADLINE_S) == 0
@@ -100,9 +106,12 @@ def test_a_worker_that_is_retired_runs_its_trial_to_the_end(stage, processes, op
         (retired,) = client.scheduler_info()["workers"]
         client.retire_workers([retired])
     study.until_workers(0)
+    successor = open_study()  # prepares each worker that it finds; this one goes on leaving
+    (waits,) = successor.submit("b")
     stage.release("a")
     stage.until("completed", task)
     assert stage.log == ["begins a", "ends a"]
+    assert stage.status(waits) == "queued"
 
 
 def test_workers_leave_when_they_were_idle(processes):
@@ -222,7 +231,7 @@ def test_a_scheduler_and_workers_that_come_later(stage, processes, open_study):
 def test_a_worker_of_another_version_gets_no_trial(stage, processes, open_study, monkeypatch):
     processes.scheduler()
     processes.worker()
-    for module in (tickets, trials):
+    for module in (members, tickets, trials):
         monkeypatch.setattr(module, "RESOURCE", "clearml-hpo-9.9.9")
     study = open_study()
     (task,) = study.submit("a")
@@ -255,6 +264,36 @@ def test_a_worker_of_another_clearml_server_gets_no_trial(stage, processes, open
     study.until_said("no trial goes to Dask worker astray: no ClearML server answers at http://127.0.0.1:9")
     eventually(lambda: study.executor.workers() == {"dask": 0}, "it takes none")
     assert stage.status(task) == "queued"
+
+
+def test_a_study_that_a_worker_does_not_know_leaves_it_to_those_that_it_knows(
+    stage, processes, open_study, monkeypatch
+):
+    processes.scheduler()
+    processes.worker("--name", "shared")
+    study = open_study()
+    study.until_workers(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "script", lambda *args, **given: "0" * 32)
+        unknown = open_study()
+    unknown.until_said("no trial goes to Dask worker shared: its ClearML server does not have this study")
+    (task,) = study.submit("a")
+    stage.release("a")
+    stage.until("completed", task)
+
+
+def test_a_worker_that_could_not_is_asked_again(stage, processes, open_study, monkeypatch):
+    monkeypatch.setattr(members, "_ASK_AGAIN_S", 0.5)
+    processes.scheduler()
+    processes.worker("--name", "late")
+    study_id = "0" * 32
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "script", lambda *args, **given: study_id)
+        study = open_study()
+    study.until_said("no trial goes to Dask worker late")
+    study.executor._tickets.members._study_id = stage.script("", name="study")  # as if the server had it by now
+    study.until_said("trials go to Dask worker late now")
+    study.until_workers(1)
 
 
 def test_a_plain_dask_worker_is_prepared_by_the_controller(stage, processes, open_study):

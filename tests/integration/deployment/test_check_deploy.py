@@ -80,6 +80,13 @@ TYPOS = [
     ("batch", "htcondor/worker.sub", "request_memory", "request_memroy"),
     ("batch", "htcondor/worker.sub", "MB", "mb"),
     ("batch", "htcondor/worker.sub", "queue 4", "queu 4"),
+    ("services", "services/clearml-agent-services.service", "KillMode=mixed", "KillMode=mixd"),
+    ("services", "services/clearml-agent-services.service", "Restart=", "Restrat="),
+    ("services", "services/clearml-agent-services.service", "--services-mode", "--service-modes"),
+    ("services", "services/clearml-agent-services.service", "ExecStart=", "Exec="),
+    ("services", "services/compose.yaml", "stop_grace_period", "stop_grace"),
+    ("services", "services/compose.yaml", "--create-queue", "--make-queue"),
+    ("services", "services/compose.yaml", "name: clearml", "- name: clearml"),
     ("rendered", "kubernetes/base/worker-job.yaml", "--idle-timeout", "--idle-timout"),
     ("rendered", "slurm/worker.sh", "# The worker", "# A worker"),
 ]

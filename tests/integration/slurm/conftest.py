@@ -19,13 +19,14 @@ from tests.slurm import Slurm, slurm
 __all__ = ["slurm"]
 
 SCRIPT = """\
-import pathlib, time
+import json, os, pathlib, time
 from clearml import Task
 task = Task.init()
 x = float(task.connect({{"x": 0.5}})["x"])
 folder = pathlib.Path({folder!r})
 with (folder / "begun").open("a") as log:
     log.write(task.id + "\\n")
+(folder / ("environ-" + task.id)).write_text(json.dumps(dict(os.environ)))
 while not (folder / "go").exists() and not (folder / ("go-" + task.id)).exists():
     time.sleep(0.05)
 task.get_logger().report_scalar("validation", "loss", x * x, 0)
@@ -38,7 +39,7 @@ search_space: {{General/x: {{type: float, low: 0.0, high: 1.0}}}}
 objective: {{metric: validation/loss, direction: minimize}}
 sampler: {{name: random, seed: 1}}
 budget: {{trials: 4}}
-execution: {{queue: {queue}, poll_interval: 0.2, concurrency: 4}}
+execution: {{poll_interval: 0.2, concurrency: 4, {execution}}}
 """
 
 
@@ -50,12 +51,14 @@ class Site:
         folder: on the file system that all nodes share.
         environ: of a shell on the login node, which jobs take over.
         stage: the server.
+        template: the task of which trials are clones.
     """
 
     slurm: Slurm
     folder: Path
     environ: dict[str, str]
     stage: Stage
+    template: str
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Starts ``clearml-hpo``."""
@@ -71,6 +74,11 @@ class Site:
         process = self.start("deploy", "slurm", *words, "--output", self.folder, "--force")
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0, output
+
+    def write_study(self, execution: str) -> None:
+        """Writes the study file; ``execution`` says where trials run, as ``key: value`` in YAML."""
+        names = {"name": self.stage.queue, "project": place.project("slurm"), "template": self.template}
+        (self.folder / "study.yaml").write_text(STUDY.format(**names, execution=execution))
 
     def submit(self, script: str = "worker.sh", *words: str) -> str:
         """The id of a job, or of an array of jobs; words are added to the options of its workers."""
@@ -92,6 +100,12 @@ class Site:
         eventually(lambda: len(self.begun) >= count, f"{count} tasks have begun", self.state)
         return self.begun
 
+    def environ_of(self, task: str) -> dict[str, str]:
+        """The variables that a task's process has."""
+        path = self.folder / f"environ-{task}"
+        eventually(lambda: path.exists() and path.read_text().endswith("}"), "the task says it", self.state)
+        return dict(json.loads(path.read_text()))
+
     def release(self, *tasks: str) -> None:
         """Lets tasks end; without a name all of them."""
         for name in [f"go-{task}" for task in tasks] or ["go"]:
@@ -105,7 +119,8 @@ class Site:
 
     def logs(self) -> str:
         """What all jobs have printed."""
-        return "\n".join(f"{path.name}: {path.read_text()}" for path in sorted(self.folder.glob("*.log")))
+        files = sorted([*self.folder.glob("*.log"), *self.folder.glob("slurm-*.out")])
+        return "\n".join(f"{path.name}: {path.read_text()}" for path in files)
 
     def state(self) -> str:
         """For messages of tests that fail."""
@@ -123,7 +138,7 @@ def site(slurm, server_environ, tmp_path, monkeypatch):
     template = stage.script(SCRIPT.format(folder=str(tmp_path)), name="template", params={"x": 0.5})
     path = f"{Path(sys.executable).parent}{os.pathsep}{slurm.environ['PATH']}"
     environ = {**server_environ, "PATH": path, "CLEARML_HPO_HOME": str(tmp_path / "state"), "COLUMNS": "160"}
-    names = {"name": stage.queue, "project": place.project("slurm"), "template": template, "queue": stage.queue}
-    (tmp_path / "study.yaml").write_text(STUDY.format(**names))
-    yield Site(slurm, tmp_path, environ, stage)
+    site = Site(slurm, tmp_path, environ, stage, template)
+    site.write_study(f"queue: {stage.queue}")
+    yield site
     slurm.clear()

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from clearml_hpo.testing.executor_contract import eventually
+from tests import nvidia_smi
 
 pytestmark = [pytest.mark.long, pytest.mark.embedded]
 
@@ -35,6 +36,20 @@ def test_an_array_of_workers_serves_a_study(site):
     eventually(lambda: not site.slurm.left(), "all workers have left by themselves", site.state)
     assert set(site.slurm.states(job).values()) == {"COMPLETED"}
     assert len(re.findall(rf"clearml-hpo-worker-{job}_[01]\.log: ", site.logs())) == 2
+
+
+def test_each_job_has_a_gpu_of_its_own(site):
+    """As Slurm gives it out; that these GPUs are there only ``nvidia-smi`` says."""
+    site.environ["PATH"] = nvidia_smi.put(site.folder / "bin", nvidia_smi.FOUR) + f":{site.environ['PATH']}"
+    site.deploy("--jobs", "2", "--gpus", "1")
+    run = site.run("budget.trials=2")
+    site.submit()
+    found = [site.environ_of(task) for task in site.until_begun(2)]
+    assert {environ["CUDA_VISIBLE_DEVICES"] for environ in found} == {"0", "1"}
+    # Libraries such as Lightning would take a trial for a part of the job.
+    assert not {"SLURM_NTASKS", "SLURM_PROCID"} & {name for environ in found for name in environ}
+    site.release()
+    assert {trial["worker"].rpartition(":")[2] for trial in site.result(run)} == {"gpu0", "gpu1"}
 
 
 @pytest.mark.parametrize("end", ENDS)

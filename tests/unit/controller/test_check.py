@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.controller.check import faults_of_text
+from clearml_hpo.controller.check import check_study, faults_of_text
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.scripts.code import collect
 from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.study_file import load_study
@@ -76,3 +77,48 @@ def test_a_parameter_of_a_module_beside_the_script_or_one_that_is_computed_is_no
     beside = "from options import DEFAULTS\ntask.connect(DEFAULTS)\n"
     assert faults(tmp_path, "width", more=beside) == []
     assert faults(tmp_path, "anything", more="task.connect(load())\n") == []
+
+
+def remarks(folder: Path, dask: str) -> list[str]:
+    (folder / "names.py").write_text(SCRIPT)
+    (folder / "study.yaml").write_text(
+        f"""
+study: names
+template: {{script: names.py}}
+search_space: {{Args/depth: {{type: int, low: 1, high: 5}}}}
+objective: {{metric: val/score, direction: maximize}}
+budget: {{trials: 2}}
+execution: {{executor: dask, local: {{cpu: 3}}, dask: {dask}}}
+"""
+    )
+    return check_study(load_study(folder / "study.yaml"), None).remarks
+
+
+@pytest.mark.parametrize(
+    ("dask", "said"),
+    [
+        ("{cluster: local}", "a Dask cluster on this machine: 3 slots"),
+        ("{cluster: local, scale: 2}", "a Dask cluster on this machine: 2 slots"),
+        ("{cluster: pbs, scale: 2}", "qsub is not on this machine: the study has to run where jobs can be submitted"),
+        ("{address: 'tcp://127.0.0.1:9'}", "no Dask scheduler answers at tcp://127.0.0.1:9 yet"),
+    ],
+)
+def test_the_cluster_of_a_study_on_dask_is_looked_at(tmp_path, monkeypatch, dask, said):
+    monkeypatch.setattr("clearml_hpo.executors.dask.cluster._CONNECT_S", 0.2)
+    assert remarks(tmp_path, dask)[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("dask", "said"),
+    [
+        (
+            "{cluster: kubernetes, scale: 2}",
+            r"'kubernetes' cannot be imported .*pip install 'clearml-hpo\[kubernetes\]'",
+        ),
+        ("{cluster: pkg.Cluster, scale: 2}", r"'pkg.Cluster' cannot be imported \(No module named 'pkg'\)$"),
+        ("{address: a, tls: {ca: ca.pem, cert: c, key: k}}", r"execution.dask.tls: no such file: /.*/ca.pem"),
+    ],
+)
+def test_a_study_that_cannot_run_on_dask_is_refused(tmp_path, dask, said):
+    with pytest.raises(InputError, match=said):
+        remarks(tmp_path, dask)

@@ -77,7 +77,7 @@ def test_the_end_of_a_job_is_told_in_time():
     jobs = Jobs("gpu", walltime_s=3600, drain_s=600)
     assert "#SBATCH --signal=B:TERM@630\n" in slurm.render_files(jobs)["worker.sh"]
     for kind in (pbs, htcondor):
-        assert "timeout --foreground --signal=TERM 2970 \\\n" in kind.render_files(jobs)["worker.sh"]
+        assert "timeout --foreground --preserve-status --signal=TERM 2970 \\\n" in kind.render_files(jobs)["worker.sh"]
     with pytest.raises(InputError, match="--walltime"):
         Jobs("gpu", walltime_s=630, drain_s=600)
 
@@ -121,6 +121,6 @@ def test_the_command_writes_what_is_asked_for(kind, tmp_path):
     assert "unchanged  worker.sh" in CliRunner().invoke(main, command).output
 
 
-def test_what_was_not_run_is_said_in_each_file():
-    for kind in (pbs, htcondor):
-        assert all("tests do not run this file" in text for text in kind.render_files(Jobs("gpu")).values())
+@pytest.mark.parametrize(("kind", "system"), [(pbs, "PBS"), (htcondor, "HTCondor")])
+def test_what_was_not_run_is_said_in_each_file(kind, system):
+    assert all(f"No {system} has run this file" in text for text in kind.render_files(Jobs("gpu")).values())

@@ -168,6 +168,23 @@ def test_one_trial_stands_in_a_queue_without_workers_and_no_point_is_asked_for_i
     assert len(scheduler.study.optuna_study.trials) == len(scheduler.trials) == 2
 
 
+@pytest.mark.parametrize(
+    ("placement", "waiting"),
+    [
+        (Placement(("a",)), 1),
+        (Placement(("a",), concurrency=4), 4),
+        (Placement(("a",), per_queue={"a": 3}), 3),
+        (Placement(("a", "b"), concurrency=4), 2),
+    ],
+)
+def test_so_many_trials_wait_for_workers_that_others_start(placement, waiting):
+    world = Simulation(steady, workers={"a": 0, "b": 0})
+    scheduler = make(world, trials=50, space=SPACE, placement=placement)
+    for _ in range(3):
+        scheduler.step()
+    assert len(world.queue) == waiting
+
+
 def test_a_queue_that_nobody_serves_is_said_at_once_and_another_takes_all():
     world = Simulation(steady, workers={"a": 0, "b": 2})
     scheduler = make(world, trials=10, space=SPACE, placement=Placement(("a", "b")))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The scheduler of a Dask cluster: sbatch dask-scheduler.sh, then dask-worker.sh in the same folder, which both share.
-# Who reaches its port runs programs as you. Where others do, add --tls-ca-file, --tls-cert and --tls-key here, and
-# --tls-ca, --tls-cert and --tls-key to the workers. Words after the file's name are added to its options.
+# Who reaches its port runs programs as you: docs/slurm.md says how to encrypt. Words after the file's name are added
+# to its options.
 #SBATCH --job-name=clearml-hpo-dask-scheduler
 #SBATCH --nodes=1
 #SBATCH --cpus-per-task=1
