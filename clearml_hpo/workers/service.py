@@ -90,6 +90,7 @@ class LocalWorkers:
         self._tasks = TaskReports(self._api, ids, on_note)
         self._workers = WorkerReports(self._api, source, self._runner, ids)
         self._starter = TaskStarter(self._api, source, self._runner, self._tasks, self._workers, on_note)
+        self._look_s = _LOOK_S
         self._idle_since: float | None = None
         self._due = _Due()
         self._wakeup = Wakeup()
@@ -116,6 +117,10 @@ class LocalWorkers:
         """Looks for new tasks, and at the running ones, at once."""
         self._due.take = self._due.look = 0.0
         self._wakeup.set()
+
+    def look_every(self, seconds: float) -> None:
+        """Asks the server only so often whether a task is to stop: one of many workers must not ask each second."""
+        self._look_s = seconds
 
     def is_idle_for(self, seconds: float) -> bool:
         """True if for so long no task has run, and the source had none."""
@@ -210,7 +215,7 @@ class LocalWorkers:
         if not looked_at:
             return
         if is_due:
-            self._due.look = time.monotonic() + _LOOK_S
+            self._due.look = time.monotonic() + self._look_s
         fields = ["status", "status_message", "status_reason", "started"]
         tasks = self._tasks.read([run.task_id for run in looked_at], fields)
         self._tasks.send_output(looked_at)

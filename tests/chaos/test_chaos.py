@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from .dask_world import DaskWorld
 from .worker import final_value
 from .world import PROJECT, QUEUE, Ended, Storm, World, rows
 
@@ -28,7 +29,7 @@ sampler: {{name: tpe, seed: 1}}
 pruner: {pruner}
 budget: {budget}
 failures: {failures}
-execution: {{queue: {queue}, poll_interval: 0.2}}
+execution: {{{execution}, poll_interval: 0.2}}
 """
 
 
@@ -40,7 +41,7 @@ def world(tmp_path, environ, seed):
         (tmp_path / "train.py").write_text(f'"""{uuid.uuid4()}: connects x, depth, kind; reports validation/loss."""\n')
         study = STUDY.format(
             project=PROJECT,
-            queue=QUEUE,
+            execution=f"queue: {QUEUE}",
             budget=budget,
             pruner=pruner,
             failures=f"{{lost: 50, lost_after: 4, stop_after: 0, {failures}}}",
@@ -96,6 +97,22 @@ def test_the_time_budget_counts_the_seconds_in_which_somebody_drove_the_study(wo
     assert "time budget" in study["status_reason"], study["status_reason"]
     text = f"driven for {ended.driven_s:.1f} s of {time_s} s, of which {ended.unnoticed_s:.1f} s may be unnoticed"
     assert -2.0 * SCALE < ended.driven_s - time_s < 2.0 * SCALE + ended.unnoticed_s, text
+
+
+def test_a_study_on_dask_outlives_each_of_its_processes(tmp_path, environ, seed):
+    trials = round(24 * SCALE)
+    kills = scaled(controller=4, scheduler=3, command=2, process=3, server=1, proxy=2)
+    with DaskWorld(tmp_path, environ, seed=seed) as chaos:
+        failures = "{lost: 50, stop_after: 0, failed: 0}"
+        execution = f"executor: dask, dask: {{address: '{chaos.address}'}}"
+        given = {"project": PROJECT, "pruner": "none", "budget": f"{{trials: {trials}}}", "failures": failures}
+        chaos.write(STUDY.format(**given, execution=execution))
+        ended = chaos.weather(Storm(seed, kills, ages_s=(0.2, 12.0)), trials, timeout_s=1200 * SCALE)
+        assert not chaos.processes()
+    check(ended, kills, trials)
+    for attempts in ended.attempts().values():
+        params, value = attempts[-1].params, attempts[-1].value
+        assert value == pytest.approx(final_value(float(params["General/x"]), int(params["General/depth"])))
 
 
 def check(ended: Ended, kills, trials: int | None = None, settled=("completed",), earlier=("lost",)) -> None:

@@ -29,8 +29,11 @@ from clearml_hpo.server import RunningServer
 from .proxy import LyingProxy
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("controller", "worker", "server", "terminal", "proxy")
-"""The first three are killed; the terminal of a controller is closed (SIGHUP); the proxy before the server lies."""
+TARGETS = ("controller", "worker", "server", "terminal", "proxy", "scheduler", "command", "process")
+"""The terminal of a controller is closed (SIGHUP), the proxy before the server lies, all others are killed.
+
+The last three are Dask's: its scheduler, ``clearml-hpo dask worker``, a Dask worker below that.
+"""
 _OF_A_CONTROLLER = ("controller", "terminal")
 _ENDED_BY_SIGHUP = (130, -signal.SIGHUP)  # the latter if it came before Python was ready
 _MOST_LIES = 4
@@ -109,7 +112,7 @@ class Ended:
         exits: how controllers have ended that were not killed, by exit code, each with the end of its log.
         seen_completed: ids of the tasks that were seen completed at any moment.
         tasks: all tasks of the study's project, as the server has them.
-        waiting: entries left in the queue.
+        waiting: entries left in any queue.
         driven_s: seconds in which some controller was seen to hold the study; those in which it ends are not counted.
         unnoticed_s: of these, the most that no successor can know of: what the killed ones drove after a sign of life.
     """
@@ -168,8 +171,9 @@ class Attempt:
 
     @property
     def value(self) -> float:
-        """The last reported."""
-        (metric,) = [v for m in self.task["last_metrics"].values() for v in m.values()]
+        """The last reported of the objective."""
+        metrics = [v for m in self.task["last_metrics"].values() for v in m.values()]
+        (metric,) = [each for each in metrics if (each["metric"], each["variant"]) == ("validation", "loss")]
         return float(metric["value"])
 
 
@@ -237,8 +241,8 @@ class World:
                 self._hold.unlink(missing_ok=True)
             time.sleep(_LOOK_S)
         ended.tasks = self._client.call("tasks.get_all", only_fields=_FIELDS, search_hidden=True)["tasks"]
-        (queue,) = self._client.call("queues.get_all", name=f"^{QUEUE}$")["queues"]
-        ended.waiting = [entry["task"] for entry in queue["entries"]]
+        queues = self._client.call("queues.get_all", only_fields=["entries"])["queues"]
+        ended.waiting = [entry["task"] for queue in queues for entry in queue.get("entries") or ()]
         ended.wall_s = time.monotonic() - began
         return ended
 
@@ -328,7 +332,7 @@ class World:
             self._controllers += 1
             log = self.folder / f"controller-{self._controllers}.log"
             self._controller = Life(
-                self._start(["-m", "clearml_hpo", "run", str(self.study_file)], log, CLEARML_API_HOST=self._proxy.url)
+                self._start(["-m", "clearml_hpo", *self._words()], log, CLEARML_API_HOST=self._proxy.url)
             )
             return None
         code = self._controller.process.poll()
@@ -336,6 +340,10 @@ class World:
             stopping = [float(study["stopping"]) for study in self._studies() if study.get("stopping")]
             self._buried(ended, max(stopping, default=None))
         return code
+
+    def _words(self) -> Sequence[str]:
+        """What a controller is started with."""
+        return ["run", str(self.study_file)]
 
     def _revive(self) -> None:
         """Starts the workers that are not there."""

@@ -62,7 +62,11 @@ class DaskExecutor(QueueExecutor):
         self._tickets.send(task_id, queue)
 
     def workers(self) -> dict[str, int]:
-        """How many trials the cluster can run at once, by place, without a call; the study's own: at the most."""
+        """How many trials the cluster can run at once, by place, without a call; the study's own: at the most.
+
+        The first call waits for the scheduler: the loop asks again no sooner than ten seconds later.
+        """
+        self._tickets.wait_for_workers()
         members, at_most = self._tickets.members, self._own.places if self._own else 0
         found = {place: members.room_for(needs) for place, needs in self._plan.places.items()}
         # Workers of its own that are there and cannot run a trial are no sign that those to come can.

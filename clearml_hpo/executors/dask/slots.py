@@ -23,6 +23,8 @@ PRELOAD = "clearml_hpo.executors.dask.preload"
 DURATIONS = {"distributed.scheduler.default-task-durations": {"clearml-trial": "1h"}}
 """Without it a scheduler believes that trials take half a second: it asks for workers one by one, as they are needed
 by that estimate, and closes them while trials wait. To be set in the scheduler's process."""
+_WORKER = {"distributed.worker.profile.enabled": False}
+"""Dask would look at the stack of each thread a hundred times a second; here all of them wait for other processes."""
 
 
 def groups_of(slots: Sequence[Slot]) -> dict[str, tuple[Slot, ...]]:
@@ -41,6 +43,7 @@ def worker_options(slots: Sequence[Slot], name: str, resources: Mapping[str, flo
         "memory_limit": 0,  # Dask would look at the worker's own memory, in which no trial runs
         "resources": {**of_slot, **resources},
         "preload": [PRELOAD],
+        "config": _WORKER,
         "env": {**child_environ(), **slots[0].environ()},
         "dashboard": False,
         "silence_logs": logging.WARNING,

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 from distributed import Client, Future, fire_and_forget
@@ -34,7 +34,10 @@ _CONNECT_S = 10.0
 """How long a scheduler may take to answer the first call."""
 _LOOK_S = 2.0
 """How often the scheduler is asked for its workers; of many workers less often."""
+_WORKER_LOOK_S = 1.0
+"""How often a worker asks the server whether its trials are to stop; one of many workers less often."""
 _WORKERS_A_SECOND = 50
+"""How many workers are asked about, or ask, at the most."""
 _RECONCILE_S = 10.0
 """How often the trials that wait are compared with the tickets that are sent."""
 _OF_DASK = ("distributed.client", "distributed.core", "distributed.comm", "distributed.batched", "tornado.application")
@@ -84,9 +87,11 @@ class Tickets:
         self._queue_ids = queue_ids
         self._name = name
         self._on_note = on_note
+        self._say_once = cache(self._say)
         self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._sent: dict[str, Future[str]] = {}
         self._times: Counter[str] = Counter()  # how often the ticket of a trial was run
+        self._has_looked = threading.Event()  # or could not
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="dask tickets", daemon=True)
         self._thread.start()
@@ -94,6 +99,10 @@ class Tickets:
     def send(self, task_id: str, place: str) -> None:
         """Sends a ticket for a trial that waits, without delay."""
         self._events.put(partial(self._send, task_id, place))
+
+    def wait_for_workers(self) -> None:
+        """Returns once the workers were seen and prepared, or the scheduler has not answered; within ten seconds."""
+        self._has_looked.wait(_CONNECT_S)
 
     def close(self) -> None:
         """Leaves the scheduler; tickets that were sent stay there."""
@@ -120,6 +129,7 @@ class Tickets:
                     )
                 is_there = False
             self.members.clear()
+            self._has_looked.set()
             self._closing.wait(_AGAIN_S)
 
     def _drive(self) -> None:
@@ -133,6 +143,7 @@ class Tickets:
                 raise ConnectionError("the connection broke")
             if time.monotonic() >= look_at:
                 self.members.look(self._client)
+                self._has_looked.set()
                 look_at = time.monotonic() + max(_LOOK_S, len(self.members.seen) / _WORKERS_A_SECOND)
             if time.monotonic() >= reconcile_at:
                 self._reconcile()
@@ -161,6 +172,7 @@ class Tickets:
             self._queue_ids[place],
             RESOURCE,
             self._places[place].get(GPU, 0),
+            max(_WORKER_LOOK_S, len(self.members.seen) / _WORKERS_A_SECOND),
             key=f"{KEY}{task_id}-{self._times[task_id]}",  # Dask may still know the one that was run
             resources={RESOURCE: 1.0, **self._places[place]},
             pure=False,
@@ -177,7 +189,8 @@ class Tickets:
         del self._sent[task_id]
         self._times[task_id] += 1
         if ticket.status == "error":
-            self._say(f"the Dask ticket of task {task_id} failed: {short_text(ticket.exception(timeout=_CONNECT_S))}")
+            # Once for all trials: it is likely to be the same with each, and all are sent another one.
+            self._say_once(f"Dask cannot run trials: {short_text(ticket.exception(timeout=_CONNECT_S))}; trying again")
 
     def _say(self, text: str, level: Any = "warning") -> None:
         self._on_note(Note(text, level=level))

@@ -81,12 +81,13 @@ class TrialPlace:
                 cls._by_worker[worker] = cls(worker)
             return cls._by_worker[worker]
 
-    def run_one(self, queue: str) -> str:
+    def run_one(self, queue: str, look_s: float) -> str:
         """Runs the first task of a queue to its end, in a thread of the worker; its id, empty if there was none."""
         if self.is_leaving:
             return ""
         request = self._source.request(queue)  # first: workers tell the server at their start which queues they serve
         try:
+            self._workers.look_every(look_s)
             self._workers.look_now()
         except ClearmlHpoError:  # no workers could be started: nobody else answers
             self._source.refuse_all()
@@ -134,13 +135,14 @@ class TrialPlace:
             self._source.refuse_all()
 
 
-def run_trial(queue: str, wanted: str, gpus: float) -> str:
+def run_trial(queue: str, wanted: str, gpus: float, look_s: float) -> str:
     """A ticket: runs the first trial of a queue on the Dask worker around this call.
 
     Args:
         queue: id of the ClearML queue.
         wanted: :data:`RESOURCE`, as the controller has it.
         gpus: how many GPUs the trial is to see.
+        look_s: how often the worker is to ask the server whether a trial is to stop.
 
     Returns:
         The id of the trial's task, empty if there was none; for Dask's page, the controller does not read it.
@@ -153,7 +155,7 @@ def run_trial(queue: str, wanted: str, gpus: float) -> str:
         raise RuntimeError(f"the controller has {wanted}, Dask worker {worker.name} has {RESOURCE}")
     if gpus > 1 and worker.state.nthreads > 1:
         raise RuntimeError(f"{gpus:g} GPUs for a trial: start Dask worker {worker.name} with one thread, not several")
-    return TrialPlace.of(worker).run_one(queue)
+    return TrialPlace.of(worker).run_one(queue, look_s)
 
 
 async def accept(study_id: str, wanted: str, *, dask_worker: Worker) -> str:

@@ -97,6 +97,27 @@ def test_a_request_that_finds_nothing_is_answered_with_none(stage, queue, serve,
     assert notes == []
 
 
+def test_how_often_the_server_is_asked_whether_to_stop_can_be_told(stage, queue, serve, source):
+    aborted = enqueue(stage, queue, stage.held("a"))
+    source.request(queue)
+    workers = serve(source, slots=2)
+    workers.look_every(1e6)
+    stage.until_begun("a")
+
+    def run_another():
+        task = enqueue(stage, queue, stage.script("print('runs')\n"))
+        source.request(queue)
+        stage.until("completed", task)
+
+    workers.look_now()
+    run_another()  # after that look
+    stage.api.call("tasks.stop", task=aborted)
+    run_another()
+    assert stage.status(aborted) == "in_progress"
+    workers.look_now()
+    stage.until("stopped", aborted)
+
+
 def test_no_more_tasks_run_at_once_than_there_are_slots(stage, queue, serve, source):
     tasks = [enqueue(stage, queue, stage.held(name)) for name in ("a", "b")]
     requests = [source.request(queue) for _ in tasks]

@@ -135,6 +135,36 @@ def test_adaptive_workers_come_at_once_and_none_that_is_busy_is_closed(stage, op
     assert sorted(stage.begun) == ["a", "b", "c", "d"]
 
 
+def test_workers_that_are_there_count_from_the_first_question_on(processes, open_study):
+    processes.scheduler()
+    processes.worker("--cpu", "3")
+    study = open_study()
+    assert study.executor.workers() == {"dask": 3}
+
+
+def test_threads_that_wait_for_trials_are_not_profiled(processes):
+    processes.scheduler()
+    processes.worker("--cpu", "2")
+    with Client(processes.address) as client:
+        (periodic,) = client.run(lambda dask_worker: set(dask_worker.periodic_callbacks)).values()
+    assert "heartbeat" in periodic and "profile" not in periodic
+
+
+def test_workers_of_a_large_cluster_ask_the_server_less_often(stage, processes, open_study, monkeypatch):
+    monkeypatch.setattr(tickets, "_WORKERS_A_SECOND", 0.05)
+    processes.scheduler()
+    processes.worker()
+    study = open_study()
+    study.until_workers(1)
+    (task,) = study.submit("a")
+    stage.until_begun("a")
+    with Client(processes.address) as client:
+        seconds = client.run(lambda dask_worker: trials.TrialPlace.of(dask_worker)._workers._look_s)
+    assert list(seconds.values()) == [20.0]
+    stage.release("a")
+    stage.until("completed", task)
+
+
 # --- scheduler and controller -----------------------------------------------------------------------------------------
 
 
@@ -277,6 +307,18 @@ def test_a_plain_dask_worker_is_prepared_by_the_controller(stage, processes, ope
     stage.release("a", "b", "c")
     stage.until("completed", *tasks)
     assert {stage.task(task)["last_worker"].rpartition(":")[2] for task in tasks} <= {"plain-0", "plain-1"}
+
+
+def test_tickets_that_fail_are_reported_once(stage, processes, open_study):
+    processes.scheduler()
+    processes.worker("--cpu", "2", "--resources", "GPU=2")
+    study = open_study(places={"dask GPU=2": {"GPU": 2.0}})
+    tasks = study.submit("a", "b", place="dask GPU=2")
+    failed = study.executor._tickets._times
+    eventually(lambda: all(failed[task] for task in tasks), "both have failed", lambda: "\n".join(study.notes))
+    (said,) = [note for note in study.notes if "cannot run trials" in note]
+    assert "2 GPUs for a trial: start Dask worker" in said
+    assert {stage.status(task) for task in tasks} == {"queued"}
 
 
 def test_trials_wait_for_a_resource_that_nobody_has(stage, processes, open_study):
