@@ -32,7 +32,7 @@ RESOURCE = f"clearml-hpo-{version('clearml-hpo')}"
 """The resource that each ticket takes one of: only workers with this version, and prepared, have it."""
 _TICK_S = 0.2
 """How often a worker that leaves looks whether its trials have ended."""
-_LOG = logging.getLogger("distributed.worker")
+_LOG = logging.getLogger(__name__)
 
 
 class TrialPlace:
