@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # Tests start hundreds of Pythons; without bytecode each would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-scale bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-campaign: $(READY)  ## trials per hour: a campaign, and its studies one af
 bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 live trials, ours and ClearML's optimizer (JSON, ten minutes)
 	@$(BIN)/python -m benchmarks.controller
 
+bench-scale: $(READY)  ## 10,000 trials on 500 Dask workers: calls, processor time, memory, time of an ask (JSON, ten minutes)
+	@$(BIN)/python -m benchmarks.scale
+
 bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
 	@$(BIN)/python -m benchmarks.search_quality
 
@@ -92,7 +95,7 @@ bench-server: $(READY)  ## calls per second, milliseconds, memory and start-up o
 bench-trial: $(READY)  ## seconds from enqueued to completed, by the agent's settings (JSON, minutes)
 	@$(BIN)/python -m benchmarks.trial_overhead
 
-bench-trials: $(READY)  ## trials per hour and processor seconds of each: plain agents, tuned agents, warm workers, Optuna alone (JSON, ten minutes)
+bench-trials: $(READY)  ## trials per hour and processor seconds of each: plain agents, tuned agents, warm workers, Dask, Optuna alone (JSON, fifteen minutes)
 	@$(BIN)/python -m benchmarks.warm_trials
 
 clean:  ## remove .venv and caches

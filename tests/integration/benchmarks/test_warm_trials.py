@@ -1,4 +1,4 @@
-"""The benchmark's command and the keys of its JSON, by the side that is quick."""
+"""The benchmark's command and the keys of its JSON, by the sides that are quick."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from benchmarks.warm_trials import TRIALS, figures, share
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[3]
+SIDES = ["warm", "dask", "optuna"]
 
 
 @pytest.fixture(scope="module")
 def result():
-    quick = ["--side", "warm", "--side", "optuna", "--template", "no_op", "--trials", "3", "--no-sleep"]
+    sides = [word for side in SIDES for word in ("--side", side)]
+    quick = [*sides, "--template", "no_op", "--trials", "3", "--no-sleep"]
     command = [sys.executable, "-m", "benchmarks.warm_trials", *quick]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -28,11 +30,11 @@ def result():
 
 def test_each_side_has_the_promised_figures(result):
     assert result["benchmark"] == "warm_trials" and result["slots"] == 2
-    assert list(result["templates"]) == ["no_op"] and list(result["templates"]["no_op"]) == ["warm", "optuna"]
+    assert list(result["templates"]) == ["no_op"] and list(result["templates"]["no_op"]) == SIDES
     for side in result["templates"]["no_op"].values():
         assert side["outcome"] == "done" and side["trials"] >= 3
         assert side["trials_per_hour"] > 0 and side["cpu_s_per_trial"] > 0
-    assert result["templates"]["no_op"]["warm"]["workers_cpu_s"] > 0
+    assert all(result["templates"]["no_op"][side]["workers_cpu_s"] > 0 for side in ("warm", "dask"))
 
 
 def test_the_rate_is_from_the_first_end_to_the_last():
@@ -43,7 +45,7 @@ def test_the_rate_is_from_the_first_end_to_the_last():
 
 
 def test_the_sides():
-    assert list(TRIALS) == ["stock", "tuned", "warm", "optuna", "ray", "ray-reused"]
+    assert list(TRIALS) == ["stock", "tuned", "warm", "dask", "optuna", "daskstorage", "ray", "ray-reused"]
 
 
 def test_the_share_of_the_ideal():
