@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clearml_hpo.executors.dask.plan import DaskPlan, Tls
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_COLUMNS = ("name", "address", "threads", "trials", "takes_trials", "resources", "versions")
+_COLUMNS = ("name", "address", "threads", "trials", "waiting", "takes_trials", "resources", "versions")
 
 
 @click.group()
@@ -134,7 +134,7 @@ def status(
     tls_key: str | None,
     out: Out,
 ) -> None:
-    """Show the workers of a Dask cluster, their trials, and what keeps trials from them.
+    """Show the workers of a Dask cluster and their trials.
 
     \b
     Examples:
@@ -149,14 +149,17 @@ def status(
 
     try:
         found = outlook_of(plan)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
         raise ClearmlHpoError(f"no Dask scheduler answers at {plan.name}: {str(error).partition(chr(10))[0]}") from None
-    table = Table("worker", "address", "threads", "trials", "resources", "takes trials", box=None)
+    table = Table("worker", "address", "threads", "trials", "waiting", "resources", "takes trials", box=None)
     for row in found.workers:
         amounts = " ".join(f"{name}={amount:g}" for name, amount in row["resources"].items())
         takes = "yes" if row["takes_trials"] else "no"
-        table.add_row(row["name"], row["address"], str(row["threads"]), str(row["trials"]), amounts, takes)
-    click.echo(f"{found.address}: {len(found.workers)} workers, dashboard {found.dashboard}", err=True)
+        table.add_row(
+            row["name"], row["address"], str(row["threads"]), str(row["trials"]), str(row["waiting"]), amounts, takes
+        )
+    many = "" if len(found.workers) == 1 else "s"
+    click.echo(f"{found.address}: {len(found.workers)} worker{many}, dashboard {found.dashboard}", err=True)
     out.rows(found.workers, _COLUMNS, table)
     for remark in found.remarks:
         click.echo(remark, err=True)
@@ -171,10 +174,12 @@ def needs_distributed() -> None:
 
 
 def _plan(address: str | None, scheduler_file: str | None, tls: Tls | None) -> DaskPlan:
-    from clearml_hpo.executors.dask.plan import DaskPlan
+    from clearml_hpo.executors.dask.plan import DaskPlan, fault_of_address
 
     if (address is None) == (scheduler_file is None):
         raise click.UsageError("where is the scheduler? give ADDRESS, such as tcp://node-1:8786, or --scheduler-file")
+    if address is not None and (fault := fault_of_address(address, is_encrypted=tls is not None)):
+        raise InputError(fault)
     return DaskPlan(address=address or "", scheduler_file=scheduler_file or "", tls=tls)
 
 

@@ -119,7 +119,11 @@ class Opening:
             properties=lease.properties(),
             parent=campaign,
         )
-        executor = make_executor(controller.task_id, templates)
+        try:
+            executor = make_executor(controller.task_id, templates)
+        except InputError as error:
+            controller.finish("failed", str(error))
+            raise
         lease = lease.on(controller.task_id)
         return Opened(file, controller, templates, executor, lease, reporting=reporting, known=warm)
 

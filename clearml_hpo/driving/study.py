@@ -57,7 +57,7 @@ class Place:
         if file.spec.execution.executor == "local":
             count = len(slots_of(file.spec.execution.local))
             self.say(f"{count} warm worker{'' if count == 1 else 's'} on this machine")
-        make = executor_of(file, api, self.say)
+        make = executor_of(file, api, lambda text: self.say(text))  # which becomes the view's, once there is one
 
         def make_and_close(study_id: str, templates: Templates) -> Executor:
             executor = make(study_id, templates)
@@ -97,4 +97,5 @@ def open_and_run(
         opened = find(opening)
     goal = opened.file.goal
     with view_of(opened.file.spec.study, goal) as view:
+        place.say = view.note
         return goal, StudyRun(opened, api, view, stopped, aborts=lambda: aborts, sampler=sampler, pruner=pruner).run()

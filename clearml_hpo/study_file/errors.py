@@ -89,12 +89,13 @@ def _allowed_keys(path: KeyPath, model: type[BaseModel]) -> list[str]:
         if isinstance(part, int) or is_name:
             is_name = False
             continue
-        annotation = model.model_fields[part].annotation
+        named = {field.alias or name: field for name, field in model.model_fields.items()}
+        annotation = named[part].annotation
         inner = _model_in(annotation)
         if inner is None:
             return []
         model, is_name = inner, get_origin(annotation) is dict
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

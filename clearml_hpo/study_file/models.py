@@ -14,7 +14,7 @@ from clearml_hpo.core.errors import nearest
 from clearml_hpo.core.goal import Objective
 from clearml_hpo.core.units import to_seconds
 from clearml_hpo.core.values import full_name
-from clearml_hpo.executors.dask.plan import CLUSTERS
+from clearml_hpo.executors.dask.plan import CLUSTERS, fault_of_address
 from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.search import pruners, samplers
 
@@ -330,12 +330,25 @@ class ClusterSpec(Strict):
     kind: Annotated[str, Field(alias="class")]
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_are_beside(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (inside := given.keys() & {"scale", "adapt"}):
+            raise ValueError(f"{min(inside)} stands beside cluster, not in it")
+        return given
+
+    @model_validator(mode="after")
+    def _options_of_local(self) -> ClusterSpec:
+        if self.kind == "local" and (unknown := self.options.keys() - {"dashboard"}):
+            raise ValueError(f"options: class local has one, dashboard (127.0.0.1:8787); found {', '.join(unknown)}")
+        return self
+
     @field_validator("kind")
     @classmethod
     def _is_known(cls, kind: str) -> str:
         if kind not in CLUSTERS and "." not in kind:
             known = ", ".join(CLUSTERS)
-            raise ValueError(f"{kind!r} is none of {known}{nearest(kind, CLUSTERS)}, and no class such as pkg.Cluster")
+            raise ValueError(f"{kind!r} is none of {known}, and no class such as pkg.Cluster{nearest(kind, CLUSTERS)}")
         return kind
 
 
@@ -383,6 +396,8 @@ class DaskSpec(Strict):
     def _one_cluster(self) -> DaskSpec:
         if sum(each is not None for each in (self.address, self.scheduler_file, self.cluster)) != 1:
             raise ValueError("give one of address (tcp://host:8786), scheduler_file and cluster")
+        if self.address and (fault := fault_of_address(self.address, is_encrypted=self.tls is not None)):
+            raise ValueError(f"address: {fault}")
         if self.cluster is None and (self.scale or self.adapt):
             raise ValueError("scale and adapt are for a cluster that the study starts; give cluster")
         if self.scale and self.adapt:

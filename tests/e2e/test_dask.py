@@ -32,6 +32,36 @@ def test_on_a_cluster_of_its_own(machine, tmp_path):
     machine.wait_until_nothing_runs()
 
 
+SCRIPT = """
+from clearml_hpo import Study
+
+study = Study.create(
+    "from-python", "train.py", {"x": {"type": "float", "low": 0, "high": 1}}, "validation/loss",
+    direction="minimize", trials=3,
+    execution={"executor": "dask", "dask": {"cluster": "local"}, "local": {"cpu": 2}},
+)
+"""
+TRAIN = """
+from clearml import Task
+task = Task.init("tests", "dask")
+values = task.connect({"x": 0.5})
+task.get_logger().report_scalar("validation", "loss", values["x"], 0)
+"""
+
+
+def test_a_script_of_python_starts_a_cluster_below_its_guard(machine, tmp_path):
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "bare.py").write_text(f"{SCRIPT}\nprint(study.run(local=True).best.value)\n")
+    (tmp_path / "guarded.py").write_text(
+        f"{SCRIPT}\nif __name__ == '__main__':\n    print('best is', study.run(local=True).best.value)\n"
+    )
+    line = ["sh", "-c", 'cd "$1" && exec "$2" "$3"', "sh", str(tmp_path), sys.executable]
+    code, output = machine.run("bare.py", command=line)
+    assert code == 1 and 'below `if __name__ == "__main__":` in' in output, output
+    code, output = machine.run("guarded.py", command=line)
+    assert code == 0 and "best is 0." in output, output
+
+
 @pytest.fixture
 def scheduler():
     """Where one will be."""

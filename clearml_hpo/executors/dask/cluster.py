@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -37,6 +39,8 @@ def connect(plan: DaskPlan, own: Any = None) -> Client:
     security = security_of(plan.tls)
     if own is not None:
         return Client(own, timeout=_CONNECT_S, set_as_default=False)
+    if plan.scheduler_file and not Path(plan.scheduler_file).is_file():
+        raise FileNotFoundError(f"there is no file {plan.scheduler_file} yet")  # Dask would wait for it
     where = {"scheduler_file": plan.scheduler_file} if plan.scheduler_file else {"address": plan.address}
     return Client(**where, security=security, timeout=_CONNECT_S, set_as_default=False)
 
@@ -68,9 +72,12 @@ class OwnCluster:
             InputError: its package is missing, or refuses the options.
         """
         security = security_of(tls)
-        with dask.config.set(DURATIONS):
-            start = _here if asked.kind == "local" else _of_class
-            self.cluster: Any = start(asked, security, needs)
+        start = _here if asked.kind == "local" else _of_class
+        try:
+            with dask.config.set(DURATIONS):
+                self.cluster: Any = start(asked, security, needs)
+        except (TypeError, ValueError, OSError, RuntimeError) as error:
+            raise InputError(f"execution.dask.cluster: {asked.kind} cannot be started: {error}") from None
         self.places = asked.most * (int(asked.options.get("processes", 1)) if asked.kind in _PER_JOB else 1)
         try:
             self._size(asked)
@@ -98,7 +105,25 @@ class OwnCluster:
 _SIZES = ("minimum", "maximum")
 
 
+def _check_main() -> None:
+    """Refuses to start Python processes that would run a user's script once more: they import it."""
+    main = sys.modules["__main__"]
+    path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    if spec is not None and spec.name.rpartition(".")[2] == "__main__":
+        return  # of a package: these are not imported
+    if (
+        path is not None
+        and path.endswith(".py")
+        and "__name__" not in Path(path).read_text(encoding="utf-8", errors="replace")
+    ):
+        raise InputError(
+            "execution.dask.cluster: local starts Python processes, which import your script: have what starts the "
+            f'study below `if __name__ == "__main__":` in {path}'
+        )
+
+
 def _here(asked: Cluster, security: Security | None, needs: Mapping[str, float]) -> SlotCluster:
+    _check_main()
     slots = asked.slots[: asked.most]
     groups = {slot.name: (slot,) for slot in slots} if asked.adapt else groups_of(slots)
     options = {"dashboard": "127.0.0.1:0", **asked.options}
@@ -135,10 +160,7 @@ def _of_class(asked: Cluster, security: Security | None, needs: Mapping[str, flo
         options = on_kubernetes(options, needs)
     if security is not None:
         options.setdefault("security", security)
-    try:
-        return make(**options)
-    except (TypeError, ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"execution.dask.cluster: {asked.kind} cannot be started: {error}") from None
+    return make(**options)
 
 
 def _as_option(needs: Mapping[str, float]) -> list[str]:

@@ -36,11 +36,11 @@ class DaskExecutor(QueueExecutor):
         Raises:
             InputError: the cluster cannot be started.
         """
+        self._own = OwnCluster(plan.cluster, plan.tls, plan.needs) if plan.cluster is not None else None
         self._queue_ids = {place: ensure_queue(api, own_queue_name(place, study_id), [_TAG]) for place in plan.places}
         super().__init__(api, self._queue_ids)
         self._plan = plan
         self._is_closed = False
-        self._own = OwnCluster(plan.cluster, plan.tls, plan.needs) if plan.cluster is not None else None
         own = self._own.cluster if self._own else None
         self._tickets = Tickets(
             lambda: connect(plan, own),

@@ -28,7 +28,8 @@ class Outlook:
     """A Dask cluster, as its scheduler tells of it.
 
     Attributes:
-        workers: a row each: name, address, threads, trials that run, resources, and whether it takes trials.
+        workers: a row each: name, address, threads, trials that run, and tickets that wait there, resources, and
+            whether it takes trials.
         remarks: what is wrong, or worth a look.
     """
 
@@ -84,11 +85,13 @@ def _on_own(cluster: Cluster) -> list[str]:
 
 def _row(address: str, about: Mapping[str, Any], processing: Any) -> dict[str, Any]:
     resources = {str(name): float(amount) for name, amount in (about.get("resources") or {}).items()}
+    tickets = sum(str(key).startswith(KEY) for key in processing)
     return {
         "name": str(about["name"]),
         "address": address,
         "threads": int(about["nthreads"]),
-        "trials": sum(str(key).startswith(KEY) for key in processing),
+        "trials": min(tickets, int(about["nthreads"])),
+        "waiting": max(0, tickets - int(about["nthreads"])),
         "takes_trials": bool(resources.get(RESOURCE)),
         "resources": {name: amount for name, amount in resources.items() if not name.startswith("clearml-hpo-")},
         "versions": [name.removeprefix("clearml-hpo-") for name in resources if name.startswith("clearml-hpo-")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,18 @@ CLUSTERS: Mapping[str, tuple[str, str]] = {
 def place_of(resources: Mapping[str, float]) -> str:
     """The queue of trials that need these resources of Dask's, such as ``dask GPU=1``."""
     return " ".join([DASK, *(f"{name}={amount:g}" for name, amount in sorted(resources.items()))])
+
+
+_ADDRESS = re.compile(r"^(tcp|tls|ws|wss|ucx)://[^\s/:]+:\d+$|^(tcp|tls|ws|wss|ucx)://\[[0-9a-fA-F:]+\]:\d+$")
+
+
+def fault_of_address(address: str, *, is_encrypted: bool) -> str:
+    """What is wrong with the address of a scheduler; empty if nothing is."""
+    if not _ADDRESS.match(address):
+        return f"{address!r} is no address of a Dask scheduler, such as tcp://node-1:8786"
+    if address.startswith(("tls", "wss")) != is_encrypted:
+        return f"{address}: an address that begins with tls:// needs the files of TLS, and they need such an address"
+    return ""
 
 
 @dataclass(frozen=True)

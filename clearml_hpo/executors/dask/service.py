@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from distributed import Nanny
@@ -63,6 +65,7 @@ class Service:
         self._serving = serving
         self._say = say
         self._nannies: list[Nanny] = []
+        self._pids: dict[Any, int | None] = {}
         self._asked = 0
         self._idle_since: float | None = None
 
@@ -72,29 +75,50 @@ class Service:
 
     async def run(self) -> bool:
         """Serves until all have left; False if trials had to be ended."""
-        is_there = True
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said here, in a line
+        self._say(f"looking for the Dask scheduler at {self._serving.scheduler}")
+        is_there, alone_since = True, time.monotonic()
         while not self._asked:
             try:
-                await self._start()
+                await self._unless_asked(self._start())
             except (OSError, TimeoutError, RuntimeError) as error:
                 if is_there:
                     self._say(f"no Dask scheduler answers at {self._serving.scheduler} yet ({_short(error)}): waiting")
                 is_there = False
                 await self._close()
                 await self._sleep(_AGAIN_S)
+                if self._serving.idle_s is not None and time.monotonic() - alone_since >= self._serving.idle_s:
+                    self._say("no scheduler for a while: leaving")
+                    break
                 continue
+            if self._asked:
+                break
             self._say(f"{len(self._serving.slots)} slot(s) at {self._serving.scheduler}; Ctrl-C to leave")
             is_there = True
             if await self._until_gone_or_asked():
                 self._say(
                     f"the Dask scheduler at {self._serving.scheduler} is gone: trials that ran have ended; waiting"
                 )
-                is_there = False
+                is_there, alone_since = False, time.monotonic()
         is_drained = await self._drain()
         await self._close()
         return is_drained
 
+    async def _unless_asked(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does it, until this is asked to end."""
+        task = asyncio.ensure_future(work)
+        while not task.done() and not self._asked:
+            await asyncio.wait([task], timeout=_LOOK_S)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            return
+        await task
+
     async def _start(self) -> None:
+        file = self._serving.where.get("scheduler_file")
+        if file is not None and not Path(file).is_file():
+            raise FileNotFoundError(f"there is no file {file}")
         serving, groups = self._serving, groups_of(self._serving.slots)
         more = {"security": security_of(serving.tls), "death_timeout": _CONNECT_S}
         self._nannies = [
@@ -107,6 +131,7 @@ class Service:
             for end, slots in groups.items()
         ]
         await asyncio.gather(*(_started(nanny) for nanny in self._nannies))
+        self._pids = {nanny.name: nanny.pid for nanny in self._nannies}
 
     async def _until_gone_or_asked(self) -> bool:
         """True if the workers have left by themselves, as they do when the scheduler is gone."""
@@ -115,6 +140,7 @@ class Service:
             self._nannies = [nanny for nanny in self._nannies if nanny.status not in _OVER]
             if not self._nannies:
                 return True
+            self._say_restarts()
             if self._serving.idle_s is not None and time.monotonic() >= idle_at:
                 idle_at = time.monotonic() + _IDLE_LOOK_S
                 if all(await self._ask("trials_idle_for", seconds=self._serving.idle_s)):
@@ -122,6 +148,12 @@ class Service:
                     self._asked += 1
             await asyncio.sleep(_LOOK_S)
         return False
+
+    def _say_restarts(self) -> None:
+        for nanny in self._nannies:
+            if (pid := nanny.pid) is not None and pid != self._pids.get(nanny.name):
+                self._say(f"Dask worker {nanny.name} has died, and was started again; what it ran is lost")
+                self._pids[nanny.name] = pid
 
     async def _drain(self) -> bool:
         """Lets trials end; True if none had to be ended."""

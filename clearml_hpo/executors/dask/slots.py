@@ -46,7 +46,7 @@ def worker_options(slots: Sequence[Slot], name: str, resources: Mapping[str, flo
         "config": _WORKER,
         "env": {**child_environ(), **slots[0].environ()},
         "dashboard": False,
-        "silence_logs": logging.WARNING,
+        "silence_logs": logging.CRITICAL,
         **more,
     }
 

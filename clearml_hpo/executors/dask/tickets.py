@@ -190,7 +190,8 @@ class Tickets:
         self._times[task_id] += 1
         if ticket.status == "error":
             # Once for all trials: it is likely to be the same with each, and all are sent another one.
-            self._say_once(f"Dask cannot run trials: {short_text(ticket.exception(timeout=_CONNECT_S))}; trying again")
+            why = short_text(ticket.exception(timeout=_CONNECT_S))
+            self._say_once(f"Dask cannot run trials: {why}; trying again")
 
     def _say(self, text: str, level: Any = "warning") -> None:
         self._on_note(Note(text, level=level))

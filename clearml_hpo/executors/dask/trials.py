@@ -32,7 +32,7 @@ RESOURCE = f"clearml-hpo-{version('clearml-hpo')}"
 """The resource that each ticket takes one of: only workers with this version, and prepared, have it."""
 _TICK_S = 0.2
 """How often a worker that leaves looks whether its trials have ended."""
-_LOG = logging.getLogger("distributed.worker")
+_LOG = logging.getLogger(__name__)
 
 
 class TrialPlace:
@@ -87,11 +87,12 @@ class TrialPlace:
             return ""
         request = self._source.request(queue)  # first: workers tell the server at their start which queues they serve
         try:
-            self._workers.look_every(look_s)
-            self._workers.look_now()
+            workers = self._workers
         except ClearmlHpoError:  # no workers could be started: nobody else answers
             self._source.refuse_all()
             raise
+        workers.look_every(look_s)
+        workers.look_now()
         return request.result()
 
     def problem(self, study_id: str) -> str:

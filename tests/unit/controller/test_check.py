@@ -100,6 +100,7 @@ execution: {{executor: dask, local: {{cpu: 3}}, dask: {dask}}}
         ("{cluster: local}", "a Dask cluster on this machine: 3 slots"),
         ("{cluster: local, scale: 2}", "a Dask cluster on this machine: 2 slots"),
         ("{cluster: pbs, scale: 2}", "qsub is not on this machine: the study has to run where jobs can be submitted"),
+        ("{scheduler_file: nope.json}", "no Dask scheduler answers at /"),
         ("{address: 'tcp://127.0.0.1:9'}", "no Dask scheduler answers at tcp://127.0.0.1:9 yet"),
     ],
 )
@@ -116,7 +117,7 @@ def test_the_cluster_of_a_study_on_dask_is_looked_at(tmp_path, monkeypatch, dask
             r"'kubernetes' cannot be imported .*pip install 'clearml-hpo\[kubernetes\]'",
         ),
         ("{cluster: pkg.Cluster, scale: 2}", r"'pkg.Cluster' cannot be imported \(No module named 'pkg'\)$"),
-        ("{address: a, tls: {ca: ca.pem, cert: c, key: k}}", r"execution.dask.tls: no such file: /.*/ca.pem"),
+        ("{address: 'tls://a:1', tls: {ca: ca.pem, cert: c, key: k}}", r"execution.dask.tls: no such file: /.*/ca.pem"),
     ],
 )
 def test_a_study_that_cannot_run_on_dask_is_refused(tmp_path, dask, said):
