@@ -20,8 +20,6 @@ from clearml_hpo.executors.dask.executor import DaskExecutor
 from clearml_hpo.executors.dask.plan import DASK, DaskPlan
 from clearml_hpo.testing.executor_contract import Stage, eventually
 
-pytest.register_assert_rewrite("clearml_hpo.testing.executor_contract")
-
 _END_S = 30
 
 

@@ -266,6 +266,12 @@ def test_a_worker_of_another_clearml_server_gets_no_trial(stage, processes, open
     assert stage.status(task) == "queued"
 
 
+def nobody_knows(patch):
+    """Has workers look for a study that is not on their server."""
+    made = members.Members.__init__
+    patch.setattr(members.Members, "__init__", lambda self, _, on_note: made(self, "0" * 32, on_note))
+
+
 def test_a_study_that_a_worker_does_not_know_leaves_it_to_those_that_it_knows(
     stage, processes, open_study, monkeypatch
 ):
@@ -274,7 +280,7 @@ def test_a_study_that_a_worker_does_not_know_leaves_it_to_those_that_it_knows(
     study = open_study()
     study.until_workers(1)
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "script", lambda *args, **given: "0" * 32)
+        nobody_knows(patch)
         unknown = open_study()
     unknown.until_said("no trial goes to Dask worker shared: its ClearML server does not have this study")
     (task,) = study.submit("a")
@@ -286,9 +292,8 @@ def test_a_worker_that_could_not_is_asked_again(stage, processes, open_study, mo
     monkeypatch.setattr(members, "_ASK_AGAIN_S", 0.5)
     processes.scheduler()
     processes.worker("--name", "late")
-    study_id = "0" * 32
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "script", lambda *args, **given: study_id)
+        nobody_knows(patch)
         study = open_study()
     study.until_said("no trial goes to Dask worker late")
     study.executor._tickets.members._study_id = stage.script("", name="study")  # as if the server had it by now
