@@ -366,13 +366,17 @@ def test_a_library_that_wants_the_task_while_it_is_imported_makes_none(stage, tm
 
 
 def test_a_script_with_the_name_of_a_module_runs_in_a_process_of_its_own(stage, notes, executor):
-    """There, and only there, its name hides the module."""
-    script = {"entry_point": "select.py", "binary": "python3", "diff": "import select\nprint(select.__file__)\n"}
+    """There, and only there, its name hides the module, which is none that Python has built in."""
+    script = {
+        "entry_point": "selectors.py",
+        "binary": "python3",
+        "diff": "import selectors\nprint(selectors.__file__)\n",
+    }
     task = stage.script("", script=script)
     executor.submit(task)
     stage.until("completed", task)
-    assert stage.console(task).splitlines()[0].endswith("cpu0/code/select.py")
-    assert len(notes) == 1 and "its own module 'select'" in notes[0]
+    assert stage.console(task).splitlines()[0].endswith("cpu0/code/selectors.py")
+    assert len(notes) == 1 and "its own module 'selectors'" in notes[0]
 
 
 def test_parents_that_are_of_no_more_use_are_ended(run, monkeypatch):

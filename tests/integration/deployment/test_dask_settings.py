@@ -45,15 +45,13 @@ def wait(happened, log: Path):
     return found
 
 
-def trial(event: str) -> None:
-    Event(event).wait()
-
-
-def tasks_known(dask_scheduler) -> int:
-    return len(dask_scheduler.tasks)
-
-
 def test_the_operator_is_told_how_many_workers_are_wanted(server_environ, tmp_path):
+    def trial(event: str) -> None:
+        Event(event).wait()
+
+    def tasks_known(dask_scheduler) -> int:
+        return len(dask_scheduler.tasks)
+
     spec = yaml.safe_load(render_files(CLUSTER)["dask/daskcluster.yaml"])["spec"]
     (scheduler,), (worker,) = (spec[role]["spec"]["containers"] for role in ("scheduler", "worker"))
     assert scheduler["args"] == ["--host", "0.0.0.0"]

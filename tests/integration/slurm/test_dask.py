@@ -80,7 +80,8 @@ def test_a_job_whose_time_is_over_is_replaced_by_a_cluster_that_adapts(site, mon
     _, again = site.until_begun(2)
     assert again != lost and site.stage.status(lost) in ("failed", "stopped")
     site.release()
-    assert attempts(site.result(run)) == [(0, 2, "completed")]
+    ((number, attempt, state),) = attempts(site.result(run))
+    assert (number, state) == (0, "completed") and attempt >= 2
     until_no_job_is_left(site)
 
 

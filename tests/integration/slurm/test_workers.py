@@ -69,7 +69,8 @@ def test_what_a_job_ran_that_was_ended_runs_again(site, end):
     assert again != lost and site.stage.status(lost) == "failed"
     assert site.stage.task(lost)["status_reason"].startswith("lost: ")
     site.release()
-    assert attempts(site.result(run)) == [(0, 2, "completed")]
+    ((number, attempt, state),) = attempts(site.result(run))
+    assert (number, state) == (0, "completed") and attempt >= 2
 
 
 def test_a_job_that_is_told_to_end_lets_its_trial_end(site):

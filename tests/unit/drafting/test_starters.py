@@ -30,13 +30,18 @@ def test_the_wheel_carries_every_template_and_search_space():
 
 
 def test_an_installed_wheel_is_looked_into(tmp_path, monkeypatch):
+    tmp_path = tmp_path / "site-packages"
+    tmp_path.mkdir()
     record = tmp_path / "clearml_hpo-9.9.dist-info"
     record.mkdir()
     (record / "METADATA").write_text("Metadata-Version: 2.1\nName: clearml-hpo\nVersion: 9.9\n")
     (record / "RECORD").write_text("../share/clearml-hpo/search_spaces/xgboost/small.yaml,,\n")
+    wheel = tmp_path / "../share/clearml-hpo/search_spaces/xgboost/small.yaml"
+    wheel.parent.mkdir(parents=True)
+    wheel.touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(starters, "_CHECKOUT", tmp_path)
     found = starters.search_space("xgboost", "small")
-    assert found.resolve() == tmp_path.parent / "share/clearml-hpo/search_spaces/xgboost/small.yaml"
+    assert found.resolve() == wheel.resolve()
     with pytest.raises(InputError, match=r"has no search_spaces/xgboost/wide\.yaml"):
         starters.search_space("xgboost", "wide")
