@@ -119,12 +119,8 @@ class Opening:
             properties=lease.properties(),
             parent=campaign,
         )
-        try:
-            executor = make_executor(controller.task_id, templates)
-        except InputError as error:
-            controller.finish("failed", str(error))
-            raise
         lease = lease.on(controller.task_id)
+        executor = _made(make_executor, controller, templates, lease)
         return Opened(file, controller, templates, executor, lease, reporting=reporting, known=warm)
 
     def by_id(self, study: str, overrides: Sequence[str] = ()) -> Opened:
@@ -173,7 +169,7 @@ class Opening:
             reporting = check_templates(self._api, file, templates)
         controller.go_on(file.text(ids_of(templates)))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=lease.stopping_since)
-        executor = make_executor(record.study_id, templates)
+        executor = _made(make_executor, controller, templates, lease)
         return Opened(file, controller, templates, executor, lease, records, reporting, known=warm)
 
     def _has_no_value(self, record: StudyRecord, stored: StudyFile) -> bool:
@@ -249,3 +245,13 @@ def check_templates(api: Api, file: StudyFile, templates: Templates) -> frozense
 def has_constants(file: StudyFile) -> bool:
     """Whether all trials have values of the file's own, such as a data set: what they report may hang on these."""
     return any(isinstance(parameter, Constant) for parameter in file.space.parameters.values())
+
+
+def _made(make: MakeExecutor, controller: ControllerTask, templates: Templates, lease: Lease) -> Executor:
+    """The executor; if what it starts cannot be started, the study has failed and is nobody's."""
+    try:
+        return make(controller.task_id, templates)
+    except InputError as error:
+        controller.finish("failed", str(error))
+        lease.release(str(error))
+        raise

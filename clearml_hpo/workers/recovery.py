@@ -64,7 +64,7 @@ def _strays(api: Api, queues: Sequence[str]) -> dict[str, str]:
 
 
 def _fail(api: Api, task_id: str, reason: str) -> None:
-    """Without force: a task that has ended meanwhile keeps its status."""
+    """Without force: a task that has completed meanwhile keeps its status."""
     try:
         api.call("tasks.failed", task=task_id, status_reason=reason)
     except ApiError as error:

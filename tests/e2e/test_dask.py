@@ -62,6 +62,31 @@ def test_a_script_of_python_starts_a_cluster_below_its_guard(machine, tmp_path):
     assert code == 0 and "best is 0." in output, output
 
 
+def test_a_study_whose_cluster_cannot_be_started_has_failed_and_is_held_by_nobody(machine, tmp_path):
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "study.yaml").write_text(
+        """
+study: bad-cluster
+template: {script: train.py}
+search_space: {x: {type: float, low: 0, high: 1}}
+objective: {metric: validation/loss, direction: minimize}
+budget: {trials: 2}
+execution: {executor: dask, dask: {cluster: {class: slurm, options: {cores: 1, memory: 1GB, bogus: 1}}, scale: 1}}
+"""
+    )
+    assert machine.run("server", "start")[0] == 0
+    try:
+        for words in (["run", str(tmp_path / "study.yaml")], ["resume", "bad-cluster"]):
+            code, output = machine.run(*words)
+            assert code == 2 and "execution.dask.cluster: slurm cannot be started" in output, output
+            assert "held by" not in output and "waiting" not in output
+            code, output = machine.run("study", "list", "--format", "json")
+            studies = json.loads(output[output.index("[") :])
+            assert [each["status"] for each in studies if each["name"] == "bad-cluster"] == ["failed"], studies
+    finally:
+        machine.run("server", "stop")
+
+
 @pytest.fixture
 def scheduler():
     """Where one will be."""
