@@ -180,6 +180,7 @@ ELSEWHERE |= {
     "clearml-hpo worker --queue QUEUE": "test_worker_command.py",
     "clearml-agent daemon": "ClearML's own",
     "clearml-agent daemon --foreground --create-queue --queue gpu --gpus 0": "ClearML's own, run by every agent here",
+    "make bench-scale": "ten minutes; tests/integration/benchmarks tries its siblings",
     "make bench-trial": "minutes of clones one by one; tests/integration/benchmarks tries its siblings",
     "python3 -m venv ~/hpo && . ~/hpo/bin/activate": "Python's own",
     "pip install 'clearml-hpo[catboost]'": "what `make install` does",

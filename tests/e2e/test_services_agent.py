@@ -85,6 +85,7 @@ def study(call, environ, machine, tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.format(project=place.project("services"), template=template, queue=queue))
     yield path
+    (tmp_path / "go").touch()
     worker.terminate()
     assert worker.wait(60) == 0
 
@@ -97,8 +98,12 @@ def test_one_agent_drives_studies_at_once_and_they_go_on_after_it(machine, envir
     def log():
         return (tmp_path / "agent.log").read_text()
 
-    def running():
-        return call("tasks.get_all", parent=studies[0], status=["in_progress"], only_fields=["id"])["tasks"]
+    def trials(study, **query):
+        return call("tasks.get_all", parent=study, only_fields=["id"], **query)["tasks"]
+
+    def driven():
+        """Both controllers have trials, so both know what to do at a signal, and one trial runs."""
+        return all(map(trials, studies)) and any(trials(each, status=["in_progress"]) for each in studies)
 
     first = agent()
     eventually(lambda: call("queues.get_all", name=f"^{agent.queue}$")["queues"], "the agent makes its queue", log)
@@ -108,7 +113,7 @@ def test_one_agent_drives_studies_at_once_and_they_go_on_after_it(machine, envir
         code, output = machine.run(*launch, "--output", str(tmp_path / "launch.json"), **environ)
         assert code == 0, output
         studies.append(json.loads((tmp_path / "launch.json").read_text())["study_id"])
-    eventually(lambda: all_are("in_progress", studies) and running(), "both are driven at once, trials run", log)
+    eventually(lambda: all_are("in_progress", studies) and driven(), "both are driven at once, trials run", log)
     # The agent ends, and so do the controllers; with their trials, if they have the time.
     first.terminate()
     first.wait(60)
