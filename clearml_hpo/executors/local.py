@@ -75,7 +75,7 @@ class LocalExecutor:
     def submit(self, task_id: str, queue: str = LOCAL) -> None:
         """Puts the task last in the queue, in one call."""
         self._queue.submit(task_id, queue)
-        self._workers.look_now()
+        self._workers.take_now()
 
     def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
         """Takes tasks out of the queue, see ``QueueExecutor``."""

@@ -22,7 +22,7 @@ class SharedExecutor(QueueExecutor):
         """Enqueues the task, in one call, and wakes the workers of this process."""
         super().submit(task_id, queue)
         if queue in self._here:
-            self._here[queue].look_now()
+            self._here[queue].take_now()
 
     def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
         """Takes tasks out of their queues, see ``QueueExecutor``."""

@@ -29,6 +29,7 @@ from clearml_hpo.workers.wakeup import Wakeup
 
 _TAKE_S = 1.0
 """How often queues are asked for tasks that others have enqueued; our own submits are looked for at once."""
+_AT_ONCE = 4  # tasks that are taken before the first of them starts: they are read in one call
 _LOOK_S = 1.0
 """How often the server is asked whether a task is to stop."""
 _LONGEST_WAIT_S = 30.0
@@ -111,11 +112,12 @@ class LocalWorkers:
         """Within the block no task is on its way from the source to its process. Then all is looked at at once."""
         with self._between_tasks:
             yield
-        self.look_now()
+        self._due.look = 0.0
+        self.take_now()
 
-    def look_now(self) -> None:
-        """Looks for new tasks, and at the running ones, at once."""
-        self._due.take = self._due.look = 0.0
+    def take_now(self) -> None:
+        """Looks for new tasks at once."""
+        self._due.take = 0.0
         self._wakeup.set()
 
     def look_every(self, seconds: float) -> None:
@@ -224,7 +226,7 @@ class LocalWorkers:
         for run in ended:
             self._tasks.ended(run)
             self._runner.release(run)
-            self._workers.freed(run.slot)
+            self._workers.changed(run.slot)
             self._source.ended(run.task_id)
         if ended:
             self._due.take = 0.0
@@ -233,11 +235,11 @@ class LocalWorkers:
 
     def _fill(self) -> None:
         """Takes tasks as long as there are tasks and slots."""
-        while not self._leaves() and (slot := self._runner.free_slot()) is not None:
+        while not self._leaves() and (slots := self._runner.free_slots(_AT_ONCE)):
             with self._between_tasks:
                 if self._leaves():
                     break
-                if not self._starter.start_next(slot):
+                if not self._starter.start_next(slots):
                     break
         if self._leaves():
             self._starter.give_back()

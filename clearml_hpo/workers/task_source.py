@@ -146,7 +146,7 @@ class RequestedSource(QueueSource):
         self._looked_into: set[str] = set()
 
     def request(self, queue: str) -> Future[str]:
-        """Asks for one task of a queue, from any thread; ``LocalWorkers.look_now`` has it looked for without delay.
+        """Asks for one task of a queue, from any thread; ``LocalWorkers.take_now`` has it looked for without delay.
 
         Returns:
             The id of the task that was run, once it has ended; empty, soon, if there was none to be had.

@@ -128,6 +128,6 @@ def test_one_agent_drives_studies_at_once_and_they_go_on_after_it(machine, envir
     for each in studies:
         code, output = machine.run("study", "export", each, str(tmp_path / "out.json"), **environ)
         assert code == 0, output
-        trials = json.loads((tmp_path / "out.json").read_text())["trials"]
-        assert {trial["number"] for trial in trials if trial["state"] == "completed"} == {0, 1}
-        assert {trial["state"] for trial in trials} <= {"completed", "stopped"}
+        ended = json.loads((tmp_path / "out.json").read_text())["trials"]
+        assert {trial["number"] for trial in ended if trial["state"] == "completed"} == {0, 1}
+        assert {trial["state"] for trial in ended} <= {"completed", "stopped"}

@@ -92,7 +92,7 @@ class TrialPlace:
             self._source.refuse_all()
             raise
         workers.look_every(look_s)
-        workers.look_now()
+        workers.take_now()
         return request.result()
 
     def problem(self, study_id: str) -> str:

@@ -123,6 +123,26 @@ def file_locks_are_of_one_process(locks: ModuleType) -> None:
     locks.ProcessRLock = ThreadLock  # type: ignore[attr-defined]
 
 
+def edit_locks_are_made_once(tasks: ModuleType) -> None:
+    """Gives all threads the same lock of a task, whichever of them ask for it first.
+
+    At the end of ``Task.init`` the main thread and the monitor of the machine may both be the first. Each then had a
+    lock of its own around the same file, and they waited for each other for ever.
+    """
+    import os
+    import threading
+
+    lock = tasks.Task._edit_lock
+    making = threading.RLock()  # a signal may come while it is held
+    os.register_at_fork(after_in_child=making._at_fork_reinit)  # type: ignore[attr-defined]
+
+    def made_once(task: Any) -> Any:
+        with making:
+            return lock.fget(task)
+
+    tasks.Task._edit_lock = lock.getter(made_once)
+
+
 def the_console_names_what_is_not_finite(events: ModuleType) -> None:
     """Prints each scalar that the SDK sends as another number because it is NaN or infinite."""
     known: set[str] = set()
@@ -342,6 +362,7 @@ _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     _FORKS: forks_end_by_sigterm,
     "clearml.utilities.process.mp": locks_are_of_one_process,
     "clearml.utilities.locks.utils": file_locks_are_of_one_process,
+    "clearml.backend_interface.task.task": edit_locks_are_made_once,
     "clearml.utilities.proxy_object": number_keys_arrive,
     "clearml.binding.args": unknown_arguments_are_left,
     "clearml.binding.click_bind": click_options_arrive,

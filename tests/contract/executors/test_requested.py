@@ -88,11 +88,11 @@ def test_a_request_that_finds_nothing_is_answered_with_none(stage, queue, serve,
     eventually(lambda: workers.is_idle_for(0.0), "it waits")
     for _ in range(2):
         request = source.request(queue)
-        workers.look_now()
+        workers.take_now()
         assert request.result(DEADLINE_S) == ""
         task = enqueue(stage, queue, stage.script("print('runs')\n"))
         request = source.request(queue)
-        workers.look_now()
+        workers.take_now()
         assert request.result(DEADLINE_S) == task
     assert notes == []
 
@@ -109,12 +109,12 @@ def test_how_often_the_server_is_asked_whether_to_stop_can_be_told(stage, queue,
         source.request(queue)
         stage.until("completed", task)
 
-    workers.look_now()
+    workers.take_now()
     run_another()  # after that look
     stage.api.call("tasks.stop", task=aborted)
     run_another()
     assert stage.status(aborted) == "in_progress"
-    workers.look_now()
+    workers.take_now()
     stage.until("stopped", aborted)
 
 

@@ -153,7 +153,7 @@ def test_a_stop_while_its_code_is_fetched_is_not_lost(stage, queue, serve, monke
     stage.until("stopped", task)
     monkeypatch.setattr(programs, "prepare", real)
     after = enqueue(stage, queue, stage.script("print('runs')\n"))
-    after_it.look_now()
+    after_it.take_now()
     stage.until("completed", after)
     assert stage.status(task) == "stopped"
 

@@ -91,3 +91,26 @@ def test_several_installations_bear_each_other(tmp_path):
     path = os.pathsep.join(map(str, folders))
     output = output_of("import behind\nassert send('a', 'loss', nan) == 0", PYTHONPATH=path)
     assert output.count("Not finite") == 1
+
+
+def test_threads_that_ask_at_the_same_time_have_one_lock_of_a_task():
+    """At the end of ``Task.init`` the main thread and the SDK's monitor ask; with two locks they wait for ever."""
+    output_of("""
+import threading, time
+from clearml.backend_interface.task import task as tasks
+RLock = tasks.RLock
+def made_slowly():
+    time.sleep(0.2)
+    return RLock()
+tasks.RLock = made_slowly
+class Made(tasks.Task):
+    def __init__(self):
+        self._edit_lock = None
+made, found = Made(), []
+threads = [threading.Thread(target=lambda: found.append(made._edit_lock)) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert found[0] is found[1]
+made._edit_lock = False  # as the SDK does at the end of a script: each has a lock of its own
+assert made._edit_lock is not made._edit_lock
+""")
