@@ -9,6 +9,7 @@ proposal.py        what `init` shows and asks
 convert.py         `convert`
 check.py           `check`
 open.py            `open`: the page of a study
+dashboard.py       `dashboard`
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
 report.py          `study report`
@@ -56,6 +57,7 @@ _COMMANDS = {
     "launch": "Have an agent drive a study.",
     "watch": "Watch a study or a campaign until it ends.",
     "open": "Open the page of a study in the browser.",
+    "dashboard": "Show and steer all studies in a browser.",
     "study": "List, show, steer, export and delete studies.",
     "trial": "Show one trial and its console.",
     "campaign": "Run many studies on shared resources.",
