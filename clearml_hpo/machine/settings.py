@@ -104,6 +104,11 @@ def around_proxies(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(exempt)))
 
 
+def variable(name: str) -> str:
+    """What a variable holds that a study file names; empty if it is not set."""
+    return os.environ.get(name, "")
+
+
 def child_environ(**changes: str) -> dict[str, str]:
     """The environment for a process to be started: this process's, with ``changes``."""
     return {**os.environ, **changes}
