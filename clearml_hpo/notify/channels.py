@@ -112,11 +112,11 @@ class Email:
             raise NotSentError("the server has no STARTTLS, or no log-in", is_final=True) from None
         except smtplib.SMTPResponseException as error:
             raise NotSentError(f"the server answered {error.smtp_code}", is_final=error.smtp_code >= 500) from None
-        except TimeoutError:
-            raise NotSentError(f"no answer within {_TIMEOUT_S:g} s") from None
         except ssl.SSLError:
             raise NotSentError("its TLS certificate is not accepted") from None
         except (smtplib.SMTPException, OSError) as error:
+            if TimeoutError in (type(error), type(error.__context__)):  # smtplib makes another error of one
+                raise NotSentError(f"no answer within {_TIMEOUT_S:g} s") from None
             raise NotSentError(f"the server cannot be reached ({type(error).__name__})") from None
 
     def _connected(self) -> smtplib.SMTP:
