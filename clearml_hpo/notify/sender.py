@@ -26,7 +26,7 @@ class Outbox:
         self._channel = channel
         self._waiting: queue.Queue[Message | None] = queue.Queue(_MOST)
         self._thread = threading.Thread(target=self._run, name=f"{THREAD} {channel.name}", daemon=True)
-        self._unsent = 0
+        self._trouble = ""  # of the last attempt
         self._fault = ""
         self._is_said = False
 
@@ -45,7 +45,7 @@ class Outbox:
             return
         self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
-            self._fault = self._fault or "no answer in time"
+            self._fault = self._fault or self._trouble or "no answer in time"
 
     def fault(self) -> str:
         """Why a message did not go, the first time that one did not; else empty."""
@@ -56,30 +56,28 @@ class Outbox:
 
     def _run(self) -> None:
         while (message := self._waiting.get()) is not None:
-            if fault := _tried(self._channel, message):
-                self._fault = self._fault or fault
+            for wait_s in (0.0, *_WAITS_S):
+                time.sleep(wait_s)
+                self._trouble, is_final = _tried(self._channel, message)
+                if is_final:
+                    break
+            self._fault = self._fault or self._trouble
 
 
-def _tried(channel: Channel, message: Message, waits_s: Iterable[float] = _WAITS_S) -> str:
-    """Sends a message, if need be several times; why it did not go, or empty."""
-    fault = ""
-    for wait_s in (0.0, *waits_s):
-        time.sleep(wait_s)
-        try:
-            channel.send(message)
-            return ""
-        except NotSentError as error:
-            fault = str(error)
-            if error.is_final:
-                return fault
-        except Exception as error:  # of whatever kind: its text may hold a secret
-            return type(error).__name__
-    return fault
+def _tried(channel: Channel, message: Message) -> tuple[str, bool]:
+    """Sends a message: why it did not go, or empty; and whether trying again is of no use."""
+    try:
+        channel.send(message)
+    except NotSentError as error:
+        return str(error), error.is_final
+    except Exception as error:  # of whatever kind: its text may hold a secret
+        return type(error).__name__, True
+    return "", True
 
 
 def try_channels(channels: Iterable[Channel], message: Message) -> Iterator[tuple[str, str]]:
     """Sends a message by each channel at once, and once only; yields each one's name, and why it did not go."""
     chosen = [*channels]
     with ThreadPoolExecutor(max(1, len(chosen)), thread_name_prefix=THREAD) as pool:
-        faults = pool.map(lambda channel: _tried(channel, message, ()), chosen)
+        faults = pool.map(lambda channel: _tried(channel, message)[0], chosen)
         yield from zip((channel.name for channel in chosen), faults, strict=True)
