@@ -14,6 +14,7 @@ keep.py            `study keep`
 report.py          `study report`
 trial.py           `trial`: one trial, and its console
 campaign.py        `campaign`
+notify.py          `notify`
 server.py          `server`
 keys.py            `server keys`
 agents.py          `agents`

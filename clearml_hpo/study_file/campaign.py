@@ -21,7 +21,7 @@ from clearml_hpo.study_file.load import StudyFile, check_data, include_search_sp
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 
-_OF_ALL = ("objective", "metric_constraints", "sampler", "pruner", "duplicates", "budget", "failures", "keep")
+_OF_ALL = ("objective", "metric_constraints", "sampler", "pruner", "duplicates", "budget", "failures", "keep", "notify")
 _OF_A_MODEL = (*_OF_ALL, "parameter_constraints", "enqueue")
 _OF_A_DATASET = ("objective", "metric_constraints", "pruner", "budget")
 
@@ -62,6 +62,7 @@ class _Blocks(Strict):
     budget: Any = None
     failures: Any = None
     keep: Any = None
+    notify: Any = None
 
 
 class ModelSpec(_Blocks):

@@ -63,6 +63,8 @@ def test_a_file_without_notifications_or_with_a_missing_variable(hpo, monkeypatc
 
 def test_a_check_says_who_is_told_of_what(hpo, monkeypatch):
     monkeypatch.setenv("SLACK_URL", f"http://127.0.0.1:9/{CANARY}")
-    code, lines = hpo("check", "notify.slack.url_env=SLACK_URL", "notify.command=test -d /", "notify.events=[best, failed]")
+    code, lines = hpo(
+        "check", "notify.slack.url_env=SLACK_URL", "notify.command=test -d /", "notify.events=[best, failed]"
+    )
     assert code == 0
     assert "  notifications by slack, command, of best, failed; clearml-hpo notify test sends one" in lines
