@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from html import escape
-from typing import ClassVar, Protocol
+from typing import Protocol, TypeVar
 
 import requests
 
@@ -31,6 +31,7 @@ THREAD = "notify"
 
 _DOMAIN = "clearml-hpo.invalid"  # of the ids of mails: the name of this machine is nobody's business
 _TRY_AGAIN = (408, 429)  # of the answers that refuse
+_Spec = TypeVar("_Spec")
 
 # urllib3 writes paths of URLs, which are secrets here, to its log for debugging.
 logging.getLogger("urllib3.connectionpool").addFilter(lambda record: not str(record.threadName).startswith(THREAD))
@@ -53,7 +54,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the study file."""
+        """Its key in the study file."""
 
     def send(self, message: Message) -> None:
         """Sends it, within seconds. Raises NotSentError."""
@@ -95,9 +96,9 @@ def _for_slack(message: Message) -> str:
 class Email:
     """Sends messages as mails of plain text; logs in if there is a password."""
 
+    name: str
     spec: EmailSpec
     password: str = field(repr=False)
-    name: ClassVar[str] = "email"
 
     def send(self, message: Message) -> None:
         """See :class:`Channel`."""
@@ -150,8 +151,8 @@ class Email:
 class Command:
     """Runs a command with a message on its standard input, and the main facts in its environment."""
 
+    name: str
     command: Sequence[str]
-    name: ClassVar[str] = "command"
 
     def send(self, message: Message) -> None:
         """See :class:`Channel`. What the command prints is nobody's; it is killed when its time is up."""
@@ -184,11 +185,19 @@ class Command:
 def channels_of(spec: NotifySpec) -> list[Channel]:
     """The channels of a study file, with what the environment holds for them."""
     found: list[Channel] = []
-    found += [Webhook("webhook", one.url or settings.variable(one.url_env or "")) for one in spec.webhook]
-    found += [Webhook("slack", settings.variable(one.url_env), _for_slack) for one in spec.slack]
-    found += [Email(one, settings.variable(one.password_env or "")) for one in spec.email]
-    found += [Command(spec.command)] if spec.command else []
+    found += [
+        Webhook(name, one.url or settings.variable(one.url_env or "")) for name, one in _named("webhook", spec.webhook)
+    ]
+    found += [Webhook(name, settings.variable(one.url_env), _for_slack) for name, one in _named("slack", spec.slack)]
+    found += [Email(name, one, settings.variable(one.password_env or "")) for name, one in _named("email", spec.email)]
+    found += [Command("command", spec.command)] if spec.command else []
     return found
+
+
+def _named(kind: str, given: Sequence[_Spec]) -> Iterator[tuple[str, _Spec]]:
+    """Channels of one kind by their keys in the study file: ``slack``, or of several ``slack.0``, ``slack.1``."""
+    for index, one in enumerate(given):
+        yield f"{kind}.{index}" if len(given) > 1 else kind, one
 
 
 def faults_of_channels(spec: NotifySpec | None) -> list[Fault]:
@@ -199,11 +208,9 @@ def faults_of_channels(spec: NotifySpec | None) -> list[Fault]:
 def _faults(spec: NotifySpec) -> Iterator[Fault]:
     hint = "; set it, or leave notifications out: --set notify=null"
     for kind, key in (("webhook", "url_env"), ("slack", "url_env"), ("email", "password_env")):
-        given = getattr(spec, kind)
-        for index, one in enumerate(given):
-            variable = getattr(one, key)
-            where: tuple[str | int, ...] = ("notify", kind, index, key) if len(given) > 1 else ("notify", kind, key)
-            if variable is None:
+        for name, one in _named(kind, getattr(spec, kind)):
+            where = ("notify", *name.split("."), key)
+            if (variable := getattr(one, key)) is None:
                 continue
             if not settings.variable(variable):
                 yield Fault(where, f"the environment has no variable {variable}{hint}")

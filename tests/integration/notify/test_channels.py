@@ -210,6 +210,11 @@ def test_a_receiver_that_hangs_is_left_at_the_end_and_told_of_once(hooked, messa
         assert outbox.fault() == ""
 
 
+def test_several_of_a_kind_are_told_apart(monkeypatch):
+    spec = NotifySpec.model_validate({"slack": [{"url_env": "A"}, {"url_env": "B"}], "command": ["true"]})
+    assert [channel.name for channel in channels_of(spec)] == ["slack.0", "slack.1", "command"]
+
+
 # --- what the environment must have ----------------------------------------------------------------------------------
 
 
