@@ -186,10 +186,10 @@ def channels_of(spec: NotifySpec) -> list[Channel]:
     """The channels of a study file, with what the environment holds for them."""
     found: list[Channel] = []
     found += [
-        Webhook(name, one.url or settings.variable(one.url_env or "")) for name, one in _named("webhook", spec.webhook)
+        Webhook(name, one.url or settings.secret(one.url_env or "")) for name, one in _named("webhook", spec.webhook)
     ]
-    found += [Webhook(name, settings.variable(one.url_env), _for_slack) for name, one in _named("slack", spec.slack)]
-    found += [Email(name, one, settings.variable(one.password_env or "")) for name, one in _named("email", spec.email)]
+    found += [Webhook(name, settings.secret(one.url_env), _for_slack) for name, one in _named("slack", spec.slack)]
+    found += [Email(name, one, settings.secret(one.password_env or "")) for name, one in _named("email", spec.email)]
     found += [Command("command", spec.command)] if spec.command else []
     return found
 
@@ -212,9 +212,9 @@ def _faults(spec: NotifySpec) -> Iterator[Fault]:
             where = ("notify", *name.split("."), key)
             if (variable := getattr(one, key)) is None:
                 continue
-            if not settings.variable(variable):
+            if not settings.secret(variable):
                 yield Fault(where, f"the environment has no variable {variable}{hint}")
-            elif key == "url_env" and fault_of_url(settings.variable(variable)):
+            elif key == "url_env" and fault_of_url(settings.secret(variable)):
                 yield Fault(where, f"the variable {variable} holds no http or https URL")
     if spec.command and shutil.which(spec.command[0]) is None:
         yield Fault(("notify", "command"), f"no such program: {spec.command[0]}")

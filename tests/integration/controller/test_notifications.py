@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -190,6 +191,43 @@ def test_a_missing_variable_is_an_error_before_anything_starts(study_file, serve
     assert code == 0, "who only looks needs no secret"
     code, output = hpo("resume", study_id)
     assert code == 2 and "the environment has no variable SLACK_URL" in output
+
+
+SCRIPT = """
+import json, os, pathlib
+from clearml import Task
+
+Task.force_store_standalone_script()
+task = Task.init("tests", "names", auto_connect_frameworks=False)
+params = task.connect({{"x": 0.5, "depth": 3, "kind": "a"}})
+task.get_logger().report_scalar("validation", "loss", params["x"], 1)
+pathlib.Path({path!r}).write_text(json.dumps([*os.environ]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.embedded
+def test_trials_do_not_inherit_the_secrets(study_file, server_environ, notify, tmp_path):
+    with HttpReceiver() as receiver:
+        notify(receiver)
+        (study_file.parent / "train.py").write_text(SCRIPT.format(path=str(tmp_path / "names.json")))
+        command = [
+            sys.executable,
+            "-m",
+            "clearml_hpo",
+            "run",
+            str(study_file),
+            "--cpu",
+            "1",
+            "--set",
+            "budget.trials=2",
+        ]
+        environ = {**server_environ, "HOOK_URL": os.environ["HOOK_URL"], "CLEARML_HPO_HOME": str(tmp_path / "home")}
+        done = subprocess.run(command, capture_output=True, text=True, env={**environ, "OTHER_URL": "x"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert receiver.events == ["ended"] and CANARY not in done.stdout + done.stderr
+    names = json.loads((tmp_path / "names.json").read_text())
+    assert "OTHER_URL" in names and "HOOK_URL" not in names
 
 
 def test_opening_by_id_needs_the_variable(study_file, api, agent, notify, monkeypatch):
