@@ -54,20 +54,28 @@ def test_a_new_best_and_the_end_are_told(study_file, api, agent, notify):
     assert receiver.of("best")[-1]["best"] == end["best"]
 
 
-def test_a_study_that_goes_on_tells_no_best_again(study_file, api, agent, notify):
-    with HttpReceiver() as receiver:
-        notify(receiver, "[ended, best]")
-        first = run(study_file, api)
-        told = len(receiver.received)
-        run(study_file, api)
-        resume(first.result["study_id"], api)
-        assert len(receiver.received) == told, "a finished study has nothing to tell"
+def test_a_study_that_goes_on_tells_no_best_again(study_file, api, queue, notify):
+    losses = iter([0.5, 0.6, 0.7, 0.6, 0.7, 0.3, 0.4])
 
-        again = run(study_file, api, overrides=("budget.trials=8",))
-        news = receiver.received[told:]
-    assert [message["event"] for message in news if message["event"] == "ended"] == ["ended"]
-    is_better = again.best.number != first.best.number
-    assert [m["best"]["trial"] for m in news if m["event"] == "best"][-1:] == ([again.best.number] if is_better else [])
+    def training(params):
+        yield {"validation/loss": next(losses)}
+
+    with HttpReceiver() as receiver, PlayedAgent(training, queue=queue, connects=CONNECTS):
+        notify(receiver, "[ended, best]")
+
+        def news(drive, *of, **options):
+            before = len(receiver.received)
+            outcome = drive(*of, api, **options)
+            told = [(m["event"], m["best"]["values"]["validation/loss"]) for m in receiver.received[before:]]
+            return outcome, told
+
+        first, told = news(run, study_file, overrides=("budget.trials=3",))
+        assert told == [("best", 0.5), ("ended", 0.5)]
+        study_id = first.result["study_id"]
+        assert news(run, study_file, overrides=("budget.trials=3",))[1] == [], "it is finished"
+        assert news(resume, study_id)[1] == []
+        assert news(resume, study_id, overrides=("budget.trials=5",))[1] == [("ended", 0.5)]
+        assert news(resume, study_id, overrides=("budget.trials=7",))[1] == [("best", 0.3), ("ended", 0.3)]
 
 
 def test_failures_in_a_row_and_the_failed_study_are_told(study_file, api, queue, notify):
