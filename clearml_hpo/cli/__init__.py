@@ -15,6 +15,7 @@ keep.py            `study keep`
 report.py          `study report`
 trial.py           `trial`: one trial, and its console
 campaign.py        `campaign`
+notify.py          `notify`
 server.py          `server`
 keys.py            `server keys`
 agents.py          `agents`
@@ -64,6 +65,7 @@ _COMMANDS = {
     "init": "Draft a study file from a training script or a task.",
     "convert": "Convert a sweep of W&B or a search space of Ray Tune into a study file.",
     "check": "Check a study or campaign file without running anything.",
+    "notify": "Try the notifications of a study file.",
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
     "worker": "Serve ClearML queues with warm processes.",
