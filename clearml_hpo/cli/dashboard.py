@@ -9,6 +9,7 @@ import webbrowser
 import click
 
 from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.cli.exits import Exit
 from clearml_hpo.core.errors import InputError
 
 _PORT = 8090
@@ -46,11 +47,15 @@ def _serve(listening: socket.socket, opens: bool) -> None:
     from clearml_hpo.dashboard import Dashboard
 
     app = Dashboard()
+    listening.listen()  # before anybody learns of the address
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/?key={app.access.key}"
     click.echo(f"dashboard: {url}")
     sys.stdout.flush()
     if opens:
         webbrowser.open(url)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, ws="none"))
-    server.run(sockets=[listening])
-    click.echo("the dashboard has ended; studies go on")
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        click.echo("the dashboard has ended; studies go on", err=True)
+        sys.exit(Exit.INTERRUPTED)

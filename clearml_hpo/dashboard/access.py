@@ -41,7 +41,7 @@ class Access:
         given = request.query_params.get("key")
         if given is not None and self._opens(given):
             answer = RedirectResponse(str(request.url.remove_query_params("key").path) or "/", 303)
-            answer.set_cookie(_COOKIE, self.key, max_age=_LIFE_S, httponly=True, samesite="strict")
+            answer.set_cookie(_COOKIE, self.key, max_age=_LIFE_S, httponly=True, samesite="lax")
             return answer
         if not self._opens(request.cookies.get(_COOKIE, "")) and not is_own_user(request.scope):
             raise InputError("Open the link that `clearml-hpo dashboard` has printed; it logs you in.")

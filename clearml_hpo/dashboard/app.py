@@ -26,7 +26,7 @@ from clearml_hpo.dashboard import orders, plots, render, static, studies
 from clearml_hpo.dashboard.access import Access
 from clearml_hpo.dashboard.head import head_of
 from clearml_hpo.dashboard.reading import REFRESH_S, Readers, Seen, StudyReader
-from clearml_hpo.report.figures.plot import short_names
+from clearml_hpo.report.figures.plot import evenly, short_names
 from clearml_hpo.search.space import Categorical
 from clearml_hpo.studies.rows import to_csv
 
@@ -67,6 +67,7 @@ class Dashboard:
                     self._route("/studies/{study}/line", self._line),
                     Route("/studies/{study}/orders/{order}", self._order, methods=["POST"]),
                     self._route("/static/{file}", self._file),
+                    self._route("/{other:path}", _nothing),
                 ]
             ),
             minimum_size=1024,
@@ -85,8 +86,9 @@ class Dashboard:
         return Route(path, answered)
 
     async def _order(self, request: Request) -> Response:
-        if int(request.headers.get("content-length") or 0) > _LARGEST_FORM:
-            return render.page("mistake.html", 413, message="The form is too large.")
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > _LARGEST_FORM:
+            return _with_headers(_mistake(request, "The form is too large, or does not say how large it is.", 413))
         form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
         return await run_in_threadpool(self._guarded, request, lambda request: self._obey(request, form))
 
@@ -94,7 +96,7 @@ class Dashboard:
         try:
             refused = self.access.refuse(request)
         except InputError as error:
-            return _with_headers(render.page("mistake.html", 403, message=str(error)))
+            return _with_headers(_mistake(request, str(error), 403))
         try:
             return _with_headers(refused or answer(request))
         except InputError as error:
@@ -162,9 +164,10 @@ class Dashboard:
             "plotted": seen.plotted,
             "at": seen.at,
             "head": head_of(seen, reader.study.file.budget),
+            "is_whole": reader.rows.is_whole(since),
             "rows": reader.rows.changed(since),
             "count": reader.rows.count,
-            "curves": {task: curve[:: max(1, len(curve) // _POINTS)] for task, curve in seen.curves.items()},
+            "curves": {task: evenly(curve, _POINTS) for task, curve in seen.curves.items()},
         }
 
     def _figure(self, request: Request) -> Response:
@@ -215,12 +218,17 @@ class Dashboard:
             told = orders.obey(reader.study, order, form)
         if order == "delete":
             self._readers.forget(reader.study.study_id)
+            self._plots.pop(reader.study.study_id, None)
             return _json({"told": told, "to": "/"})
         reader.read_now()
         return _json({"told": told})
 
     def _reader(self, request: Request) -> StudyReader:
         return self._readers.reader(request.path_params["study"])
+
+
+def _nothing(request: Request) -> Response:
+    raise InputError(f"there is no page {request.url.path!r:.80}")
 
 
 def _parameters(seen: Seen) -> list[Mapping[str, Any]]:

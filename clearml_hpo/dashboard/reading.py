@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from clearml_hpo.backend.scalars import CHUNK, Curve
 from clearml_hpo.backend.study_records import StudyRecord, find_studies
 from clearml_hpo.backend.trial_tasks import histories_of
 from clearml_hpo.core.budget import Spent
-from clearml_hpo.core.errors import ApiError, ClearmlHpoError, UnreachableError, is_trouble
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, ServerError, UnreachableError, is_trouble
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.dashboard.rows import Rows
@@ -32,6 +33,7 @@ _LONGEST_WAIT_S = 30.0
 """The longest time until a server in trouble is asked again."""
 _FIRST_S = 60.0
 """How long a page waits until its study is read for the first time."""
+_LOG = logging.getLogger(__name__)
 # What the second call of a reading is for; the first one is always for the trials that have changed.
 _SECOND = ("record", "curves", "record", "curves", "record")
 
@@ -41,8 +43,8 @@ class Seen:
     """A study as it was last read.
 
     Attributes:
-        version: grows with each reading.
-        plotted: grows when a figure may have changed: a trial has ended, or one more waits.
+        version: grows with each reading, and is larger than all of an earlier process.
+        plotted: the version in which a figure may last have changed: a trial has ended, or one more waits.
         spent: what it has used of its budgets.
         curves: reported ``(iteration, value)`` of what is pruned by, of the trials that run, by task.
         at: when it was read, in seconds since the epoch by the server's clock.
@@ -76,26 +78,29 @@ class StudyReader:
         self._second = cycle(_SECOND)
         self._seen: Seen | None = None
         self._error: ClearmlHpoError | None = None
+        self._is_fresh = False  # whether it was read since the thread has begun
         self._looked_at = 0.0
         self._read = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def seen(self) -> Seen:
-        """The study as it was last read; waits for the first reading.
+        """The study as it was last read; waits for the first reading after a pause.
 
         Raises:
+            InputError: it was deleted, or keeps no study file.
             ClearmlHpoError: it could not be read at all.
         """
         self._looked_at = time.monotonic()
         with self._read:
             if self._thread is None:
-                self._error = None
+                self._error, self._is_fresh = None, False
                 self._thread = threading.Thread(target=self._serve, name=f"reads {self.study.name}", daemon=True)
                 self._thread.start()
-            self._read.wait_for(lambda: self._seen is not None or self._error is not None, _FIRST_S)
+            self._read.wait_for(lambda: self._is_fresh or self._error is not None, _FIRST_S)
             if self._error is not None and (self._seen is None or not _passes(self._error)):
                 raise self._error
-            assert self._seen is not None
+            if self._seen is None:
+                raise ServerError(f"the study was not read within {_FIRST_S:.0f} s; reload the page")
             return self._seen
 
     def read_now(self) -> None:
@@ -105,7 +110,17 @@ class StudyReader:
             self._step()
 
     def _serve(self) -> None:
-        wait_s = REFRESH_S
+        try:
+            self._read_on()
+        except Exception:  # a fault of ours: it is said, and the next look tries again
+            _LOG.exception("reading study %s failed", self.study.study_id)
+            self._failed(ClearmlHpoError("the study cannot be read; the log of the dashboard says why"))
+        finally:
+            with self._read:
+                self._thread = None
+
+    def _read_on(self) -> None:
+        wait_s, self._second = REFRESH_S, cycle(_SECOND)
         while time.monotonic() - self._looked_at < _LOOKED_AT_S:
             try:
                 with self.lock:
@@ -115,10 +130,8 @@ class StudyReader:
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
                 self._failed(error)
                 if not _passes(error):  # it was deleted, or keeps no file
-                    break
+                    return
             time.sleep(wait_s)
-        with self._read:
-            self._thread = None
 
     def _failed(self, error: ClearmlHpoError) -> None:
         with self._read:
@@ -136,12 +149,12 @@ class StudyReader:
             running = [t.task_id for t in trials if t.state is TrialState.RUNNING and t.iteration][:CHUNK]
             curves = histories_of(self._api, study.goal, running) if running and study.goal.pruning_objective else {}
         is_moved = before is None or _ended(before.trials) != _ended(trials) or len(before.trials) != len(trials)
-        version = before.version + 1 if before else 1
+        version = before.version + 1 if before else int(time.time())
         self.rows.take(trials, version)
         now = time.time() + self._api.server_ahead_s
         seen = Seen(
             version=version,
-            plotted=(before.plotted if before else 0) + is_moved,
+            plotted=before.plotted if before and not is_moved else version,
             record=study.record,
             goal=study.goal,
             space=study.file.space,
@@ -153,7 +166,7 @@ class StudyReader:
             curves=curves,
         )
         with self._read:
-            self._seen, self._error = seen, None
+            self._seen, self._error, self._is_fresh = seen, None, True
             self._read.notify_all()
 
 

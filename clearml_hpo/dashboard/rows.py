@@ -16,6 +16,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._rows: dict[int, tuple[int, dict[str, Any]]] = {}
+        self._fewer_at = 0
 
     def take(self, trials: Sequence[Trial], version: int) -> None:
         """Takes the trials as they are in ``version``."""
@@ -25,10 +26,16 @@ class Rows:
                 self._rows[trial.number] = version, row
         for number in self._rows.keys() - {trial.number for trial in trials}:
             del self._rows[number]
+            self._fewer_at = version
+
+    def is_whole(self, since: int) -> bool:
+        """Whether :meth:`changed` gives all rows: to a new page, and after trials were deleted."""
+        return since < self._fewer_at or since == 0
 
     def changed(self, since: int) -> list[dict[str, Any]]:
-        """The rows that have changed after version ``since``; all of them after 0."""
-        return [row for version, row in [*self._rows.values()] if version > since]
+        """The rows that have changed after version ``since``, or all of them."""
+        whole = self.is_whole(since)
+        return [row for version, row in [*self._rows.values()] if whole or version > since]
 
     @property
     def count(self) -> int:

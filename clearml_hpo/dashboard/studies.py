@@ -10,8 +10,10 @@ from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.core.trial import best_trial
 from clearml_hpo.dashboard.head import driver_text
 from clearml_hpo.dashboard.reading import Seen
+from clearml_hpo.report.figures.plot import evenly
 
 _MOST_STUDIES = 500
+_POINTS = 60  # of a line
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def sparkline(seen: Seen) -> Sequence[float]:
         value = (trial.final_values or ())[0]
         better = not found or seen.goal.objectives[0].better(value, found[-1])
         found.append(value if better else found[-1])
-    return found[:: max(1, len(found) // 60)]
+    return evenly(found, _POINTS)
 
 
 def best_text(seen: Seen) -> str:

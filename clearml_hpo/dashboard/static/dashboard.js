@@ -259,12 +259,11 @@
   // --- what changes ------------------------------------------------------------------------------------------------
 
   function take(changes) {
-    if (changes.count < rows.size) rows.clear();  // some were deleted: all come again with the next look
+    if (changes.is_whole) rows.clear();  // some may have been deleted
     for (const row of changes.rows) rows.set(row.number, row);
-    const isMoved = changes.rows.length > 0;
+    const isMoved = changes.is_whole || changes.rows.length > 0;
     const hasEnded = changes.plotted !== plotted;
     ({ version, plotted, at, head, curves, count } = changes);
-    if (rows.size < count) version = 0;
     drawHead();
     drawRunning();
     if (isMoved) { drawTable(); drawFailures(); }
