@@ -124,12 +124,18 @@
     return button;
   }
 
+  async function textOf(address) {
+    try {
+      const answer = await fetch(address, { headers: { accept: "application/json" } });
+      return answer.ok ? await answer.text() : (await answer.json()).told;
+    } catch (error) { return `The dashboard does not answer: ${error.message}`; }
+  }
+
   async function showLog(title, address) {
     $("log").querySelector("h2").textContent = title;
     $("log").querySelector("pre").textContent = "reading …";
     $("log").showModal();
-    const answer = await fetch(address);
-    $("log").querySelector("pre").textContent = (await answer.text()) || "nothing was printed";
+    $("log").querySelector("pre").textContent = await textOf(address) || "nothing was printed";
   }
 
   $("trials").tBodies[0].addEventListener("click", (event) => {
@@ -295,12 +301,16 @@
   }
 
   async function order(name, body) {
-    const answer = await fetch(`/studies/${data.study}/orders/${name}`, { method: "POST", body, headers: { accept: "application/json" } });
-    const found = await answer.json();
-    tell(found.told, !answer.ok);
-    $("told").scrollIntoView({ block: "nearest" });
-    if (found.to) location.assign(found.to);
-    return answer.ok;
+    try {
+      const answer = await fetch(`/studies/${data.study}/orders/${name}`, { method: "POST", body, headers: { accept: "application/json" } });
+      const found = await answer.json();
+      tell(found.told, !answer.ok);
+      if (found.to) location.assign(found.to);
+      return answer.ok;
+    } catch (error) {
+      tell(`The dashboard does not answer: ${error.message}. Is it still running?`, true);
+      return false;
+    } finally { $("told").scrollIntoView({ block: "nearest" }); }
   }
 
   for (const form of document.querySelectorAll("form[data-order]")) {
@@ -325,7 +335,7 @@
     }
   });
   $("notes").addEventListener("toggle", async () => {
-    if ($("notes").open) $("notes").querySelector("pre").textContent = (await (await fetch(`/studies/${data.study}/notes`)).text()) || "there are none";
+    if ($("notes").open) $("notes").querySelector("pre").textContent = await textOf(`/studies/${data.study}/notes`) || "there are none";
   });
   for (const column of columns.filter((each) => !ALWAYS.includes(each.key))) {
     const label = element("label");

@@ -3,6 +3,7 @@
 
 const Figures = (() => {
   const isDark = matchMedia("(prefers-color-scheme: dark)");
+  const LATER_MS = 1500;
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendDataToCloud"] };
   const canvases = [...document.querySelectorAll("[data-figure]")];
   const figures = new Map();
@@ -57,9 +58,11 @@ const Figures = (() => {
     if (!canvas.classList.contains("js-plotly-plot")) canvas.replaceChildren();
     await Plotly.react(canvas, figure.data.map(trace), layout(figure, canvas), config);
     canvas.removeAllListeners?.("plotly_selected");
+    canvas.removeAllListeners?.("plotly_deselect");
     canvas.removeAllListeners?.("plotly_click");
     const numbers = (event) => (event?.points ?? []).map((point) => point.customdata).filter((each) => Number.isInteger(each));
     canvas.on("plotly_selected", (event) => { if (event) onChoice(numbers(event)); });
+    canvas.on("plotly_deselect", () => onChoice([]));
     canvas.on("plotly_click", (event) => { if (numbers(event).length) onChoice(numbers(event), true); });
     canvas.dataset.drawn = "";
   }
@@ -75,7 +78,7 @@ const Figures = (() => {
       const answer = await fetch(`/studies/${study}/figures/${asked}`, { headers: { accept: "application/json" } });
       if (!answer.ok) throw new Error((await answer.json()).told);
       figures.set(canvas, JSON.parse(await answer.text(), titled));
-      await draw(canvas);
+      if (inSight.has(canvas) || "drawn" in canvas.dataset) await draw(canvas);
     } catch (error) {
       if (figures.has(canvas)) return;
       canvas.replaceChildren(Object.assign(document.createElement("p"), { className: "message", textContent: `this figure did not load: ${error.message}` }));
@@ -83,24 +86,39 @@ const Figures = (() => {
     }
   }
 
+  async function show(canvas) {
+    if (figures.has(canvas) && !("drawn" in canvas.dataset)) await draw(canvas);
+    await load(canvas);
+  }
+
   const observer = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       inSight[entry.isIntersecting ? "add" : "delete"](entry.target);
-      if (entry.isIntersecting && study) load(entry.target);
+      if (entry.isIntersecting && study) show(entry.target);
     }
   }, { rootMargin: "200px" });
 
   for (const each of document.querySelectorAll("[data-pair]")) each.addEventListener("change", () => load(document.querySelector(`[data-figure="${each.dataset.pair}"]`)));
-  isDark.addEventListener("change", () => figures.forEach((_, canvas) => draw(canvas)));
+  const redraw = () => figures.forEach((_, canvas) => { if ("drawn" in canvas.dataset) draw(canvas); });
+  isDark.addEventListener("change", redraw);
   // Paper has all figures, those that nobody has scrolled to as well.
-  addEventListener("beforeprint", () => { isPaper = true; canvases.forEach((canvas) => figures.has(canvas) ? draw(canvas) : load(canvas)); });
-  addEventListener("afterprint", () => { isPaper = false; figures.forEach((_, canvas) => draw(canvas)); });
+  // A browser does not wait for answers before it prints, so they are loaded before, one after the other.
+  function paper(is) {
+    isPaper = is;
+    document.documentElement.classList.toggle("paper", is);
+    figures.forEach((_, canvas) => draw(canvas));
+  }
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(false));
+  async function loadAll() {
+    for (const canvas of canvases) if (!figures.has(canvas)) await load(canvas);
+  }
 
   return {
-    start(of, choice) { study = of; onChoice = choice; canvases.forEach((canvas) => observer.observe(canvas)); },
+    start(of, choice) { study = of; onChoice = choice; canvases.forEach((canvas) => observer.observe(canvas)); setTimeout(loadAll, LATER_MS); },
     // Figures that follow are asked for anew at most every ten seconds.
     update(plotted, at) { version = plotted; moment = Math.floor(at / 10); inSight.forEach(load); },
-    choose(numbers) { chosen = numbers; figures.forEach((_, canvas) => draw(canvas)); },
-    all() { return Promise.all(canvases.map(load)); },
+    choose(numbers) { chosen = numbers; redraw(); },
+    loaded() { return figures.size; },
   };
 })();
