@@ -11,6 +11,7 @@ check.py           `check`
 open.py            `open`: the page of a study
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
+orders.py          `study try`, `prune`, `abort` and `extend`
 report.py          `study report`
 trial.py           `trial`: one trial, and its console
 campaign.py        `campaign`

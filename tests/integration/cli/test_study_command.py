@@ -15,7 +15,22 @@ from clearml_hpo.backend.lease import Lease
 from clearml_hpo.study_file import load_study
 from tests.integration.controller.recorded import RecordedStudy
 
-SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry", "keep", "report", "delete"]
+SUBCOMMANDS = [
+    "list",
+    "show",
+    "trials",
+    "best",
+    "export",
+    "stop",
+    "retry",
+    "keep",
+    "try",
+    "prune",
+    "abort",
+    "extend",
+    "report",
+    "delete",
+]
 
 
 @pytest.fixture
