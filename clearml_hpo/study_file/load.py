@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from clearml_hpo.core.near_names import near_metric
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
-from clearml_hpo.search.space import Constant, OpenSpace, Parameter, SearchSpace
+from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec
 from clearml_hpo.study_file.overrides import apply_override
@@ -293,6 +294,9 @@ def read_point(given: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, 
     for name, value in given.items():
         own = name_in_model(str(model), str(name))
         full = own if own in varying else full_name(str(name))
+        if isinstance(value, str) and isinstance(varying.get(full), Float):
+            with suppress(ValueError):
+                value = float(value)  # YAML 1.1 reads 1e-3 as a text
         if isinstance(space, OpenSpace):
             point[full_name(str(name))] = value
         elif full not in varying:
