@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from clearml_hpo.backend.api import Api
@@ -27,6 +29,11 @@ from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import DEFAULT_SECTION
 from clearml_hpo.search.space import OpenSpace, SearchSpace
+
+_MARKED_S = 30.0
+"""Within what time after the end of a trial task its controller has marked it, as a rule."""
+_ALL_S = 60.0
+"""How often all trials of a study that is watched are read, not only those that have changed."""
 
 WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
@@ -82,24 +89,76 @@ def read_trials(
         stopping: when the last controller began to end its trials, in seconds since the epoch; what was stopped from
             then on ended with the study.
     """
-    filters = {
-        "hyperparams.properties.study.value": [study_id],
-        "only_fields": [
-            *SNAPSHOT_FIELDS,
-            *metric_fields(goal.metrics),
-            *_hyperparameter_fields(space),
-            "created",
-            "execution.queue",
-        ],
-        "order_by": ["created"],
-        "search_hidden": True,
-    }
-    tasks = list(rows(api, "tasks", filters))
-    queues = {} if queues is None else queues
-    unknown = {queue for task in tasks if (queue := _queue(task))} - queues.keys()
-    queues |= {queue: place_of_queue(name, study_id) for queue, name in _queue_names(api, unknown).items()}
-    entries = [entry for task in tasks if (entry := _entry(task, queues, space, goal)) is not None]
-    return _sorted(entries, stopping)
+    reader = TrialReader(api, study_id, space, goal, queues)
+    reader.read_all()
+    return reader.records(stopping)
+
+
+class TrialReader:
+    """The trial tasks of a study, which are read all at first, and then those that have changed."""
+
+    def __init__(
+        self, api: Api, study_id: str, space: SearchSpace, goal: Goal, queues: dict[str, str] | None = None
+    ) -> None:
+        """See :func:`read_trials`; nothing is read yet."""
+        self._api = api
+        self._study_id = study_id
+        self._space = space
+        self._goal = goal
+        self._queues = {} if queues is None else queues
+        self._entries: dict[str, _Entry] = {}
+        self._newest = ""
+        self._all_at = float("-inf")
+
+    def read_all(self) -> None:
+        """Reads all of them: one call for every 500."""
+        self._entries = {}
+        self._take(self._tasks())
+        self._all_at = time.monotonic()
+
+    def read_changed(self) -> None:
+        """Reads those that have changed since the last reading: one call, mostly; now and then all of them.
+
+        A server does not tell of tasks that were deleted, nor of those that have got a mark, which a controller makes a
+        moment after their end. So what has changed within :data:`_MARKED_S` is read again, and all of it every
+        :data:`_ALL_S`.
+        """
+        if not self._newest or time.monotonic() - self._all_at >= _ALL_S:
+            self.read_all()
+            return
+        since = datetime.fromisoformat(self._newest) - timedelta(seconds=_MARKED_S)
+        self._take(self._tasks(last_update=[f">={since.isoformat()}"]))
+
+    def records(self, stopping: float | None = None) -> TrialRecords:
+        """What was read, sorted; see :func:`read_trials`."""
+        return _sorted([*self._entries.values()], stopping)
+
+    def _tasks(self, **more: Any) -> list[Mapping[str, Any]]:
+        filters = {
+            "hyperparams.properties.study.value": [self._study_id],
+            "only_fields": [
+                *SNAPSHOT_FIELDS,
+                *metric_fields(self._goal.metrics),
+                *_hyperparameter_fields(self._space),
+                "created",
+                "last_update",
+                "execution.queue",
+            ],
+            "order_by": ["created"],
+            "search_hidden": True,
+            **more,
+        }
+        return list(rows(self._api, "tasks", filters))
+
+    def _take(self, tasks: Sequence[Mapping[str, Any]]) -> None:
+        unknown = {queue for task in tasks if (queue := _queue(task))} - self._queues.keys()
+        names = _queue_names(self._api, unknown)
+        self._queues |= {queue: place_of_queue(name, self._study_id) for queue, name in names.items()}
+        for task in tasks:
+            entry = _entry(task, self._queues, self._space, self._goal)
+            if entry is not None:
+                self._entries[task["id"]] = entry
+            self._newest = max(self._newest, task.get("last_update") or "")
 
 
 def _hyperparameter_fields(space: SearchSpace) -> list[str]:

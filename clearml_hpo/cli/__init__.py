@@ -9,12 +9,14 @@ proposal.py        what `init` shows and asks
 convert.py         `convert`
 check.py           `check`
 open.py            `open`: the page of a study
+dashboard.py       `dashboard`
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
 orders.py          `study try`, `prune`, `abort` and `extend`
 report.py          `study report`
 trial.py           `trial`: one trial, and its console
 campaign.py        `campaign`
+notify.py          `notify`
 server.py          `server`
 keys.py            `server keys`
 agents.py          `agents`
@@ -57,12 +59,14 @@ _COMMANDS = {
     "launch": "Have an agent drive a study.",
     "watch": "Watch a study or a campaign until it ends.",
     "open": "Open the page of a study in the browser.",
+    "dashboard": "Show and steer all studies in a browser.",
     "study": "List, show, steer, export and delete studies.",
     "trial": "Show one trial and its console.",
     "campaign": "Run many studies on shared resources.",
     "init": "Draft a study file from a training script or a task.",
     "convert": "Convert a sweep of W&B or a search space of Ray Tune into a study file.",
     "check": "Check a study or campaign file without running anything.",
+    "notify": "Try the notifications of a study file.",
     "server": "Start, stop and back up an embedded ClearML server.",
     "agents": "Run clearml-agent daemons on this machine.",
     "worker": "Serve ClearML queues with warm processes.",

@@ -40,6 +40,7 @@ OWN: dict[str, dict[Exit, str]] = {
     "init": {Exit.BAD_INPUT: "bad input, or the script must change before a study can run"},
     "convert": {Exit.BAD_INPUT: "bad input, or something must be filled in by hand"},
     "check": {Exit.DONE: "sound", Exit.BAD_INPUT: "not sound"},
+    "notify test": {Exit.DONE: "all were sent", Exit.FAILED: "one was not"},
     "worker": {Exit.DONE: "it has left and all that it ran has ended", Exit.INTERRUPTED: "what ran was ended"},
     "study best": {Exit.FAILED: "there is no completed trial yet"},
     "study delete": _NOT_DELETED,

@@ -36,7 +36,7 @@ def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], 
     from clearml_hpo.study_file import load_study
 
     file = load_study(study_file, overrides)
-    rehearse(file)
+    rehearse(file, is_driven_here=False)
     use_lasting_server(local=local)
 
     launched = launch_study(Api(), file, queue, new=new)

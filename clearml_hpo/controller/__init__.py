@@ -1,7 +1,7 @@
 """From a study file to its result.
 
 check.py         a study file held against its template; nothing runs
-rehearsal.py     sampler and pruner tried on made-up values
+rehearsal.py     sampler and pruner tried on made-up values; what notifications need
 registration.py  the template of a study, and its first run
 advice.py        what to do about a first run that fails or shows nothing
 opening.py       a new study, or one that another controller has left

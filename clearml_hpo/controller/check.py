@@ -26,6 +26,7 @@ from clearml_hpo.drafting.hydra import HYDRA
 from clearml_hpo.drafting.script import read_program
 from clearml_hpo.drafting.source import Program
 from clearml_hpo.executors.dask.plan import DASK
+from clearml_hpo.notify import channels_of, described
 from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
 from clearml_hpo.study_file import StudyFile
@@ -64,6 +65,11 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
         known_before(file, api, findings.remarks.append)
     if file.spec.execution.executor == DASK:
         findings.remarks += module_of_dask("outlook").remarks_on(dask_plan_of(file.spec.execution))
+    if (notify := file.spec.notify) is not None:
+        names = ", ".join(dict.fromkeys(channel.name for channel in channels_of(notify)))
+        findings.remarks.append(
+            f"notifications by {names}, of {described(notify.events)}; clearml-hpo notify test sends one"
+        )
     project_id = find_project(api, file.spec.project) if api is not None else None
     for model in file.space.used_models:
         _check_template(file, model, api, project_id, findings)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from clearml_hpo.backend import cleanup
 from clearml_hpo.backend.api import Api
@@ -20,6 +20,8 @@ from clearml_hpo.core.best_effort import reason_of
 from clearml_hpo.core.notes import Note
 from clearml_hpo.core.trial import Trial, best_trial
 from clearml_hpo.report import StudySummary, study_result, summary_page, summary_text
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -96,21 +98,25 @@ class Closing:
         """
         self._leave_summary(ended, curves)
         self._console.add(f"{ended.status}: {ended.reason}")
-        self.finish(ended.status, ended.reason.partition("\n")[0])
-        return self._outcome(ended)
+        outcome = self._outcome(ended)
+        if self.finish(ended.status, ended.reason.partition("\n")[0]):
+            self._console.ended(ended.status, ended.reason)
+        return outcome
 
-    def finish(self, status: str, reason: str) -> None:
-        """Ends the controller task and releases the lease, if it is still this controller's."""
+    def finish(self, status: str, reason: str) -> bool:
+        """Ends the controller task and releases the lease, if it is still this controller's; whether it was."""
         lease = self._opened.lease
         assert lease is not None  # it was driven
 
-        def finish() -> None:
-            if lease.is_mine():  # else the study is another controller's, and goes on
-                self._console.send(at_once=True)
-                self._controller.finish(status, reason)
-                lease.release(reason)
+        def finish() -> bool:
+            if not lease.is_mine():  # the study is another controller's, and goes on
+                return False
+            self._console.send(at_once=True)
+            self._controller.finish(status, reason)
+            lease.release(reason)
+            return True
 
-        self._with_backoff(finish)
+        return self._with_backoff(finish)
 
     def finished_earlier(self) -> Outcome:
         """The outcome of a study that was finished before, from its records."""
@@ -166,8 +172,8 @@ class Closing:
             except Exception as error:  # of whatever kind: the study is complete, and its end is still to be noted
                 self._console.note(Note(f"no {name}: {reason_of(error)}; {later}", "warning"))
 
-    def _with_backoff(self, call: Callable[[], object]) -> None:
-        with_backoff(call, self._console.note, self._stopped)
+    def _with_backoff(self, call: Callable[[], _Answer]) -> _Answer:
+        return with_backoff(call, self._console.note, self._stopped)
 
     def _outcome(self, ended: Ended) -> Outcome:
         trials = tuple(ended.trials)

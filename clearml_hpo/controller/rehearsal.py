@@ -1,23 +1,28 @@
-"""The sampler and the pruner of a study file tried on made-up values, before trials depend on them."""
+"""What a study depends on, tried before it starts: sampler and pruner on made-up values; what notifications need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from clearml_hpo.core.errors import Fault, InputError
+from clearml_hpo.notify import faults_of_channels
 from clearml_hpo.search.pruners import build_pruner
 from clearml_hpo.search.rehearsal import quiet, try_pruner, try_sampler
 from clearml_hpo.search.samplers import build_sampler
 from clearml_hpo.study_file import StudyFile
 
 
-def rehearse(file: StudyFile) -> None:
+def rehearse(file: StudyFile, *, is_driven_here: bool = True) -> None:
     """Lets instances of their own draw some points and judge some runs, within about a second and without a word.
 
+    Args:
+        is_driven_here: whether the study is driven in this environment, which then has what notifications need.
+
     Raises:
-        InputError: a line, with file and line of the key, for each of the two that raised an error.
+        InputError: a line, with file and line of the key, for each of the two that raised an error, and for each
+            variable or program that notifications need and that is not there.
     """
-    faults = []
+    faults = faults_of_channels(file.spec.notify) if is_driven_here else []
     for key, rehearsal in (("sampler", _rehearse_sampler), ("pruner", _rehearse_pruner)):
         given = getattr(file.spec, key)
         try:
@@ -31,7 +36,11 @@ def rehearse(file: StudyFile) -> None:
 
 
 def rehearse_all(files: Iterable[StudyFile]) -> None:
-    """Rehearses each sampler and pruner of several studies once for each space that it is used with."""
+    """Rehearses each sampler and pruner of several studies once for each space that it is used with.
+
+    Raises:
+        InputError: as :func:`rehearse`.
+    """
     seen = set()
     for file in files:
         space = {name: str(parameter) for name, parameter in file.space.distributions.items()}
@@ -39,6 +48,8 @@ def rehearse_all(files: Iterable[StudyFile]) -> None:
         if key not in seen:
             seen.add(key)
             rehearse(file)
+        elif faults := faults_of_channels(file.spec.notify):
+            raise InputError(file.explain(faults))
 
 
 def _rehearse_sampler(file: StudyFile) -> None:

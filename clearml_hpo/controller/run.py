@@ -101,8 +101,11 @@ class StudyRun:
             raise
         except BaseException as error:
             self._console.add(f"failed: {error}")
+            reason, is_ours = str(error).partition("\n")[0] or type(error).__name__, True
             with suppress(ClearmlHpoError):
-                self._closing.finish("failed", str(error).partition("\n")[0] or type(error).__name__)
+                is_ours = self._closing.finish("failed", reason)
+            if is_ours:
+                self._console.ended("failed", reason)
             raise
         return self._closing.close(ended, self._curves)
 

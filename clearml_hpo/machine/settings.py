@@ -15,6 +15,7 @@ USER_AGENT = "clearml-hpo"
 """What this package's own calls say that they come from."""
 
 _CALL_LOG = "CLEARML_HPO_CALL_LOG"
+_SECRETS: set[str] = set()  # names of variables
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,15 @@ def around_proxies(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(exempt)))
 
 
+def secret(name: str) -> str:
+    """What a variable holds that is this process's own: :func:`child_environ` leaves it out from now on.
+
+    Empty if it is not set.
+    """
+    _SECRETS.add(name)
+    return os.environ.get(name, "")
+
+
 def child_environ(**changes: str) -> dict[str, str]:
-    """The environment for a process to be started: this process's, with ``changes``."""
-    return {**os.environ, **changes}
+    """The environment for a process to be started: this process's without its secrets, with ``changes``."""
+    return {**{name: text for name, text in os.environ.items() if name not in _SECRETS}, **changes}

@@ -19,7 +19,7 @@ from clearml_hpo.backend.lease import Lease, driven_s, stopping_since
 from clearml_hpo.backend.orders import End, How, Order, give, pending, plain
 from clearml_hpo.backend.removal import Removal, plan_removal, remove
 from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_again, read_study
-from clearml_hpo.backend.trial_records import TrialRecords, read_trials
+from clearml_hpo.backend.trial_records import TrialReader, TrialRecords
 from clearml_hpo.backend.trial_tasks import histories_of
 from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import InputError
@@ -63,7 +63,6 @@ class Study:
         """Use :meth:`load` or :meth:`list`."""
         self._api = api
         self.record = record
-        self._queue_names: dict[str, str] = {}
 
     @classmethod
     def create(
@@ -170,9 +169,13 @@ class Study:
     # --- its trials --------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _reader(self) -> TrialReader:
+        return TrialReader(self._api, self.study_id, self.file.space, self.goal)
+
+    @cached_property
     def _records(self) -> TrialRecords:
-        file, stopping = self.file, stopping_since(self.record.properties)
-        return read_trials(self._api, self.study_id, file.space, file.goal, stopping=stopping, queues=self._queue_names)
+        self._reader.read_changed()
+        return self._reader.records(stopping_since(self.record.properties))
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -277,10 +280,23 @@ class Study:
     # --- steering ----------------------------------------------------------------------------------------------------
 
     def refresh(self) -> Study:
-        """Reads the study anew; returns it."""
-        before, self.record = self.record, read_again(self._api, self.record)
+        """Reads the study anew, all of it; returns it."""
+        self.__dict__.pop("_reader", None)
+        return self.refresh_changed()
+
+    def refresh_changed(self, *, record: bool = True) -> Study:
+        """Reads what has changed, in two calls as a rule; returns the study.
+
+        A trial that was deleted, or marked by hand, may be missed for a minute.
+
+        Args:
+            record: its controller task, too; else its trials alone.
+        """
+        before = self.record
+        if record:
+            self.record = read_again(self._api, before)
         is_same = self.record.study_yaml == before.study_yaml
-        for name in ("_records", "trials") if is_same else ("file", "_records", "trials"):
+        for name in ("_records", "trials") if is_same else ("file", "_reader", "_records", "trials"):
             self.__dict__.pop(name, None)
         return self
 

@@ -35,7 +35,7 @@ class Look:
 
 
 class Watch:
-    """Looks at one study: a call for its controller task, one for every 500 trials, at times one for workers."""
+    """Looks at one study: a call for its task, one for trials that have changed, at times one for workers."""
 
     def __init__(self, study: Study, api: Api, clock: Callable[[], float] = time.time) -> None:
         self.study = study
@@ -45,14 +45,14 @@ class Watch:
         self._workers: dict[str, int] = {}
         self._asked_at = float("-inf")
 
-    def look(self) -> Look:
-        """The study as it is now.
+    def look(self, *, trials_alone: bool = False) -> Look:
+        """The study as it is now, or as it was, with its trials as they are now.
 
         Raises:
             ApiError: the server is in trouble; look again later.
             InputError: the study was deleted.
         """
-        study = self.study.refresh()
+        study = self.study.refresh_changed(record=not trials_alone)
         record, trials = study.record, study.trials
         now = self._clock() + self._api.server_ahead_s
         is_driven = is_held_by(record.holder, record.updated_at or 0.0, now)

@@ -2,6 +2,8 @@
 
 load.py          reads and checks a study file
 models.py        the keys of a study file, one model per block
+notify.py        the block `notify`
+base.py          what blocks are made of
 space.py         the block `search_space`
 overrides.py     `--set key.key=value`
 campaign.py      the campaign file

@@ -15,13 +15,13 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.core.values import full_name
+from clearml_hpo.study_file.base import Seconds, Strict, Whole
 from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.load import StudyFile, check_data, include_search_space
-from clearml_hpo.study_file.models import Seconds, Strict, Whole
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 
-_OF_ALL = ("objective", "metric_constraints", "sampler", "pruner", "duplicates", "budget", "failures", "keep")
+_OF_ALL = ("objective", "metric_constraints", "sampler", "pruner", "duplicates", "budget", "failures", "keep", "notify")
 _OF_A_MODEL = (*_OF_ALL, "parameter_constraints", "enqueue")
 _OF_A_DATASET = ("objective", "metric_constraints", "pruner", "budget")
 
@@ -62,6 +62,7 @@ class _Blocks(Strict):
     budget: Any = None
     failures: Any = None
     keep: Any = None
+    notify: Any = None
 
 
 class ModelSpec(_Blocks):

@@ -21,6 +21,7 @@ _EXPECTED = {
     "model_type": "keys and values ({keys})",
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "{ge:g} or more",
+    "less_than_equal": "{le:g} or less",
     "string_too_short": "{min_length} characters or more",
     "too_short": "{min_length} or more",
 }

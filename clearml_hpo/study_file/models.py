@@ -3,63 +3,23 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from clearml_hpo.core.errors import nearest
 from clearml_hpo.core.goal import Objective
-from clearml_hpo.core.units import to_seconds
 from clearml_hpo.core.values import full_name
 from clearml_hpo.executors.dask.plan import CLUSTERS, fault_of_address
 from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.search import pruners, samplers
+from clearml_hpo.study_file.base import Seconds, Strict, Whole, Words, list_of_names, name_alone, one_or_several
+from clearml_hpo.study_file.notify import NotifySpec
 
-
-def _seconds(given: object) -> object:
-    """``90``, or a duration as text, → seconds."""
-    if isinstance(given, (int, float)) and not isinstance(given, bool):
-        return given
-    return to_seconds(given)
-
-
-Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 _SHORTEST_NAME = 3  # of a part of a project's path
 _SECTIONS = ("General", "Args", "Hydra", "properties")  # of hyperparameters
-
-Whole: TypeAlias = Annotated[int, Field(strict=True)]
-
-
-class Strict(BaseModel):
-    """Refuses keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_not_given(cls, given: Any) -> Any:
-        """A block whose lines are all commented out is null in YAML."""
-        if not isinstance(given, dict):
-            return given
-        return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
-
-
-def list_of_names(given: object) -> object:
-    """``queue: gpu`` stands for ``queue: [gpu]``."""
-    return [given] if isinstance(given, str) else given
-
-
-def words(given: object) -> object:
-    """``--data a.csv`` stands for ``[--data, a.csv]``."""
-    if isinstance(given, list):
-        return [each if isinstance(each, str) else str(each) for each in given]
-    return shlex.split(given) if isinstance(given, str) else given
-
-
-Words: TypeAlias = Annotated[list[str], BeforeValidator(words)]
 
 
 class TemplateSpec(Strict):
@@ -70,10 +30,10 @@ class TemplateSpec(Strict):
 
     script: Path | None = None
     module: str | None = None
-    arguments: Words = []
+    arguments: Words = Field(default_factory=list)
     directory: Path | None = None
-    files: Annotated[list[Path], BeforeValidator(list_of_names)] = []
-    launcher: Words = []
+    files: Annotated[list[Path], BeforeValidator(list_of_names)] = Field(default_factory=list)
+    launcher: Words = Field(default_factory=list)
     task: str | None = None
     project: str | None = None
     name: str | None = None
@@ -417,7 +377,7 @@ class ExecutionSpec(Strict):
 
     executor: str = "queue"
     options: dict[str, Any] = Field(default_factory=dict)
-    queue: Queues = ["default"]
+    queue: Queues = Field(default_factory=lambda: ["default"])
     placement: list[PlacementSpec] = Field(default_factory=list)
     concurrency: Annotated[Whole, Field(ge=1)] | dict[str, Annotated[Whole, Field(ge=1)]] | None = None
     prefetch: Annotated[Whole, Field(ge=0)] = 1
@@ -474,16 +434,6 @@ class WarmStartSpec(Strict):
         return self
 
 
-def name_alone(given: object) -> object:
-    """``sampler: tpe`` stands for ``sampler: {name: tpe}``."""
-    return {"name": given} if isinstance(given, str) else given
-
-
-def one_or_several(given: object) -> object:
-    """One block stands for a list of one."""
-    return [given] if isinstance(given, dict) else given
-
-
 def _is_project(name: str) -> str:
     for part in name.strip("/").split("/"):
         if len(part.strip()) < _SHORTEST_NAME:
@@ -514,4 +464,5 @@ class StudySpec(Strict):
     failures: FailuresSpec = FailuresSpec()
     execution: ExecutionSpec = ExecutionSpec()
     keep: KeepSpec | None = None
+    notify: NotifySpec | None = None
     storage: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.values import full_name, resolve_name
-from clearml_hpo.study_file.models import name_alone
+from clearml_hpo.study_file.base import name_alone
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, parse_yaml
 from clearml_hpo.study_file.space import PARAMETER_KEYS
 

@@ -20,7 +20,7 @@ from clearml_hpo.workers.task_source import Source
 _REPORT_S = 30.0
 """The longest time between two signs of life of a worker, or of a task that reports nothing itself."""
 _CHANGE_S = 2.0
-"""How long the server may list a worker with its task of before: with short tasks, most of them are never listed."""
+"""How long the server may list a worker as busy that has no task any more."""
 _EVENT_CHARS = 64 * 1024  # as agents send them
 _MOST_REFUSALS = 3  # of console output, in a row
 _UNKNOWN = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK, Subcode.EVENTS_NOT_ADDED)
@@ -107,9 +107,9 @@ class WorkerReports:
         self._source = source
         self._runner = runner
         self._statistics = MachineStatistics(tuple(slot.gpu for slot in runner.slots if slot.gpu))
-        self._changed: set[Slot] = set()  # and not reported yet
+        self._freed: set[Slot] = set()  # not reported yet: most often a slot runs the next task at once
         self._due = 0.0
-        self._changed_due = 0.0
+        self._freed_due = 0.0
 
     def register(self) -> None:
         """Registers all workers."""
@@ -121,9 +121,9 @@ class WorkerReports:
         for worker in self.ids.values():
             self._api.call("workers.unregister", worker=worker)
 
-    def changed(self, slot: Slot) -> None:
-        """Notes that a slot has another task, or none any more, to be reported soon."""
-        self._changed.add(slot)
+    def freed(self, slot: Slot) -> None:
+        """Notes that a slot has no task any more, to be reported soon."""
+        self._freed.add(slot)
 
     def step(self, now: float) -> bool:
         """Reports what is due; True if that was a report of all workers, with the machine's statistics."""
@@ -132,14 +132,13 @@ class WorkerReports:
             statistics = self._statistics.measure()
             self._due = now + _REPORT_S
             for slot in self._runner.slots:
-                self._report(slot, machine_stats=statistics)
-        elif self._changed and now >= self._changed_due:
-            self._changed_due = now + _CHANGE_S
-            for slot in tuple(self._changed):
-                self._report(slot)
+                self.report(slot, machine_stats=statistics)
+        elif self._freed and now >= self._freed_due:
+            for slot in tuple(self._freed):
+                self.report(slot)
         return is_due
 
-    def _report(self, slot: Slot, **more: Any) -> None:
+    def report(self, slot: Slot, **more: Any) -> None:
         """Reports that a worker lives, and what it runs."""
         run = self._runner.runs.get(slot.name)
         sign = {
@@ -155,7 +154,8 @@ class WorkerReports:
                 raise
             # The task was deleted: the worker lives all the same, and the next look at the task ends its process.
             self._api.call("workers.status_report", **sign, **more)
-        self._changed.discard(slot)
+        self._freed.discard(slot)
+        self._freed_due = time.monotonic() + _CHANGE_S
 
 
 @contextlib.contextmanager

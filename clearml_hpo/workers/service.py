@@ -226,7 +226,7 @@ class LocalWorkers:
         for run in ended:
             self._tasks.ended(run)
             self._runner.release(run)
-            self._workers.changed(run.slot)
+            self._workers.freed(run.slot)
             self._source.ended(run.task_id)
         if ended:
             self._due.take = 0.0

@@ -100,7 +100,7 @@ class TaskStarter:
             self._tasks.failed(taken.task_id, str(error))
             return
         self._taken.remove(taken)  # it runs, even if something fails from here on
-        self._workers.changed(slot)
+        self._workers.report(slot)  # else a short task never has a worker
         run.process.step()  # the fork exists by now: it begins before other slots are filled
 
     def _archive(self, task: Mapping[str, Any]) -> bytes | None:

@@ -18,6 +18,7 @@ DOCS += [
     "docs/testing.md",
     "docs/kubernetes.md",
     "docs/scale.md",
+    "docs/notifications.md",
     "agents/README.md",
 ]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
@@ -191,6 +192,8 @@ ELSEWHERE |= {
     "make bench-trial": "minutes of clones one by one; tests/integration/benchmarks tries its siblings",
     "python3 -m venv ~/hpo && . ~/hpo/bin/activate": "Python's own",
     "pip install 'clearml-hpo[catboost]'": "what `make install` does",
+    "clearml-hpo notify test study.yaml": "tests/integration/notify/test_commands.py",
+    "export SLACK_URL=https://hooks.slack.com/services/...": "the reader's own",
     "cp agents/clearml.conf ~/clearml.conf": "tests/integration/fleet/test_clearml_conf.py",
     "chmod 600 ~/clearml.conf": "the shell's",
 }

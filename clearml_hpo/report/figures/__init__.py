@@ -8,6 +8,7 @@ history.py     values by trial, intermediate values, hypervolume
 parameters.py  parallel coordinates, slices, importances
 lines.py       parallel coordinates as ordinary lines
 comparison.py  models, or studies, beside one another
+pairs.py       two parameters at a time, and how values are distributed
 front.py       the Pareto front
 timeline.py    which worker ran what, and when; of one study or several
 tables.py      all trials with links, what is left of the budgets
@@ -18,6 +19,7 @@ from clearml_hpo.report.figures.comparison import by_model, comparison_figure, m
 from clearml_hpo.report.figures.front import front_figure
 from clearml_hpo.report.figures.history import history_figure, hypervolume_figure, intermediate_figure
 from clearml_hpo.report.figures.lines import parallel_lines_figure
+from clearml_hpo.report.figures.pairs import contour_figure, edf_figure, rank_figure
 from clearml_hpo.report.figures.parameters import importance_figure, parallel_figure, slice_figure
 from clearml_hpo.report.figures.tables import budget_figure, table_figure
 from clearml_hpo.report.figures.timeline import timeline_figure, usage_figure
@@ -26,6 +28,8 @@ __all__ = [
     "budget_figure",
     "by_model",
     "comparison_figure",
+    "contour_figure",
+    "edf_figure",
     "front_figure",
     "history_figure",
     "hypervolume_figure",
@@ -34,6 +38,7 @@ __all__ = [
     "model_parameter",
     "parallel_figure",
     "parallel_lines_figure",
+    "rank_figure",
     "ranking",
     "slice_figure",
     "table_figure",

@@ -63,6 +63,7 @@ def _points(name: str, trials: Sequence[Trial], index: int, marker: Mapping[str,
         "x": [trial.number for trial in trials],
         "y": [_value(trial, index) for trial in trials],
         "text": [describe(trial) for trial in trials],
+        "customdata": [trial.number for trial in trials],
         "marker": marker,
     }
 
@@ -100,6 +101,7 @@ def _ends(state: TrialState, trials: Sequence[Trial]) -> dict[str, Any]:
         "x": [trial.number for trial in trials],
         "y": [0] * len(trials),
         "text": [f"trial {trial.number}: {trial.reason or state.value}"[:200] for trial in trials],
+        "customdata": [trial.number for trial in trials],
         "yaxis": "y2",
         "marker": {"symbol": "line-ns-open", "size": 10, "color": COLOURS[state]},
     }

@@ -136,7 +136,7 @@ def slice_figure(
     for index, name in enumerate(names):
         suffix = str(index + 1) if index else ""
         active = [trial for trial in shown if name in trial.params]
-        kind = _kind_of_axis([trial.params[name] for trial in active], distributions.get(name))
+        kind = kind_of_axis([trial.params[name] for trial in active], distributions.get(name))
         axes[f"xaxis{suffix}"] = {"title": labels[name], "type": kind}
         axes[f"yaxis{suffix}"] = {} if index % columns else {"title": goal.objectives[0].metric}
         traces.append(_slice(name, active, kind, suffix))
@@ -150,7 +150,8 @@ def slice_figure(
     )
 
 
-def _kind_of_axis(values: Sequence[Value], distribution: Distribution | None) -> str:
+def kind_of_axis(values: Sequence[Value], distribution: Distribution | None) -> str:
+    """How a parameter's axis is drawn: category, log or linear."""
     if isinstance(distribution, Categorical) or not all(map(is_number, values)):
         return "category"
     return "log" if is_log(distribution) else "linear"
@@ -166,6 +167,7 @@ def _slice(name: str, trials: Sequence[Trial], kind: str, suffix: str) -> dict[s
         "x": [as_text(value) for value in values] if kind == "category" else values,
         "y": [trial.value for trial in trials],
         "text": [f"trial {trial.number}" for trial in trials],
+        "customdata": [trial.number for trial in trials],
         "xaxis": f"x{suffix}",
         "yaxis": f"y{suffix}",
         "marker": {

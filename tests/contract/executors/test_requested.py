@@ -109,12 +109,14 @@ def test_how_often_the_server_is_asked_whether_to_stop_can_be_told(stage, queue,
         source.request(queue)
         stage.until("completed", task)
 
-    workers.take_now()
+    with workers.between_tasks():
+        pass
     run_another()  # after that look
     stage.api.call("tasks.stop", task=aborted)
     run_another()
     assert stage.status(aborted) == "in_progress"
-    workers.take_now()
+    with workers.between_tasks():
+        pass  # then it looks at all of them
     stage.until("stopped", aborted)
 
 

@@ -26,6 +26,7 @@ from clearml_hpo.study_file import load_campaign
 from clearml_hpo.workers.service import LocalWorkers
 from clearml_hpo.workers.slots import plan_slots
 from clearml_hpo.workers.task_source import QueueSource
+from tests.receivers import HttpReceiver
 
 from .conftest import TRIALS, Listener, run, trials_of
 
@@ -54,6 +55,15 @@ def test_every_study_is_an_ordinary_one_under_the_campaign(campaign_file, api):
     assert max(begun["apples-fast"], begun["apples-slow"]) < min(begun["pears-fast"], begun["pears-slow"])
     queues = api.call("queues.get_all", only_fields=["name"])["queues"]
     assert not [queue for queue in queues if outcome.campaign_id[:8] in queue["name"]], "its queues are gone"
+
+
+def test_each_study_sends_its_own_notifications(campaign_file, api, monkeypatch):
+    with HttpReceiver() as receiver:
+        monkeypatch.setenv("HOOK_URL", receiver.url)
+        campaign_file.write_text(f"{campaign_file.read_text()}\nnotify: {{webhook: {{url_env: HOOK_URL}}}}\n")
+        assert run(campaign_file, api).status == "completed"
+    told = {(message["study"], message["event"], message["status"]) for message in receiver.received}
+    assert told == {(name, "ended", "completed") for name in STUDIES} and len(receiver.received) == len(STUDIES)
 
 
 def test_a_queue_that_others_serve_is_a_resource_as_large_as_its_workers(campaign_file, api):

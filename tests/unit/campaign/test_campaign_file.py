@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from clearml_hpo.controller.rehearsal import rehearse_all
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import load_campaign, parse_campaign
@@ -103,6 +104,17 @@ def test_what_is_nearer_counts(folder):
     assert titanic_xgb.file.budget.wall_s == 3600
     assert titanic_xgb.file.spec.execution.prefetch == 2
     assert load(folder, CAMPAIGN, "budget.time=20s").members[0].file.budget.wall_s == 20
+
+
+def test_each_study_sends_the_notifications_of_the_campaign_or_its_models(folder, monkeypatch):
+    monkeypatch.setenv("SLACK_URL", "http://127.0.0.1:9/x")
+    monkeypatch.delenv("MISSING_URL", raising=False)
+    text = CAMPAIGN.replace("    sampler: random\n", "    notify: {slack: {url_env: MISSING_URL}}\n")
+    members = load(folder, f"{text}notify: {{slack: {{url_env: SLACK_URL}}, events: failed}}\n").members
+    assert [member.file.spec.notify.slack[0].url_env for member in members] == ["SLACK_URL", "MISSING_URL"] * 2
+    assert members[0].file.spec.notify.events == {"failed": 0}
+    with pytest.raises(InputError, match=r"campaign.yaml:18: notify.slack.url_env: .* no variable MISSING_URL"):
+        rehearse_all(member.file for member in members)
 
 
 def test_the_text_needs_no_other_file(folder):

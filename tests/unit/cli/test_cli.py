@@ -14,7 +14,7 @@ from clearml_hpo.cli import exits, main
 ROOT = Path(__file__).resolve().parents[3]
 
 COMMANDS = ["run", "resume", "launch", "watch", "open", "study", "trial", "campaign", "init", "convert", "check"]
-COMMANDS += ["server", "agents", "worker", "deploy", "completion"]
+COMMANDS += ["notify", "server", "agents", "worker", "deploy", "completion"]
 
 
 def invoke(*arguments, **environ):

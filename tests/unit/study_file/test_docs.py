@@ -65,3 +65,15 @@ def test_the_example_of_dask_is_sound(tmp_path):
     (tmp_path / "study.yaml").write_text(BLOCKS[3] + rest)
     execution = load_study(tmp_path / "study.yaml").spec.execution
     assert execution.dask.resources == {"GPU": 1} and execution.placement[0].resources == {}
+
+
+def test_the_example_of_notifications_is_sound(tmp_path):
+    rest = (
+        "study: told\ntemplate: {task: abc}\nsearch_space: {x: {type: int, low: 0, high: 9}}\n"
+        "objective: {metric: a/b, direction: minimize}\nbudget: {trials: 9}\n"
+    )
+    (example,) = (block for block in BLOCKS if block.startswith("notify:"))
+    (tmp_path / "study.yaml").write_text(example + rest)
+    notify = load_study(tmp_path / "study.yaml").spec.notify
+    assert notify.events == {"ended": 0, "failed": 0, "best": 0, "failures": 3, "no_worker": 600}
+    assert notify.command[-1] == "a study has news"

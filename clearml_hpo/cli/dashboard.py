@@ -1,0 +1,56 @@
+"""``clearml-hpo dashboard``."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import webbrowser
+
+import click
+
+from clearml_hpo.cli.connection import server_of_studies
+from clearml_hpo.core.errors import InputError
+
+_PORT = 8090
+
+
+@click.command()
+@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--open/--no-open", "opens", default=False, help="Open it in the browser.")
+@click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
+def dashboard(port: int, opens: bool, local: bool) -> None:
+    """Show all studies in a browser, live, and steer them there; Ctrl-C ends the dashboard alone.
+
+    It reads the ClearML server that is configured, with your credentials, and listens on this machine only. The printed
+    link logs you in. From another machine: ssh -L 8090:localhost:8090 HOST.
+
+    \b
+    Examples:
+      clearml-hpo dashboard --open
+      clearml-hpo dashboard --port 9000
+      clearml-hpo dashboard --local
+    """
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(f"port {port} cannot be used ({error.strerror}); try --port 0") from None
+        with server_of_studies(local=local):
+            _serve(listening, opens)
+
+
+def _serve(listening: socket.socket, opens: bool) -> None:
+    import uvicorn
+
+    from clearml_hpo.dashboard import Dashboard
+
+    app = Dashboard()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/?key={app.access.key}"
+    click.echo(f"dashboard: {url}")
+    sys.stdout.flush()
+    if opens:
+        webbrowser.open(url)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, ws="none"))
+    server.run(sockets=[listening])
+    click.echo("the dashboard has ended; studies go on")

@@ -1,0 +1,20 @@
+"""The dashboard: the studies of a ClearML server in a browser, live, and steered from there.
+
+app.py        the ASGI application: routes, access, headers
+access.py     access: the user who started it, or a log-in by link
+reading.py    one reader for each study that someone looks at, however many browsers look
+studies.py    the list of studies
+head.py       what a study's page says first: state, budgets, best
+rows.py       the table of trials, as the page's script takes it
+plots.py      the figures of a study, by name
+orders.py     what a user can have done to a study
+render.py     fills templates/*.html
+static.py     style, scripts, the plotting library
+
+All is read through ``Study``; the server may be ClearML's own or the embedded one. The JavaScript in static/ asks for
+what has changed, sorts the table and draws.
+"""
+
+from clearml_hpo.dashboard.app import Dashboard
+
+__all__ = ["Dashboard"]

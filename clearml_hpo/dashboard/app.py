@@ -1,0 +1,273 @@
+"""The dashboard as an ASGI application: what it answers, to whom, with which headers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.trial_tasks import log_tail
+from clearml_hpo.core.errors import ClearmlHpoError, InputError
+from clearml_hpo.core.values import as_text
+from clearml_hpo.dashboard import orders, plots, render, static, studies
+from clearml_hpo.dashboard.access import Access
+from clearml_hpo.dashboard.head import head_of
+from clearml_hpo.dashboard.reading import REFRESH_S, Readers, Seen, StudyReader
+from clearml_hpo.report.figures.plot import short_names
+from clearml_hpo.search.space import Categorical
+from clearml_hpo.studies.rows import to_csv
+
+_LARGEST_FORM = 2**16
+_LINES = 200  # of a console
+_POINTS = 60  # of a live curve
+_LOG = logging.getLogger(__name__)
+# Plotly sets styles as it draws; there is no other way for it. Nothing comes from, or goes to, anywhere else.
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+_Answer = Callable[[Request], Response]
+
+
+class Dashboard:
+    """The studies of the configured ClearML server, in a browser."""
+
+    def __init__(self, access: Access | None = None) -> None:
+        """``access`` decides who may come in; default: the user of this process, and who has the link."""
+        self.access = access or Access()
+        self._readers = Readers()
+        self._plots: dict[str, plots.PlotCache] = {}
+        self._app: ASGIApp = GZipMiddleware(
+            Starlette(
+                routes=[
+                    self._route("/", self._list),
+                    self._route("/studies/{study}", self._study),
+                    self._route("/studies/{study}/changes", self._changes),
+                    self._route("/studies/{study}/figures/{figure}", self._figure),
+                    self._route("/studies/{study}/trials.csv", self._csv),
+                    self._route("/studies/{study}/trials/{number:int}/log", self._log),
+                    self._route("/studies/{study}/notes", self._notes),
+                    self._route("/studies/{study}/line", self._line),
+                    Route("/studies/{study}/orders/{order}", self._order, methods=["POST"]),
+                    self._route("/static/{file}", self._file),
+                ]
+            ),
+            minimum_size=1024,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        await self._app(scope, receive, send)
+
+    # --- what every answer has ---------------------------------------------------------------------------------------
+
+    def _route(self, path: str, answer: _Answer) -> Route:
+        async def answered(request: Request) -> Response:
+            return await run_in_threadpool(self._guarded, request, answer)
+
+        return Route(path, answered)
+
+    async def _order(self, request: Request) -> Response:
+        if int(request.headers.get("content-length") or 0) > _LARGEST_FORM:
+            return render.page("mistake.html", 413, message="The form is too large.")
+        form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+        return await run_in_threadpool(self._guarded, request, lambda request: self._obey(request, form))
+
+    def _guarded(self, request: Request, answer: _Answer) -> Response:
+        try:
+            refused = self.access.refuse(request)
+        except InputError as error:
+            return _with_headers(render.page("mistake.html", 403, message=str(error)))
+        try:
+            return _with_headers(refused or answer(request))
+        except InputError as error:
+            return _with_headers(_mistake(request, str(error), 404 if request.method == "GET" else 400))
+        except ClearmlHpoError as error:
+            return _with_headers(_mistake(request, f"The ClearML server is in trouble: {error}", 502))
+        except KeyError as error:
+            return _with_headers(_mistake(request, f"There is no {error.args[0]!r:.80} here.", 404))
+        except Exception:
+            _LOG.exception("%s failed", request.url.path)
+            return _with_headers(_mistake(request, "This page failed; the log of the dashboard says why.", 500))
+
+    # --- pages -------------------------------------------------------------------------------------------------------
+
+    def _list(self, request: Request) -> Response:
+        query = request.query_params
+        chosen = studies.Filter(*(query.get(name, "").strip() for name in ("text", "project", "state")))
+        found = self._readers.studies()
+        return render.page(
+            "studies.html",
+            studies=studies.listed(chosen.chosen(found), time.time()),
+            filter=chosen,
+            total=len(found),
+            projects=sorted({study.project for study in found}),
+            states=sorted({study.status for study in found}),
+        )
+
+    def _study(self, request: Request) -> Response:
+        reader = self._reader(request)
+        if request.path_params["study"] != reader.study.study_id:
+            return RedirectResponse(f"/studies/{reader.study.study_id}", 303)
+        seen = reader.seen()
+        return render.page(
+            "study.html",
+            study=seen.record,
+            goal=seen.goal,
+            head=head_of(seen, reader.study.file.budget),
+            parameters=_parameters(seen),
+            plots=plots.plots_of(seen),
+            pair=plots.default_pair(seen),
+            data=_finite(
+                {
+                    "study": seen.record.study_id,
+                    "url": seen.record.url_of("{task}"),
+                    "every": REFRESH_S,
+                    "objectives": [{"metric": o.metric, "direction": o.direction} for o in seen.goal.objectives],
+                    "watched": getattr(seen.goal.pruning_objective, "metric", ""),
+                    "parameters": _parameters(seen),
+                    **self._since(reader, seen, 0),
+                }
+            ),
+            told=request.query_params.get("told", ""),
+        )
+
+    # --- what the pages' scripts ask for -----------------------------------------------------------------------------
+
+    def _changes(self, request: Request) -> Response:
+        reader = self._reader(request)
+        since = request.query_params.get("since", "0")
+        return _json(self._since(reader, reader.seen(), int(since) if since.isdecimal() else 0))
+
+    def _since(self, reader: StudyReader, seen: Seen, since: int) -> Mapping[str, Any]:
+        return {
+            "version": seen.version,
+            "plotted": seen.plotted,
+            "at": seen.at,
+            "head": head_of(seen, reader.study.file.budget),
+            "rows": reader.rows.changed(since),
+            "count": reader.rows.count,
+            "curves": {task: curve[:: max(1, len(curve) // _POINTS)] for task, curve in seen.curves.items()},
+        }
+
+    def _figure(self, request: Request) -> Response:
+        reader = self._reader(request)
+        seen = reader.seen()
+        cache = self._plots.setdefault(reader.study.study_id, plots.PlotCache())
+        query = request.query_params
+        text = cache.figure(request.path_params["figure"], seen, (query.get("x", ""), query.get("y", "")))
+        return Response(text, media_type="application/json")
+
+    def _line(self, request: Request) -> Response:
+        seen = self._reader(request).seen()
+        return _json({"best": studies.best_text(seen), "line": studies.sparkline(seen), **_counts(seen)})
+
+    def _csv(self, request: Request) -> Response:
+        reader = self._reader(request)
+        with reader.lock:
+            study = reader.study.refresh()
+            text = to_csv(study.rows(attempts=True), study.columns)
+        name = "".join(letter if letter.isalnum() else "-" for letter in study.name.encode("ascii", "replace").decode())
+        headers = {"content-disposition": f'attachment; filename="{name}.csv"'}
+        return Response(text, media_type="text/csv", headers=headers)
+
+    def _log(self, request: Request) -> Response:
+        reader = self._reader(request)
+        number = request.path_params["number"]
+        task = next((trial.task_id for trial in reader.seen().trials if trial.number == number), None)
+        if task is None:
+            raise InputError(f"there is no trial {number}")
+        return Response(log_tail(Api(), task, _LINES), media_type="text/plain")
+
+    def _notes(self, request: Request) -> Response:
+        reader = self._reader(request)
+        return Response(log_tail(Api(), reader.study.study_id, _LINES), media_type="text/plain")
+
+    def _file(self, request: Request) -> Response:
+        name = request.path_params["file"]
+        try:
+            found, kind = static.content(name)
+        except FileNotFoundError:
+            raise InputError(f"there is no file {name!r:.60}") from None
+        headers = {"cache-control": "public, max-age=31536000, immutable"}
+        return Response(found, media_type=kind, headers=headers)
+
+    def _obey(self, request: Request, form: Mapping[str, str]) -> Response:
+        reader, order = self._reader(request), request.path_params["order"]
+        with reader.lock:
+            told = orders.obey(reader.study, order, form)
+        if order == "delete":
+            self._readers.forget(reader.study.study_id)
+            return _json({"told": told, "to": "/"})
+        reader.read_now()
+        return _json({"told": told})
+
+    def _reader(self, request: Request) -> StudyReader:
+        return self._readers.reader(request.path_params["study"])
+
+
+def _parameters(seen: Seen) -> list[Mapping[str, Any]]:
+    """Names, short names and ranges of the parameters, for tables, axes and forms."""
+    names = short_names([*seen.space.distributions])
+    found: list[Mapping[str, Any]] = []
+    for name, distribution in seen.space.distributions.items():
+        choices = [as_text(choice) for choice in distribution.choices] if isinstance(distribution, Categorical) else []
+        limits = [] if choices else [getattr(distribution, "low", None), getattr(distribution, "high", None)]
+        is_log = bool(getattr(distribution, "log", False))
+        found.append({"name": name, "short": names[name], "choices": choices, "limits": limits, "log": is_log})
+    return found
+
+
+def _counts(seen: Seen) -> Mapping[str, Any]:
+    counts: dict[str, int] = {}
+    for trial in seen.trials:
+        counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
+    return {"counts": counts}
+
+
+def _mistake(request: Request, message: str, status: int) -> Response:
+    """A page, or what a script takes."""
+    if request.method == "POST" or "application/json" in request.headers.get("accept", ""):
+        return _json({"told": message}, status)
+    return render.page("mistake.html", status, message=message)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(
+        json.dumps(_finite(value), separators=(",", ":"), allow_nan=False), status, media_type="application/json"
+    )
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become texts."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return value
+
+
+def _with_headers(answer: Response) -> Response:
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    answer.headers.setdefault("cache-control", "no-store")
+    return answer

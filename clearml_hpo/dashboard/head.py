@@ -1,0 +1,95 @@
+"""What a study's page says first: state, who drives it, budgets, time left, the best so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from clearml_hpo.core.budget import Budget
+from clearml_hpo.core.trial import TrialState, best_trial, pareto_front
+from clearml_hpo.core.values import as_text
+from clearml_hpo.dashboard.reading import Seen
+from clearml_hpo.report.summary import duration_text
+
+_FEWEST_FOR_RATE = 3
+
+
+def head_of(seen: Seen, budget: Budget) -> Mapping[str, Any]:
+    """Plain values for the page's script, and for its first rendering.
+
+    Returns:
+        ``status``, ``reason``, ``driver``, ``counts``, ``best``, ``budgets`` (name, text, share from 0 to 1), ``facts``
+        (name and text), ``problem``.
+    """
+    best = best_trial(seen.trials, seen.goal)
+    counts = Counter(trial.state for trial in seen.trials)
+    return {
+        "status": seen.record.status,
+        "reason": seen.record.reason,
+        "is_over": seen.look.is_over,
+        "is_driven": seen.look.progress.is_driven,
+        "driver": seen.record.holder if seen.look.progress.is_driven else "",
+        "counts": {state.value: counts[state] for state in TrialState if counts[state]},
+        "best": None
+        if best is None
+        else {
+            "number": best.number,
+            "values": [*(best.final_values or ())],
+            "params": {name: as_text(value) for name, value in best.params.items()},
+            "task": best.task_id,
+        },
+        "front": [trial.number for trial in pareto_front(seen.trials, seen.goal)],
+        "budgets": [*_budgets(seen, budget)],
+        "facts": [*_facts(seen, budget)],
+        "problem": seen.problem,
+    }
+
+
+def _budgets(seen: Seen, budget: Budget) -> Iterator[Mapping[str, Any]]:
+    """A bar for each limit that is set."""
+    ended = sum(not trial.state.is_live for trial in seen.trials)
+    for name, limit, used, is_time in (
+        ("trials", budget.trials, ended, False),
+        ("time", budget.wall_s, seen.look.progress.elapsed_s, True),
+        ("compute time", budget.compute_s, seen.spent.compute_s, True),
+        ("GPU time", budget.gpu_s, seen.spent.gpu_s, True),
+        ("iterations", budget.iterations, seen.spent.iterations, False),
+        ("trials without improvement", budget.stale_trials, seen.spent.trials_since_best, False),
+        ("time without improvement", budget.stale_s, seen.spent.s_since_best, True),
+    ):
+        if limit:
+            texts = [duration_text(amount) if is_time else f"{amount:,}" for amount in (used, limit)]
+            yield {"name": name, "text": f"{texts[0]} of {texts[1]}", "share": round(min(1.0, used / limit), 4)}
+
+
+def _facts(seen: Seen, budget: Budget) -> Iterator[tuple[str, str]]:
+    progress = seen.look.progress
+    running = sum(trial.state is TrialState.RUNNING for trial in seen.trials)
+    rate = _per_hour(seen)
+    left = _left_s(seen, budget, rate)
+    yield "slots", f"{running} of {progress.workers} busy" if progress.workers else f"{running} busy"
+    if rate is not None:
+        yield "trials per hour", f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+    if left is not None and not seen.look.is_over:
+        yield "time left", f"about {duration_text(left)}"
+    yield "driven for", duration_text(progress.elapsed_s)
+    yield "driven by", seen.record.holder if progress.is_driven else "none"
+
+
+def _per_hour(seen: Seen) -> float | None:
+    """Trials that ended, by the hour that it was driven."""
+    ended = sum(not trial.state.is_live for trial in seen.trials)
+    elapsed_s = seen.look.progress.elapsed_s
+    return ended / elapsed_s * 3600 if ended >= _FEWEST_FOR_RATE and elapsed_s > 0 else None
+
+
+def _left_s(seen: Seen, budget: Budget, rate: float | None) -> float | None:
+    """Seconds until the trials or the time are used up, whichever comes first."""
+    ended = sum(not trial.state.is_live for trial in seen.trials)
+    lefts = []
+    if budget.trials and rate:
+        lefts.append(max(0, budget.trials - ended) / rate * 3600)
+    if budget.wall_s:
+        lefts.append(max(0.0, budget.wall_s - seen.look.progress.elapsed_s))
+    return min(lefts, default=None)

@@ -1,0 +1,207 @@
+"""Reads studies for all browsers: one thread for each study that someone looks at, and one list of all studies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import cycle
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.scalars import CHUNK, Curve
+from clearml_hpo.backend.study_records import StudyRecord, find_studies
+from clearml_hpo.backend.trial_tasks import histories_of
+from clearml_hpo.core.budget import Spent
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, UnreachableError, is_trouble
+from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.dashboard.rows import Rows
+from clearml_hpo.search.space import SearchSpace
+from clearml_hpo.studies.study import Study
+from clearml_hpo.studies.watching import Look, Watch
+
+REFRESH_S = 2.0
+"""How often a study that someone looks at is read."""
+_LOOKED_AT_S = 15.0
+"""For how long after the last look a study is read on."""
+_LIST_S = 5.0
+"""How long the list of studies counts."""
+_LONGEST_WAIT_S = 30.0
+"""The longest time until a server in trouble is asked again."""
+_FIRST_S = 60.0
+"""How long a page waits until its study is read for the first time."""
+# What the second call of a reading is for; the first one is always for the trials that have changed.
+_SECOND = ("record", "curves", "record", "curves", "record")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A study as it was last read.
+
+    Attributes:
+        version: grows with each reading.
+        plotted: grows when a figure may have changed: a trial has ended, or one more waits.
+        spent: what it has used of its budgets.
+        curves: reported ``(iteration, value)`` of what is pruned by, of the trials that run, by task.
+        at: when it was read, in seconds since the epoch by the server's clock.
+        problem: why the last reading has failed; empty if it has not.
+    """
+
+    version: int
+    plotted: int
+    record: StudyRecord
+    goal: Goal
+    space: SearchSpace
+    trials: Sequence[Trial]
+    earlier: Sequence[Trial]
+    look: Look
+    spent: Spent
+    at: float
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    problem: str = ""
+
+
+class StudyReader:
+    """Reads one study every :data:`REFRESH_S` in a thread, as long as someone looks: two calls a reading."""
+
+    def __init__(self, study: Study) -> None:
+        """Nothing is read before :meth:`seen` is called."""
+        self.study = study
+        self.lock = threading.Lock()  # of the study: held by who reads or steers it
+        self.rows = Rows()
+        self._api = Api()
+        self._watch = Watch(study, self._api)
+        self._second = cycle(_SECOND)
+        self._seen: Seen | None = None
+        self._error: ClearmlHpoError | None = None
+        self._looked_at = 0.0
+        self._read = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def seen(self) -> Seen:
+        """The study as it was last read; waits for the first reading.
+
+        Raises:
+            ClearmlHpoError: it could not be read at all.
+        """
+        self._looked_at = time.monotonic()
+        with self._read:
+            if self._thread is None:
+                self._error = None
+                self._thread = threading.Thread(target=self._serve, name=f"reads {self.study.name}", daemon=True)
+                self._thread.start()
+            self._read.wait_for(lambda: self._seen is not None or self._error is not None, _FIRST_S)
+            if self._error is not None and (self._seen is None or not _passes(self._error)):
+                raise self._error
+            assert self._seen is not None
+            return self._seen
+
+    def read_now(self) -> None:
+        """Reads all of it at once, after an order."""
+        with self.lock:
+            self.study.refresh()
+            self._step()
+
+    def _serve(self) -> None:
+        wait_s = REFRESH_S
+        while time.monotonic() - self._looked_at < _LOOKED_AT_S:
+            try:
+                with self.lock:
+                    self._step()
+                wait_s = REFRESH_S
+            except ClearmlHpoError as error:
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                self._failed(error)
+                if not _passes(error):  # it was deleted, or keeps no file
+                    break
+            time.sleep(wait_s)
+        with self._read:
+            self._thread = None
+
+    def _failed(self, error: ClearmlHpoError) -> None:
+        with self._read:
+            self._error = error
+            if self._seen is not None:
+                self._seen = replace(self._seen, version=self._seen.version + 1, problem=str(error))
+            self._read.notify_all()
+
+    def _step(self) -> None:
+        before, wants = self._seen, next(self._second)
+        look = self._watch.look(trials_alone=before is not None and wants != "record")
+        study, trials = self.study, look.progress.trials
+        curves = before.curves if before else {}
+        if before is None or wants == "curves":
+            running = [t.task_id for t in trials if t.state is TrialState.RUNNING and t.iteration][:CHUNK]
+            curves = histories_of(self._api, study.goal, running) if running and study.goal.pruning_objective else {}
+        is_moved = before is None or _ended(before.trials) != _ended(trials) or len(before.trials) != len(trials)
+        version = before.version + 1 if before else 1
+        self.rows.take(trials, version)
+        now = time.time() + self._api.server_ahead_s
+        seen = Seen(
+            version=version,
+            plotted=(before.plotted if before else 0) + is_moved,
+            record=study.record,
+            goal=study.goal,
+            space=study.file.space,
+            trials=trials,
+            earlier=study.earlier_attempts,
+            look=look,
+            spent=study.spent(),
+            at=now,
+            curves=curves,
+        )
+        with self._read:
+            self._seen, self._error = seen, None
+            self._read.notify_all()
+
+
+class Readers:
+    """The readers of all studies that are looked at, and the list of studies."""
+
+    def __init__(self) -> None:
+        self._api = Api()
+        self._readers: dict[str, StudyReader] = {}
+        self._lock = threading.Lock()
+        self._list: Sequence[StudyRecord] = ()
+        self._listed_at = float("-inf")
+
+    def studies(self) -> Sequence[StudyRecord]:
+        """All studies, newest first; read anew every :data:`_LIST_S` at most.
+
+        Raises:
+            ServerError: no ClearML server answers.
+        """
+        with self._lock:
+            if time.monotonic() - self._listed_at >= _LIST_S:
+                self._list = find_studies(self._api)
+                self._listed_at = time.monotonic()
+            return self._list
+
+    def reader(self, study: str) -> StudyReader:
+        """The reader of a study, by its id, what its id begins with, or its name.
+
+        Raises:
+            InputError: there is none.
+        """
+        with self._lock:
+            if study not in self._readers:
+                found = Study.load(study)
+                self._readers.setdefault(found.study_id, StudyReader(found))
+                return self._readers[found.study_id]
+            return self._readers[study]
+
+    def forget(self, study: str) -> None:
+        """Forgets a study that was deleted."""
+        with self._lock:
+            self._readers.pop(study, None)
+            self._listed_at = float("-inf")
+
+
+def _ended(trials: Sequence[Trial]) -> int:
+    return sum(not trial.state.is_live for trial in trials)
+
+
+def _passes(error: ClearmlHpoError) -> bool:
+    """Whether the server is in trouble; else the study was deleted, or cannot be read."""
+    return isinstance(error, (ApiError, UnreachableError)) and is_trouble(error)

@@ -1,0 +1,48 @@
+"""Fills the templates."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+from clearml_hpo.core.templating import html_environment
+from clearml_hpo.dashboard import static
+from clearml_hpo.report.summary import duration_text
+
+
+def page(template: str, /, code: int = 200, **values: Any) -> HTMLResponse:
+    """A whole page."""
+    return HTMLResponse(_environment().get_template(template).render(**values), code)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return html_environment(
+        "clearml_hpo.dashboard",
+        filters={"moment": _moment, "in_script": _in_script, "duration": duration_text, "linked": _linked},
+        names={"static": static.address, "has_plotly": static.has_plotly},
+    )
+
+
+def _moment(epoch: float | None) -> str:
+    """UTC to the minute; empty for None."""
+    if epoch is None:
+        return ""
+    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%d %H:%M")
+
+
+def _in_script(value: object) -> Markup:
+    """JSON that may stand in a ``<script>``: nothing in it ends the element."""
+    text = json.dumps(value, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _linked(url: str) -> str:
+    """The address of a page; nothing else is linked."""
+    return url if url.startswith(("http://", "https://")) else ""

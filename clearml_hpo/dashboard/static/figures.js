@@ -1,0 +1,106 @@
+// Draws the figures that are in sight. What is drawn was made by the server; here come only size, colours and the choice.
+"use strict";
+
+const Figures = (() => {
+  const isDark = matchMedia("(prefers-color-scheme: dark)");
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendDataToCloud"] };
+  const canvases = [...document.querySelectorAll("[data-figure]")];
+  const figures = new Map();
+  const drawnAt = new Map();
+  const inSight = new Set();
+  let study, version = 0, moment = 0, chosen = null, isPaper = false, onChoice = () => {};
+
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const titled = (key, value) => key === "title" && typeof value === "string" ? { text: value } : value;
+  const axis = (given = {}) => ({ gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), linecolor: colour("--grid"), automargin: true, ...given });
+
+  function layout(figure, canvas) {
+    const given = { ...figure.layout };
+    const axes = Object.fromEntries(Object.keys(given).filter((name) => /^[xy]axis\d*$/.test(name)).map((name) => [name, axis(given[name])]));
+    const caption = canvas.parentElement.querySelector("figcaption small");
+    caption.textContent = given.title?.text ?? "";
+    return {
+      ...given,
+      title: undefined,
+      margin: { l: 50, r: 12, t: 30, b: 40 },
+      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 11 } },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: "system-ui, sans-serif", size: canvas.clientWidth < 500 ? 10 : 12, color: colour("--text") },
+      hoverlabel: { bgcolor: colour("--back"), font: { color: colour("--text") }, align: "left" },
+      autosize: true,
+      height: given.height ?? 340,
+      dragmode: "select",
+      xaxis: axis(given.xaxis),
+      yaxis: axis(given.yaxis),
+      ...axes,
+    };
+  }
+
+  function trace(given) {
+    const shades = isDark.matches && !isPaper && Array.isArray(given.marker?.colorscale) ? [[0, "#3a4f66"], [1, "#a8d1ff"]] : null;
+    const marked = shades ? { ...given, marker: { ...given.marker, colorscale: shades } } : given;
+    if (!chosen || !given.customdata) return { ...marked, selectedpoints: null };
+    const selectedpoints = given.customdata.flatMap((number, at) => chosen.has(number) ? [at] : []);
+    return { ...marked, selectedpoints, unselected: { marker: { opacity: 0.12 } } };
+  }
+
+  async function draw(canvas) {
+    const figure = figures.get(canvas);
+    if (!figure || !window.Plotly) return;
+    if (!figure.data.length) {
+      canvas.replaceChildren(Object.assign(document.createElement("p"), { className: "note", textContent: "nothing to draw yet" }));
+      canvas.classList.remove("js-plotly-plot");
+      canvas.dataset.drawn = "";
+      return;
+    }
+    if (!canvas.classList.contains("js-plotly-plot")) canvas.replaceChildren();
+    await Plotly.react(canvas, figure.data.map(trace), layout(figure, canvas), config);
+    canvas.removeAllListeners?.("plotly_selected");
+    canvas.removeAllListeners?.("plotly_click");
+    const numbers = (event) => (event?.points ?? []).map((point) => point.customdata).filter((each) => Number.isInteger(each));
+    canvas.on("plotly_selected", (event) => { if (event) onChoice(numbers(event)); });
+    canvas.on("plotly_click", (event) => { if (numbers(event).length) onChoice(numbers(event), true); });
+    canvas.dataset.drawn = "";
+  }
+
+  async function load(canvas) {
+    const name = canvas.dataset.figure;
+    const pair = [...document.querySelectorAll(`[data-pair="${name}"]`)].map((each) => each.value);
+    const asked = `${name}?${new URLSearchParams(pair.length ? { x: pair[0], y: pair[1] } : {})}`;
+    const at = `${asked} ${"follows" in canvas.dataset ? moment : version}`;
+    if (drawnAt.get(canvas) === at) return;
+    drawnAt.set(canvas, at);
+    try {
+      const answer = await fetch(`/studies/${study}/figures/${asked}`, { headers: { accept: "application/json" } });
+      if (!answer.ok) throw new Error((await answer.json()).told);
+      figures.set(canvas, JSON.parse(await answer.text(), titled));
+      await draw(canvas);
+    } catch (error) {
+      if (figures.has(canvas)) return;
+      canvas.replaceChildren(Object.assign(document.createElement("p"), { className: "message", textContent: `this figure did not load: ${error.message}` }));
+      drawnAt.delete(canvas);
+    }
+  }
+
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      inSight[entry.isIntersecting ? "add" : "delete"](entry.target);
+      if (entry.isIntersecting && study) load(entry.target);
+    }
+  }, { rootMargin: "200px" });
+
+  for (const each of document.querySelectorAll("[data-pair]")) each.addEventListener("change", () => load(document.querySelector(`[data-figure="${each.dataset.pair}"]`)));
+  isDark.addEventListener("change", () => figures.forEach((_, canvas) => draw(canvas)));
+  // Paper has all figures, those that nobody has scrolled to as well.
+  addEventListener("beforeprint", () => { isPaper = true; canvases.forEach((canvas) => figures.has(canvas) ? draw(canvas) : load(canvas)); });
+  addEventListener("afterprint", () => { isPaper = false; figures.forEach((_, canvas) => draw(canvas)); });
+
+  return {
+    start(of, choice) { study = of; onChoice = choice; canvases.forEach((canvas) => observer.observe(canvas)); },
+    // Figures that follow are asked for anew at most every ten seconds.
+    update(plotted, at) { version = plotted; moment = Math.floor(at / 10); inSight.forEach(load); },
+    choose(numbers) { chosen = numbers; figures.forEach((_, canvas) => draw(canvas)); },
+    all() { return Promise.all(canvases.map(load)); },
+  };
+})();
