@@ -22,6 +22,8 @@ from clearml_hpo.core.values import Params
 ORDER = "order"
 """User property of a trial task: the order for which it was made."""
 _PREFIX = "order_"
+NARROWED = "narrowed"
+"""User property of a controller task: the limits within which parameters are proposed, as JSON by parameter."""
 
 How: TypeAlias = Literal["prune", "abort"]
 """How a trial is ended by hand: ``prune`` counts as pruned for the sampler, ``abort`` is as aborted in ClearML."""
@@ -66,6 +68,14 @@ _KINDS: Mapping[str, type[Order]] = {"try": Try, "end": End, "extend": Extend}
 def plain(order: Order) -> dict[str, Any]:
     """An order as JSON has it: ``do`` says which kind it is."""
     return {"do": next(word for word, kind in _KINDS.items() if type(order) is kind), **asdict(order)}
+
+
+def limits_of(properties: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The limits within which parameters are proposed; raises ValueError: a user has spoilt them."""
+    said = json.loads(properties.get(NARROWED) or "{}")
+    if not (isinstance(said, dict) and all(isinstance(limits, dict) for limits in said.values())):
+        raise ValueError("expected limits by parameter")
+    return said
 
 
 def give(api: Api, task_id: str, orders: Iterable[Order]) -> None:

@@ -1,8 +1,9 @@
-"""``clearml-hpo study try``, ``prune``, ``abort`` and ``extend``: what users order by hand."""
+"""``clearml-hpo study try``, ``prune``, ``abort``, ``extend`` and ``narrow``: what users order by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from clearml_hpo.backend.orders import How
     from clearml_hpo.studies.study import Study
 
+_NUMBER = tuple("+-.0123456789")
 _study = click.argument("study_id", metavar="ID", shell_complete=complete_studies)
 _numbers = click.argument("numbers", metavar="TRIAL...", nargs=-1, type=int, required=True)
 _local = click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
@@ -41,12 +43,21 @@ def try_(study_id: str, pairs: tuple[str, ...], local: bool) -> None:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    from clearml_hpo.study_file.source_lines import SourceLine, parse_yaml
-
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise InputError(f"{text}: expected NAME=VALUE, such as lr=0.1")
-    return name, parse_yaml(value, lambda _: SourceLine(text))[0]
+    return name, _value(value, text)
+
+
+def _value(text: str, where: str) -> Any:
+    """What a text stands for in YAML; of numbers such as 1e-3 too, which YAML 1.1 reads as texts."""
+    from clearml_hpo.study_file.source_lines import SourceLine, parse_yaml
+
+    value = parse_yaml(text, lambda _: SourceLine(where))[0]
+    if isinstance(value, str) and value[:1] in _NUMBER:
+        with suppress(ValueError):
+            return float(value)
+    return value
 
 
 def _end(study_id: str, numbers: tuple[int, ...], local: bool, *, how: How) -> None:
@@ -110,6 +121,31 @@ def extend(study_id: str, local: bool, **budget: Any) -> None:
     """
     given = {name: value for name, value in budget.items() if value is not None}
     _order(study_id, local, lambda found: found.extend(**given), "extend the budget", "the budget counts for")
+
+
+@click.command()
+@_study
+@click.argument("name")
+@click.option("--low", metavar="VALUE", help="Nothing below this.")
+@click.option("--high", metavar="VALUE", help="Nothing above this.")
+@click.option("--choice", "choices", multiple=True, metavar="VALUE", help="Only this one, and others given so.")
+@_local
+def narrow(study_id: str, name: str, low: str | None, high: str | None, choices: tuple[str, ...], local: bool) -> None:
+    """Have a parameter proposed within a part of its range from now on; without options within all of it again.
+
+    Earlier trials stay valid, and points of your own may lie anywhere in the search space.
+
+    \b
+    Examples:
+      clearml-hpo study narrow 3f9c2a lr --low 1e-3 --high 1e-2
+      clearml-hpo study narrow 3f9c2a booster --choice gbtree --choice dart
+      clearml-hpo study narrow 3f9c2a lr
+    """
+    given = {"low": low, "high": high}
+    limits = {key: _value(text, f"--{key} {text}") for key, text in given.items() if text is not None}
+    if choices:
+        limits["choices"] = [_value(text, f"--choice {text}") for text in choices]
+    _order(study_id, local, lambda found: found.narrow(name, **limits), f"propose {name} so", "it counts for")
 
 
 def _order(study_id: str, local: bool, order: Callable[[Study], bool], what: str, later: str) -> None:

@@ -17,7 +17,7 @@ from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import load_study, server_of_studies
 from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.keep import keep
-from clearml_hpo.cli.orders import abort, extend, prune, try_
+from clearml_hpo.cli.orders import abort, extend, narrow, prune, try_
 from clearml_hpo.cli.report import report
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
@@ -289,7 +289,7 @@ def _refuse_if_live(found: Study) -> None:
         )
 
 
-for _command in (keep, try_, prune, abort, extend):
+for _command in (keep, try_, prune, abort, extend, narrow):
     study.add_command(_command)
 study.add_command(report)
 

@@ -176,7 +176,7 @@ class Driver:
 
         if self._lease is not None and self._initial.records is not None:
             # Before the first step: what a controller was to do that has died is not left to chance.
-            self._orders.hear(self._with_backoff(self._lease.orders))
+            self._orders.hear(self._with_backoff(self._lease.ordered))
 
     def _take_up_records(self, records: TrialRecords) -> None:
         scheduler, tasks = self.scheduler, self._tasks
@@ -204,7 +204,7 @@ class Driver:
         if self._lease is None:
             return
         asked = self._lease.renew()
-        self._orders.hear(asked.orders)
+        self._orders.hear(asked)
         for number in asked.retry:
             self.scheduler.retry(number)
         if asked.stop == "drain" and not self.is_stop_asked:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from clearml_hpo.backend.lease import Lease
-from clearml_hpo.backend.orders import End, Extend, How, Order, Try
+from clearml_hpo.backend.lease import Lease, Requests
+from clearml_hpo.backend.orders import NARROWED, End, Extend, How, Order, Try, limits_of
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.notes import Note
 from clearml_hpo.core.trial import Trial, TrialState
@@ -50,14 +50,17 @@ class OrderBook:
         self._obeyed = obeyed
         self._open: dict[str, Order] = {}
         self._closed: dict[str, str] = {}
+        self._narrowed = ""
 
-    def hear(self, orders: Mapping[str, Order | None]) -> None:
+    def hear(self, asked: Requests) -> None:
         """Begins with the orders that are new.
 
         Raises:
             ApiError: the server did not take a budget; hear them again.
         """
-        for name, order in orders.items():
+        if asked.narrowed is not None and asked.narrowed != self._narrowed:
+            self._narrow(asked.narrowed)
+        for name, order in asked.orders.items():
             if name not in self._open and name not in self._closed:
                 self._begin(name, order)
 
@@ -95,6 +98,16 @@ class OrderBook:
             self._extend_budget(name, order, self._extend)
         else:
             self._close(name, Note(f"{name} is no order, and is passed over", "warning"))
+
+    def _narrow(self, text: str) -> None:
+        """Has points proposed within other limits, which stay on the controller task: it alone says what they are."""
+        self._narrowed, orders = text, self._scheduler.orders
+        try:
+            orders.narrow(limits_of({NARROWED: text}))
+        except (ValueError, TypeError) as error:
+            self._note(Note(f"{NARROWED} is not possible: {error}", "warning"))
+        else:
+            self._note(f"proposed by order of a user: {orders.narrowing}")
 
     def _extend_budget(self, name: str, order: Extend, extend: Callable[[Mapping[str, Any]], Budget]) -> None:
         said = ", ".join(f"{key}: {value}" for key, value in order.budget.items())

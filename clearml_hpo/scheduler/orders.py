@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import Params
 from clearml_hpo.scheduler.context import Context
 from clearml_hpo.scheduler.launching import Launcher
 from clearml_hpo.scheduler.stopping import Stopping
+from clearml_hpo.search.narrowing import Limits, Narrowing, narrowed
 
 
 class Orders:
@@ -39,6 +42,20 @@ class Orders:
         self._launcher.leave(trial)
         self._stopping.wish(trial, state, reason)
         self._stopping.is_hurried = True
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """Within what points are proposed."""
+        return self._context.study.narrowing
+
+    def narrow(self, limits: Mapping[str, Limits]) -> None:
+        """Has points proposed within these limits from now on; but for some that a slow sampler has ready.
+
+        Raises:
+            ValueError: they do not fit the search space; nothing is changed.
+        """
+        self._context.study.narrowing = narrowed(self._context.study.space, limits)
+        self._launcher.reopen()
 
     def extend(self, budget: Budget) -> None:
         """The study has this budget from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from clearml_hpo.controller.opening import take_budgets
 from clearml_hpo.controller.orders import ENDS, reason_of
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.core.values import Params
+from clearml_hpo.core.values import Params, full_name, resolve_name
 from clearml_hpo.executors.base import withdraw_at_last
 from clearml_hpo.executors.queue import QueueExecutor
+from clearml_hpo.search.narrowing import Limits, narrowed
 from clearml_hpo.search.space import OpenSpace
 from clearml_hpo.studies.steering import check_number
 from clearml_hpo.study_file import StudyFile, parse_study, read_point
@@ -36,6 +38,7 @@ _LIMITS: Mapping[str, Sequence[str]] = {
     "no_improvement": ("stale_trials", "stale_s"),
 }
 """The keys of ``budget:`` that may be raised, and the limits that each one sets."""
+_MOST_DRAWS = 10_000
 
 
 # --- points ----------------------------------------------------------------------------------------------------------
@@ -151,6 +154,34 @@ def end_now(api: Api, trials: Collection[Trial], how: How) -> None:
     executor = QueueExecutor(api, {})
     running = {trial.task_id for trial in trials} - {*waiting} | withdraw_at_last(executor, waiting).keys()
     executor.abort(sorted(running), reason)
+
+
+# --- ranges ----------------------------------------------------------------------------------------------------------
+
+
+def limits_with(study: Study, name: str, limits: Limits) -> str:
+    """The property that says within which limits parameters are proposed; without limits, ``name`` has its whole range.
+
+    Raises:
+        InputError: there is no such parameter, its limits are not within its range, or no point is left.
+    """
+    space, full = study.file.space, full_name(name)
+    full = full if full in space.distributions else resolve_name(name, space.distributions) or full
+    others = {known: each for known, each in study.narrowed.items() if known != full}
+    after = {**others, full: _plain_limits(limits)} if limits else others
+    try:
+        left = narrowed(space, {full: {}, **after})
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error)) from None
+    draw = left.at_random(random.Random(0))
+    points = (space.build(draw) for _ in range(_MOST_DRAWS))
+    if not any(space.allows(point) and left.allows(point) for point in points):
+        raise InputError(f"no point is left that keeps the constraints: {left}")
+    return json.dumps(after)
+
+
+def _plain_limits(limits: Limits) -> Limits:
+    return {key: [*value] if key == "choices" else value for key, value in limits.items()}
 
 
 # --- budgets ---------------------------------------------------------------------------------------------------------

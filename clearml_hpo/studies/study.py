@@ -16,7 +16,7 @@ from clearml_hpo.backend.cleanup import apply as keep
 from clearml_hpo.backend.cleanup import plan as plan_to_keep
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Lease, driven_s, stopping_since
-from clearml_hpo.backend.orders import End, How, Order, give, pending, plain
+from clearml_hpo.backend.orders import NARROWED, End, How, Order, give, limits_of, pending, plain
 from clearml_hpo.backend.removal import Removal, plan_removal, remove
 from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_again, read_study
 from clearml_hpo.backend.trial_records import TrialReader, TrialRecords
@@ -30,7 +30,7 @@ from clearml_hpo.driving.session import use_server_of_session
 from clearml_hpo.report import StudySummary, trials_with_curves
 from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.studies.export import export, html_of
-from clearml_hpo.studies.orders import chosen_to_end, end_now, extension, point_to_try
+from clearml_hpo.studies.orders import chosen_to_end, end_now, extension, limits_with, point_to_try
 from clearml_hpo.studies.rows import columns_of, data_frame, rows_of
 from clearml_hpo.studies.spending import spent_of
 from clearml_hpo.studies.steering import WITHOUT_VALUE, Retried, chosen_for_retry, end_study
@@ -404,6 +404,45 @@ class Study:
         """
         self.refresh()
         return self._order([extension(self, budget)])
+
+    def narrow(
+        self,
+        name: str,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        choices: Sequence[Value] | None = None,
+    ) -> bool:
+        """Has a parameter proposed within a part of its range from now on; without limits, within all of it again.
+
+        Trials outside of that stay valid, and the sampler knows of them: it proposes until it meets the limits; if it
+        keeps missing them, points within them are drawn at random. A controller hears of it within some 15 s, or when
+        the study is resumed.
+
+        Args:
+            name: the parameter, with or without its section.
+            low, high: of a number; values of its range.
+            choices: of a categorical parameter; some of its own.
+
+        Returns:
+            Whether a controller was asked.
+
+        Raises:
+            InputError: there is no such parameter, the limits are not within its range, or no point is left.
+        """
+        limits = {key: each for key, each in (("low", low), ("high", high), ("choices", choices)) if each is not None}
+        text = limits_with(self.refresh(), name, limits)
+        self._task.set_properties(**{NARROWED: text})
+        self.refresh()
+        return self.is_driven()
+
+    @property
+    def narrowed(self) -> Mapping[str, Mapping[str, Any]]:
+        """The limits that :meth:`narrow` has set, by parameter: ``{"General/lr": {"low": 0.01}}``."""
+        try:
+            return limits_of(self.record.properties)
+        except ValueError:  # a user has edited it; the controller says so
+            return {}
 
     @property
     def orders(self) -> Sequence[Mapping[str, Any]]:

@@ -91,6 +91,7 @@ ELSEWHERE = {
     "clearml-hpo study prune catboost-breast-cancer 12 14": _ORDERS,
     "clearml-hpo study abort catboost-breast-cancer 13": _ORDERS,
     "clearml-hpo study extend catboost-breast-cancer --trials 100 --time 4h": _ORDERS,
+    "clearml-hpo study narrow catboost-breast-cancer learning_rate --low 0.01": _ORDERS,
     "clearml-hpo study retry catboost-breast-cancer 7": _ORDERS,
     "clearml-hpo study stop catboost-breast-cancer --drain": _ORDERS,
     "clearml-hpo COMMAND --help": "tests/unit/cli/test_cli.py",

@@ -29,6 +29,7 @@ SUBCOMMANDS = [
     "prune",
     "abort",
     "extend",
+    "narrow",
     "report",
     "delete",
 ]
@@ -275,6 +276,18 @@ def test_a_larger_budget(command, recorded):
         f"clearml-hpo resume {recorded.study_id}\n"
     )
     assert Study.load(recorded.study_id).orders == [{"do": "extend", "budget": {"trials": 20}}]
+
+
+def test_a_range_is_narrowed_and_widened(command, recorded):
+    code, output = command("study", "narrow", recorded.study_id, "x", "--low", "1e-2", "--high", "0.5")
+    assert code == 0 and "no controller drives it; it counts for: clearml-hpo resume" in output
+    assert command("study", "narrow", recorded.study_id, "kind", "--choice", "b")[0] == 0
+    limits = {"General/x": {"low": 0.01, "high": 0.5}, "General/kind": {"choices": ["b"]}}
+    assert Study.load(recorded.study_id).narrowed == limits
+    assert command("study", "narrow", recorded.study_id, "x")[0] == 0
+    assert Study.load(recorded.study_id).narrowed == {"General/kind": {"choices": ["b"]}}
+    code, output = command("study", "narrow", recorded.study_id, "x", "--low", "7")
+    assert code == 2 and "General/x: found 7; allowed" in output
 
 
 def test_an_unknown_study(command, recorded):

@@ -323,6 +323,53 @@ def test_a_second_extension_counts_from_the_first(recorded):
         study.extend(trials=15)
 
 
+# --- ranges ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_driven_study_and_the_next_controller_propose_within_narrowed_ranges(
+    study_file, api, held_up, in_background, let_go
+):
+    view = Listener()
+    running = in_background(run, study_file, api, view=view, overrides=["budget.trials=6"])
+    study = the_study(study_file)
+    eventually(lambda: {TrialState.RUNNING, TrialState.QUEUED} <= {*study.refresh().counts}, "one waits", running)
+    assert study.narrow("x", low=0.25, high=0.5) and study.narrow("kind", choices=["b"])
+    eventually(lambda: any("General/kind: " in note for note in view.notes), "it was heard", running)
+    let_go.set()
+    assert running.result(DEADLINE_S).status == "completed"
+    study.refresh()
+    known = len([trial for trial in study.trials if not holds(trial.params)])
+    assert known <= 3 and all(holds(trial.params) for trial in study.trials[known:])
+    study.extend(trials=9)
+    assert not study.narrow("kind")
+    again = resume(study.study_id, api)
+    assert [0.25 <= trial.params["General/x"] <= 0.5 for trial in again.trials[6:]] == [True] * 3
+    assert study.refresh().narrowed == {"General/x": {"low": 0.25, "high": 0.5}}
+    assert study.file.space.distributions["General/x"].high == 1.0, "the space is as it was"
+
+
+def holds(params):
+    return 0.25 <= params["General/x"] <= 0.5 and params["General/kind"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "said"),
+    [
+        ("y", {"low": 0.1}, "General/y: no parameter that varies"),
+        ("x", {"low": 7}, "General/x: found 7; allowed: "),
+        ("depth", {"low": 6, "high": 3}, "low"),
+        ("kind", {"low": 3}, "General/kind.low"),
+        ("kind", {"choices": ["z"]}, "found 'z'"),
+    ],
+)
+def test_what_cannot_be_narrowed(recorded, name, limits, said):
+    study = Study.load(recorded.study_id)
+    with pytest.raises(InputError, match=said):
+        study.narrow(name, **limits)
+    assert study.narrowed == {}
+
+
 # --- any of them -----------------------------------------------------------------------------------------------------
 
 
