@@ -28,6 +28,7 @@ _STUDY_FIELDS = (
     "type",
     "tags",
     "project",
+    "parent",
     "status",
     "status_reason",
     "status_message",
@@ -56,6 +57,7 @@ class StudyRecord:
         study_yaml: the study file, as the controller keeps it.
         best_yaml: the best parameters as YAML; empty as long as there are none.
         properties: the controller task's user properties.
+        campaign_id: the campaign that it belongs to; empty if to none.
         namesakes: if it was found by a name that others have too, their ids and when they were made.
         created_at: seconds since the epoch, as are the other times; ``updated_at`` is the last sign of life.
     """
@@ -70,6 +72,7 @@ class StudyRecord:
     study_yaml: str = ""
     best_yaml: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+    campaign_id: str = ""
     namesakes: str = ""
     created_at: float | None = None
     started_at: float | None = None
@@ -252,6 +255,7 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
         study_yaml=_configuration(task, "study"),
         best_yaml=_configuration(task, "best") if _is_original(task) else "",
         properties=own,
+        campaign_id=task.get("parent") or "",
         created_at=epoch(task.get("created")),
         started_at=epoch(task.get("started")),
         ended_at=end_of(task),

@@ -112,10 +112,10 @@ class Dashboard:
     def _list(self, request: Request) -> Response:
         query = request.query_params
         chosen = studies.Filter(*(query.get(name, "").strip() for name in ("text", "project", "state")))
-        found = self._readers.studies()
+        found, campaigns = self._readers.studies()
         return render.page(
             "studies.html",
-            studies=studies.listed(chosen.chosen(found), time.time()),
+            studies=studies.listed(chosen.chosen(found), campaigns, time.time()),
             filter=chosen,
             total=len(found),
             projects=sorted({study.project for study in found}),

@@ -10,6 +10,7 @@ from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.trial import TrialState, best_trial, pareto_front
 from clearml_hpo.core.values import as_text
 from clearml_hpo.dashboard.reading import Seen
+from clearml_hpo.report.figures.plot import short, short_names
 from clearml_hpo.report.summary import duration_text
 
 _FEWEST_FOR_RATE = 3
@@ -23,13 +24,14 @@ def head_of(seen: Seen, budget: Budget) -> Mapping[str, Any]:
         (name and text), ``problem``.
     """
     best = best_trial(seen.trials, seen.goal)
+    labels = short_names([*best.params]) if best else {}
     counts = Counter(trial.state for trial in seen.trials)
     return {
         "status": seen.record.status,
         "reason": seen.record.reason,
         "is_over": seen.look.is_over,
         "is_driven": seen.look.progress.is_driven,
-        "driver": seen.record.holder if seen.look.progress.is_driven else "",
+        "driver": driver_text(seen.record.holder) if seen.look.progress.is_driven else "",
         "counts": {state.value: counts[state] for state in TrialState if counts[state]},
         "best": None
         if best is None
@@ -37,6 +39,7 @@ def head_of(seen: Seen, budget: Budget) -> Mapping[str, Any]:
             "number": best.number,
             "values": [*(best.final_values or ())],
             "params": {name: as_text(value) for name, value in best.params.items()},
+            "shown": {labels[name]: short(value) for name, value in best.params.items()},
             "task": best.task_id,
         },
         "front": [trial.number for trial in pareto_front(seen.trials, seen.goal)],
@@ -44,6 +47,11 @@ def head_of(seen: Seen, budget: Budget) -> Mapping[str, Any]:
         "facts": [*_facts(seen, budget)],
         "problem": seen.problem,
     }
+
+
+def driver_text(holder: str) -> str:
+    """The host and the process of a controller, without since when it drives."""
+    return holder.partition(" since ")[0]
 
 
 def _budgets(seen: Seen, budget: Budget) -> Iterator[Mapping[str, Any]]:
@@ -74,7 +82,7 @@ def _facts(seen: Seen, budget: Budget) -> Iterator[tuple[str, str]]:
     if left is not None and not seen.look.is_over:
         yield "time left", f"about {duration_text(left)}"
     yield "driven for", duration_text(progress.elapsed_s)
-    yield "driven by", seen.record.holder if progress.is_driven else "none"
+    yield "driven by", driver_text(seen.record.holder) if progress.is_driven else "none"
 
 
 def _per_hour(seen: Seen) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.campaigns import list_campaigns
 from clearml_hpo.backend.scalars import CHUNK, Curve
 from clearml_hpo.backend.study_records import StudyRecord, find_studies
 from clearml_hpo.backend.trial_tasks import histories_of
@@ -163,18 +164,19 @@ class Readers:
         self._api = Api()
         self._readers: dict[str, StudyReader] = {}
         self._lock = threading.Lock()
-        self._list: Sequence[StudyRecord] = ()
+        self._list: tuple[Sequence[StudyRecord], Mapping[str, str]] = (), {}
         self._listed_at = float("-inf")
 
-    def studies(self) -> Sequence[StudyRecord]:
-        """All studies, newest first; read anew every :data:`_LIST_S` at most.
+    def studies(self) -> tuple[Sequence[StudyRecord], Mapping[str, str]]:
+        """All studies, newest first, and the names of campaigns by id; read anew every :data:`_LIST_S` at most.
 
         Raises:
             ServerError: no ClearML server answers.
         """
         with self._lock:
             if time.monotonic() - self._listed_at >= _LIST_S:
-                self._list = find_studies(self._api)
+                campaigns = {each.campaign_id: each.name for each in list_campaigns(self._api)}
+                self._list = find_studies(self._api), campaigns
                 self._listed_at = time.monotonic()
             return self._list
 

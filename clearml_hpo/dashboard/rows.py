@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clearml_hpo.core.trial import Trial
+from clearml_hpo.views.display import short_worker
 
 _LONGEST_REASON = 300
 
@@ -44,7 +45,7 @@ class Rows:
             "params": dict(trial.params),
             "iteration": trial.iteration or None,
             "queue": trial.queue,
-            "worker": trial.worker,
+            "worker": short_worker(trial.worker),
             "started": trial.started_at,
             "ended": trial.ended_at,
             "reason": trial.reason[:_LONGEST_REASON],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clearml_hpo.backend.lease import is_held_by
 from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.core.trial import best_trial
+from clearml_hpo.dashboard.head import driver_text
 from clearml_hpo.dashboard.reading import Seen
 
 _MOST_STUDIES = 500
@@ -43,10 +44,12 @@ class Listed:
     Attributes:
         progress: ended trials of the budget, such as ``12/50``.
         is_driven: whether a controller has lately shown that it drives it.
+        campaign: the name of the campaign that it belongs to; empty if to none.
     """
 
     record: StudyRecord
     is_driven: bool
+    campaign: str
 
     @property
     def progress(self) -> str:
@@ -54,14 +57,22 @@ class Listed:
         return self.record.properties.get("trials", "")
 
     @property
-    def campaign(self) -> str:
-        """The campaign that it belongs to; empty if to none."""
-        return self.record.properties.get("campaign", "")
+    def driver(self) -> str:
+        """The host and the process that drive it; empty if none does."""
+        return driver_text(self.record.holder) if self.is_driven else ""
 
 
-def listed(studies: Sequence[StudyRecord], now: float) -> Sequence[Listed]:
-    """As the list shows them; ``now`` is seconds since the epoch, by the server's clock."""
-    return [Listed(each, is_held_by(each.holder, each.updated_at or 0.0, now)) for each in studies]
+def listed(studies: Sequence[StudyRecord], campaigns: Mapping[str, str], now: float) -> Sequence[Listed]:
+    """As the list shows them.
+
+    Args:
+        campaigns: names by id.
+        now: seconds since the epoch, by the server's clock.
+    """
+    return [
+        Listed(each, is_held_by(each.holder, each.updated_at or 0.0, now), campaigns.get(each.campaign_id, ""))
+        for each in studies
+    ]
 
 
 def sparkline(seen: Seen) -> Sequence[float]:

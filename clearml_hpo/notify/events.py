@@ -126,9 +126,8 @@ class Events:
         if now - self._served_at >= limit_s and not self._is_missed:
             self._is_missed = True
             queues = f" ({', '.join(workers)})" if workers else ""
-            text = (
-                f"No worker serves the study's queues{queues} for {as_clock(now - self._served_at)}; its trials wait."
-            )
+            for_so_long = as_clock(now - self._served_at)
+            text = f"No worker has served the study's queues{queues} for {for_so_long}; its trials wait."
             self._add("no_worker", "no worker", text, queues=list(workers))
 
     def ended(self, status: str, reason: str) -> None:

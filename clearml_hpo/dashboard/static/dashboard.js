@@ -206,7 +206,7 @@
     const values = data.objectives.map((each, i) => `${each.metric} ${number(head.best.values[i])}`);
     const line = element("p");
     line.append("trial ", element("a", String(head.best.number), { href: data.url.replace("{task}", head.best.task) }), head.front.length > 1 ? `, front of ${head.front.length}` : "");
-    return [element("div", values.join(", "), { class: "big" }), line, element("p", Object.entries(head.best.params).map(([name, value]) => `${name}=${value}`).join(", "), { class: "params-of" })];
+    return [element("div", values.join(", "), { class: "big" }), line, element("p", Object.entries(head.best.shown).map(([name, value]) => `${name}=${value}`).join(", "), { class: "params-of" })];
   }
 
   function spark(points) {

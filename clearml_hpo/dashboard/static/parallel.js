@@ -5,6 +5,7 @@ const Parallel = (() => {
   const canvas = document.getElementById("parallel");
   const [TOP, BOTTOM, SIDE] = [46, 16, 60];
   const SHADES = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 200, 37]];  // Viridis: safe for the colour-blind
+  const isDark = matchMedia("(prefers-color-scheme: dark)");
   const brushes = new Map();  // axis: [from, to], 0 to 1
   let axes = [], lines = [], chosen = null, onChoice = () => {}, drag = null;
 
@@ -26,8 +27,9 @@ const Parallel = (() => {
     return { title, place, ticks: numbers.length ? steps.map((step) => [step, shown(back(low + (high - low) * step))]) : [] };
   }
 
+  // The best stand out from the page: darkest on a light one, lightest on a dark one.
   function shade(rank) {
-    const at = Math.min(0.9999, Math.max(0, rank)) * (SHADES.length - 1);
+    const at = Math.min(0.9999, Math.max(0, isDark.matches ? 1 - rank : rank)) * (SHADES.length - 1);
     const [below, share] = [Math.floor(at), at % 1];
     return `rgb(${SHADES[below].map((from, i) => Math.round(from + (SHADES[below + 1][i] - from) * share)).join(",")})`;
   }
@@ -47,7 +49,7 @@ const Parallel = (() => {
     for (const line of lines) {
       const isOn = !chosen || chosen.has(line.number);
       pen.globalAlpha = isOn ? Math.max(0.18, Math.min(0.8, 120 / lines.length)) : 0.05;
-      pen.strokeStyle = isOn ? line.colour : colour("--quiet");
+      pen.strokeStyle = isOn ? shade(line.rank) : colour("--quiet");
       pen.lineWidth = line.isBest ? 3 : 1.2;
       if (line.isBest && isOn) pen.globalAlpha = 1;
       pen.beginPath();
@@ -110,15 +112,14 @@ const Parallel = (() => {
   });
   canvas.addEventListener("pointerup", (event) => {
     if (!drag) return;
-    const [at, up] = place(event);
+    const [, up] = place(event);
     if (Math.abs(up - drag[1]) < 0.02) brushes.delete(axes[drag[0]].title);
     drag = null;
     onChoice(brushed());
     draw();
-    void at;
   });
   addEventListener("resize", draw);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  isDark.addEventListener("change", draw);
 
   return {
     start(choice) { onChoice = choice; },
@@ -132,7 +133,7 @@ const Parallel = (() => {
       lines = rows.map((row, rank) => ({
         number: row.number,
         isBest: rank === 0,
-        colour: shade(rows.length > 1 ? rank / (rows.length - 1) : 0),
+        rank: rows.length > 1 ? rank / (rows.length - 1) : 0,
         places: [...used.map((each, at) => axes[at].place(row.params[each.name])), ...objectives.map((_, at) => axes[used.length + at].place(row.values[at]))],
       })).reverse();
       draw();

@@ -135,8 +135,9 @@ class _Axis:
             self.places = [place[as_text(value)] for value in values]
             self.ticks = [*((place[text], text) for text in texts)]
             return
-        is_log = kind == "log" and min(float(value) for value in values) > 0
-        scaled = [math.log(float(value)) if is_log else float(value) for value in values]
+        numbers = [float(value) for value in values if isinstance(value, (int, float))]  # the kind says all are
+        is_log = kind == "log" and min(numbers) > 0
+        scaled = [math.log(number) if is_log else number for number in numbers]
         low, high = min(scaled), max(scaled)
         self.places = [(value - low) / (high - low) if high > low else 0.5 for value in scaled]
         marks = [low + (high - low) * at / 4 for at in range(5)] if high > low else [low]

@@ -134,7 +134,9 @@ def test_a_study_without_worker_is_told_once_until_one_comes(clock):
 
     assert told(0, {}) == []
     assert told(599, {"gpu": 0}, queued()) == []
-    assert told(1, {"gpu": 0}, queued()) == ["No worker serves the study's queues (gpu) for 10:00; its trials wait."]
+    assert told(1, {"gpu": 0}, queued()) == [
+        "No worker has served the study's queues (gpu) for 10:00; its trials wait."
+    ]
     assert told(5000, {"gpu": 0}, queued()) == []
     assert told(1, {"gpu": 0}, running()) == [], "what runs has a worker"
     assert told(599, {"gpu": 0}, queued()) == []
