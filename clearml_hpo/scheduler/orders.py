@@ -41,6 +41,7 @@ class Orders:
         """Ends a live trial: ``state`` is how it ends."""
         self._launcher.leave(trial)
         self._stopping.wish(trial, state, reason)
+        self._context.roster.memo(trial).is_ordered = True
         self._stopping.is_hurried = True
 
     @property

@@ -103,6 +103,17 @@ def test_a_trial_that_runs_or_waits_is_ended(how, number):
     assert (optuna.trial.TrialState.PRUNED in told) == (how == "prune")
 
 
+def test_trials_that_a_user_ends_do_not_fail_the_study():
+    world = world_of(workers=4)
+    scheduler = make(world, trials=6, failures=Failures(stop_after=2))
+    orders, _, _ = book(scheduler)
+    scheduler.step()
+    until(scheduler, world, lambda: [t.state for t in scheduler.trials[:4]] == [TrialState.RUNNING] * 4)
+    orders.hear(asked({str(n): End(n, scheduler.trial(n).task_id, "abort") for n in range(4)}))
+    drive(scheduler, world)
+    assert not scheduler.failure and states(scheduler) == [TrialState.ABORTED] * 4 + [TrialState.COMPLETED] * 2
+
+
 def test_another_attempt_than_the_one_that_was_meant_goes_on():
     world = world_of()
     scheduler = make(world, trials=1, failures=Failures({TrialState.ABORTED: Retry(1)}))
