@@ -8,7 +8,7 @@
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("data").textContent);
   const rows = new Map();
-  let version = 0, plotted = 0, at = 0, head = data.head, curves = {}, count = 0;
+  let version = 0, plotted = 0, at = 0, head = {}, curves = {}, count = 0;
   let chosen = null, sortBy = "rank", isDown = false, most = PAGE, finding = "";
 
   function element(tag, text = "", attributes = {}) {
@@ -267,7 +267,7 @@
     if (rows.size < count) version = 0;
     drawHead();
     drawRunning();
-    if (isMoved) { drawTable(); drawFailures(); }
+    if (isMoved || !count) { drawTable(); drawFailures(); }
     if (hasEnded) Parallel.update(ranked(), data.parameters, data.objectives);
     Figures.update(plotted, at);
   }
@@ -339,6 +339,5 @@
 
   Figures.start(data.study, (numbers, isAdded = false) => isAdded ? toggle(numbers) : choose(numbers.length ? numbers : null));
   Parallel.start(choose);
-  take(data);
-  setTimeout(look, data.every * 1000);
+  look();
 }
