@@ -19,6 +19,7 @@ outputs.py          console logs, and files as artifacts: stored, fetched
 controller_task.py  the study's own task: its record and its reports
 console_log.py      what a controller says, on its task's console
 editing.py          changes of a task, whatever its status
+orders.py           what users order by hand, on the controller task until it is done
 lease.py            which controller drives a study, so that two never do
 study_records.py    studies, read back from their controller tasks
 trial_records.py    the trials of a study, read back from their tasks

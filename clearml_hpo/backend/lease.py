@@ -12,8 +12,8 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -23,6 +23,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPING, is_non_responsive
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import user_properties
+from clearml_hpo.backend.orders import NARROWED, Order, drop, pending
 from clearml_hpo.backend.study_records import ENDED, OWNER, own_properties
 from clearml_hpo.backend.trial_tasks import epoch
 from clearml_hpo.core.errors import HeldError, StudyError
@@ -49,10 +50,14 @@ class Requests:
     Attributes:
         stop: ``abort`` or ``drain``; empty if it is to go on.
         retry: numbers of trials to run again.
+        narrowed: limits within which parameters are proposed, as text; None if the task was not read.
+        orders: what was ordered by hand and is not on record yet, by name; None for an order that cannot be read.
     """
 
     stop: str = ""
     retry: tuple[int, ...] = ()
+    orders: Mapping[str, Order | None] = field(default_factory=dict)
+    narrowed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,19 @@ class Lease:
         retry = tuple(int(number) for number in re.findall(r"\d+", state.properties.get("retry", "")))
         if retry:
             self._task.set(retry="")
-        return Requests(stop, retry)
+        return replace(self._ordered(state), stop=stop, retry=retry)
+
+    def ordered(self) -> Requests:
+        """What was ordered by hand and is not on record yet, in one call; no sign of life."""
+        return self._ordered(self._task.read())
+
+    @staticmethod
+    def _ordered(state: _State) -> Requests:
+        return Requests(orders=pending(state.properties), narrowed=state.properties.get(NARROWED, ""))
+
+    def drop_orders(self, names: Collection[str]) -> None:
+        """Takes orders off the controller task, whose effects are on record."""
+        drop(self._api, self._task.task_id, names)
 
     def leave(self) -> None:
         """Tells the controller that has taken over that nothing of this holder runs any more."""

@@ -14,6 +14,7 @@ from clearml_hpo.backend.hyperparameters import USER_PROPERTIES, as_number, flat
 from clearml_hpo.backend.lists import by_id, rows
 from clearml_hpo.backend.names import place_of_queue
 from clearml_hpo.backend.nan_values import without_replaced
+from clearml_hpo.backend.orders import ORDER
 from clearml_hpo.backend.trial_tasks import (
     COMPLETED,
     LIVE,
@@ -52,6 +53,7 @@ class TrialRecords:
         orphans: ids of drafts that are the same attempt of the same trial as another task.
         wishes: how a controller that has died wished some of the unsettled to end, by task id.
         unseen: those of the unsettled that have ended, as the server says it, by task id.
+        orders: trials that were made by a user's order, by its name.
     """
 
     settled: tuple[Trial, ...] = ()
@@ -61,6 +63,7 @@ class TrialRecords:
     orphans: tuple[str, ...] = ()
     wishes: Mapping[str, TrialState] = field(default_factory=dict)
     unseen: Mapping[str, TaskSnapshot] = field(default_factory=dict)
+    orders: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def latest(self) -> tuple[Trial, ...]:
@@ -176,6 +179,7 @@ class _Entry:
     snapshot: TaskSnapshot
     marked: TrialState | None
     wished_run: str = ""
+    order: str = ""
 
     @property
     def wish(self) -> TrialState | None:
@@ -206,6 +210,7 @@ def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:
             for entry, kind, _ in placed
             if kind == "unsettled" and entry.snapshot.status not in LIVE
         },
+        orders={entry.order: entry.trial.number for entry in entries if entry.order},
     )
 
 
@@ -283,7 +288,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         started_at=snapshot.started_at,
         ended_at=snapshot.ended_at,
     )
-    return _Entry(trial, snapshot, marked, properties.get(WISHED_RUN, ""))
+    return _Entry(trial, snapshot, marked, properties.get(WISHED_RUN, ""), properties.get(ORDER, ""))
 
 
 def run_name(started_at: float | None) -> str:

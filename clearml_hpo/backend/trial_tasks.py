@@ -17,6 +17,7 @@ from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, user_properties, with_user_properties, with_values
 from clearml_hpo.backend.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.backend.nan_values import ReplacedValues
+from clearml_hpo.backend.orders import ORDER
 from clearml_hpo.backend.template import PLACE_PROPERTY, Templates
 from clearml_hpo.backend.withdrawal import forget_entry
 from clearml_hpo.core.errors import ApiError
@@ -111,8 +112,11 @@ class TrialTasks:
         self._long: set[str] = set()
         self._replaced = ReplacedValues(api, goal)
 
-    def create(self, number: int, attempt: int, params: Params) -> str:
-        """Clones the template of the model with ``params``, in one call; returns the new task's id."""
+    def create(self, number: int, attempt: int, params: Params, order: str = "") -> str:
+        """Clones the template of the model with ``params``, in one call; returns the new task's id.
+
+        ``order`` is the user's by which the point is tried, if it is: the task says so from its first moment.
+        """
         model = self._space.model_of(params)
         template, values = self._templates[model], self._space.in_task(params)
         hyperparams = with_user_properties(
@@ -123,6 +127,7 @@ class TrialTasks:
                 "attempt": attempt,
                 "template_task": template.task_id,
                 **({MODEL_PROPERTY: model} if model else {}),
+                **({ORDER: order} if order else {}),
                 **({PLACE_PROPERTY: template.place} if template.place else {}),
             },
         )

@@ -12,6 +12,7 @@ open.py            `open`: the page of a study
 dashboard.py       `dashboard`
 study.py           `study`: list, show, steer and delete recorded studies
 keep.py            `study keep`
+orders.py          `study try`, `prune`, `abort`, `extend` and `narrow`
 report.py          `study report`
 trial.py           `trial`: one trial, and its console
 campaign.py        `campaign`

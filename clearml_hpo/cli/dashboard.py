@@ -35,6 +35,7 @@ def dashboard(port: int, opens: bool, local: bool) -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", port))
+            listening.listen()  # a browser that opens before the server is up waits
         except OSError as error:
             raise InputError(f"port {port} cannot be used ({error.strerror}); try --port 0") from None
         with server_of_studies(local=local):

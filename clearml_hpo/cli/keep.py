@@ -40,19 +40,17 @@ def keep(study_id: str, top: int, others: Others, dry_run: bool, yes: bool, loca
       clearml-hpo study keep 3f9c2a --top 5 --others archive --yes
     """
     with server_of_studies(local=local):
-        from clearml_hpo.backend import cleanup
         from clearml_hpo.backend.api import Api
 
-        found, api = load_study(study_id), Api()
-        attempts = [*found.trials, *found.earlier_attempts]
-        plan = cleanup.plan(api, found.study_id, attempts, found.goal, top)
+        found = load_study(study_id)
+        plan = found.keep_plan(top)
         if dry_run or not yes:
-            click.echo((plan.measured(api) if others == "delete" else plan).text(others))
+            click.echo((plan.measured(Api()) if others == "delete" else plan).text(others))
         if dry_run:
             return
         if not yes:
             click.confirm(f"{others} what is not kept?", abort=True)
-        done = cleanup.apply(api, plan, others, click.echo)
+        done = found.keep_top(plan, others, click.echo)
         click.echo(str(done))
     if done.left:
         raise click.ClickException(f"{len(done.left)} could not be deleted; run this again later")

@@ -17,6 +17,7 @@ from clearml_hpo.cli.completion import complete_studies
 from clearml_hpo.cli.connection import load_study, server_of_studies
 from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.keep import keep
+from clearml_hpo.cli.orders import abort, extend, narrow, prune, try_
 from clearml_hpo.cli.report import report
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
@@ -51,7 +52,7 @@ _local = click.option("--local", is_flag=True, help="The embedded server's, also
 
 @click.group()
 def study() -> None:
-    """Studies on the ClearML server: list, look at, stop, run trials again, export, delete.
+    """Studies on the ClearML server: list, look at, steer, export, delete.
 
     ID is a study's id, at least six characters that it begins with, or its name.
 
@@ -63,6 +64,8 @@ def study() -> None:
       clearml-hpo study best 3f9c2a                   its best parameters
       clearml-hpo study report 3f9c2a                 a folder with its plots, submissions and logs
       clearml-hpo study stop 3f9c2a --drain           end it when its running trials have ended
+      clearml-hpo study try 3f9c2a lr=0.1             a point of your own, before the sampler's
+      clearml-hpo study extend 3f9c2a --trials 100    a larger budget
     """
 
 
@@ -286,7 +289,8 @@ def _refuse_if_live(found: Study) -> None:
         )
 
 
-study.add_command(keep)
+for _command in (keep, try_, prune, abort, extend, narrow):
+    study.add_command(_command)
 study.add_command(report)
 
 

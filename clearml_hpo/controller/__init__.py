@@ -12,6 +12,7 @@ executors.py     the executor that a study file asks for
 first_runs.py    the first runs of new templates, one after the other
 suggestions.py   what scripts suggest themselves: a space that grows
 driver.py        from the first step of the loop to the last
+orders.py        what users order by hand: heard, done, and taken off the controller task
 console.py       what a run tells its user
 reports.py       plots on the controller task, and the copy in an Optuna storage
 closing.py       what the trials amount to, and the end of the controller task

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import Backoff, with_backoff
@@ -19,6 +19,8 @@ from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.template import Templates
 from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TrialTasks
+from clearml_hpo.controller.orders import OrderBook
+from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import ApiError, HeldError, is_trouble
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import Note
@@ -64,6 +66,7 @@ class DriverHooks:
         on_trial: every change of a trial's state.
         on_note: what the user should know.
         on_step: every step of the loop, with the scheduler as it is then.
+        on_budget: a user has ordered other values for these keys of ``budget:``; records and returns the new budget.
         params_of: what a trial that has ended ran with.
     """
 
@@ -71,6 +74,7 @@ class DriverHooks:
     on_note: Callable[[str], None] = field(default=lambda text: None)
     on_step: Callable[[Scheduler], None] = field(default=lambda scheduler: None)
     params_of: Callable[[Trial], Params] = field(default=lambda trial: trial.params)
+    on_budget: Callable[[Mapping[str, Any]], Budget] | None = None
 
 
 class Driver:
@@ -123,6 +127,10 @@ class Driver:
             hooks=Hooks(self._hooks.on_trial, self._hooks.on_note, self._record_stopping, self._hooks.params_of),
             driven_since=time.time() - (lease.driven_s if lease else 0.0),
         )
+        records = self._initial.records
+        self._orders = OrderBook(
+            self.scheduler, lease, self._hooks.on_note, self._hooks.on_budget, records.orders if records else {}
+        )
 
     def run(self, poll_s: float) -> None:
         """Drives the study, with a step every ``poll_s`` seconds.
@@ -138,7 +146,7 @@ class Driver:
                 poll_s,
                 self._stopped,
                 before_step=self._apply_server_status,
-                on_step=lambda: self._hooks.on_step(self.scheduler),
+                on_step=self._on_step,
             )
             if self._stopped.is_set() and not self.scheduler.is_done:
                 self._halt()
@@ -166,6 +174,10 @@ class Driver:
         for params in self._initial.first:
             self.scheduler.enqueue(params)
 
+        if self._lease is not None and self._initial.records is not None:
+            # Before the first step: what a controller was to do that has died is not left to chance.
+            self._orders.hear(self._with_backoff(self._lease.ordered))
+
     def _take_up_records(self, records: TrialRecords) -> None:
         scheduler, tasks = self.scheduler, self._tasks
         told = [t.task_id for t in records.settled if t.state in (TrialState.COMPLETED, TrialState.PRUNED)]
@@ -192,6 +204,7 @@ class Driver:
         if self._lease is None:
             return
         asked = self._lease.renew()
+        self._orders.hear(asked)
         for number in asked.retry:
             self.scheduler.retry(number)
         if asked.stop == "drain" and not self.is_stop_asked:
@@ -200,6 +213,10 @@ class Driver:
         elif asked.stop == "abort":
             self._stopped.set()
         self.is_stop_asked |= bool(asked.stop)
+
+    def _on_step(self) -> None:
+        self._orders.settle()
+        self._hooks.on_step(self.scheduler)
 
     def _record_stopping(self, reason: str) -> None:
         """Notes on the controller task that the trials are about to be stopped, for whoever takes over."""
@@ -229,7 +246,7 @@ class Driver:
             try:
                 goes_on = self.scheduler.step()
                 self._halted.set()  # the calls are made; whether the trials have ended is seen from now on
-                self._hooks.on_step(self.scheduler)
+                self._on_step()
                 backoff.succeeded()
                 if not (goes_on and aborts):
                     return

@@ -31,9 +31,14 @@ def first_points(file: StudyFile, templates: Templates) -> Mapping[int, Params]:
     for index, given in enumerate(file.first):
         model = file.space.model_of(given)
         if model in templates:
-            own = file.space.named(templates[model].params, model)
-            points[index] = file.space.parse({**own, **{name: as_text(value) for name, value in given.items()}})
+            points[index] = full_point(file, templates[model], model, given)
     return points
+
+
+def full_point(file: StudyFile, template: Template, model: str, given: Params) -> Params:
+    """A point of some parameters; what it lacks is the template's own."""
+    own = file.space.named(template.params, model)
+    return file.space.parse({**own, **{name: as_text(value) for name, value in given.items()}})
 
 
 def faults_of_first_points(file: StudyFile, templates: Templates) -> list[Fault]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Lease, stopping_since
 from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.backend.orders import Extend, Try, pending
 from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_study
 from clearml_hpo.backend.template import (
     Templates,
@@ -150,11 +152,12 @@ class Opening:
         self, record: StudyRecord, file: StudyFile, templates: Templates, reporting: Collection[str], *, is_same: bool
     ) -> Opened:
         controller = ControllerTask(self._api, record.study_id, record.project_id)
+        ordered = take_budgets(file, record.properties)
         stopping = stopping_since(record.properties)
         if record.status in _FINISHED:
             records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
             trials = file.budget.trials
-            is_used_up = is_same or (trials is not None and len(records.latest) >= trials)
+            is_used_up = (is_same and not ordered) or (trials is not None and len(records.latest) >= trials)
             # A trial that a user wants retried is marked as stopped.
             if is_used_up and all(trial.state is not TrialState.STOPPED for trial in records.settled):
                 finished = record.reason or "completed"
@@ -217,6 +220,16 @@ def differences(stored: StudyFile, file: StudyFile, templates: Mapping[str, str]
 def ids_of(templates: Templates) -> dict[str, str]:
     """The ids of the template tasks by model."""
     return {model: template.task_id for model, template in templates.items()}
+
+
+def take_budgets(file: StudyFile, properties: Mapping[str, str]) -> bool:
+    """Gives a study the budgets that users have ordered meanwhile; whether there is something new for it to do."""
+    orders = [order for order in pending(properties).values() if isinstance(order, (Extend, Try))]
+    for order in orders:
+        if isinstance(order, Extend):
+            with suppress(ValueError):  # a user has edited it; the driver says so
+                file.extend(order.budget)
+    return bool(orders)
 
 
 def check_templates(api: Api, file: StudyFile, templates: Templates) -> frozenset[str]:

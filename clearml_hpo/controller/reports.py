@@ -82,6 +82,7 @@ class StudyReports:
             self._storage_trouble = str(error)
 
     def _publish(self, scheduler: Scheduler, *, final: bool = False) -> None:
+        self._publisher.budget = self._file.budget.trials  # it may have grown
         remaining = self._file.budget.remaining(scheduler.spent, len(scheduler.trials))
         self._publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=final, remaining=remaining)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from clearml_hpo.controller.opening import Opened, ids_of
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.reports import Curves, StudyReports
 from clearml_hpo.controller.suggestions import Suggestions
+from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
@@ -181,10 +182,17 @@ class StudyRun:
                 console.note,
                 on_step,
                 params_of=suggestions.params_of if suggestions is not None else lambda trial: trial.params,
+                on_budget=self._extend,
             ),
             stopped=self._stopped,
             aborts=self._aborts,
         )
+
+    def _extend(self, changes: Mapping[str, Any]) -> Budget:
+        """Gives the study another budget, and keeps it with the study, so that it goes on with it."""
+        self._file.extend(changes)
+        self._opened.controller.set_configuration(study=self._file.text(ids_of(self._opened.templates)))
+        return self._file.budget
 
     def _record_space(self, suggestions: Suggestions) -> None:
         """Keeps the grown space with the study, so that it goes on with it."""

@@ -3,8 +3,10 @@
 app.py        the ASGI application: routes, access, headers
 access.py     access: the user who started it, or a log-in by link
 reading.py    one reader for each study that someone looks at, however many browsers look
+seen.py       a study as it was last read
 studies.py    the list of studies
 head.py       what a study's page says first: state, budgets, best
+changes.py    what has changed since a version, as JSON
 rows.py       the table of trials, as the page's script takes it
 plots.py      the figures of a study, by name
 orders.py     what a user can have done to a study

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,15 +22,15 @@ from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.core.values import as_text
 from clearml_hpo.dashboard import orders, plots, render, static, studies
 from clearml_hpo.dashboard.access import Access
-from clearml_hpo.dashboard.head import head_of
-from clearml_hpo.dashboard.reading import REFRESH_S, Readers, Seen, StudyReader
-from clearml_hpo.report.figures.plot import evenly, short_names
-from clearml_hpo.search.space import Categorical
+from clearml_hpo.dashboard.changes import Changes, to_json
+from clearml_hpo.dashboard.reading import REFRESH_S, Readers, StudyReader
+from clearml_hpo.dashboard.seen import Seen
+from clearml_hpo.report.figures.plot import short_names
+from clearml_hpo.search.space import Categorical, SearchSpace
 from clearml_hpo.studies.rows import to_csv
 
 _LARGEST_FORM = 2**16
 _LINES = 200  # of a console
-_POINTS = 60  # of a live curve
 _LOG = logging.getLogger(__name__)
 # Plotly sets styles as it draws; there is no other way for it. Nothing comes from, or goes to, anywhere else.
 _HEADERS = {
@@ -54,6 +52,7 @@ class Dashboard:
         self.access = access or Access()
         self._readers = Readers()
         self._plots: dict[str, plots.PlotCache] = {}
+        self._texts: dict[str, Changes] = {}
         self._app: ASGIApp = GZipMiddleware(
             Starlette(
                 routes=[
@@ -125,30 +124,25 @@ class Dashboard:
         )
 
     def _study(self, request: Request) -> Response:
+        """Comes at once: its script asks for the trials, which may take seconds to read."""
         reader = self._reader(request)
-        if request.path_params["study"] != reader.study.study_id:
-            return RedirectResponse(f"/studies/{reader.study.study_id}", 303)
-        seen = reader.seen()
+        study = reader.study
+        if request.path_params["study"] != study.study_id:
+            return RedirectResponse(f"/studies/{study.study_id}", 303)
+        parameters = _parameters(study.file.space)
         return render.page(
             "study.html",
-            study=seen.record,
-            goal=seen.goal,
-            head=head_of(seen, reader.study.file.budget),
-            parameters=_parameters(seen),
-            plots=plots.plots_of(seen),
-            pair=plots.default_pair(seen),
-            data=_finite(
-                {
-                    "study": seen.record.study_id,
-                    "url": seen.record.url_of("{task}"),
-                    "every": REFRESH_S,
-                    "objectives": [{"metric": o.metric, "direction": o.direction} for o in seen.goal.objectives],
-                    "watched": getattr(seen.goal.pruning_objective, "metric", ""),
-                    "parameters": _parameters(seen),
-                    **self._since(reader, seen, 0),
-                }
-            ),
-            told=request.query_params.get("told", ""),
+            study=study.record,
+            parameters=parameters,
+            plots=plots.plots_of(study.goal, study.file.space),
+            data={
+                "study": study.study_id,
+                "url": study.record.url_of("{task}"),
+                "every": REFRESH_S,
+                "objectives": [{"metric": o.metric, "direction": o.direction} for o in study.goal.objectives],
+                "watched": getattr(study.goal.pruning_objective, "metric", ""),
+                "parameters": parameters,
+            },
         )
 
     # --- what the pages' scripts ask for -----------------------------------------------------------------------------
@@ -156,19 +150,9 @@ class Dashboard:
     def _changes(self, request: Request) -> Response:
         reader = self._reader(request)
         since = request.query_params.get("since", "0")
-        return _json(self._since(reader, reader.seen(), int(since) if since.isdecimal() else 0))
-
-    def _since(self, reader: StudyReader, seen: Seen, since: int) -> Mapping[str, Any]:
-        return {
-            "version": seen.version,
-            "plotted": seen.plotted,
-            "at": seen.at,
-            "head": head_of(seen, reader.study.file.budget),
-            "is_whole": reader.rows.is_whole(since),
-            "rows": reader.rows.changed(since),
-            "count": reader.rows.count,
-            "curves": {task: evenly(curve, _POINTS) for task, curve in seen.curves.items()},
-        }
+        texts = self._texts.setdefault(reader.study.study_id, Changes())
+        text = texts.text(reader, int(since) if since.isdecimal() else 0)
+        return Response(text, media_type="application/json")
 
     def _figure(self, request: Request) -> Response:
         reader = self._reader(request)
@@ -219,6 +203,7 @@ class Dashboard:
         if order == "delete":
             self._readers.forget(reader.study.study_id)
             self._plots.pop(reader.study.study_id, None)
+            self._texts.pop(reader.study.study_id, None)
             return _json({"told": told, "to": "/"})
         reader.read_now()
         return _json({"told": told})
@@ -231,11 +216,11 @@ def _nothing(request: Request) -> Response:
     raise InputError(f"there is no page {request.url.path!r:.80}")
 
 
-def _parameters(seen: Seen) -> list[Mapping[str, Any]]:
+def _parameters(space: SearchSpace) -> list[Mapping[str, Any]]:
     """Names, short names and ranges of the parameters, for tables, axes and forms."""
-    names = short_names([*seen.space.distributions])
+    names = short_names([*space.distributions])
     found: list[Mapping[str, Any]] = []
-    for name, distribution in seen.space.distributions.items():
+    for name, distribution in space.distributions.items():
         choices = [as_text(choice) for choice in distribution.choices] if isinstance(distribution, Categorical) else []
         limits = [] if choices else [getattr(distribution, "low", None), getattr(distribution, "high", None)]
         is_log = bool(getattr(distribution, "log", False))
@@ -258,20 +243,7 @@ def _mistake(request: Request, message: str, status: int) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(
-        json.dumps(_finite(value), separators=(",", ":"), allow_nan=False), status, media_type="application/json"
-    )
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become texts."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return value
+    return Response(to_json(value), status, media_type="application/json")
 
 
 def _with_headers(answer: Response) -> Response:

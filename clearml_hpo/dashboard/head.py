@@ -6,22 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.trial import TrialState, best_trial, pareto_front
 from clearml_hpo.core.values import as_text
-from clearml_hpo.dashboard.reading import Seen
+from clearml_hpo.dashboard.seen import Seen
 from clearml_hpo.report.figures.plot import short, short_names
 from clearml_hpo.report.summary import duration_text
 
 _FEWEST_FOR_RATE = 3
 
 
-def head_of(seen: Seen, budget: Budget) -> Mapping[str, Any]:
+def head_of(seen: Seen) -> Mapping[str, Any]:
     """Plain values for the page's script, and for its first rendering.
 
     Returns:
         ``status``, ``reason``, ``driver``, ``counts``, ``best``, ``budgets`` (name, text, share from 0 to 1), ``facts``
-        (name and text), ``problem``.
+        (name and text).
     """
     best = best_trial(seen.trials, seen.goal)
     labels = short_names([*best.params]) if best else {}
@@ -43,9 +42,8 @@ def head_of(seen: Seen, budget: Budget) -> Mapping[str, Any]:
             "task": best.task_id,
         },
         "front": [trial.number for trial in pareto_front(seen.trials, seen.goal)],
-        "budgets": [*_budgets(seen, budget)],
-        "facts": [*_facts(seen, budget)],
-        "problem": seen.problem,
+        "budgets": [*_budgets(seen)],
+        "facts": [*_facts(seen)],
     }
 
 
@@ -54,28 +52,28 @@ def driver_text(holder: str) -> str:
     return holder.partition(" since ")[0]
 
 
-def _budgets(seen: Seen, budget: Budget) -> Iterator[Mapping[str, Any]]:
+def _budgets(seen: Seen) -> Iterator[Mapping[str, Any]]:
     """A bar for each limit that is set."""
     ended = sum(not trial.state.is_live for trial in seen.trials)
     for name, limit, used, is_time in (
-        ("trials", budget.trials, ended, False),
-        ("time", budget.wall_s, seen.look.progress.elapsed_s, True),
-        ("compute time", budget.compute_s, seen.spent.compute_s, True),
-        ("GPU time", budget.gpu_s, seen.spent.gpu_s, True),
-        ("iterations", budget.iterations, seen.spent.iterations, False),
-        ("trials without improvement", budget.stale_trials, seen.spent.trials_since_best, False),
-        ("time without improvement", budget.stale_s, seen.spent.s_since_best, True),
+        ("trials", seen.budget.trials, ended, False),
+        ("time", seen.budget.wall_s, seen.look.progress.elapsed_s, True),
+        ("compute time", seen.budget.compute_s, seen.spent.compute_s, True),
+        ("GPU time", seen.budget.gpu_s, seen.spent.gpu_s, True),
+        ("iterations", seen.budget.iterations, seen.spent.iterations, False),
+        ("trials without improvement", seen.budget.stale_trials, seen.spent.trials_since_best, False),
+        ("time without improvement", seen.budget.stale_s, seen.spent.s_since_best, True),
     ):
         if limit:
             texts = [duration_text(amount) if is_time else f"{amount:,}" for amount in (used, limit)]
             yield {"name": name, "text": f"{texts[0]} of {texts[1]}", "share": round(min(1.0, used / limit), 4)}
 
 
-def _facts(seen: Seen, budget: Budget) -> Iterator[tuple[str, str]]:
+def _facts(seen: Seen) -> Iterator[tuple[str, str]]:
     progress = seen.look.progress
     running = sum(trial.state is TrialState.RUNNING for trial in seen.trials)
     rate = _per_hour(seen)
-    left = _left_s(seen, budget, rate)
+    left = _left_s(seen, rate)
     yield "slots", f"{running} of {progress.workers} busy" if progress.workers else f"{running} busy"
     if rate is not None:
         yield "trials per hour", f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
@@ -92,12 +90,12 @@ def _per_hour(seen: Seen) -> float | None:
     return ended / elapsed_s * 3600 if ended >= _FEWEST_FOR_RATE and elapsed_s > 0 else None
 
 
-def _left_s(seen: Seen, budget: Budget, rate: float | None) -> float | None:
+def _left_s(seen: Seen, rate: float | None) -> float | None:
     """Seconds until the trials or the time are used up, whichever comes first."""
     ended = sum(not trial.state.is_live for trial in seen.trials)
     lefts = []
-    if budget.trials and rate:
-        lefts.append(max(0, budget.trials - ended) / rate * 3600)
-    if budget.wall_s:
-        lefts.append(max(0.0, budget.wall_s - seen.look.progress.elapsed_s))
+    if seen.budget.trials and rate:
+        lefts.append(max(0, seen.budget.trials - ended) / rate * 3600)
+    if seen.budget.wall_s:
+        lefts.append(max(0.0, seen.budget.wall_s - seen.look.progress.elapsed_s))
     return min(lefts, default=None)

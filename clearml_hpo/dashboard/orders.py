@@ -63,6 +63,14 @@ def _extend(study: Study, form: Form) -> str:
     return _told(study.extend(**budget), "The budget is larger. `clearml-hpo resume` goes on with the study.")
 
 
+def _narrow(study: Study, form: Form) -> str:
+    limits: dict[str, Any] = {key: _value(key, text) for key in ("low", "high") if (text := form.get(key, "").strip())}
+    if text := form.get("choices", "").strip():
+        limits["choices"] = [_value("choices", each.strip()) for each in text.split(",")]
+    was_asked = study.narrow(form.get("name", ""), **limits)
+    return _told(was_asked, "The range counts from now on." if limits else "All of the range is open again.")
+
+
 def _keep(study: Study, form: Form) -> str:
     top = form.get("top", "").strip()
     if not top.isdecimal() or not int(top):
@@ -106,6 +114,7 @@ _ORDERS: Mapping[str, Callable[[Study, Form], str]] = {
     "abort": _abort,
     "try": _try,
     "extend": _extend,
+    "narrow": _narrow,
     "keep": _keep,
     "delete": _delete,
 }

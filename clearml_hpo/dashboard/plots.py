@@ -9,10 +9,12 @@ from typing import TypeAlias
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.trial_tasks import histories_of
+from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial
-from clearml_hpo.dashboard.reading import Seen
+from clearml_hpo.dashboard.seen import Seen
 from clearml_hpo.report import figures, trials_with_curves
 from clearml_hpo.search.importances import importances_of_all
+from clearml_hpo.search.space import SearchSpace
 
 _Draw: TypeAlias = Callable[[Seen, tuple[str, str]], str]
 
@@ -36,9 +38,8 @@ class Plot:
     follows: bool = False
 
 
-def plots_of(seen: Seen) -> Mapping[str, Plot]:
+def plots_of(goal: Goal, space: SearchSpace) -> Mapping[str, Plot]:
     """The figures that a study has, in the order of its page."""
-    goal, space = seen.goal, seen.space
     found = {f"history-{i}": Plot(f"History: {o.metric}", _history(i)) for i, o in enumerate(goal.objectives)}
     if not goal.is_single:
         found["front"] = Plot("Pareto front", lambda s, _: figures.front_figure(_ended(s), s.goal))
@@ -60,7 +61,7 @@ def plots_of(seen: Seen) -> Mapping[str, Plot]:
     found["timeline"] = Plot(
         "Resource use over time",
         lambda s, _: figures.timeline_figure([*s.earlier, *s.trials], s.at),
-        follows=not seen.look.is_over,
+        follows=True,
     )
     return found
 
@@ -86,23 +87,16 @@ class PlotCache:
         Raises:
             KeyError: the study has no such figure, or no such parameters.
         """
-        plot = plots_of(seen)[name]
+        plot = plots_of(seen.goal, seen.space)[name]
         if plot.has_pair and not {*pair} <= seen.space.distributions.keys():
             raise KeyError(pair)
         pair = pair if plot.has_pair else ("", "")
-        at = seen.version if plot.follows else seen.plotted
+        at = seen.version if plot.follows and not seen.look.is_over else seen.plotted
         with self._making:
             made = self._made.get((name, pair))
             if made is None or made[0] != at:
                 self._made[name, pair] = made = at, plot.draw(seen, pair) or EMPTY
             return made[1]
-
-
-def default_pair(seen: Seen) -> tuple[str, str]:
-    """The two most important parameters, else the first two; empty names where there is one alone."""
-    shares = importances_of_all(_ended(seen), seen.space, seen.goal)[0]
-    names = [*dict.fromkeys([*shares, *seen.space.distributions]), "", ""]
-    return names[0], names[1]
 
 
 def _ended(seen: Seen) -> Sequence[Trial]:

@@ -6,22 +6,21 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import cycle
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.campaigns import list_campaigns
-from clearml_hpo.backend.scalars import CHUNK, Curve
+from clearml_hpo.backend.scalars import CHUNK
 from clearml_hpo.backend.study_records import StudyRecord, find_studies
 from clearml_hpo.backend.trial_tasks import histories_of
-from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, ServerError, UnreachableError, is_trouble
-from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.dashboard.head import head_of
 from clearml_hpo.dashboard.rows import Rows
-from clearml_hpo.search.space import SearchSpace
+from clearml_hpo.dashboard.seen import Seen
 from clearml_hpo.studies.study import Study
-from clearml_hpo.studies.watching import Look, Watch
+from clearml_hpo.studies.watching import Watch
 
 REFRESH_S = 2.0
 """How often a study that someone looks at is read."""
@@ -33,36 +32,10 @@ _LONGEST_WAIT_S = 30.0
 """The longest time until a server in trouble is asked again."""
 _FIRST_S = 60.0
 """How long a page waits until its study is read for the first time."""
+# What the second call of a reading is for; the first one is always for the trials that have changed. The calls that are
+# left are for counts of workers and, once a minute, for all trials: two calls a reading in all.
+_SECOND = ("record", "curves", "")
 _LOG = logging.getLogger(__name__)
-# What the second call of a reading is for; the first one is always for the trials that have changed.
-_SECOND = ("record", "curves", "record", "curves", "record")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A study as it was last read.
-
-    Attributes:
-        version: grows with each reading, and is larger than all of an earlier process.
-        plotted: the version in which a figure may last have changed: a trial has ended, or one more waits.
-        spent: what it has used of its budgets.
-        curves: reported ``(iteration, value)`` of what is pruned by, of the trials that run, by task.
-        at: when it was read, in seconds since the epoch by the server's clock.
-        problem: why the last reading has failed; empty if it has not.
-    """
-
-    version: int
-    plotted: int
-    record: StudyRecord
-    goal: Goal
-    space: SearchSpace
-    trials: Sequence[Trial]
-    earlier: Sequence[Trial]
-    look: Look
-    spent: Spent
-    at: float
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    problem: str = ""
 
 
 class StudyReader:
@@ -161,10 +134,12 @@ class StudyReader:
             trials=trials,
             earlier=study.earlier_attempts,
             look=look,
+            budget=study.file.budget,
             spent=study.spent(),
             at=now,
             curves=curves,
         )
+        seen = replace(seen, head=head_of(seen))  # here, not in a request: it takes a while with thousands of trials
         with self._read:
             self._seen, self._error, self._is_fresh = seen, None, True
             self._read.notify_all()

@@ -9,7 +9,7 @@ from clearml_hpo.backend.lease import is_held_by
 from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.core.trial import best_trial
 from clearml_hpo.dashboard.head import driver_text
-from clearml_hpo.dashboard.reading import Seen
+from clearml_hpo.dashboard.seen import Seen
 from clearml_hpo.report.figures.plot import evenly
 
 _MOST_STUDIES = 500

@@ -63,7 +63,7 @@ class Publisher:
         self._clock = clock
         self._period_s = period_s
         self._space = space or SearchSpace()
-        self._budget = budget
+        self.budget = budget
         self._histories = histories
         self._last = -math.inf
         self._reported: set[int] = set()
@@ -167,7 +167,7 @@ class Publisher:
     def _point_out_best(self, ended: Sequence[Trial]) -> None:
         """Properties, tag and configuration."""
         best = best_trial(ended, self._goal)
-        total = "" if self._budget is None else f"/{self._budget}"
+        total = "" if self.budget is None else f"/{self.budget}"
         properties: dict[str, object] = {"trials": f"{len(ended)}{total}"}
         if best is not None:
             properties |= {"best_value": best.value, "best_trial": best.number}

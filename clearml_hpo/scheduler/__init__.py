@@ -10,6 +10,7 @@ endings.py           how a trial has ended, from what the server says of its tas
 outcomes.py          what follows from an end: mark, sampler, cost, retry
 stopping.py          ends trials that live
 user_reruns.py       trials that a user runs again
+orders.py            what users order by hand: points, ends, a larger budget
 requeueing.py        trials that wait in vain, and move to another queue
 launching.py         from a point to a queue
 launch_queue.py      attempts that have no place in a queue yet

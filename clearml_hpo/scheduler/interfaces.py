@@ -15,8 +15,8 @@ from clearml_hpo.core.values import Params
 class Tasks(Protocol):
     """What the loop needs of trial tasks; ``tasks.TrialTasks`` bound to a template."""
 
-    def create(self, number: int, attempt: int, params: Params) -> str:
-        """Makes the trial task and returns its id."""
+    def create(self, number: int, attempt: int, params: Params, order: str = "") -> str:
+        """Makes the trial task and returns its id; ``order`` is the user's by which the point is tried, if it is."""
 
     def poll(self, task_ids: Sequence[str]) -> Mapping[str, TaskSnapshot]:
         """Where the tasks stand; a deleted one is missing."""

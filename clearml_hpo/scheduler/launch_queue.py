@@ -19,6 +19,7 @@ class Launch:
     Attributes:
         queue: the one that it must go to; empty for any that its parameters may go to.
         task_id: its task, if it has been made.
+        order: the user's by which the point is tried; empty if it was none.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Launch:
     params: Params
     queue: str = ""
     task_id: str = ""
+    order: str = ""
 
 
 class LaunchQueue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from clearml_hpo.backend.codes import Subcode
@@ -50,6 +50,7 @@ class Launcher:
         self._planned = LaunchQueue(policy.placement)
         self._unsubmitted: dict[int, Trial] = {}
         self._points = Points(study, tell_known, rerun_duplicates=policy.rerun_duplicates)
+        self._timer = timer
         self._ask_ahead = AskAhead(self._points, study.fail, timer=timer)
         self._next_number = 0
 
@@ -73,9 +74,14 @@ class Launcher:
         """Live trials that are the workers' now."""
         return [trial for trial in self._roster.live if not self.has(trial)]
 
-    def enqueue(self, params: Params) -> None:
-        """Has ``params`` tried before anything that the sampler proposes."""
-        self._points.enqueue(params)
+    @property
+    def by_order(self) -> Mapping[str, int]:
+        """The trials that are to try, or have tried, what users ordered, by the order's name."""
+        return self._points.by_order
+
+    def enqueue(self, params: Params, order: str = "") -> None:
+        """Has ``params`` tried before anything that the sampler proposes; by this order, if a user gave one."""
+        self._points.enqueue(params, order)
 
     def knows(self, number: int, params: Params) -> None:
         """Trial ``number`` is there already."""
@@ -110,6 +116,17 @@ class Launcher:
     def close(self) -> None:
         """No new points are needed."""
         self._ask_ahead.close()
+
+    def reopen(self) -> None:
+        """There may be new trials again: the budget has grown, or a user wants a point tried."""
+        if self.exhausted:
+            self.exhausted = ""
+            self._ask_ahead = AskAhead(self._points, self._study.fail, timer=self._timer)
+
+    def leave(self, trial: Trial) -> None:
+        """Has a live trial that is still on its way to a queue not go there."""
+        self._planned.remove(trial.number)
+        self._unsubmitted.pop(trial.number, None)
 
     def fill(self, live: Collection[Trial]) -> None:
         """Puts attempts in queues until these are full, or there is nothing more to run, for now or for good.
@@ -146,7 +163,8 @@ class Launcher:
             if not (self.is_thinking or self._roster.live or self._planned):
                 self._is_over("every point of the search space was tried")
             return None
-        launch = Launch(self._next_number, 1, params)
+        order = next((name for name, number in self.by_order.items() if number == self._next_number), "")
+        launch = Launch(self._next_number, 1, params, order=order)
         self.knows(launch.number, params)
         return launch
 
@@ -159,7 +177,7 @@ class Launcher:
         queue = self._planned.place_for(launch, room)
         if queue is None:
             return False
-        task_id = launch.task_id or self._tasks.create(launch.number, launch.attempt, launch.params)
+        task_id = launch.task_id or self._tasks.create(launch.number, launch.attempt, launch.params, launch.order)
         self._planned.remove(launch.number)
         trial = Trial(launch.number, dict(launch.params), task_id, launch.attempt, queue=queue)
         self._roster.keep(trial)

@@ -76,10 +76,12 @@ class Outcomes:
         if mark:
             self._reporter.mark(ended, state)
         running_s = self._context.roster.running_s(trial, now)
+        is_ordered = self._context.roster.memo(trial).is_ordered
         self._context.roster.settle(ended)
         self.count(ended)
         self._ledger.ended(ended, running_s)
-        self._count_failures(ended)
+        if not is_ordered:
+            self._count_failures(ended)
         if not self._stopping.is_stopped and self.plan_retry(ended):
             self._reporter.anew(ended)
         else:

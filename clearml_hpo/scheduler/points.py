@@ -16,21 +16,23 @@ class Points:
 
     Attributes:
         asks: how often the sampler was asked.
+        by_order: the trials that try, or have tried, what users ordered, by the order's name.
     """
 
     def __init__(self, study: OptunaStudy, tell_known: Callable[[int, int], None], *, rerun_duplicates: bool) -> None:
         """``tell_known(number, known)`` tells the study that ``number`` is as trial ``known``."""
         self.asks = 0
+        self.by_order: dict[str, int] = {}
         self._study = study
         self._tell_known = tell_known
         self._rerun_duplicates = rerun_duplicates
-        self._first: deque[Params] = deque()
+        self._first: deque[tuple[Params, str]] = deque()
         self._tried: dict[object, int] = {}
         self._tried_of_space = 0
 
-    def enqueue(self, params: Params) -> None:
-        """Has ``params`` tried before anything that the sampler proposes."""
-        self._first.append(params)
+    def enqueue(self, params: Params, order: str = "") -> None:
+        """Has ``params`` tried before anything that the sampler proposes; by this order, if a user gave one."""
+        self._first.append((params, order))
 
     def tried(self, number: int, params: Params) -> None:
         """Trial ``number`` has these parameters."""
@@ -47,8 +49,11 @@ class Points:
     def wanted(self, number: int) -> Mapping[str, Value] | None:
         """The next point that the user wants tried, for trial ``number``; None if there is none left."""
         while self._first:
-            params = dict(self._first.popleft())
-            if self._is_new(params):
+            given, order = self._first.popleft()
+            params, is_new = dict(given), self._is_new(given)
+            if order:
+                self.by_order[order] = number if is_new else self._tried[_key(params)]
+            if is_new:
                 self._study.add(number, params)
                 return params
         return None

@@ -14,11 +14,12 @@ FindRoom = Callable[[Placement, Mapping[str, int], Iterable[Trial], Collection[s
 """Says where more trials can go: the arguments are those of ``Room``."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Policy:
     """What a study may do.
 
     Attributes:
+        budget: may grow while the study is driven.
         rerun_duplicates: whether a point that was tried may be run again.
         room: how much there is for more trials; a study among others has a share of it.
     """

@@ -22,6 +22,7 @@ class AttemptMemo:
         reported: the last step that was seen of it.
         running_since: when it began to run, by the loop's own clock.
         wish: how this side wishes it to end.
+        is_ordered: whether a user has ordered its end: it is no sign of a fault.
         marked: what its user properties were made to say.
         asked_to_stop_at: when its worker was last asked to stop it, by the loop's own clock; None if it is to be asked.
     """
@@ -30,6 +31,7 @@ class AttemptMemo:
     reported: int = -1
     running_since: float | None = None
     wish: Ending | None = None
+    is_ordered: bool = False
     marked: Mapping[str, str] | None = None
     asked_to_stop_at: float | None = None
 

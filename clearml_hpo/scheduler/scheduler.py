@@ -20,6 +20,7 @@ from clearml_hpo.scheduler.launching import Launcher
 from clearml_hpo.scheduler.ledger import Ledger
 from clearml_hpo.scheduler.limits import Limits
 from clearml_hpo.scheduler.observing import Observer
+from clearml_hpo.scheduler.orders import Orders
 from clearml_hpo.scheduler.outcome_reporter import OutcomeReporter
 from clearml_hpo.scheduler.outcomes import Outcomes
 from clearml_hpo.scheduler.policy import Policy
@@ -44,6 +45,7 @@ class Scheduler:
 
     Attributes:
         takeover: takes in the trials that there are before the first step.
+        orders: what users order by hand.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Scheduler:
         self._observer = Observer(context, self._reruns.begin_anew)
         self._limits = Limits(context, self._observer, self._stopping, self._outcomes)
         self._requeueing = Requeueing(context, self._launcher, self._queues, self._stopping, self._outcomes)
+        self.orders = Orders(context, self._launcher, self._stopping)
         self.takeover = Takeover(context, self._launcher, reporter, self._outcomes, self._ledger)
 
     # --- where it stands ---------------------------------------------------------------------------------------------

@@ -30,8 +30,7 @@ class Stopping:
         self._context = context
         self._launcher = launcher
         self._reporter = reporter
-        self._is_new = False  # not yet on record, and what waits not yet taken back
-        self._takes_back = False
+        self._is_new = False  # not yet on record
 
     def stop(self, reason: str, *, abort: bool = True, failure: str = "") -> None:
         """Has the next :meth:`act` launch no more, take back what waits and, if ``abort``, end what runs.
@@ -66,9 +65,8 @@ class Stopping:
         self.is_hurried = False
         if self._is_new:
             self._record()
-            self._is_new, self._takes_back = False, True
-        if self._takes_back:
-            self._take_back()
+            self._is_new = False
+        self._take_back()
         self._abort(self._mark())
 
     def _record(self) -> None:
@@ -83,13 +81,15 @@ class Stopping:
             )
 
     def _take_back(self) -> None:
-        """Takes what waits out of the queues.
+        """Takes what waits and is to end out of the queues.
 
         A worker may have taken a task and died before it started it: such a task is asked for again the next time.
         """
-        queued = [trial.task_id for trial in self._context.roster.live if trial.state is TrialState.QUEUED]
-        left = self._context.executor.withdraw(queued) if queued else {}
-        self._takes_back = "queued" in left.values()
+        roster = self._context.roster
+        waiting = [trial for trial in roster.live if trial.state is TrialState.QUEUED]
+        queued = [trial.task_id for trial in waiting if roster.memo(trial).wish is not None]
+        if queued:
+            self._context.executor.withdraw(queued)
 
     def _mark(self) -> dict[str, list[Trial]]:
         """Marks the running trials that are to end, and returns them by reason.

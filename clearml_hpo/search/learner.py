@@ -22,9 +22,10 @@ from optuna.trial import TrialState as OptunaState
 from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.goal import Direction
 from clearml_hpo.core.values import Params, Value
+from clearml_hpo.search.narrowing import Narrowing
 from clearml_hpo.search.replay import generation, keeps_notes, rungs
 from clearml_hpo.search.samplers import VIOLATIONS
-from clearml_hpo.search.space import Categorical, Distribution, Int, SearchSpace, at_random
+from clearml_hpo.search.space import Categorical, Distribution, Int, SearchSpace
 
 Ended: TypeAlias = Literal["completed", "pruned", "failed"]
 
@@ -42,6 +43,9 @@ class OptunaStudy:
 
     A number is asked for (or added) once and told once; between the two, intermediate values may be reported. Points
     may be asked for in one thread while another one reports and tells.
+
+    Attributes:
+        narrowing: what is proposed lies within it; set by whoever hears of it.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class OptunaStudy:
         self._judged: dict[int, int] = {}
         self._restored = 0
         self._random = random.Random(0)
+        self.narrowing = Narrowing()
 
     @property
     def prunes(self) -> bool:
@@ -106,13 +111,15 @@ class OptunaStudy:
             trial = self._table.ask()
             params = self.space.build(partial(_suggest, trial))
             trial_id = self._table.id_of(trial)
-            if self.space.allows(params):
+            if self.space.allows(params) and self.narrowing.allows(params):
                 self._begin(number, trial_id)
                 return params
             self._table.tell(trial_id, OptunaState.FAIL)
         found = self.ask_at_random(number, lambda _: True)
         if found is None:
-            constraints = "; ".join(map(str, self.space.constraints))
+            constraints = "; ".join(
+                [*map(str, self.space.constraints), *([str(self.narrowing)] * bool(self.narrowing.ranges))]
+            )
             raise StudyError(f"no point of the search space was found that keeps the constraints: {constraints}")
         return found
 
@@ -121,13 +128,16 @@ class OptunaStudy:
 
         For a sampler that keeps to points it knows: those of small spaces do.
         """
+        narrowing = self.narrowing
         with self._lock:
             if self.space.size <= _FEW_POINTS:
-                new = [point for point in self.space.points(_FEW_POINTS) if is_new(point)]
+                points = filter(narrowing.allows, self.space.points(_FEW_POINTS))
+                new = [point for point in points if is_new(point)]
                 params = self._random.choice(new) if new else None
             else:
-                draws = (self.space.build(at_random(self._random)) for _ in range(_FEW_POINTS))
-                params = next((point for point in draws if self.space.allows(point) and is_new(point)), None)
+                draws = (self.space.build(narrowing.at_random(self._random)) for _ in range(_FEW_POINTS))
+                sound = (point for point in draws if self.space.allows(point) and narrowing.allows(point))
+                params = next(filter(is_new, sound), None)
         if params is not None:
             self.add(number, params)
         return params

@@ -48,13 +48,14 @@ def end_study(api: Api, record: StudyRecord, trials: Iterable[Trial], *, drain: 
         ControllerTask(api, record.study_id, record.project_id).finish("stopped", STOPPED_BY_USER)
 
 
-def _check_number(number: int, by_number: Mapping[int, Trial], states: Collection[TrialState]) -> None:
+def check_number(number: int, by_number: Mapping[int, Trial], states: Collection[TrialState], verb: str) -> None:
+    """Raises InputError: there is no trial of this number, or it is in none of ``states``, which alone can ``verb``."""
     if number not in by_number:
         there_are = f"they are 0 to {max(by_number)}" if by_number else "it has none yet"
         raise InputError(f"the study has no trial {number}: {there_are}")
     if (state := by_number[number].state) not in states:
         allowed = ", ".join(each.value for each in states)
-        raise InputError(f"trial {number} is {state.value}; only these can run again: {allowed}")
+        raise InputError(f"trial {number} is {state.value}; only these can {verb}: {allowed}")
 
 
 def chosen_for_retry(
@@ -67,6 +68,6 @@ def chosen_for_retry(
     """
     by_number = {trial.number: trial for trial in trials}
     for number in numbers:
-        _check_number(number, by_number, states)
+        check_number(number, by_number, states, "run again")
     chosen = numbers or by_number.keys()
     return tuple(t for number, t in by_number.items() if number in chosen and t.state in states)

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.cleanup import Done, KeepPlan, Others
+from clearml_hpo.backend.cleanup import apply as keep
+from clearml_hpo.backend.cleanup import plan as plan_to_keep
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.backend.lease import Lease, driven_s, stopping_since
+from clearml_hpo.backend.orders import NARROWED, End, How, Order, give, limits_of, pending, plain
 from clearml_hpo.backend.removal import Removal, plan_removal, remove
 from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_again, read_study
 from clearml_hpo.backend.trial_records import TrialReader, TrialRecords
@@ -21,10 +25,12 @@ from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
+from clearml_hpo.core.values import Value
 from clearml_hpo.driving.session import use_server_of_session
 from clearml_hpo.report import StudySummary, trials_with_curves
 from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.studies.export import export, html_of
+from clearml_hpo.studies.orders import chosen_to_end, end_now, extension, limits_with, point_to_try
 from clearml_hpo.studies.rows import columns_of, data_frame, rows_of
 from clearml_hpo.studies.spending import spent_of
 from clearml_hpo.studies.steering import WITHOUT_VALUE, Retried, chosen_for_retry, end_study
@@ -201,6 +207,11 @@ class Study:
         """What it has used of its budgets, ``file.budget``, until its last sign of life."""
         return spent_of(self)
 
+    @property
+    def made_by_order(self) -> Mapping[str, int]:
+        """The trials that try what users ordered, by the name of the order."""
+        return self._records.orders
+
     def url_of(self, trial: Trial) -> str:
         """The page of a trial's task."""
         return self._api.task_url(self.record.project_id, trial.task_id)
@@ -335,6 +346,135 @@ class Study:
         self.refresh()
         return Retried(chosen, is_driven)
 
+    def enqueue(self, params: Mapping[str, Value]) -> bool:
+        """Has a point tried before anything that the sampler proposes; it counts in the budget of trials.
+
+        A controller that drives the study hears of it within some 15 s; where there is none, the point is tried when
+        the study is resumed.
+
+        Args:
+            params: values by parameter, with or without the section; what is missing is the template's own.
+
+        Returns:
+            Whether a controller was asked.
+
+        Raises:
+            InputError: it is no point of the search space, was tried, or the budget is used up.
+        """
+        self.refresh()
+        return self._order([point_to_try(self._api, self, params)])
+
+    def end_trials(self, numbers: Collection[int], how: How = "prune") -> bool:
+        """Ends trials that wait or run.
+
+        A controller that drives the study does it within some 15 s; where there is none, it is done at once.
+
+        Args:
+            numbers: which trials.
+            how: ``prune`` counts as pruned for the sampler; ``abort`` is as aborting the task in ClearML.
+
+        Returns:
+            Whether a controller was asked.
+
+        Raises:
+            InputError: there is no trial of some number, or it has ended.
+        """
+        chosen = chosen_to_end(self.refresh().trials, numbers, how)
+        if self.is_driven():
+            return self._order([End(trial.number, trial.task_id, how) for trial in chosen])
+        end_now(self._api, chosen, how)
+        self.refresh()
+        return False
+
+    def extend(self, **budget: Any) -> bool:
+        """Gives the study a larger budget: ``study.extend(trials=100, time="2h")``.
+
+        A controller that drives the study goes on with it within some 15 s; where there is none, ``clearml-hpo resume``
+        does, also if the study was completed.
+
+        Args:
+            budget: of the keys of ``budget:`` in a study file ``trials``, ``time``, ``compute_time``, ``gpu_time``,
+                ``iterations`` and ``no_improvement``; None is without limit.
+
+        Returns:
+            Whether a controller was asked.
+
+        Raises:
+            InputError: the budget is not sound, or smaller than it is.
+        """
+        self.refresh()
+        return self._order([extension(self, budget)])
+
+    def narrow(
+        self,
+        name: str,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        choices: Sequence[Value] | None = None,
+    ) -> bool:
+        """Has a parameter proposed within a part of its range from now on; without limits, within all of it again.
+
+        Trials outside of that stay valid, and the sampler knows of them: it proposes until it meets the limits; if it
+        keeps missing them, points within them are drawn at random. A controller hears of it within some 15 s, or when
+        the study is resumed.
+
+        Args:
+            name: the parameter, with or without its section.
+            low, high: of a number; values of its range.
+            choices: of a categorical parameter; some of its own.
+
+        Returns:
+            Whether a controller was asked.
+
+        Raises:
+            InputError: there is no such parameter, the limits are not within its range, or no point is left.
+        """
+        limits = {key: each for key, each in (("low", low), ("high", high), ("choices", choices)) if each is not None}
+        text = limits_with(self.refresh(), name, limits)
+        self._task.set_properties(**{NARROWED: text})
+        self.refresh()
+        return self.is_driven()
+
+    @property
+    def narrowed(self) -> Mapping[str, Mapping[str, Any]]:
+        """The limits that :meth:`narrow` has set, by parameter: ``{"General/lr": {"low": 0.01}}``."""
+        try:
+            return limits_of(self.record.properties)
+        except ValueError:  # a user has edited it; the controller says so
+            return {}
+
+    @property
+    def orders(self) -> Sequence[Mapping[str, Any]]:
+        """Points, ends and budgets that were ordered and not done by the time it was read, the oldest first.
+
+        ``do`` of each is ``try``, ``end`` or ``extend``; the other keys are what was ordered.
+        """
+        return [plain(order) for order in pending(self.record.properties).values() if order is not None]
+
+    def keep_plan(self, top: int) -> KeepPlan:
+        """What :meth:`keep_top` would keep and what goes; nothing is changed.
+
+        Args:
+            top: so many of the best trials keep everything, and so does the Pareto front.
+        """
+        return plan_to_keep(self._api, self.study_id, [*self.trials, *self.earlier_attempts], self.goal, top)
+
+    def keep_top(self, plan: KeepPlan, others: Others = "archive", on_note: Callable[[str], None] = print) -> Done:
+        """Archives the tasks of all but the best trials, or deletes their models and artifacts from storage.
+
+        The trials stay in the study either way: it reads as before. What waits, runs or is published is not touched.
+
+        Args:
+            plan: from :meth:`keep_plan`.
+            others: ``archive`` hides tasks and models, as ClearML's page does; ``delete`` frees storage.
+            on_note: hears of what could not be deleted.
+
+        Returns:
+            What was done, as numbers and as a text (``str``).
+        """
+        return keep(self._api, plan, others, on_note)
+
     def removal(self) -> Removal:
         """What :meth:`remove` would remove of it; nothing is changed."""
         return plan_removal(self._api, self.study_id, self._records)
@@ -350,6 +490,11 @@ class Study:
             Whether all is gone; if not, it can be tried again.
         """
         return remove(self._api, removal, on_note)
+
+    def _order(self, orders: Iterable[Order]) -> bool:
+        give(self._api, self.study_id, orders)
+        self.refresh()
+        return self.is_driven()
 
     @property
     def _task(self) -> ControllerTask:

@@ -19,7 +19,7 @@ from clearml_hpo.study_file.campaign import (
     load_campaign,
     parse_campaign,
 )
-from clearml_hpo.study_file.load import StudyFile, dump_params, load_study, parse_study
+from clearml_hpo.study_file.load import StudyFile, dump_params, load_study, parse_study, read_point
 from clearml_hpo.study_file.models import StudySpec, TemplateSpec, TemplatesSpec
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "load_study",
     "parse_campaign",
     "parse_study",
+    "read_point",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,9 @@ from clearml_hpo.core.near_names import near_metric
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
-from clearml_hpo.search.space import Constant, OpenSpace, Parameter, SearchSpace
+from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
-from clearml_hpo.study_file.models import StudySpec, TlsSpec
+from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 from clearml_hpo.study_file.space import read_search_space, use_full_names
@@ -28,13 +29,15 @@ from clearml_hpo.study_file.space import read_search_space, use_full_names
 _FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
 
 
-@dataclass(frozen=True)
+@dataclass
 class StudyFile:
     """A checked study file: the spec, and the values that the stages take.
 
     Attributes:
         first: points to try first; values that a point lacks are the template's own.
         data: the spec as plain data, overrides applied, the search space written out.
+
+    It does not change, but for what a study that is driven may gain: see :meth:`extend`.
     """
 
     spec: StudySpec
@@ -43,12 +46,23 @@ class StudyFile:
     budget: Budget
     limits: TrialLimits
     first: tuple[Mapping[str, Value], ...]
-    data: Mapping[str, Any] = field(repr=False)
+    data: dict[str, Any] = field(repr=False)
     lines: SourceLines = field(repr=False)
 
     def explain(self, faults: Iterable[Fault]) -> str:
         """A line for each fault, with the file and line of its key."""
         return "\n".join(f"{line_of(self.lines, fault.key)}: {fault}" for fault in faults)
+
+    def extend(self, changes: Mapping[str, Any]) -> None:
+        """Gives the study another budget: ``changes`` are keys of ``budget:`` and their new values.
+
+        Raises:
+            ValueError: they are not sound; nothing is changed.
+        """
+        budget = {**self.data["budget"], **changes}
+        self.spec = self.spec.model_copy(update={"budget": BudgetSpec.model_validate(budget)})
+        self.budget = _budget(self.spec, self.goal)
+        self.data["budget"] = budget
 
     def text(self, template_tasks: Mapping[str, str]) -> str:
         """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.
@@ -262,25 +276,37 @@ def _first_point(
     given: Mapping[str, Any], index: int, space: SearchSpace, lines: SourceLines, faults: list[str]
 ) -> dict[str, Value]:
     """A point of ``enqueue``, by full names."""
+    point, found = read_point(given, space)
+    for fault in found:
+        key: KeyPath = ("enqueue", index, *fault.key)
+        faults.append(f"{line_of(lines, key)}: {dotted(key)}{'.' if not fault.key else ': '}{fault.text}")
+    return point
+
+
+def read_point(given: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, Value], list[Fault]]:
+    """A point that a user wants tried, by full names, and what is wrong in it; it may lack parameters."""
     point: dict[str, Value] = {}
+    faults: list[Fault] = []
     varying = space.distributions
     model = given.get("model", given.get(MODEL, space.constants.get(MODEL)))
     if space.models and MODEL in varying and model is None:
-        key: KeyPath = ("enqueue", index)
-        faults.append(f"{line_of(lines, key)}: {dotted(key)}.model is missing: it says of which template the rest is")
+        faults.append(Fault((), "model is missing: it says of which template the rest is"))
     for name, value in given.items():
         own = name_in_model(str(model), str(name))
-        key, full = ("enqueue", index, name), own if own in varying else full_name(str(name))
-        where = f"{line_of(lines, key)}: {dotted(key)}"
+        full = own if own in varying else full_name(str(name))
+        if isinstance(value, str) and isinstance(varying.get(full), Float):
+            with suppress(ValueError):
+                value = float(value)  # YAML 1.1 reads 1e-3 as a text
         if isinstance(space, OpenSpace):
             point[full_name(str(name))] = value
         elif full not in varying:
-            faults.append(f"{where}: no parameter that varies{nearest(full, varying)}; there are: {', '.join(varying)}")
+            there_are = f"there are: {', '.join(varying)}"
+            faults.append(Fault((name,), f"no parameter that varies{nearest(full, varying)}; {there_are}"))
         elif not varying[full].contains(value):
-            faults.append(f"{where}: found {value!r}; allowed: {varying[full]}")
+            faults.append(Fault((name,), f"found {value!r}; allowed: {varying[full]}"))
         else:
             point[full] = value
-    return point
+    return point, faults
 
 
 def dump_params(params: Mapping[str, Value]) -> str:

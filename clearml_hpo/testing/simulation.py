@@ -23,7 +23,7 @@ class Simulation(World):
 
     # --- scheduler.Tasks -------------------------------------------------------------------------------------------
 
-    def create(self, number: int, attempt: int, params: Params) -> str:
+    def create(self, number: int, attempt: int, params: Params, order: str = "") -> str:
         """Makes a task."""
         self.calls["create"] += 1
         task_id = f"task-{self._made}"

@@ -206,7 +206,7 @@ def test_the_table_is_sorted_filtered_and_has_chosen_columns(page: Page) -> None
     expect(page.locator("#shown")).to_have_text("2 of 15")
     page.get_by_label("filter of trials").fill("")
     page.locator("summary", has_text="columns").click()
-    page.get_by_label("depth").uncheck()
+    page.locator("#columns").get_by_label("depth").uncheck()
     expect(page.get_by_role("columnheader", name="depth")).to_have_count(0)
     page.reload()
     expect(page.get_by_role("columnheader", name="x", exact=True)).to_be_visible()

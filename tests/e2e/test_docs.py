@@ -25,6 +25,7 @@ DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/REA
 CAMPAIGN = "examples/03_campaign/campaign.yaml"
 STUDY = "examples/01_catboost_breast_cancer/study.yaml"
 
+_ORDERS = "tests/integration/cli/test_study_command.py and tests/integration/controller/test_orders.py"
 # command → the test that runs it
 ELSEWHERE = {
     "make demo": "test_example.py runs what it calls, as is held below",
@@ -86,6 +87,13 @@ ELSEWHERE = {
     "python examples/07_launch_by_clone/launch_copy.py CONTROLLER_TASK_ID budget.trials=4": "test_other_examples.py",
     "clearml-agent daemon --services-mode": "ClearML's own",
     "clearml-hpo study stop": "tests/integration/cli",
+    "clearml-hpo study try catboost-breast-cancer learning_rate=0.05 depth=6": _ORDERS,
+    "clearml-hpo study prune catboost-breast-cancer 12 14": _ORDERS,
+    "clearml-hpo study abort catboost-breast-cancer 13": _ORDERS,
+    "clearml-hpo study extend catboost-breast-cancer --trials 100 --time 4h": _ORDERS,
+    "clearml-hpo study narrow catboost-breast-cancer learning_rate --low 0.01": _ORDERS,
+    "clearml-hpo study retry catboost-breast-cancer 7": _ORDERS,
+    "clearml-hpo study stop catboost-breast-cancer --drain": _ORDERS,
     "clearml-hpo COMMAND --help": "tests/unit/cli/test_cli.py",
     "clearml-hpo resume ID": "tests/integration/controller/test_resume.py",
     f"clearml-hpo run {STUDY} --local --set sampler=random --set pruner=none": "below, with fewer trials",
@@ -179,6 +187,9 @@ ELSEWHERE |= {
     "echo 'eval \"$(clearml-hpo completion bash)\"' >> ~/.bashrc": "test_trial_command.py",
     "clearml-hpo completion fish > ~/.config/fish/completions/clearml-hpo.fish": "test_trial_command.py",
     "clearml-hpo worker --queue QUEUE": "test_worker_command.py",
+    "clearml-hpo dashboard": "tests/integration/dashboard, tests/browser/test_dashboard.py",
+    "clearml-hpo dashboard --open": "the same, without a browser",
+    "make bench-dashboard": "two minutes; tests/integration/benchmarks tries its siblings",
     "clearml-agent daemon": "ClearML's own",
     "clearml-agent daemon --foreground --create-queue --queue gpu --gpus 0": "ClearML's own, run by every agent here",
     "make bench-scale": "ten minutes; tests/integration/benchmarks tries its siblings",

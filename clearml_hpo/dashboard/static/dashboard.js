@@ -8,7 +8,7 @@
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("data").textContent);
   const rows = new Map();
-  let version = 0, plotted = 0, at = 0, head = data.head, curves = {}, count = 0;
+  let version = 0, plotted = 0, at = 0, head = {}, curves = {}, count = 0;
   let chosen = null, sortBy = "rank", isDown = false, most = PAGE, finding = "";
 
   function element(tag, text = "", attributes = {}) {
@@ -69,7 +69,7 @@
     } else {
       const column = columns.find((each) => each.key === sortBy);
       const sign = isDown ? -1 : 1;
-      found.sort((a, b) => { const [x, y] = [column.of(a), column.of(b)]; const empty = [x, y].some((each) => each === undefined || each === ""); return (empty ? 1 : sign) * compare(x, y) || a.number - b.number; });
+      found.sort((a, b) => { const [x, y] = [column.of(a), column.of(b)]; const empty = [x, y].some((each) => each === undefined || each === null || each === ""); return (empty ? 1 : sign) * compare(x, y) || a.number - b.number; });
     }
     if (chosen) found.sort((a, b) => chosen.has(b.number) - chosen.has(a.number));
     return found;
@@ -272,7 +272,7 @@
     ({ version, plotted, at, head, curves, count } = changes);
     drawHead();
     drawRunning();
-    if (isMoved) { drawTable(); drawFailures(); }
+    if (isMoved || !count) { drawTable(); drawFailures(); }
     if (hasEnded) Parallel.update(ranked(), data.parameters, data.objectives);
     Figures.update(plotted, at);
   }
@@ -348,6 +348,5 @@
 
   Figures.start(data.study, (numbers, isAdded = false) => isAdded ? toggle(numbers) : choose(numbers.length ? numbers : null));
   Parallel.start(choose);
-  take(data);
-  setTimeout(look, data.every * 1000);
+  look();
 }

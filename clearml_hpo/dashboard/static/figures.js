@@ -9,6 +9,8 @@ const Figures = (() => {
   const figures = new Map();
   const drawnAt = new Map();
   const inSight = new Set();
+  const selects = [...document.querySelectorAll("[data-pair]")];
+  let isPairChosen = false;
   let study, version = 0, moment = 0, chosen = null, isPaper = false, onChoice = () => {};
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -67,6 +69,17 @@ const Figures = (() => {
     canvas.dataset.drawn = "";
   }
 
+  // Until the user has chosen two parameters, they are the most important ones.
+  function pickPair(importances) {
+    const [second, first] = importances.data[0]?.y?.slice(-2) ?? [];
+    if (isPairChosen || first === undefined) return;
+    selects.forEach((each, i) => {
+      const option = [...each.options].find((one) => one.textContent === [first, second][i % 2]);
+      if (option) each.value = option.value;
+    });
+    for (const each of document.querySelectorAll("[data-figure]")) if (inSight.has(each)) load(each);
+  }
+
   async function load(canvas) {
     const name = canvas.dataset.figure;
     const pair = [...document.querySelectorAll(`[data-pair="${name}"]`)].map((each) => each.value);
@@ -78,6 +91,7 @@ const Figures = (() => {
       const answer = await fetch(`/studies/${study}/figures/${asked}`, { headers: { accept: "application/json" } });
       if (!answer.ok) throw new Error((await answer.json()).told);
       figures.set(canvas, JSON.parse(await answer.text(), titled));
+      if (name === "importances") pickPair(figures.get(canvas));
       if (inSight.has(canvas) || "drawn" in canvas.dataset) await draw(canvas);
     } catch (error) {
       if (figures.has(canvas)) return;
@@ -98,7 +112,7 @@ const Figures = (() => {
     }
   }, { rootMargin: "200px" });
 
-  for (const each of document.querySelectorAll("[data-pair]")) each.addEventListener("change", () => load(document.querySelector(`[data-figure="${each.dataset.pair}"]`)));
+  for (const each of selects) each.addEventListener("change", () => { isPairChosen = true; load(document.querySelector(`[data-figure="${each.dataset.pair}"]`)); });
   const redraw = () => figures.forEach((_, canvas) => { if ("drawn" in canvas.dataset) draw(canvas); });
   isDark.addEventListener("change", redraw);
   // Paper has all figures, those that nobody has scrolled to as well.

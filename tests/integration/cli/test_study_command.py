@@ -11,11 +11,28 @@ import uuid
 import pytest
 import yaml
 
+from clearml_hpo import Study
 from clearml_hpo.backend.lease import Lease
 from clearml_hpo.study_file import load_study
 from tests.integration.controller.recorded import RecordedStudy
 
-SUBCOMMANDS = ["list", "show", "trials", "best", "export", "stop", "retry", "keep", "report", "delete"]
+SUBCOMMANDS = [
+    "list",
+    "show",
+    "trials",
+    "best",
+    "export",
+    "stop",
+    "retry",
+    "keep",
+    "try",
+    "prune",
+    "abort",
+    "extend",
+    "narrow",
+    "report",
+    "delete",
+]
 
 
 @pytest.fixture
@@ -198,6 +215,79 @@ def test_retry(command, recorded):
     assert code == 0 and "no trial" in output
     code, output = command("study", "retry", recorded.study_id, "0")
     assert code == 2 and "trial 0 is completed" in output
+
+
+def test_a_point_to_try(command, recorded):
+    code, output = command("study", "try", recorded.study_id, "x=1e-3", "depth=5")
+    assert code == 0 and output == (
+        f"study {recorded.name}: no controller drives it; the point will be tried by: "
+        f"clearml-hpo resume {recorded.study_id}\n"
+    )
+    recorded.held("gpu-1 pid 12")
+    code, output = command("study", "try", recorded.study_id, "x=0.5", "kind=b")
+    assert code == 0 and output == "asked gpu-1 pid 12 to try the point\n"
+    ordered = [each["params"] for each in Study.load(recorded.study_id).orders]
+    assert ordered == [
+        {"General/x": 1e-3, "General/depth": 5, "General/kind": "a"},
+        {"General/x": 0.5, "General/depth": 4, "General/kind": "b"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["try", "x"], "x: expected NAME=VALUE, such as lr=0.1"),
+        (["try", "x=[1"], "x=[1"),
+        (["try", "x=7"], "x: found 7; allowed"),
+        (["try", "depth=x"], "depth: found 'x'; allowed"),
+        (["prune", "0"], "trial 0 is completed; only these can be ended: queued, running"),
+        (["abort", "9"], "the study has no trial 9: they are 0 to 4"),
+        (["extend"], "no budget is given; there are: trials, time"),
+        (["extend", "--trials", "3"], "budget.trials: found 3; it is 10 already, and can only grow"),
+        (["extend", "--time", "soon"], "soon"),
+    ],
+)
+def test_orders_that_cannot_be_obeyed(command, recorded, arguments, said):
+    what, *more = arguments
+    code, output = command("study", what, recorded.study_id, *more)
+    assert code == 2 and said in output
+    assert Study.load(recorded.study_id).orders == []
+
+
+@pytest.mark.parametrize(("what", "state"), [("prune", "pruned"), ("abort", "aborted")])
+def test_trials_are_ended(command, recorded, what, state):
+    code, output = command("study", what, recorded.study_id, "3", "4")
+    assert code == 0 and output == f"study {recorded.name}: no controller drives it; {what}: trials 3, 4, at once\n"
+    assert f"2 {state}" in command("study", "show", recorded.study_id)[1]
+
+
+def test_a_controller_is_asked_to_end_a_trial(command, recorded):
+    recorded.held("gpu-1 pid 12")
+    code, output = command("study", "prune", recorded.study_id, "3")
+    assert code == 0 and output == "asked gpu-1 pid 12 to prune trial 3\n"
+    task_id = Study.load(recorded.study_id).trials[3].task_id
+    assert Study.load(recorded.study_id).orders == [{"do": "end", "number": 3, "task_id": task_id, "how": "prune"}]
+
+
+def test_a_larger_budget(command, recorded):
+    code, output = command("study", "extend", recorded.study_id, "--trials", "20")
+    assert code == 0 and output == (
+        f"study {recorded.name}: no controller drives it; the budget counts for: "
+        f"clearml-hpo resume {recorded.study_id}\n"
+    )
+    assert Study.load(recorded.study_id).orders == [{"do": "extend", "budget": {"trials": 20}}]
+
+
+def test_a_range_is_narrowed_and_widened(command, recorded):
+    code, output = command("study", "narrow", recorded.study_id, "x", "--low", "1e-2", "--high", "0.5")
+    assert code == 0 and "no controller drives it; it counts for: clearml-hpo resume" in output
+    assert command("study", "narrow", recorded.study_id, "kind", "--choice", "b")[0] == 0
+    limits = {"General/x": {"low": 0.01, "high": 0.5}, "General/kind": {"choices": ["b"]}}
+    assert Study.load(recorded.study_id).narrowed == limits
+    assert command("study", "narrow", recorded.study_id, "x")[0] == 0
+    assert Study.load(recorded.study_id).narrowed == {"General/kind": {"choices": ["b"]}}
+    code, output = command("study", "narrow", recorded.study_id, "x", "--low", "7")
+    assert code == 2 and "General/x: found 7; allowed" in output
 
 
 def test_an_unknown_study(command, recorded):

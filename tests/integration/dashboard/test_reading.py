@@ -11,7 +11,7 @@ import pytest
 from clearml_hpo import server as embedded
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.dashboard import reading
-from clearml_hpo.dashboard.app import _json
+from clearml_hpo.dashboard.changes import to_json
 from clearml_hpo.dashboard.rows import Rows
 from clearml_hpo.server.state import DataDir, Listening
 from tests.integration.controller.recorded import RecordedStudy
@@ -96,5 +96,5 @@ def test_values_that_are_no_numbers_are_texts_in_json():
     trial = Trial(number=0, task_id="t", params={"x": math.inf}, state=TrialState.NOT_FINITE, values=(math.nan, 1.0))
     rows = Rows()
     rows.take([trial], 1)
-    answer = _json({"rows": rows.changed(0)})
-    assert b'"values":["nan",1.0]' in answer.body and b'"x":"inf"' in answer.body
+    text = to_json({"rows": rows.changed(0)})
+    assert '"values":["nan",1.0]' in text and '"x":"inf"' in text

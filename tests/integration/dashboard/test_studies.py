@@ -90,8 +90,10 @@ def test_best_values_of_a_row(browser, recorded):
 
 def test_the_page_has_what_its_script_draws(browser, recorded):
     page = browser.get(f"/studies/{recorded.study_id}")
-    found = data_of(page.text)
-    assert page.status_code == 200 and len(found["rows"]) == found["count"] == 7
+    assert page.status_code == 200
+    assert [each["short"] for each in data_of(page.text)["parameters"]] == ["x", "depth", "kind"]
+    found = browser.changes(recorded.study_id)
+    assert len(found["rows"]) == found["count"] == 7
     head = found["head"]
     assert (head["status"], head["is_driven"], head["is_over"]) == ("in_progress", False, False)
     assert head["best"]["number"] == 1 and head["best"]["values"] == [0.25]
@@ -141,10 +143,10 @@ def test_names_are_never_markup(browser, api, queue):
     for path in ("/", f"/studies/{study.study_id}"):
         page = browser.get(path).text
         assert MARKUP not in page and "alert(1)" in page, path
-    found = data_of(page)
-    assert found["head"]["reason"] == MARKUP and MARKUP in found["parameters"][2]["choices"]
-    assert found["rows"][1]["reason"].endswith(MARKUP)
-    assert browser.get(f"/studies/{study.study_id}/changes").headers["content-type"] == "application/json"
+    assert MARKUP in data_of(page)["parameters"][2]["choices"]
+    answer = browser.get(f"/studies/{study.study_id}/changes")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["head"]["reason"] == MARKUP and answer.json()["rows"][1]["reason"].endswith(MARKUP)
 
 
 # --- what changes ----------------------------------------------------------------------------------------------------
@@ -188,7 +190,7 @@ def test_a_deleted_study_is_no_longer_there(browser, recorded):
     browser.changes(recorded.study_id)
     recorded.api.call("tasks.delete", task=recorded.study_id, force=True)
     eventually(lambda: browser.get(f"/studies/{recorded.study_id}/changes").status_code == 404)
-    assert "was deleted" in browser.get(f"/studies/{recorded.study_id}").text
+    assert "was deleted" in browser.json(f"/studies/{recorded.study_id}/line", 404)["told"]
 
 
 def test_curves_of_running_trials(browser, recorded):
@@ -219,8 +221,7 @@ def test_a_pair_is_two_parameters(browser, recorded, query):
 
 def test_without_a_completed_trial_figures_are_empty(browser, api, queue):
     study = RecordedStudy(api, queue, name=f"new-{uuid.uuid4().hex[:8]}")
-    page = browser.get(f"/studies/{study.study_id}")
-    assert page.status_code == 200 and data_of(page.text)["head"]["best"] is None
+    assert browser.changes(study.study_id)["head"]["best"] is None
     for name in FIGURES:
         figure = browser.json(f"/studies/{study.study_id}/figures/{name}?x=General/x&y=General/depth")
         assert figure["data"] == [], name
@@ -231,8 +232,7 @@ def test_several_objectives(browser, recorded):
     for number, trial in enumerate(recorded.read().latest[:4]):
         report(recorded, trial.task_id, 8, float(number), series="size")
     page = browser.get(f"/studies/{recorded.study_id}")
-    head = data_of(page.text)["head"]
-    assert head["front"] == [1, 3]
+    assert browser.changes(recorded.study_id)["head"]["front"] == [1, 3]
     for name in ("history-0", "history-1", "front", "hypervolume"):
         assert f'data-figure="{name}"' in page.text
         assert browser.json(f"/studies/{recorded.study_id}/figures/{name}")["data"], name

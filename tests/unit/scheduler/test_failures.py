@@ -39,8 +39,8 @@ class Failing(Simulation):
         self.curve, self.status, self.reason = FAILURES[state]
         self.times = times
 
-    def create(self, number, attempt, params):
-        task_id = super().create(number, attempt, params)
+    def create(self, number, attempt, params, order=""):
+        task_id = super().create(number, attempt, params, order)
         if number == 0 and attempt <= self.times:
             self.tasks[task_id].curve = self.curve
         return task_id
