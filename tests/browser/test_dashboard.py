@@ -13,8 +13,10 @@ from playwright.sync_api import Browser, Dialog, Page, expect
 from clearml_hpo.backend.api import Api
 from clearml_hpo.dashboard import Dashboard, reading
 from clearml_hpo.server import RunningServer
+from clearml_hpo.studies.study import Study
 from tests.dashboards import serving
 from tests.integration.controller.recorded import RecordedStudy
+from tests.integration.dashboard.conftest import change_file
 
 from .conftest import PATIENCE_MS, Watched, eventually
 
@@ -48,6 +50,7 @@ def study(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> RecordedStu
     api.send_events([{"type": "log", "task": made.failed, "msg": "Traceback: <b>no memory</b>", "timestamp": 1}])
     made.running = made.trial(RUNNING, "in_progress")
     report(made, made.running, range(3))
+    change_file(made, lambda text: text.replace("trials: 10", "trials: 20"))
     api.call("tasks.started", task=made.study_id)
     return made
 
@@ -154,8 +157,8 @@ def test_the_head_says_where_the_study_stands(page: Page, study: RecordedStudy) 
     expect(page.locator("#status")).to_have_text("in_progress")
     expect(page.locator("#best")).to_contain_text("validation/loss 0.25")
     expect(page.locator("#best")).to_contain_text("x=0.25")
-    expect(page.locator("#budgets")).to_contain_text("14 of 10")
-    expect(page.get_by_role("progressbar", name="trials")).to_have_attribute("aria-valuenow", "100")
+    expect(page.locator("#budgets")).to_contain_text("14 of 20")
+    expect(page.get_by_role("progressbar", name="trials")).to_have_attribute("aria-valuenow", "70")
     expect(page.locator("#counts")).to_have_text("1 running, 12 completed, 2 failed")
     href = page.locator("#best a").get_attribute("href") or ""
     assert study.read().latest[BEST].task_id in href
@@ -354,6 +357,28 @@ def test_chosen_trials_run_again(page: Page, study: RecordedStudy) -> None:
     page.locator("[data-chosen=retry]").click()
     expect(page.locator("#told")).to_contain_text("1 trials run once more.")
     assert asked == [f"run again trial {FAILED[0]}?"]
+
+
+def test_a_point_is_tried_by_hand(page: Page, study: RecordedStudy) -> None:
+    page.locator("summary", has_text="Steer").click()
+    form = page.locator("form[data-order=try]")
+    form.get_by_role("button", name="fill in the best").click()
+    expect(form.get_by_label("x", exact=True)).to_have_value("0.25")
+    expect(form.get_by_label("kind")).to_have_value("b")
+    form.get_by_label("x", exact=True).fill("0.125")
+    form.get_by_role("button", name="try it").click()
+    expect(page.locator("#told")).to_contain_text("The point is tried when the study is resumed.")
+    (order,) = Study.load(study.study_id).orders
+    assert order["params"] == {"General/x": 0.125, "General/depth": 3, "General/kind": "b"}
+
+
+def test_chosen_trials_are_ended(page: Page, study: RecordedStudy) -> None:
+    asked = answered(page, accepts=True)
+    page.get_by_label(f"choose trial {RUNNING}").click()
+    page.locator("[data-chosen=abort]").click()
+    expect(page.locator("#told")).to_have_text("Aborted.")
+    expect(row(page, RUNNING)).to_contain_text("aborted")
+    assert asked == [f"abort trial {RUNNING}?"] and study.status_of(study.running) == "stopped"
 
 
 def test_what_is_refused_is_said(look: Any, study: RecordedStudy) -> None:
