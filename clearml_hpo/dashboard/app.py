@@ -163,7 +163,7 @@ class Dashboard:
         return Response(text, media_type="application/json")
 
     def _line(self, request: Request) -> Response:
-        seen = self._reader(request).seen()
+        seen = self._reader(request).seen(stays=False)
         return _json({"best": studies.best_text(seen), "line": studies.sparkline(seen), **_counts(seen)})
 
     def _csv(self, request: Request) -> Response:

@@ -52,18 +52,22 @@ class StudyReader:
         self._seen: Seen | None = None
         self._error: ClearmlHpoError | None = None
         self._is_fresh = False  # whether it was read since the thread has begun
-        self._looked_at = 0.0
+        self._looked_at = float("-inf")
         self._read = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def seen(self) -> Seen:
+    def seen(self, *, stays: bool = True) -> Seen:
         """The study as it was last read; waits for the first reading after a pause.
+
+        Args:
+            stays: who asks goes on looking: it is read for :data:`_LOOKED_AT_S` more.
 
         Raises:
             InputError: it was deleted, or keeps no study file.
             ClearmlHpoError: it could not be read at all.
         """
-        self._looked_at = time.monotonic()
+        if stays:
+            self._looked_at = time.monotonic()
         with self._read:
             if self._thread is None:
                 self._error, self._is_fresh = None, False
@@ -94,7 +98,7 @@ class StudyReader:
 
     def _read_on(self) -> None:
         wait_s, self._second = REFRESH_S, cycle(_SECOND)
-        while time.monotonic() - self._looked_at < _LOOKED_AT_S:
+        while True:
             try:
                 with self.lock:
                     self._step()
@@ -105,6 +109,8 @@ class StudyReader:
                 if not _passes(error):  # it was deleted, or keeps no file
                     return
             time.sleep(wait_s)
+            if time.monotonic() - self._looked_at >= _LOOKED_AT_S:
+                return
 
     def _failed(self, error: ClearmlHpoError) -> None:
         with self._read:

@@ -49,6 +49,15 @@ def test_nothing_is_read_when_nobody_looks(browser, dashboard, recorded, sent, m
     assert found["head"]["best"]["number"] == 8, "whoever looks again sees the study as it is now"
 
 
+def test_a_row_of_the_list_is_read_once(browser, dashboard, recorded, sent, monkeypatch):
+    monkeypatch.setattr(reading, "_LOOKED_AT_S", 1e9)
+    assert browser.json(f"/studies/{recorded.study_id}/line")["best"] == "0.25"
+    reader = dashboard._readers.reader(recorded.study_id)
+    eventually(lambda: reader._thread is None)
+    recorded.trial(8, loss=0.05, state="completed")
+    assert browser.json(f"/studies/{recorded.study_id}/line")["best"] == "0.05", "and again when it is asked for again"
+
+
 def test_a_fault_in_reading_is_said_and_tried_again(browser, recorded, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(reading.Watch, "look", lambda *_, **__: 1 // 0)
