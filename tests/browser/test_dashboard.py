@@ -23,6 +23,10 @@ from .conftest import PATIENCE_MS, Watched, eventually
 pytestmark = pytest.mark.browser
 
 LOSSES = [0.9, 0.4, 0.7, 0.25, 0.6, 0.5, 0.8, 0.3, 0.55, 0.65, 0.45, 0.35]
+OVERFLOWING = """[...document.querySelectorAll('figure.plot')].filter(figure => {
+  const svg = figure.querySelector('svg.main-svg');
+  return svg && svg.getBoundingClientRect().bottom > figure.getBoundingClientRect().bottom;
+}).map(figure => figure.id)"""
 BEST, FAILED, RUNNING = 3, (12, 13), 14
 
 
@@ -43,6 +47,7 @@ def study(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> RecordedStu
     queue = f"queue-{uuid.uuid4().hex[:8]}"
     api.call("queues.create", name=queue)
     made = RecordedStudy(api, queue, name=f"tune-{uuid.uuid4().hex[:8]}")
+    made.queue = queue
     for number, loss in enumerate(LOSSES):
         made.trial(number, loss=loss, x=number / 12, state="completed")
     for number in FAILED:
@@ -193,6 +198,34 @@ def test_a_dashboard_that_is_gone_is_said(look: Any, study: RecordedStudy, addre
     expect(page.locator("#problem")).to_be_hidden()
 
 
+def test_names_are_shown_as_they_were_written(look: Any, study: RecordedStudy) -> None:
+    """What runs in a page shows as a dialog, or as an error of the policy on scripts."""
+    markup = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+    other = RecordedStudy(study.api, study.queue, name=markup)
+    change_file(
+        other, lambda text: text.replace("[a, b]", f"['{markup}', b]").replace("General/x", f"General/{markup}")
+    )
+    for number in range(12):
+        trial = other.trial(number, "created")
+        hyperparams = [{"section": "General", "name": markup, "value": str(number / 12)}]
+        other.api.call("tasks.edit_hyper_params", task=trial, hyperparams=hyperparams)
+        other.api.call("tasks.started", task=trial)
+        report(other, trial, range(number + 1))
+        other.api.call("tasks.completed", task=trial)
+        other.tasks.mark(trial, state="completed")
+    other.trial(12, "failed", state="failed", reason=markup)
+    page = look(f"/studies/{other.study_id}")
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    expect(page.get_by_role("heading", name=markup)).to_be_visible()
+    expect(page.locator("#failures")).to_contain_text(markup)
+    for name in ("history-0", "slices", "contour", "rank"):
+        drawn(page, name).hover()
+    expect(page.locator("img")).to_have_count(0)
+    page.goto(page.url.partition("/studies/")[0])
+    expect(page.get_by_role("link", name=markup)).to_be_visible()
+    expect(page.locator("img")).to_have_count(0)
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +346,7 @@ def test_every_view_fits(look: Any, study: RecordedStudy, width: int, scheme: st
     for name in ("history-0", "slices", "contour", "timeline"):
         drawn(page, name)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(OVERFLOWING) == [], "no figure reaches out of its frame"
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert back == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 25, 29)")
     ink = page.evaluate("document.querySelector('[data-figure=history-0]').layout.font.color")

@@ -81,7 +81,8 @@
     const line = element("tr");
     line.append(element("th"));
     for (const column of visible()) {
-      const th = element("th", "", { title: column.full ?? column.title, "aria-sort": sortBy === column.key ? (isDown ? "descending" : "ascending") : "none" });
+      const isNumber = [...rows.values()].some((row) => typeof column.of(row) === "number");
+      const th = element("th", "", { class: isNumber ? "right" : "", title: column.full ?? column.title, "aria-sort": sortBy === column.key ? (isDown ? "descending" : "ascending") : "none" });
       const button = element("button", column.title + (sortBy === column.key ? (isDown ? " ↓" : " ↑") : ""), { type: "button" });
       button.addEventListener("click", () => { isDown = sortBy === column.key ? !isDown : false; sortBy = column.key; drawTable(); });
       th.append(button);
@@ -231,7 +232,8 @@
     const running = [...rows.values()].filter((row) => row.state === "running").sort((a, b) => a.number - b.number);
     $("running-part").hidden = !running.length;
     const heading = element("tr");
-    heading.append(...["trial", ...data.objectives.map((each) => each.metric), data.watched ? `${data.watched} so far` : "", "iteration", "time", "worker", "parameters"].map((title) => element("th", title)));
+    const titles = [["trial"], ...data.objectives.map((each) => [each.metric, "right"]), [data.watched ? `${data.watched} so far` : ""], ["iteration", "right"], ["time"], ["worker"], ["parameters"]];
+    heading.append(...titles.map(([title, side]) => element("th", title, { class: side ?? "" })));
     $("running").tHead.replaceChildren(heading);
     $("running").tBodies[0].replaceChildren(...running.slice(0, 60).map((row) => {
       const line = element("tr", "", { "data-running": row.number });

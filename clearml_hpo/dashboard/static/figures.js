@@ -14,6 +14,7 @@ const Figures = (() => {
   let study, version = 0, moment = 0, chosen = null, isPaper = false, onChoice = () => {};
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const heightOf = (figure) => figure.layout.height ?? 340;
   const titled = (key, value) => key === "title" && typeof value === "string" ? { text: value } : value;
   const axis = (given = {}) => ({ gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), linecolor: colour("--grid"), automargin: true, ...given });
 
@@ -32,7 +33,7 @@ const Figures = (() => {
       font: { family: "system-ui, sans-serif", size: canvas.clientWidth < 500 ? 10 : 12, color: colour("--text") },
       hoverlabel: { bgcolor: colour("--back"), font: { color: colour("--text") }, align: "left" },
       autosize: true,
-      height: given.height ?? 340,
+      height: heightOf(figure),
       dragmode: "select",
       xaxis: axis(given.xaxis),
       yaxis: axis(given.yaxis),
@@ -54,10 +55,12 @@ const Figures = (() => {
     if (!figure.data.length) {
       canvas.replaceChildren(Object.assign(document.createElement("p"), { className: "note", textContent: "nothing to draw yet" }));
       canvas.classList.remove("js-plotly-plot");
+      canvas.style.height = "";
       canvas.dataset.drawn = "";
       return;
     }
     if (!canvas.classList.contains("js-plotly-plot")) canvas.replaceChildren();
+    canvas.style.height = `${heightOf(figure)}px`;
     await Plotly.react(canvas, figure.data.map(trace), layout(figure, canvas), config);
     canvas.removeAllListeners?.("plotly_selected");
     canvas.removeAllListeners?.("plotly_deselect");
