@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -116,7 +115,7 @@ class Dashboard:
         found, campaigns = self._readers.studies()
         return render.page(
             "studies.html",
-            studies=studies.listed(chosen.chosen(found), campaigns, time.time()),
+            studies=studies.listed(chosen.chosen(found), campaigns, self._readers.now()),
             filter=chosen,
             total=len(found),
             projects=sorted({study.project for study in found}),

@@ -180,12 +180,15 @@ class Readers:
         Raises:
             InputError: there is none.
         """
+        if (known := self._readers.get(study)) is not None:
+            return known  # without the lock: it may be held for a minute while a server does not answer
         with self._lock:
-            if study not in self._readers:
-                found = Study.load(study)
-                self._readers.setdefault(found.study_id, StudyReader(found))
-                return self._readers[found.study_id]
-            return self._readers[study]
+            found = Study.load(study)
+            return self._readers.setdefault(found.study_id, StudyReader(found))
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the server's clock."""
+        return time.time() + self._api.server_ahead_s
 
     def forget(self, study: str) -> None:
         """Forgets a study that was deleted."""

@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 
 import pytest
+
+from tests.dashboards import eventually
 
 _COMMAND = (sys.executable, "-m", "clearml_hpo", "dashboard")
 
@@ -49,6 +50,16 @@ def test_it_serves_until_it_is_interrupted(start, sign):
     assert process.returncode == 130, err
     assert "the dashboard has ended; studies go on" in err and "Traceback" not in err
     assert out == ""
+
+
+def test_the_browser_opens_what_answers(start, tmp_path):
+    """The browser is a script here, which fetches the link at once."""
+    script = tmp_path / "browser"
+    fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=60).status)"
+    script.write_text(f'#!/bin/sh\n"{sys.executable}" -c "{fetch}" "$1" > "{tmp_path}/status" 2>&1\n')
+    script.chmod(0o755)
+    start("--port", "0", "--open", BROWSER=f"{script} %s &")
+    eventually(lambda: (tmp_path / "status").is_file() and (tmp_path / "status").read_text() == "200\n")
 
 
 def test_a_port_in_use(start):

@@ -58,6 +58,12 @@ def test_a_row_of_the_list_is_read_once(browser, dashboard, recorded, sent, monk
     assert browser.json(f"/studies/{recorded.study_id}/line")["best"] == "0.05", "and again when it is asked for again"
 
 
+def test_a_list_that_takes_long_does_not_keep_a_page_from_its_changes(browser, dashboard, recorded):
+    first = browser.changes(recorded.study_id)["version"]
+    with dashboard._readers._lock:  # as while the list is read
+        eventually(lambda: browser.changes(recorded.study_id, first)["version"] > first)
+
+
 def test_a_fault_in_reading_is_said_and_tried_again(browser, recorded, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(reading.Watch, "look", lambda *_, **__: 1 // 0)
