@@ -43,6 +43,7 @@ def study(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> RecordedStu
     for name, value in server.address.environ().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(reading, "_LIST_S", 0.0)
+    monkeypatch.setattr(reading, "REFRESH_S", 0.5)
     api = Api()
     queue = f"queue-{uuid.uuid4().hex[:8]}"
     api.call("queues.create", name=queue)
@@ -142,6 +143,7 @@ def test_the_list_draws_best_values(look: Any, study: RecordedStudy) -> None:
     expect(page.get_by_role("heading", name=study.name)).to_be_visible()
 
 
+@pytest.mark.long
 def test_filters_of_the_list_are_in_the_address(look: Any, study: RecordedStudy) -> None:
     page = look("/")
     page.get_by_label("name, project or id").fill(study.study_id[:10])
@@ -198,6 +200,7 @@ def test_a_dashboard_that_is_gone_is_said(look: Any, study: RecordedStudy, addre
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_names_are_shown_as_they_were_written(look: Any, study: RecordedStudy) -> None:
     """What runs in a page shows as a dialog, or as an error of the policy on scripts."""
     markup = "<img src=x onerror=alert(1)><script>alert(1)</script>"
@@ -229,6 +232,7 @@ def test_names_are_shown_as_they_were_written(look: Any, study: RecordedStudy) -
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_table_is_sorted_filtered_and_has_chosen_columns(page: Page) -> None:
     assert numbers(page)[:3] == [BEST, 7, 11], "the best first"
     page.get_by_role("columnheader", name="validation/loss").get_by_role("button").click()
@@ -275,6 +279,7 @@ def test_the_choice_is_shared(page: Page) -> None:
     eventually(page, f"!{selected}")
 
 
+@pytest.mark.long
 def test_brushing_an_axis_chooses_trials(page: Page) -> None:
     canvas = page.locator("#parallel")
     canvas.scroll_into_view_if_needed()
@@ -290,6 +295,7 @@ def test_brushing_an_axis_chooses_trials(page: Page) -> None:
     expect(page.locator("#shown")).to_have_text("15 of 15")
 
 
+@pytest.mark.long
 def test_failures_are_grouped_and_their_log_opens(page: Page) -> None:
     failures = page.locator("#failures p")
     expect(failures).to_have_count(1)
@@ -304,6 +310,7 @@ def test_failures_are_grouped_and_their_log_opens(page: Page) -> None:
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_pair_of_parameters_is_chosen(page: Page) -> None:
     drawn(page, "rank")
     page.locator("[data-pair=rank]").first.select_option("General/depth")
@@ -337,6 +344,7 @@ def test_paper_has_all_figures(look: Any, study: RecordedStudy, scheme: str) -> 
     assert page.pdf().startswith(b"%PDF")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light"), (390, "dark")])
 def test_every_view_fits(look: Any, study: RecordedStudy, width: int, scheme: str) -> None:
     page = look(f"/studies/{study.study_id}", width, scheme)
@@ -359,6 +367,7 @@ def test_every_view_fits(look: Any, study: RecordedStudy, width: int, scheme: st
 # --- steering --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_order_asks_first_and_says_what_happened(page: Page, study: RecordedStudy) -> None:
     page.locator("summary", has_text="Steer").click()
     asked = answered(page, accepts=False)
@@ -378,6 +387,7 @@ def test_stop(page: Page, study: RecordedStudy) -> None:
     assert len(asked) == 1 and study.status_of(study.running) == "stopped"
 
 
+@pytest.mark.long
 def test_failed_trials_run_again(page: Page, study: RecordedStudy) -> None:
     page.locator("summary", has_text="Steer").click()
     page.locator("form[data-order=retry] button").click()
@@ -385,6 +395,7 @@ def test_failed_trials_run_again(page: Page, study: RecordedStudy) -> None:
     assert [trial.state.value for trial in study.read().latest[12:14]] == ["stopped", "stopped"]
 
 
+@pytest.mark.long
 def test_chosen_trials_run_again(page: Page, study: RecordedStudy) -> None:
     asked = answered(page, accepts=True)
     page.get_by_label(f"choose trial {FAILED[0]}").click()
@@ -393,6 +404,7 @@ def test_chosen_trials_run_again(page: Page, study: RecordedStudy) -> None:
     assert asked == [f"run again trial {FAILED[0]}?"]
 
 
+@pytest.mark.long
 def test_a_point_is_tried_by_hand(page: Page, study: RecordedStudy) -> None:
     page.locator("summary", has_text="Steer").click()
     form = page.locator("form[data-order=try]")
@@ -406,6 +418,7 @@ def test_a_point_is_tried_by_hand(page: Page, study: RecordedStudy) -> None:
     assert order["params"] == {"General/x": 0.125, "General/depth": 3, "General/kind": "b"}
 
 
+@pytest.mark.long
 def test_chosen_trials_are_ended(page: Page, study: RecordedStudy) -> None:
     asked = answered(page, accepts=True)
     page.get_by_label(f"choose trial {RUNNING}").click()
@@ -425,6 +438,7 @@ def test_what_is_refused_is_said(look: Any, study: RecordedStudy) -> None:
     expect(page.get_by_label("type its name")).to_have_value("another")
 
 
+@pytest.mark.long
 def test_a_deleted_study_leads_back_to_the_list(page: Page, study: RecordedStudy) -> None:
     study.api.call("tasks.stopped", task=study.running, force=True)
     page.locator("summary", has_text="Steer").click()

@@ -52,6 +52,7 @@ def test_it_serves_until_it_is_interrupted(start, sign):
     assert out == ""
 
 
+@pytest.mark.long
 def test_the_browser_opens_what_answers(start, tmp_path):
     """The browser is a script here, which fetches the link at once."""
     script = tmp_path / "browser"
