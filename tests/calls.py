@@ -39,7 +39,10 @@ _LISTS = re.compile(r"\.(get_all|get_all_ex)$")
 _FILTERS = re.compile(
     r"(hyperparams|last_metrics|execution|runtime|models|configuration|script|container)\..+|_any_|_all_|_and_|_or_"
 )
-_MORE_FILTERS = {"started", "created", "completed", "parent", "size", "scroll_id", "include_subprojects", "filters"}
+_MORE_FILTERS = {
+    *("started", "created", "completed", "last_update", "status_changed", "parent", "size", "scroll_id"),
+    *("include_subprojects", "filters"),
+}
 # Refusals that the product expects, (endpoint, subcode), and what it does then.
 EXPECTED: dict[tuple[str, int], str] = {
     ("events.multi_task_scalar_metrics_iter_histogram", 101): "one was deleted: the call is made again without it",
