@@ -150,7 +150,7 @@ class Publisher:
             yield ("optimization history", objective.metric), partial(figures.history_figure, ended, goal, index)
         yield ("Pareto front", "all objectives"), lambda: figures.front_figure(ended, goal)
         yield ("Pareto front", "hypervolume"), lambda: figures.hypervolume_figure(ended, goal)
-        yield ("parallel coordinates", first.metric), lambda: figures.parallel_figure(ended, goal, distributions)
+        yield ("parallel coordinates", first.metric), lambda: figures.parallel_lines_figure(ended, goal, distributions)
         yield ("slices", first.metric), lambda: figures.slice_figure(ended, goal, distributions, *shares[:1])
         yield ("importances", "parameters"), lambda: figures.importance_figure(shares, goal)
         yield ("timeline", "slots"), lambda: figures.timeline_figure([*earlier, *trials], self._clock())

@@ -14,7 +14,9 @@ from clearml_hpo.core.values import as_text
 from clearml_hpo.search.learner import as_optuna
 from clearml_hpo.search.space import SearchSpace
 
-FEWEST_TRIALS = 20  # of fewer, the best tenth is but one
+FEWEST_TRIALS = 10
+_FEWEST_BEST = 2  # whose parameters are compared with all: of fewer than twenty trials, more than the best tenth
+_BEST_SHARE = 0.1
 _MOST_TRIALS = 1_000
 
 
@@ -64,6 +66,7 @@ def _divergences(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction=direction)
+    share = max(_BEST_SHARE, _FEWEST_BEST / len(trials))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the evaluator is experimental, and says so each time
         study.add_trials(
@@ -76,4 +79,4 @@ def _divergences(
                 for trial in trials
             ]
         )
-        return PedAnovaImportanceEvaluator().evaluate(study, params=list(distributions))
+        return PedAnovaImportanceEvaluator(target_quantile=share).evaluate(study, params=list(distributions))

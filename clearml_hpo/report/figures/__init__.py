@@ -5,7 +5,7 @@ a figure is plain data.
 
 plot.py        what the figures share: colours, axes, thinning
 history.py     values by trial, intermediate values, hypervolume
-parameters.py  parallel coordinates, slices, importances
+parameters.py  axes of parallel coordinates, slices, importances
 lines.py       parallel coordinates as ordinary lines
 comparison.py  models, or studies, beside one another
 pairs.py       two parameters at a time, and how values are distributed
@@ -20,7 +20,7 @@ from clearml_hpo.report.figures.front import front_figure
 from clearml_hpo.report.figures.history import history_figure, hypervolume_figure, intermediate_figure
 from clearml_hpo.report.figures.lines import parallel_lines_figure
 from clearml_hpo.report.figures.pairs import contour_figure, edf_figure, rank_figure
-from clearml_hpo.report.figures.parameters import importance_figure, parallel_figure, slice_figure
+from clearml_hpo.report.figures.parameters import importance_figure, slice_figure
 from clearml_hpo.report.figures.tables import budget_figure, table_figure
 from clearml_hpo.report.figures.timeline import timeline_figure, usage_figure
 
@@ -36,7 +36,6 @@ __all__ = [
     "importance_figure",
     "intermediate_figure",
     "model_parameter",
-    "parallel_figure",
     "parallel_lines_figure",
     "rank_figure",
     "ranking",

@@ -9,7 +9,7 @@ from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.ranking import ranking
 from clearml_hpo.core.trial import Trial, pareto_front
 from clearml_hpo.report.figures.parameters import dimensions_of
-from clearml_hpo.report.figures.plot import completed, figure, fraction, middle, rounded, short_names, thinned
+from clearml_hpo.report.figures.plot import BEST, completed, figure, fraction, middle, rounded, short_names, thinned
 from clearml_hpo.search.space import Distribution
 
 _MOST_LINES = 400
@@ -27,9 +27,9 @@ class _Band(NamedTuple):
 
 _BANDS = (  # the best drawn last
     _Band("the other half", 1.0, "#a9b4c2", 0.35),
-    _Band("the better half", 0.5, "#5b9bd5", 0.5),
-    _Band("the best tenth", 0.1, "#8e44ad", 0.85),
-    _Band("the best", 0.0, "#d62728", 1.0, width=3),
+    _Band("the better half", 0.5, "#56b4e9", 0.5),
+    _Band("the best tenth", 0.1, "#0072b2", 0.85),
+    _Band("the best", 0.0, BEST, 1.0, width=3),
 )
 _FRONT = _BANDS[-1]._replace(name="Pareto front", width=1.3)
 _HEIGHT_PX = 420

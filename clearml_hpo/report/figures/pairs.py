@@ -10,10 +10,20 @@ import numpy as np
 
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.ranking import ranking
-from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import as_text
 from clearml_hpo.report.figures.parameters import kind_of_axis
-from clearml_hpo.report.figures.plot import completed, describe, evenly, figure, rounded, short_names, thinned
+from clearml_hpo.report.figures.plot import (
+    COLOURS,
+    completed,
+    describe,
+    evenly,
+    figure,
+    fraction,
+    rounded,
+    short_names,
+    thinned,
+)
 from clearml_hpo.search.space import Distribution
 
 _GRID = 40
@@ -36,12 +46,13 @@ def contour_figure(
     axes = [_Axis(name, shown, distributions.get(name)) for name in names]
     points = np.array([axis.places for axis in axes]).T
     values = np.array([trial.value for trial in shown], dtype=float)
+    scale = max(1.0, float(np.abs(values).max()))  # sums of the largest numbers would be infinite
     steps = np.linspace(0.0, 1.0, _GRID)
     mesh = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     squares = ((mesh[:, None, :] - points[None, :, :]) ** 2).sum(axis=-1)
     nearest = np.argsort(squares, axis=1)[:, :_NEAREST]
     weights = 1.0 / (np.take_along_axis(squares, nearest, axis=1) + 1e-6)
-    surface = (weights * values[nearest]).sum(axis=1) / weights.sum(axis=1)
+    surface = scale * ((weights * (values / scale)[nearest]).sum(axis=1) / weights.sum(axis=1))
     surface_trace = {
         "type": "contour",
         "x": rounded(steps.tolist()),
@@ -105,7 +116,7 @@ def edf_figure(trials: Sequence[Trial], goal: Goal, index: int = 0) -> str:
         "name": objective.metric,
         "x": rounded(value for value, _ in points),
         "y": rounded(share for _, share in points),
-        "line": {"shape": "hv", "color": "#1f77b4"},
+        "line": {"shape": "hv", "color": COLOURS[TrialState.COMPLETED]},
     }
     return figure(
         [line],
@@ -139,10 +150,10 @@ class _Axis:
         is_log = kind == "log" and min(numbers) > 0
         scaled = [math.log(number) if is_log else number for number in numbers]
         low, high = min(scaled), max(scaled)
-        self.places = [(value - low) / (high - low) if high > low else 0.5 for value in scaled]
-        marks = [low + (high - low) * at / 4 for at in range(5)] if high > low else [low]
+        self.places = [fraction(value, low, high) if high > low else 0.5 for value in scaled]
+        marks = [low * (1 - at / 4) + high * (at / 4) for at in range(5)] if high > low else [low]
         self.ticks = [
-            ((mark - low) / (high - low) if high > low else 0.5, f"{math.exp(mark) if is_log else mark:.3g}")
+            (fraction(mark, low, high) if high > low else 0.5, f"{math.exp(mark) if is_log else mark:.3g}")
             for mark in marks
         ]
 

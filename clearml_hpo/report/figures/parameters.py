@@ -1,4 +1,4 @@
-"""Values by parameter: parallel coordinates, slices, importances."""
+"""Values by parameter: axes of parallel coordinates, slices, importances."""
 
 from __future__ import annotations
 
@@ -28,31 +28,6 @@ _MOST_AXES = 30
 _MOST_SLICES = 16
 _SLICE_POINTS = 300
 _COLUMNS = 4
-
-
-def parallel_figure(trials: Sequence[Trial], goal: Goal, distributions: Mapping[str, Distribution]) -> str:
-    """Parallel coordinates of the completed trials, coloured by the first value, the best darkest."""
-    done = completed(trials)
-    if not done:
-        return ""
-    shown = thinned(done, ranking(done, goal))
-    dimensions = dimensions_of(shown, distributions)
-    labels = short_names([dimension["label"] for dimension in dimensions])
-    dimensions = [{**dimension, "label": labels[dimension["label"]]} for dimension in dimensions]
-    values = [
-        {"label": objective.metric, "values": rounded((trial.final_values or ())[index] for trial in shown)}
-        for index, objective in enumerate(goal.objectives)
-    ]
-    line = {
-        "color": values[0]["values"],
-        "colorscale": "Viridis",
-        "reversescale": goal.objectives[0].direction == "maximize",
-        "showscale": True,
-    }
-    return figure(
-        [{"type": "parcoords", "line": line, "dimensions": [*dimensions, *values]}],
-        title=f"{goal.objectives[0].metric} ({goal.objectives[0].direction})",
-    )
 
 
 def dimensions_of(trials: Sequence[Trial], distributions: Mapping[str, Distribution]) -> list[dict[str, Any]]:
@@ -196,7 +171,7 @@ def importance_figure(importances: Sequence[Mapping[str, float]], goal: Goal) ->
             }
             for metric, shares in named
         ],
-        title="which parameters the best tenth of the trials depends on (PED-ANOVA)",
+        title="which parameters the best trials depend on (PED-ANOVA)",
         xaxis={"title": "share", "range": [0, 1]},
         yaxis={"automargin": True},
         height=160 + 24 * len(names) * len(named),

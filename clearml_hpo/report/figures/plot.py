@@ -16,18 +16,19 @@ from clearml_hpo.search.space import Distribution, Float, Int
 
 Item = TypeVar("Item")
 
-BEST = "#d62728"
+BEST = "#d55e00"
+# People who do not see all colours tell these apart: Okabe and Ito, "Color Universal Design", 2008, and darker shades.
 COLOURS = {
     TrialState.QUEUED: "#d0d0d0",
-    TrialState.RUNNING: "#17becf",
-    TrialState.COMPLETED: "#1f77b4",
-    TrialState.PRUNED: "#9467bd",
-    TrialState.FAILED: "#d62728",
-    TrialState.KILLED: "#ff9896",
-    TrialState.LOST: "#8c564b",
-    TrialState.NO_OBJECTIVE: "#e377c2",
-    TrialState.NOT_FINITE: "#bcbd22",
-    TrialState.ABORTED: "#ff7f0e",
+    TrialState.RUNNING: "#56b4e9",
+    TrialState.COMPLETED: "#0072b2",
+    TrialState.PRUNED: "#cc79a7",
+    TrialState.FAILED: "#d55e00",
+    TrialState.KILLED: "#8c3b00",
+    TrialState.LOST: "#5c4a1e",
+    TrialState.NO_OBJECTIVE: "#e69f00",
+    TrialState.NOT_FINITE: "#f0e442",
+    TrialState.ABORTED: "#009e73",
     TrialState.STOPPED: "#7f7f7f",
 }
 INACTIVE = "inactive"

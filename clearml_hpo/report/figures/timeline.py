@@ -16,7 +16,7 @@ _MOST_OUTLINED = 300  # thin bars would be all outline
 _ROW_PX = 22
 _LOWEST_PX = 360  # for the legend
 _STUDY_COLOURS = (
-    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
+    *("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#5c4a1e", "#56b4e9", "#7f7f7f", "#f0e442", "#8c3b00"),
 )
 
 

@@ -11,7 +11,8 @@ import pytest
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.report import figures
-from clearml_hpo.report.figures import history_figure, parallel_figure, ranking, slice_figure, table_figure
+from clearml_hpo.report.figures import history_figure, parallel_lines_figure, ranking, slice_figure, table_figure
+from clearml_hpo.report.figures.parameters import dimensions_of
 from clearml_hpo.report.figures.plot import short_names, thinned
 from clearml_hpo.report.hypervolume import hypervolume_history
 from clearml_hpo.search.importances import importances
@@ -43,7 +44,11 @@ def all_figures(goal, trials):
     yield figures.hypervolume_figure(trials, goal)
     yield figures.intermediate_figure(trials[:100], goal.objectives[0], histories)
     yield figures.front_figure(trials, goal)
-    yield parallel_figure(trials, goal, DISTRIBUTIONS)
+    yield parallel_lines_figure(trials, goal, DISTRIBUTIONS)
+    names = tuple(DISTRIBUTIONS)[:2]
+    yield figures.contour_figure(trials, goal, DISTRIBUTIONS, names)
+    yield figures.rank_figure(trials, goal, DISTRIBUTIONS, names)
+    yield figures.edf_figure(trials, goal)
     yield slice_figure(trials, goal, DISTRIBUTIONS)
     yield figures.importance_figure([importances(trials, SPACE, goal)], goal)
     yield figures.timeline_figure(trials, 100.0)
@@ -123,10 +128,9 @@ def test_the_table_shows_constraints_attempts_and_all_objectives_where_there_are
 
 
 def parallel_axes(trials):
-    return {
-        axis["label"]: axis
-        for axis in json.loads(parallel_figure(trials, LOSS, DISTRIBUTIONS))["data"][0]["dimensions"]
-    }
+    found = dimensions_of(trials, DISTRIBUTIONS)
+    labels = short_names([axis["label"] for axis in found])
+    return {labels[axis["label"]]: {**axis, "label": labels[axis["label"]]} for axis in found}
 
 
 def test_parallel_axes_are_as_the_search_space_has_them():
@@ -142,7 +146,6 @@ def test_parallel_axes_are_as_the_search_space_has_them():
     assert leaves["values"][0] == pytest.approx(2) and leaves["values"][1] == leaves["tickvals"][0] < 2
     assert leaves["ticktext"][0] == "inactive"
     assert axes["depth"] == {"label": "depth", "values": [3, 8]}
-    assert axes["validation/loss"]["values"] == [0.5, 0.4]
 
 
 def test_parallel_axes_of_texts_that_no_space_describes():
