@@ -45,7 +45,7 @@ objective: {metric: validation/loss, direction: minimize}
 pruner: median
 budget: {trials: %d}
 """
-_LOOKS_S = 20.0
+_LOOKS_S = 60.0  # once in that time all trials are read anew
 _SETTLE_S = 40.0  # for a while after their end trials are read again
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timezone
 from typing import Any
 
 from clearml_hpo.backend.api import Api
@@ -126,7 +126,7 @@ class TrialReader:
         if not self._newest or time.monotonic() - self._all_at >= _ALL_S:
             self.read_all()
             return
-        since = datetime.fromisoformat(self._newest) - timedelta(seconds=_MARKED_S)
+        since = datetime.fromtimestamp((epoch(self._newest) or 0.0) - _MARKED_S, timezone.utc)
         self._take(self._tasks(last_update=[f">={since.isoformat()}"]))
 
     def records(self, stopping: float | None = None) -> TrialRecords:

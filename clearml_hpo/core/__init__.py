@@ -12,6 +12,7 @@ errors.py          every error, as one small tree
 near_names.py      the parameter or the scalar that a user means
 notes.py           what a command tells its user, with a level and ids
 best_effort.py     work that a study does not depend on: reports, screens
+assets.py          style and scripts of pages, the plotting library
 templating.py      Jinja environments, for HTML and for text
 syntax.py          syntax trees of Python, for several threads at once
 csv_cells.py       cells of CSV files that are safe in a spreadsheet

@@ -11,7 +11,6 @@ rows.py       the table of trials, as the page's script takes it
 plots.py      the figures of a study, by name
 orders.py     what a user can have done to a study
 render.py     fills templates/*.html
-static.py     style, scripts, the plotting library
 
 All is read through ``Study``; the server may be ClearML's own or the embedded one. The JavaScript in static/ asks for
 what has changed, sorts the table and draws.

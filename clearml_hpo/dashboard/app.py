@@ -19,7 +19,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.trial_tasks import log_tail
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.core.values import as_text
-from clearml_hpo.dashboard import orders, plots, render, static, studies
+from clearml_hpo.dashboard import orders, plots, render, studies
 from clearml_hpo.dashboard.access import Access
 from clearml_hpo.dashboard.changes import Changes, to_json
 from clearml_hpo.dashboard.reading import REFRESH_S, Readers, StudyReader
@@ -189,11 +189,10 @@ class Dashboard:
     def _file(self, request: Request) -> Response:
         name = request.path_params["file"]
         try:
-            found, kind = static.content(name)
-        except FileNotFoundError:
+            found, kind = render.ASSETS.content(name)
+        except (OSError, ImportError):  # ImportError: plotly is not installed
             raise InputError(f"there is no file {name!r:.60}") from None
-        headers = {"cache-control": "public, max-age=31536000, immutable"}
-        return Response(found, media_type=kind, headers=headers)
+        return Response(found, media_type=kind, headers=render.ASSETS.headers)
 
     def _obey(self, request: Request, form: Mapping[str, str]) -> Response:
         reader, order = self._reader(request), request.path_params["order"]

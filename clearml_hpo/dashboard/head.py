@@ -11,6 +11,7 @@ from clearml_hpo.core.values import as_text
 from clearml_hpo.dashboard.seen import Seen
 from clearml_hpo.report.figures.plot import short, short_names
 from clearml_hpo.report.summary import duration_text
+from clearml_hpo.views.display import left_s
 
 _FEWEST_FOR_RATE = 3
 
@@ -73,11 +74,11 @@ def _facts(seen: Seen) -> Iterator[tuple[str, str]]:
     progress = seen.look.progress
     running = sum(trial.state is TrialState.RUNNING for trial in seen.trials)
     rate = _per_hour(seen)
-    left = _left_s(seen, rate)
+    left = left_s(progress, progress.elapsed_s)
     yield "slots", f"{running} of {progress.workers} busy" if progress.workers else f"{running} busy"
     if rate is not None:
         yield "trials per hour", f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-    if left is not None and not seen.look.is_over:
+    if left is not None and progress.is_driven:
         yield "time left", f"about {duration_text(left)}"
     yield "driven for", duration_text(progress.elapsed_s)
     yield "driven by", driver_text(seen.record.holder) if progress.is_driven else "none"
@@ -88,14 +89,3 @@ def _per_hour(seen: Seen) -> float | None:
     ended = sum(not trial.state.is_live for trial in seen.trials)
     elapsed_s = seen.look.progress.elapsed_s
     return ended / elapsed_s * 3600 if ended >= _FEWEST_FOR_RATE and elapsed_s > 0 else None
-
-
-def _left_s(seen: Seen, rate: float | None) -> float | None:
-    """Seconds until the trials or the time are used up, whichever comes first."""
-    ended = sum(not trial.state.is_live for trial in seen.trials)
-    lefts = []
-    if seen.budget.trials and rate:
-        lefts.append(max(0, seen.budget.trials - ended) / rate * 3600)
-    if seen.budget.wall_s:
-        lefts.append(max(0.0, seen.budget.wall_s - seen.look.progress.elapsed_s))
-    return min(lefts, default=None)

@@ -11,9 +11,16 @@ from jinja2 import Environment
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from clearml_hpo.core.assets import Assets, has_plotly
 from clearml_hpo.core.templating import html_environment
-from clearml_hpo.dashboard import static
 from clearml_hpo.report.summary import duration_text
+
+ASSETS = Assets(
+    {
+        "clearml_hpo.dashboard": ("dashboard.css", "dashboard.js", "figures.js", "parallel.js", "list.js"),
+        "clearml_hpo.server.pages": ("pages.css", "icon.svg"),
+    }
+)
 
 
 def page(template: str, /, code: int = 200, **values: Any) -> HTMLResponse:
@@ -26,7 +33,7 @@ def _environment() -> Environment:
     return html_environment(
         "clearml_hpo.dashboard",
         filters={"moment": _moment, "in_script": _in_script, "duration": duration_text, "linked": _linked},
-        names={"static": static.address, "has_plotly": static.has_plotly},
+        names={"static": ASSETS.address, "has_plotly": has_plotly},
     )
 
 

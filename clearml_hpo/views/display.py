@@ -431,17 +431,17 @@ def _bar(progress: Progress, elapsed_s: float) -> Table:
             0,
             ProgressBar(total=progress.budget, completed=ended, width=24, style="bright_black", complete_style="green"),
         )
-    left_s = _left_s(progress, ended, elapsed_s)
-    if left_s is not None and progress.is_driven:
-        cells.append(f"ETA {clock(left_s)}")
+    rest_s = left_s(progress, elapsed_s)
+    if rest_s is not None and progress.is_driven:
+        cells.append(f"ETA {clock(rest_s)}")
     cells.append(f"{progress.workers} worker{'' if progress.workers == 1 else 's'}, {waiting} waiting")
     row.add_row(*cells)
     return row
 
 
-def _left_s(progress: Progress, ended: int, elapsed_s: float) -> float | None:
-    """Seconds until the budget of trials or of time is used up, whichever comes first."""
-    left = []
+def left_s(progress: Progress, elapsed_s: float) -> float | None:
+    """Seconds until the budget of trials or of time is used up, whichever comes first; None if neither tells."""
+    left, ended = [], _ended(progress)
     if progress.budget and 0 < ended < progress.budget:
         left.append(elapsed_s / ended * (progress.budget - ended))
     if progress.time_budget_s is not None:

@@ -6,7 +6,6 @@ import json
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -101,20 +100,13 @@ class Runner:
         self._parents = WarmParents(self.folder, self._watchdog, on_note, gpus) if can_fork else None
         self._environ = with_startup({**without_foreign(child_environ()), **_quick_reports(self.folder)})
 
-    def free_slots(self, most: int) -> Sequence[Slot]:
-        """Up to ``most`` slots for the next tasks: each time, of the GPU that then has the fewest tasks of ours.
-
-        A GPU whose memory is looked at has one of them: whether there is room for the next shows later.
-        """
-        free, chosen = [slot for slot in self.slots if slot.name not in self.runs], list[Slot]()
-        tasks = Counter(run.slot.gpu for run in self.runs.values())
-        while free and len(chosen) < most:
-            free.remove(slot := min(free, key=lambda slot: tasks[slot.gpu] if slot.gpu else 0))
-            if not self._has_memory(slot.gpu, tasks[slot.gpu]):
-                continue
-            tasks[slot.gpu] += 1
-            chosen.append(slot)
-        return chosen
+    def free_slot(self) -> Slot | None:
+        """The slot whose GPU has the fewest tasks of ours; None if all are taken, or no memory is left."""
+        free = [slot for slot in self.slots if slot.name not in self.runs]
+        for slot in sorted(free, key=lambda slot: self._running_on(slot.gpu)):
+            if slot.gpu is None or self._memory is None or self._memory.allows(slot.gpu, self._running_on(slot.gpu)):
+                return slot
+        return None
 
     def start(
         self, slot: Slot, taken: Taken, task: Mapping[str, Any], worker: str, archive: bytes | None = None
@@ -188,12 +180,6 @@ class Runner:
     def filenos(self) -> Sequence[int]:
         """Descriptors that become readable when a warm parent has sent a message."""
         return self._parents.filenos() if self._parents else ()
-
-    def _has_memory(self, gpu: str | None, tasks: int) -> bool:
-        """Whether a GPU has memory for another task beside ``tasks``, if that is looked at."""
-        if gpu is None or self._memory is None:
-            return True
-        return tasks == self._running_on(gpu) and self._memory.allows(gpu, tasks)
 
     def _running_on(self, gpu: str | None) -> int:
         return sum(run.slot.gpu == gpu for run in self.runs.values()) if gpu else 0

@@ -29,7 +29,6 @@ from clearml_hpo.workers.wakeup import Wakeup
 
 _TAKE_S = 1.0
 """How often queues are asked for tasks that others have enqueued; our own submits are looked for at once."""
-_AT_ONCE = 4  # tasks that are taken before the first of them starts: they are read in one call
 _LOOK_S = 1.0
 """How often the server is asked whether a task is to stop."""
 _LONGEST_WAIT_S = 30.0
@@ -235,11 +234,11 @@ class LocalWorkers:
 
     def _fill(self) -> None:
         """Takes tasks as long as there are tasks and slots."""
-        while not self._leaves() and (slots := self._runner.free_slots(_AT_ONCE)):
+        while not self._leaves() and (slot := self._runner.free_slot()) is not None:
             with self._between_tasks:
                 if self._leaves():
                     break
-                if not self._starter.start_next(slots):
+                if not self._starter.start_next(slot):
                     break
         if self._leaves():
             self._starter.give_back()

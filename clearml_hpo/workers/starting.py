@@ -1,8 +1,7 @@
-"""From the source into slots: takes tasks, and starts those that are still queued."""
+"""From the source into a slot: takes a task, and starts it if it is still queued."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -23,7 +22,7 @@ _FIELDS = ("status", "status_reason", "last_worker", *programs.FIELDS)
 
 
 class TaskStarter:
-    """Starts the tasks of a source, in its order."""
+    """Starts the tasks of a source, one at a time."""
 
     def __init__(
         self,
@@ -42,43 +41,41 @@ class TaskStarter:
         self._workers = workers
         self._on_note = on_note
         self._note_once = cache(on_note)
-        self._taken: deque[Taken] = deque()  # their processes are not yet started
+        self._taken: Taken | None = None  # its process is not yet started
 
     @property
     def is_under_way(self) -> bool:
         """True if a task was taken whose process is not yet started."""
-        return bool(self._taken)
+        return self._taken is not None
 
-    def start_next(self, slots: Sequence[Slot]) -> bool:
-        """Starts the next tasks, one in each of the free slots; False if there is none.
-
-        After an error the same tasks are tried again.
-        """
-        while len(self._taken) < len(slots) and (taken := self._source.next_task(self._api)) is not None:
-            self._taken.append(taken)
-        if not self._taken:
+    def start_next(self, slot: Slot) -> bool:
+        """Starts the next task in a free slot; False if there is none. After an error the same task is tried again."""
+        self._taken = self._taken or self._source.next_task(self._api)
+        if self._taken is None:
             return False
-        tasks = self._tasks.read([taken.task_id for taken in self._taken], _FIELDS)
-        for slot, taken in zip(slots, tuple(self._taken), strict=False):
-            with unless_gone():
-                self._start(slot, taken, tasks.get(taken.task_id))
-            if taken in self._taken:
-                self._taken.remove(taken)
-            if all(run.taken is not taken for run in self._runner.runs.values()):
-                self._source.ended(taken.task_id)
+        taken = self._taken
+        with unless_gone():
+            self._start(slot, taken)
+        self._taken = None
+        if all(run.taken is not taken for run in self._runner.runs.values()):
+            self._source.ended(taken.task_id)
         return True
 
     def give_back(self) -> None:
-        """Lets other workers have the tasks that were taken and could not be started yet."""
-        while self._taken:
-            taken = self._taken.popleft()
-            try:
-                self._source.give_back(self._api, taken)
-            except ApiError as error:  # the next worker of the queue will put it back
-                text = f"task {taken.task_id} was taken, and could not be put back: {error}"
-                self._on_note(Note(text, level="warning", task=taken.task_id))
+        """Lets other workers have a task that was taken and could not be started yet."""
+        if self._taken is None:
+            return
+        try:
+            self._source.give_back(self._api, self._taken)
+        except ApiError as error:  # the next worker of the queue will put it back
+            task_id = self._taken.task_id
+            text = f"task {task_id} was taken, and could not be put back: {error}"
+            self._on_note(Note(text, level="warning", task=task_id))
+        finally:
+            self._taken = None
 
-    def _start(self, slot: Slot, taken: Taken, task: Mapping[str, Any] | None) -> None:
+    def _start(self, slot: Slot, taken: Taken) -> None:
+        task = self._tasks.read([taken.task_id], _FIELDS).get(taken.task_id)
         if task is None:
             return  # deleted while on its way
         earlier = [run for run in self._runner.runs.values() if run.task_id == taken.task_id]
@@ -99,8 +96,8 @@ class TaskStarter:
         except NotRunnableError as error:
             self._tasks.failed(taken.task_id, str(error))
             return
-        self._taken.remove(taken)  # it runs, even if something fails from here on
-        self._workers.report(slot)  # else a short task never has a worker
+        self._taken = None  # it runs, even if something fails from here on
+        self._workers.report(slot)
         run.process.step()  # the fork exists by now: it begins before other slots are filled
 
     def _archive(self, task: Mapping[str, Any]) -> bytes | None:

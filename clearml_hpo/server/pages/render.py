@@ -9,6 +9,7 @@ from urllib.parse import quote
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, Response
 
+from clearml_hpo.core.assets import has_plotly
 from clearml_hpo.core.templating import html_environment
 from clearml_hpo.server.pages import cells, static
 from clearml_hpo.server.store.documents import to_json
@@ -30,8 +31,8 @@ def _environment() -> Environment:
             "task_link": cells.task_link,
             "metric_name": cells.metric_name,
             "quoted": lambda text: quote(str(text), safe=""),
-            "static": static.address,
-            "has_plotly": static.has_plotly,
+            "static": static.ASSETS.address,
+            "has_plotly": has_plotly,
         },
     )
 

@@ -67,3 +67,10 @@ def study_file(tmp_path, queue):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.format(project=f"tests/{uuid.uuid4().hex[:8]}", queue=queue))
     return path
+
+
+@pytest.fixture
+def listens_often(monkeypatch):
+    """A controller looks every 0.2 s at what people ask of it."""
+    monkeypatch.setattr("clearml_hpo.backend.lease.RENEW_S", 0.2)
+    monkeypatch.setattr("clearml_hpo.backend.lease.FIRST_RENEWAL_S", 0.2)

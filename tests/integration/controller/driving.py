@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 from clearml_hpo.controller.executors import executor_of
 from clearml_hpo.controller.opening import Opening
 from clearml_hpo.controller.run import StudyRun
 from clearml_hpo.study_file import load_study
+
+DEADLINE_S = 60.0
 
 
 class Listener:
@@ -63,3 +66,13 @@ def _drive(api, view, stopped, take_over, options, find):
 
         opening = Opening(api, prepare, stopped, view.note, take_over=take_over)
         return StudyRun(find(opening), api, view, stopped, **options).run()
+
+
+def eventually(found, what, running=None):
+    """What ``found`` returns once that is something; ``running`` must go on until then."""
+    until = time.monotonic() + DEADLINE_S
+    while not (result := found()):
+        assert time.monotonic() < until, what
+        assert running is None or not running.done(), running.result()
+        time.sleep(0.05)
+    return result

@@ -17,9 +17,10 @@ from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import PlayedAgent
 
 from .conftest import CONNECTS, quadratic
-from .driving import Listener, resume, run
+from .driving import DEADLINE_S, Listener, eventually, resume, run
 from .recorded import RecordedStudy
-from .test_steering import DEADLINE_S, eventually, listens_often  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("listens_often")
 
 POINT = {"x": 0.125, "depth": 7}
 WHOLE = {"General/x": 0.125, "General/depth": 7, "General/kind": "a"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,32 +13,15 @@ from clearml_hpo.study_file import load_study
 from clearml_hpo.testing import PlayedAgent
 
 from .conftest import CONNECTS, quadratic
-from .driving import resume, run
+from .driving import DEADLINE_S, eventually, resume, run
 
-DEADLINE_S = 60.0
-
-
-@pytest.fixture(autouse=True)
-def listens_often(monkeypatch):
-    """A controller looks every 0.2 s at what people ask of it."""
-    monkeypatch.setattr("clearml_hpo.backend.lease.RENEW_S", 0.2)
-    monkeypatch.setattr("clearml_hpo.backend.lease.FIRST_RENEWAL_S", 0.2)
+pytestmark = pytest.mark.usefixtures("listens_often")
 
 
 @pytest.fixture
 def in_background():
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit
-
-
-def eventually(found, what, running=None):
-    """What ``found`` returns once that is something; ``running`` must go on until then."""
-    until = time.monotonic() + DEADLINE_S
-    while not (result := found()):
-        assert time.monotonic() < until, what
-        assert running is None or not running.done(), running.result()
-        time.sleep(0.05)
-    return result
 
 
 def the_study(path):
