@@ -8,11 +8,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from clearml_hpo.backend.scalars import Curve
 from clearml_hpo.dashboard.reading import StudyReader
 from clearml_hpo.dashboard.seen import Seen
-from clearml_hpo.report.figures.plot import evenly
+from clearml_hpo.report.figures.plot import evenly, rounded
 
-_POINTS = 60  # of a live curve
+_POINTS = 30  # of a live curve, which is 100 pixels wide
 
 
 class Changes:
@@ -51,8 +52,13 @@ def _changes(reader: StudyReader, seen: Seen, since: int) -> Mapping[str, Any]:
         "is_whole": reader.rows.is_whole(since),
         "rows": reader.rows.changed(since),
         "count": reader.rows.count,
-        "curves": {task: evenly(curve, _POINTS) for task, curve in seen.curves.items()},
+        **({"curves": {task: _thin(curve) for task, curve in seen.curves.items()}} if since < seen.curved else {}),
     }
+
+
+def _thin(curve: Curve) -> list[tuple[int, float]]:
+    points = evenly(curve, _POINTS)
+    return [(step, value) for (step, _), value in zip(points, rounded(value for _, value in points), strict=True)]
 
 
 def _finite(value: Any) -> Any:

@@ -124,7 +124,7 @@ class StudyReader:
         look = self._watch.look(trials_alone=before is not None and wants != "record")
         study, trials = self.study, look.progress.trials
         curves = before.curves if before else {}
-        if before is None or wants == "curves":
+        if has_curves := before is None or wants == "curves":
             running = [t.task_id for t in trials if t.state is TrialState.RUNNING and t.iteration][:CHUNK]
             curves = histories_of(self._api, study.goal, running) if running and study.goal.pruning_objective else {}
         is_moved = before is None or _ended(before.trials) != _ended(trials) or len(before.trials) != len(trials)
@@ -143,6 +143,7 @@ class StudyReader:
             budget=study.file.budget,
             spent=study.spent(),
             at=now,
+            curved=version if has_curves or before is None else before.curved,
             curves=curves,
         )
         seen = replace(seen, head=head_of(seen))  # here, not in a request: it takes a while with thousands of trials

@@ -23,6 +23,7 @@ class Seen:
         version: grows with each reading, and is larger than all of an earlier process.
         plotted: the version in which a figure may last have changed: a trial has ended, or one more waits.
         spent: what it has used of its budgets.
+        curved: the version in which the curves were last read.
         curves: reported ``(iteration, value)`` of what is pruned by, of the trials that run, by task.
         at: when it was read, in seconds since the epoch by the server's clock.
         head: what the page says first, see :func:`head_of`.
@@ -40,6 +41,7 @@ class Seen:
     budget: Budget
     spent: Spent
     at: float
+    curved: int
     curves: Mapping[str, Curve] = field(default_factory=dict)
     head: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""

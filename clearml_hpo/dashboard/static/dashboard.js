@@ -271,7 +271,8 @@
     for (const row of changes.rows) rows.set(row.number, row);
     const isMoved = changes.is_whole || changes.rows.length > 0;
     const hasEnded = changes.plotted !== plotted;
-    ({ version, plotted, at, head, curves, count } = changes);
+    ({ version, plotted, at, head, count } = changes);
+    curves = changes.curves ?? curves;  // they come when they were read anew
     drawHead();
     drawRunning();
     if (isMoved || !count) { drawTable(); drawFailures(); }
