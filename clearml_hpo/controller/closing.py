@@ -98,10 +98,9 @@ class Closing:
         """
         self._leave_summary(ended, curves)
         self._console.add(f"{ended.status}: {ended.reason}")
-        outcome = self._outcome(ended)
         if self.finish(ended.status, ended.reason.partition("\n")[0]):
             self._console.ended(ended.status, ended.reason)
-        return outcome
+        return self._outcome(ended)
 
     def finish(self, status: str, reason: str) -> bool:
         """Ends the controller task and releases the lease, if it is still this controller's; whether it was."""
