@@ -447,3 +447,39 @@ def test_a_deleted_study_leads_back_to_the_list(page: Page, study: RecordedStudy
     page.get_by_role("button", name="delete").click()
     expect(page.get_by_role("heading", name="Studies")).to_be_visible()
     expect(page.get_by_text(study.name)).to_have_count(0)
+
+
+# --- launching -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_study_is_launched_from_this_one(page: Page, study: RecordedStudy) -> None:
+    page.locator("summary", has_text="Steer").click()
+    page.get_by_role("link", name="edit and launch").click()
+    file = page.get_by_label("study file")
+    text = file.input_value()
+    assert text.splitlines()[0] == f"study: {study.name}"
+    file.fill(text.replace("budget: {trials: 20}", "budget: {trials: many}"))
+    page.get_by_role("button", name="check").click()
+    faults = page.locator("#found li")
+    expect(faults).to_have_count(1)
+    expect(faults).to_contain_text("budget.trials: found 'many'")
+    expect(page.locator("#lines .wrong")).to_have_text("9")
+    faults.get_by_role("button", name="line 9").click()
+    line = page.evaluate("(e => e.value.slice(e.selectionStart, e.selectionEnd))(document.activeElement)")
+    assert line == "budget: {trials: many}"
+    file.fill(text.replace(study.name, "another"))
+    refused: list[Dialog] = []
+    page.once("dialog", lambda dialog: (refused.append(dialog), dialog.dismiss()))
+    page.get_by_role("button", name="launch", exact=True).click()
+    expect(page.locator("#found")).to_contain_text("sound: 3 parameters")
+    expect(page.locator("#lines .wrong")).to_have_count(0)
+    eventually(page, "!document.querySelector('button:disabled')")
+    assert len(refused) == 1 and "Launch study another in project" in refused[0].message
+    assert [each.name for each in Study.list(project=study.project)] == [study.name], "nothing has started"
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="launch", exact=True).click()
+    expect(page.locator("#found")).to_contain_text("Study another is a draft. Drive it: clearml-hpo resume")
+    page.get_by_role("link", name="open it").click()
+    expect(page.get_by_role("heading", name="another")).to_be_visible()
+    expect(page.locator("#status")).to_have_text("created")
