@@ -61,6 +61,7 @@ class Dashboard:
                     self._route("/studies/{study}", self._study),
                     self._route("/studies/{study}/changes", self._changes),
                     self._route("/studies/{study}/figures/{figure}", self._figure),
+                    self._route("/studies/{study}/compared", self._compared),
                     self._route("/studies/{study}/trials.csv", self._csv),
                     self._route("/studies/{study}/trials/{number:int}/log", self._log),
                     self._route("/studies/{study}/notes", self._notes),
@@ -149,6 +150,7 @@ class Dashboard:
                 "objectives": [{"metric": o.metric, "direction": o.direction} for o in study.goal.objectives],
                 "watched": getattr(study.goal.pruning_objective, "metric", ""),
                 "parameters": parameters,
+                "most_compared": plots.MOST_COMPARED,
             },
         )
 
@@ -173,6 +175,10 @@ class Dashboard:
         query = request.query_params
         text = cache.figure(request.path_params["figure"], seen, (query.get("x", ""), query.get("y", "")))
         return Response(text, media_type="application/json")
+
+    def _compared(self, request: Request) -> Response:
+        seen, query = self._reader(request).seen(), request.query_params
+        return _json(plots.compared(Api(), seen, orders.numbers(query.get("trials", "")), query.get("metric", "")))
 
     def _line(self, request: Request) -> Response:
         seen = self._reader(request).seen(stays=False)

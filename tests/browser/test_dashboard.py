@@ -273,6 +273,8 @@ def test_the_choice_is_shared(page: Page) -> None:
     expect(compared).to_contain_text("2 trials: what differs")
     expect(compared.get_by_role("row", name="x 0.25")).to_be_visible()
     expect(compared.get_by_role("row", name="depth")).to_have_count(0)
+    expect(page.get_by_label("metric")).to_have_value("validation/loss")
+    eventually(page, "document.querySelector('#curves').data?.length === 2")
     page.get_by_role("button", name="clear the choice").click()
     expect(page.locator("#trials tr.chosen")).to_have_count(0)
     expect(compared).to_be_hidden()
