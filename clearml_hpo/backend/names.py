@@ -134,6 +134,11 @@ def standing_for(text: str, tasks: Iterable[Mapping[str, Any]]) -> list[Mapping[
     return [task for task in tasks if task["id"].startswith(text)]
 
 
+def trial_name(of: str, number: int) -> str:
+    """What a trial task is called: ``catboost #12``; ``of`` is the model, or the template's name."""
+    return f"{of} #{number}"
+
+
 def task_name(study: str) -> str:
     """What a study's controller task is called: a ClearML server asks for three characters."""
     return study if len(study) >= SHORTEST_NAME else f"{study}{_LONGER}"

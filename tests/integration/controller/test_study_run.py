@@ -56,7 +56,7 @@ def test_every_trial_is_a_clone_with_its_parameters_and_identity(study_file, api
         assert task["status"] == "completed" and task["parent"] == controller_id
         properties = user_properties(task["hyperparams"])
         assert (properties["study"], properties["trial"]) == (controller_id, str(trial.number))
-        assert properties["attempt"] == "1"
+        assert properties["attempt"] == "1" and task["name"] == f"train #{trial.number}"
         texts = flatten(task["hyperparams"])
         for name, value in trial.params.items():
             assert texts[name] == str(value)
@@ -294,6 +294,8 @@ def test_constants_reach_every_trial(study_file, api, agent):
     outcome = run(study_file, api, overrides=["budget.trials=3"])
     for task in tasks_of(api, outcome).values():
         assert flatten(task["hyperparams"])["General/kind"] == "b"
+    names = [task["name"] for task in api.call("tasks.get_all", parent=outcome.result["controller_task_id"])["tasks"]]
+    assert sorted(names) == ["train #0", "train #1", "train #2", "train: first run"]
 
 
 def test_constants_stay_out_of_the_template(study_file, api, agent):
