@@ -14,6 +14,7 @@ projects.py       the tree of projects
 workers.py        workers and what they run
 queues.py         queues and what waits in them
 experiments.py    the table of a project
+studies.py        trials, templates and controllers in the table
 selection.py      filters, order and columns of the table, as its URL
 columns.py        the columns of the table
 chooser.py        the form that chooses columns

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
 import pytest
+import requests
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import flatten, user_properties
@@ -296,6 +298,18 @@ def test_constants_reach_every_trial(study_file, api, agent):
         assert flatten(task["hyperparams"])["General/kind"] == "b"
     names = [task["name"] for task in api.call("tasks.get_all", parent=outcome.result["controller_task_id"])["tasks"]]
     assert sorted(names) == ["train #0", "train #1", "train #2", "train: first run"]
+
+
+def test_the_servers_table_shows_the_trials_of_a_study(study_file, server, api, agent):
+    outcome = run(study_file, api, overrides=["budget.trials=3"])
+    project = find_project(api, load_study(study_file).spec.project)
+    page = requests.get(f"{server.address.web}/projects/{project}", timeout=60).text
+    assert sorted(re.findall(r"choose (train[^\"]*)\"", page)) == ["train #0", "train #1", "train #2"]
+    assert f'class="chip" href="/tasks/{outcome.result["controller_task_id"]}"' in page
+    headings = re.findall(r"<th[^>]*><a [^>]*>([^<]*)</a>", page)
+    assert headings[:4] == ["name", "status", "trial", "value"]
+    assert set(headings[4:7]) == {"General/x", "General/depth", "General/kind"}
+    assert f"{outcome.best.value:.10g}" in page
 
 
 def test_constants_stay_out_of_the_template(study_file, api, agent):
