@@ -10,6 +10,7 @@ cells.py          values as escaped HTML
 static.py         style, scripts, the plotting library
 links.py          addresses of ClearML's web app, redirected
 home.py           the first page
+hpo.py            the way to the dashboard of studies
 projects.py       the tree of projects
 workers.py        workers and what they run
 queues.py         queues and what waits in them

@@ -29,9 +29,9 @@ def trials_alone() -> Clause:
 
 
 def controllers(visit: Visit, project: str) -> Sequence[Document]:
-    """The newest controller tasks of a project: id, name, status."""
+    """The newest controller tasks of a project: id, name, status, type."""
     asked = {"project": [project], "tags": [CONTROLLER], "system_tags": ["-archived"], "order_by": ["-created"]}
-    return visit.store.tasks.search({**asked, "page_size": _MOST_CONTROLLERS}, ["id", "name", "status"])[0]
+    return visit.store.tasks.search({**asked, "page_size": _MOST_CONTROLLERS}, ["id", "name", "status", "type"])[0]
 
 
 def columns(tasks: Sequence[Document]) -> Sequence[Column]:

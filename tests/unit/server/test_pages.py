@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html
 import json
 import re
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.server.pages import workers
+from clearml_hpo.server import dashboards
+from clearml_hpo.server.files import FileServer
+from clearml_hpo.server.pages import Pages, workers
 
 from .page_visits import get
 from .server_without_sockets import Api
@@ -62,6 +65,7 @@ def pages_of(api: Api, task: str) -> list[str]:
             f"/projects/{project}/columns",
             "/queues",
             "/workers",
+            "/hpo",
         ),
         *(f"/tasks/{task}/{tab}" for tab in (*TABS, "clone", "edit")),
         *(f"/compare?task={task}&tab={tab}" for tab in ("parameters", "values", "scalars", "parallel")),
@@ -322,6 +326,33 @@ def test_number_objective_and_searched_parameters_are_usual_columns(api: Api, st
     assert "General/epochs" not in shown and "attempt" not in shown
     assert names(api, f"/projects/{studies}?sort=p/properties/trial")[0] == "train #0"
     assert headings(api, f"/projects/{studies}?columns=worker") == ["name", "worker"]
+
+
+def test_pages_lead_to_the_dashboard_that_runs(
+    api: Api,
+    studies: str,
+) -> None:
+    data_dir = api.apps.web._parts.local_data
+    (study,) = re.findall(r'href="/hpo/studies/(\w+)"', get(api, f"/projects/{studies}").text)
+    page = f"/hpo/studies/{study}"
+    assert f'href="{page}"' in get(api, f"/tasks/{study}").text
+    assert "clearml-hpo dashboard --local" in get(api, page).text
+    with dashboards.noted(data_dir, 8091):
+        with dashboards.noted(data_dir, 8092):
+            assert get(api, page).location == f"http://127.0.0.1:8091/studies/{study}", "the first one stays"
+        assert get(api, "/hpo").location == "http://127.0.0.1:8091/"
+        assert get(api, "/hpo//evil.example.com/x").location.startswith("http://127.0.0.1:8091/")
+    assert "clearml-hpo dashboard --local" in get(api, page).text
+
+
+def test_who_is_elsewhere_is_not_led_to_this_machine(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_dir = api.apps.web._parts.local_data
+    apps = api.apps
+    pages = Pages(apps.store, apps.dispatcher, apps.authority, FileServer(data_dir, apps.authority), allow_remote=True)
+    monkeypatch.setattr(api, "apps", dataclasses.replace(apps, web=pages))
+    with dashboards.noted(data_dir, 8091):
+        answer = get(api, "/hpo")
+    assert answer.status == 200 and "clearml-hpo dashboard --open" in answer.text
 
 
 def test_without_studies_the_table_is_as_it_was(api: Api, trials: str) -> None:
