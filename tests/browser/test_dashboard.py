@@ -19,6 +19,7 @@ from tests.integration.controller.recorded import RecordedStudy
 from tests.integration.dashboard.conftest import change_file
 
 from .conftest import PATIENCE_MS, Watched, eventually
+from .pdf import check_paper
 
 pytestmark = pytest.mark.browser
 
@@ -328,22 +329,12 @@ def test_paper_has_all_figures(look: Any, study: RecordedStudy, scheme: str) -> 
     figures = page.locator("[data-figure]").count()
     eventually(page, "Figures.loaded() === document.querySelectorAll('[data-figure]').length")
     assert page.locator("[data-figure] svg.main-svg").count() < figures, "those out of sight are not drawn yet"
-    page.evaluate(
-        """() => {
-          dispatchEvent(new Event('beforeprint'));
-          const empty = [...document.querySelectorAll('[data-figure]')].filter(e => !e.querySelector('.main-svg, p'));
-          window.names = empty.map(e => e.dataset.figure);
-          window.back = getComputedStyle(document.body).backgroundColor;
-          window.ink = document.querySelector('[data-figure=history-0]').layout.font.color;
-        }"""
-    )
-    assert page.evaluate("window.names") == []
-    assert page.evaluate("window.back") == "rgb(255, 255, 255)" and page.evaluate("window.ink") == "#1c2024"
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert (page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)") == (
-        scheme == "light"
-    )
-    assert page.pdf().startswith(b"%PDF")
+    white = "getComputedStyle(document.body).backgroundColor === 'rgb(255, 255, 255)'"
+    printed = check_paper(page)
+    assert {"history-0", "slices", "contour", "rank", "edf", "curves", "timeline", "importances"} == set(printed)
+    assert page.evaluate(white) == (scheme == "light")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.querySelector('[data-figure=history-0]').layout.font.color") == "#1c2024"
 
 
 @pytest.mark.long
