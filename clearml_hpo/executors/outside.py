@@ -96,6 +96,11 @@ class OutsideExecutor(QueueExecutor):
                 self._ready.remove(task_id)
         self._bell.ring()
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether a task can be taken at once."""
+        return bool(self._ready)
+
     def __contains__(self, task_id: object) -> bool:
         """Whether it waits or is out."""
         with self._changed:

@@ -31,6 +31,7 @@ class Stopping:
         self._launcher = launcher
         self._reporter = reporter
         self._is_new = False  # not yet on record
+        self._aborts = True
 
     def stop(self, reason: str, *, abort: bool = True, failure: str = "") -> None:
         """Has the next :meth:`act` launch no more, take back what waits and, if ``abort``, end what runs.
@@ -41,6 +42,7 @@ class Stopping:
         self.reason = reason
         self.failure = failure or self.failure
         self.is_stopped = self._is_new = self.is_hurried = True
+        self._aborts = abort
         self._launcher.stop()
         for trial in self._context.roster.live:
             if abort or trial.state is TrialState.QUEUED:
@@ -84,12 +86,18 @@ class Stopping:
         """Takes what waits and is to end out of the queues.
 
         A worker may have taken a task and died before it started it: such a task is asked for again the next time.
+        One that has started meanwhile goes on, if what runs does.
         """
         roster = self._context.roster
         waiting = [trial for trial in roster.live if trial.state is TrialState.QUEUED]
-        queued = [trial.task_id for trial in waiting if roster.memo(trial).wish is not None]
-        if queued:
-            self._context.executor.withdraw(queued)
+        queued = {trial.task_id: trial for trial in waiting if roster.memo(trial).wish is not None}
+        if not queued:
+            return
+        left = self._context.executor.withdraw([*queued])
+        for task_id, trial in queued.items():
+            memo = roster.memo(trial)
+            if left.get(task_id) == "in_progress" and not self._aborts and memo.wish == (TrialState.STOPPED, self.reason):
+                memo.wish = None
 
     def _mark(self) -> dict[str, list[Trial]]:
         """Marks the running trials that are to end, and returns them by reason.
