@@ -31,7 +31,7 @@ class Stopping:
         self._launcher = launcher
         self._reporter = reporter
         self._is_new = False  # not yet on record
-        self._aborts = True
+        self._only_waiting: set[str] = set()  # tasks that are to end unless they have started meanwhile
 
     def stop(self, reason: str, *, abort: bool = True, failure: str = "") -> None:
         """Has the next :meth:`act` launch no more, take back what waits and, if ``abort``, end what runs.
@@ -42,10 +42,11 @@ class Stopping:
         self.reason = reason
         self.failure = failure or self.failure
         self.is_stopped = self._is_new = self.is_hurried = True
-        self._aborts = abort
         self._launcher.stop()
+        queued = {trial.task_id for trial in self._context.roster.live if trial.state is TrialState.QUEUED}
+        self._only_waiting = set() if abort else queued
         for trial in self._context.roster.live:
-            if abort or trial.state is TrialState.QUEUED:
+            if abort or trial.task_id in queued:
                 self.wish(trial, TrialState.STOPPED, reason)
 
     def stop_again(self, trial: Trial) -> None:
@@ -86,18 +87,12 @@ class Stopping:
         """Takes what waits and is to end out of the queues.
 
         A worker may have taken a task and died before it started it: such a task is asked for again the next time.
-        One that has started meanwhile goes on, if what runs does.
         """
         roster = self._context.roster
         waiting = [trial for trial in roster.live if trial.state is TrialState.QUEUED]
-        queued = {trial.task_id: trial for trial in waiting if roster.memo(trial).wish is not None}
-        if not queued:
-            return
-        left = self._context.executor.withdraw([*queued])
-        for task_id, trial in queued.items():
-            memo = roster.memo(trial)
-            if left.get(task_id) == "in_progress" and not self._aborts and memo.wish == (TrialState.STOPPED, self.reason):
-                memo.wish = None
+        queued = [trial.task_id for trial in waiting if roster.memo(trial).wish is not None]
+        if queued:
+            self._context.executor.withdraw(queued)
 
     def _mark(self) -> dict[str, list[Trial]]:
         """Marks the running trials that are to end, and returns them by reason.
@@ -107,6 +102,8 @@ class Stopping:
         by_reason: dict[str, list[Trial]] = {}
         for trial in self._context.roster.live:
             memo = self._context.roster.memo(trial)
+            if trial.state is TrialState.RUNNING and trial.task_id in self._only_waiting:
+                memo.wish = None if memo.wish == (TrialState.STOPPED, self.reason) else memo.wish
             if memo.wish is None or memo.asked_to_stop_at is not None or trial.state is TrialState.QUEUED:
                 continue
             state, reason = memo.wish
