@@ -52,7 +52,7 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
             f"study {spec.study!r} exists already ({found[0].study_id}, {found[0].status}); to go on with it: "
             f"clearml-hpo resume {found[0].study_id}; to start another one of this name: --new"
         )
-    templates = find_or_create_templates(api, spec.template, project_id)
+    templates = find_or_create_templates(api, spec.template, project_id, file.space)
     check_templates(api, file, templates)
     task = ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))
     api.call("tasks.enqueue", task=task.task_id, queue=queue_id)

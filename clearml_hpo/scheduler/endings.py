@@ -10,6 +10,7 @@ from clearml_hpo.backend.codes import (
     CONTROLLER_ENDED,
     LOST,
     MOVED_TO_KUBERNETES,
+    PRUNED_AT,
     PRUNED_BY_SCRIPT,
     is_non_responsive,
 )
@@ -39,7 +40,7 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if snapshot.status == "created":
         ran = " while it ran" if has_become_draft(snapshot) else ""
         return TrialState.ABORTED, f"it was taken out of its queue{ran}"
-    if snapshot.reason.startswith(PRUNED_BY_SCRIPT):
+    if snapshot.reason.startswith((PRUNED_BY_SCRIPT, PRUNED_AT)):
         return TrialState.PRUNED, snapshot.reason
     if snapshot.reason.startswith(AGENT_ENDED):
         return TrialState.LOST, f"its agent was ended ({snapshot.reason})"

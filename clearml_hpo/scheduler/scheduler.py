@@ -162,6 +162,17 @@ class Scheduler:
         """Plans one more attempt of a trial that ended without a value; others are left as they are."""
         self._reruns.retry(number)
 
+    def look_at_workers(self) -> None:
+        """Has the next step see who serves the queues, however lately it has."""
+        self._queues.look_anew()
+
+    def judge(self, number: int, step: int, value: float) -> bool:
+        """Shows the pruner, from any thread, what an outside trial reports; whether it is to end there.
+
+        Only of trials in the placement's ``outside`` queues: what others report is seen at each step.
+        """
+        return self._observer.judge(self._roster[number], step, value)
+
     def stop(self, reason: str, *, abort: bool = True) -> None:
         """Has the next step launch no more, take back what waits and, if ``abort``, end what runs."""
         self._stopping.stop(reason, abort=abort)
