@@ -36,7 +36,7 @@ def test_the_drawing_and_the_contract_say_the_same():
 
 
 HEAVY = {"clearml", "clearml_agent", "optuna", "numpy", "pandas", "plotly", "pydantic", "sqlalchemy"}
-HEAVY |= {"starlette", "uvicorn", "jinja2"}
+HEAVY |= {"starlette", "uvicorn", "jinja2", "fastapi", "alembic"}
 
 _WALK = """
 import json, sys
