@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from clearml_hpo.backend import outside_tasks
@@ -148,6 +149,29 @@ class Host(Untaken):
         """The best completed trial, as last seen."""
         return best_trial(self.trials, self._file.goal)
 
+    def best_wire(self) -> int | None:
+        """The number on the wire of the best completed trial, also of one that was told just now.
+
+        None if there is none, or if there are several objectives.
+        """
+        if not self._file.goal.is_single:
+            return None
+        (objective,) = self._file.goal.objectives
+        told = {
+            handout.wire: handout.outcome[objective.metric]
+            for handout in self.handed_out()
+            if handout.state in (State.DONE, State.LATE) and objective.metric in (handout.outcome or {})
+        }
+        seen = {handouts.wire_number(trial.number, trial.attempt): trial for trial in self.trials}
+        told = {wire: value for wire, value in told.items() if wire not in seen or seen[wire].state.is_live}
+        counted = {
+            wire: trial.value for wire, trial in seen.items() if trial.final_values is not None and trial.is_feasible
+        }
+        values = {wire: value for wire, value in {**told, **counted}.items() if value is not None}
+        finite = [wire for wire, value in values.items() if math.isfinite(value)]
+        sign = 1.0 if objective.direction == "minimize" else -1.0
+        return min(finite, key=lambda wire: sign * values[wire], default=None)
+
     # --- what outside workers ask and say ----------------------------------------------------------------------------
 
     def ask(
@@ -158,8 +182,12 @@ class Host(Untaken):
         wait_s: float,
         worker: Mapping[str, Any] | None = None,
         lease_hash: str = "",
+        keep: Callable[[sa.Connection, Given], None] = lambda connection, given: None,
     ) -> Given | None:
         """Hands one trial out; None if there is none within ``wait_s`` seconds.
+
+        Args:
+            keep: called in the transaction in which it is handed out.
 
         Raises:
             NothingToGive: the study has ended, or could not be opened.
@@ -176,9 +204,13 @@ class Host(Untaken):
             if trial is None:  # not one of the study's, or a user has just ended it
                 executor.ended(task)
                 continue
-            given = self._give(trial, token, lease_s, worker or {}, lease_hash)
-            if given is not None:
-                return given
+            try:
+                return self._give(trial, token, lease_s, worker or {}, lease_hash, keep)
+            except IntegrityError:  # a task that a user has enqueued again: its number is used up
+                self.note(f"trial {trial.number} was handed out before, and is not again: retry it as a new attempt")
+            except BaseException:
+                executor.give_back(task)
+                raise
 
     def report(
         self, wire: int, step: int, values: Mapping[str, float], *, lease_s: float, lease_hash: str = ""
@@ -405,31 +437,35 @@ class Host(Untaken):
             raise NothingToGive(f"the study gives no more trials: {scheduler.ended}")
 
     def _give(
-        self, trial: Trial, token: str, lease_s: float, worker: Mapping[str, Any], lease_hash: str
-    ) -> Given | None:
+        self,
+        trial: Trial,
+        token: str,
+        lease_s: float,
+        worker: Mapping[str, Any],
+        lease_hash: str,
+        keep: Callable[[sa.Connection, Given], None],
+    ) -> Given:
         said = {f"worker_{name}": value for name, value in worker.items()}
         wire = handouts.wire_number(trial.number, trial.attempt)
-        try:
-            with self._database.write() as connection:
-                handout = handouts.give(
-                    connection,
-                    self.study.id,
-                    trial.number,
-                    trial.attempt,
-                    task=trial.task_id,
-                    token=token,
-                    lease_s=lease_s,
-                    worker=worker,
-                    lease_hash=lease_hash,
-                )
-                body = {"handout": wire, "token": token, **said}
-                outbox.put(connection, self.study.id, trial.task_id, BEGIN, body)
-        except IntegrityError:  # a task that a user has enqueued again: its number is used up
-            self.note(f"trial {trial.number} was handed out before, and is not again: retry it as a new attempt")
-            return None
+        with self._database.write() as connection:
+            handout = handouts.give(
+                connection,
+                self.study.id,
+                trial.number,
+                trial.attempt,
+                task=trial.task_id,
+                token=token,
+                lease_s=lease_s,
+                worker=worker,
+                lease_hash=lease_hash,
+            )
+            body = {"handout": wire, "token": token, **said}
+            outbox.put(connection, self.study.id, trial.task_id, BEGIN, body)
+            given = Given(wire, trial.number, trial.attempt, trial.task_id, trial.params, handout.leased_until)
+            keep(connection, given)
         self._wires[trial.task_id] = wire
         self._write_soon.set()
-        return Given(wire, trial.number, trial.attempt, trial.task_id, trial.params, handout.leased_until)
+        return given
 
     def _judge(self, handout: Handout, step: int, values: Mapping[str, float]) -> bool:
         judged = self._file.goal.pruning_objective
@@ -451,17 +487,17 @@ class Host(Untaken):
         self._write_soon.set()
         return found
 
-    def _end(self, connection: Any, known: Handout, event: Event, how: str, reason: str) -> None:
+    def _end(self, connection: sa.Connection, known: Handout, event: Event, how: str, reason: str) -> None:
         if handouts.end(connection, self.study.id, known.wire, event, reason=reason).has_changed:
             outbox.put(connection, self.study.id, known.task, END, {"how": how, "reason": reason})
 
-    def _known(self, connection: Any, wire: int, lease_hash: str) -> Handout:
+    def _known(self, connection: sa.Connection, wire: int, lease_hash: str) -> Handout:
         found = self._read(connection, wire)
         if not hmac.compare_digest(found.lease_hash, lease_hash):
             raise UnknownTrial(wire)
         return found
 
-    def _read(self, connection: Any, wire: int) -> Handout:
+    def _read(self, connection: sa.Connection, wire: int) -> Handout:
         found = handouts.find(connection, self.study.id, wire)
         if found is None:
             raise UnknownTrial(wire)

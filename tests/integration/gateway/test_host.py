@@ -63,7 +63,7 @@ def made(api, database):
         given.update(changes)
         with database.write() as connection:
             project = accounts.ensure_project(connection, "p").id
-            row, _ = studies.get_or_create(connection, project, "suid", name=name, set_up="", lease_s=600.0)
+            row, _ = studies.get_or_create(connection, project, "suid", name=name, set_up="", file="", lease_s=600.0)
         host = Host(row, parse_study(yaml.safe_dump(given), "study"), database, notes.append)
         hosts.append(host)
         host.start()
