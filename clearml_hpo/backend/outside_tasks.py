@@ -17,11 +17,12 @@ _GONE = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK, Subcode.EVENTS_NOT_ADDED)
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a scalar, ``title/series``, at a step."""
+    """One value of a scalar, ``title/series``, at a step; ``at_ms`` is when, in milliseconds since 1970."""
 
     metric: str
     step: int
     value: float
+    at_ms: int
 
 
 def begin(api: Api, task_id: str, queue_id: str, properties: Mapping[str, object]) -> bool:
@@ -47,12 +48,15 @@ def begin(api: Api, task_id: str, queue_id: str, properties: Mapping[str, object
     return status == "in_progress"
 
 
-def report(api: Api, task_id: str, points: Iterable[Point], at_ms: int) -> None:
-    """Sends scalars, in one call; a task that was deleted has no use for them.
+def report(api: Api, points: Iterable[tuple[str, Point]]) -> None:
+    """Sends scalars of any tasks, given by their ids, in one call.
 
     What is not finite is left out: no server takes it.
+
+    Raises:
+        ApiError: also if none of the tasks is there any more.
     """
-    events = [
+    api.send_events(
         {
             "type": "training_stats_scalar",
             "task": task_id,
@@ -60,11 +64,10 @@ def report(api: Api, task_id: str, points: Iterable[Point], at_ms: int) -> None:
             "variant": point.metric.rpartition("/")[2],
             "iter": point.step,
             "value": point.value,
-            "timestamp": at_ms,
+            "timestamp": point.at_ms,
         }
-        for point in points
-    ]
-    _unless_gone(lambda: api.send_events(events))
+        for task_id, point in points
+    )
 
 
 def end(api: Api, task_id: str, how: End, reason: str, *, again: bool = False) -> None:

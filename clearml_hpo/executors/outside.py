@@ -88,6 +88,13 @@ class OutsideExecutor(QueueExecutor):
                 self._bell.ring()
             return task_id
 
+    def give_back(self, task_id: str) -> None:
+        """Who has taken a task can do nothing with it: it is the next to be taken."""
+        with self._changed:
+            self._out.discard(task_id)
+            self._ready.appendleft(task_id)
+            self._changed.notify()
+
     def ended(self, task_id: str) -> None:
         """A task runs no more, or a user has taken it out of the queue."""
         with self._changed:
@@ -95,6 +102,11 @@ class OutsideExecutor(QueueExecutor):
             with suppress(ValueError):
                 self._ready.remove(task_id)
         self._bell.ring()
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a task can be taken at once."""
+        return bool(self._ready)
 
     def __contains__(self, task_id: object) -> bool:
         """Whether it waits or is out."""

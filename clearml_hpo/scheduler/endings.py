@@ -12,6 +12,7 @@ from clearml_hpo.backend.codes import (
     MOVED_TO_KUBERNETES,
     PRUNED_AT,
     PRUNED_BY_SCRIPT,
+    TOLD_NOT_FINITE,
     is_non_responsive,
 )
 from clearml_hpo.backend.trial_tasks import COMPLETED, LIVE, TaskSnapshot
@@ -76,6 +77,8 @@ def is_back(trial: Trial, snapshot: TaskSnapshot) -> bool:
 def _failure(reason: str) -> TrialState:
     if reason.startswith(LOST):
         return TrialState.LOST
+    if reason.startswith(TOLD_NOT_FINITE):
+        return TrialState.NOT_FINITE
     return TrialState.KILLED if was_killed(reason) else TrialState.FAILED
 
 

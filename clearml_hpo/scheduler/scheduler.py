@@ -105,6 +105,10 @@ class Scheduler:
         """The trial of this number, as it is now."""
         return self._roster[number]
 
+    def live_trial(self, task_id: str) -> Trial | None:
+        """The trial of this task, if it waits or runs; for any thread."""
+        return next((trial for trial in self._roster.live if trial.task_id == task_id), None)
+
     @property
     def best(self) -> Trial | None:
         """The best completed trial so far."""

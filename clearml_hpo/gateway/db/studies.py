@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from clearml_hpo.gateway.db.accounts import new_id
 from clearml_hpo.gateway.db.columns import Now, insert_if_new, now
-from clearml_hpo.gateway.db.tables import studies
+from clearml_hpo.gateway.db.tables import handouts, outbox, studies
 
 ACTIVE, PAUSED, CLOSED = "active", "paused", "closed"
 """States: trials are given; none for now; none any more."""
@@ -24,7 +24,8 @@ class StudyRow:
 
     Attributes:
         suid: how clients know it: what follows from the project and a set-up, or its name.
-        set_up: the client's set-up as JSON, or a study file as YAML.
+        set_up: the client's set-up as JSON; empty if it gave a study file.
+        file: the study file as YAML.
         controller: id of its ClearML task; empty until a host has opened it for the first time.
         lease_s: how long a hand-out lives without a sign of life, in seconds.
         created_by: id of a token.
@@ -35,6 +36,7 @@ class StudyRow:
     suid: str
     name: str
     set_up: str
+    file: str
     controller: str
     state: str
     lease_s: float
@@ -50,6 +52,7 @@ def get_or_create(
     *,
     name: str,
     set_up: str,
+    file: str,
     lease_s: float,
     created_by: str = "",
 ) -> tuple[StudyRow, bool]:
@@ -60,6 +63,7 @@ def get_or_create(
         "suid": suid,
         "name": name,
         "set_up": set_up,
+        "file": file,
         "controller": "",
         "state": ACTIVE,
         "lease_s": lease_s,
@@ -87,6 +91,13 @@ def of_project(connection: sa.Connection, project: str) -> Sequence[StudyRow]:
     """All studies of a project, the newest first."""
     query = sa.select(studies).where(studies.c.project == project).order_by(studies.c.created.desc())
     return [StudyRow(*row) for row in connection.execute(query)]
+
+
+def under_way(connection: sa.Connection) -> Sequence[StudyRow]:
+    """Studies of which trials are out, or something is still to be written to ClearML's server."""
+    out = sa.exists().where(handouts.c.study == studies.c.id, handouts.c.state == "out")
+    unwritten = sa.exists().where(outbox.c.study == studies.c.id)
+    return [StudyRow(*row) for row in connection.execute(sa.select(studies).where(out | unwritten))]
 
 
 def made_today(connection: sa.Connection, project: str) -> int:

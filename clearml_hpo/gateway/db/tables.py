@@ -107,6 +107,7 @@ studies = sa.Table(
     _text("suid"),
     _text("name"),
     _text("set_up"),
+    _text("file"),
     _text("controller"),
     _text("state"),
     sa.Column("lease_s", sa.Double, nullable=False),

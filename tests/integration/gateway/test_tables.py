@@ -20,7 +20,7 @@ from clearml_hpo.gateway.db.idempotency import Kept, KeptMeanwhileError, OtherBo
 
 def new_study(connection, suid="suid") -> str:
     project = accounts.ensure_project(connection, "vision")
-    study, _ = studies.get_or_create(connection, project.id, suid, name="a", set_up="{}", lease_s=60)
+    study, _ = studies.get_or_create(connection, project.id, suid, name="a", set_up="{}", file="", lease_s=60)
     return study.id
 
 
@@ -69,7 +69,7 @@ def test_of_many_that_ask_first_one_makes_the_study(database):
 
     def ask() -> None:
         with database.write() as connection:
-            made.append(studies.get_or_create(connection, project.id, "s", name="a", set_up="{}", lease_s=60))
+            made.append(studies.get_or_create(connection, project.id, "s", name="a", set_up="{}", file="", lease_s=60))
 
     threads = [threading.Thread(target=ask) for _ in range(10)]
     for thread in threads:
@@ -83,7 +83,7 @@ def test_of_many_that_ask_first_one_makes_the_study(database):
 def test_studies_are_found_by_project_and_suid(database):
     with database.write() as connection:
         one, other = (accounts.ensure_project(connection, name) for name in ("one", "other"))
-        study, _ = studies.get_or_create(connection, one.id, "s", name="a", set_up="{}", lease_s=60)
+        study, _ = studies.get_or_create(connection, one.id, "s", name="a", set_up="{}", file="", lease_s=60)
         assert studies.find(connection, one.id, "s") == study
         assert studies.find(connection, other.id, "s") is None
         studies.set_controller(connection, study.id, "c0ffee")

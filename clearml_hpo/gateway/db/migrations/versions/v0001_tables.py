@@ -109,6 +109,7 @@ def upgrade() -> None:
         sa.Column("suid", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("set_up", sa.Text(), nullable=False),
+        sa.Column("file", sa.Text(), nullable=False),
         sa.Column("controller", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("lease_s", sa.Double(), nullable=False),
