@@ -1,8 +1,13 @@
 """The gateway: whoever can send an HTTP request can run trials of a study.
 
-state.py    its folder, its database, the key of its tokens
-bodies.py   bodies of requests: JSON within bounds
-auth/       who may do what
-db/         the gateway's own database
-hopaas/     the wire of `hopaas_client`
+app.py       the web application
+service.py   what the wires call
+state.py     its folder, its database, the key of its tokens
+requests.py  a request: where it came from, its token, its body
+bodies.py    bodies of requests: JSON within bounds
+limits.py    how often a token and a project may call
+redact.py    logs without tokens
+auth/        who may do what
+db/          the gateway's own database
+hopaas/      the wire of `hopaas_client`
 """

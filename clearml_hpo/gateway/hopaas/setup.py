@@ -62,20 +62,14 @@ class SetUp:
         digest = hashlib.sha256(f"[{json.dumps(project)},{self.canonical}]".encode()).digest()
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
-    def study_file(self, project: str, clearml_project: str) -> dict[str, Any]:
-        """The study file, as plain data.
-
-        Args:
-            project: id of the gateway's project.
-            clearml_project: name of the ClearML project that the study's tasks are in.
-        """
+    def study_file(self, project: str) -> dict[str, Any]:
+        """The study file, as plain data, without the ClearML project; ``project`` is the id of the gateway's."""
         space: dict[str, Any] = {_full(name): definition(found) for name, found in self.parameters.items()}
         space |= {_full(name): _text(value) for name, value in self.constants.items()}
         if not self.parameters:  # a study file wants a range: one of a single value
             space[_full(CONFIG)] = {"type": "categorical", "choices": [self.title]}
         return {
             "study": f"{self.title}-{self.suid(project)[:_SUID_IN_NAME]}",
-            "project": clearml_project,
             "template": {"outside": True},
             "search_space": space,
             "objective": {"metric": METRIC, "direction": self.direction, "value": "last"},
@@ -83,6 +77,7 @@ class SetUp:
             "pruner": dict(self.pruner),
             "duplicates": "rerun",  # a set-up without ranges has one point
             "budget": {"trials": _MOST_TRIALS},
+            "execution": {"queue": "outside"},
             "failures": {"lost": 0, "stop_after": _STOP_AFTER},
         }
 

@@ -23,7 +23,7 @@ class Exchange(NamedTuple):
     @property
     def call(self) -> str:
         """``ask``, ``tell``, ``should_prune``, ``mark_as_failed``, ``get_best_trial`` or ``version``."""
-        return self.target.split("/")[2]
+        return [part for part in self.target.split("/") if part][1]
 
     @property
     def sent(self) -> dict[str, Any]:

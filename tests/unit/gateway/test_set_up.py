@@ -27,10 +27,8 @@ def set_up(sampler=None, pruner=None, title="a study", direction="minimize", **o
 
 
 def study(given) -> StudyFile:
-    """The study file, checked as one that a user wrote; outside templates are the host's."""
-    data = read_set_up(given).study_file("project", "gateway")
-    assert data.pop("template") == {"outside": True}
-    return parse_study(yaml.safe_dump({**data, "template": {"task": "a"}}), "set-up")
+    """The study file, checked as one that a user wrote."""
+    return parse_study(yaml.safe_dump(read_set_up(given).study_file("project")), "set-up")
 
 
 @pytest.mark.parametrize("given", SET_UPS, ids=str)
@@ -55,9 +53,9 @@ def test_it_becomes_a_study_file():
     )
     found = read_set_up(given)
     assert found.tags == {"node": "n1"}
-    data = found.study_file("p", "vision/outside")
+    data = found.study_file("p")
     assert data["study"] == f"a study-{found.suid('p')[:8]}"
-    assert data["project"] == "vision/outside"
+    assert data["template"] == {"outside": True} and data["execution"] == {"queue": "outside"}
     assert data["search_space"] == {
         "General/lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True},
         "General/epochs": "20",
