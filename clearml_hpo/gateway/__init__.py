@@ -2,6 +2,11 @@
 
 app.py       the web application
 service.py   what the wires call
+hosting.py   this service: a host for each study that is asked for
+host.py      one open study: driven by a thread, its trials handed out
+writing.py   what workers said, written to ClearML's server
+process.py   the process that serves
+supervisor.py  holds its socket, and starts it anew if it dies
 state.py     its folder, its database, the key of its tokens
 requests.py  a request: where it came from, its token, its body
 bodies.py    bodies of requests: JSON within bounds
