@@ -19,7 +19,7 @@ campaign.py        `campaign`
 notify.py          `notify`
 server.py          `server`
 keys.py            `server keys`
-gateway.py         `gateway`: tokens, migrate
+gateway.py         `gateway`: tokens, migrate, install
 agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`

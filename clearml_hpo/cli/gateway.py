@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "kind", "name", "project", "scopes", "created", "expires", "last_used", "revoked_at")
 _CLASSES = {"hopaas": "gwh", "api": "gwt"}
 _PROJECT = "clearml-hpo-outside"
-_PORT = 8100
+_PORT = 8123
 _BACKLOG = 2048
 _FIRST_S = 30 * 86_400.0
 """Validity of the token that the first start makes."""
 _EXAMPLE = '{"hopaas_config": {"title": "example"}, "x": "optuna#uniform(0, 1)"}'
 _PACKAGES = ("alembic", "fastapi", "sqlalchemy")
+
+_FILE = click.Path(path_type=Path)
 
 _database = click.option(
     "--database",
@@ -53,6 +56,7 @@ def gateway() -> None:
       clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
       clearml-hpo gateway token list
       clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
+      clearml-hpo gateway install --server-name hpo.example.org --output gateway/
     """
 
 
@@ -77,7 +81,7 @@ def run(
     \b
     Examples:
       clearml-hpo gateway run
-      clearml-hpo gateway run --hopaas --port 8100
+      clearml-hpo gateway run --hopaas --port 8200
       CLEARML_HPO_GATEWAY_DATABASE=postgresql://gateway:...@db/hpo clearml-hpo gateway run
     """
     with (
@@ -272,6 +276,44 @@ def _make(opened: Database, name: str, kind: str, project: str, scopes: Sequence
     return Tokens(opened, state.pepper()).create(
         owner.id, where.id, kind=Kind(_CLASSES[kind]), name=name, rights=rights, lives_s=valid_s
     )
+
+
+@gateway.command()
+@click.option("--server-name", required=True, help="By which clients know it, such as hpo.example.org.")
+@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(1, 65535), help="Of the gateway itself.")
+@click.option("--listen", default=443, show_default=True, type=click.IntRange(1, 65535), help="Of NGINX.")
+@click.option("--certificate", type=_FILE, help="Default: Let's Encrypt's place for the server name.")
+@click.option("--key", type=_FILE, help="The certificate's key.")
+@click.option("--logs", type=_FILE, default="/var/log/nginx", show_default=True, help="Folder of NGINX's logs.")
+@click.option("--run-as", "user", default="clearml-hpo", show_default=True, help="Whom systemd runs it as.")
+@click.option("--nginx", is_flag=True, help="Only the file for NGINX.")
+@click.option("--systemd", is_flag=True, help="Only the file for systemd.")
+@click.option("--output", "folder", required=True, type=_FILE, metavar="DIR", help="Where the files go.")
+@click.option("--force", is_flag=True, help="Overwrite files that differ.")
+def install(nginx: bool, systemd: bool, folder: Path, force: bool, **given: Any) -> None:
+    """Write a file for NGINX, which adds TLS and keeps tokens out of its logs, and a systemd unit.
+
+    Starts nothing, and prints what to type then. No file has a secret.
+
+    \b
+    Examples:
+      clearml-hpo gateway install --server-name hpo.example.org --output gateway/
+    """
+    from clearml_hpo.deployment.files import write
+    from clearml_hpo.gateway.install import NGINX, UNIT, Site, next_commands, render_files
+
+    live = Path("/etc/letsencrypt/live") / given["server_name"]
+    files = {
+        "certificate": given.pop("certificate") or live / "fullchain.pem",
+        "key": given.pop("key") or live / "privkey.pem",
+    }
+    site = Site(**given, **files)
+    which = [name for name, wanted in ((NGINX, nginx), (UNIT, systemd)) if wanted or not (nginx or systemd)]
+    for name, word in write(render_files(site, which), folder, force=force).items():
+        click.echo(f"{word:<9} {folder / name}")
+    click.echo("then:")
+    for command, why in next_commands(site, folder, which).items():
+        click.echo(f"  {command}{f'    # {why}' if why else ''}")
 
 
 def _me() -> str:
