@@ -123,12 +123,19 @@ def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
             return
     made = _make(opened, "first", "hopaas" if hopaas else "api", _PROJECT, ("worker",), _FIRST_S)
     text = made.text.reveal()
-    click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
-    if hopaas:
+    if not hopaas:
         click.echo(
-            f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
-            f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
+            f"first token, valid until {moment(made.row.expires)}, not shown again:\n"
+            f"  export CLEARML_HPO_TOKEN={text}\n"
+            f"a worker: curl -O {url}/client.py; its first lines are an example\n"
+            f'for curl: curl -H "Authorization: Bearer $CLEARML_HPO_TOKEN" {url}/api/v1/projects/{_PROJECT}/studies'
         )
+        return
+    click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
+    click.echo(
+        f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
+        f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
+    )
 
 
 @gateway.group()
