@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.connection import is_embedded, say
 from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.choices import check_packages
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.machine import settings
 
 if TYPE_CHECKING:
     from clearml_hpo.gateway.auth import NewToken
@@ -26,6 +30,11 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "kind", "name", "project", "scopes", "created", "expires", "last_used", "revoked_at")
 _CLASSES = {"hopaas": "gwh", "api": "gwt"}
 _PROJECT = "clearml-hpo-outside"
+_PORT = 8123
+_BACKLOG = 2048
+_FIRST_S = 30 * 86_400.0
+"""Validity of the token that the first start makes."""
+_EXAMPLE = '{"hopaas_config": {"title": "example"}, "x": "optuna#uniform(0, 1)"}'
 _PACKAGES = ("alembic", "fastapi", "sqlalchemy")
 
 _FILE = click.Path(path_type=Path)
@@ -43,11 +52,83 @@ def gateway() -> None:
 
     \b
     Examples:
+      clearml-hpo gateway run
       clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
       clearml-hpo gateway token list
       clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
       clearml-hpo gateway install --server-name hpo.example.org --output gateway/
     """
+
+
+@gateway.command()
+@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS before it.")
+@click.option("--hopaas", is_flag=True, help="Also serve clients of Hopaas.")
+@click.option(
+    "--proxy", "proxies", multiple=True, metavar="ADDRESS", help="A proxy on another machine, to be believed."
+)
+@click.option("--local", is_flag=True, help="Use the embedded ClearML server, also if another one is configured.")
+@click.option("--log", is_flag=True, help="Write a line for each request, without its token.")
+@_database
+def run(
+    port: int, host: str, hopaas: bool, proxies: Sequence[str], local: bool, log: bool, database: str | None
+) -> None:
+    """Hand out trials of studies over HTTP; Ctrl-C ends it, and running trials go on.
+
+    Their workers report to the next gateway on the same database. Without a configured ClearML server it starts the
+    embedded one. The first start makes a token and prints it, this one time.
+
+    \b
+    Examples:
+      clearml-hpo gateway run
+      clearml-hpo gateway run --hopaas --port 8200
+      CLEARML_HPO_GATEWAY_DATABASE=postgresql://gateway:...@db/hpo clearml-hpo gateway run
+    """
+    with (
+        socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening,
+        contextlib.ExitStack() as stack,
+    ):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+            listening.listen(_BACKLOG)
+        except OSError as error:
+            raise InputError(f"{host}:{port} cannot be used ({error.strerror}); try --port 0") from None
+        _check_extra()
+        if is_embedded(local=local):
+            from clearml_hpo.driving.local import embedded_server
+
+            settings.use_server(stack.enter_context(embedded_server(settings.load(), say)))
+        url = f"http://{host}:{listening.getsockname()[1]}"
+        click.echo(f"gateway: {url}")
+        with _opened(database) as opened:
+            _welcome(opened, url, hopaas=hopaas)
+        sys.stdout.flush()
+        from clearml_hpo.gateway.process import Options
+        from clearml_hpo.gateway.supervisor import supervise
+
+        status = supervise(listening, Options(database, hopaas, tuple(proxies), log), say)
+    if status == 0:
+        say("the gateway has ended; running trials go on, and their workers report to the next one")
+    sys.exit(status)
+
+
+def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
+    """Makes the first token, and says how to use it."""
+    from clearml_hpo.gateway.db import tokens
+
+    with opened.read() as connection:
+        if tokens.listed(connection):
+            click.echo("tokens: clearml-hpo gateway token list, or token new NAME for another one")
+            return
+    made = _make(opened, "first", "hopaas" if hopaas else "api", _PROJECT, ("worker",), _FIRST_S)
+    text = made.text.reveal()
+    click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
+    if hopaas:
+        click.echo(
+            f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
+            f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
+        )
 
 
 @gateway.group()
@@ -84,17 +165,7 @@ def new(
       clearml-hpo gateway token new watcher --scope viewer --valid 1d --format json
     """
     with _opened(database) as opened:
-        from clearml_hpo.gateway import state
-        from clearml_hpo.gateway.auth import Kind, Rights, Tokens
-        from clearml_hpo.gateway.db import accounts
-
-        rights = Rights.parse(scopes)
-        with opened.write() as connection:
-            owner = accounts.ensure_user(connection, accounts.LOCAL, _me(), is_admin=True)
-            where = accounts.ensure_project(connection, project)
-        made = Tokens(opened, state.pepper()).create(
-            owner.id, where.id, kind=Kind(_CLASSES[kind]), name=name, rights=rights, lives_s=valid
-        )
+        made = _make(opened, name, kind, project, scopes, valid)
     _show(made, out)
 
 
@@ -192,9 +263,24 @@ def migrate(grant: str, database: str | None) -> None:
     click.echo(f"{found.name} is at version {version}")
 
 
+def _make(opened: Database, name: str, kind: str, project: str, scopes: Sequence[str], valid_s: float) -> NewToken:
+    """A token of the user of this process, who is an administrator here."""
+    from clearml_hpo.gateway import state
+    from clearml_hpo.gateway.auth import Kind, Rights, Tokens
+    from clearml_hpo.gateway.db import accounts
+
+    rights = Rights.parse(scopes)
+    with opened.write() as connection:
+        owner = accounts.ensure_user(connection, accounts.LOCAL, _me(), is_admin=True)
+        where = accounts.ensure_project(connection, project)
+    return Tokens(opened, state.pepper()).create(
+        owner.id, where.id, kind=Kind(_CLASSES[kind]), name=name, rights=rights, lives_s=valid_s
+    )
+
+
 @gateway.command()
 @click.option("--server-name", required=True, help="By which clients know it, such as hpo.example.org.")
-@click.option("--port", default=8123, show_default=True, type=click.IntRange(1, 65535), help="Of the gateway itself.")
+@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(1, 65535), help="Of the gateway itself.")
 @click.option("--listen", default=443, show_default=True, type=click.IntRange(1, 65535), help="Of NGINX.")
 @click.option("--certificate", type=_FILE, help="Default: Let's Encrypt's place for the server name.")
 @click.option("--key", type=_FILE, help="The certificate's key.")
