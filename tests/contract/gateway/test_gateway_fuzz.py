@@ -67,6 +67,23 @@ def check(answer, where) -> None:
         assert answer.json()["detail"], where
 
 
+@pytest.mark.parametrize("call", CALLS[:4])
+def test_odd_values_in_every_place(world, call):
+    client, token, trial = world
+    body = {"hopaas_trial": trial, "loss": 1.0, "step": 0, "error": ""}
+    if call == "ask":
+        body = {"x": "optuna#float(0,1)", "hopaas_config": {"title": "a", "direction": "minimize"}, "_tag": 1}
+    for place in ([], *([key] for key in body), ["hopaas_config", "title"], ["hopaas_config", "sampler"], ["new"]):
+        for odd in ODD:
+            changed = json.loads(json.dumps(body))
+            if place[1:]:
+                changed.setdefault(place[0], {})[place[1]] = odd
+            elif place:
+                changed[place[0]] = odd
+            sent = json.dumps(changed if place else odd)
+            check(client.post(f"/api/{call}/{token}", content=sent), (call, sent))
+
+
 @given(data=st.data())
 def test_changed_bodies(world, data):
     client, token, trial = world

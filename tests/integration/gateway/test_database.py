@@ -73,6 +73,10 @@ def _open_and_write(url: str) -> None:
     database.open()
     with database.write() as connection:
         accounts.ensure_project(connection, "same")
+    for _ in range(100):  # what has read is not refused when it writes, though others have written meanwhile
+        with database.write() as connection:
+            audit.last(connection, 1)
+            audit.note(connection, "here")
 
 
 def test_processes_that_start_at_once_make_one_file_of_sqlite(tmp_path):
@@ -81,6 +85,7 @@ def test_processes_that_start_at_once_make_one_file_of_sqlite(tmp_path):
         pool.map(_open_and_write, [url] * 3)
     with Database(url).read() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM projects")).scalar_one() == 1
+        assert connection.execute(sa.text("SELECT count(*) FROM audit")).scalar_one() == 300
 
 
 def test_the_file_is_for_its_owner(tmp_path):

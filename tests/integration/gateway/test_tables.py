@@ -175,24 +175,27 @@ def test_an_unknown_hand_out_has_no_end(database):
         handouts.end(connection, new_study(connection), 5, Event.TELL)
 
 
-def test_of_many_ends_at_once_one_counts(database):
+def test_of_two_ends_at_once_the_second_waits_and_changes_nothing(database):
     with database.write() as connection:
         study = new_study(connection)
         give(connection, study)
-    ends = []
+    late = []
 
-    def end(event: Event) -> None:
+    def fail() -> None:
         with database.write() as connection:
-            ends.append(handouts.end(connection, study, 0, event))
+            late.append(handouts.end(connection, study, 0, Event.FAIL))
 
-    events = [Event.TELL, Event.FAIL, Event.PRUNE, Event.STOP, Event.EXPIRE] * 2
-    threads = [threading.Thread(target=end, args=(event,)) for event in events]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    from_out = [each for each in ends if each.before == State.OUT]
-    assert len(from_out) == 1 and len(ends) == len(events)
+    second = threading.Thread(target=fail)
+    with database.write() as connection:
+        first = handouts.end(connection, study, 0, Event.TELL)
+        second.start()
+        second.join(0.5)
+        assert late == []  # it waits for this transaction
+    second.join()
+    assert (first.before, first.after) == (State.OUT, State.DONE)
+    assert (late[0].before, late[0].after) == (State.DONE, State.DONE)
+    with database.read() as connection:
+        assert handouts.find(connection, study, 0).state == State.DONE
 
 
 def test_what_workers_said_of_themselves_is_forgotten(database):
