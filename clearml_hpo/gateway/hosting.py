@@ -40,6 +40,8 @@ _MOST_STEPS = 10_000  # of one trial
 _MOST_OUTBOX, _FULL_OUTBOX = 10_000, 200_000
 _OLDEST_S = 3600.0
 """Age of what is not written to ClearML's server yet from which on the service is not well."""
+_LOOK_S = 2.0
+"""How often it is looked whether a study was added."""
 _AGAIN_S = 5.0
 """After how long a client asks again that got no trial."""
 
@@ -54,7 +56,8 @@ class Hosting:
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._asking: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
-        self._is_stopped = False
+        self._is_stopped = threading.Event()
+        self._looking = threading.Thread(target=self._look, name="studies to drive", daemon=True)
 
     def start(self) -> None:
         """Opens the studies of which trials are out, or something is still to be written. Raises GatewayError."""
@@ -62,11 +65,12 @@ class Hosting:
             open_ = studies.under_way(connection)
         for row in open_:
             self._host(row)
+        self._looking.start()
 
     def stop(self) -> None:
         """Lets go of all studies; returns when all that workers have said is written, or cannot be."""
+        self._is_stopped.set()
         with self._lock:
-            self._is_stopped = True
             hosts = [*self._hosts.values()]
         for host in hosts:
             host.stop()
@@ -215,6 +219,18 @@ class Hosting:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
+    def _look(self) -> None:
+        """Opens studies that were added on the command line."""
+        while not self._is_stopped.wait(_LOOK_S):
+            try:
+                with self._database.read() as connection:
+                    found = studies.to_drive(connection)
+                for row in found:
+                    if self.open_host(row.id) is None:
+                        self._host(row)
+            except (GatewayError, UnavailableError) as error:
+                self._note(str(error))
+
     def _made(self, who: Principal, request: StudyRequest) -> StudyRow:
         if not who.rights.allow(Right.CREATE):
             raise ForbiddenError("this token has no right to make a study")
@@ -254,7 +270,7 @@ class Hosting:
     def _host(self, row: StudyRow) -> Host:
         """The study's host, which is started if there is none."""
         with self._lock:
-            if self._is_stopped:
+            if self._is_stopped.is_set():
                 raise UnavailableError("the gateway ends", _AGAIN_S)
             host = self._hosts.get(row.id)
             if host is None or (not host.is_alive and host.error is not None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -33,6 +32,7 @@ from clearml_hpo.gateway.service import (
 from clearml_hpo.gateway.threads import Threads
 from clearml_hpo.gateway.v1 import bodies
 from clearml_hpo.gateway.v1.leases import Leases
+from clearml_hpo.gateway.v1.names import suid_of
 from clearml_hpo.gateway.v1.problems import PREFIX
 
 _TRIAL = re.compile(r"(?P<study>[0-9a-f]{1,40})\.(?P<wire>[0-9]{1,15})", re.ASCII)
@@ -153,7 +153,7 @@ class _Api:
 
     def make(self, who: Principal, project: str, body: bodies.NewStudy) -> tuple[bodies.Study, bool]:
         self._check(who, Right.READ, project=project)
-        suid = _suid(body.name)
+        suid = suid_of(body.name)
         try:
             found = self._hosting.find_study(who, suid)
         except NotFoundError:
@@ -322,11 +322,6 @@ class _Api:
             state=handout.state.value,
             expires_at=handout.leased_until,
         )
-
-
-def _suid(name: str) -> str:
-    """How the database knows a study of this name; those of Hopaas set-ups are other texts."""
-    return f"v1-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def _study_file(body: bodies.NewStudy) -> Mapping[str, Any]:
