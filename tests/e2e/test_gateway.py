@@ -186,9 +186,7 @@ execution: {{queue: [{agents}, {warm}, dask, outside], poll_interval: 0.5, dask:
 """
 
 
-def test_agents_warm_workers_dask_and_http_clients_feed_one_study(
-    machine, tmp_path, server, server_environ, monkeypatch
-):
+def test_agents_warm_workers_dask_and_http_clients_feed_one_study(tmp_path, server, server_environ, monkeypatch):
     for name, value in server.address.environ().items():
         monkeypatch.setenv(name, value)
     environ = {**os.environ, **server_environ, "CLEARML_HPO_HOME": str(tmp_path / "home")}
