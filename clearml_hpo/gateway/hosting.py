@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 import yaml
@@ -55,7 +55,7 @@ class Hosting:
         self._note = on_note
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
-        self._asking: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._asking: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()  # while one waits
         self._is_stopped = threading.Event()
         self._looking = threading.Thread(target=self._look, name="studies to drive", daemon=True)
 
@@ -110,7 +110,9 @@ class Hosting:
         if not key:
             return self._asked(host, who, worker, wait_s, lambda connection, given: None, lease_s)
         body, key = study.encode(), f"ask {key}"
-        with self._asking[who.token, key]:
+        with self._lock:
+            asking = self._asking.setdefault((who.token, key), threading.Lock())
+        with asking:
             with self._database.read() as connection:
                 kept = idempotency.find(connection, who.token, key, body)
             if kept is not None:

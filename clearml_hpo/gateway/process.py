@@ -21,6 +21,7 @@ from clearml_hpo.gateway import state
 from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Tokens
 from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.redact import guard_logs
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.machine import signals
@@ -121,6 +122,7 @@ def main() -> int:
     given = json.loads(sys.argv[2])
     options = Options(**{**given, "proxies": tuple(given["proxies"])})
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    guard_logs()
     _log.setLevel(logging.INFO)
     logging.getLogger("clearml_hpo.gateway.access").setLevel(logging.INFO if options.log else logging.WARNING)
     try:

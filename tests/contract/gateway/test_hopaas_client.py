@@ -42,27 +42,31 @@ def gateway(tmp_path) -> TestGateway:
     return TestGateway(tmp_path)
 
 
-def run(gateway: TestGateway, folder: Path, *command: str) -> str:
-    """A program of theirs, with the address and a token of the gateway."""
-    with gateway.running() as url:
-        address, _, port = url.rpartition(":")
-        settings = folder / "hopaasrc"
-        settings.write_text(f"[server]\naddress = {address}\nport = {port}\n[auth]\napi_token = {gateway.token()}\n")
-        environ = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HOPAAS_CONFIG_FILE": str(settings)}
-        done = subprocess.run([sys.executable, *command], env=environ, cwd=folder, capture_output=True, text=True)
+def run(folder: Path, url: str, token: str, *command: str, **environ: str) -> str:
+    """A program of theirs, with the address and a token of a gateway."""
+    address, _, port = url.rpartition(":")
+    settings = folder / "hopaasrc"
+    settings.write_text(f"[server]\naddress = {address}\nport = {port}\n[auth]\napi_token = {token}\n")
+    environ = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HOPAAS_CONFIG_FILE": str(settings), **environ}
+    done = subprocess.run([sys.executable, *command], env=environ, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_its_own_tests_pass(gateway, tmp_path):
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tmp_path)]
-    output = run(gateway, tmp_path, "-m", "pytest", *options, str(CHECKOUT / "tests"))
+def run_its_tests(folder: Path, url: str, token: str, **environ: str) -> None:
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder)]
+    output = run(folder, url, token, "-m", "pytest", *options, str(CHECKOUT / "tests"), **environ)
     assert "32 passed" in output
 
 
+def test_its_own_tests_pass(gateway, tmp_path):
+    with gateway.running() as url:
+        run_its_tests(tmp_path, url, gateway.token())
+
+
 def test_its_example_runs(gateway, tmp_path):
-    (tmp_path / "example.py").write_text(README)
-    run(gateway, tmp_path, "example.py")
+    with gateway.running() as url:
+        run(tmp_path, url, gateway.token(), "-c", README)
     trials = gateway.service.trials()
     assert [trial.given.wire for trial in trials] == list(range(20))
     assert {trial.state for trial in trials} <= {State.DONE, State.PRUNED}

@@ -23,7 +23,7 @@ from clearml_hpo.cli.gateway import gateway as command
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.gateway.install import NGINX, UNIT, Site, render_files
 from tests.contract.gateway.test_canary import every_route
-from tests.contract.gateway.test_hopaas_client import CHECKOUT, README
+from tests.contract.gateway.test_hopaas_client import CHECKOUT, README, run, run_its_tests
 from tests.gateways import TestGateway
 
 SET_UP = {"x": "optuna#uniform(0,1)", "hopaas_config": {"title": "behind nginx"}}
@@ -245,17 +245,7 @@ def test_what_comes_too_fast_waits(gateway, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.skipif(not (CHECKOUT / "hopaas_client").is_dir(), reason="HOPAAS_CLIENT names no checkout")
-@pytest.mark.parametrize("what", ["its tests", "its example"])
-def test_the_real_client_goes_through_tls(gateway, tmp_path, what):
+def test_the_real_client_goes_through_tls(gateway, tmp_path):
     with gateway.running() as inner, nginx(tmp_path / "nginx", int(inner.rpartition(":")[2])) as (url, certificate):
-        address, _, port = url.rpartition(":")
-        settings = tmp_path / "hopaasrc"
-        settings.write_text(f"[server]\naddress = {address}\nport = {port}\n[auth]\napi_token = {gateway.token()}\n")
-        environ = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HOPAAS_CONFIG_FILE": str(settings)}
-        environ["REQUESTS_CA_BUNDLE"] = str(certificate)
-        line = ["-c", README]
-        if what == "its tests":
-            line = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(CHECKOUT / "tests")]
-        done = subprocess.run([sys.executable, *line], env=environ, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert what == "its example" or "32 passed" in done.stdout
+        run_its_tests(tmp_path, url, gateway.token(), REQUESTS_CA_BUNDLE=str(certificate))
+        run(tmp_path, url, gateway.token(), "-c", README, REQUESTS_CA_BUNDLE=str(certificate))
