@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clearml_hpo.cli.choices import Choice
-from clearml_hpo.cli.connection import is_embedded, say
+from clearml_hpo.cli.connection import is_embedded, say, use_lasting_server
 from clearml_hpo.cli.formats import Out, moment, prints
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.choices import check_packages
@@ -123,12 +123,100 @@ def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
             return
     made = _make(opened, "first", "hopaas" if hopaas else "api", _PROJECT, ("worker",), _FIRST_S)
     text = made.text.reveal()
-    click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
-    if hopaas:
+    if not hopaas:
         click.echo(
-            f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
-            f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
+            f"first token, valid until {moment(made.row.expires)}, not shown again:\n"
+            f"  export CLEARML_HPO_TOKEN={text}\n"
+            f"a worker: curl -O {url}/client.py; its first lines are an example\n"
+            f'for curl: curl -H "Authorization: Bearer $CLEARML_HPO_TOKEN" {url}/api/v1/projects/{_PROJECT}/studies'
         )
+        return
+    click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
+    click.echo(
+        f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
+        f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
+    )
+
+
+@gateway.group()
+def study() -> None:
+    """Have the gateway drive studies of ordinary study files.
+
+    \b
+    Examples:
+      clearml-hpo gateway study add study.yaml
+    """
+
+
+@study.command(name="add")
+@click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
+@click.option("--project", default=_PROJECT, show_default=True, help="Whose tokens may ask for its trials.")
+@click.option(
+    "--lease", callback=duration, default="10m", show_default=True, help="How long a silent worker is waited for."
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5.")
+@click.option("--new", is_flag=True, help="Also if there is a study of this name in its ClearML project.")
+@click.option("--local", is_flag=True, help="On the embedded server, also if another one is configured.")
+@_database
+@prints("table", "json", to_file=False)
+def add(
+    study_file: Path,
+    project: str,
+    lease: float,
+    overrides: tuple[str, ...],
+    new: bool,
+    local: bool,
+    database: str | None,
+    out: Out,
+) -> None:
+    """Have the gateway drive a study, of which some queue is `outside`: [gpu, outside] shares it with agents.
+
+    A gateway that runs opens it within seconds; else the next one does. Workers find it by its name.
+
+    \b
+    Examples:
+      clearml-hpo gateway study add study.yaml --set execution.queue=outside
+    """
+    _check_extra()
+    say(f"reading {study_file}")  # the libraries for that take a moment
+    from clearml_hpo.backend.api import Api
+    from clearml_hpo.backend.study_records import read_study
+    from clearml_hpo.controller.launch import draft_study
+    from clearml_hpo.controller.policy import goes_outside
+    from clearml_hpo.controller.rehearsal import rehearse
+    from clearml_hpo.gateway.db import accounts, studies
+    from clearml_hpo.gateway.v1.names import suid_of
+    from clearml_hpo.study_file import load_study
+
+    file = load_study(study_file, overrides)
+    if not goes_outside(file):
+        raise InputError(f"{study_file}: execution.queue: no trial goes to outside workers; add the queue `outside`")
+    rehearse(file, is_driven_here=False)
+    use_lasting_server(local=local)
+    with _opened(database) as opened:
+        name = file.spec.study
+        with opened.write() as connection:
+            where = accounts.ensure_project(connection, project)
+            known = studies.find(connection, where.id, suid_of(name))
+        if known is not None:
+            raise InputError(f"the gateway has a study {name!r} in project {project} already: {known.id}")
+        api = Api()
+        task = draft_study(api, file, new=new)
+        text = read_study(api, task.task_id).study_yaml
+        with opened.write() as connection:
+            row = studies.add(
+                connection,
+                where.id,
+                suid_of(name),
+                name=name,
+                file=text,
+                controller=task.task_id,
+                lease_s=lease,
+            )
+    if out.is_json:
+        out.json({"study": row.id, "controller": task.task_id, "url": task.url})
+        return
+    out.show(f"study {name}: {row.id}", task.url)
 
 
 @gateway.group()

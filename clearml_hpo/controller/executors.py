@@ -11,7 +11,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.names import find_queues, own_queue_name
 from clearml_hpo.backend.pilots import environment_of
 from clearml_hpo.backend.template import Templates
-from clearml_hpo.controller.policy import agent_queues, goes_outside
+from clearml_hpo.controller.policy import agent_queues, queues_of_executors
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import RETRYABLE
 from clearml_hpo.executors import Executor
@@ -44,18 +44,28 @@ def executor_of(
         InputError: the server has no such queue, this machine no such GPU, or no package such an executor; or nobody
             hands out trials here.
     """
-    if not goes_outside(file):
+    own = queues_of_executors(file)
+    if not own:
         return _inside(file, api, on_note)
-    if outside is None:
+    if OUTSIDE in own and outside is None:
         raise InputError(
             f"execution.queue: a gateway hands out the trials of {OUTSIDE!r}: "
             "`clearml-hpo gateway study add FILE` has it drive the study"
         )
+    if DASK in own:
+        module_of_dask("executor")
     inside = _inside(file, api, on_note) if agent_queues(file) else None
 
     def made(study_id: str, templates: Templates) -> Executor:
-        handed_out = outside(study_id)
-        return handed_out if inside is None else RoutedExecutor(inside(study_id, templates), handed_out)
+        by_queue: dict[str, Executor] = {}
+        if DASK in own:
+            request = ExecutorRequest(api, study_id, "", (), {}, file.spec.execution, on_note)
+            by_queue[DASK] = _dask(request)
+        if OUTSIDE in own and outside is not None:
+            by_queue[OUTSIDE] = outside(study_id)
+        if inside is None and len(by_queue) == 1:
+            return next(iter(by_queue.values()))
+        return RoutedExecutor(by_queue, inside(study_id, templates) if inside is not None else None)
 
     return made
 
@@ -152,7 +162,9 @@ def dask_plan_of(execution: ExecutionSpec) -> DaskPlan:
         scheduler_file=asked.scheduler_file or "",
         cluster=cluster,
         tls=Tls(asked.tls.ca, asked.tls.cert, asked.tls.key) if asked.tls else None,
-        places={place_of(resources): resources for resources in [asked.resources, *rules]},
+        places={DASK: asked.resources}
+        if execution.executor != DASK
+        else {place_of(resources): resources for resources in [asked.resources, *rules]},
     )
 
 

@@ -41,10 +41,21 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
     Raises:
         InputError: the server lacks a queue, the template, a parameter or the metric; or there is such a study already.
     """
-    spec = file.spec
     queue_id = find_queues(api, [queue], key="--queue")[queue]
-    trial_queues = agent_queues(file)
-    find_queues(api, trial_queues)
+    task = draft_study(api, file, new=new)
+    api.call("tasks.enqueue", task=task.task_id, queue=queue_id)
+    workers = len(workers_by_queue(api).get(queue_id, ()))
+    return Launched(task.task_id, task.url, queue, workers, queue in agent_queues(file))
+
+
+def draft_study(api: Api, file: StudyFile, *, new: bool = False) -> ControllerTask:
+    """Makes the study's controller as a task that nobody drives yet; the template of a new script is made first.
+
+    Raises:
+        InputError: the server lacks a queue, the template, a parameter or the metric; or there is such a study already.
+    """
+    spec = file.spec
+    find_queues(api, agent_queues(file))
     project_id = ensure_project(api, spec.project)
     found = [] if new else find_studies(api, name=spec.study, project=spec.project, limit=1)
     if found:
@@ -54,7 +65,4 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
         )
     templates = find_or_create_templates(api, spec.template, project_id, file.space)
     check_templates(api, file, templates)
-    task = ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))
-    api.call("tasks.enqueue", task=task.task_id, queue=queue_id)
-    workers = len(workers_by_queue(api).get(queue_id, ()))
-    return Launched(task.task_id, task.url, queue, workers, queue in trial_queues)
+    return ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))

@@ -57,12 +57,23 @@ def agent_queues(file: StudyFile) -> tuple[str, ...]:
     """The queues that agents are to serve."""
     if file.spec.execution.pilots is not None:
         return tuple(file.spec.execution.queue)
-    return tuple(queue for queue in placement_of(file).all_queues if queue != OUTSIDE) if _has_agents(file.spec) else ()
+    if not _has_agents(file.spec):
+        return ()
+    own = queues_of_executors(file)
+    return tuple(queue for queue in placement_of(file).all_queues if queue not in own)
+
+
+def queues_of_executors(file: StudyFile) -> tuple[str, ...]:
+    """The queues beside those of agents that another executor serves: outside workers, and a Dask cluster."""
+    if not _has_agents(file.spec) or file.spec.execution.pilots is not None:
+        return ()
+    special = (OUTSIDE, DASK) if file.spec.execution.dask is not None else (OUTSIDE,)
+    return tuple(queue for queue in placement_of(file).all_queues if queue in special)
 
 
 def goes_outside(file: StudyFile) -> bool:
     """Whether some trials are handed out to outside workers."""
-    return _has_agents(file.spec) and OUTSIDE in placement_of(file).all_queues
+    return OUTSIDE in queues_of_executors(file)
 
 
 def _has_agents(spec: StudySpec) -> bool:

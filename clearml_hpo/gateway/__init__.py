@@ -12,10 +12,12 @@ host.py      a host drives one open study and hands its trials out
 writing.py   writes to ClearML's server what outside workers have said
 requests.py  a request: where it came from, its token, its body
 bodies.py    bodies of requests: JSON within bounds
+threads.py   work that waits, in threads
 limits.py    how often a token and a project may call
 redact.py    logs without tokens
 auth/        who may do what
 db/          the gateway's own database
 install/     files for NGINX and systemd
+v1/          the native API
 hopaas/      the wire of `hopaas_client`
 """

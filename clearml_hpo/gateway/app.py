@@ -7,15 +7,18 @@ import logging
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clearml_hpo import remote
 from clearml_hpo.core.errors import GatewayError, InputError
 from clearml_hpo.gateway import redact
 from clearml_hpo.gateway.auth import RefusedTokenError, Tokens
@@ -32,6 +35,8 @@ from clearml_hpo.gateway.service import (
     ServiceError,
     UnavailableError,
 )
+from clearml_hpo.gateway.threads import Threads
+from clearml_hpo.gateway.v1.problems import PREFIX, of_validation, problem
 
 _LOG = logging.getLogger(__name__)
 _ACCESS = logging.getLogger("clearml_hpo.gateway.access")
@@ -62,6 +67,7 @@ def build_app(
     *,
     version: str,
     hopaas: bool = False,
+    v1: Callable[[Caller, Limits, Threads], APIRouter] | None = None,
     limits: Limits | None = None,
     proxies: frozenset[str] = frozenset(),
 ) -> ASGIApp:
@@ -72,6 +78,7 @@ def build_app(
         tokens: whom requests are from.
         version: of this package.
         hopaas: with the routes of Hopaas, whose tokens stand in paths.
+        v1: makes the routes of the native API.
         limits: how often a token may call.
         proxies: addresses, beside loopback, whose ``X-Forwarded-*`` headers are believed.
     """
@@ -86,9 +93,16 @@ def build_app(
     for kind in _STATUS:
         app.add_exception_handler(kind, _refuse)
     app.add_exception_handler(HTTPException, _http_error)
+    caller, limits, threads = Caller(tokens, proxies), limits or Limits(), Threads()
     if hopaas:
-        wire = HopaasRoutes(service, Caller(tokens, proxies), limits or Limits(), version)
-        app.router.routes += wire.routes()
+        app.router.routes += HopaasRoutes(service, caller, limits, version, threads).routes()
+    if v1 is not None:
+        app.include_router(v1(caller, limits, threads))
+        app.add_exception_handler(RequestValidationError, of_validation)
+
+    @app.get("/client.py", include_in_schema=False)
+    def client() -> Response:
+        return Response(Path(remote.__file__).read_bytes(), media_type="text/x-python")
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
@@ -141,17 +155,24 @@ def _refuse(request: Request, error: Exception) -> Response:
     retry_s = error.retry_s if isinstance(error, ServiceError) else None
     if isinstance(error, GatewayError):
         _LOG.error("%s", without_secrets(str(error)))
-        return _answer({"detail": "the database is away"}, status, {"retry-after": str(_AGAIN_S)})
+        return _refusal(request, status, "the database is away", {"retry-after": str(_AGAIN_S)})
     if isinstance(error, RefusedTokenError):
-        return _answer({"detail": "invalid token"}, status)  # why is in the audit
+        return _refusal(request, status, "invalid token", {"www-authenticate": "Bearer"})  # why is in the audit
     if retry_s is not None:
         headers["retry-after"] = str(math.ceil(retry_s))
-    return _answer({"detail": str(error)}, status, headers)
+    return _refusal(request, status, str(error), headers)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer({"detail": error.detail}, error.status_code, dict(error.headers or {}))
+    return _refusal(request, error.status_code, error.detail, error.headers)
+
+
+def _refusal(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """In the form of the wire that was asked."""
+    if request.url.path.startswith(f"{PREFIX}/"):
+        return problem(status, detail, headers)
+    return _answer({"detail": detail}, status, headers)
 
 
 def _answer(content: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,7 +7,6 @@ from their tasks, as it does of any other trial.
 
 from __future__ import annotations
 
-import hmac
 import math
 import threading
 import time
@@ -38,6 +37,7 @@ from clearml_hpo.gateway.db import answers, handouts, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import STOPS, Event, Handout, State
 from clearml_hpo.gateway.db.studies import StudyRow
+from clearml_hpo.gateway.service import ConflictError, NotFoundError
 from clearml_hpo.gateway.writing import BEGIN, END, REPORT, Writing
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.study_file import StudyFile
@@ -52,11 +52,11 @@ _EXPIRE_S = 5.0
 """How often leases are looked at."""
 
 
-class UnknownTrial(LookupError):
+class UnknownTrial(NotFoundError):
     """The study has handed out no trial of this number."""
 
 
-class NothingToGive(Exception):
+class NothingToGive(ConflictError):
     """The study hands out no trials any more; the text says why."""
 
 
@@ -145,6 +145,30 @@ class Host(Untaken):
         return self._progress.trials
 
     @property
+    def ended(self) -> str:
+        """Why the study gives no trials any more; empty while it does."""
+        try:
+            self._check_ended()
+        except NothingToGive as error:
+            return str(error)
+        return ""
+
+    @property
+    def constants(self) -> Params:
+        """What every trial is given beside its own parameters."""
+        return self._file.space.constants
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """The scalars that the study looks at, ``title/series``."""
+        return [*self._file.goal.metrics]
+
+    def live_trial(self, task: str) -> Trial | None:
+        """The trial of this task, if it waits or runs."""
+        scheduler = self._run.scheduler if self._run is not None else None
+        return scheduler.live_trial(task) if scheduler is not None else None
+
+    @property
     def best(self) -> Trial | None:
         """The best completed trial, as last seen."""
         return best_trial(self.trials, self._file.goal)
@@ -181,7 +205,6 @@ class Host(Untaken):
         lease_s: float,
         wait_s: float,
         worker: Mapping[str, Any] | None = None,
-        lease_hash: str = "",
         keep: Callable[[sa.Connection, Given], None] = lambda connection, given: None,
     ) -> Given | None:
         """Hands one trial out; None if there is none within ``wait_s`` seconds.
@@ -205,16 +228,14 @@ class Host(Untaken):
                 executor.ended(task)
                 continue
             try:
-                return self._give(trial, token, lease_s, worker or {}, lease_hash, keep)
+                return self._give(trial, token, lease_s, worker or {}, keep)
             except IntegrityError:  # a task that a user has enqueued again: its number is used up
                 self.note(f"trial {trial.number} was handed out before, and is not again: retry it as a new attempt")
             except BaseException:
                 executor.give_back(task)
                 raise
 
-    def report(
-        self, wire: int, step: int, values: Mapping[str, float], *, lease_s: float, lease_hash: str = ""
-    ) -> Handout:
+    def report(self, wire: int, step: int, values: Mapping[str, float], *, lease_s: float) -> Handout:
         """Takes in scalars of one step; the hand-out as it is then says whether its worker is to stop.
 
         Raises:
@@ -222,7 +243,7 @@ class Host(Untaken):
             GatewayError: the database is away.
         """
         with self._changing(wire), self._database.write() as connection:
-            known = self._known(connection, wire, lease_hash)
+            known = self._known(connection, wire)
             if known.state is not State.OUT:
                 return known
             answer = answers.find(connection, self.study.id, wire, step)
@@ -234,16 +255,16 @@ class Host(Untaken):
                 if prune:
                     self._end(connection, known, Event.PRUNE, "stopped", f"{PRUNED_AT} {step}")
             handouts.renew(connection, self.study.id, wire, lease_s)
-            return self._read(connection, wire)
+            return self._known(connection, wire)
 
-    def renew(self, wire: int, *, lease_s: float, lease_hash: str = "") -> Handout:
+    def renew(self, wire: int, *, lease_s: float) -> Handout:
         """A sign of life. Raises as :meth:`report`."""
         with self._database.write() as connection:
-            self._known(connection, wire, lease_hash)
+            self._known(connection, wire)
             handouts.renew(connection, self.study.id, wire, lease_s)
-            return self._read(connection, wire)
+            return self._known(connection, wire)
 
-    def tell(self, wire: int, values: Mapping[str, float], *, lease_hash: str = "") -> Handout:
+    def tell(self, wire: int, values: Mapping[str, float]) -> Handout:
         """The trial is complete with these values, by metric; one that has ended already stays as it is.
 
         A result of a hand-out whose lease is over counts too, unless the trial runs again.
@@ -251,7 +272,7 @@ class Host(Untaken):
         Raises: as :meth:`report`.
         """
         with self._changing(wire), self._database.write() as connection:
-            known = self._known(connection, wire, lease_hash)
+            known = self._known(connection, wire)
             is_late = known.state is State.LOST
             broken = {metric: value for metric, value in values.items() if not math.isfinite(value)}
             reported = answers.of_trial(connection, self.study.id, wire)
@@ -270,17 +291,17 @@ class Host(Untaken):
                     said = ", ".join(f"{metric} is {value}" for metric, value in broken.items())
                     how = {"how": "failed", "again": is_late, "reason": f"{TOLD_NOT_FINITE} {said}"}
                 outbox.put(connection, self.study.id, known.task, END, how)
-            found = self._read(connection, wire)
+            found = self._known(connection, wire)
         self._write_soon.set()
         return found
 
-    def fail(self, wire: int, reason: str, *, lease_hash: str = "") -> Handout:
+    def fail(self, wire: int, reason: str) -> Handout:
         """The trial has failed; one that has ended already stays as it is. Raises as :meth:`report`."""
-        return self._end_by(wire, Event.FAIL, "failed", reason or "its outside worker says that it failed", lease_hash)
+        return self._end_by(wire, Event.FAIL, "failed", reason or "its outside worker says that it failed")
 
     def declare_failed(self, wire: int, reason: str) -> Handout:
         """A user ends a trial: its worker hears of it when it reports next. Raises as :meth:`report`."""
-        return self._end_by(wire, Event.STOP, "stopped", reason, None)
+        return self._end_by(wire, Event.STOP, "stopped", reason)
 
     def handed_out(self, *, only_live: bool = False) -> Sequence[Handout]:
         """The hand-outs by number on the wire."""
@@ -442,7 +463,6 @@ class Host(Untaken):
         token: str,
         lease_s: float,
         worker: Mapping[str, Any],
-        lease_hash: str,
         keep: Callable[[sa.Connection, Given], None],
     ) -> Given:
         said = {f"worker_{name}": value for name, value in worker.items()}
@@ -457,7 +477,6 @@ class Host(Untaken):
                 token=token,
                 lease_s=lease_s,
                 worker=worker,
-                lease_hash=lease_hash,
             )
             body = {"handout": wire, "token": token, **said}
             outbox.put(connection, self.study.id, trial.task_id, BEGIN, body)
@@ -479,11 +498,11 @@ class Host(Untaken):
         """Whether a newer attempt of the trial is there, also one that an agent runs."""
         return any(trial.number == handout.number and trial.attempt > handout.attempt for trial in self.trials)
 
-    def _end_by(self, wire: int, event: Event, how: str, reason: str, lease_hash: str | None) -> Handout:
+    def _end_by(self, wire: int, event: Event, how: str, reason: str) -> Handout:
         with self._changing(wire), self._database.write() as connection:
-            known = self._read(connection, wire) if lease_hash is None else self._known(connection, wire, lease_hash)
+            known = self._known(connection, wire)
             self._end(connection, known, event, how, reason)
-            found = self._read(connection, wire)
+            found = self._known(connection, wire)
         self._write_soon.set()
         return found
 
@@ -491,16 +510,10 @@ class Host(Untaken):
         if handouts.end(connection, self.study.id, known.wire, event, reason=reason).has_changed:
             outbox.put(connection, self.study.id, known.task, END, {"how": how, "reason": reason})
 
-    def _known(self, connection: sa.Connection, wire: int, lease_hash: str) -> Handout:
-        found = self._read(connection, wire)
-        if not hmac.compare_digest(found.lease_hash, lease_hash):
-            raise UnknownTrial(wire)
-        return found
-
-    def _read(self, connection: sa.Connection, wire: int) -> Handout:
+    def _known(self, connection: sa.Connection, wire: int) -> Handout:
         found = handouts.find(connection, self.study.id, wire)
         if found is None:
-            raise UnknownTrial(wire)
+            raise UnknownTrial("no such trial")
         return found
 
     @contextmanager

@@ -16,10 +16,11 @@ from clearml_hpo.core.errors import GatewayError
 from clearml_hpo.gateway.auth import Principal, Right
 from clearml_hpo.gateway.db import accounts, answers, handouts, idempotency, outbox, studies
 from clearml_hpo.gateway.db.database import Database
+from clearml_hpo.gateway.db.handouts import Handout
 from clearml_hpo.gateway.db.idempotency import Kept
 from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.host import Given as HostGiven
-from clearml_hpo.gateway.host import Host, NothingToGive, UnknownTrial, is_to_stop
+from clearml_hpo.gateway.host import Host, is_to_stop
 from clearml_hpo.gateway.service import (
     ConflictError,
     ForbiddenError,
@@ -33,14 +34,14 @@ from clearml_hpo.gateway.service import (
 )
 from clearml_hpo.study_file import StudyFile, parse_study
 
-LEASE_S = 86_400.0
-"""Lease of a hand-out of whose worker nothing else is known: that client has no heartbeat."""
 _MOST_LIVE = 200  # hand-outs of one token: a worker that fails at once cannot make trials without end
 _STUDIES_A_DAY = 100  # of one project
 _MOST_STEPS = 10_000  # of one trial
 _MOST_OUTBOX, _FULL_OUTBOX = 10_000, 200_000
 _OLDEST_S = 3600.0
 """Age of what is not written to ClearML's server yet from which on the service is not well."""
+_LOOK_S = 2.0
+"""How often it is looked whether a study was added."""
 _AGAIN_S = 5.0
 """After how long a client asks again that got no trial."""
 
@@ -55,7 +56,8 @@ class Hosting:
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._asking: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()  # while one waits
-        self._is_stopped = False
+        self._is_stopped = threading.Event()
+        self._looking = threading.Thread(target=self._look, name="studies to drive", daemon=True)
 
     def start(self) -> None:
         """Opens the studies of which trials are out, or something is still to be written. Raises GatewayError."""
@@ -63,11 +65,12 @@ class Hosting:
             open_ = studies.under_way(connection)
         for row in open_:
             self._host(row)
+        self._looking.start()
 
     def stop(self) -> None:
         """Lets go of all studies; returns when all that workers have said is written, or cannot be."""
+        self._is_stopped.set()
         with self._lock:
-            self._is_stopped = True
             hosts = [*self._hosts.values()]
         for host in hosts:
             host.stop()
@@ -92,11 +95,20 @@ class Hosting:
             raise NotFoundError("no such study")
         return OpenStudy(found.id, found.suid)
 
-    def ask(self, who: Principal, study: str, *, worker: Mapping[str, Any], wait_s: float, key: str = "") -> Given:
-        """See ``Service``."""
+    def ask(
+        self,
+        who: Principal,
+        study: str,
+        *,
+        worker: Mapping[str, Any],
+        wait_s: float,
+        key: str = "",
+        lease_s: float | None = None,
+    ) -> Given:
+        """See ``Service``; ``lease_s`` is how long the lease runs at first, in seconds (default: the study's)."""
         host = self._host(self._row(who, study))
         if not key:
-            return self._asked(host, who, worker, wait_s, lambda connection, given: None)
+            return self._asked(host, who, worker, wait_s, lambda connection, given: None, lease_s)
         body, key = study.encode(), f"ask {key}"
         with self._lock:
             asking = self._asking.setdefault((who.token, key), threading.Lock())
@@ -110,7 +122,7 @@ class Hosting:
                 answer = json.dumps(asdict(_given(given)))
                 idempotency.keep(connection, who.token, key, body, Kept(200, answer))
 
-            return self._asked(host, who, worker, wait_s, keep)
+            return self._asked(host, who, worker, wait_s, keep, lease_s)
 
     def report(self, who: Principal, study: str, wire: int, step: int, values: Mapping[str, float]) -> Verdict:
         """See ``Service``."""
@@ -120,27 +132,18 @@ class Hosting:
                 connection, study, wire, step
             ):
                 raise LimitError(f"a trial reports {_MOST_STEPS} steps at most")
-        try:
-            handout = host.report(wire, step, values, lease_s=host.study.lease_s)
-        except UnknownTrial:
-            raise NotFoundError("no such trial") from None
+        handout = host.report(wire, step, values, lease_s=host.study.lease_s)
         return Verdict(is_to_stop(handout), handout.reason)
 
     def tell(self, who: Principal, study: str, wire: int, values: Mapping[str, float]) -> None:
         """See ``Service``."""
         host = self._host(self._row(who, study, wire))
-        try:
-            host.tell(wire, values)
-        except UnknownTrial:
-            raise NotFoundError("no such trial") from None
+        host.tell(wire, values)
 
     def fail(self, who: Principal, study: str, wire: int, reason: str) -> None:
         """See ``Service``."""
         host = self._host(self._row(who, study, wire))
-        try:
-            host.fail(wire, reason)
-        except UnknownTrial:
-            raise NotFoundError("no such trial") from None
+        host.fail(wire, reason)
 
     def best(self, who: Principal, study: str) -> int | None:
         """See ``Service``."""
@@ -158,19 +161,87 @@ class Hosting:
             found.append(f"{waits.count} entries wait for ClearML's server, the oldest for {waits.oldest_s:.0f} s")
         return found
 
+    # --- what the native API has beside these ------------------------------------------------------------------------
+
+    def check_file(self, who: Principal, file: Mapping[str, Any]) -> tuple[StudyFile, str]:
+        """A study file in the project of ``who``, and its text. Raises InputError."""
+        with self._database.read() as connection:
+            project = accounts.project(connection, who.project)
+        assert project is not None
+        text = yaml.safe_dump({**file, "project": project.clearml_project}, sort_keys=False)
+        return parse_study(text, "the study"), text
+
+    def is_project(self, who: Principal, project: str) -> bool:
+        """Whether this is the id or the name of the project of ``who``."""
+        with self._database.read() as connection:
+            own = accounts.project(connection, who.project)
+        return own is not None and project in (own.id, own.name)
+
+    def studies(self, who: Principal) -> Sequence[StudyRow]:
+        """Those of the project, the newest first."""
+        with self._database.read() as connection:
+            return studies.of_project(connection, who.project)
+
+    def row(self, who: Principal, study: str) -> StudyRow:
+        """A study of the project. Raises NotFoundError."""
+        return self._row(who, study)
+
+    def host(self, who: Principal, study: str) -> Host:
+        """The host of a study of the project, which is opened if it is not. Raises NotFoundError."""
+        return self._host(self._row(who, study))
+
+    def open_host(self, study: str) -> Host | None:
+        """The host of a study, if it is open."""
+        with self._lock:
+            return self._hosts.get(study)
+
+    def set_state(self, who: Principal, study: str, state: str) -> None:
+        """Has a study give trials, or no more: for now, or for good. Raises NotFoundError."""
+        self._row(who, study)
+        with self._database.write() as connection:
+            studies.set_state(connection, study, state)
+
+    def handout(self, who: Principal, study: str, wire: int) -> Handout:
+        """A hand-out of a study of the project. Raises NotFoundError."""
+        self._row(who, study, wire)
+        with self._database.read() as connection:
+            found = handouts.find(connection, study, wire)
+        if found is None:
+            raise NotFoundError("no such trial")
+        return found
+
+    def renew(self, who: Principal, study: str, wire: int) -> None:
+        """A sign of life. Raises NotFoundError."""
+        host = self._host(self._row(who, study, wire))
+        host.renew(wire, lease_s=host.study.lease_s)
+
+    def stop_trial(self, who: Principal, study: str, wire: int, reason: str) -> None:
+        """Ends a trial, whoever has it. Raises NotFoundError."""
+        self._host(self._row(who, study, wire)).declare_failed(wire, reason)
+
     # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Opens studies that were added on the command line."""
+        while not self._is_stopped.wait(_LOOK_S):
+            try:
+                with self._database.read() as connection:
+                    found = studies.to_drive(connection)
+                for row in found:
+                    if self.open_host(row.id) is None:
+                        self._host(row)
+            except (GatewayError, UnavailableError) as error:
+                self._note(str(error))
 
     def _made(self, who: Principal, request: StudyRequest) -> StudyRow:
         if not who.rights.allow(Right.CREATE):
             raise ForbiddenError("this token has no right to make a study")
         with self._database.read() as connection:
-            project = accounts.project(connection, who.project)
             made = studies.made_today(connection, who.project)
         if made >= _STUDIES_A_DAY:
             raise LimitError(f"the project has got {made} studies today, and gets no more than {_STUDIES_A_DAY} a day")
-        assert project is not None
-        text = yaml.safe_dump({**request.file, "project": project.clearml_project}, sort_keys=False)
-        name = parse_study(text, "the study").spec.study
+        file, text = self.check_file(who, request.file)
+        name = file.spec.study
         with self._database.write() as connection:
             row, is_new = studies.get_or_create(
                 connection,
@@ -179,7 +250,7 @@ class Hosting:
                 name=name,
                 set_up=request.set_up,
                 file=text,
-                lease_s=LEASE_S,
+                lease_s=request.lease_s,
                 created_by=who.token,
             )
         if is_new:
@@ -201,7 +272,7 @@ class Hosting:
     def _host(self, row: StudyRow) -> Host:
         """The study's host, which is started if there is none."""
         with self._lock:
-            if self._is_stopped:
+            if self._is_stopped.is_set():
                 raise UnavailableError("the gateway ends", _AGAIN_S)
             host = self._hosts.get(row.id)
             if host is None or (not host.is_alive and host.error is not None):
@@ -216,6 +287,7 @@ class Hosting:
         worker: Mapping[str, Any],
         wait_s: float,
         keep: Callable[[sa.Connection, HostGiven], None],
+        lease_s: float | None,
     ) -> Given:
         with self._database.read() as connection:
             row = studies.by_id(connection, host.study.id)
@@ -227,10 +299,7 @@ class Hosting:
             raise LimitError(f"this token has {live} running trials, and gets no more than {_MOST_LIVE}")
         if waits.count > _FULL_OUTBOX:
             raise UnavailableError("ClearML's server is too far behind", _AGAIN_S)
-        try:
-            given = host.ask(token=who.token, lease_s=row.lease_s, wait_s=wait_s, worker=worker, keep=keep)
-        except NothingToGive as error:
-            raise ConflictError(str(error)) from None
+        given = host.ask(token=who.token, lease_s=lease_s or row.lease_s, wait_s=wait_s, worker=worker, keep=keep)
         if given is None:
             raise UnavailableError("no trial was ready in time", _AGAIN_S)
         return _given(given)

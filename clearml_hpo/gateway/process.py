@@ -22,6 +22,8 @@ from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Tokens
 from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.redact import guard_logs
+from clearml_hpo.gateway.v1.leases import Leases
+from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.machine import signals
 
 UNUSABLE = 2
@@ -75,9 +77,11 @@ def serve(listening: socket.socket, options: Options) -> None:
     database = state.database(options.database)
     database.open()
     hosting = Hosting(database, _log.info)
+    pepper = state.pepper()
     app = build_app(
         hosting,
-        Tokens(database, state.pepper()),
+        Tokens(database, pepper),
+        v1=partial(routes, hosting, leases=Leases(pepper)),
         version=version("clearml-hpo"),
         hopaas=options.hopaas,
         proxies=frozenset(options.proxies),

@@ -9,7 +9,9 @@ import traceback
 from clearml_hpo.gateway.auth.token_text import without_secrets
 
 _HOPAAS = re.compile(r"/+((?:hopaas/+)?api/+(?:ask|tell|should_prune|mark_as_failed|get_best_trial))(?:/|$)")
-_PLAIN = re.compile(r"/(?:$|healthz$|readyz$|login|tokens|studies|static/|api/v1/|(?:hopaas/)?api/version$)")
+_PLAIN = re.compile(
+    r"/(?:$|healthz$|readyz$|client\.py$|login|tokens|studies|static/|api/v1/|(?:hopaas/)?api/version$)"
+)
 
 
 def route(path: str) -> str:

@@ -14,6 +14,9 @@ from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.core.values import Params
 from clearml_hpo.gateway.auth import Principal
 
+LEASE_S = 86_400.0
+"""Lease of a hand-out where nothing else is asked: the Hopaas client has no heartbeat."""
+
 
 class ServiceError(ClearmlHpoError):
     """A service does not do what it was asked; the message is for the client.
@@ -55,11 +58,13 @@ class StudyRequest:
         suid: how clients know it, unique in a project.
         file: its study file as plain data, without ``project``: the service adds the ClearML project.
         set_up: what the database keeps of it, as text.
+        lease_s: how long a hand-out lives without a sign of life, in seconds.
     """
 
     suid: str
     file: Mapping[str, Any] = field(repr=False)
     set_up: str = field(repr=False)
+    lease_s: float = LEASE_S
 
 
 @dataclass(frozen=True)

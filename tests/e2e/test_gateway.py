@@ -6,19 +6,23 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import uuid
 
 import psutil
 import pytest
 import requests
 
+from clearml_hpo import RemoteStudy
 from clearml_hpo.backend.api import Api
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.studies.study import Study
 from clearml_hpo.testing.executor_contract import eventually
+from tests import place
 
 pytestmark = pytest.mark.long
 SET_UP = {"hopaas_config": {"title": "bowl", "sampler": {"name": "RandomSampler"}}, "x": "optuna#uniform(0, 1)"}
@@ -27,16 +31,16 @@ SET_UP = {"hopaas_config": {"title": "bowl", "sampler": {"name": "RandomSampler"
 class Gateway:
     """One that runs, and what it says."""
 
-    def __init__(self, folder, environ):
+    def __init__(self, folder, environ, *, hopaas=True):
         self.log = folder / "gateway.log"
-        command = [sys.executable, "-m", "clearml_hpo", "gateway", "run", "--hopaas", "--port", "0"]
+        command = [sys.executable, "-m", "clearml_hpo", "gateway", "run", "--port", "0", *(["--hopaas"] * hopaas)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command, env={**os.environ, **environ}, cwd=folder, stdout=log, stderr=subprocess.STDOUT
             )
         eventually(lambda: "shown again" in self.text, "it says a token", lambda: self.text)
         self.url = re.search(r"gateway: (\S+)", self.text)[1]
-        self.token = re.search(r"shown again: (\S+)", self.text)[1]
+        self.token = re.search(r"(gw[ht]_\S+)", self.text)[1]
 
     @property
     def text(self):
@@ -47,6 +51,12 @@ class Gateway:
         for child in psutil.Process(self.process.pid).children():
             if "clearml_hpo.gateway.process" in child.cmdline():
                 child.kill()
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            assert self.process.wait(90) == 0, self.text
+        assert "Traceback" not in self.text, self.text
 
     def post(self, route, **body):
         answer = requests.post(f"{self.url}/api/{route}/{self.token}", data=json.dumps(body), timeout=60)
@@ -72,13 +82,15 @@ def gateway(tmp_path, server, server_environ, monkeypatch):
         monkeypatch.setenv(name, value)
     started = Gateway(tmp_path, {**server_environ, "CLEARML_HPO_HOME": str(tmp_path / "home")})
     yield started
-    if started.process.poll() is None:
-        started.process.terminate()
-        assert started.process.wait(90) == 0, started.text
-    assert "Traceback" not in started.text, started.text
-    assert psutil.Process().children(recursive=True) == [] or not any(
-        "clearml_hpo.gateway.process" in child.cmdline() for child in psutil.Process().children(recursive=True)
-    )
+    started.end()
+    left = [child.cmdline() for child in psutil.Process().children(recursive=True)]
+    assert not any("clearml_hpo.gateway.process" in command for command in left)
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def studies():
@@ -150,3 +162,102 @@ def test_ctrl_c_ends_it_and_the_token_is_in_no_output_but_the_first(gateway):
     assert "the gateway has ended" in gateway.text
     assert gateway.text.count(gateway.token) == 3, "in the first lines alone"
     assert given["hopaas_trial"].endswith(":0")
+
+
+TRAIN = """
+import time
+from clearml import Task
+task = Task.init("tests", "mixed")
+values = task.connect({"x": 0.5})
+for step in range(1, 4):
+    time.sleep(0.2)
+    task.get_logger().report_scalar("valid", "loss", (values["x"] - 0.3) ** 2 + 1 / step, step)
+"""
+MIXED = """\
+study: mixed
+project: {project}
+template: {{script: train.py}}
+search_space: {{x: {{type: float, low: 0.0, high: 1.0}}}}
+objective: {{metric: valid/loss, direction: minimize}}
+sampler: {{name: random, seed: 2}}
+budget: {{trials: 30}}
+failures: {{lost: 2}}
+execution: {{queue: [{agents}, {warm}, dask, outside], poll_interval: 0.5, dask: {{address: "{dask}"}}}}
+"""
+
+
+def test_agents_warm_workers_dask_and_http_clients_feed_one_study(tmp_path, server, server_environ, monkeypatch):
+    for name, value in server.address.environ().items():
+        monkeypatch.setenv(name, value)
+    environ = {**os.environ, **server_environ, "CLEARML_HPO_HOME": str(tmp_path / "home")}
+    agents, warm, dask = place.queue("agents"), place.queue("warm"), f"tcp://127.0.0.1:{free_port()}"
+    for queue in (agents, warm):
+        Api().call("queues.create", name=queue)
+    (tmp_path / "train.py").write_text(TRAIN)
+    project = f"tests/{uuid.uuid4().hex[:8]}"
+    (tmp_path / "study.yaml").write_text(MIXED.format(project=project, agents=agents, warm=warm, dask=dask))
+    hpo, programs = [sys.executable, "-m", "clearml_hpo"], []
+    own = {"env": environ, "cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    subprocess.run([*hpo, "agents", "up", "--queue", agents, "--cpu", "1"], check=True, **own)
+    gateway = None
+    try:
+        for command in (
+            [*hpo, "worker", "--queue", warm, "--cpu", "1", "--threads", "1"],
+            [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_scheduler",
+                "--port",
+                dask.rpartition(":")[2],
+                "--no-dashboard",
+            ],
+            [*hpo, "dask", "worker", dask, "--cpu", "1", "--threads", "1"],
+        ):
+            programs.append(subprocess.Popen(command, **own))
+        gateway = Gateway(tmp_path, environ, hopaas=False)
+        said = subprocess.run(
+            [*hpo, "gateway", "study", "add", "study.yaml", "--format", "json"],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert said.returncode == 0, said.stderr
+        controller = json.loads(said.stdout)["controller"]
+        told, lock = {}, threading.Lock()
+
+        def work():
+            study = RemoteStudy(gateway.url, "mixed", token=gateway.token)
+            for trial in study.trials():
+                with trial:
+                    loss = (trial.params["x"] - 0.3) ** 2
+                    for step in range(1, 4):
+                        time.sleep(0.1)
+                        trial.report(step, loss=loss + 1 / step)
+                    trial.complete(loss=loss)
+                    with lock:
+                        told[trial.number] = loss
+
+        clients = [threading.Thread(target=work) for _ in range(3)]
+        for client in clients:
+            client.start()
+        for wanted in (2, 6):
+            eventually(lambda wanted=wanted: len(told) >= wanted, f"{wanted} told", lambda: gateway.text)
+            gateway.kill()
+        for client in clients:
+            client.join(240)
+        eventually(lambda: not Study.load(controller).is_driven(), "the study ends", lambda: gateway.text)
+        trials = Study.load(controller).trials
+        assert [trial.number for trial in trials] == list(range(30)), gateway.text
+        assert {trial.state for trial in trials} == {TrialState.COMPLETED}, gateway.text
+        assert {number: trials[number].value for number in told} == pytest.approx(told)
+        assert {agents, warm, "dask", "outside"} == {trial.queue for trial in trials}
+        best = RemoteStudy(gateway.url, "mixed", token=gateway.token).best()
+        assert best["number"] == Study.load(controller).best.number
+    finally:
+        if gateway is not None:
+            gateway.end()
+        for program in reversed(programs):
+            program.terminate()
+            program.wait(60)
+        subprocess.run([*hpo, "agents", "down", "--now"], check=True, **own)

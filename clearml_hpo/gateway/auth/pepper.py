@@ -52,6 +52,10 @@ class Pepper:
         """What the database keeps of a token: 64 hexadecimal digits."""
         return hmac.new(self._key, token.signed.encode(), hashlib.sha256).hexdigest()
 
+    def derive(self, what: str) -> str:
+        """A secret that only who has this key can know, for each ``what``: 64 hexadecimal digits."""
+        return hmac.new(self._key, f"derived {what}".encode(), hashlib.sha256).hexdigest()
+
 
 def _make(file: Path) -> None:
     """Of two processes that start at once, the key of one counts; none reads half a file."""

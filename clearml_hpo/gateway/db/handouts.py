@@ -71,7 +71,6 @@ class Handout:
         task: id of the trial's ClearML task.
         token: id of the token that asked.
         worker: what the worker says of itself.
-        lease_hash: hash of the secret that v1 clients show with reports; empty for Hopaas.
         leased_until, given, ended: seconds since 1970 by the database's clock.
         outcome: what the worker told at the end.
     """
@@ -85,7 +84,6 @@ class Handout:
     worker: Mapping[str, Any]
     state: State
     reason: str
-    lease_hash: str
     leased_until: float
     given: float
     ended: float | None
@@ -128,7 +126,6 @@ def give(
     token: str,
     lease_s: float,
     worker: Mapping[str, Any] | None = None,
-    lease_hash: str = "",
 ) -> Handout:
     """Notes that an attempt is given. Raises sqlalchemy's IntegrityError: it was given before."""
     moment = now(connection)
@@ -142,7 +139,6 @@ def give(
         "worker": dict(worker or {}),
         "state": State.OUT.value,
         "reason": "",
-        "lease_hash": lease_hash,
         "leased_until": moment + lease_s,
         "given": moment,
         "ended": None,

@@ -14,6 +14,7 @@ from clearml_hpo.gateway.db.tables import handouts, outbox, studies
 
 ACTIVE, PAUSED, CLOSED = "active", "paused", "closed"
 """States: trials are given; none for now; none any more."""
+_DRIVEN = "driven"  # of the limits
 _DAY_S = 86_400
 """Span in which the new studies of a project are counted."""
 
@@ -80,6 +81,23 @@ def get_or_create(
 def find(connection: sa.Connection, project: str, suid: str) -> StudyRow | None:
     """The project's study of this suid; None if there is none, also if another project has it."""
     return _one(connection, (studies.c.project == project) & (studies.c.suid == suid))
+
+
+def add(
+    connection: sa.Connection, project: str, suid: str, *, name: str, file: str, controller: str, lease_s: float
+) -> StudyRow:
+    """A study whose ClearML task there is already, and which is driven also when nobody asks for its trials."""
+    row, is_new = get_or_create(connection, project, suid, name=name, set_up="", file=file, lease_s=lease_s)
+    if is_new:
+        values = {"controller": controller, "limits": {_DRIVEN: True}}
+        connection.execute(sa.update(studies).where(studies.c.id == row.id).values(values))
+    return by_id(connection, row.id) or row
+
+
+def to_drive(connection: sa.Connection) -> Sequence[StudyRow]:
+    """The active studies that are driven also when nobody asks for their trials."""
+    query = sa.select(studies).where(studies.c.state == ACTIVE)
+    return [row for row in (StudyRow(*found) for found in connection.execute(query)) if row.limits.get(_DRIVEN)]
 
 
 def by_id(connection: sa.Connection, study: str) -> StudyRow | None:

@@ -138,7 +138,6 @@ handouts = sa.Table(
     sa.Column("worker", Json, nullable=False),
     _text("state"),
     _text("reason"),
-    _text("lease_hash"),
     _time("leased_until"),
     _time("given"),
     _time("ended", nullable=True),

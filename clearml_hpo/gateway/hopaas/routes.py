@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -22,28 +21,25 @@ from clearml_hpo.gateway.hopaas.setup import METRIC, TRIAL, read_set_up
 from clearml_hpo.gateway.limits import LONGEST_WAIT_S, Limits
 from clearml_hpo.gateway.requests import Caller, read_body
 from clearml_hpo.gateway.service import ForbiddenError, NotFoundError, OpenStudy, Service, StudyRequest
+from clearml_hpo.gateway.threads import Threads
 
-_Result = TypeVar("_Result")
 _TRIAL = re.compile(r"([A-Za-z0-9_-]{43}):([0-9]{1,15})", re.ASCII)
 _MOST_STEP = 2**31
 _LONGEST_REASON = 4096
 _LONGEST_KEY = 200
-_ASKS_AT_ONCE = 256  # each waits in a thread
-_OTHERS_AT_ONCE = 32
 _PREFIXES = ("", "/hopaas")
 
 
 class HopaasRoutes:
     """The wire of `hopaas_client` over a service."""
 
-    def __init__(self, service: Service, caller: Caller, limits: Limits, version: str) -> None:
+    def __init__(self, service: Service, caller: Caller, limits: Limits, version: str, threads: Threads) -> None:
         """``version``: what `/api/version` answers."""
         self._service = service
         self._caller = caller
         self._limits = limits
         self._version = version
-        # Asks that wait must not keep reports waiting. Limiters belong to the event loop, so they are made in it.
-        self._limiters: dict[str, CapacityLimiter] = {}
+        self._run = threads.run
 
     def routes(self) -> list[Route]:
         """All of them, below ``/api`` and ``/hopaas/api``."""
@@ -105,11 +101,6 @@ class HopaasRoutes:
         body = await read_body(request)
         await self._limits.wait("report", who)
         return who, body
-
-    async def _run(self, kind: str, work: Callable[[], _Result]) -> _Result:
-        if kind not in self._limiters:
-            self._limiters[kind] = CapacityLimiter(_ASKS_AT_ONCE if kind == "ask" else _OTHERS_AT_ONCE)
-        return await to_thread.run_sync(work, limiter=self._limiters[kind])
 
     # --- In threads --------------------------------------------------------------------------------------------------
 

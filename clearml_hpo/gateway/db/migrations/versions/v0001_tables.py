@@ -152,7 +152,6 @@ def upgrade() -> None:
         sa.Column("worker", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("lease_hash", sa.Text(), nullable=False),
         sa.Column("leased_until", sa.Double(), nullable=False),
         sa.Column("given", sa.Double(), nullable=False),
         sa.Column("ended", sa.Double(), nullable=True),
