@@ -105,6 +105,11 @@ def own_queue_name(place: str, study_id: str) -> str:
     return f"{place}-{study_id}"
 
 
+def is_own_queue(name: str) -> bool:
+    """Whether a ClearML queue looks like one that :func:`own_queue_name` has named."""
+    return re.search(r"-[0-9a-f]{32}$", name) is not None
+
+
 def place_of_queue(name: str, study_id: str) -> str:
     """What a study calls a ClearML queue: one of its own has a short name, any other its own."""
     return name.removesuffix(f"-{study_id}")
@@ -127,6 +132,11 @@ def standing_for(text: str, tasks: Iterable[Mapping[str, Any]]) -> list[Mapping[
     if found or len(text) < _SHORTEST_PREFIX:
         return found
     return [task for task in tasks if task["id"].startswith(text)]
+
+
+def trial_name(of: str, number: int) -> str:
+    """What a trial task is called: ``catboost #12``; ``of`` is the model, or the template's name."""
+    return f"{of} #{number}"
 
 
 def task_name(study: str) -> str:

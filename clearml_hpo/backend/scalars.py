@@ -7,7 +7,7 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import Subcode
-from clearml_hpo.backend.lists import chunks
+from clearml_hpo.backend.lists import by_id, chunks
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import MetricSummary, Objective
 
@@ -40,6 +40,18 @@ def last_values(last_metrics: Mapping[str, Any] | None) -> Iterator[tuple[str, s
         for entry in (variants or {}).values():
             if "metric" in entry and "variant" in entry:
                 yield entry["metric"], entry["variant"], entry
+
+
+def is_of_the_machine(title: str) -> bool:
+    """Whether a scalar of this title is one of the SDK's own, such as the load of a GPU."""
+    return title.startswith(":monitor:")
+
+
+def metrics_of(api: Api, task_ids: Iterable[str]) -> list[str]:
+    """The scalars, ``title/series``, that some of these tasks have reported, but for those of the machine: one call."""
+    tasks = by_id(api, "tasks", task_ids, ["last_metrics"], search_hidden=True).values()
+    found = {(title, series) for task in tasks for title, series, _ in last_values(task.get("last_metrics"))}
+    return sorted(f"{title}/{series}" for title, series in found if not is_of_the_machine(title))
 
 
 def curves_of(api: Api, scalar: Objective, task_ids: Iterable[str], long: set[str] | None = None) -> dict[str, Curve]:

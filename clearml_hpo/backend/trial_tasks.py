@@ -51,7 +51,6 @@ MODEL_PROPERTY = "model"
 """User property: of which template a trial task is a clone, where a study has several."""
 NOT_FINITE = "not_finite"
 """User property: scalars, as a JSON list, of which values were not finite; see :mod:`clearml_hpo.core.not_finite`."""
-_OF_THE_MACHINE = ":monitor:"  # how the titles of the SDK's own scalars begin
 
 
 @dataclass(frozen=True)
@@ -210,7 +209,7 @@ class TrialTasks:
         scalars_ = {
             (title, series): (entry.get("value"), entry.get("count"))
             for title, series, entry in scalars.last_values(found.get("last_metrics"))
-            if not title.startswith(_OF_THE_MACHINE)
+            if not scalars.is_of_the_machine(title)
         }
         try:
             last = [(event.get("timestamp"), event.get("msg")) for event in _last_events(self._api, task_id, 1)]

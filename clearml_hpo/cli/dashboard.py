@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import sys
 import webbrowser
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 
 from clearml_hpo.cli.connection import server_of_studies
 from clearml_hpo.cli.exits import Exit
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.machine import settings
 
 _PORT = 8090
 
@@ -38,8 +40,20 @@ def dashboard(port: int, opens: bool, local: bool) -> None:
             listening.listen()  # a browser that opens before the server is up waits
         except OSError as error:
             raise InputError(f"port {port} cannot be used ({error.strerror}); try --port 0") from None
-        with server_of_studies(local=local):
+        with server_of_studies(local=local), _noted(listening.getsockname()[1]):
             _serve(listening, opens)
+
+
+def _noted(port: int) -> AbstractContextManager[None]:
+    """Has the pages of this machine's embedded server lead to this dashboard, if it shows that server's studies."""
+    from clearml_hpo.backend.configured import configured_server
+    from clearml_hpo.server import process
+    from clearml_hpo.server.dashboards import noted
+
+    data = settings.load().home / "server"
+    running, server = process.status(data), configured_server()
+    is_its = running is not None and server is not None and running.address.web == server.address.web
+    return noted(data, port) if is_its else nullcontext()
 
 
 def _serve(listening: socket.socket, opens: bool) -> None:

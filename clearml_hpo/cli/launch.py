@@ -43,9 +43,5 @@ def launch(study_file: Path, queue: str, new: bool, overrides: tuple[str, ...], 
     if out.is_json:
         out.json(asdict(launched))
         return
-    said = [f"study {file.spec.study} waits in queue {queue}: {launched.study_id}", launched.url]
-    if not launched.workers:
-        said.append(f"no agent serves it yet: clearml-hpo agents up --queue {queue} --cpu 1")
-    elif launched.is_shared and launched.workers == 1:
-        said.append(f"its trials go to queue {queue} too, which one agent serves: that one will be busy with driving")
-    out.show(*said)
+    said = [f"study {file.spec.study} waits in queue {queue}: {launched.study_id}", launched.url, launched.advice]
+    out.show(*filter(None, said))

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import Backoff, with_backoff
 from clearml_hpo.backend.lease import Lease
+from clearml_hpo.backend.names import trial_name
 from clearml_hpo.backend.template import Templates
 from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TrialTasks
@@ -31,7 +32,6 @@ from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import Hooks, Policy, Scheduler, run_loop
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import SearchSpace
-from clearml_hpo.views.display import short_params
 
 STOP_ASKED = "a user asked for the study to stop"
 
@@ -271,10 +271,11 @@ def trial_tasks(
     tag: str = "optimization",
     name_of: Callable[[int, Params], str] | None = None,
 ) -> TrialTasks:
-    """A study's trial tasks: children of ``parent_id``, named by ``name_of``, or ``train 7: depth=4 lr=0.012``."""
+    """A study's trial tasks: children of ``parent_id``, named by ``name_of``, or ``catboost #12``."""
 
     def named(number: int, params: Params) -> str:
-        return f"{templates[space.model_of(params)].name} {number}: {short_params(params)}"
+        model = space.model_of(params)
+        return trial_name(model or templates[model].name, number)
 
     return TrialTasks(
         api,

@@ -20,7 +20,7 @@ from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import trial_tasks
 from clearml_hpo.controller.first_points import own_point
 from clearml_hpo.controller.opening import Opened
-from clearml_hpo.controller.registration import FirstRun, LostRun
+from clearml_hpo.controller.registration import FirstRun, LostRun, first_run_is_trial
 from clearml_hpo.controller.suggestions import learn
 from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError
@@ -139,6 +139,8 @@ class FirstRuns:
     def _tasks(self, template: Template, model: str) -> TrialTasks:
         space = SearchSpace({MODEL: Constant(model)}, models=(model,)) if model else SearchSpace()
         controller = self._opened.controller
+        # Not as trial 0, which would be taken for made twice.
+        is_trial, name = first_run_is_trial(self._file, model), f"{template.name}: first run"
         return trial_tasks(
             self._api,
             {model: template},
@@ -146,7 +148,7 @@ class FirstRuns:
             space,
             parent_id=controller.task_id,
             project_id=controller.project_id,
-            name_of=lambda number, params: f"{template.name}: baseline",
+            name_of=None if is_trial else lambda number, params: name,
         )
 
     def _number_of(self, model: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
-from clearml_hpo.backend.names import ensure_project, find_queues, workers_by_queue
+from clearml_hpo.backend.names import ensure_project, find_project, find_queues, workers_by_queue
 from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.controller.opening import check_templates, ids_of
 from clearml_hpo.controller.policy import agent_queues
@@ -30,6 +30,17 @@ class Launched:
     workers: int
     is_shared: bool
 
+    @property
+    def advice(self) -> str:
+        """What a user should know of the queue; empty if all is well."""
+        if not self.workers:
+            return f"no agent serves it yet: clearml-hpo agents up --queue {self.queue} --cpu 1"
+        if self.is_shared and self.workers == 1:
+            return (
+                f"its trials go to queue {self.queue} too, which one agent serves: that one will be busy with driving"
+            )
+        return ""
+
 
 def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) -> Launched:
     """Makes the study's controller as a task, and enqueues it; the template of a new script is made first.
@@ -49,20 +60,24 @@ def launch_study(api: Api, file: StudyFile, queue: str, *, new: bool = False) ->
 
 
 def draft_study(api: Api, file: StudyFile, *, new: bool = False) -> ControllerTask:
-    """Makes the study's controller as a task that nobody drives yet; the template of a new script is made first.
-
-    Raises:
-        InputError: the server lacks a queue, the template, a parameter or the metric; or there is such a study already.
-    """
+    """Makes the study's controller as a draft, which ``clearml-hpo resume`` drives; see :func:`launch_study`."""
     spec = file.spec
     find_queues(api, agent_queues(file))
     project_id = ensure_project(api, spec.project)
-    found = [] if new else find_studies(api, name=spec.study, project=spec.project, limit=1)
-    if found:
+    if not new:
+        refuse_namesake(api, file)
+    templates = find_or_create_templates(api, spec.template, project_id, file.space)
+    check_templates(api, file, templates)
+    return ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))
+
+
+def refuse_namesake(api: Api, file: StudyFile) -> None:
+    """Raises InputError if there is a study of this name in the project, which exists."""
+    spec = file.spec
+    if find_project(api, spec.project) is None:
+        return
+    if found := find_studies(api, name=spec.study, project=spec.project, limit=1):
         raise InputError(
             f"study {spec.study!r} exists already ({found[0].study_id}, {found[0].status}); to go on with it: "
             f"clearml-hpo resume {found[0].study_id}; to start another one of this name: --new"
         )
-    templates = find_or_create_templates(api, spec.template, project_id, file.space)
-    check_templates(api, file, templates)
-    return ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))

@@ -87,6 +87,12 @@ def find_or_create_templates(api: Api, spec: TemplatesSpec, project_id: str, spa
     return {model: find_or_create_template(api, one, project_id, space, model) for model, one in spec.by_model.items()}
 
 
+def first_run_is_trial(file: StudyFile, model: str) -> bool:
+    """Whether the first run of a template is a trial: it is none if the search space has constants for it."""
+    parameters = file.space.all_parameters
+    return not any(isinstance(parameters[name], Constant) for name in file.space.names_in(model))
+
+
 @dataclass(frozen=True)
 class FirstRun:
     """The first run of a new template: a clone that says nothing, so that what the script itself connects shows.
@@ -107,8 +113,7 @@ class FirstRun:
     @property
     def is_trial(self) -> bool:
         """Whether the run is a trial."""
-        parameters = self.file.space.all_parameters
-        return not any(isinstance(parameters[name], Constant) for name in self.file.space.names_in(self.model))
+        return first_run_is_trial(self.file, self.model)
 
     def create(self, records: TrialRecords | None) -> Trial:
         """Clones the template, as the attempt that follows those of ``records``, or takes up an earlier draft."""

@@ -10,6 +10,7 @@ changes.py    what has changed since a version, as JSON
 rows.py       the table of trials, as the page's script takes it
 plots.py      the figures of a study, by name
 orders.py     what a user can have done to a study
+launching.py  a new study from the text of another one
 render.py     fills templates/*.html
 
 All is read through ``Study``; the server may be ClearML's own or the embedded one. The JavaScript in static/ asks for

@@ -19,16 +19,18 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.trial_tasks import log_tail
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.core.values import as_text
-from clearml_hpo.dashboard import orders, plots, render, studies
+from clearml_hpo.dashboard import launching, orders, plots, render, studies
 from clearml_hpo.dashboard.access import Access
 from clearml_hpo.dashboard.changes import Changes, to_json
+from clearml_hpo.dashboard.orders import Form
 from clearml_hpo.dashboard.reading import REFRESH_S, Readers, StudyReader
 from clearml_hpo.dashboard.seen import Seen
 from clearml_hpo.report.figures.plot import short_names
 from clearml_hpo.search.space import Categorical, SearchSpace
 from clearml_hpo.studies.rows import to_csv
+from clearml_hpo.studies.study import Study
 
-_LARGEST_FORM = 2**16
+_LARGEST_FORM = 2**20
 _LINES = 200  # of a console
 _LOG = logging.getLogger(__name__)
 # Plotly sets styles as it draws; there is no other way for it. Nothing comes from, or goes to, anywhere else.
@@ -59,11 +61,15 @@ class Dashboard:
                     self._route("/studies/{study}", self._study),
                     self._route("/studies/{study}/changes", self._changes),
                     self._route("/studies/{study}/figures/{figure}", self._figure),
+                    self._route("/studies/{study}/compared", self._compared),
                     self._route("/studies/{study}/trials.csv", self._csv),
                     self._route("/studies/{study}/trials/{number:int}/log", self._log),
                     self._route("/studies/{study}/notes", self._notes),
                     self._route("/studies/{study}/line", self._line),
-                    Route("/studies/{study}/orders/{order}", self._order, methods=["POST"]),
+                    self._form_route("/studies/{study}/orders/{order}", self._obey),
+                    self._route("/studies/{study}/launch", self._launch_page),
+                    self._form_route("/check", self._check),
+                    self._form_route("/launch", self._launch),
                     self._route("/static/{file}", self._file),
                     self._route("/{other:path}", _nothing),
                 ]
@@ -83,12 +89,15 @@ class Dashboard:
 
         return Route(path, answered)
 
-    async def _order(self, request: Request) -> Response:
-        length = request.headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > _LARGEST_FORM:
-            return _with_headers(_mistake(request, "The form is too large, or does not say how large it is.", 413))
-        form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-        return await run_in_threadpool(self._guarded, request, lambda request: self._obey(request, form))
+    def _form_route(self, path: str, answer: Callable[[Request, Form], Response]) -> Route:
+        async def answered(request: Request) -> Response:
+            length = request.headers.get("content-length", "")
+            if not length.isdecimal() or int(length) > _LARGEST_FORM:
+                return _with_headers(_mistake(request, "The form is too large, or does not say how large it is.", 413))
+            form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+            return await run_in_threadpool(self._guarded, request, lambda request: answer(request, form))
+
+        return Route(path, answered, methods=["POST"])
 
     def _guarded(self, request: Request, answer: _Answer) -> Response:
         try:
@@ -141,8 +150,14 @@ class Dashboard:
                 "objectives": [{"metric": o.metric, "direction": o.direction} for o in study.goal.objectives],
                 "watched": getattr(study.goal.pruning_objective, "metric", ""),
                 "parameters": parameters,
+                "most_compared": plots.MOST_COMPARED,
             },
         )
+
+    def _launch_page(self, request: Request) -> Response:
+        study = Study.load(self._reader(request).study.study_id)  # its file may have changed since it was read
+        queues = launching.queues(Api())
+        return render.page("launch.html", study=study.record, text=launching.text_of(study), queues=queues)
 
     # --- what the pages' scripts ask for -----------------------------------------------------------------------------
 
@@ -160,6 +175,10 @@ class Dashboard:
         query = request.query_params
         text = cache.figure(request.path_params["figure"], seen, (query.get("x", ""), query.get("y", "")))
         return Response(text, media_type="application/json")
+
+    def _compared(self, request: Request) -> Response:
+        seen, query = self._reader(request).seen(), request.query_params
+        return _json(plots.compared(Api(), seen, orders.numbers(query.get("trials", "")), query.get("metric", "")))
 
     def _line(self, request: Request) -> Response:
         seen = self._reader(request).seen(stays=False)
@@ -194,7 +213,15 @@ class Dashboard:
             raise InputError(f"there is no file {name!r:.60}") from None
         return Response(found, media_type=kind, headers=render.ASSETS.headers)
 
-    def _obey(self, request: Request, form: Mapping[str, str]) -> Response:
+    def _check(self, request: Request, form: Form) -> Response:
+        return _json(launching.check(Api(), form))
+
+    def _launch(self, request: Request, form: Form) -> Response:
+        launched = launching.launch(Api(), form)
+        self._readers.list_anew()
+        return _json(launched, 400 if "faults" in launched else 200)
+
+    def _obey(self, request: Request, form: Form) -> Response:
         reader, order = self._reader(request), request.path_params["order"]
         with reader.lock:
             told = orders.obey(reader.study, order, form)

@@ -29,7 +29,7 @@ def _stop(study: Study, form: Form) -> str:
 
 
 def _retry(study: Study, form: Form) -> str:
-    retried = study.retry(_numbers(form)) if form.get("trials") else study.retry()
+    retried = study.retry(numbers(form.get("trials", ""))) if form.get("trials") else study.retry()
     if not retried.trials:
         return "No trial ended without a value."
     when = _ASKED if retried.is_driven else "They run when the study is resumed."
@@ -37,11 +37,11 @@ def _retry(study: Study, form: Form) -> str:
 
 
 def _prune(study: Study, form: Form) -> str:
-    return _told(study.end_trials(_numbers(form), "prune"), "Pruned.")
+    return _told(study.end_trials(numbers(form.get("trials", "")), "prune"), "Pruned.")
 
 
 def _abort(study: Study, form: Form) -> str:
-    return _told(study.end_trials(_numbers(form), "abort"), "Aborted.")
+    return _told(study.end_trials(numbers(form.get("trials", "")), "abort"), "Aborted.")
 
 
 def _try(study: Study, form: Form) -> str:
@@ -97,9 +97,13 @@ def _value(name: str, text: str) -> Any:
     return parse_yaml(text, lambda _: SourceLine(f"{name}={text}"))[0]
 
 
-def _numbers(form: Form) -> list[int]:
-    """Numbers of trials, with commas or spaces between them."""
-    words = form.get("trials", "").replace(",", " ").split()
+def numbers(text: str) -> list[int]:
+    """Numbers of trials, with commas or spaces between them.
+
+    Raises:
+        InputError: there are none, or something else.
+    """
+    words = text.replace(",", " ").split()
     if not words:
         raise InputError("no trial is chosen")
     if wrong := [word for word in words if not word.isdecimal()]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.scalars import curves_of, metrics_of
 from clearml_hpo.backend.trial_tasks import histories_of
-from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.dashboard.seen import Seen
 from clearml_hpo.report import figures, trials_with_curves
@@ -18,6 +19,7 @@ from clearml_hpo.search.space import SearchSpace
 
 _Draw: TypeAlias = Callable[[Seen, tuple[str, str]], str]
 
+MOST_COMPARED = 12
 EMPTY = '{"data":[],"layout":{}}'
 
 
@@ -72,6 +74,27 @@ def _history(index: int) -> _Draw:
 
 def _of_two(draw: Callable[..., str]) -> _Draw:
     return lambda seen, pair: draw(_ended(seen), seen.goal, seen.space.distributions, pair)
+
+
+def compared(api: Api, seen: Seen, numbers: Collection[int], metric: str) -> Mapping[str, Any]:
+    """Curves of a few trials, in two calls.
+
+    Args:
+        numbers: which trials.
+        metric: ``title/series``; another one than they have reported stands for the one that the pruner looks at.
+
+    Returns:
+        ``metrics`` to choose from, the ``metric`` that is shown, and the ``figure`` as JSON text.
+    """
+    trials = [trial for trial in seen.trials if trial.number in numbers][:MOST_COMPARED]
+    tasks = [trial.task_id for trial in trials]
+    metrics = metrics_of(api, tasks)
+    usual = [seen.goal.pruning_objective, *seen.goal.objectives]
+    wanted = [metric, *(each.metric for each in usual if each is not None), *metrics]
+    shown = next((each for each in wanted if each in metrics), "")
+    histories = curves_of(api, Objective.parse(shown), tasks) if shown else {}
+    figure = figures.curves_figure(trials, shown, histories, most=MOST_COMPARED)
+    return {"metrics": metrics, "metric": shown, "figure": figure or EMPTY}
 
 
 class PlotCache:

@@ -195,6 +195,11 @@ class Readers:
         """Forgets a study that was deleted."""
         with self._lock:
             self._readers.pop(study, None)
+        self.list_anew()
+
+    def list_anew(self) -> None:
+        """Has the list of studies read by the next who asks for it."""
+        with self._lock:
             self._listed_at = float("-inf")
 
 

@@ -17,7 +17,7 @@ from clearml_hpo.report.summary import duration_text
 
 ASSETS = Assets(
     {
-        "clearml_hpo.dashboard": ("dashboard.css", "dashboard.js", "figures.js", "parallel.js", "list.js"),
+        "clearml_hpo.dashboard": ("dashboard.css", "dashboard.js", "figures.js", "parallel.js", "list.js", "launch.js"),
         "clearml_hpo.server.pages": ("pages.css", "icon.svg"),
     }
 )

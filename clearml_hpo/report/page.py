@@ -155,6 +155,11 @@ def _figures(study: StudySummary, number: int, effort: BestEffort) -> Iterable[F
     yield from named("parallel", "Parallel coordinates", lines, _PX_PER_AXIS * (axes + 1))
     slices = partial(figures.slice_figure, ended, goal, distributions, *shares[:1])
     yield from named("slices", "Slices", slices, _PX_PER_SLICE * min(4, parameters))
+    pair = tuple([*(shares[0] if shares else ()), *distributions][:2])  # the two most important ones
+    if len(pair) == 2 and len(set(pair)) == 2:
+        yield from named("contour", "Contour", lambda: figures.contour_figure(ended, goal, distributions, pair))
+        yield from named("rank", "Rank", lambda: figures.rank_figure(ended, goal, distributions, pair))
+    yield from named("edf", "Distribution of values", lambda: figures.edf_figure(ended, goal))
     yield from named("curves", "Intermediate values", lambda: _curves(study))
     attempts = [*study.earlier, *study.trials]
     yield from named("timeline", "Resource use over time", lambda: figures.timeline_figure(attempts, study.at))

@@ -5,6 +5,7 @@ serving.py       the server in this process: three ports, one data directory
 options.py       the options of `server start` and `server run`
 state.py         a data directory's server: keys, lock, addresses
 holds.py         runs that still need the server
+dashboards.py    where a dashboard of this server's studies listens
 keys.py          key pairs: add, list, revoke
 backup.py        a data directory copied to one file, and restored
 app.py           the ASGI applications over one store: API, files, web

@@ -62,7 +62,7 @@ def build(
     return Apps(
         api=Api(dispatcher, authority),
         files=files,
-        web=Pages(store, dispatcher, authority, files, allow_remote=allow_remote),
+        web=Pages(store, dispatcher, authority, files, data_dir=data_dir, allow_remote=allow_remote),
         store=store,
         dispatcher=dispatcher,
         authority=authority,

@@ -134,7 +134,7 @@ class DataDir:
     def locked(self) -> Iterator[None]:
         """Holds the directory for one server."""
         with (self.path / "lock").open("w") as file:
-            if not _lock(file, _PATIENCE_S):
+            if not lock(file, _PATIENCE_S):
                 raise ServerError(
                     f"another server already runs on {self.path}; "
                     "`clearml-hpo server status` shows it, `clearml-hpo server stop` ends it"
@@ -149,7 +149,7 @@ class DataDir:
     def is_locked(self) -> bool:
         """Whether a server holds the directory."""
         with (self.path / "lock").open("w") as file:
-            return not _lock(file, 0)
+            return not lock(file, 0)
 
     @property
     def log_size(self) -> int:
@@ -164,7 +164,8 @@ class DataDir:
             return ""
 
 
-def _lock(file: IO[str], patience_s: float) -> bool:
+def lock(file: IO[str], patience_s: float) -> bool:
+    """Locks a file for this process, until it is closed; False if another process has it for all of that time."""
     deadline = time.monotonic() + patience_s
     while True:
         try:

@@ -19,7 +19,7 @@ from clearml_hpo.study_file.campaign import (
     load_campaign,
     parse_campaign,
 )
-from clearml_hpo.study_file.load import StudyFile, dump_params, load_study, parse_study, read_point
+from clearml_hpo.study_file.load import StudyFile, check_executor, dump_params, load_study, parse_study, read_point
 from clearml_hpo.study_file.models import StudySpec, TemplateSpec, TemplatesSpec
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "StudySpec",
     "TemplateSpec",
     "TemplatesSpec",
+    "check_executor",
     "dump_params",
     "is_campaign",
     "load_campaign",

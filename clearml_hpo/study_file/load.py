@@ -90,10 +90,17 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
     """
     data, lines = read_yaml(path)
     file = check_data(data, lines, path.parent, overrides)
-    # Not of a study that is only looked at: the executor's package may not be installed there.
+    check_executor(file)
+    return file
+
+
+def check_executor(file: StudyFile) -> None:
+    """Checks the options of the executor. Raises InputError.
+
+    Not of a study that is only looked at: the executor's package may not be installed there.
+    """
     if faults := checked_options(file.spec.execution.executor, file.spec.execution.options)[1]:
         raise InputError(file.explain(faults))
-    return file
 
 
 def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:

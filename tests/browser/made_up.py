@@ -81,9 +81,11 @@ def make(client: Client, trials: int = 24, seed: int = 5) -> World:
         name="tabular",
         type="optimizer",
         project=project,
+        tags=["clearml-hpo"],
         configuration={"study": {"name": "study", "type": "yaml", "value": STUDY}},
         hyperparams={"General": {"seed": _item("General", "seed", 7)}},
     )["id"]
+    client.call("tasks.create", name="tabular", type="training", project=project, tags=["template"])
     made = World(project, scratch, queue, controller, "")
     for number in range(trials):
         made.trials.append(_trial(client, made, number, chance, runs=number == trials - 1))
@@ -109,7 +111,7 @@ def _trial(client: Client, made: World, number: int, chance: random.Random, *, r
     }
     task: str = client.call(
         "tasks.create",
-        name=f"tabular trial {number}",
+        name=f"tabular #{number}",
         type="training",
         project=made.project,
         parent=made.controller,
@@ -126,8 +128,12 @@ def _trial(client: Client, made: World, number: int, chance: random.Random, *, r
         },
     )["id"]
     client.call("tasks.started", task=task)
-    client.report(_curves(task, values, chance, 60 if runs else 120))
+    curves = _curves(task, values, chance, 60 if runs else 120)
+    client.report(curves)
     if not runs:
+        losses = [event["value"] for event in curves if event.get("variant") == "validation"]
+        value = {**_item("properties", "value", f"{min(losses):.6g}"), "type": ""}
+        client.call("tasks.edit_hyper_params", task=task, hyperparams=[value], replace_hyperparams="none", force=True)
         client.call(
             f"tasks.{'failed' if number % 11 == 5 else 'stopped' if number % 7 == 4 else 'completed'}", task=task
         )

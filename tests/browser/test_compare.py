@@ -27,7 +27,7 @@ def test_differences_are_marked(tab: Watched, world: World) -> None:
 def test_scalars_over_one_another(tab: Watched, world: World) -> None:
     page = tab.open("/compare?tab=scalars&" + "&".join(f"task={trial}" for trial in world.trials[:3]))
     lines = drawn(page, "logloss/validation")
-    assert [line["name"] for line in lines] == [f"tabular trial {n}" for n in range(3)]
+    assert [line["name"] for line in lines] == [f"tabular #{n}" for n in range(3)]
     assert len({tuple(line["y"]) for line in lines}) == 3 and len(lines[0]["x"]) == 120
 
 

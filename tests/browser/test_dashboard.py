@@ -19,6 +19,7 @@ from tests.integration.controller.recorded import RecordedStudy
 from tests.integration.dashboard.conftest import change_file
 
 from .conftest import PATIENCE_MS, Watched, eventually
+from .pdf import check_paper
 
 pytestmark = pytest.mark.browser
 
@@ -273,6 +274,8 @@ def test_the_choice_is_shared(page: Page) -> None:
     expect(compared).to_contain_text("2 trials: what differs")
     expect(compared.get_by_role("row", name="x 0.25")).to_be_visible()
     expect(compared.get_by_role("row", name="depth")).to_have_count(0)
+    expect(page.get_by_label("metric")).to_have_value("validation/loss")
+    eventually(page, "document.querySelector('#curves').data?.length === 2")
     page.get_by_role("button", name="clear the choice").click()
     expect(page.locator("#trials tr.chosen")).to_have_count(0)
     expect(compared).to_be_hidden()
@@ -326,22 +329,12 @@ def test_paper_has_all_figures(look: Any, study: RecordedStudy, scheme: str) -> 
     figures = page.locator("[data-figure]").count()
     eventually(page, "Figures.loaded() === document.querySelectorAll('[data-figure]').length")
     assert page.locator("[data-figure] svg.main-svg").count() < figures, "those out of sight are not drawn yet"
-    page.evaluate(
-        """() => {
-          dispatchEvent(new Event('beforeprint'));
-          const empty = [...document.querySelectorAll('[data-figure]')].filter(e => !e.querySelector('.main-svg, p'));
-          window.names = empty.map(e => e.dataset.figure);
-          window.back = getComputedStyle(document.body).backgroundColor;
-          window.ink = document.querySelector('[data-figure=history-0]').layout.font.color;
-        }"""
-    )
-    assert page.evaluate("window.names") == []
-    assert page.evaluate("window.back") == "rgb(255, 255, 255)" and page.evaluate("window.ink") == "#1c2024"
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert (page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)") == (
-        scheme == "light"
-    )
-    assert page.pdf().startswith(b"%PDF")
+    white = "getComputedStyle(document.body).backgroundColor === 'rgb(255, 255, 255)'"
+    printed = check_paper(page)
+    assert {"history-0", "slices", "contour", "rank", "edf", "curves", "timeline", "importances"} == set(printed)
+    assert page.evaluate(white) == (scheme == "light")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.querySelector('[data-figure=history-0]').layout.font.color") == "#1c2024"
 
 
 @pytest.mark.long
@@ -447,3 +440,39 @@ def test_a_deleted_study_leads_back_to_the_list(page: Page, study: RecordedStudy
     page.get_by_role("button", name="delete").click()
     expect(page.get_by_role("heading", name="Studies")).to_be_visible()
     expect(page.get_by_text(study.name)).to_have_count(0)
+
+
+# --- launching -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_study_is_launched_from_this_one(page: Page, study: RecordedStudy) -> None:
+    page.locator("summary", has_text="Steer").click()
+    page.get_by_role("link", name="edit and launch").click()
+    file = page.get_by_label("study file")
+    text = file.input_value()
+    assert text.splitlines()[0] == f"study: {study.name}"
+    file.fill(text.replace("budget: {trials: 20}", "budget: {trials: many}"))
+    page.get_by_role("button", name="check").click()
+    faults = page.locator("#found li")
+    expect(faults).to_have_count(1)
+    expect(faults).to_contain_text("budget.trials: found 'many'")
+    expect(page.locator("#lines .wrong")).to_have_text("9")
+    faults.get_by_role("button", name="line 9").click()
+    line = page.evaluate("(e => e.value.slice(e.selectionStart, e.selectionEnd))(document.activeElement)")
+    assert line == "budget: {trials: many}"
+    file.fill(text.replace(study.name, "another"))
+    refused: list[Dialog] = []
+    page.once("dialog", lambda dialog: (refused.append(dialog), dialog.dismiss()))
+    page.get_by_role("button", name="launch", exact=True).click()
+    expect(page.locator("#found")).to_contain_text("sound: 3 parameters")
+    expect(page.locator("#lines .wrong")).to_have_count(0)
+    eventually(page, "!document.querySelector('button:disabled')")
+    assert len(refused) == 1 and "Launch study another in project" in refused[0].message
+    assert [each.name for each in Study.list(project=study.project)] == [study.name], "nothing has started"
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="launch", exact=True).click()
+    expect(page.locator("#found")).to_contain_text("Study another is a draft. Drive it: clearml-hpo resume")
+    page.get_by_role("link", name="open it").click()
+    expect(page.get_by_role("heading", name="another")).to_be_visible()
+    expect(page.locator("#status")).to_have_text("created")

@@ -9,7 +9,7 @@
   const data = JSON.parse($("data").textContent);
   const rows = new Map();
   let version = 0, plotted = 0, at = 0, head = {}, curves = {}, count = 0;
-  let chosen = null, sortBy = "rank", isDown = false, most = PAGE, finding = "";
+  let curvesAsked = null, chosen = null, sortBy = "rank", isDown = false, most = PAGE, finding = "";
 
   function element(tag, text = "", attributes = {}) {
     const made = document.createElement(tag);
@@ -167,7 +167,7 @@
   $("compare").addEventListener("click", () => { $("compared").hidden = !$("compared").hidden; if (!$("compared").hidden) drawCompared(); });
 
   function drawCompared() {
-    const those = [...chosen].slice(0, 12).map((each) => rows.get(each)).filter(Boolean);
+    const those = [...chosen].slice(0, data.most_compared).map((each) => rows.get(each)).filter(Boolean);
     const table = element("table", "", { class: "wide" });
     const headline = element("tr");
     headline.append(element("th", "trial"), ...those.map((row) => element("th", String(row.number))));
@@ -181,8 +181,23 @@
       line.append(element("th", column.title), ...cells.map((each) => element("td", each, differs ? { class: "differs" } : {})));
       table.append(line);
     }
-    $("compared").replaceChildren(element("h3", `${those.length} trials: what differs`), table);
+    $("differences").replaceChildren(element("h3", `${those.length} trials: what differs`), table);
+    drawCurves(those.map((row) => row.number));
   }
+
+  async function drawCurves(numbers) {
+    const asked = curvesAsked = new URLSearchParams({ trials: numbers.join(","), metric: $("metric").value });
+    try {
+      const answer = await fetch(`/studies/${data.study}/compared?${asked}`, { headers: { accept: "application/json" } });
+      const found = await answer.json();
+      if (asked !== curvesAsked) return;  // others were chosen meanwhile
+      if (!answer.ok) throw new Error(found.told);
+      $("metric").replaceChildren(...found.metrics.map((each) => element("option", each)));
+      $("metric").value = found.metric;
+      Figures.put($("curves"), found.figure);
+    } catch (error) { tell(`The curves did not load: ${error.message}`, true); }
+  }
+  $("metric").addEventListener("change", drawCompared);
 
   // --- head, running trials, failures ------------------------------------------------------------------------------
 
@@ -276,6 +291,7 @@
     drawHead();
     drawRunning();
     if (isMoved || !count) { drawTable(); drawFailures(); }
+    if (hasEnded && !$("compared").hidden) drawCompared();
     if (hasEnded) Parallel.update(ranked(), data.parameters, data.objectives);
     Figures.update(plotted, at);
   }

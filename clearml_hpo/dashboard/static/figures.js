@@ -136,6 +136,8 @@ const Figures = (() => {
     // Figures that follow are asked for anew at most every ten seconds.
     update(plotted, at) { version = plotted; moment = Math.floor(at / 10); inSight.forEach(load); },
     choose(numbers) { chosen = numbers; redraw(); },
-    loaded() { return figures.size; },
+    loaded() { return canvases.filter((each) => figures.has(each)).length; },
+    // A figure that the page has asked for itself.
+    put(canvas, text) { figures.set(canvas, JSON.parse(text, titled)); draw(canvas); },
   };
 })();

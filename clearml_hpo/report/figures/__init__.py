@@ -17,7 +17,7 @@ tables.py      all trials with links, what is left of the budgets
 from clearml_hpo.core.ranking import ranking
 from clearml_hpo.report.figures.comparison import by_model, comparison_figure, model_parameter
 from clearml_hpo.report.figures.front import front_figure
-from clearml_hpo.report.figures.history import history_figure, hypervolume_figure, intermediate_figure
+from clearml_hpo.report.figures.history import curves_figure, history_figure, hypervolume_figure, intermediate_figure
 from clearml_hpo.report.figures.lines import parallel_lines_figure
 from clearml_hpo.report.figures.pairs import contour_figure, edf_figure, rank_figure
 from clearml_hpo.report.figures.parameters import importance_figure, slice_figure
@@ -29,6 +29,7 @@ __all__ = [
     "by_model",
     "comparison_figure",
     "contour_figure",
+    "curves_figure",
     "edf_figure",
     "front_figure",
     "history_figure",

@@ -13,11 +13,13 @@ from clearml_hpo.report.figures.plot import (
     BEST,
     COLOURS,
     MOST_POINTS,
+    SERIES,
     by_state,
     completed,
     describe,
     evenly,
     figure,
+    rounded,
     thinned,
 )
 from clearml_hpo.report.hypervolume import hypervolume_history
@@ -138,11 +140,9 @@ def intermediate_figure(
     lines = []
     named: set[TrialState] = set()
     for trial in trials:
-        curve = finite_points(histories.get(trial.task_id, ()), objective.metric, trial.not_finite)
-        points = [(step, value) for step, value in curve if math.isfinite(value)]
+        points = _curve_of(trial, objective.metric, histories)
         if not points:
             continue
-        points = evenly(points, _MOST_STEPS)
         lines.append(
             {
                 "type": "scatter",
@@ -165,3 +165,37 @@ def intermediate_figure(
         xaxis={"title": "iteration"},
         yaxis={"title": objective.metric},
     )
+
+
+def curves_figure(
+    trials: Sequence[Trial], metric: str, histories: Mapping[str, Sequence[tuple[int, float]]], *, most: int = 12
+) -> str:
+    """One scalar, ``title/series``, of a few trials by iteration, each in a colour; ``histories`` by task.
+
+    Args:
+        most: trials that are drawn, the first ones.
+    """
+    curves = {trial.number: _curve_of(trial, metric, histories) for trial in trials}
+    drawn = [(number, points) for number, points in curves.items() if points][:most]
+    if not drawn:
+        return ""
+    lines = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if len(points) == 1 else "lines",
+            "name": f"trial {number}",
+            "x": [step for step, _ in points],
+            "y": rounded(value for _, value in points),
+            "line": {"color": SERIES[at % len(SERIES)], "dash": "solid" if at < len(SERIES) else "dash", "width": 1.5},
+        }
+        for at, (number, points) in enumerate(drawn)
+    ]
+    return figure(lines, title=f"{metric} by iteration", xaxis={"title": "iteration"}, yaxis={"title": metric})
+
+
+def _curve_of(
+    trial: Trial, metric: str, histories: Mapping[str, Sequence[tuple[int, float]]]
+) -> Sequence[tuple[int, float]]:
+    """What a trial reported of a scalar and counts, thinned."""
+    curve = finite_points(histories.get(trial.task_id, ()), metric, trial.not_finite)
+    return evenly([(step, value) for step, value in curve if math.isfinite(value)], _MOST_STEPS)

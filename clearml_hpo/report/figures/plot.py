@@ -31,6 +31,10 @@ COLOURS = {
     TrialState.ABORTED: "#009e73",
     TrialState.STOPPED: "#7f7f7f",
 }
+# Of things that have no order, such as studies; the first ones differ most.
+SERIES = (
+    *("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#5c4a1e", "#56b4e9", "#7f7f7f", "#f0e442", "#8c3b00"),
+)
 INACTIVE = "inactive"
 MOST_POINTS = 1_000
 _MOST_PARAMS = 8

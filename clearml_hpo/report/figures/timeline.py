@@ -9,15 +9,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.report.figures.plot import COLOURS, by_state, figure
+from clearml_hpo.report.figures.plot import COLOURS, SERIES, by_state, figure
 
 _MOST_BARS = 1_000
 _MOST_OUTLINED = 300  # thin bars would be all outline
 _ROW_PX = 22
 _LOWEST_PX = 360  # for the legend
-_STUDY_COLOURS = (
-    *("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#5c4a1e", "#56b4e9", "#7f7f7f", "#f0e442", "#8c3b00"),
-)
 
 
 def timeline_figure(trials: Sequence[Trial], now: float) -> str:
@@ -48,7 +45,7 @@ def usage_figure(studies: Mapping[str, Sequence[Trial]], now: float) -> str:
         return ""
     traces = [
         _bars(name, [trial for _, study, trial in ran if study == name], _row, _run, now, colour)
-        for name, colour in zip(studies, itertools.cycle(_STUDY_COLOURS), strict=False)
+        for name, colour in zip(studies, itertools.cycle(SERIES), strict=False)
     ]
     rows = sorted({_row(trial) for _, _, trial in ran}, reverse=True)
     return _by_row([trace for trace in traces if trace["y"]], rows, "workers: which study they ran, and when")

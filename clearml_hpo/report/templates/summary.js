@@ -62,7 +62,7 @@
 
   function trace(given) {
     const shades = isDark.matches && !root.classList.contains("paper") ? [[0, "#3a4f66"], [1, "#a8d1ff"]] : null;
-    return shades && given.marker?.colorscale ? { ...given, marker: { ...given.marker, colorscale: shades } } : given;
+    return shades && Array.isArray(given.marker?.colorscale) ? { ...given, marker: { ...given.marker, colorscale: shades } } : given;
   }
 
   async function draw(canvas) {

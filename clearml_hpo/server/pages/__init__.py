@@ -10,10 +10,12 @@ cells.py          values as escaped HTML
 static.py         style, scripts, the plotting library
 links.py          addresses of ClearML's web app, redirected
 home.py           the first page
+hpo.py            the way to the dashboard of studies
 projects.py       the tree of projects
 workers.py        workers and what they run
 queues.py         queues and what waits in them
 experiments.py    the table of a project
+studies.py        trials, templates and controllers in the table
 selection.py      filters, order and columns of the table, as its URL
 columns.py        the columns of the table
 chooser.py        the form that chooses columns

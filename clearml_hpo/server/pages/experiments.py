@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 
 from starlette.responses import Response
 
-from clearml_hpo.server.pages import cells, render
+from clearml_hpo.server.pages import cells, render, studies
 from clearml_hpo.server.pages.columns import DEFAULT, FIXED, NAME, Column, Values, cell, fields, metric
 from clearml_hpo.server.pages.selection import SIZES, Selection
 from clearml_hpo.server.pages.visit import Visit
@@ -16,7 +17,7 @@ from clearml_hpo.server.store.documents import Document
 from clearml_hpo.server.store.tasks import TASKS
 
 _LIVE = frozenset(("in_progress", "queued"))
-_SAMPLE, _METRICS = 10, 4
+_SAMPLE, _METRICS = 30, 4
 _ALWAYS = ("id", "name", "status", "system_tags")
 
 
@@ -44,6 +45,8 @@ def show(visit: Visit) -> Response:
         types=visit.store.statistics.types(),
         sizes=SIZES,
         below=_below(visit, selection.project),
+        studies=[] if selection.project == "*" else studies.controllers(visit, selection.project),
+        apart=visit.store.browse.count(*replace(selection, all=True).request()) - total,
         queues=visit.store.queues.search({"only_fields": ["id", "name"]})[0],
         rows=[(task, [cell(each, task, values) for each in columns]) for task in tasks],
         live=any(task["status"] in _LIVE for task in tasks),
@@ -61,11 +64,15 @@ def columns_of(visit: Visit, selection: Selection) -> list[Column]:
     if selection.columns:
         return selection.chosen()
     asked, also = selection.request()
-    first, _ = visit.store.tasks.search({**asked, "page_size": _SAMPLE}, ["id"], also)
+    first, _ = visit.store.tasks.search({**asked, "page_size": _SAMPLE}, ["id", "hyperparams"], also)
     metrics = visit.store.browse.metrics_of([task["id"] for task in first])
     reported = [name for name in metrics if not cells.is_of_the_machine(name[0])][:_METRICS]
-    names = DEFAULT if selection.project != "*" and not selection.below else ("project", *DEFAULT)
-    return [*(FIXED[name] for name in names), *(metric(*name, "last") for name in reported)]
+    state, *others = DEFAULT
+    place = [] if selection.project != "*" and not selection.below else ["project"]
+    metrics_ = [metric(*name, "last") for name in reported]
+    if of_studies := studies.columns(first):
+        return [FIXED[state], *of_studies, *metrics_, *(FIXED[name] for name in (*place, *others))]
+    return [*(FIXED[name] for name in (*place, *DEFAULT)), *metrics_]
 
 
 def _project(visit: Visit, id_: str) -> Document:

@@ -18,6 +18,7 @@ from clearml_hpo.server.pages import (
     experiments,
     export,
     home,
+    hpo,
     links,
     login,
     plots,
@@ -67,6 +68,8 @@ OPEN = (_LOGIN, _STATIC)  # before a log-in
 ROUTES = (
     _route("/", home.show),
     *OPEN,
+    _route("/hpo", hpo.show),
+    _route("/hpo/<*rest>", hpo.show),
     _route("/projects", projects.show),
     _route("/queues", queues.show, queues.create),
     _route("/queues/<queue>", queues.one, queues.change),

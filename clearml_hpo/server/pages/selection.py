@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from clearml_hpo.server.pages import cells
 from clearml_hpo.server.pages.columns import NAME, Column, column
+from clearml_hpo.server.pages.studies import trials_alone
 from clearml_hpo.server.pages.visit import Mistake, Visit
 from clearml_hpo.server.status_rules import STATUSES
 from clearml_hpo.server.store.browse import mentions
@@ -36,6 +37,7 @@ class Selection:
         tag: the tags of which a task must have all.
         archived: one of ``ARCHIVED``.
         below: with the tasks of the projects below.
+        all: with the controllers and templates of studies, which only filters find else.
         columns: keys of the columns after the name; none: those that the table chooses.
         sort: a column's key, ``-`` before it for the greatest first.
         page: from 0.
@@ -50,6 +52,7 @@ class Selection:
     tag: tuple[str, ...] = ()
     archived: str = ARCHIVED[0]
     below: bool = False
+    all: bool = False
     columns: tuple[str, ...] = ()
     sort: str = _ORDER
     page: int = 0
@@ -73,6 +76,7 @@ class Selection:
             tag=tuple(tag for tag in query.getlist("tag") if tag),
             archived=visit.choice("archived", ARCHIVED),
             below=query.get("below") == "1",
+            all=query.get("all") == "1",
             columns=tuple(dict.fromkeys(query.getlist("columns")))[:_MOST_COLUMNS],
             sort=query.get("sort") or _ORDER,
             page=visit.number("page", 0),
@@ -100,7 +104,13 @@ class Selection:
             "system_tags": hidden,
             "order_by": self.order(),
         }
-        return asked, [mentions(self.parameter)] if self.parameter else []
+        also = [mentions(self.parameter)] if self.parameter else []
+        return asked, also if self.shows_all else [*also, trials_alone()]
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether controllers and templates are in the table."""
+        return self.all or self.project == "*" or self.filters > 0
 
     def chosen(self) -> list[Column]:
         """The columns that the URL names."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -46,10 +47,11 @@ class Pages:
         authority: Authority,
         files: FileServer,
         *,
+        data_dir: Path | None = None,
         allow_remote: bool = False,
     ) -> None:
         """With ``allow_remote`` any name will do, and everybody logs in: a proxy may be at the other end."""
-        self._parts = Parts(store, dispatcher, authority, files)
+        self._parts = Parts(store, dispatcher, authority, files, None if allow_remote else data_dir)
         self._allow_remote = allow_remote
         self._may_enter = gate.has_session if allow_remote else gate.may_enter
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -33,12 +34,17 @@ class Mistake(Exception):
 
 @dataclass(frozen=True)
 class Parts:
-    """What the pages are made from."""
+    """What the pages are made from.
+
+    Attributes:
+        local_data: the data directory, if all visitors are on this machine; else None.
+    """
 
     store: Store
     dispatcher: Dispatcher
     authority: Authority
     files: FileServer
+    local_data: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import uuid
 from contextlib import ExitStack
@@ -119,7 +118,7 @@ def test_every_trial_is_a_clone_of_the_template_of_its_model(study_file, api, ag
         model, task = trial.params[MODEL], tasks[trial.task_id]
         properties, texts = user_properties(task["hyperparams"]), flatten(task["hyperparams"])
         assert properties["model"] == model and properties["template_task"] == templates[model]["id"]
-        assert re.match(rf"{model}( {trial.number})?: ", task["name"]) and trial.task_id in agents[model].ran
+        assert task["name"] == f"{model} #{trial.number}" and trial.task_id in agents[model].ran
         own = {name.replace(f"{model}/", "General/"): str(value) for name, value in trial.params.items()}
         del own[MODEL]
         assert own.items() <= texts.items() and texts.keys() == CONNECTS[model].keys()

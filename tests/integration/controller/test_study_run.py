@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
 import pytest
+import requests
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import flatten, user_properties
@@ -56,7 +58,7 @@ def test_every_trial_is_a_clone_with_its_parameters_and_identity(study_file, api
         assert task["status"] == "completed" and task["parent"] == controller_id
         properties = user_properties(task["hyperparams"])
         assert (properties["study"], properties["trial"]) == (controller_id, str(trial.number))
-        assert properties["attempt"] == "1"
+        assert properties["attempt"] == "1" and task["name"] == f"train #{trial.number}"
         texts = flatten(task["hyperparams"])
         for name, value in trial.params.items():
             assert texts[name] == str(value)
@@ -294,6 +296,20 @@ def test_constants_reach_every_trial(study_file, api, agent):
     outcome = run(study_file, api, overrides=["budget.trials=3"])
     for task in tasks_of(api, outcome).values():
         assert flatten(task["hyperparams"])["General/kind"] == "b"
+    names = [task["name"] for task in api.call("tasks.get_all", parent=outcome.result["controller_task_id"])["tasks"]]
+    assert sorted(names) == ["train #0", "train #1", "train #2", "train: first run"]
+
+
+def test_the_servers_table_shows_the_trials_of_a_study(study_file, server, api, agent):
+    outcome = run(study_file, api, overrides=["budget.trials=3"])
+    project = find_project(api, load_study(study_file).spec.project)
+    page = requests.get(f"{server.address.web}/projects/{project}", timeout=60).text
+    assert sorted(re.findall(r"choose (train[^\"]*)\"", page)) == ["train #0", "train #1", "train #2"]
+    assert f'class="chip" href="/tasks/{outcome.result["controller_task_id"]}"' in page
+    headings = re.findall(r"<th[^>]*><a [^>]*>([^<]*)</a>", page)
+    assert headings[:4] == ["name", "status", "trial", "value"]
+    assert set(headings[4:7]) == {"General/x", "General/depth", "General/kind"}
+    assert f"{outcome.best.value:.10g}" in page
 
 
 def test_constants_stay_out_of_the_template(study_file, api, agent):

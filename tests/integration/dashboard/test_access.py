@@ -60,7 +60,7 @@ def test_orders_come_from_the_dashboards_own_pages(browser, recorded, headers):
 def test_a_large_form_is_refused(browser, recorded):
     own = {"sec-fetch-site": "same-origin"}
     path = f"/studies/{recorded.study_id}/orders/stop"
-    for body in (b"x" * 70_000, iter([b"x" * 70_000])):  # the second one does not say how long it is
+    for body in (b"x" * 1_100_000, iter([b"x" * 1_100_000])):  # the second one does not say how long it is
         answer = browser.post(path, body, **own)
         assert answer.status_code == 413 and "too large" in answer.json()["told"]
 

@@ -10,6 +10,7 @@ import sys
 import urllib.request
 
 import pytest
+import requests
 
 from tests.dashboards import eventually
 
@@ -50,6 +51,23 @@ def test_it_serves_until_it_is_interrupted(start, sign):
     assert process.returncode == 130, err
     assert "the dashboard has ended; studies go on" in err and "Traceback" not in err
     assert out == ""
+
+
+@pytest.mark.long
+def test_the_pages_of_the_embedded_server_lead_to_it(start, server, tmp_path):
+    page = f"{server.address.web}/hpo/studies/abc"
+
+    def lead():
+        return requests.get(page, allow_redirects=False, timeout=60).headers.get("location")
+
+    assert lead() is None
+    (tmp_path / "server").symlink_to(server.data_dir)
+    process = start("--port", "0", CLEARML_HPO_HOME=str(tmp_path))
+    port = re.match(r"dashboard: http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1]
+    assert lead() == f"http://127.0.0.1:{port}/studies/abc"
+    process.kill()
+    process.wait(60)
+    assert lead() is None, "a dashboard that was killed leads nobody"
 
 
 @pytest.mark.long

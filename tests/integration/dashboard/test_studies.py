@@ -223,6 +223,32 @@ def test_a_pair_is_two_parameters(browser, recorded, query):
     assert "There is no" in browser.json(f"/studies/{recorded.study_id}/figures/rank{query}", 404)["told"]
 
 
+def test_curves_of_chosen_trials_one_metric_at_a_time(browser, recorded):
+    first, second = (trial.task_id for trial in recorded.read().latest[:2])
+    for step in range(10):
+        report(recorded, first, step, 1 / (step + 1), series="accuracy")
+        report(recorded, second, step, step, series="a/b")
+    machine = {"type": "training_stats_scalar", "task": first, "metric": ":monitor:gpu", "variant": "gpu_0_mem"}
+    recorded.api.send_events([{**machine, "iter": 1, "value": 1.0, "timestamp": 1}])
+
+    def compared(query):
+        found = browser.json(f"/studies/{recorded.study_id}/compared?{query}")
+        return found["metrics"], found["metric"], json.loads(found["figure"])["data"]
+
+    metrics, metric, drawn = compared("trials=0,1")
+    assert metrics == ["validation/a/b", "validation/accuracy", "validation/loss"] and metric == "validation/loss"
+    assert [(line["name"], line["x"], line["y"]) for line in drawn] == [
+        ("trial 0", [7], [0.5]),
+        ("trial 1", [7], [0.25]),
+    ]
+    _, metric, drawn = compared("trials=1,0&metric=validation/accuracy")
+    assert metric == "validation/accuracy" and [line["name"] for line in drawn] == ["trial 0"]
+    assert drawn[0]["y"][-1] == 0.1 and len(drawn[0]["x"]) == 10
+    assert compared("trials=4")[1:] == ("", []), "it has reported nothing"
+    assert compared("trials=99") == ([], "", [])
+    assert "'x' is no number" in browser.json(f"/studies/{recorded.study_id}/compared?trials=x", 404)["told"]
+
+
 def test_without_a_completed_trial_figures_are_empty(browser, api, queue):
     study = RecordedStudy(api, queue, name=f"new-{uuid.uuid4().hex[:8]}")
     assert browser.changes(study.study_id)["head"]["best"] is None

@@ -43,6 +43,7 @@ def all_figures(goal, trials):
         yield history_figure(trials, goal, index)
     yield figures.hypervolume_figure(trials, goal)
     yield figures.intermediate_figure(trials[:100], goal.objectives[0], histories)
+    yield figures.curves_figure(trials, "train/loss", histories)
     yield figures.front_figure(trials, goal)
     yield parallel_lines_figure(trials, goal, DISTRIBUTIONS)
     names = tuple(DISTRIBUTIONS)[:2]
@@ -181,6 +182,19 @@ def test_one_line_per_trial_over_its_iterations():
         ("trial 0", [1, 3], [0.9, 0.5]),
         ("trial 3", [1], [0.2]),
     ]
+
+
+def test_a_few_trials_are_compared_each_in_its_colour():
+    curves = {"task-0": [(1, 0.9), (2, math.nan), (3, 0.5)], "task-3": [(1, 0.2)], "task-6": []}
+    shown = json.loads(figures.curves_figure(TRIALS, "train/loss", curves))["data"]
+    assert [(line["name"], line["x"], line["y"]) for line in shown] == [
+        ("trial 0", [1, 3], [0.9, 0.5]),
+        ("trial 3", [1], [0.2]),
+    ]
+    many = [trial(number, 0.5) for number in range(20)]
+    lines = json.loads(figures.curves_figure(many, "a/b", {t.task_id: [(1, 0.5)] for t in many}))["data"]
+    assert len({(line["line"]["color"], line["line"]["dash"]) for line in lines}) == len(lines) == 12
+    assert figures.curves_figure(TRIALS, "a/b", {}) == ""
 
 
 def test_the_timeline_has_a_row_per_worker_and_one_per_queue():

@@ -82,7 +82,8 @@ def test_a_page_has_facts_tables_plots_and_what_draws_them():
     trials = study(60)
     page = page_of(summary(trials, histories={trials[0].task_id: [(1, 0.5), (2, 0.4)]}), top=5)
     assert [name.partition("-")[2] for name in page.figures] == [
-        *("history-0", "importances", "model-0", "parallel", "slices", "curves", "timeline"),
+        *("history-0", "importances", "model-0", "parallel", "slices", "contour", "rank", "edf"),
+        *("curves", "timeline"),
     ]
     assert len(page.unpacked("plotly")) > 1_000_000 and "Plotly" in page.unpacked("plotly")
     for text in ("the budget is used up", "The best 5 of 60 trials", "no such file", "trials an hour"):
@@ -139,7 +140,7 @@ def test_several_objectives_show_the_front():
     three = Goal((*TWO.objectives, Objective("memory", "mb")))
     assert {
         each["type"] for figure in page_of(summary(study(60, 3), three)).figures.values() for each in figure["data"]
-    } <= {*("scatter", "bar", "box")}, "nothing needs WebGL"
+    } <= {*("scatter", "bar", "box", "contour")}, "nothing needs WebGL"
 
 
 def test_a_thousand_trials_take_bounded_space_and_time():

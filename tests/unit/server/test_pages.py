@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html
 import json
 import re
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from clearml_hpo.server.pages import workers
+from clearml_hpo.server import dashboards
+from clearml_hpo.server.files import FileServer
+from clearml_hpo.server.pages import Pages, workers
 
 from .page_visits import get
 from .server_without_sockets import Api
@@ -62,6 +65,7 @@ def pages_of(api: Api, task: str) -> list[str]:
             f"/projects/{project}/columns",
             "/queues",
             "/workers",
+            "/hpo",
         ),
         *(f"/tasks/{task}/{tab}" for tab in (*TABS, "clone", "edit")),
         *(f"/compare?task={task}&tab={tab}" for tab in ("parameters", "values", "scalars", "parallel")),
@@ -258,6 +262,103 @@ def test_the_state_of_a_table_stays_in_its_links(api: Api, trials: str) -> None:
 def test_usual_columns_show_what_most_tasks_report(api: Api, trials: str) -> None:
     text = get(api, f"/projects/{trials}").text
     assert "a/b/AUC ü" in text and "0.83" in text and "ran for" in text
+
+
+# --- studies in the table --------------------------------------------------------------------------------------------
+
+
+def entry(section: str, name: str, value: object) -> dict[str, str]:
+    return {"section": section, "name": name, "value": str(value)}
+
+
+def headings(api: Api, path: str) -> list[str]:
+    return re.findall(r'<th[^>]*><a href="[^"]*sort=[^>]*>([^<]*)</a>', get(api, path).text)
+
+
+@pytest.fixture
+def studies(api: Api) -> str:
+    """A project with a study's controller, its template and three trials; its id."""
+    project = api.project()
+    api.task(name="tune", project=project, type="optimizer", tags=["clearml-hpo"])
+    api.task(name="train", project=project, tags=["template"])
+    for number in range(3):
+        general = {name: entry("General", name, value) for name, value in (("lr", number / 10), ("epochs", 5))}
+        properties = {name: entry("properties", name, number) for name in ("trial", "value", "attempt")}
+        made = api.task(
+            name=f"train #{number}", project=project, hyperparams={"General": general, "properties": properties}
+        )
+        api.report(made, (0, 1.0), metric="validation", variant="loss")
+    return project
+
+
+def test_trials_stand_alone_in_the_table_and_controllers_above_it(api: Api, studies: str) -> None:
+    page = f"/projects/{studies}"
+    assert names(api, page) == ["train #2", "train #1", "train #0"]
+    text = get(api, page).text
+    assert re.search(r'class="chip" href="/tasks/\w+">tune ', text)
+    assert "with controllers and templates (2)" in text
+    assert len(names(api, f"{page}?all=1")) == 5
+    again = html.unescape(get(api, f"{page}?all=1&size=50").text)
+    assert 'name="all" value="1" checked' in again and f"{page}?all=1" in again, "links keep it"
+    assert len(get(api, f"{page}/export.csv").text.splitlines()) == 4
+
+
+@pytest.mark.parametrize("query", ["text=tune", "tag=clearml-hpo", "type=optimizer"])
+def test_filters_find_controllers(query: str, api: Api, studies: str) -> None:
+    assert names(api, f"/projects/{studies}?{query}") == ["tune"]
+
+
+def test_a_template_that_was_run_is_a_task_as_others(api: Api, studies: str) -> None:
+    made = api.task(name="trained", project=studies, tags=["template"])
+    assert "trained" not in names(api, f"/projects/{studies}")
+    api.call("tasks.started", task=made)
+    assert "trained" in names(api, f"/projects/{studies}")
+
+
+def test_all_tasks_hide_nothing(api: Api, studies: str) -> None:
+    assert {"tune", "train", "train #0"} <= set(names(api, "/projects/*?size=1000"))
+    assert "controllers and templates" not in get(api, "/projects/*").text
+
+
+def test_number_objective_and_searched_parameters_are_usual_columns(api: Api, studies: str) -> None:
+    shown = headings(api, f"/projects/{studies}")
+    assert shown[:6] == ["name", "status", "trial", "value", "General/lr", "validation/loss"]
+    assert "General/epochs" not in shown and "attempt" not in shown
+    assert names(api, f"/projects/{studies}?sort=p/properties/trial")[0] == "train #0"
+    assert headings(api, f"/projects/{studies}?columns=worker") == ["name", "worker"]
+
+
+def test_pages_lead_to_the_dashboard_that_runs(
+    api: Api,
+    studies: str,
+) -> None:
+    data_dir = api.apps.web._parts.local_data
+    (study,) = re.findall(r'href="/hpo/studies/(\w+)"', get(api, f"/projects/{studies}").text)
+    page = f"/hpo/studies/{study}"
+    assert f'href="{page}"' in get(api, f"/tasks/{study}").text
+    assert "clearml-hpo dashboard --local" in get(api, page).text
+    with dashboards.noted(data_dir, 8091):
+        with dashboards.noted(data_dir, 8092):
+            assert get(api, page).location == f"http://127.0.0.1:8091/studies/{study}", "the first one stays"
+        assert get(api, "/hpo").location == "http://127.0.0.1:8091/"
+        assert get(api, "/hpo//evil.example.com/x").location.startswith("http://127.0.0.1:8091/")
+    assert "clearml-hpo dashboard --local" in get(api, page).text
+
+
+def test_who_is_elsewhere_is_not_led_to_this_machine(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_dir = api.apps.web._parts.local_data
+    apps = api.apps
+    pages = Pages(apps.store, apps.dispatcher, apps.authority, FileServer(data_dir, apps.authority), allow_remote=True)
+    monkeypatch.setattr(api, "apps", dataclasses.replace(apps, web=pages))
+    with dashboards.noted(data_dir, 8091):
+        answer = get(api, "/hpo")
+    assert answer.status == 200 and "clearml-hpo dashboard --open" in answer.text
+
+
+def test_without_studies_the_table_is_as_it_was(api: Api, trials: str) -> None:
+    assert headings(api, f"/projects/{trials}")[:3] == ["name", "status", "started"]
+    text = get(api, f"/projects/{trials}").text
+    assert "controllers and templates" not in text and "studies <a" not in text
 
 
 def test_subprojects(api: Api) -> None:
