@@ -34,10 +34,10 @@ def client(gateway) -> TestClient:
 class Hopaas:
     """The wire by hand."""
 
-    def __init__(self, client: httpx.Client, token: str, base: str = "http://testserver") -> None:
+    def __init__(self, client: httpx.Client, token: str, base: str = "") -> None:
         self.client = client
         self.token = token
-        self.base = base
+        self.base = base or str(client.base_url).rstrip("/")
 
     def post(self, call: str, body, prefix: str = "", **options):
         content = body if isinstance(body, (str, bytes)) else json.dumps(body)

@@ -193,3 +193,34 @@ def test_the_tables_stand_beside_optunas(empty_postgresql):
     study.ask()
     database.open()
     database.close()
+
+
+def test_connections_that_were_cut_are_made_anew(empty_postgresql):
+    """As after a restart of PostgreSQL: what the pool holds is tried before it is used."""
+    database = Database(empty_postgresql)
+    database.migrate()
+    with database.write() as connection:
+        audit.note(connection, "before")
+    admin(
+        empty_postgresql,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'clearml-hpo gateway'",
+    )
+    with database.write() as connection:
+        audit.note(connection, "after")
+        assert [line.what for line in audit.last(connection)] == ["after", "before"]
+    database.close()
+
+
+def test_a_connection_that_is_cut_in_a_transaction_leaves_nothing_of_it(empty_postgresql):
+    database = Database(empty_postgresql)
+    database.migrate()
+    with pytest.raises(GatewayError, match="cannot be used"), database.write() as connection:
+        audit.note(connection, "lost")
+        admin(
+            empty_postgresql,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'clearml-hpo gateway'",
+        )
+        audit.note(connection, "never")
+    with database.read() as connection:
+        assert audit.last(connection) == []
+    database.close()
