@@ -48,8 +48,8 @@ test-server: $(READY)  ## the contract and e2e tests, on the ClearML server that
 chaos: $(READY)  ## longer storms than in the tests: processes killed at random instants (a quarter of an hour; CHAOS_SEED=7 repeats one)
 	@for storm in 1 2 3; do CHAOS_SCALE=2 $(BIN)/python -m pytest -s tests/chaos || exit 1; done
 
-fuzz: $(READY)  ## many more odd requests to every endpoint of the server than in the tests (ten minutes)
-	$(BIN)/python -m pytest tests/contract/server/test_fuzz.py --hypothesis-profile=many
+fuzz: $(READY)  ## many more odd requests to every endpoint of the server and the gateway than in the tests (ten minutes)
+	$(BIN)/python -m pytest tests/contract/server/test_fuzz.py tests/contract/gateway/test_gateway_fuzz.py --hypothesis-profile=many
 
 check: $(READY)  ## format, lint, types, the import contract
 	$(BIN)/python templates/copy_common.py --check

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clearml_hpo.core.errors import ApiError, ClearmlHpoError, InputError
     from clearml_hpo.functions.optimize import optimize
     from clearml_hpo.functions.trial_runner import Trial
+    from clearml_hpo.remote import RemoteStudy
     from clearml_hpo.studies.study import Study
 
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "ClearmlHpoError": "clearml_hpo.core.errors",
     "InputError": "clearml_hpo.core.errors",
     "OptunaStrategy": "clearml_hpo.clearml_optimizer.strategy",
+    "RemoteStudy": "clearml_hpo.remote",
     "Study": "clearml_hpo.studies.study",
     "StudyOptimizer": "clearml_hpo.clearml_optimizer.optimizer",
     "Trial": "clearml_hpo.functions.trial_runner",
@@ -32,6 +34,7 @@ __all__ = [
     "ClearmlHpoError",
     "InputError",
     "OptunaStrategy",
+    "RemoteStudy",
     "Study",
     "StudyOptimizer",
     "Trial",

@@ -26,6 +26,7 @@ CALL_LOG = "CLEARML_HPO_CALL_LOG"
 _NOTED = pytest.StashKey[Path]()
 _FAULTS = pytest.StashKey[Counter[str]]()
 _NAMED = pytest.StashKey["place.NamedServer | None"]()
+_RUNNING = pytest.StashKey[RunningServer]()
 _LEFT = pytest.StashKey[list[str]]()
 
 # How much is fuzzed: the same few requests every time, or many new ones (`make fuzz`).
@@ -37,7 +38,7 @@ settings.load_profile("few")
 
 @pytest.fixture(scope="session")
 def server(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer | place.NamedServer]:
     """The server that this run was given; without one, a server on a directory of its own, on free ports."""
     named = pytestconfig.stash[_NAMED]
@@ -48,8 +49,22 @@ def server(
     # A server first tries the ports it had the last time: 0 makes it take free ones and leave ClearML's own alone.
     DataDir(data_dir).note(Listening(pid=0, host="127.0.0.1", api=0, files=0, web=0))
     running = embedded.start(data_dir, with_parent=True)
+    request.session.stash[_RUNNING] = running
     yield running
+    del request.session.stash[_RUNNING]
     embedded.stop(data_dir)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_queues(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Deletes the empty queues of a module's tests: with more than 500, a list of queues no longer has all of them.
+
+    ClearML's auto-scaler reads such a list, as pages do.
+    """
+    yield
+    running = request.session.stash.get(_RUNNING, None)
+    if running is not None:
+        place.delete_empty_queues(running.address)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 ROOT = os.environ["TEST_PROJECT"]
 """The project; scripts that tests run find it in ``TEST_PROJECT``."""
 
+_LASTING: set[str] = set()
 _ANSWER_S = 600  # the deletion of hundreds of tasks takes its time
 _VARIABLES = tuple(ServerAddress(*(field.name for field in fields(ServerAddress))).environ())
 
@@ -37,9 +38,21 @@ def project(*path: str) -> str:
     return "/".join((ROOT, *path))
 
 
-def queue(name: str) -> str:
-    """A name for a queue that no other test has."""
-    return f"{ROOT}-{name}-{uuid.uuid4().hex[:8]}"
+def queue(name: str, *, lasts: bool = False) -> str:
+    """A name for a queue that no other test has; it ``lasts`` if tests of several modules share it."""
+    made = f"{ROOT}-{name}-{uuid.uuid4().hex[:8]}"
+    if lasts:
+        _LASTING.add(made)
+    return made
+
+
+def delete_empty_queues(address: ServerAddress) -> None:
+    """Deletes the queues that tests have made by :func:`queue` and left empty, but those that last."""
+    call = Calls(address)
+    found = call("queues.get_all", name=f"^{ROOT}-", only_fields=["id", "name", "entries"])["queues"]
+    for each in found:
+        if not each.get("entries") and each["name"] not in _LASTING:
+            call("queues.delete", queue=each["id"])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ codes.py            codes, reasons and tags of ClearML and of this package
 configurations.py   texts that a task keeps by name
 template.py         the template task: found, or made from a script
 trial_tasks.py      clones: created, polled, read, stopped
+outside_tasks.py    what outside workers would say of their tasks, said for them
 withdrawal.py       tasks taken out of their queues, and put back
 scalars.py          last values and curves
 nan_values.py       which values the SDK has sent in place of NaN

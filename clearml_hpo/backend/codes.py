@@ -41,6 +41,10 @@ MOVED_TO_KUBERNETES = "moving to k8s pending queue"
 """Why ClearML's Kubernetes agent stops a task that it has taken: at once it puts it in a queue of its own."""
 PRUNED_BY_SCRIPT = "pruned by its script"
 """Why a task is stopped whose Python function has raised ``TrialPruned``."""
+TOLD_NOT_FINITE = "not finite:"
+"""Begins why a task is failed whose outside worker told NaN or infinity; no server takes these as a scalar."""
+PRUNED_AT = "pruned at iteration"
+"""Begins why a task is stopped that the pruner has ended; the iteration follows."""
 _NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")
 
 

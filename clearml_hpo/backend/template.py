@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ from clearml_hpo.backend.hyperparameters import (
     misfit,
     user_properties,
     with_user_properties,
+    with_values,
 )
 from clearml_hpo.backend.names import SHORTEST_NAME, exactly, find_project
 from clearml_hpo.backend.outputs import store
@@ -34,16 +36,18 @@ from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import ApiError, Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.near_names import near_metric, near_parameter
+from clearml_hpo.core.values import Value
 from clearml_hpo.scripts.code import Code
 from clearml_hpo.scripts.packing import packed_script
 from clearml_hpo.scripts.place import Place
-from clearml_hpo.search.space import SearchSpace
+from clearml_hpo.search.space import Categorical, Constant, Parameter, SearchSpace
 
 PLACE_PROPERTY = "place"
 """User property: where the files of a template's script are."""
 
 _HYDRA = "Hydra"
 _COMPOSED = "OmegaConf"  # the configuration object in which the SDK keeps what Hydra has composed
+_OUTSIDE = "outside"  # begins the identity of a template without a script, and is its name
 _CODE = "code"  # the artifact that the files of a script are
 _LONGEST_LISTING = 16_000  # characters of the list of files that an artifact shows
 _CLONES = 20  # of a template are looked at: what one reports may hang on its parameters
@@ -132,6 +136,10 @@ def template_by_name(api: Api, project: str, name: str) -> Template:
 
 def find_template_of_code(api: Api, code: Code, project_id: str) -> Template | None:
     """The template that an earlier study made from the same files, or None."""
+    return _find_made(api, code.identity, project_id)
+
+
+def _find_made(api: Api, identity: str, project_id: str) -> Template | None:
     tasks = api.call(
         "tasks.get_all",
         project=[project_id],
@@ -139,7 +147,7 @@ def find_template_of_code(api: Api, code: Code, project_id: str) -> Template | N
         order_by=["created"],
         page=0,
         page_size=1,
-        **{"hyperparams.properties.template.value": [code.identity]},
+        **{"hyperparams.properties.template.value": [identity]},
     )["tasks"]
     return _template(tasks[0]) if tasks else None
 
@@ -177,6 +185,40 @@ def create_template(api: Api, code: Code, project_id: str) -> Template:
         **({"output_dest": api.files} if _uploads_models(text) else {}),
     )["id"]
     return Template(task_id, entry.name, project_id, properties)
+
+
+def create_outside_template(api: Api, space: SearchSpace, project_id: str, model: str = "") -> Template:
+    """A draft task without a script, which holds the parameters of ``space``; studies of the same space share one.
+
+    Args:
+        model: of several templates, the one that is made.
+    """
+    parameters = space.all_parameters
+    values = {own: _some_value(parameters[name]) for name, own in space.names_in(model).items()}
+    digest = hashlib.sha256(json.dumps(list(values.items())).encode()).hexdigest()
+    identity = f"{_OUTSIDE}:{digest[:32]}"
+    found = _find_made(api, identity, project_id)
+    if found is not None:
+        return found
+    name = model if len(model) >= SHORTEST_NAME else _OUTSIDE
+    hyperparams = with_values(with_user_properties({}, {"template": identity}), values)
+    task_id = api.call(
+        "tasks.create",
+        name=name,
+        type="training",
+        project=project_id,
+        comment="Template of trials that are handed out to outside workers; it has no script.",
+        tags=["template"],
+        hyperparams=hyperparams,
+    )["id"]
+    return Template(task_id, name, project_id, hyperparams)
+
+
+def _some_value(parameter: Parameter) -> Value:
+    """A value of the parameter, of its type."""
+    if isinstance(parameter, Constant):
+        return parameter.value
+    return parameter.choices[0] if isinstance(parameter, Categorical) else parameter.low
 
 
 def update_place(api: Api, template: Template, code: Code) -> Template:

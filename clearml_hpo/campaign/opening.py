@@ -120,7 +120,7 @@ class CampaignOpening:
             spec = member.file.spec.template
             key = spec.model_dump_json()
             if key not in found:
-                found[key] = find_or_create_templates(self._api, spec, project_id)
+                found[key] = find_or_create_templates(self._api, spec, project_id, member.file.space)
             try:
                 check_templates(self._api, member.file, found[key])
             except InputError as error:

@@ -19,6 +19,7 @@ campaign.py        `campaign`
 notify.py          `notify`
 server.py          `server`
 keys.py            `server keys`
+gateway.py         `gateway`: tokens, migrate, install
 agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`
@@ -68,6 +69,7 @@ _COMMANDS = {
     "check": "Check a study or campaign file without running anything.",
     "notify": "Try the notifications of a study file.",
     "server": "Start, stop and back up an embedded ClearML server.",
+    "gateway": "Let whoever can send an HTTP request run trials.",
     "agents": "Run clearml-agent daemons on this machine.",
     "worker": "Serve ClearML queues with warm processes.",
     "dask": "Run trials on a Dask cluster.",

@@ -16,7 +16,7 @@ from clearml_hpo.controller.advice import remarks
 from clearml_hpo.controller.executors import dask_plan_of, module_of_dask
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
-from clearml_hpo.controller.policy import agent_queues
+from clearml_hpo.controller.policy import agent_queues, queues_of_executors
 from clearml_hpo.controller.registration import find_template
 from clearml_hpo.controller.warm_start import known_before
 from clearml_hpo.core import syntax
@@ -63,7 +63,7 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
         if check_queue:
             find_queues(api, agent_queues(file))
         known_before(file, api, findings.remarks.append)
-    if file.spec.execution.executor == DASK:
+    if file.spec.execution.executor == DASK or DASK in queues_of_executors(file):
         findings.remarks += module_of_dask("outlook").remarks_on(dask_plan_of(file.spec.execution))
     if (notify := file.spec.notify) is not None:
         names = ", ".join(dict.fromkeys(channel.name for channel in channels_of(notify)))

@@ -21,6 +21,7 @@ from clearml_hpo.backend.template import Templates
 from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.orders import OrderBook
+from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import ApiError, HeldError, is_trouble
 from clearml_hpo.core.goal import Goal
@@ -101,6 +102,7 @@ class Driver:
         lease: Lease | None = None,
         hooks: DriverHooks | None = None,
         stopped: threading.Event | None = None,
+        bell: Bell | None = None,
         aborts: Callable[[], bool] = lambda: True,
     ) -> None:
         """Nothing is called yet.
@@ -108,6 +110,7 @@ class Driver:
         Args:
             lease: of the controller task; None where there is none to be asked, as in scripts for ClearML's optimizer.
             stopped: set by whoever wants the study to stop.
+            bell: has a step follow soon.
             aborts: whether that ends trials that run, or leaves them to a successor.
         """
         self._tasks = tasks
@@ -115,6 +118,7 @@ class Driver:
         self._lease = lease
         self._hooks = hooks or DriverHooks()
         self._stopped = stopped or threading.Event()
+        self._bell = bell
         self._aborts = aborts
         self._halted = threading.Event()
         self.is_stop_asked = False
@@ -147,6 +151,7 @@ class Driver:
                 self._stopped,
                 before_step=self._apply_server_status,
                 on_step=self._on_step,
+                bell=self._bell,
             )
             if self._stopped.is_set() and not self.scheduler.is_done:
                 self._halt()

@@ -11,29 +11,67 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.names import find_queues, own_queue_name
 from clearml_hpo.backend.pilots import environment_of
 from clearml_hpo.backend.template import Templates
-from clearml_hpo.controller.policy import agent_queues
+from clearml_hpo.controller.policy import agent_queues, queues_of_executors
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import RETRYABLE
 from clearml_hpo.executors import Executor
 from clearml_hpo.executors.dask.plan import DASK, Cluster, DaskPlan, Tls, place_of
 from clearml_hpo.executors.kinds import ExecutorRequest, checked_options, find_kind
 from clearml_hpo.executors.local import LOCAL, LocalExecutor
+from clearml_hpo.executors.outside import OUTSIDE, OutsideExecutor
 from clearml_hpo.executors.pilots import PilotExecutor, PilotPlan
 from clearml_hpo.executors.queue import QueueExecutor
+from clearml_hpo.executors.routed import RoutedExecutor
 from clearml_hpo.study_file import StudyFile
 from clearml_hpo.study_file.models import ExecutionSpec, LocalSpec, PilotsSpec
 from clearml_hpo.workers.slots import Slot, default_slots, plan_slots
 
 MakeExecutor = Callable[[str, Templates], Executor]
 """Makes the executor of a study, by the study's id and its templates."""
+MakeOutside = Callable[[str], OutsideExecutor]
+"""Makes what hands out the trials of a study, by the study's id."""
 
 
-def executor_of(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> MakeExecutor:
+def executor_of(
+    file: StudyFile, api: Api, on_note: Callable[[str], None], outside: MakeOutside | None = None
+) -> MakeExecutor:
     """How to make the executor that the file asks for; what it starts, it starts when it is made.
 
+    Args:
+        outside: hands out the trials of the queue ``outside``; None where nobody does.
+
     Raises:
-        InputError: the server has no such queue, this machine no such GPU, or no package such an executor.
+        InputError: the server has no such queue, this machine no such GPU, or no package such an executor; or nobody
+            hands out trials here.
     """
+    own = queues_of_executors(file)
+    if not own:
+        return _inside(file, api, on_note)
+    if OUTSIDE in own and outside is None:
+        raise InputError(
+            f"execution.queue: a gateway hands out the trials of {OUTSIDE!r}: "
+            "`clearml-hpo gateway study add FILE` has it drive the study"
+        )
+    if DASK in own:
+        module_of_dask("executor")
+    inside = _inside(file, api, on_note) if agent_queues(file) else None
+
+    def made(study_id: str, templates: Templates) -> Executor:
+        by_queue: dict[str, Executor] = {}
+        if DASK in own:
+            request = ExecutorRequest(api, study_id, "", (), {}, file.spec.execution, on_note)
+            by_queue[DASK] = _dask(request)
+        if OUTSIDE in own and outside is not None:
+            by_queue[OUTSIDE] = outside(study_id)
+        if inside is None and len(by_queue) == 1:
+            return next(iter(by_queue.values()))
+        return RoutedExecutor(by_queue, inside(study_id, templates) if inside is not None else None)
+
+    return made
+
+
+def _inside(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> MakeExecutor:
+    """The executor of all trials that are not handed out."""
     execution = file.spec.execution
     queues = find_queues(api, agent_queues(file))
     options, faults = checked_options(execution.executor, execution.options)
@@ -124,7 +162,9 @@ def dask_plan_of(execution: ExecutionSpec) -> DaskPlan:
         scheduler_file=asked.scheduler_file or "",
         cluster=cluster,
         tls=Tls(asked.tls.ca, asked.tls.cert, asked.tls.key) if asked.tls else None,
-        places={place_of(resources): resources for resources in [asked.resources, *rules]},
+        places={DASK: asked.resources}
+        if execution.executor != DASK
+        else {place_of(resources): resources for resources in [asked.resources, *rules]},
     )
 
 

@@ -66,7 +66,7 @@ def draft_study(api: Api, file: StudyFile, *, new: bool = False) -> ControllerTa
     project_id = ensure_project(api, spec.project)
     if not new:
         refuse_namesake(api, file)
-    templates = find_or_create_templates(api, spec.template, project_id)
+    templates = find_or_create_templates(api, spec.template, project_id, file.space)
     check_templates(api, file, templates)
     return ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))
 

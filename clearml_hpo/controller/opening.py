@@ -96,7 +96,7 @@ class Opening:
         """
         spec = file.spec
         project_id = ensure_project(self._api, spec.project)
-        templates = find_or_create_templates(self._api, spec.template, project_id)
+        templates = find_or_create_templates(self._api, spec.template, project_id, file.space)
         reporting = check_templates(self._api, file, templates)
         among = {"campaign": campaign} if campaign else {"project": spec.project}
         found = [] if new else find_studies(self._api, name=spec.study, limit=1, **among)

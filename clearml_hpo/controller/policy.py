@@ -9,6 +9,7 @@ from clearml_hpo.core.values import Params
 from clearml_hpo.executors.dask.plan import DASK, place_of
 from clearml_hpo.executors.kinds import own_queue_of
 from clearml_hpo.executors.local import LOCAL
+from clearml_hpo.executors.outside import OUTSIDE
 from clearml_hpo.executors.pilots import PILOTS
 from clearml_hpo.scheduler import Failures, Placement, Policy, Retry, Rule
 from clearml_hpo.study_file import StudyFile
@@ -48,6 +49,7 @@ def placement_of(file: StudyFile) -> Placement:
         per_queue=per_queue,
         prefetch=execution.prefetch,
         retry_queues=tuple(queue for state in RETRYABLE if (queue := getattr(spec.failures, state.value).queue)),
+        outside=frozenset({OUTSIDE}),
     )
 
 
@@ -55,7 +57,23 @@ def agent_queues(file: StudyFile) -> tuple[str, ...]:
     """The queues that agents are to serve."""
     if file.spec.execution.pilots is not None:
         return tuple(file.spec.execution.queue)
-    return placement_of(file).all_queues if _has_agents(file.spec) else ()
+    if not _has_agents(file.spec):
+        return ()
+    own = queues_of_executors(file)
+    return tuple(queue for queue in placement_of(file).all_queues if queue not in own)
+
+
+def queues_of_executors(file: StudyFile) -> tuple[str, ...]:
+    """The queues beside those of agents that another executor serves: outside workers, and a Dask cluster."""
+    if not _has_agents(file.spec) or file.spec.execution.pilots is not None:
+        return ()
+    special = (OUTSIDE, DASK) if file.spec.execution.dask is not None else (OUTSIDE,)
+    return tuple(queue for queue in placement_of(file).all_queues if queue in special)
+
+
+def goes_outside(file: StudyFile) -> bool:
+    """Whether some trials are handed out to outside workers."""
+    return OUTSIDE in queues_of_executors(file)
 
 
 def _has_agents(spec: StudySpec) -> bool:

@@ -10,6 +10,7 @@ from clearml_hpo.backend.codes import LOST
 from clearml_hpo.backend.template import (
     Template,
     Templates,
+    create_outside_template,
     create_template,
     faults_of_space,
     find_template_of_code,
@@ -29,7 +30,7 @@ from clearml_hpo.scheduler.endings import ending_of
 from clearml_hpo.scheduler.heartbeats import HangDetector
 from clearml_hpo.scheduler.reasons import own_words
 from clearml_hpo.scripts.code import collect
-from clearml_hpo.search.space import Constant
+from clearml_hpo.search.space import Constant, SearchSpace
 from clearml_hpo.study_file import StudyFile, TemplateSpec, TemplatesSpec
 from clearml_hpo.workers.last_line import could_not_log_in, with_signal
 
@@ -60,12 +61,18 @@ def find_template(api: Api, spec: TemplateSpec, project_id: str | None) -> Templ
     return find_template_of_code(api, collect(spec.entry), project_id) if project_id else None
 
 
-def find_or_create_template(api: Api, spec: TemplateSpec, project_id: str) -> Template:
+def find_or_create_template(
+    api: Api, spec: TemplateSpec, project_id: str, space: SearchSpace, model: str = ""
+) -> Template:
     """As :func:`find_template`; from a new script a template is made, its hyperparameters still unknown.
+
+    One without a script has the hyperparameters of ``space``.
 
     Raises:
         InputError: there is no such task; the script, or what belongs to it, cannot travel.
     """
+    if spec.outside:
+        return create_outside_template(api, space, project_id, model)
     if spec.entry is None:
         found = find_template(api, spec, project_id)
         assert found is not None  # else it raises
@@ -75,9 +82,9 @@ def find_or_create_template(api: Api, spec: TemplateSpec, project_id: str) -> Te
     return update_place(api, found, code) if found is not None else create_template(api, code, project_id)
 
 
-def find_or_create_templates(api: Api, spec: TemplatesSpec, project_id: str) -> Templates:
+def find_or_create_templates(api: Api, spec: TemplatesSpec, project_id: str, space: SearchSpace) -> Templates:
     """The templates of a study file by model, see :func:`find_or_create_template`."""
-    return {model: find_or_create_template(api, one, project_id) for model, one in spec.by_model.items()}
+    return {model: find_or_create_template(api, one, project_id, space, model) for model, one in spec.by_model.items()}
 
 
 def first_run_is_trial(file: StudyFile, model: str) -> bool:

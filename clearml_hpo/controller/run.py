@@ -22,6 +22,7 @@ from clearml_hpo.controller.opening import Opened, ids_of
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.reports import Curves, StudyReports
 from clearml_hpo.controller.suggestions import Suggestions
+from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
@@ -41,6 +42,7 @@ class StudyRun:
 
     Attributes:
         is_concluding: whether all trials have ended, and only reports are left to be made.
+        scheduler: the trials, once the study is driven.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class StudyRun:
         *,
         aborts: Callable[[], bool] = lambda: True,
         room: FindRoom = Room,
+        bell: Bell | None = None,
         sampler: Any = None,
         pruner: Any = None,
     ) -> None:
@@ -61,6 +64,7 @@ class StudyRun:
             stopped: ends the run early.
             aborts: whether trials that run then are aborted, or left to a successor.
             sampler, pruner: objects of Optuna's, in place of those that the study file names.
+            bell: has a step of the loop follow soon.
             room: how much there is for trials, where the study is one among others.
         """
         self._opened = opened
@@ -74,9 +78,11 @@ class StudyRun:
         self._reporting = {*opened.reporting}
         self._fault: ClearmlHpoError | None = None
         self._curves: Curves = {}
+        self._bell = bell
         self._sampler = sampler
         self._pruner = pruner
         self.is_concluding = False
+        self.scheduler: Scheduler | None = None
 
     def run(self) -> Outcome:
         """Runs it.
@@ -132,6 +138,7 @@ class StudyRun:
         )
         reports = StudyReports(opened, self._api, tasks, console, self._stopped)
         driver = self._driver(lease, executor, tasks, first_runs, reports)
+        self.scheduler = driver.scheduler
         driver.run(self._file.spec.execution.poll_interval)
 
         # The last reports, and what the trials amount to.
@@ -185,6 +192,7 @@ class StudyRun:
                 on_budget=self._extend,
             ),
             stopped=self._stopped,
+            bell=self._bell,
             aborts=self._aborts,
         )
 

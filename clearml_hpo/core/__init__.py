@@ -10,6 +10,7 @@ units.py           durations and sizes as users write them
 choices.py         named options, such as samplers, with their own parameters
 errors.py          every error, as one small tree
 near_names.py      the parameter or the scalar that a user means
+bell.py            wakes the thread that drives a study
 notes.py           what a command tells its user, with a level and ids
 best_effort.py     work that a study does not depend on: reports, screens
 assets.py          style and scripts of pages, the plotting library

@@ -8,6 +8,7 @@
     ├── ServerError          the embedded server cannot start, or none answers at its address
     │   └── UnreachableError no server answers at the configured address
     ├── AgentError           agents cannot be started or stopped
+    ├── GatewayError         the gateway cannot start, or its database cannot be used
     └── StudyError           the study cannot go on (exit code 1)
         └── HeldError        another controller drives it
 
@@ -56,6 +57,10 @@ class UnreachableError(ServerError):
 
 class AgentError(ClearmlHpoError):
     """Agents cannot be started or stopped."""
+
+
+class GatewayError(ClearmlHpoError):
+    """The gateway cannot start, or its database cannot be used."""
 
 
 class StudyError(ClearmlHpoError):

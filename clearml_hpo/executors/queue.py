@@ -30,12 +30,7 @@ class QueueExecutor:
         Raises:
             ApiError: with subcode 701, if the queue was deleted.
         """
-        try:
-            self._api.call("tasks.enqueue", task=task_id, queue=self._queues[queue])
-        except ApiError as error:
-            # Perhaps an earlier call succeeded and only its answer was lost; or the task was deleted.
-            if error.code != BAD_REQUEST or self._could_wait(task_id):
-                raise
+        self._line_up(task_id, queue)
 
     def withdraw(self, task_ids: Sequence[str]) -> Mapping[str, str]:
         """Takes tasks out of their queues, in three calls and one for each that waits.
@@ -87,6 +82,18 @@ class QueueExecutor:
     def close(self) -> None:
         """Does nothing: the agents are not this executor's."""
 
-    def _could_wait(self, task_id: str) -> bool:
+    def _line_up(self, task_id: str, queue: str) -> bool:
+        """Whether it waits now; it does not if it has started or ended, or was deleted."""
+        try:
+            self._api.call("tasks.enqueue", task=task_id, queue=self._queues[queue])
+        except ApiError as error:
+            # Perhaps an earlier call succeeded and only its answer was lost; or the task was deleted.
+            status = self._status(task_id) if error.code == BAD_REQUEST else ""
+            if error.code != BAD_REQUEST or status in _CAN_WAIT:
+                raise
+            return status == "queued"
+        return True
+
+    def _status(self, task_id: str) -> str:
         tasks = self._api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]
-        return bool(tasks) and tasks[0].get("status") in _CAN_WAIT
+        return str(tasks[0].get("status", "")) if tasks else ""

@@ -10,7 +10,9 @@ from clearml_hpo.backend.codes import (
     CONTROLLER_ENDED,
     LOST,
     MOVED_TO_KUBERNETES,
+    PRUNED_AT,
     PRUNED_BY_SCRIPT,
+    TOLD_NOT_FINITE,
     is_non_responsive,
 )
 from clearml_hpo.backend.trial_tasks import COMPLETED, LIVE, TaskSnapshot
@@ -39,7 +41,7 @@ def ending_of(trial: Trial, snapshot: TaskSnapshot, goal: Goal, wish: Ending | N
     if snapshot.status == "created":
         ran = " while it ran" if has_become_draft(snapshot) else ""
         return TrialState.ABORTED, f"it was taken out of its queue{ran}"
-    if snapshot.reason.startswith(PRUNED_BY_SCRIPT):
+    if snapshot.reason.startswith((PRUNED_BY_SCRIPT, PRUNED_AT)):
         return TrialState.PRUNED, snapshot.reason
     if snapshot.reason.startswith(AGENT_ENDED):
         return TrialState.LOST, f"its agent was ended ({snapshot.reason})"
@@ -75,6 +77,8 @@ def is_back(trial: Trial, snapshot: TaskSnapshot) -> bool:
 def _failure(reason: str) -> TrialState:
     if reason.startswith(LOST):
         return TrialState.LOST
+    if reason.startswith(TOLD_NOT_FINITE):
+        return TrialState.NOT_FINITE
     return TrialState.KILLED if was_killed(reason) else TrialState.FAILED
 
 

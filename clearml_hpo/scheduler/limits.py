@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from clearml_hpo.backend.codes import LOST
+from clearml_hpo.backend.codes import LOST, PRUNED_AT
 from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.scheduler.context import Context
@@ -42,11 +42,13 @@ class Limits:
         reported, now = self._context.roster.memo(trial).reported, self._context.clock()
         sign = (snapshot.updated_at, snapshot.iteration, snapshot.summaries)
         silent_s = self._heartbeats.silent_s(trial.task_id, sign, now)
+        if trial.queue in self._context.policy.placement.outside:
+            lost_after_s = None  # whoever has handed it out hears of its worker
         if lost_after_s is not None and silent_s > lost_after_s:
             lost = self._observer.last_values(trial, snapshot)
             self._outcomes.lose(lost, f"{LOST} no sign of life for {silent_s:.0f} s")
         elif wants_pruning:
-            self._stopping.wish(trial, TrialState.PRUNED, f"pruned at iteration {reported}")
+            self._stopping.wish(trial, TrialState.PRUNED, f"{PRUNED_AT} {reported}")
         elif limits.time_s is not None and self._context.roster.running_s(trial, now) > limits.time_s:
             self._complete(trial, snapshot, f"stopped after {limits.time_s:g} s")
         elif limits.max_iterations is not None and reported > limits.max_iterations:
@@ -57,7 +59,8 @@ class Limits:
     def _hangs(self, trial: Trial, snapshot: TaskSnapshot) -> bool:
         """Whether it puts out nothing; one that is to end already is not looked at."""
         sign = (snapshot.started_at, snapshot.summaries)  # another run of the task is not silent yet
-        if self._context.roster.memo(trial).wish is not None:
+        outside = self._context.policy.placement.outside
+        if self._context.roster.memo(trial).wish is not None or trial.queue in outside:
             return False
         return self._hang_detector.hangs(trial.task_id, sign, self._context.clock())
 

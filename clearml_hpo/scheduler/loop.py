@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from clearml_hpo.backend.backoff import Backoff
+from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.errors import ApiError, is_trouble
 from clearml_hpo.scheduler.scheduler import Scheduler
 
@@ -20,6 +21,7 @@ def run_loop(
     *,
     before_step: Callable[[], None] = lambda: None,
     on_step: Callable[[], None] = lambda: None,
+    bell: Bell | None = None,
 ) -> None:
     """Steps every ``poll_s`` seconds until all is done or ``stopped`` is set.
 
@@ -29,11 +31,13 @@ def run_loop(
         before_step: called every 15 s at least; if it stops the study or retries a trial, a step follows at once. What
             it raises ends the loop, unless the server is in trouble.
         on_step: called after each step.
+        bell: has a step follow soon, which looks at the workers anew.
 
     Raises:
         ApiError: the server refused a call for good.
     """
     backoff = Backoff(poll_s, scheduler.note)
+    pause = stopped.wait if bell is None else bell.wait
     goes_on = True
     try:
         while goes_on and not stopped.is_set():
@@ -49,13 +53,15 @@ def run_loop(
                 backoff.failed(error)
                 wait_s = backoff.wait_s
             if goes_on:
-                _wait(scheduler, wait_s, stopped, before_step)
+                _wait(scheduler, wait_s, pause, before_step)
     finally:
         scheduler.close()
 
 
-def _wait(scheduler: Scheduler, seconds: float, stopped: threading.Event, before_step: Callable[[], None]) -> None:
-    while not stopped.wait(min(seconds, _LONGEST_PAUSE_S)) and seconds > _LONGEST_PAUSE_S:
+def _wait(
+    scheduler: Scheduler, seconds: float, pause: Callable[[float], bool], before_step: Callable[[], None]
+) -> None:
+    while not (is_over := pause(min(seconds, _LONGEST_PAUSE_S))) and seconds > _LONGEST_PAUSE_S:
         seconds -= _LONGEST_PAUSE_S
         try:
             before_step()
@@ -64,3 +70,5 @@ def _wait(scheduler: Scheduler, seconds: float, stopped: threading.Event, before
                 raise
         if scheduler.is_hurried:
             return
+    if is_over:
+        scheduler.look_at_workers()

@@ -45,6 +45,7 @@ class Observer:
         self._roster = context.roster
         self._goal = context.goal
         self._limits = context.policy.limits
+        self._outside = context.policy.placement.outside
         self._clock = context.clock
         self._restart = restart
         self.calls = 0
@@ -80,6 +81,10 @@ class Observer:
             memo.runs(snapshot, self._clock())
         return Seen(seen, snapshot, seen.state is not trial.state, wants_pruning)
 
+    def judge(self, trial: Trial, step: int, value: float) -> bool:
+        """Shows the pruner one step that a live trial reports; whether it would have ended it there."""
+        return self._report(trial, self._roster.memo(trial), [(step, value)])
+
     def last_values(self, trial: Trial, snapshot: TaskSnapshot) -> Trial:
         """The trial with its values so far as its last ones."""
         return self._as_seen(trial, self._tasks.as_reported(snapshot, (), ends=True)[0])
@@ -94,7 +99,8 @@ class Observer:
         moved = [
             trial.task_id
             for trial in trials
-            if (snapshot := snapshots.get(trial.task_id))
+            if trial.queue not in self._outside
+            and (snapshot := snapshots.get(trial.task_id))
             and looked_at.metric in snapshot.summaries
             and self._progress(snapshot) != self._roster.memo(trial).progress
         ]

@@ -34,6 +34,8 @@ class Placement:
         per_queue: the same for single queues.
         prefetch: trials that wait in line, per worker, beyond those that run.
         retry_queues: queues that only trials which are run again go to.
+        outside: queues from which trials are handed out, one for each that asks: what asks counts as a worker, nothing
+            waits in line, and whoever hands trials out judges and watches them.
     """
 
     queues: tuple[str, ...] = ("default",)
@@ -42,6 +44,7 @@ class Placement:
     per_queue: Mapping[str, int] = field(default_factory=dict)
     prefetch: int = 1
     retry_queues: tuple[str, ...] = ()
+    outside: frozenset[str] = frozenset()
 
     @property
     def all_queues(self) -> tuple[str, ...]:
@@ -112,6 +115,8 @@ class Room:
 
     def _size(self, queue: str) -> int:
         workers = self._workers.get(queue, 0)
+        if queue in self._placement.outside:
+            return min(workers, self._placement.per_queue.get(queue, workers))
         at_once = self._placement.per_queue.get(queue) or workers or self._without_workers
         return at_once + self._waiting(workers, at_once)
 
@@ -119,7 +124,8 @@ class Room:
         at_once = self._placement.concurrency
         if at_once is None:
             return sum(self._size(queue) for queue in self._placement.all_queues if queue not in self.gone)
-        return at_once + self._waiting(sum(self._workers.values()), at_once)
+        in_line = [count for queue, count in self._workers.items() if queue not in self._placement.outside]
+        return at_once + self._waiting(sum(in_line), at_once)
 
     @property
     def _without_workers(self) -> int:

@@ -33,17 +33,23 @@ class Queues:
         self._on_note = on_note
         self._looked_at = self._looked_into = self._looked_for = -math.inf
         self._heartbeats = Heartbeats()
+        self._is_due = False
+
+    def look_anew(self) -> None:
+        """Has the next :meth:`look` see who serves them."""
+        self._is_due = True
 
     def look(self, now: float) -> None:
         """Sees who serves them, if that is due; says which of them have lost their workers, or never had any."""
         some = any(self.workers.values())
-        if now - self._looked_at < (_LOOK_S if some else _LOOK_FOR_FIRST_WORKER_S):
+        if not self._is_due and now - self._looked_at < (_LOOK_S if some else _LOOK_FOR_FIRST_WORKER_S):
             return
+        self._is_due = False
         before, found = self.workers, self._executor.workers()
         self.workers = {queue: 0 if queue in self.gone else count for queue, count in found.items()}
         is_first, self._looked_at = self._looked_at == -math.inf, now
         for queue in self._placement.all_queues:
-            if not self.workers.get(queue) and (before.get(queue) or is_first):
+            if queue not in self._placement.outside and not self.workers.get(queue) and (before.get(queue) or is_first):
                 gone = "the workers of queue {!r} are gone" if before.get(queue) else "no worker serves the queue {!r}"
                 self._on_note(
                     gone.format(queue) + f": its trials wait (start one with `{self._executor.how_to_serve(queue)}`)"
@@ -77,6 +83,7 @@ class Queues:
         """
         if after_s is None or now - self._looked_into < _LOOK_S:
             return []
+        queued = [trial for trial in queued if trial.queue not in self._placement.outside]
         waiting = self._executor.waiting() if queued else ()
         self._looked_into = now
         missing = [trial for trial in queued if trial.task_id not in waiting]

@@ -105,6 +105,10 @@ class Scheduler:
         """The trial of this number, as it is now."""
         return self._roster[number]
 
+    def live_trial(self, task_id: str) -> Trial | None:
+        """The trial of this task, if it waits or runs; for any thread."""
+        return next((trial for trial in self._roster.live if trial.task_id == task_id), None)
+
     @property
     def best(self) -> Trial | None:
         """The best completed trial so far."""
@@ -161,6 +165,17 @@ class Scheduler:
     def retry(self, number: int) -> None:
         """Plans one more attempt of a trial that ended without a value; others are left as they are."""
         self._reruns.retry(number)
+
+    def look_at_workers(self) -> None:
+        """Has the next step see who serves the queues, however lately it has."""
+        self._queues.look_anew()
+
+    def judge(self, number: int, step: int, value: float) -> bool:
+        """Shows the pruner, from any thread, what an outside trial reports; whether it is to end there.
+
+        Only of trials in the placement's ``outside`` queues: what others report is seen at each step.
+        """
+        return self._observer.judge(self._roster[number], step, value)
 
     def stop(self, reason: str, *, abort: bool = True) -> None:
         """Has the next step launch no more, take back what waits and, if ``abort``, end what runs."""

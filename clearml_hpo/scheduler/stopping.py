@@ -31,6 +31,7 @@ class Stopping:
         self._launcher = launcher
         self._reporter = reporter
         self._is_new = False  # not yet on record
+        self._only_waiting: set[str] = set()  # tasks that are to end unless they have started meanwhile
 
     def stop(self, reason: str, *, abort: bool = True, failure: str = "") -> None:
         """Has the next :meth:`act` launch no more, take back what waits and, if ``abort``, end what runs.
@@ -42,8 +43,10 @@ class Stopping:
         self.failure = failure or self.failure
         self.is_stopped = self._is_new = self.is_hurried = True
         self._launcher.stop()
+        queued = {trial.task_id for trial in self._context.roster.live if trial.state is TrialState.QUEUED}
+        self._only_waiting = set() if abort else queued
         for trial in self._context.roster.live:
-            if abort or trial.state is TrialState.QUEUED:
+            if abort or trial.task_id in queued:
                 self.wish(trial, TrialState.STOPPED, reason)
 
     def stop_again(self, trial: Trial) -> None:
@@ -99,6 +102,8 @@ class Stopping:
         by_reason: dict[str, list[Trial]] = {}
         for trial in self._context.roster.live:
             memo = self._context.roster.memo(trial)
+            if trial.state is TrialState.RUNNING and trial.task_id in self._only_waiting:
+                memo.wish = None if memo.wish == (TrialState.STOPPED, self.reason) else memo.wish
             if memo.wish is None or memo.asked_to_stop_at is not None or trial.state is TrialState.QUEUED:
                 continue
             state, reason = memo.wish

@@ -13,6 +13,7 @@ from clearml_hpo.core.errors import nearest
 from clearml_hpo.core.goal import Objective
 from clearml_hpo.core.values import full_name
 from clearml_hpo.executors.dask.plan import CLUSTERS, fault_of_address
+from clearml_hpo.executors.outside import OUTSIDE
 from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.search import pruners, samplers
 from clearml_hpo.study_file.base import Seconds, Strict, Whole, Words, list_of_names, name_alone, one_or_several
@@ -23,9 +24,12 @@ _SECTIONS = ("General", "Args", "Hydra", "properties")  # of hyperparameters
 
 
 class TemplateSpec(Strict):
-    """A template: a script or module and how it is started, a task by id, or a task by project and name."""
+    """A template: a script or module and how it is started, a task by id, or a task by project and name.
 
-    _WAYS: ClassVar[str] = "script; module; task (an id); project and name"
+    ``outside: true`` is a template without a script: workers that ask for trials over HTTP know what to train.
+    """
+
+    _WAYS: ClassVar[str] = "script; module; task (an id); project and name; outside: true"
     _OF_A_SCRIPT: ClassVar[Sequence[str]] = ("arguments", "directory", "files", "launcher")
 
     script: Path | None = None
@@ -37,6 +41,7 @@ class TemplateSpec(Strict):
     task: str | None = None
     project: str | None = None
     name: str | None = None
+    outside: bool = False
 
     @model_validator(mode="after")
     def _one_way(self) -> TemplateSpec:
@@ -58,7 +63,8 @@ class TemplateSpec(Strict):
 
     @property
     def _ways(self) -> int:
-        return sum([bool(self.script), bool(self.module), bool(self.task), bool(self.project or self.name)])
+        own = (self.script, self.module, self.task, self.project or self.name, self.outside)
+        return sum(map(bool, own))
 
 
 def _are_models(models: dict[str, TemplateSpec]) -> dict[str, TemplateSpec]:
@@ -401,6 +407,13 @@ class ExecutionSpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def _outside_is_a_queue(self) -> ExecutionSpec:
+        named = [*self.queue, *(queue for rule in self.placement for queue in rule.queue or ())]
+        if OUTSIDE in named and (self.executor != "queue" or self.pilots is not None):
+            raise ValueError(f"queue: {OUTSIDE}: its trials are handed out; take executor: queue, and no pilots")
+        return self
+
+    @model_validator(mode="after")
     def _pilots_are_alone(self) -> ExecutionSpec:
         if self.pilots is None:
             return self
@@ -466,3 +479,9 @@ class StudySpec(Strict):
     keep: KeepSpec | None = None
     notify: NotifySpec | None = None
     storage: str | None = None
+
+    @model_validator(mode="after")
+    def _outside_needs_no_agents(self) -> StudySpec:
+        if self.template.outside and (self.execution.queue != [OUTSIDE] or self.execution.placement):
+            raise ValueError(f"template: outside: no agent can run it; give execution: {{queue: {OUTSIDE}}}")
+        return self

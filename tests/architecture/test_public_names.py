@@ -25,6 +25,7 @@ def test_the_public_names():
         "ClearmlHpoError",
         "InputError",
         "OptunaStrategy",
+        "RemoteStudy",
         "Study",
         "StudyOptimizer",
         "Trial",

@@ -19,6 +19,7 @@ DOCS += [
     "docs/kubernetes.md",
     "docs/scale.md",
     "docs/notifications.md",
+    "docs/gateway.md",
     "agents/README.md",
 ]
 DOCS += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md"))
@@ -104,6 +105,26 @@ ELSEWHERE |= {
     "python examples/11_python/tune_script.py": _PYTHON,
     "python examples/11_python/tune_function.py": _PYTHON,
     "python examples/12_optuna_script/digits.py": _PYTHON,
+}
+
+_TOKENS = "tests/integration/gateway/test_token_command.py"
+_WIRE = "tests/contract/gateway/test_hopaas_wire.py sends the same"
+ELSEWHERE |= {
+    "pip install 'clearml-hpo[gateway]'": "the tests have it",
+    'clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d': _TOKENS,
+    "clearml-hpo gateway token list": _TOKENS,
+    "clearml-hpo gateway token rotate ID --overlap 2d": _TOKENS,
+    "clearml-hpo gateway token revoke ID": _TOKENS,
+    "clearml-hpo gateway migrate --grant gateway": "tests/integration/gateway/test_database.py",
+    "clearml-hpo gateway install --server-name hpo.example.org --output gateway/": (
+        "tests/integration/gateway/test_install.py"
+    ),
+    "export CLEARML_HPO_GATEWAY_DATABASE=postgresql://gateway:password@db.example.org/hpo": _TOKENS,
+    'curl "$URL/ask/$TOKEN" -d \'{"lr": "optuna': _WIRE,
+    'curl "$URL/should_prune/$TOKEN" -d \'{"hopaas_trial": "ID", "step": 0, "loss": 0.7}\'': _WIRE,
+    'curl "$URL/tell/$TOKEN" -d \'{"hopaas_trial": "ID", "loss": 0.5}\'': _WIRE,
+    'curl "$URL/mark_as_failed/$TOKEN" -d \'{"hopaas_trial": "ID", "error": "out of memory"}\'': _WIRE,
+    'curl "$URL/get_best_trial/$TOKEN?hopaas_trial=ID"': _WIRE,
 }
 
 _THEIRS = "the reader's own server"

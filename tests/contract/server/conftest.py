@@ -27,7 +27,7 @@ def call(server: RunningServer) -> Client:
 @pytest.fixture
 def idle_queue(call: Client) -> Queue:
     """A queue of the test's own, that no agent serves."""
-    name = place.queue("idle")
+    name = place.queue("idle", lasts=True)
     return Queue(str(call("queues.create", name=name)["id"]), name)
 
 
@@ -64,7 +64,7 @@ def script(server_environ: dict[str, str], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def agent(server_environ: dict[str, str], call: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """A daemon in a session of its own, so that all it starts can be ended with it."""
-    name = place.queue("agent")
+    name = place.queue("agent", lasts=True)
     queue = Queue(str(call("queues.create", name=name)["id"]), name)
     agent = Agent(f"contract-{uuid.uuid4().hex[:8]}:0", queue, tmp_path_factory.mktemp("agent") / "agent.log")
     environ = {

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from clearml_hpo.testing import PlayedAgent
+from tests import place
 
 CONNECTS = {
     "General/x": ("float", "0.9"),
@@ -49,7 +50,7 @@ def api(server, monkeypatch):
 
 @pytest.fixture
 def queue(api):
-    name = f"queue-{uuid.uuid4().hex[:8]}"
+    name = place.queue("controller")
     api.call("queues.create", name=name)
     return name
 

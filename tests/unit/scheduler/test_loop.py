@@ -506,3 +506,13 @@ def test_with_many_trials_the_server_has_a_second_for_each_call():
     few = make(Simulation(quadratic), trials=5)
     few.step()
     assert few.pause_s(2.0) == 2.0
+
+
+def test_a_trial_that_starts_while_what_waits_is_taken_back_goes_on_with_what_runs():
+    world = Simulation(quadratic, workers=2)
+    scheduler = make(world, trials=2)
+    scheduler.step()
+    world.advance()  # both start, unseen
+    scheduler.stop("enough", abort=False)
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 2

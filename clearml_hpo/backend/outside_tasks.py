@@ -1,0 +1,93 @@
+"""What an outside worker would say of its task, said for it: that it has begun, what it measures, how it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.codes import BAD_REQUEST, Subcode
+from clearml_hpo.backend.editing import set_properties
+from clearml_hpo.core.errors import ApiError
+
+End = Literal["completed", "failed", "stopped"]
+_GONE = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK, Subcode.EVENTS_NOT_ADDED)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a scalar, ``title/series``, at a step; ``at_ms`` is when, in milliseconds since 1970."""
+
+    metric: str
+    step: int
+    value: float
+    at_ms: int
+
+
+def begin(api: Api, task_id: str, queue_id: str, properties: Mapping[str, object]) -> bool:
+    """Takes a task out of its queue and starts it; in four calls.
+
+    Doing it again, as the first answer was lost, is no second start.
+
+    Returns:
+        Whether it runs now: a user may have taken it back, moved, ended or deleted it.
+    """
+    try:
+        api.call("queues.remove_task", queue=queue_id, task=task_id)
+    except ApiError as error:
+        if error.code != BAD_REQUEST:
+            raise
+    fields = ["status", "execution.queue"]
+    tasks = api.call("tasks.get_all", id=[task_id], only_fields=fields, search_hidden=True)["tasks"]
+    status = tasks[0]["status"] if tasks else ""
+    if status == "queued" and tasks[0].get("execution", {}).get("queue") == queue_id:
+        set_properties(api, task_id, properties)
+        api.call("tasks.started", task=task_id)
+        return True
+    return status == "in_progress"
+
+
+def report(api: Api, points: Iterable[tuple[str, Point]]) -> None:
+    """Sends scalars of any tasks, given by their ids, in one call.
+
+    What is not finite is left out: no server takes it.
+
+    Raises:
+        ApiError: also if none of the tasks is there any more.
+    """
+    api.send_events(
+        {
+            "type": "training_stats_scalar",
+            "task": task_id,
+            "metric": point.metric.rpartition("/")[0],
+            "variant": point.metric.rpartition("/")[2],
+            "iter": point.step,
+            "value": point.value,
+            "timestamp": point.at_ms,
+        }
+        for task_id, point in points
+    )
+
+
+def end(api: Api, task_id: str, how: End, reason: str, *, again: bool = False) -> None:
+    """Ends a task, in one call; one that has ended already stays as it is, unless ``again``."""
+    said: dict[str, Any] = {"status_reason": reason, "status_message": reason} if reason else {}
+    try:
+        _unless_gone(lambda: api.call(f"tasks.{how}", task=task_id, force=again, **said))
+    except ApiError as error:
+        if error.subcode != Subcode.WRONG_STATUS:
+            raise
+
+
+def ping(api: Api, task_id: str) -> None:
+    """Shows a sign of life."""
+    _unless_gone(lambda: api.call("tasks.ping", task=task_id))
+
+
+def _unless_gone(call: Any) -> None:
+    try:
+        call()
+    except ApiError as error:
+        if error.subcode not in _GONE:
+            raise

@@ -1,0 +1,439 @@
+"""``clearml-hpo gateway``."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clearml_hpo.cli.choices import Choice
+from clearml_hpo.cli.connection import is_embedded, say, use_lasting_server
+from clearml_hpo.cli.formats import Out, moment, prints
+from clearml_hpo.cli.quantities import duration
+from clearml_hpo.core.choices import check_packages
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.machine import settings
+
+if TYPE_CHECKING:
+    from clearml_hpo.gateway.auth import NewToken
+    from clearml_hpo.gateway.db import Database
+    from clearml_hpo.gateway.db.tokens import TokenRow
+
+_COLUMNS = ("id", "kind", "name", "project", "scopes", "created", "expires", "last_used", "revoked_at")
+_CLASSES = {"hopaas": "gwh", "api": "gwt"}
+_PROJECT = "clearml-hpo-outside"
+_PORT = 8123
+_BACKLOG = 2048
+_FIRST_S = 30 * 86_400.0
+"""Validity of the token that the first start makes."""
+_EXAMPLE = '{"hopaas_config": {"title": "example"}, "x": "optuna#uniform(0, 1)"}'
+_PACKAGES = ("alembic", "fastapi", "sqlalchemy")
+
+_FILE = click.Path(path_type=Path)
+
+_database = click.option(
+    "--database",
+    metavar="URL",
+    help="The gateway's database. Default: CLEARML_HPO_GATEWAY_DATABASE, or a file of SQLite in CLEARML_HPO_HOME.",
+)
+
+
+@click.group()
+def gateway() -> None:
+    """Let whoever can send an HTTP request run trials of a study.
+
+    \b
+    Examples:
+      clearml-hpo gateway run
+      clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
+      clearml-hpo gateway token list
+      clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
+      clearml-hpo gateway install --server-name hpo.example.org --output gateway/
+    """
+
+
+@gateway.command()
+@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS before it.")
+@click.option("--hopaas", is_flag=True, help="Also serve clients of Hopaas.")
+@click.option(
+    "--proxy", "proxies", multiple=True, metavar="ADDRESS", help="A proxy on another machine, to be believed."
+)
+@click.option("--local", is_flag=True, help="Use the embedded ClearML server, also if another one is configured.")
+@click.option("--log", is_flag=True, help="Write a line for each request, without its token.")
+@_database
+def run(
+    port: int, host: str, hopaas: bool, proxies: Sequence[str], local: bool, log: bool, database: str | None
+) -> None:
+    """Hand out trials of studies over HTTP; Ctrl-C ends it, and running trials go on.
+
+    Their workers report to the next gateway on the same database. Without a configured ClearML server it starts the
+    embedded one. The first start makes a token and prints it, this one time.
+
+    \b
+    Examples:
+      clearml-hpo gateway run
+      clearml-hpo gateway run --hopaas --port 8200
+      CLEARML_HPO_GATEWAY_DATABASE=postgresql://gateway:...@db/hpo clearml-hpo gateway run
+    """
+    with (
+        socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening,
+        contextlib.ExitStack() as stack,
+    ):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+            listening.listen(_BACKLOG)
+        except OSError as error:
+            raise InputError(f"{host}:{port} cannot be used ({error.strerror}); try --port 0") from None
+        _check_extra()
+        if is_embedded(local=local):
+            from clearml_hpo.driving.local import embedded_server
+
+            settings.use_server(stack.enter_context(embedded_server(settings.load(), say)))
+        url = f"http://{host}:{listening.getsockname()[1]}"
+        click.echo(f"gateway: {url}")
+        with _opened(database) as opened:
+            _welcome(opened, url, hopaas=hopaas)
+        sys.stdout.flush()
+        from clearml_hpo.gateway.process import Options
+        from clearml_hpo.gateway.supervisor import supervise
+
+        status = supervise(listening, Options(database, hopaas, tuple(proxies), log), say)
+    if status == 0:
+        say("the gateway has ended; running trials go on, and their workers report to the next one")
+    sys.exit(status)
+
+
+def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
+    """Makes the first token, and says how to use it."""
+    from clearml_hpo.gateway.db import tokens
+
+    with opened.read() as connection:
+        if tokens.listed(connection):
+            click.echo("tokens: clearml-hpo gateway token list, or token new NAME for another one")
+            return
+    made = _make(opened, "first", "hopaas" if hopaas else "api", _PROJECT, ("worker",), _FIRST_S)
+    text = made.text.reveal()
+    if not hopaas:
+        click.echo(
+            f"first token, valid until {moment(made.row.expires)}, not shown again:\n"
+            f"  export CLEARML_HPO_TOKEN={text}\n"
+            f"a worker: curl -O {url}/client.py; its first lines are an example\n"
+            f'for curl: curl -H "Authorization: Bearer $CLEARML_HPO_TOKEN" {url}/api/v1/projects/{_PROJECT}/studies'
+        )
+        return
+    click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
+    click.echo(
+        f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
+        f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
+    )
+
+
+@gateway.group()
+def study() -> None:
+    """Have the gateway drive studies of ordinary study files.
+
+    \b
+    Examples:
+      clearml-hpo gateway study add study.yaml
+    """
+
+
+@study.command(name="add")
+@click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
+@click.option("--project", default=_PROJECT, show_default=True, help="Whose tokens may ask for its trials.")
+@click.option(
+    "--lease", callback=duration, default="10m", show_default=True, help="How long a silent worker is waited for."
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5.")
+@click.option("--new", is_flag=True, help="Also if there is a study of this name in its ClearML project.")
+@click.option("--local", is_flag=True, help="On the embedded server, also if another one is configured.")
+@_database
+@prints("table", "json", to_file=False)
+def add(
+    study_file: Path,
+    project: str,
+    lease: float,
+    overrides: tuple[str, ...],
+    new: bool,
+    local: bool,
+    database: str | None,
+    out: Out,
+) -> None:
+    """Have the gateway drive a study, of which some queue is `outside`: [gpu, outside] shares it with agents.
+
+    A gateway that runs opens it within seconds; else the next one does. Workers find it by its name.
+
+    \b
+    Examples:
+      clearml-hpo gateway study add study.yaml --set execution.queue=outside
+    """
+    _check_extra()
+    say(f"reading {study_file}")  # the libraries for that take a moment
+    from clearml_hpo.backend.api import Api
+    from clearml_hpo.backend.study_records import read_study
+    from clearml_hpo.controller.launch import draft_study
+    from clearml_hpo.controller.policy import goes_outside
+    from clearml_hpo.controller.rehearsal import rehearse
+    from clearml_hpo.gateway.db import accounts, studies
+    from clearml_hpo.gateway.v1.names import suid_of
+    from clearml_hpo.study_file import load_study
+
+    file = load_study(study_file, overrides)
+    if not goes_outside(file):
+        raise InputError(f"{study_file}: execution.queue: no trial goes to outside workers; add the queue `outside`")
+    rehearse(file, is_driven_here=False)
+    use_lasting_server(local=local)
+    with _opened(database) as opened:
+        name = file.spec.study
+        with opened.write() as connection:
+            where = accounts.ensure_project(connection, project)
+            known = studies.find(connection, where.id, suid_of(name))
+        if known is not None:
+            raise InputError(f"the gateway has a study {name!r} in project {project} already: {known.id}")
+        api = Api()
+        task = draft_study(api, file, new=new)
+        text = read_study(api, task.task_id).study_yaml
+        with opened.write() as connection:
+            row = studies.add(
+                connection,
+                where.id,
+                suid_of(name),
+                name=name,
+                file=text,
+                controller=task.task_id,
+                lease_s=lease,
+            )
+    if out.is_json:
+        out.json({"study": row.id, "controller": task.task_id, "url": task.url})
+        return
+    out.show(f"study {name}: {row.id}", task.url)
+
+
+@gateway.group()
+def token() -> None:
+    """Make, list, rotate and revoke tokens of outside workers and users.
+
+    \b
+    Examples:
+      clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
+      clearml-hpo gateway token list
+      clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
+    """
+
+
+@token.command()
+@click.argument("name")
+@click.option("--kind", type=Choice(tuple(_CLASSES)), default="api", show_default=True, help="For which of the wires.")
+@click.option("--project", default=_PROJECT, show_default=True, help="For studies of this project.")
+@click.option("--scope", "scopes", multiple=True, default=("worker",), show_default=True, help="What it may do.")
+@click.option("--valid", callback=duration, default="30d", show_default=True, help="From 1d to 365d.")
+@_database
+@prints("table", "json", to_file=False)
+def new(
+    name: str, kind: str, project: str, scopes: Sequence[str], valid: float, database: str | None, out: Out
+) -> None:
+    """Make a token and print it, this one time: the gateway keeps only a hash.
+
+    NAME says what it is for. A scope is worker, viewer or owner, or one right such as trials:ask; with !study=ID after
+    it, it is for one study.
+
+    \b
+    Examples:
+      clearml-hpo gateway token new "batch jobs" --kind hopaas
+      clearml-hpo gateway token new watcher --scope viewer --valid 1d --format json
+    """
+    with _opened(database) as opened:
+        made = _make(opened, name, kind, project, scopes, valid)
+    _show(made, out)
+
+
+@token.command(name="list")
+@_database
+@prints("table", "json", "csv")
+def list_(database: str | None, out: Out) -> None:
+    """List the tokens: what they are for, until when they are valid, when they were last used. None is shown itself.
+
+    \b
+    Examples:
+      clearml-hpo gateway token list --format json
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    with _opened(database) as opened, opened.read() as connection:
+        from clearml_hpo.gateway.auth import Rights
+        from clearml_hpo.gateway.db import accounts, tokens
+
+        found = tokens.listed(connection)
+        projects = {row.project: accounts.project(connection, row.project) for row in found}
+    table = Table(*(column.replace("_", " ").removesuffix(" at") for column in _COLUMNS), box=None)
+    table.columns[0].no_wrap = True
+    named = {each: project.name if project else each for each, project in projects.items()}
+    rows = [_row(each, named[each.project]) for each in found]
+    for row in rows:
+        times = (moment(row[key]) for key in ("created", "expires", "last_used", "revoked_at"))
+        said = (row["id"], row["kind"], row["name"], row["project"], Rights.parse(row["scopes"].split()).short)
+        table.add_row(*map(escape, said), *times)
+    out.rows(rows, _COLUMNS, table)
+
+
+@token.command()
+@click.argument("token_id", metavar="ID")
+@click.option(
+    "--overlap", callback=duration, default="1d", show_default=True, help="How long the old one still counts."
+)
+@_database
+@prints("table", "json", to_file=False)
+def rotate(token_id: str, overlap: float, database: str | None, out: Out) -> None:
+    """Make a new token in place of one: the same rights and the same validity, from now on.
+
+    \b
+    Examples:
+      clearml-hpo gateway token rotate x7Kq2mPaQ9Lz --overlap 2d
+    """
+    with _opened(database) as opened:
+        from clearml_hpo.gateway import state
+        from clearml_hpo.gateway.auth import Tokens
+
+        made = Tokens(opened, state.pepper()).rotate(token_id, overlap_s=overlap)
+    _show(made, out)
+
+
+@token.command()
+@click.argument("token_id", metavar="ID")
+@_database
+def revoke(token_id: str, database: str | None) -> None:
+    """Refuse a token; a running gateway does so within 5 s. Again is no error.
+
+    ID stands in the list, and in the token itself, after its first _.
+
+    \b
+    Examples:
+      clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
+    """
+    with _opened(database) as opened, opened.write() as connection:
+        from clearml_hpo.gateway.db import audit, tokens
+
+        if tokens.find(connection, token_id) is None:
+            raise InputError(f"there is no token {token_id}; `clearml-hpo gateway token list` shows all")
+        if tokens.revoke(connection, token_id, by=_me(), why="on the command line"):
+            audit.note(connection, "token revoked", user=_me(), token=token_id)
+    click.echo(f"{token_id} is revoked")
+
+
+@gateway.command()
+@click.option("--grant", metavar="ROLE", default="", help="A role of PostgreSQL that may then read and write rows.")
+@_database
+def migrate(grant: str, database: str | None) -> None:
+    """Make the tables of the gateway's database, or bring them to this version.
+
+    Only PostgreSQL needs it: use a role that may make tables, and --grant to let the gateway's own role use them.
+
+    \b
+    Examples:
+      clearml-hpo gateway migrate --grant gateway
+    """
+    _check_extra()
+    from clearml_hpo.gateway import state
+
+    with contextlib.closing(state.database(database)) as found:
+        version = found.migrate(grant)
+    click.echo(f"{found.name} is at version {version}")
+
+
+def _make(opened: Database, name: str, kind: str, project: str, scopes: Sequence[str], valid_s: float) -> NewToken:
+    """A token of the user of this process, who is an administrator here."""
+    from clearml_hpo.gateway import state
+    from clearml_hpo.gateway.auth import Kind, Rights, Tokens
+    from clearml_hpo.gateway.db import accounts
+
+    rights = Rights.parse(scopes)
+    with opened.write() as connection:
+        owner = accounts.ensure_user(connection, accounts.LOCAL, _me(), is_admin=True)
+        where = accounts.ensure_project(connection, project)
+    return Tokens(opened, state.pepper()).create(
+        owner.id, where.id, kind=Kind(_CLASSES[kind]), name=name, rights=rights, lives_s=valid_s
+    )
+
+
+@gateway.command()
+@click.option("--server-name", required=True, help="By which clients know it, such as hpo.example.org.")
+@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(1, 65535), help="Of the gateway itself.")
+@click.option("--listen", default=443, show_default=True, type=click.IntRange(1, 65535), help="Of NGINX.")
+@click.option("--certificate", type=_FILE, help="Default: Let's Encrypt's place for the server name.")
+@click.option("--key", type=_FILE, help="The certificate's key.")
+@click.option("--logs", type=_FILE, default="/var/log/nginx", show_default=True, help="Folder of NGINX's logs.")
+@click.option("--run-as", "user", default="clearml-hpo", show_default=True, help="Whom systemd runs it as.")
+@click.option("--nginx", is_flag=True, help="Only the file for NGINX.")
+@click.option("--systemd", is_flag=True, help="Only the file for systemd.")
+@click.option("--output", "folder", required=True, type=_FILE, metavar="DIR", help="Where the files go.")
+@click.option("--force", is_flag=True, help="Overwrite files that differ.")
+def install(nginx: bool, systemd: bool, folder: Path, force: bool, **given: Any) -> None:
+    """Write a file for NGINX, which adds TLS and keeps tokens out of its logs, and a systemd unit.
+
+    Starts nothing, and prints what to type then. No file has a secret.
+
+    \b
+    Examples:
+      clearml-hpo gateway install --server-name hpo.example.org --output gateway/
+    """
+    from clearml_hpo.deployment.files import write
+    from clearml_hpo.gateway.install import NGINX, UNIT, Site, next_commands, render_files
+
+    live = Path("/etc/letsencrypt/live") / given["server_name"]
+    files = {
+        "certificate": given.pop("certificate") or live / "fullchain.pem",
+        "key": given.pop("key") or live / "privkey.pem",
+    }
+    site = Site(**given, **files)
+    which = [name for name, wanted in ((NGINX, nginx), (UNIT, systemd)) if wanted or not (nginx or systemd)]
+    for name, word in write(render_files(site, which), folder, force=force).items():
+        click.echo(f"{word:<9} {folder / name}")
+    click.echo("then:")
+    for command, why in next_commands(site, folder, which).items():
+        click.echo(f"  {command}{f'    # {why}' if why else ''}")
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user often has no name
+        return str(os.getuid())
+
+
+def _check_extra() -> None:
+    check_packages("the gateway", _PACKAGES, extra="gateway")
+
+
+@contextlib.contextmanager
+def _opened(url: str | None) -> Iterator[Database]:
+    """The gateway's database, ready to be used."""
+    _check_extra()
+    from clearml_hpo.gateway import state
+
+    with contextlib.closing(state.database(url)) as found:
+        found.open()
+        yield found
+
+
+def _row(row: TokenRow, project: str) -> dict[str, Any]:
+    kind = next(name for name, of_class in _CLASSES.items() if of_class == row.kind)
+    return {**{key: value for key, value in asdict(row).items() if key in _COLUMNS}, "kind": kind, "project": project}
+
+
+def _show(made: NewToken, out: Out) -> None:
+    if out.is_json:
+        out.json({"token": made.text.reveal(), "id": made.row.id, "expires": made.row.expires})
+        return
+    out.text(f"{made.text.reveal()}\n")
+    click.echo(f"valid until {moment(made.row.expires)}; it is not shown again", err=True)

@@ -1,0 +1,23 @@
+"""The gateway: whoever can send an HTTP request can run trials of a study.
+
+app.py       the web application
+service.py   what the wires call
+hosting.py   this service: a host for each study that is asked for
+host.py      one open study: driven by a thread, its trials handed out
+writing.py   what workers said, written to ClearML's server
+process.py   the process that serves
+supervisor.py  holds its socket, and starts it anew if it dies
+state.py     its folder, its database, the key of its tokens
+host.py      a host drives one open study and hands its trials out
+writing.py   writes to ClearML's server what outside workers have said
+requests.py  a request: where it came from, its token, its body
+bodies.py    bodies of requests: JSON within bounds
+threads.py   work that waits, in threads
+limits.py    how often a token and a project may call
+redact.py    logs without tokens
+auth/        who may do what
+db/          the gateway's own database
+install/     files for NGINX and systemd
+v1/          the native API
+hopaas/      the wire of `hopaas_client`
+"""

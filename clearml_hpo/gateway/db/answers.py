@@ -1,0 +1,72 @@
+"""What outside workers reported, step by step, and what they were answered: a repeated report gets the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from clearml_hpo.gateway.db.columns import Now, insert_if_new
+from clearml_hpo.gateway.db.tables import answers, handouts
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One report.
+
+    Attributes:
+        outcome: the value, or several by metric; NaN and infinity are possible.
+        prune: the answer: True if the worker is to stop.
+        at: seconds since 1970 by the database's clock.
+    """
+
+    study: str
+    wire: int
+    step: int
+    outcome: Any
+    prune: bool
+    at: float
+
+
+def find(connection: sa.Connection, study: str, wire: int, step: int) -> Answer | None:
+    """What was answered for this step; None if it is new."""
+    query = sa.select(answers).where(*_of(study, wire), answers.c.step == step)
+    row = connection.execute(query).one_or_none()
+    return Answer(*row) if row else None
+
+
+def keep(connection: sa.Connection, study: str, wire: int, step: int, outcome: Any, *, prune: bool) -> Answer:
+    """Keeps an answer, unless one is kept for this step: of two, the first counts. Returns the one that counts."""
+    values = {"study": study, "wire": wire, "step": step, "outcome": outcome, "prune": prune, "at": Now()}
+    insert_if_new(connection, answers, values)
+    kept = find(connection, study, wire, step)
+    assert kept is not None
+    return kept
+
+
+def of_trial(connection: sa.Connection, study: str, wire: int) -> Sequence[Answer]:
+    """All reports of a hand-out, by step."""
+    query = sa.select(answers).where(*_of(study, wire)).order_by(answers.c.step)
+    return [Answer(*row) for row in connection.execute(query)]
+
+
+def count(connection: sa.Connection, study: str, wire: int) -> int:
+    """How many steps a hand-out has reported."""
+    query = sa.select(sa.func.count()).select_from(answers).where(*_of(study, wire))
+    return int(connection.execute(query).scalar_one())
+
+
+def forget(connection: sa.Connection, older_than_s: float) -> int:
+    """Removes reports of hand-outs that ended before: their scalars are in ClearML. Returns how many."""
+    ended = sa.exists().where(
+        handouts.c.study == answers.c.study,
+        handouts.c.wire == answers.c.wire,
+        handouts.c.ended < Now() - older_than_s,
+    )
+    return connection.execute(sa.delete(answers).where(ended)).rowcount
+
+
+def _of(study: str, wire: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return answers.c.study == study, answers.c.wire == wire

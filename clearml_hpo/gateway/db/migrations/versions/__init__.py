@@ -1,0 +1,4 @@
+"""One file for each version of the schema, never changed once it is released.
+
+v0001_tables.py  the first tables
+"""

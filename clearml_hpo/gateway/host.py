@@ -1,0 +1,528 @@
+"""A host: one open study, driven by a thread as ``run`` drives one, its trials handed out to outside workers.
+
+What it answers is in the gateway's database before the answer. ClearML's server hears of it a moment later, from a
+second thread, so no call to that server stands between a request and its answer. The loop learns how trials have ended
+from their tasks, as it does of any other trial.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from clearml_hpo.backend import outside_tasks
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.backoff import with_backoff
+from clearml_hpo.backend.codes import LOST, PRUNED_AT, TOLD_NOT_FINITE
+from clearml_hpo.backend.names import ensure_queue, own_queue_name
+from clearml_hpo.controller.executors import MakeExecutor, executor_of
+from clearml_hpo.controller.opening import Opening
+from clearml_hpo.controller.run import Outcome, StudyRun
+from clearml_hpo.core.bell import Bell
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, is_trouble
+from clearml_hpo.core.notes import note_of
+from clearml_hpo.core.trial import Trial, best_trial
+from clearml_hpo.core.values import Params
+from clearml_hpo.executors.outside import OUTSIDE, OutsideExecutor
+from clearml_hpo.gateway.db import answers, handouts, outbox, studies
+from clearml_hpo.gateway.db.database import Database
+from clearml_hpo.gateway.db.handouts import STOPS, Event, Handout, State
+from clearml_hpo.gateway.db.studies import StudyRow
+from clearml_hpo.gateway.service import ConflictError, NotFoundError
+from clearml_hpo.gateway.writing import BEGIN, END, REPORT, Writing
+from clearml_hpo.scheduler import Scheduler
+from clearml_hpo.study_file import StudyFile
+from clearml_hpo.views.display import Progress
+from clearml_hpo.views.screen import Untaken
+
+_WRITE_S = 1.0
+"""Longest time that a report waits for others, so that they travel to ClearML's server together."""
+_PING_S = 300.0
+"""How often a running task of an outside worker shows a sign of life: servers end silent ones after 15 min or 2 h."""
+_EXPIRE_S = 5.0
+"""How often leases are looked at."""
+
+
+class UnknownTrial(NotFoundError):
+    """The study has handed out no trial of this number."""
+
+
+class NothingToGive(ConflictError):
+    """The study hands out no trials any more; the text says why."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """One attempt of a trial, handed out.
+
+    Attributes:
+        wire: its number for the worker.
+        expires: when its lease ends without a sign of life, in seconds since 1970 by the database's clock.
+    """
+
+    wire: int
+    number: int
+    attempt: int
+    task: str
+    params: Params
+    expires: float
+
+
+class Host(Untaken):
+    """Drives one study from :meth:`start` to :meth:`stop`; it is its own view. Any thread may call the other methods.
+
+    Attributes:
+        outcome: how the study has ended; None while it is driven.
+        error: why it could not be driven.
+    """
+
+    def __init__(
+        self,
+        study: StudyRow,
+        file: StudyFile,
+        database: Database,
+        on_note: Callable[[str], None],
+        *,
+        log_in: Callable[[], Api] = Api,
+    ) -> None:
+        """Nothing runs yet; ``log_in`` connects to ClearML's server, once for each of the two threads."""
+        self.study = study
+        self.outcome: Outcome | None = None
+        self.error: BaseException | None = None
+        self._file = file
+        self._database = database
+        self._on_note = on_note
+        self._log_in = log_in
+        self._stopped = threading.Event()
+        self._bell = Bell(self._stopped)
+        self._is_open = threading.Event()
+        self._write_soon = threading.Event()
+        self._run: StudyRun | None = None
+        self._executor: OutsideExecutor | None = None
+        self._progress = Progress((), 0, 0.0)
+        self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+        self._wires: dict[str, int] = {}
+        self._driving = threading.Thread(target=self._drive, name=f"study {study.name}", daemon=True)
+        self._writing = threading.Thread(target=self._write, name=f"writing {study.name}", daemon=True)
+
+    def start(self) -> None:
+        """Opens the study, and drives it."""
+        self._driving.start()
+
+    def stop(self) -> None:
+        """Lets go of the study: what outside workers have goes on, and is taken up by the next host."""
+        self._stopped.set()
+        self._bell.ring()
+        self._is_open.set()
+
+    def join(self) -> None:
+        """Waits until all is written, or cannot be."""
+        if self._driving.ident is not None:
+            self._driving.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the study is driven, or is about to be."""
+        return not self._stopped.is_set() and (self._driving.ident is None or self._driving.is_alive())
+
+    @property
+    def controller(self) -> str:
+        """The id of the study's ClearML task; empty until it is opened."""
+        return self.study.controller
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """All trials, as last seen."""
+        return self._progress.trials
+
+    @property
+    def ended(self) -> str:
+        """Why the study gives no trials any more; empty while it does."""
+        try:
+            self._check_ended()
+        except NothingToGive as error:
+            return str(error)
+        return ""
+
+    @property
+    def constants(self) -> Params:
+        """What every trial is given beside its own parameters."""
+        return self._file.space.constants
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """The scalars that the study looks at, ``title/series``."""
+        return [*self._file.goal.metrics]
+
+    def live_trial(self, task: str) -> Trial | None:
+        """The trial of this task, if it waits or runs."""
+        scheduler = self._run.scheduler if self._run is not None else None
+        return scheduler.live_trial(task) if scheduler is not None else None
+
+    @property
+    def best(self) -> Trial | None:
+        """The best completed trial, as last seen."""
+        return best_trial(self.trials, self._file.goal)
+
+    def best_wire(self) -> int | None:
+        """The number on the wire of the best completed trial, also of one that was told just now.
+
+        None if there is none, or if there are several objectives.
+        """
+        if not self._file.goal.is_single:
+            return None
+        (objective,) = self._file.goal.objectives
+        told = {
+            handout.wire: handout.outcome[objective.metric]
+            for handout in self.handed_out()
+            if handout.state in (State.DONE, State.LATE) and objective.metric in (handout.outcome or {})
+        }
+        seen = {handouts.wire_number(trial.number, trial.attempt): trial for trial in self.trials}
+        told = {wire: value for wire, value in told.items() if wire not in seen or seen[wire].state.is_live}
+        counted = {
+            wire: trial.value for wire, trial in seen.items() if trial.final_values is not None and trial.is_feasible
+        }
+        values = {wire: value for wire, value in {**told, **counted}.items() if value is not None}
+        finite = [wire for wire, value in values.items() if math.isfinite(value)]
+        sign = 1.0 if objective.direction == "minimize" else -1.0
+        return min(finite, key=lambda wire: sign * values[wire], default=None)
+
+    # --- what outside workers ask and say ----------------------------------------------------------------------------
+
+    def ask(
+        self,
+        *,
+        token: str,
+        lease_s: float,
+        wait_s: float,
+        worker: Mapping[str, Any] | None = None,
+        keep: Callable[[sa.Connection, Given], None] = lambda connection, given: None,
+    ) -> Given | None:
+        """Hands one trial out; None if there is none within ``wait_s`` seconds.
+
+        Args:
+            keep: called in the transaction in which it is handed out.
+
+        Raises:
+            NothingToGive: the study has ended, or could not be opened.
+            GatewayError: the database is away.
+        """
+        until = time.monotonic() + wait_s
+        while True:
+            executor, scheduler = self._opened(until)
+            task = executor.take(max(0.0, until - time.monotonic())) if executor is not None else None
+            if task is None or executor is None or scheduler is None:
+                self._check_ended()
+                return None
+            trial = scheduler.live_trial(task)
+            if trial is None:  # not one of the study's, or a user has just ended it
+                executor.ended(task)
+                continue
+            try:
+                return self._give(trial, token, lease_s, worker or {}, keep)
+            except IntegrityError:  # a task that a user has enqueued again: its number is used up
+                self.note(f"trial {trial.number} was handed out before, and is not again: retry it as a new attempt")
+            except BaseException:
+                executor.give_back(task)
+                raise
+
+    def report(self, wire: int, step: int, values: Mapping[str, float], *, lease_s: float) -> Handout:
+        """Takes in scalars of one step; the hand-out as it is then says whether its worker is to stop.
+
+        Raises:
+            UnknownTrial: it was never handed out.
+            GatewayError: the database is away.
+        """
+        with self._changing(wire), self._database.write() as connection:
+            known = self._known(connection, wire)
+            if known.state is not State.OUT:
+                return known
+            answer = answers.find(connection, self.study.id, wire, step)
+            if answer is None:
+                prune = self._judge(known, step, values)
+                answers.keep(connection, self.study.id, wire, step, dict(values), prune=prune)
+                body = {"step": step, "values": {metric: v for metric, v in values.items() if math.isfinite(v)}}
+                outbox.put(connection, self.study.id, known.task, REPORT, body)
+                if prune:
+                    self._end(connection, known, Event.PRUNE, "stopped", f"{PRUNED_AT} {step}")
+            handouts.renew(connection, self.study.id, wire, lease_s)
+            return self._known(connection, wire)
+
+    def renew(self, wire: int, *, lease_s: float) -> Handout:
+        """A sign of life. Raises as :meth:`report`."""
+        with self._database.write() as connection:
+            self._known(connection, wire)
+            handouts.renew(connection, self.study.id, wire, lease_s)
+            return self._known(connection, wire)
+
+    def tell(self, wire: int, values: Mapping[str, float]) -> Handout:
+        """The trial is complete with these values, by metric; one that has ended already stays as it is.
+
+        A result of a hand-out whose lease is over counts too, unless the trial runs again.
+
+        Raises: as :meth:`report`.
+        """
+        with self._changing(wire), self._database.write() as connection:
+            known = self._known(connection, wire)
+            is_late = known.state is State.LOST
+            broken = {metric: value for metric, value in values.items() if not math.isfinite(value)}
+            reported = answers.of_trial(connection, self.study.id, wire)
+            superseded = is_late and self._runs_again(known)
+            changed = handouts.end(
+                connection, self.study.id, wire, Event.TELL, outcome=dict(values), is_superseded=superseded
+            ).has_changed
+            if changed:
+                step = reported[-1].step + 1 if reported else 0
+                last = reported[-1].outcome if reported else {}
+                new = {m: v for m, v in values.items() if m not in broken and last.get(m) != v}
+                if new:
+                    outbox.put(connection, self.study.id, known.task, REPORT, {"step": step, "values": new})
+                how = {"how": "completed", "again": is_late}
+                if broken:
+                    said = ", ".join(f"{metric} is {value}" for metric, value in broken.items())
+                    how = {"how": "failed", "again": is_late, "reason": f"{TOLD_NOT_FINITE} {said}"}
+                outbox.put(connection, self.study.id, known.task, END, how)
+            found = self._known(connection, wire)
+        self._write_soon.set()
+        return found
+
+    def fail(self, wire: int, reason: str) -> Handout:
+        """The trial has failed; one that has ended already stays as it is. Raises as :meth:`report`."""
+        return self._end_by(wire, Event.FAIL, "failed", reason or "its outside worker says that it failed")
+
+    def declare_failed(self, wire: int, reason: str) -> Handout:
+        """A user ends a trial: its worker hears of it when it reports next. Raises as :meth:`report`."""
+        return self._end_by(wire, Event.STOP, "stopped", reason)
+
+    def handed_out(self, *, only_live: bool = False) -> Sequence[Handout]:
+        """The hand-outs by number on the wire."""
+        with self._database.read() as connection:
+            return handouts.of_study(connection, self.study.id, only_live=only_live)
+
+    # --- view of the study -------------------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Passes it on, with the study's name."""
+        self._on_note(note_of(self.study.name, text))
+
+    def trial(self, trial: Trial) -> None:
+        """A trial that has ended by whatever gives its place free; its worker hears of it when it reports next."""
+        if trial.state.is_live or self._executor is None:
+            return
+        wire = self._wires.pop(trial.task_id, None)
+        if wire is not None:
+            with self._database.write() as connection:
+                handouts.end(connection, self.study.id, wire, Event.STOP, reason=trial.reason)
+            self._locks.pop(wire, None)
+        self._executor.ended(trial.task_id)
+
+    def progress(self, progress: Progress) -> None:
+        """A step was made: trials can be handed out."""
+        self._progress = progress
+        if self._run is not None and self._run.scheduler is not None:
+            self._is_open.set()
+
+    # --- the thread that drives --------------------------------------------------------------------------------------
+
+    def _drive(self) -> None:
+        try:
+            self._open_and_drive()
+        except KeyboardInterrupt:
+            pass  # stopped before it began
+        except ClearmlHpoError as error:
+            self.error = error
+            self.note(f"the study cannot be driven: {error}")
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            self._stopped.set()
+            self._is_open.set()
+            self._write_soon.set()
+            if self._executor is not None:
+                self._executor.close()
+            if self._writing.ident is not None:
+                self._writing.join()
+
+    def _open_and_drive(self) -> None:
+        api = with_backoff(self._log_in, self.note, self._stopped)
+        opening = Opening(api, self._place, self._stopped, self.note)
+        with api.asking_again(self.note, self._stopped):
+            if self.controller:
+                self._flush_before(api)
+                opened = opening.by_id(self.controller)
+            else:
+                opened = opening.from_file(self._file)
+        self._file = opened.file
+        if opened.lease is None:
+            self._run = StudyRun(opened, api, self, self._stopped)
+            self.outcome = self._run.run()
+            return
+        self._writing.start()
+        self._run = StudyRun(opened, api, self, self._stopped, aborts=lambda: False, bell=self._bell)
+        self.outcome = self._run.run()
+
+    def _place(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
+        def outside(study_id: str) -> OutsideExecutor:
+            if study_id != self.controller:
+                with self._database.write() as connection:
+                    studies.set_controller(connection, self.study.id, study_id)
+                self.study = replace(self.study, controller=study_id)
+            out = self.handed_out(only_live=True)
+            self._wires = {handout.task: handout.wire for handout in out}
+            queue = own_queue_name(OUTSIDE, study_id)
+            self._executor = OutsideExecutor(api, self._bell, queue=queue, out=self._wires, on_abort=self._abort)
+            return self._executor
+
+        return file, executor_of(file, api, self.note, outside)
+
+    def _flush_before(self, api: Api) -> None:
+        """What was said while nobody drove the study is written before its trials are read."""
+        queue = own_queue_name(OUTSIDE, self.controller)
+        Writing(api, self._database, self.study.id, ensure_queue(api, queue), self.note).flush()
+
+    def _abort(self, task_ids: Sequence[str], reason: str) -> Collection[str]:
+        """The loop ends these: those that have not ended by what their workers said."""
+        living = []
+        with self._database.write() as connection:
+            for task_id in task_ids:
+                wire = self._wires.get(task_id)
+                if wire is not None and handouts.end(
+                    connection, self.study.id, wire, Event.STOP, reason=reason
+                ).before in (State.OUT, State.STOPPED):
+                    living.append(task_id)
+        return living
+
+    # --- the thread that writes --------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        api = with_backoff(self._log_in, self.note, self._stopped)
+        queue_id = ensure_queue(api, own_queue_name(OUTSIDE, self.controller))
+        writing = Writing(api, self._database, self.study.id, queue_id, self.note)
+        expired_at = pinged_at = time.monotonic()
+        while not self._stopped.is_set():
+            self._write_soon.wait(_WRITE_S)
+            self._write_soon.clear()
+            now = time.monotonic()
+            try:
+                if now - expired_at >= _EXPIRE_S:
+                    expired_at = now
+                    self._expire()
+                if writing.flush():
+                    self._bell.ring()
+                if now - pinged_at >= _PING_S:
+                    pinged_at = now
+                    for handout in self.handed_out(only_live=True):
+                        outside_tasks.ping(api, handout.task)
+            except GatewayError as error:
+                self.note(str(error))
+                self._stopped.wait(_EXPIRE_S)
+            except ApiError as error:
+                if not is_trouble(error):
+                    self.note(str(error))
+        try:
+            writing.flush()
+        except (GatewayError, ApiError) as error:
+            self.note(f"what workers said is kept, and written when the study is opened again: {error}")
+
+    def _expire(self) -> None:
+        with self._database.write() as connection:
+            for handout in handouts.expire(connection, self.study.id):
+                body = {"how": "failed", "reason": f"{LOST} {handout.reason}"}
+                outbox.put(connection, self.study.id, handout.task, END, body)
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _opened(self, until: float) -> tuple[OutsideExecutor | None, Scheduler | None]:
+        """What hands out and what knows the trials, once the study is open; None if it is not in time, or has ended."""
+        self._is_open.wait(max(0.0, until - time.monotonic()))
+        self._check_ended()
+        return self._executor, self._run.scheduler if self._run is not None else None
+
+    def _check_ended(self) -> None:
+        if self.error is not None:
+            raise NothingToGive(f"the study cannot be driven: {self.error}")
+        if self.outcome is not None:
+            raise NothingToGive(f"the study has ended: {self.outcome.reason}")
+        scheduler = self._run.scheduler if self._run is not None else None
+        if scheduler is not None and scheduler.ended and not (self._executor and self._executor.has_ready):
+            raise NothingToGive(f"the study gives no more trials: {scheduler.ended}")
+
+    def _give(
+        self,
+        trial: Trial,
+        token: str,
+        lease_s: float,
+        worker: Mapping[str, Any],
+        keep: Callable[[sa.Connection, Given], None],
+    ) -> Given:
+        said = {f"worker_{name}": value for name, value in worker.items()}
+        wire = handouts.wire_number(trial.number, trial.attempt)
+        with self._database.write() as connection:
+            handout = handouts.give(
+                connection,
+                self.study.id,
+                trial.number,
+                trial.attempt,
+                task=trial.task_id,
+                token=token,
+                lease_s=lease_s,
+                worker=worker,
+            )
+            body = {"handout": wire, "token": token, **said}
+            outbox.put(connection, self.study.id, trial.task_id, BEGIN, body)
+            given = Given(wire, trial.number, trial.attempt, trial.task_id, trial.params, handout.leased_until)
+            keep(connection, given)
+        self._wires[trial.task_id] = wire
+        self._write_soon.set()
+        return given
+
+    def _judge(self, handout: Handout, step: int, values: Mapping[str, float]) -> bool:
+        judged = self._file.goal.pruning_objective
+        scheduler = self._run.scheduler if self._run is not None else None
+        if judged is None or scheduler is None or judged.metric not in values:
+            return False
+        trial = scheduler.live_trial(handout.task)
+        return trial is not None and scheduler.judge(trial.number, step, values[judged.metric])
+
+    def _runs_again(self, handout: Handout) -> bool:
+        """Whether a newer attempt of the trial is there, also one that an agent runs."""
+        return any(trial.number == handout.number and trial.attempt > handout.attempt for trial in self.trials)
+
+    def _end_by(self, wire: int, event: Event, how: str, reason: str) -> Handout:
+        with self._changing(wire), self._database.write() as connection:
+            known = self._known(connection, wire)
+            self._end(connection, known, event, how, reason)
+            found = self._known(connection, wire)
+        self._write_soon.set()
+        return found
+
+    def _end(self, connection: sa.Connection, known: Handout, event: Event, how: str, reason: str) -> None:
+        if handouts.end(connection, self.study.id, known.wire, event, reason=reason).has_changed:
+            outbox.put(connection, self.study.id, known.task, END, {"how": how, "reason": reason})
+
+    def _known(self, connection: sa.Connection, wire: int) -> Handout:
+        found = handouts.find(connection, self.study.id, wire)
+        if found is None:
+            raise UnknownTrial("no such trial")
+        return found
+
+    @contextmanager
+    def _changing(self, wire: int) -> Iterator[None]:
+        """One request at a time changes a hand-out: the pruner is shown each step once."""
+        with self._locks[wire]:
+            yield
+
+
+def is_to_stop(handout: Handout) -> bool:
+    """Whether the worker of a hand-out is to stop."""
+    return STOPS.get(handout.state, False)

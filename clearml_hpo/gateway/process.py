@@ -1,0 +1,137 @@
+"""The process that serves: ``python -m clearml_hpo.gateway.process SOCKET OPTIONS``, started by ``supervisor``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+
+import uvicorn
+
+from clearml_hpo.core.errors import ClearmlHpoError
+from clearml_hpo.gateway import state
+from clearml_hpo.gateway.app import build_app
+from clearml_hpo.gateway.auth import Tokens
+from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.redact import guard_logs
+from clearml_hpo.gateway.v1.leases import Leases
+from clearml_hpo.gateway.v1.routes import routes
+from clearml_hpo.machine import signals
+
+UNUSABLE = 2
+"""Exit status of a process that cannot serve, and will not if it is started again."""
+_DRAIN_S = 40
+"""Longest time that open requests have at the end; the longest wait for a trial is 30 s."""
+_IDLE_S = 75
+"""How long a connection stays open between two requests."""
+_LOOK_S = 0.5
+"""How often it is looked whether the parent still lives."""
+_BACKLOG = 2048  # connections that wait while a process is started anew
+_CONNECTIONS = 2000
+
+_log = logging.getLogger("clearml_hpo.gateway")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the gateway serves.
+
+    Attributes:
+        database: URL; None: what the environment names, or the file of SQLite in the gateway's folder.
+        hopaas: with the routes of Hopaas.
+        proxies: addresses, beside loopback, whose ``X-Forwarded-*`` headers are believed.
+        log: requests are written to stderr, a line each.
+    """
+
+    database: str | None = None
+    hopaas: bool = False
+    proxies: tuple[str, ...] = ()
+    log: bool = False
+
+    def as_json(self) -> str:
+        """For the command line of the process."""
+        return json.dumps(asdict(self))
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals only end it: uvicorn would raise them again, and nothing would be tidied up."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return signals.handled({number: partial(self.handle_exit, number, None) for number in signals.ENDS})
+
+
+def serve(listening: socket.socket, options: Options) -> None:
+    """Serves until SIGTERM or SIGINT; what workers have said by then is written, as far as ClearML's server answers.
+
+    Raises:
+        InputError, GatewayError: the database cannot be used.
+    """
+    database = state.database(options.database)
+    database.open()
+    hosting = Hosting(database, _log.info)
+    pepper = state.pepper()
+    app = build_app(
+        hosting,
+        Tokens(database, pepper),
+        v1=partial(routes, hosting, leases=Leases(pepper)),
+        version=version("clearml-hpo"),
+        hopaas=options.hopaas,
+        proxies=frozenset(options.proxies),
+    )
+    hosting.start()
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # it has whole paths, and so tokens
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_CONNECTIONS,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    server = _Server(config)
+    threading.Thread(target=_end_with_parent, args=(server, os.getppid()), daemon=True).start()
+    try:
+        server.run(sockets=[listening])
+    finally:
+        hosting.stop()
+        database.close()
+
+
+def _end_with_parent(server: uvicorn.Server, parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    server.should_exit = True
+
+
+def main() -> int:
+    """The command."""
+    listening = socket.socket(fileno=int(sys.argv[1]))
+    given = json.loads(sys.argv[2])
+    options = Options(**{**given, "proxies": tuple(given["proxies"])})
+    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    guard_logs()
+    _log.setLevel(logging.INFO)
+    logging.getLogger("clearml_hpo.gateway.access").setLevel(logging.INFO if options.log else logging.WARNING)
+    try:
+        serve(listening, options)
+    except ClearmlHpoError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return UNUSABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

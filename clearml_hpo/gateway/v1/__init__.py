@@ -1,0 +1,8 @@
+"""The native API, under ``/api/v1``; its description is at ``/api/v1/openapi.json``.
+
+bodies.py    what requests and answers hold
+leases.py    what an outside worker shows with what it says of a trial
+names.py     how the database knows studies by name
+problems.py  errors, as RFC 9457 has them
+routes.py    studies and trials
+"""

@@ -1,0 +1,374 @@
+"""Studies and trials over the native API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
+
+import yaml
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.trial import Trial as StudyTrial
+from clearml_hpo.core.values import DEFAULT_SECTION, Params, Value
+from clearml_hpo.executors.outside import OUTSIDE
+from clearml_hpo.gateway.auth import Principal, Right
+from clearml_hpo.gateway.db.handouts import STOPS, Handout, State
+from clearml_hpo.gateway.db.studies import StudyRow
+from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.limits import Limits
+from clearml_hpo.gateway.requests import Caller
+from clearml_hpo.gateway.service import (
+    ConflictError,
+    ForbiddenError,
+    LimitError,
+    NotFoundError,
+    StudyRequest,
+    UnavailableError,
+)
+from clearml_hpo.gateway.threads import Threads
+from clearml_hpo.gateway.v1 import bodies
+from clearml_hpo.gateway.v1.leases import Leases
+from clearml_hpo.gateway.v1.names import suid_of
+from clearml_hpo.gateway.v1.problems import PREFIX
+
+_TRIAL = re.compile(r"(?P<study>[0-9a-f]{1,40})\.(?P<wire>[0-9]{1,15})", re.ASCII)
+_LONGEST_KEY = 200
+_TITLE = "trial"
+"""Title of scalars that workers report without one."""
+_FIXED = ("study", "project", "template")
+Key = Annotated[str, Header(alias="Idempotency-Key", max_length=_LONGEST_KEY)]
+
+
+def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *, leases: Leases) -> APIRouter:
+    """All of them; each needs ``Authorization: Bearer``."""
+    router = APIRouter(prefix=PREFIX)
+    api = _Api(hosting, leases)
+
+    async def who(request: Request, kind: str = "report", *, finishes: bool = False) -> Principal:
+        found = await threads.run("report", lambda: caller.by_header(request, may_be_expired=finishes))
+        await limits.wait(kind, found)
+        return found
+
+    @router.post("/projects/{project}/studies", status_code=201, response_model=bodies.Study)
+    async def make_study(request: Request, project: str, body: bodies.NewStudy, response: Response) -> Any:
+        """Makes a study, or returns the one of this name."""
+        caller_ = await who(request)
+        study, is_new = await threads.run("report", lambda: api.make(caller_, project, body))
+        response.status_code = 201 if is_new else 200
+        return study
+
+    @router.post("/projects/{project}/studies:validate")
+    async def validate(request: Request, project: str, body: bodies.NewStudy) -> dict[str, Any]:
+        """Says what is wrong with a study file; makes nothing."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.validate(caller_, project, body))
+
+    @router.get("/projects/{project}/studies", response_model=list[bodies.Study])
+    async def list_studies(request: Request, project: str) -> Any:
+        """The studies of a project, the newest first."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.studies(caller_, project))
+
+    @router.get("/studies/{study}", response_model=bodies.Study)
+    async def get_study(request: Request, study: str) -> Any:
+        """A study, as it was last seen."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.study(caller_, study))
+
+    @router.patch("/studies/{study}", response_model=bodies.Study)
+    async def change_study(request: Request, study: str, body: bodies.Change) -> Any:
+        """Pauses or closes a study, or has it hand trials out again."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.change(caller_, study, body))
+
+    @router.post("/studies/{study}/trials:ask", response_model=list[bodies.Trial])
+    async def ask(request: Request, study: str, body: bodies.Ask, key: Key = "") -> Any:
+        """Hands trials out; fewer than ``count`` may come."""
+        caller_ = await who(request, "ask")
+        return await threads.run("ask", lambda: api.ask(caller_, study, body, key))
+
+    @router.get("/studies/{study}/trials", response_model=bodies.Page)
+    async def list_trials(
+        request: Request,
+        study: str,
+        after: Annotated[int, Query(ge=-1)] = -1,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+        state: str = "",
+    ) -> Any:
+        """Trials by number, a page at a time."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.trials(caller_, study, after, limit, state))
+
+    @router.get("/studies/{study}/best", response_model=bodies.TrialRow)
+    async def best(request: Request, study: str) -> Any:
+        """The best completed trial."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.best(caller_, study))
+
+    @router.post("/trials/{trial}/reports", response_model=bodies.Verdict)
+    async def report(request: Request, trial: str, body: bodies.Reports) -> Any:
+        """Takes scalars in, renews the lease, and says whether to stop."""
+        caller_ = await who(request, finishes=True)
+        return await threads.run("report", lambda: api.report(caller_, trial, body))
+
+    @router.post("/trials/{trial}:heartbeat", response_model=bodies.Verdict)
+    async def heartbeat(request: Request, trial: str, body: bodies.Leased) -> Any:
+        """Renews the lease, and says whether to stop."""
+        caller_ = await who(request, finishes=True)
+        return await threads.run("report", lambda: api.heartbeat(caller_, trial, body))
+
+    @router.post("/trials/{trial}:complete", response_model=bodies.Verdict)
+    async def complete(request: Request, trial: str, body: bodies.Complete) -> Any:
+        """Ends a trial with its values; the same values again change nothing, others are refused (409)."""
+        caller_ = await who(request, finishes=True)
+        return await threads.run("report", lambda: api.complete(caller_, trial, body))
+
+    @router.post("/trials/{trial}:fail", response_model=bodies.Verdict)
+    async def fail(request: Request, trial: str, body: bodies.Fail) -> Any:
+        """Ends a trial as failed."""
+        caller_ = await who(request, finishes=True)
+        return await threads.run("report", lambda: api.fail(caller_, trial, body))
+
+    @router.post("/trials/{trial}:stop", response_model=bodies.Verdict)
+    async def stop(request: Request, trial: str, body: bodies.Stop) -> Any:
+        """Ends a trial of somebody else; its worker hears of it when it reports next."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.stop(caller_, trial, body))
+
+    return router
+
+
+class _Api:
+    """What the routes do, in threads."""
+
+    def __init__(self, hosting: Hosting, leases: Leases) -> None:
+        self._hosting = hosting
+        self._leases = leases
+
+    # --- studies -----------------------------------------------------------------------------------------------------
+
+    def make(self, who: Principal, project: str, body: bodies.NewStudy) -> tuple[bodies.Study, bool]:
+        self._check(who, Right.READ, project=project)
+        suid = suid_of(body.name)
+        try:
+            found = self._hosting.find_study(who, suid)
+        except NotFoundError:
+            request = StudyRequest(suid, _study_file(body), "", body.lease_s)
+            made = self._hosting.open_study(who, request)
+            return self.study(who, made.id), True
+        if body.if_exists == "error":
+            raise ConflictError(f"the study {body.name!r} exists already: {found.id}")
+        return self.study(who, found.id), False
+
+    def validate(self, who: Principal, project: str, body: bodies.NewStudy) -> dict[str, Any]:
+        self._check(who, Right.READ, project=project)
+        try:
+            self._hosting.check_file(who, _study_file(body))
+        except InputError as error:
+            return {"sound": False, "faults": str(error).splitlines()}
+        return {"sound": True, "faults": []}
+
+    def studies(self, who: Principal, project: str) -> list[bodies.Study]:
+        self._check(who, Right.READ, project=project)
+        return [self._shown(row) for row in self._hosting.studies(who)]
+
+    def study(self, who: Principal, study: str) -> bodies.Study:
+        self._check(who, Right.READ, study)
+        return self._shown(self._hosting.row(who, study))
+
+    def change(self, who: Principal, study: str, body: bodies.Change) -> bodies.Study:
+        self._check(who, Right.ADMIN, study)
+        self._hosting.set_state(who, study, body.state)
+        return self.study(who, study)
+
+    def trials(self, who: Principal, study: str, after: int, limit: int, state: str) -> bodies.Page:
+        self._check(who, Right.READ, study)
+        found = [
+            trial
+            for trial in self._hosting.host(who, study).trials
+            if trial.number > after and state in ("", trial.state.value)
+        ]
+        page = found[:limit]
+        return bodies.Page(trials=[_row(trial) for trial in page], next=page[-1].number if found[limit:] else None)
+
+    def best(self, who: Principal, study: str) -> bodies.TrialRow:
+        self._check(who, Right.READ, study)
+        best = self._hosting.host(who, study).best
+        if best is None:
+            raise NotFoundError("no completed trial")
+        return _row(best)
+
+    def _shown(self, row: StudyRow) -> bodies.Study:
+        host = self._hosting.open_host(row.id)
+        trials = host.trials if host is not None else ()
+        counts: dict[str, int] = {}
+        for trial in trials:
+            counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
+        best = host.best if host is not None else None
+        return bodies.Study(
+            id=row.id,
+            name=row.name,
+            state=row.state,
+            controller=host.controller if host is not None else row.controller,
+            ended=host.ended if host is not None else "",
+            trials=counts,
+            best=_row(best) if best is not None else None,
+        )
+
+    # --- trials ------------------------------------------------------------------------------------------------------
+
+    def ask(self, who: Principal, study: str, body: bodies.Ask, key: str) -> list[bodies.Trial]:
+        self._check(who, Right.ASK, study)
+        host = self._hosting.host(who, study)
+        worker = {"id": body.worker.id, "host": body.worker.host, **body.worker.tags}
+        worker = {name: value for name, value in worker.items() if value}
+        given: list[tuple[int, int, int, Params, float]] = []
+        if body.resume and body.worker.id:
+            for handout in host.handed_out(only_live=True):
+                trial = host.live_trial(handout.task)
+                if (handout.token, handout.worker.get("id")) == (who.token, body.worker.id) and trial is not None:
+                    given.append((handout.wire, handout.number, handout.attempt, trial.params, handout.leased_until))
+        while len(given) < body.count:
+            try:
+                one = self._hosting.ask(
+                    who,
+                    study,
+                    worker=worker,
+                    wait_s=0.0 if given else body.wait_s,
+                    key=f"{key}#{len(given)}" if key else "",
+                    lease_s=body.lease_s,
+                )
+            except (ConflictError, LimitError, UnavailableError):
+                if not given:
+                    raise
+                break
+            given.append((one.wire, one.number, one.attempt, one.params, one.expires))
+        constants = _bare(host.constants)
+        return [
+            bodies.Trial(
+                trial=f"{study}.{wire}",
+                number=number,
+                attempt=attempt,
+                params=_bare(params),
+                constants=constants,
+                lease=self._leases.of(study, wire, who.token),
+                expires_at=expires,
+            )
+            for wire, number, attempt, params, expires in given[: max(body.count, 1)]
+        ]
+
+    def report(self, who: Principal, trial: str, body: bodies.Reports) -> bodies.Verdict:
+        study, wire = self._leased(who, trial, body.lease)
+        for each in body.reports:
+            values = _full(each.values, self._hosting.host(who, study).metrics)
+            if self._hosting.report(who, study, wire, each.step, values).prune:
+                break
+        return self._verdict(who, study, wire)
+
+    def heartbeat(self, who: Principal, trial: str, body: bodies.Leased) -> bodies.Verdict:
+        study, wire = self._leased(who, trial, body.lease)
+        self._hosting.renew(who, study, wire)
+        return self._verdict(who, study, wire)
+
+    def complete(self, who: Principal, trial: str, body: bodies.Complete) -> bodies.Verdict:
+        study, wire = self._leased(who, trial, body.lease)
+        values = _full(body.values, self._hosting.host(who, study).metrics)
+        self._hosting.tell(who, study, wire, values)
+        told = self._hosting.handout(who, study, wire)
+        if told.state in (State.DONE, State.LATE) and json.dumps(told.outcome, sort_keys=True) != json.dumps(
+            values, sort_keys=True
+        ):
+            raise ConflictError("the trial is complete with other values")
+        return self._verdict(who, study, wire)
+
+    def fail(self, who: Principal, trial: str, body: bodies.Fail) -> bodies.Verdict:
+        study, wire = self._leased(who, trial, body.lease)
+        self._hosting.fail(who, study, wire, body.reason)
+        return self._verdict(who, study, wire)
+
+    def stop(self, who: Principal, trial: str, body: bodies.Stop) -> bodies.Verdict:
+        study, wire = _ids(trial)
+        self._check(who, Right.ADMIN_TRIALS, study)
+        self._hosting.stop_trial(who, study, wire, body.reason or "stopped over the API")
+        return self._verdict(who, study, wire)
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _check(self, who: Principal, right: Right, study: str = "", project: str | None = None) -> None:
+        if project is not None and not self._hosting.is_project(who, project):
+            raise NotFoundError("no such project")
+        if not who.rights.allow(right, study):
+            raise ForbiddenError(f"this token has no right {right.value} here")
+
+    def _leased(self, who: Principal, trial: str, lease: str) -> tuple[str, int]:
+        study, wire = _ids(trial)
+        handout = self._hosting.handout(who, study, wire)
+        self._check(who, Right.REPORT, study)
+        if not self._leases.fits(lease, handout):
+            raise ForbiddenError("this is not the lease of that trial")
+        return study, wire
+
+    def _verdict(self, who: Principal, study: str, wire: int) -> bodies.Verdict:
+        handout: Handout = self._hosting.handout(who, study, wire)
+        is_pruned = handout.state is State.PRUNED
+        return bodies.Verdict(
+            prune=is_pruned,
+            stop=STOPS.get(handout.state, False) and not is_pruned,
+            reason=handout.reason,
+            state=handout.state.value,
+            expires_at=handout.leased_until,
+        )
+
+
+def _study_file(body: bodies.NewStudy) -> Mapping[str, Any]:
+    for key in _FIXED:
+        if key in body.study_file:
+            raise InputError(f"study_file.{key}: the gateway sets it; give the name as name")
+    try:
+        yaml.safe_dump(body.study_file)
+    except yaml.YAMLError as error:
+        raise InputError(f"study_file: it cannot be kept: {error}") from None
+    execution = body.study_file.get("execution") or {}
+    if not isinstance(execution, dict):
+        raise InputError(f"study_file.execution: expected an object, found {type(execution).__name__}")
+    fixed = {"study": body.name, "template": {"outside": True}, "execution": {**execution, "queue": OUTSIDE}}
+    return {**body.study_file, **fixed}
+
+
+def _ids(trial: str) -> tuple[str, int]:
+    found = _TRIAL.fullmatch(trial)
+    if found is None:
+        raise NotFoundError("no such trial")
+    return found["study"], int(found["wire"])
+
+
+def _bare(params: Params) -> dict[str, Value]:
+    return {name.removeprefix(f"{DEFAULT_SECTION}/"): value for name, value in params.items()}
+
+
+def _full(values: Mapping[str, float], known: Collection[str]) -> dict[str, float]:
+    """By ``title/series``; a name without a title is that of a scalar of the goal, if one has it as its series."""
+
+    def full(name: str) -> str:
+        return name if "/" in name else next((m for m in known if m.endswith(f"/{name}")), f"{_TITLE}/{name}")
+
+    return {full(name): value for name, value in values.items()}
+
+
+def _row(trial: StudyTrial) -> bodies.TrialRow:
+    return bodies.TrialRow(
+        number=trial.number,
+        attempt=trial.attempt,
+        state=trial.state.value,
+        values=list(trial.values),
+        params=_bare(trial.params),
+        task=trial.task_id,
+        worker=trial.worker,
+        reason=trial.reason,
+        started_at=trial.started_at,
+        ended_at=trial.ended_at,
+    )

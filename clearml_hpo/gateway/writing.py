@@ -1,0 +1,125 @@
+"""Writes to ClearML's server what outside workers have said, in order for each task, as soon as the server takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from clearml_hpo.backend import outside_tasks
+from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.outside_tasks import End, Point
+from clearml_hpo.core.errors import ApiError, is_trouble
+from clearml_hpo.gateway.db import outbox
+from clearml_hpo.gateway.db.database import Database
+from clearml_hpo.gateway.db.outbox import Entry
+
+BEGIN, REPORT, END = "begin", "report", "end"
+"""Kinds of entries. A task is begun, reports, ends; a result that comes late has it end again."""
+
+_AT_ONCE = 500
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
+"""Pauses of a task whose entry failed, while the server is in trouble."""
+
+
+class Writing:
+    """Empties the outbox of one study; one thread calls it."""
+
+    def __init__(self, api: Api, database: Database, study: str, queue_id: str, on_note: Callable[[str], None]) -> None:
+        """``queue_id`` is that of the queue out of which tasks are handed."""
+        self._api = api
+        self._database = database
+        self._study = study
+        self._queue_id = queue_id
+        self._note = on_note
+
+    def flush(self) -> bool:
+        """Writes all that is due; true if a task has begun or ended by that.
+
+        Raises:
+            GatewayError: the database is away.
+        """
+        has_moved = False
+        while True:
+            with self._database.read() as connection:
+                entries = outbox.due(connection, _AT_ONCE, self._study)
+            if not entries:
+                return has_moved
+            has_moved |= self._write(entries)
+
+    def _write(self, entries: Sequence[Entry]) -> bool:
+        """The entries of each task up to its first end, so that reports of many tasks travel in one call."""
+        begins, reports, ends = _by_kind(entries)
+        stuck: set[str] = set()
+        for entry in begins:
+            self._try(entry, stuck, self._begin)
+        self._report([entry for entry in reports if entry.task not in stuck], stuck)
+        for entry in ends:
+            self._try(entry, stuck, self._end)
+        return any(entry.task not in stuck for entry in (*begins, *ends))
+
+    def _begin(self, entry: Entry) -> None:
+        if not outside_tasks.begin(self._api, entry.task, self._queue_id, entry.body):
+            self._note(f"task {entry.task} was taken back before its outside worker could begin")
+
+    def _end(self, entry: Entry) -> None:
+        body: Mapping[str, Any] = entry.body
+        how: End = body["how"]
+        outside_tasks.end(self._api, entry.task, how, body.get("reason", ""), again=bool(body.get("again")))
+
+    def _report(self, entries: Sequence[Entry], stuck: set[str]) -> None:
+        """All in one call; each by itself if that is refused, as a task may have been deleted."""
+        if not entries:
+            return
+        try:
+            outside_tasks.report(self._api, [(entry.task, point) for entry in entries for point in _points(entry)])
+        except ApiError as error:
+            if is_trouble(error) or len(entries) == 1:
+                for entry in entries:
+                    self._failed(entry, stuck, error)
+                return
+            for entry in entries:
+                self._report([entry], stuck)
+            return
+        self._done(entries)
+
+    def _try(self, entry: Entry, stuck: set[str], write: Callable[[Entry], None]) -> None:
+        if entry.task in stuck:
+            return
+        try:
+            write(entry)
+        except ApiError as error:
+            self._failed(entry, stuck, error)
+            return
+        self._done([entry])
+
+    def _failed(self, entry: Entry, stuck: set[str], error: ApiError) -> None:
+        if is_trouble(error):
+            stuck.add(entry.task)
+            wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**entry.tries)
+            with self._database.write() as connection:
+                outbox.put_off(connection, entry.seq, wait_s)
+            return
+        self._note(f"what was said of task {entry.task} ({entry.kind}) is refused: {error}")
+        self._done([entry])
+
+    def _done(self, entries: Sequence[Entry]) -> None:
+        with self._database.write() as connection:
+            outbox.done(connection, [entry.seq for entry in entries])
+
+
+def _by_kind(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry], list[Entry]]:
+    """Those of each task up to its first end."""
+    found: dict[str, list[Entry]] = {BEGIN: [], REPORT: [], END: []}
+    ended: set[str] = set()
+    for entry in entries:
+        if entry.task not in ended:
+            found[entry.kind].append(entry)
+            if entry.kind == END:
+                ended.add(entry.task)
+    return found[BEGIN], found[REPORT], found[END]
+
+
+def _points(entry: Entry) -> Iterator[Point]:
+    body: Mapping[str, Any] = entry.body
+    for metric, value in body["values"].items():
+        yield Point(metric, body["step"], value, round(entry.created * 1000))

@@ -1,0 +1,290 @@
+"""The native API and its client, over a real study on the real server."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from functools import partial
+from pathlib import Path
+
+import pytest
+import requests
+import uvicorn
+
+from clearml_hpo import RemoteStudy, remote
+from clearml_hpo.gateway.app import build_app
+from clearml_hpo.gateway.auth import Kind, Rights, Tokens
+from clearml_hpo.gateway.auth.pepper import Pepper
+from clearml_hpo.gateway.db import Database, accounts
+from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.v1.leases import Leases
+from clearml_hpo.gateway.v1.routes import routes
+from clearml_hpo.remote import RemoteError
+
+FILE = {
+    "search_space": {
+        "x": {"type": "float", "low": 0.0, "high": 1.0},
+        "Args/kind": {"type": "categorical", "choices": ["a", "b"]},
+        "epochs": 3,
+    },
+    "objective": {"metric": "valid/loss", "direction": "minimize"},
+    "sampler": {"name": "random", "seed": 1},
+    "budget": {"trials": 5},
+    "execution": {"poll_interval": 0.2},
+}
+
+
+class Gateway:
+    """One in this process."""
+
+    def __init__(self, database, pepper):
+        self.database, self.notes = database, []
+        self.hosting = Hosting(database, self.notes.append)
+        self.tokens = Tokens(database, pepper)
+        app = build_app(self.hosting, self.tokens, version="1", v1=partial(routes, self.hosting, leases=Leases(pepper)))
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen(128)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
+        self.thread.start()
+
+    def token(self, *scopes, project="physics"):
+        with self.database.write() as connection:
+            owner = accounts.ensure_user(connection, "test", "somebody", is_admin=True)
+            where = accounts.ensure_project(connection, project, f"tests/{project}-{uuid.uuid4().hex[:8]}")
+        made = self.tokens.create(
+            owner.id, where.id, kind=Kind.API, name="t", rights=Rights.parse(scopes or ["worker"])
+        )
+        return made.text.reveal()
+
+    def call(self, method, path, token, **body):
+        answer = requests.request(
+            method,
+            f"{self.url}/api/v1{path}",
+            json=body or None,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=60,
+        )
+        return answer.status_code, answer.json()
+
+    def close(self):
+        self.server.should_exit = True
+        self.thread.join(30)
+        self.hosting.stop()
+
+
+@pytest.fixture
+def gateway(server, tmp_path, monkeypatch):
+    for name, value in server.address.environ().items():
+        monkeypatch.setenv(name, value)
+    database = Database(f"sqlite:///{tmp_path}/gateway.sqlite3")
+    database.open()
+    made = Gateway(database, Pepper("p" * 40))
+    yield made
+    made.close()
+    database.close()
+
+
+@pytest.fixture
+def study(gateway):
+    return RemoteStudy(gateway.url, "bowl", FILE, project="physics", token=gateway.token())
+
+
+def loss(trial):
+    return (trial.params["x"] - 0.3) ** 2
+
+
+def test_a_study_from_its_client_alone(gateway, study):
+    told = {}
+    for trial in study.trials():
+        with trial:
+            assert (set(trial.params), trial.constants) == ({"x", "Args/kind"}, {"epochs": 3})
+            for step in range(3):
+                assert not trial.report(step, loss=loss(trial) + 1 / (step + 1))
+            trial.complete(loss=loss(trial))
+            told[trial.number] = loss(trial)
+    assert sorted(told) == [0, 1, 2, 3, 4]
+    best = study.best()
+    assert (best["number"], best["values"]) == (min(told, key=told.get), [pytest.approx(min(told.values()))])
+    status, page = gateway.call("GET", f"/studies/{study.id}/trials?limit=2", gateway.token())
+    assert (status, [row["number"] for row in page["trials"]], page["next"]) == (200, [0, 1], 1)
+    status, page = gateway.call("GET", f"/studies/{study.id}/trials?after=1&state=completed", gateway.token())
+    assert ([row["number"] for row in page["trials"]], page["next"]) == ([2, 3, 4], None)
+    status, shown = gateway.call("GET", f"/studies/{study.id}", gateway.token())
+    assert shown["trials"] == {"completed": 5} and shown["ended"] and shown["controller"]
+
+
+def test_an_exception_fails_the_trial_and_its_worker_goes_on(gateway, study):
+    trials = study.trials(2)
+    with pytest.raises(RuntimeError), next(trials):
+        raise RuntimeError("out of memory")
+    with next(trials) as second:
+        second.complete({"valid/loss": 0.5})
+    until = time.monotonic() + 20
+    while study.best() is None and time.monotonic() < until:
+        time.sleep(0.1)
+    _, page = gateway.call("GET", f"/studies/{study.id}/trials", gateway.token())
+    assert [row["state"] for row in page["trials"][:2]] == ["failed", "completed"]
+    assert page["trials"][0]["reason"].startswith("RuntimeError: out of memory")
+
+
+def test_a_worker_that_starts_again_gets_its_trial_back(gateway):
+    token = gateway.token()
+    first = RemoteStudy(gateway.url, "again", FILE, project="physics", token=token, worker="job 7")
+    lost = first.ask()
+    again = RemoteStudy(gateway.url, "again", project="physics", token=token, worker="job 7")
+    trial = next(again.trials(1))
+    assert trial.number == lost.number
+    trial.complete(loss=0.5)
+    other = RemoteStudy(gateway.url, "again", project="physics", token=token, worker="job 8")
+    assert next(other.trials(1)).number != lost.number
+
+
+def test_the_same_key_gets_the_same_trials(gateway, study):
+    token = gateway.token()
+
+    def ask():
+        answer = requests.post(
+            f"{gateway.url}/api/v1/studies/{study.id}/trials:ask",
+            json={"count": 2, "wait_s": 20},
+            headers={"Authorization": f"Bearer {token}", "Idempotency-Key": "k1"},
+            timeout=60,
+        )
+        return [(trial["trial"], trial["lease"], trial["params"]) for trial in answer.json()]
+
+    first = ask()
+    assert ask()[: len(first)] == first
+
+
+def test_a_user_stops_a_trial_and_its_worker_hears_of_it(gateway, study):
+    trial = study.ask()
+    status, _ = gateway.call("POST", f"/trials/{trial._id}:stop", gateway.token(), reason="no use")
+    assert status == 403, "a worker may not"
+    status, verdict = gateway.call("POST", f"/trials/{trial._id}:stop", gateway.token("owner"), reason="no use")
+    assert (status, verdict["state"]) == (200, "stopped")
+    assert trial.report(1, loss=0.5)
+    assert trial.reason == "no use"
+
+
+def test_values_once_told_stay(gateway, study):
+    trial = study.ask()
+    trial.complete(loss=0.5)
+    trial.complete(loss=0.5)
+    with pytest.raises(RemoteError, match="other values") as refused:
+        trial.complete(loss=0.6)
+    assert refused.value.status == 409
+
+
+def test_nan_travels(gateway, study):
+    trial = study.ask()
+    assert not trial.report(1, loss=math.nan)
+    trial.complete(loss=math.inf)
+
+
+def test_a_study_that_is_paused_gives_nothing(gateway, study):
+    owner = gateway.token("owner")
+    assert gateway.call("PATCH", f"/studies/{study.id}", owner, state="paused")[1]["state"] == "paused"
+    status, problem = gateway.call("POST", f"/studies/{study.id}/trials:ask", owner, wait_s=0)
+    assert (status, problem["detail"]) == (409, "the study is paused")
+    gateway.call("PATCH", f"/studies/{study.id}", owner, state="active")
+    assert study.ask() is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "detail"),
+    [
+        ("POST", "/projects/physics/studies", {"name": "s", "study_file": {}}, 422, "search_space"),
+        (
+            "POST",
+            "/projects/physics/studies",
+            {"name": "s", "study_file": {"template": {}}},
+            422,
+            "the gateway sets it",
+        ),
+        ("POST", "/projects/other/studies", {"name": "s", "study_file": FILE}, 404, "no such project"),
+        ("POST", "/projects/physics/studies", {"name": "", "study_file": FILE}, 422, "body.name"),
+        ("GET", "/studies/abc", {}, 404, "no such study"),
+        ("POST", "/trials/abc.1/reports", {"lease": "x", "reports": [{"step": 0, "values": {"a": 1}}]}, 404, "no such"),
+        ("POST", "/trials/abc/reports", {"lease": "x", "reports": [{"step": -1, "values": {"a": 1}}]}, 422, "step"),
+        ("POST", "/trials/x:heartbeat", {"lease": "x"}, 404, "no such trial"),
+        ("GET", "/nothing", {}, 404, "Not Found"),
+    ],
+)
+def test_bad_input_is_a_problem(gateway, method, path, body, status, detail):
+    found, problem = gateway.call(method, path, gateway.token(), **body)
+    assert (found, problem["status"], problem["type"]) == (status, status, "about:blank")
+    assert detail in problem["detail"]
+
+
+def test_another_project_knows_nothing_of_it_and_nobody_without_a_token(gateway, study):
+    trial, other = study.ask(), gateway.token("owner", project="chemistry")
+    for path in (f"/studies/{study.id}", f"/studies/{study.id}/best", f"/studies/{study.id}/trials"):
+        assert gateway.call("GET", path, other)[0] == 404
+    status, problem = gateway.call("POST", f"/trials/{trial._id}:heartbeat", other, lease=trial._lease)
+    assert (status, problem["detail"]) == (404, "no such study")
+    status, problem = gateway.call("POST", f"/trials/{trial._id}:heartbeat", gateway.token(), lease="f" * 32)
+    assert (status, problem["detail"]) == (403, "this is not the lease of that trial")
+    assert gateway.call("GET", f"/studies/{study.id}", "gwt_nonsense")[0] == 401
+
+
+def test_validate_makes_nothing(gateway):
+    token = gateway.token()
+    wrong = {**FILE, "sampler": {"name": "tpee"}}
+    status, said = gateway.call("POST", "/projects/physics/studies:validate", token, name="s", study_file=wrong)
+    assert (status, said["sound"]) == (200, False)
+    assert "tpee" in said["faults"][0]
+    assert gateway.call("POST", "/projects/physics/studies:validate", token, name="s", study_file=FILE)[1]["sound"]
+    assert gateway.call("GET", "/projects/physics/studies", token) == (200, [])
+
+
+def test_the_description_is_whole_and_the_client_is_there(gateway):
+    described = requests.get(f"{gateway.url}/api/v1/openapi.json", timeout=60).json()
+    assert described["openapi"].startswith("3.1")
+    assert "/api/v1/studies/{study}/trials:ask" in described["paths"]
+    text = requests.get(f"{gateway.url}/client.py", timeout=60).text
+    assert text == Path(remote.__file__).read_text()
+
+
+def test_the_client_stands_alone(gateway, tmp_path):
+    """Without this package, in a Python of its own."""
+    (tmp_path / "client.py").write_text(requests.get(f"{gateway.url}/client.py", timeout=60).text)
+    (tmp_path / "file.json").write_text(json.dumps(FILE))
+    program = (
+        "import json, sys\nfrom client import RemoteStudy\n"
+        "study = RemoteStudy(sys.argv[1], 'alone', json.load(open('file.json')), project='physics')\n"
+        "for trial in study.trials(2):\n    with trial:\n        trial.complete(loss=trial.params['x'])\n"
+        "print(sorted(m for m in sys.modules if m.startswith('clearml')))\n"
+    )
+    environ = {"CLEARML_HPO_TOKEN": gateway.token(), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program, gateway.url], cwd=tmp_path, env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("address", ["http://hpo.example.org", "ftp://127.0.0.1", "hpo.example.org"])
+def test_a_token_does_not_travel_in_the_open(address):
+    with pytest.raises(ValueError, match="only https"):
+        RemoteStudy(address, "s", token="t")
+
+
+def test_a_token_file_is_the_users_alone(tmp_path, monkeypatch):
+    file = tmp_path / "token"
+    file.write_text("gwt_x\n")
+    file.chmod(0o644)
+    monkeypatch.delenv(remote.TOKEN, raising=False)
+    monkeypatch.setenv(remote.TOKEN_FILE, str(file))
+    with pytest.raises(ValueError, match="chmod 600"):
+        RemoteStudy("http://127.0.0.1:1", "s")
+    monkeypatch.delenv(remote.TOKEN_FILE)
+    with pytest.raises(ValueError, match="there is no token"):
+        RemoteStudy("http://127.0.0.1:1", "s")
