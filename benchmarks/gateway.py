@@ -52,7 +52,6 @@ class Gateway:
         while "shown again" not in self.text and time.monotonic() < until:
             time.sleep(0.05)
         self.url = _found(r"gateway: (\S+)", self.text)
-        self.token = _found(r"shown again: (\S+)", self.text)
 
     @property
     def text(self) -> str:
@@ -70,6 +69,21 @@ class Gateway:
             if time.monotonic() > until:
                 raise RuntimeError(self.text)
             time.sleep(0.05)
+
+    def tokens(self, count: int) -> list[str]:
+        """So many, of one project: each may ask 200 times at once, and once a second then."""
+        from clearml_hpo.gateway import state
+        from clearml_hpo.gateway.auth import Kind, Rights, Tokens
+        from clearml_hpo.gateway.db import accounts
+
+        database = state.database()
+        tokens, rights = Tokens(database, state.pepper()), Rights.parse(["worker"])
+        with database.write() as connection:
+            owner = accounts.ensure_user(connection, accounts.LOCAL, "bench", is_admin=True).id
+            project = accounts.ensure_project(connection, _PROJECT).id
+        made = [tokens.create(owner, project, kind=Kind.HOPAAS, name="bench", rights=rights) for _ in range(count)]
+        database.close()
+        return [each.text.reveal() for each in made]
 
     def end(self) -> None:
         """Ends it."""
@@ -90,8 +104,9 @@ def running(place: Place) -> Iterator[Gateway]:
 class Client:
     """One worker: asks, reports, tells; a cut connection is tried again, as through a proxy."""
 
-    def __init__(self, gateway: Gateway, set_up: bytes, result: Result) -> None:
+    def __init__(self, gateway: Gateway, token: str, set_up: bytes, result: Result) -> None:
         self._gateway = gateway
+        self._token = token
         self._set_up = set_up
         self._result = result
         self._connection: Connection | None = None
@@ -122,7 +137,7 @@ class Client:
                     self._connection = Connection(self._gateway.url, f"x\r\nIdempotency-Key: {key}")
                 else:
                     self._connection.authorization(f"x\r\nIdempotency-Key: {key}")
-                answer = self._connection.post(f"/api/{route}/{self._gateway.token}", body)
+                answer = self._connection.post(f"/api/{route}/{self._token}", body)
             except OSError:
                 self._lost()
             except RuntimeError as error:
@@ -187,7 +202,7 @@ def measure(place: Place, given: argparse.Namespace) -> dict[str, Any]:
         first = gateway.serving
         server_pid = _server_pid()
         before = _busy_s(psutil.Process(server_pid))
-        clients = [Client(gateway, set_up, result) for _ in range(given.clients)]
+        clients = [Client(gateway, token, set_up, result) for token in gateway.tokens(given.clients)]
         threads = [threading.Thread(target=each.work, args=(given.trials, given.steps)) for each in clients]
         began = time.perf_counter()
         for thread in threads:
