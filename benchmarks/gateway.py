@@ -1,0 +1,207 @@
+"""How fast the gateway answers: `hopaas_client`'s wire against `clearml-hpo gateway run`, with an embedded server.
+
+    python -m benchmarks.gateway --trials 100 --clients 1 8 32 --seconds 20 --race 50
+
+Prints JSON: milliseconds (median and 99th percentile) of each call by one client, TPE with 10 parameters; trials and
+requests a second of many clients, whose trials report 5 steps; the first ask of one new study by many at once. As that
+client does, each call has a connection of its own. PostgreSQL: CLEARML_HPO_GATEWAY_DATABASE, after `gateway migrate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.load import percentiles_ms
+from benchmarks.place import say, surroundings, temporary_place
+from clearml_hpo.gateway.state import DATABASE
+from clearml_hpo.machine import settings
+
+_STARTS_S = 60.0
+_STEPS = 5
+_PARAMETERS = 10
+
+
+class Client:
+    """One outside worker, and how long its calls took, in seconds by route."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._address = address
+        self._token = token
+        self.waits: dict[str, list[float]] = defaultdict(list)
+        self.trials: list[str] = []
+
+    def call(self, route: str, body: Mapping[str, Any]) -> Any:
+        """The answer, which must be 200."""
+        began = time.perf_counter()
+        connection = http.client.HTTPConnection(self._address, timeout=60)
+        try:
+            connection.request("POST", f"/api/{route}/{self._token}", json.dumps(body))
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"{route}: {answer.status} {text[:300]!r}")
+        self.waits[route].append(time.perf_counter() - began)
+        return json.loads(text) if text else None
+
+    def train(self, set_up: Mapping[str, Any]) -> None:
+        """One whole trial, or as much of it as the pruner lets it have."""
+        given = self.call("ask", set_up)
+        trial = given["hopaas_trial"]
+        self.trials.append(trial)
+        loss = sum((given[f"x{index}"] - 0.3) ** 2 for index in range(_PARAMETERS))
+        for step in range(_STEPS):
+            if self.call("should_prune", {"hopaas_trial": trial, "step": step, "loss": loss + 1 / (step + 1)}):
+                return
+        self.call("tell", {"hopaas_trial": trial, "loss": loss})
+
+
+def set_up(title: str) -> dict[str, Any]:
+    """TPE and a median pruner, 10 parameters."""
+    config = {"title": title, "sampler": {"name": "TPESampler"}, "pruner": {"name": "MedianPruner"}}
+    return {"hopaas_config": config, **{f"x{index}": "optuna#uniform(0,1)" for index in range(_PARAMETERS)}}
+
+
+@contextmanager
+def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, str, psutil.Process]]:
+    """One that runs: its address, a token, and the process that serves."""
+    log = folder / "gateway.log"
+    environ = settings.child_environ(CLEARML_HPO_HOME=str(folder / "gateway"), **variables)
+    command = [sys.executable, "-m", "clearml_hpo", "gateway", "run", "--hopaas", "--port", "0"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environ, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        until = time.monotonic() + _STARTS_S
+        while "shown again" not in log.read_text():
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.1)
+        said = log.read_text()
+        address = re.search(r"gateway: http://(\S+)", said)
+        token = re.search(r"shown again: (\S+)", said)
+        assert address and token
+        while not (children := psutil.Process(process.pid).children()):
+            time.sleep(0.1)
+        yield address[1], token[1], children[0]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def alone(make: Callable[[], Client], trials: int) -> dict[str, Any]:
+    """One client, one study."""
+    client, body = make(), set_up("alone")
+    client.train(body)  # the study is opened by that
+    client.waits.clear()
+    for _ in range(trials):
+        client.train(body)
+    return {route: percentiles_ms(waits) for route, waits in client.waits.items()}
+
+
+def together(make: Callable[[], Client], count: int, seconds: float, server: psutil.Process) -> dict[str, Any]:
+    """Many clients, one study, for so many seconds."""
+    clients, body, faults = [make() for _ in range(count)], set_up(f"together {count}"), list[str]()
+    clients[0].train(body)
+
+    def work(client: Client) -> None:
+        try:
+            while time.monotonic() < until:
+                client.train(body)
+        except (OSError, RuntimeError) as error:
+            faults.append(str(error))
+
+    for client in clients:
+        client.waits.clear()
+        client.trials.clear()
+    began, busy = time.monotonic(), server.cpu_times()
+    until = began + seconds
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took, after = time.monotonic() - began, server.cpu_times()
+    trials = [trial for client in clients for trial in client.trials]
+    waits = {
+        route: [wait for each in clients for wait in each.waits[route]] for route in ("ask", "should_prune", "tell")
+    }
+    requests = sum(map(len, waits.values()))
+    return {
+        "clients": count,
+        "trials_per_s": round(len(trials) / took, 1),
+        "requests_per_s": round(requests / took, 1),
+        "cpu_ms_per_request": round(1000 * (after.user + after.system - busy.user - busy.system) / max(1, requests), 2),
+        "faults": len(faults),
+        "numbers_twice": len(trials) - len(set(trials)),
+        **{route: percentiles_ms(found) for route, found in waits.items()},
+    }
+
+
+def race(make: Callable[[], Client], count: int) -> dict[str, Any]:
+    """So many clients ask for the first trials of one new study at once."""
+    clients, faults, body = [make() for _ in range(count)], list[str](), set_up("race")
+
+    def ask(client: Client) -> None:
+        try:
+            client.trials.append(client.call("ask", body)["hopaas_trial"])
+        except (OSError, RuntimeError) as error:
+            faults.append(str(error))
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trials = {trial for client in clients for trial in client.trials}
+    studies = {trial.partition(":")[0] for trial in trials}
+    took = round(time.monotonic() - began, 2)
+    return {"clients": count, "all_s": took, "studies": len(studies), "numbers": len(trials), "faults": len(faults)}
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--race", type=int, default=50)
+    given = parser.parse_args()
+    around = surroundings()
+    url = os.environ.get(DATABASE, "")  # temporary_place forgets it
+    kind = "postgresql" if url else "sqlite"
+    with temporary_place() as place, gateway(place.folder, {DATABASE: url} if url else {}) as (address, token, server):
+
+        def make() -> Client:
+            return Client(address, token)
+
+        say(f"first ask of {given.race} at once")
+        found: dict[str, Any] = {"race": race(make, given.race)}
+        say(f"one client, {given.trials} trials")
+        found["alone"] = alone(make, given.trials)
+        found["together"] = []
+        for count in given.clients:
+            say(f"{count} clients, {given.seconds:g} s")
+            found["together"].append(together(make, count, given.seconds, server))
+        found["memory_mb"] = round(server.memory_info().rss / 2**20)
+    print(json.dumps({"benchmark": "gateway", "database": kind, **vars(given), **found, **around}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
