@@ -21,6 +21,7 @@ from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.gateway import state
 from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Tokens
+from clearml_hpo.gateway.db.housekeeping import keep_tidy
 from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.redact import guard_logs
 from clearml_hpo.gateway.v1.leases import Leases
@@ -106,9 +107,12 @@ def serve(listening: socket.socket, options: Options) -> None:
     )
     server = _Server(config)
     threading.Thread(target=_end_with_parent, args=(server, os.getppid()), daemon=True).start()
+    stopped = threading.Event()
+    threading.Thread(target=keep_tidy, args=(database, stopped, _log.info), daemon=True).start()
     try:
         server.run(sockets=[listening])
     finally:
+        stopped.set()
         hosting.stop()
         database.close()
 
