@@ -38,7 +38,7 @@ def find(connection: sa.Connection, study: str, wire: int, step: int) -> Answer 
 
 
 def keep(connection: sa.Connection, study: str, wire: int, step: int, outcome: Any, *, prune: bool) -> bool:
-    """Keeps an answer, unless one is kept for this step: of two, the first counts. Returns what counts as the answer."""
+    """Keeps an answer, unless one is kept for this step: of two, the first counts. Returns the one that counts."""
     values = {"study": study, "wire": wire, "step": step, "outcome": outcome, "prune": prune, "at": Now()}
     if insert_if_new(connection, answers, values):
         return prune
