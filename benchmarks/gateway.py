@@ -98,9 +98,26 @@ def set_up(title: str) -> dict[str, Any]:
     return {"hopaas_config": config, **{f"x{index}": "optuna#uniform(0,1)" for index in range(_PARAMETERS)}}
 
 
+def token_texts(folder: Path, url: str, count: int) -> list[str]:
+    """A token for each client: one alone may report 50 times a second."""
+    from clearml_hpo.gateway.auth import Kind, Rights, Tokens
+    from clearml_hpo.gateway.auth.pepper import Pepper
+    from clearml_hpo.gateway.db import Database, accounts
+
+    home = folder / "gateway" / "gateway"
+    database = Database(url or f"sqlite:///{home / 'gateway.sqlite3'}")
+    tokens, rights = Tokens(database, Pepper.load(home / "pepper")), Rights.parse(["worker"])
+    with database.write() as connection:
+        owner = accounts.ensure_user(connection, accounts.LOCAL, "bench", is_admin=True).id
+        project = accounts.ensure_project(connection, "clearml-hpo-outside").id
+    made = [tokens.create(owner, project, kind=Kind.HOPAAS, name="bench", rights=rights) for _ in range(count)]
+    database.close()
+    return [each.text.reveal() for each in made]
+
+
 @contextmanager
-def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, str, Callable[[], psutil.Process]]]:
-    """One that runs: its address, a token, and what finds the process that serves."""
+def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], psutil.Process]]]:
+    """One that runs: its address, and what finds the process that serves."""
     log = folder / "gateway.log"
     environ = settings.child_environ(CLEARML_HPO_HOME=str(folder / "gateway"), **variables)
     command = [sys.executable, "-m", "clearml_hpo", "gateway", "run", "--hopaas", "--port", "0"]
@@ -114,15 +131,14 @@ def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, s
             time.sleep(0.1)
         said = log.read_text()
         address = re.search(r"gateway: http://(\S+)", said)
-        token = re.search(r"shown again: (\S+)", said)
-        assert address and token
+        assert address
 
         def serving() -> psutil.Process:
             while not (children := psutil.Process(process.pid).children()):
                 time.sleep(0.1)
             return children[0]
 
-        yield address[1], token[1], serving
+        yield address[1], serving
     finally:
         process.terminate()
         process.wait()
@@ -262,10 +278,11 @@ def main() -> None:
     around = surroundings()
     url = os.environ.get(DATABASE, "")  # temporary_place forgets it
     kind = "postgresql" if url else "sqlite"
-    with temporary_place() as place, gateway(place.folder, {DATABASE: url} if url else {}) as (address, token, serving):
+    with temporary_place() as place, gateway(place.folder, {DATABASE: url} if url else {}) as (address, serving):
+        tokens = iter(token_texts(place.folder, url, given.race + sum(given.clients) + given.storm + 1))
 
         def make() -> Client:
-            return Client(address, token)
+            return Client(address, next(tokens))
 
         say(f"first ask of {given.race} at once")
         found: dict[str, Any] = {"race": race(make, given.race)}

@@ -50,11 +50,16 @@ class Writing:
         """The entries of each task up to its first end, so that reports of many tasks travel in one call."""
         begins, reports, ends = _by_kind(entries)
         stuck: set[str] = set()
-        for entry in begins:
-            self._try(entry, stuck, self._begin)
-        self._report([entry for entry in reports if entry.task not in stuck], stuck)
-        for entry in ends:
-            self._try(entry, stuck, self._end)
+        written: list[Entry] = []
+        try:
+            for entry in begins:
+                self._try(entry, stuck, written, self._begin)
+            self._report([entry for entry in reports if entry.task not in stuck], stuck, written)
+            for entry in ends:
+                self._try(entry, stuck, written, self._end)
+        finally:  # what is written once more after a crash does no harm
+            with self._database.write() as connection:
+                outbox.done(connection, [entry.seq for entry in written])
         return any(entry.task not in stuck for entry in (*begins, *ends))
 
     def _begin(self, entry: Entry) -> None:
@@ -66,7 +71,7 @@ class Writing:
         how: End = body["how"]
         outside_tasks.end(self._api, entry.task, how, body.get("reason", ""), again=bool(body.get("again")))
 
-    def _report(self, entries: Sequence[Entry], stuck: set[str]) -> None:
+    def _report(self, entries: Sequence[Entry], stuck: set[str], written: list[Entry]) -> None:
         """All in one call; each by itself if that is refused, as a task may have been deleted."""
         if not entries:
             return
@@ -75,24 +80,24 @@ class Writing:
         except ApiError as error:
             if is_trouble(error) or len(entries) == 1:
                 for entry in entries:
-                    self._failed(entry, stuck, error)
+                    self._failed(entry, stuck, written, error)
                 return
             for entry in entries:
-                self._report([entry], stuck)
+                self._report([entry], stuck, written)
             return
-        self._done(entries)
+        written += entries
 
-    def _try(self, entry: Entry, stuck: set[str], write: Callable[[Entry], None]) -> None:
+    def _try(self, entry: Entry, stuck: set[str], written: list[Entry], write: Callable[[Entry], None]) -> None:
         if entry.task in stuck:
             return
         try:
             write(entry)
         except ApiError as error:
-            self._failed(entry, stuck, error)
+            self._failed(entry, stuck, written, error)
             return
-        self._done([entry])
+        written.append(entry)
 
-    def _failed(self, entry: Entry, stuck: set[str], error: ApiError) -> None:
+    def _failed(self, entry: Entry, stuck: set[str], written: list[Entry], error: ApiError) -> None:
         if is_trouble(error):
             stuck.add(entry.task)
             wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**entry.tries)
@@ -100,11 +105,7 @@ class Writing:
                 outbox.put_off(connection, entry.seq, wait_s)
             return
         self._note(f"what was said of task {entry.task} ({entry.kind}) is refused: {error}")
-        self._done([entry])
-
-    def _done(self, entries: Sequence[Entry]) -> None:
-        with self._database.write() as connection:
-            outbox.done(connection, [entry.seq for entry in entries])
+        written.append(entry)
 
 
 def _by_kind(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry], list[Entry]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 
 from clearml_hpo.backend.backoff import Backoff
@@ -10,6 +12,8 @@ from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.errors import ApiError, is_trouble
 from clearml_hpo.scheduler.scheduler import Scheduler
 
+_LOOKS_APART_S = 0.3
+"""Least time between two looks at the trials, if a bell wakes the loop: what asks for a trial needs none."""
 _LONGEST_PAUSE_S = 15.0
 """How often ``before_step`` is called at least, however long the poll period."""
 
@@ -38,17 +42,21 @@ def run_loop(
     """
     backoff = Backoff(poll_s, scheduler.note)
     pause = stopped.wait if bell is None else bell.wait
-    goes_on = True
+    goes_on, looked_at = True, -math.inf
     try:
         while goes_on and not stopped.is_set():
             try:
                 before_step()
                 if stopped.is_set():
                     return
-                goes_on = scheduler.step()
+                now = time.monotonic()
+                looks = bell is None or now - looked_at >= _LOOKS_APART_S
+                goes_on = scheduler.step(looks=looks)
+                looked_at = now if looks else looked_at
                 on_step()
                 backoff.succeeded()
                 wait_s = scheduler.pause_s(poll_s)
+                wait_s = wait_s if looks else min(wait_s, looked_at + _LOOKS_APART_S - now)
             except ApiError as error:
                 backoff.failed(error)
                 wait_s = backoff.wait_s

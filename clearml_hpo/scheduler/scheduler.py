@@ -187,13 +187,16 @@ class Scheduler:
 
     # --- the step ----------------------------------------------------------------------------------------------------
 
-    def step(self) -> bool:
+    def step(self, *, looks: bool = True) -> bool:
         """One round; False once nothing is live and nothing more will be launched.
+
+        Unless it ``looks``, trials count as they were last seen.
 
         A call that fails leaves everything as it was before it: the next step takes it up again.
         """
         # Where the trials stand. Queues come second: what a user has stopped or taken back does not move to another.
-        self._observe()
+        if looks:
+            self._observe()
         self._requeueing.look()
         self._reruns.look_back(_LOOK_BACK_S)
 
