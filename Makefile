@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # Tests start hundreds of Pythons; without bytecode each would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-scale bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-gateway bench-scale bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 
 
 bench-scale: $(READY)  ## 10,000 trials on 500 Dask workers: calls, processor time, memory, time of an ask (JSON, ten minutes)
 	@$(BIN)/python -m benchmarks.scale
+
+bench-gateway: $(READY)  ## milliseconds and trials a second of workers over HTTP, also while the gateway is killed (JSON, three minutes)
+	@$(BIN)/python -m benchmarks.gateway
 
 bench-dashboard: $(READY)  ## milliseconds, bytes and calls of the dashboard with 2,000 trials, 50 of them running (JSON, two minutes)
 	@$(BIN)/python -m benchmarks.dashboard

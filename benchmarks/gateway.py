@@ -1,302 +1,286 @@
-"""What the gateway bears: many workers over HTTP, and a study that is long.
+"""How fast the gateway answers: `hopaas_client`'s wire against `clearml-hpo gateway run`, with an embedded server.
 
-    make bench-gateway
-    python -m benchmarks.gateway --clients 200 --trials 10 --steps 5 --kill
-    python -m benchmarks.gateway --clients 1 --trials 200 --sampler tpe
+    python -m benchmarks.gateway --trials 100 --clients 1 8 32 --seconds 20 --race 50
 
-Prints JSON: requests and trials a second, median and 99th percentile of an ask, a report and an end in milliseconds,
-errors, results that are missing, numbers that came twice, processor seconds of the gateway and of ClearML's server.
-Gateway and embedded server are real; workers are threads of this process, so they take a share of the cores too.
-``--alone`` has the same clients ask Optuna itself, one after the other, in memory: what the sampler costs by itself.
+Prints JSON: milliseconds (median and 99th percentile) of each call by one client, TPE with 10 parameters; trials and
+requests a second of many clients, whose trials report 5 steps; the first ask of one new study by many at once. As that
+client does, each call has a connection of its own. PostgreSQL: CLEARML_HPO_GATEWAY_DATABASE, after `gateway migrate`.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
-import random
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.load import Connection, percentiles_ms
-from benchmarks.place import Place, say, surroundings, temporary_place
+from benchmarks.load import percentiles_ms
+from benchmarks.place import say, surroundings, temporary_place
+from clearml_hpo.gateway.state import DATABASE
+from clearml_hpo.machine import settings
 
-PARAMETERS = 10
-_SAMPLERS = {"random": "RandomSampler", "tpe": "TPESampler"}
-_PROJECT = "clearml-hpo-outside"
-_UP_S = 60.0
+_STARTS_S = 60.0
+_STEPS = 5
+_PARAMETERS = 10
 _AGAIN_S = 0.2
+_STORM_TRIALS = 10
 _SETTLE_S = 120.0
-
-
-class Gateway:
-    """``clearml-hpo gateway run --hopaas``, with its token."""
-
-    def __init__(self, folder: Path) -> None:
-        self._log = folder / "gateway.log"
-        command = [sys.executable, "-m", "clearml_hpo", "gateway", "run", "--hopaas", "--port", "0"]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-        until = time.monotonic() + _UP_S
-        while "shown again" not in self.text and time.monotonic() < until:
-            time.sleep(0.05)
-        self.url = _found(r"gateway: (\S+)", self.text)
-        self.token = _found(r"shown again: (\S+)", self.text)
-
-    @property
-    def text(self) -> str:
-        """What it has said."""
-        return self._log.read_text(errors="replace")
-
-    @property
-    def serving(self) -> psutil.Process:
-        """The process that serves now."""
-        until = time.monotonic() + _UP_S
-        while True:
-            for child in psutil.Process(self.process.pid).children():
-                if "clearml_hpo.gateway.process" in child.cmdline():
-                    return child
-            if time.monotonic() > until:
-                raise RuntimeError(self.text)
-            time.sleep(0.05)
-
-    def end(self) -> None:
-        """Ends it."""
-        self.process.terminate()
-        self.process.wait()
-
-
-@contextmanager
-def running(place: Place) -> Iterator[Gateway]:
-    """A gateway."""
-    gateway = Gateway(place.folder)
-    try:
-        yield gateway
-    finally:
-        gateway.end()
+_OF_AN_ATTEMPT = 1_000_000
+_ALMOST = 1e-6
 
 
 class Client:
-    """One worker: asks, reports, tells; a cut connection is tried again, as through a proxy."""
+    """One outside worker, and how long its calls took, in seconds by route."""
 
-    def __init__(self, gateway: Gateway, set_up: bytes, result: Result) -> None:
-        self._gateway = gateway
-        self._set_up = set_up
-        self._result = result
-        self._connection: Connection | None = None
-        self._key = 0
+    def __init__(self, address: str, token: str) -> None:
+        self._address = address
+        self._token = token
+        self.waits: dict[str, list[float]] = defaultdict(list)
+        self.trials: list[str] = []
+        self.losses: dict[str, float] = {}
+        self.cuts = 0
 
-    def work(self, trials: int, steps: int) -> None:
-        """Runs so many trials."""
-        for _ in range(trials):
-            given = json.loads(self._post("ask", self._set_up))
-            trial, loss = given["hopaas_trial"], sum((given[f"x{i}"] - 0.3) ** 2 for i in range(PARAMETERS))
-            self._result.given(trial)
-            for step in range(1, steps + 1):
-                body = {"hopaas_trial": trial, "step": step, "loss": loss + 1 / step}
-                if json.loads(self._post("should_prune", json.dumps(body).encode())):
-                    self._result.pruned(trial)
-                    break
-            else:
-                self._post("tell", json.dumps({"hopaas_trial": trial, "loss": loss}).encode())
-                self._result.told(trial, loss)
-
-    def _post(self, route: str, body: bytes) -> bytes:
-        self._key += 1
-        key = f"{threading.get_ident()}-{self._key}"
-        began = time.perf_counter()
+    def insist(self, route: str, body: Mapping[str, Any]) -> Any:
+        """As :meth:`call`, again with the same key where the connection is cut, as NGINX does."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
         while True:
             try:
-                if self._connection is None:
-                    self._connection = Connection(self._gateway.url, f"x\r\nIdempotency-Key: {key}")
-                else:
-                    self._connection.authorization(f"x\r\nIdempotency-Key: {key}")
-                answer = self._connection.post(f"/api/{route}/{self._gateway.token}", body)
-            except OSError:
-                self._lost()
-            except RuntimeError as error:
-                if "closed" not in str(error):
-                    self._result.error(route, str(error))
-                    raise
-                self._lost()
-            else:
-                self._result.took(route, time.perf_counter() - began)
-                return answer
+                return self.call(route, body, headers)
+            except (OSError, http.client.HTTPException):
+                self.cuts += 1
+                time.sleep(_AGAIN_S)
 
-    def _lost(self) -> None:
-        self._connection = None
-        self._result.cuts += 1
-        time.sleep(_AGAIN_S)
+    def call(self, route: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
+        """The answer, which must be 200."""
+        began = time.perf_counter()
+        connection = http.client.HTTPConnection(self._address, timeout=60)
+        try:
+            connection.request("POST", f"/api/{route}/{self._token}", json.dumps(body), dict(headers or {}))
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"{route}: {answer.status} {text[:300]!r}")
+        self.waits[route].append(time.perf_counter() - began)
+        return json.loads(text) if text else None
 
-
-class Result:
-    """What all clients have seen."""
-
-    def __init__(self) -> None:
-        self.numbers: list[str] = []
-        self.losses: dict[str, float] = {}
-        self.ended: set[str] = set()
-        self.cuts = 0
-        self.errors: Counter[str] = Counter()
-        self._waits: dict[str, list[float]] = {"ask": [], "should_prune": [], "tell": []}
-
-    def given(self, trial: str) -> None:
-        """It was handed out."""
-        self.numbers.append(trial)
-
-    def pruned(self, trial: str) -> None:
-        """It was answered that it is to stop."""
-        self.ended.add(trial)
-
-    def told(self, trial: str, loss: float) -> None:
-        """Its loss was taken."""
+    def train(self, set_up: Mapping[str, Any], *, insists: bool = False) -> None:
+        """One whole trial, or as much of it as the pruner lets it have."""
+        call = self.insist if insists else self.call
+        given = call("ask", set_up)
+        trial = given["hopaas_trial"]
+        self.trials.append(trial)
+        loss = sum((given[f"x{index}"] - 0.3) ** 2 for index in range(_PARAMETERS))
+        for step in range(_STEPS):
+            if call("should_prune", {"hopaas_trial": trial, "step": step, "loss": loss + 1 / (step + 1)}):
+                return
+        call("tell", {"hopaas_trial": trial, "loss": loss})
         self.losses[trial] = loss
 
-    def error(self, route: str, text: str) -> None:
-        """A request was refused."""
-        self.errors[f"{route}: {text[-120:]}"] += 1
 
-    def took(self, route: str, seconds: float) -> None:
-        """A request was answered."""
-        self._waits[route].append(seconds)
-
-    def milliseconds(self) -> dict[str, Any]:
-        """By route."""
-        return {route: {"requests": len(found), **percentiles_ms(found)} for route, found in self._waits.items()}
+def set_up(title: str) -> dict[str, Any]:
+    """TPE and a median pruner, 10 parameters."""
+    config = {"title": title, "sampler": {"name": "TPESampler"}, "pruner": {"name": "MedianPruner"}}
+    return {"hopaas_config": config, **{f"x{index}": "optuna#uniform(0,1)" for index in range(_PARAMETERS)}}
 
 
-def measure(place: Place, given: argparse.Namespace) -> dict[str, Any]:
-    """The clients, all at once."""
-    config = {"title": "bench", "direction": "minimize", "sampler": {"name": _SAMPLERS[given.sampler]}}
-    config["pruner"] = {"name": "MedianPruner"} if given.prune else {"name": "NopPruner"}
-    ranges = {f"x{i}": "optuna#uniform(0, 1)" for i in range(PARAMETERS)}
-    set_up = json.dumps({"hopaas_config": config, **ranges}).encode()
-    result = Result()
-    with running(place) as gateway:
-        first = gateway.serving
-        server_pid = _server_pid()
-        before = _busy_s(psutil.Process(server_pid))
-        clients = [Client(gateway, set_up, result) for _ in range(given.clients)]
-        threads = [threading.Thread(target=each.work, args=(given.trials, given.steps)) for each in clients]
-        began = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        cpu_s = 0.0
-        if given.kill:
-            for share in (1 / 3, 2 / 3):
-                while len(result.losses) + len(result.ended) < share * given.clients * given.trials:
-                    time.sleep(0.05)
-                cpu_s += _busy_s(first)
-                first.kill()
-                say(f"killed at {len(result.losses) + len(result.ended)} trials")
-                time.sleep(0.3)
-                first = gateway.serving
-        for thread in threads:
-            thread.join()
-        wall_s = time.perf_counter() - began
-        cpu_s += _busy_s(first)
-        server_s = _busy_s(psutil.Process(server_pid)) - before
-        missing = _missing(result)
-    done = len(result.losses) + len(result.ended)
-    requests = sum(each["requests"] for each in result.milliseconds().values())
+@contextmanager
+def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, str, Callable[[], psutil.Process]]]:
+    """One that runs: its address, a token, and what finds the process that serves."""
+    log = folder / "gateway.log"
+    environ = settings.child_environ(CLEARML_HPO_HOME=str(folder / "gateway"), **variables)
+    command = [sys.executable, "-m", "clearml_hpo", "gateway", "run", "--hopaas", "--port", "0"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environ, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        until = time.monotonic() + _STARTS_S
+        while "shown again" not in log.read_text():
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.1)
+        said = log.read_text()
+        address = re.search(r"gateway: http://(\S+)", said)
+        token = re.search(r"shown again: (\S+)", said)
+        assert address and token
+
+        def serving() -> psutil.Process:
+            while not (children := psutil.Process(process.pid).children()):
+                time.sleep(0.1)
+            return children[0]
+
+        yield address[1], token[1], serving
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def alone(make: Callable[[], Client], trials: int) -> dict[str, Any]:
+    """One client, one study."""
+    client, body = make(), set_up("alone")
+    client.train(body)  # the study is opened by that
+    client.waits.clear()
+    for _ in range(trials):
+        client.train(body)
+    return {route: percentiles_ms(waits) for route, waits in client.waits.items()}
+
+
+def together(make: Callable[[], Client], count: int, seconds: float, server: psutil.Process) -> dict[str, Any]:
+    """Many clients, one study, for so many seconds."""
+    clients, body, faults = [make() for _ in range(count)], set_up(f"together {count}"), list[str]()
+    clients[0].train(body)
+
+    def work(client: Client) -> None:
+        try:
+            while time.monotonic() < until:
+                client.train(body)
+        except (OSError, RuntimeError) as error:
+            faults.append(str(error))
+
+    for client in clients:
+        client.waits.clear()
+        client.trials.clear()
+    began, busy = time.monotonic(), server.cpu_times()
+    until = began + seconds
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took, after = time.monotonic() - began, server.cpu_times()
+    trials = [trial for client in clients for trial in client.trials]
+    waits = {
+        route: [wait for each in clients for wait in each.waits[route]] for route in ("ask", "should_prune", "tell")
+    }
+    requests = sum(map(len, waits.values()))
     return {
-        "wall_s": round(wall_s, 1),
-        "trials_per_s": round(done / wall_s, 1),
-        "requests_per_s": round(requests / wall_s, 1),
-        "ms": result.milliseconds(),
-        "errors": dict(result.errors),
-        "cut_connections": result.cuts,
-        "twice": len(result.numbers) - len({*result.numbers}),
-        "missing_results": missing,
-        "gateway_cpu_ms_per_trial": round(cpu_s / done * 1000, 1),
-        "server_cpu_ms_per_trial": round(server_s / done * 1000, 1),
+        "clients": count,
+        "trials_per_s": round(len(trials) / took, 1),
+        "requests_per_s": round(requests / took, 1),
+        "cpu_ms_per_request": round(1000 * (after.user + after.system - busy.user - busy.system) / max(1, requests), 2),
+        "faults": len(faults),
+        "numbers_twice": len(trials) - len(set(trials)),
+        **{route: percentiles_ms(found) for route, found in waits.items()},
     }
 
 
-def _missing(result: Result) -> int:
-    """How many losses that were answered are not in ClearML, once all has been written."""
+def race(make: Callable[[], Client], count: int) -> dict[str, Any]:
+    """So many clients ask for the first trials of one new study at once."""
+    clients, faults, body = [make() for _ in range(count)], list[str](), set_up("race")
+
+    def ask(client: Client) -> None:
+        try:
+            client.trials.append(client.call("ask", body)["hopaas_trial"])
+        except (OSError, RuntimeError) as error:
+            faults.append(str(error))
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trials = {trial for client in clients for trial in client.trials}
+    studies = {trial.partition(":")[0] for trial in trials}
+    took = round(time.monotonic() - began, 2)
+    return {"clients": count, "all_s": took, "studies": len(studies), "numbers": len(trials), "faults": len(faults)}
+
+
+def storm(make: Callable[[], Client], count: int, trials: int, serving: Callable[[], psutil.Process]) -> dict[str, Any]:
+    """``count`` clients run ``trials`` trials each, while the process that serves is killed by -9 twice."""
+    clients, faults, body = [make() for _ in range(count)], list[str](), set_up("storm")
+
+    def work(client: Client) -> None:
+        try:
+            for _ in range(trials):
+                client.train(body, insists=True)
+        except RuntimeError as error:
+            faults.append(str(error))
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for share in (1 / 3, 2 / 3):
+        while sum(len(client.trials) for client in clients) < share * count * trials:
+            time.sleep(0.05)
+        serving().kill()
+    for thread in threads:
+        thread.join()
+    took = time.monotonic() - began
+    numbers = [trial for client in clients for trial in client.trials]
+    losses = {trial: loss for client in clients for trial, loss in client.losses.items()}
+    return {
+        "clients": count,
+        "trials": len(numbers),
+        "trials_per_s": round(len(numbers) / took, 1),
+        "cut_connections": sum(client.cuts for client in clients),
+        "faults": len(faults),
+        "numbers_twice": len(numbers) - len({*numbers}),
+        "results": len(losses),
+        "missing_results": _missing(losses),
+    }
+
+
+def _missing(losses: Mapping[str, float]) -> int:
+    """How many that were answered with 200 are not in ClearML, once all has been written."""
     from clearml_hpo.studies.study import Study
 
+    told = {int(trial.rpartition(":")[2]) % _OF_AN_ATTEMPT: loss for trial, loss in losses.items()}
     until = time.monotonic() + _SETTLE_S
     while True:
-        (study,) = Study.list(project=_PROJECT, limit=1)
+        study = next(one for one in Study.list() if one.name.startswith("storm"))
         values = {trial.number: trial.value for trial in study.trials}
-        told = {int(trial.rpartition(":")[2]) % 1_000_000: loss for trial, loss in result.losses.items()}
-        missing = sum(abs((values.get(n) or -1.0) - loss) > 1e-6 for n, loss in told.items())
+        missing = sum(abs((values.get(number) or -1.0) - loss) > _ALMOST for number, loss in told.items())
         if not missing or time.monotonic() > until:
             return missing
         time.sleep(1.0)
 
 
-def alone(given: argparse.Namespace) -> dict[str, Any]:
-    """Optuna by itself, in memory, for as many trials."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(seed=1) if given.sampler == "tpe" else optuna.samplers.RandomSampler(seed=1)
-    study, waits = optuna.create_study(sampler=sampler), []
-    for _ in range(given.clients * given.trials):
-        began = time.perf_counter()
-        trial = study.ask()
-        values = [trial.suggest_float(f"x{i}", 0.0, 1.0) for i in range(PARAMETERS)]
-        waits.append(time.perf_counter() - began)
-        study.tell(trial, sum((value - 0.3) ** 2 for value in values))
-    return {"ask": percentiles_ms(sorted(waits)), "last_100": percentiles_ms(sorted(waits[-100:]))}
-
-
-def _server_pid() -> int:
-    for child in psutil.Process(os.getpid()).children():
-        if "server" in child.cmdline() and "run" in child.cmdline():
-            return child.pid
-    raise RuntimeError("no server runs")
-
-
-def _busy_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
-
-
-def _found(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
-    if found is None:
-        raise RuntimeError(text)
-    return found[1]
-
-
-def main() -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gateway", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--trials", type=int, default=10, help="of each client")
-    parser.add_argument("--steps", type=int, default=5, help="reports of each trial")
-    parser.add_argument("--sampler", choices=list(_SAMPLERS), default="random")
-    parser.add_argument("--prune", action="store_true", help="with the median pruner")
-    parser.add_argument("--kill", action="store_true", help="end the process that serves by -9, at a third and at two")
-    parser.add_argument("--alone", action="store_true", help="Optuna by itself too")
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--race", type=int, default=50)
+    parser.add_argument("--storm", type=int, default=32, help="clients of the part in which the gateway is killed")
     given = parser.parse_args()
-    random.seed(1)
-    result: dict[str, Any] = {"benchmark": "gateway", "settings": vars(given), **surroundings()}
-    with temporary_place() as place:
-        os.environ["CLEARML_HPO_HOME"] = str(place.folder / "hpo")
-        result["gateway"] = measure(place, given)
-    if given.alone:
-        result["optuna"] = alone(given)
-    print(json.dumps(result, indent=2))
-    return 0
+    around = surroundings()
+    url = os.environ.get(DATABASE, "")  # temporary_place forgets it
+    kind = "postgresql" if url else "sqlite"
+    with temporary_place() as place, gateway(place.folder, {DATABASE: url} if url else {}) as (address, token, serving):
+
+        def make() -> Client:
+            return Client(address, token)
+
+        say(f"first ask of {given.race} at once")
+        found: dict[str, Any] = {"race": race(make, given.race)}
+        say(f"one client, {given.trials} trials")
+        found["alone"] = alone(make, given.trials)
+        found["together"] = []
+        for count in given.clients:
+            say(f"{count} clients, {given.seconds:g} s")
+            found["together"].append(together(make, count, given.seconds, serving()))
+        found["memory_mb"] = round(serving().memory_info().rss / 2**20)
+        if given.storm:
+            say(f"{given.storm} clients, and the gateway is killed twice")
+            found["storm"] = storm(make, given.storm, _STORM_TRIALS, serving)
+    print(json.dumps({"benchmark": "gateway", "database": kind, **vars(given), **found, **around}, indent=2))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

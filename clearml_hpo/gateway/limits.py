@@ -25,7 +25,7 @@ class Pace:
     burst: int
 
 
-PACES: Mapping[str, Pace] = {"ask": Pace(1.0, 200), "report": Pace(50.0, 500)}
+PACES: Mapping[str, Pace] = {"ask": Pace(25.0, 200), "report": Pace(50.0, 500)}
 """Of one token. A project has ten times as much."""
 _OF_PROJECT = 10
 

@@ -16,10 +16,12 @@ from importlib.metadata import version
 
 import uvicorn
 
-from clearml_hpo.core.errors import ClearmlHpoError
+from clearml_hpo.backend.configured import HOW_TO, configured_server
+from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.gateway import state
 from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Tokens
+from clearml_hpo.gateway.db.housekeeping import keep_tidy
 from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.redact import guard_logs
 from clearml_hpo.gateway.v1.leases import Leases
@@ -72,8 +74,10 @@ def serve(listening: socket.socket, options: Options) -> None:
     """Serves until SIGTERM or SIGINT; what workers have said by then is written, as far as ClearML's server answers.
 
     Raises:
-        InputError, GatewayError: the database cannot be used.
+        InputError, GatewayError: no ClearML server is configured, or the database cannot be used.
     """
+    if configured_server() is None:  # what reads it takes a second to import: no first ask is to wait for that
+        raise InputError(f"no ClearML server is configured: {HOW_TO}")
     database = state.database(options.database)
     database.open()
     hosting = Hosting(database, _log.info)
@@ -103,9 +107,12 @@ def serve(listening: socket.socket, options: Options) -> None:
     )
     server = _Server(config)
     threading.Thread(target=_end_with_parent, args=(server, os.getppid()), daemon=True).start()
+    stopped = threading.Event()
+    threading.Thread(target=keep_tidy, args=(database, stopped, _log.info), daemon=True).start()
     try:
         server.run(sockets=[listening])
     finally:
+        stopped.set()
         hosting.stop()
         database.close()
 

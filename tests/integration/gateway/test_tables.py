@@ -12,9 +12,12 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from clearml_hpo.core.errors import GatewayError
 from clearml_hpo.gateway.db import Database, accounts, answers, audit, handouts, idempotency, outbox, studies
 from clearml_hpo.gateway.db.accounts import Role
+from clearml_hpo.gateway.db.columns import Now
 from clearml_hpo.gateway.db.handouts import NEXT, STOPS, Event, State
+from clearml_hpo.gateway.db.housekeeping import keep_tidy, tidy
 from clearml_hpo.gateway.db.idempotency import Kept, KeptMeanwhileError, OtherBodyError
 
 
@@ -250,7 +253,8 @@ class HandoutMachine(RuleBasedStateMachine):
     def report(self, data: st.DataObject) -> None:
         wire = data.draw(st.sampled_from(sorted(self.model)))
         with self.database.write() as connection:
-            assert handouts.renew(connection, self.study, wire, 60) == (self.model[wire] == State.OUT)
+            is_renewed = handouts.renew(connection, self.study, wire, 60) is not None
+            assert is_renewed == (self.model[wire] == State.OUT)
 
     @invariant()
     def the_table_is_the_model(self) -> None:
@@ -273,8 +277,8 @@ def test_the_first_answer_of_a_step_counts(database):
     with database.write() as connection:
         study = new_study(connection)
         assert answers.find(connection, study, 0, 3) is None
-        assert answers.keep(connection, study, 0, 3, 0.5, prune=True).prune
-        assert answers.keep(connection, study, 0, 3, 0.7, prune=False).prune
+        assert answers.keep(connection, study, 0, 3, 0.5, prune=True)
+        assert answers.keep(connection, study, 0, 3, 0.7, prune=False)
         answers.keep(connection, study, 0, 1, math.nan, prune=False)
         found = answers.of_trial(connection, study, 0)
         assert [each.step for each in found] == [1, 3] and found[1].outcome == 0.5
@@ -353,3 +357,49 @@ def test_audit(database):
         assert audit.forget_addresses(connection, 3600) == 0
         assert audit.forget_addresses(connection, -1) == 3
         assert audit.last(connection)[0].address == ""
+
+
+# --- Housekeeping --------------------------------------------------------------------------------------------------
+
+_DAY_S = 86_400
+
+
+@pytest.mark.parametrize(("age_days", "removed"), [(1, 1), (8, 2), (91, 4)])
+def test_what_is_too_old_is_removed(database, age_days, removed):
+    """After a day: an answer to a request; after a week: reports; after 90 days: addresses, and what workers said."""
+    with database.write() as connection:
+        study = new_study(connection)
+        handouts.give(connection, study, 0, 1, task="a", token="t", lease_s=60, worker={"host": "n1"})
+        answers.keep(connection, study, 0, 0, 1.0, prune=False)
+        handouts.end(connection, study, 0, Event.TELL)
+        audit.note(connection, "token made", address="10.0.0.1")
+        idempotency.keep(connection, "t", "key", b"", Kept(200, ""))
+    assert tidy(database) == 0
+    with database.write() as connection:
+        then = Now() - age_days * _DAY_S - 60
+        connection.execute(sa.update(handouts.handouts).values(ended=then))
+        connection.execute(sa.update(audit.audit).values(at=then))
+        connection.execute(sa.update(idempotency.idempotency).values(expires=then + _DAY_S))
+    assert tidy(database) == removed
+    assert tidy(database) == 0
+    with database.read() as connection:
+        assert handouts.find(connection, study, 0).state == State.DONE
+        assert audit.last(connection)[0].what == "token made"
+
+
+def test_it_is_tidied_up_at_the_start_also_while_the_database_is_away(database, monkeypatch):
+    notes, stopped = [], threading.Event()
+    found = [GatewayError("away"), 0]
+
+    def tidies(_):
+        if len(found) == 1:
+            stopped.set()
+        each = found.pop(0)
+        if isinstance(each, Exception):
+            raise each
+        return each
+
+    monkeypatch.setattr("clearml_hpo.gateway.db.housekeeping.tidy", tidies)
+    monkeypatch.setattr("clearml_hpo.gateway.db.housekeeping._PERIOD_S", 0.01)
+    keep_tidy(database, stopped, notes.append)
+    assert notes == ["old rows are removed later: away"] and found == []
