@@ -11,7 +11,7 @@ from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.controller.opening import check_templates, ids_of
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_or_create_templates
-from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.study_file import StudyFile
 
 
@@ -77,7 +77,8 @@ def refuse_namesake(api: Api, file: StudyFile) -> None:
     if find_project(api, spec.project) is None:
         return
     if found := find_studies(api, name=spec.study, project=spec.project, limit=1):
-        raise InputError(
-            f"study {spec.study!r} exists already ({found[0].study_id}, {found[0].status}); to go on with it: "
+        said = (
+            f"{spec.study!r} exists already ({found[0].study_id}, {found[0].status}); to go on with it: "
             f"clearml-hpo resume {found[0].study_id}; to start another one of this name: --new"
         )
+        raise InputError(file.explain([Fault(("study",), said)]))

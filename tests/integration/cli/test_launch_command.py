@@ -68,6 +68,7 @@ def test_a_study_of_that_name_is_not_launched_twice(command, api, study_file, se
     first = launch(command, study_file, services)
     code, output = command("launch", str(study_file), "--queue", services)
     assert code == 2 and f"clearml-hpo resume {first['study_id']}" in output and "--new" in output
+    assert f"{study_file}:1: study: 'quadratic' exists already" in output
     assert launch(command, study_file, services, "--new")["study_id"] != first["study_id"]
 
 

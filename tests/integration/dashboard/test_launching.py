@@ -63,7 +63,7 @@ def test_a_sound_text_starts_nothing(browser, recorded, text):
         (lambda text: "", None, "expected keys and values"),
         (lambda text: text.replace("{queue: ", "{queue: no-"), 10, "no queue 'no-"),
         (lambda text: text.replace("template: {task: ", "template: {task: 0"), 3, "no task"),
-        (lambda text: text, None, "exists already"),
+        (lambda text: text, 1, "exists already"),
     ],
 )
 @pytest.mark.parametrize("step", ["check", "launch"])
