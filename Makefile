@@ -86,6 +86,9 @@ bench-controller: $(READY)  ## calls, idle slots, processor time at 10 to 1,000 
 bench-scale: $(READY)  ## 10,000 trials on 500 Dask workers: calls, processor time, memory, time of an ask (JSON, ten minutes)
 	@$(BIN)/python -m benchmarks.scale
 
+bench-gateway: $(READY)  ## milliseconds and trials a second of workers over HTTP, also while the gateway is killed (JSON, three minutes)
+	@$(BIN)/python -m benchmarks.gateway
+
 bench-dashboard: $(READY)  ## milliseconds, bytes and calls of the dashboard with 2,000 trials, 50 of them running (JSON, two minutes)
 	@$(BIN)/python -m benchmarks.dashboard
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,11 @@ from clearml_hpo.machine import settings
 _STARTS_S = 60.0
 _STEPS = 5
 _PARAMETERS = 10
+_AGAIN_S = 0.2
+_STORM_TRIALS = 10
+_SETTLE_S = 120.0
+_OF_AN_ATTEMPT = 1_000_000
+_ALMOST = 1e-6
 
 
 class Client:
@@ -44,13 +50,25 @@ class Client:
         self._token = token
         self.waits: dict[str, list[float]] = defaultdict(list)
         self.trials: list[str] = []
+        self.losses: dict[str, float] = {}
+        self.cuts = 0
 
-    def call(self, route: str, body: Mapping[str, Any]) -> Any:
+    def insist(self, route: str, body: Mapping[str, Any]) -> Any:
+        """As :meth:`call`, again with the same key where the connection is cut, as NGINX does."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        while True:
+            try:
+                return self.call(route, body, headers)
+            except (OSError, http.client.HTTPException):
+                self.cuts += 1
+                time.sleep(_AGAIN_S)
+
+    def call(self, route: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
         """The answer, which must be 200."""
         began = time.perf_counter()
         connection = http.client.HTTPConnection(self._address, timeout=60)
         try:
-            connection.request("POST", f"/api/{route}/{self._token}", json.dumps(body))
+            connection.request("POST", f"/api/{route}/{self._token}", json.dumps(body), dict(headers or {}))
             answer = connection.getresponse()
             text = answer.read()
         finally:
@@ -60,16 +78,18 @@ class Client:
         self.waits[route].append(time.perf_counter() - began)
         return json.loads(text) if text else None
 
-    def train(self, set_up: Mapping[str, Any]) -> None:
+    def train(self, set_up: Mapping[str, Any], *, insists: bool = False) -> None:
         """One whole trial, or as much of it as the pruner lets it have."""
-        given = self.call("ask", set_up)
+        call = self.insist if insists else self.call
+        given = call("ask", set_up)
         trial = given["hopaas_trial"]
         self.trials.append(trial)
         loss = sum((given[f"x{index}"] - 0.3) ** 2 for index in range(_PARAMETERS))
         for step in range(_STEPS):
-            if self.call("should_prune", {"hopaas_trial": trial, "step": step, "loss": loss + 1 / (step + 1)}):
+            if call("should_prune", {"hopaas_trial": trial, "step": step, "loss": loss + 1 / (step + 1)}):
                 return
-        self.call("tell", {"hopaas_trial": trial, "loss": loss})
+        call("tell", {"hopaas_trial": trial, "loss": loss})
+        self.losses[trial] = loss
 
 
 def set_up(title: str) -> dict[str, Any]:
@@ -79,8 +99,8 @@ def set_up(title: str) -> dict[str, Any]:
 
 
 @contextmanager
-def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, str, psutil.Process]]:
-    """One that runs: its address, a token, and the process that serves."""
+def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, str, Callable[[], psutil.Process]]]:
+    """One that runs: its address, a token, and what finds the process that serves."""
     log = folder / "gateway.log"
     environ = settings.child_environ(CLEARML_HPO_HOME=str(folder / "gateway"), **variables)
     command = [sys.executable, "-m", "clearml_hpo", "gateway", "run", "--hopaas", "--port", "0"]
@@ -96,9 +116,13 @@ def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, s
         address = re.search(r"gateway: http://(\S+)", said)
         token = re.search(r"shown again: (\S+)", said)
         assert address and token
-        while not (children := psutil.Process(process.pid).children()):
-            time.sleep(0.1)
-        yield address[1], token[1], children[0]
+
+        def serving() -> psutil.Process:
+            while not (children := psutil.Process(process.pid).children()):
+                time.sleep(0.1)
+            return children[0]
+
+        yield address[1], token[1], serving
     finally:
         process.terminate()
         process.wait()
@@ -175,6 +199,57 @@ def race(make: Callable[[], Client], count: int) -> dict[str, Any]:
     return {"clients": count, "all_s": took, "studies": len(studies), "numbers": len(trials), "faults": len(faults)}
 
 
+def storm(make: Callable[[], Client], count: int, trials: int, serving: Callable[[], psutil.Process]) -> dict[str, Any]:
+    """``count`` clients run ``trials`` trials each, while the process that serves is killed by -9 twice."""
+    clients, faults, body = [make() for _ in range(count)], list[str](), set_up("storm")
+
+    def work(client: Client) -> None:
+        try:
+            for _ in range(trials):
+                client.train(body, insists=True)
+        except RuntimeError as error:
+            faults.append(str(error))
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for share in (1 / 3, 2 / 3):
+        while sum(len(client.trials) for client in clients) < share * count * trials:
+            time.sleep(0.05)
+        serving().kill()
+    for thread in threads:
+        thread.join()
+    took = time.monotonic() - began
+    numbers = [trial for client in clients for trial in client.trials]
+    losses = {trial: loss for client in clients for trial, loss in client.losses.items()}
+    return {
+        "clients": count,
+        "trials": len(numbers),
+        "trials_per_s": round(len(numbers) / took, 1),
+        "cut_connections": sum(client.cuts for client in clients),
+        "faults": len(faults),
+        "numbers_twice": len(numbers) - len({*numbers}),
+        "results": len(losses),
+        "missing_results": _missing(losses),
+    }
+
+
+def _missing(losses: Mapping[str, float]) -> int:
+    """How many that were answered with 200 are not in ClearML, once all has been written."""
+    from clearml_hpo.studies.study import Study
+
+    told = {int(trial.rpartition(":")[2]) % _OF_AN_ATTEMPT: loss for trial, loss in losses.items()}
+    until = time.monotonic() + _SETTLE_S
+    while True:
+        study = next(one for one in Study.list() if one.name.startswith("storm"))
+        values = {trial.number: trial.value for trial in study.trials}
+        missing = sum(abs((values.get(number) or -1.0) - loss) > _ALMOST for number, loss in told.items())
+        if not missing or time.monotonic() > until:
+            return missing
+        time.sleep(1.0)
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -182,11 +257,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--race", type=int, default=50)
+    parser.add_argument("--storm", type=int, default=32, help="clients of the part in which the gateway is killed")
     given = parser.parse_args()
     around = surroundings()
     url = os.environ.get(DATABASE, "")  # temporary_place forgets it
     kind = "postgresql" if url else "sqlite"
-    with temporary_place() as place, gateway(place.folder, {DATABASE: url} if url else {}) as (address, token, server):
+    with temporary_place() as place, gateway(place.folder, {DATABASE: url} if url else {}) as (address, token, serving):
 
         def make() -> Client:
             return Client(address, token)
@@ -198,8 +274,11 @@ def main() -> None:
         found["together"] = []
         for count in given.clients:
             say(f"{count} clients, {given.seconds:g} s")
-            found["together"].append(together(make, count, given.seconds, server))
-        found["memory_mb"] = round(server.memory_info().rss / 2**20)
+            found["together"].append(together(make, count, given.seconds, serving()))
+        found["memory_mb"] = round(serving().memory_info().rss / 2**20)
+        if given.storm:
+            say(f"{given.storm} clients, and the gateway is killed twice")
+            found["storm"] = storm(make, given.storm, _STORM_TRIALS, serving)
     print(json.dumps({"benchmark": "gateway", "database": kind, **vars(given), **found, **around}, indent=2))
 
 

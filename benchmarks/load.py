@@ -21,8 +21,13 @@ class Connection:
         address = urlsplit(url)
         self._socket = socket.create_connection((address.hostname, address.port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._common = f"Host: {address.netloc}\r\nAuthorization: {authorization}\r\n"
+        self._host = address.netloc
         self._rest = b""
+        self.authorization(authorization)
+
+    def authorization(self, text: str) -> None:
+        """The header from now on."""
+        self._common = f"Host: {self._host}\r\nAuthorization: {text}\r\n"
 
     def post(self, path: str, body: bytes, kind: str = "application/json") -> bytes:
         """The body of the answer, which must be 200."""

@@ -182,7 +182,8 @@ class Dashboard:
 
     def _line(self, request: Request) -> Response:
         seen = self._reader(request).seen(stays=False)
-        return _json({"best": studies.best_text(seen), "line": studies.sparkline(seen), **_counts(seen)})
+        best, line = studies.best_text(seen), studies.sparkline(seen)
+        return _json({"best": best, "line": line, "progress": studies.progress_text(seen), **_counts(seen)})
 
     def _csv(self, request: Request) -> Response:
         reader = self._reader(request)

@@ -88,6 +88,12 @@ def sparkline(seen: Seen) -> Sequence[float]:
     return evenly(found, _POINTS)
 
 
+def progress_text(seen: Seen) -> str:
+    """Ended trials of the budget, such as ``12/50``; a controller publishes the same, but not with each trial."""
+    ended = sum(not trial.state.is_live for trial in seen.trials)
+    return f"{ended}/{seen.budget.trials}" if seen.budget.trials else str(ended)
+
+
 def best_text(seen: Seen) -> str:
     """The best value to six digits; empty if no trial has completed."""
     best = best_trial(seen.trials, seen.goal)

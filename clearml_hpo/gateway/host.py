@@ -37,7 +37,7 @@ from clearml_hpo.gateway.db import answers, handouts, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import STOPS, Event, Handout, State
 from clearml_hpo.gateway.db.studies import StudyRow
-from clearml_hpo.gateway.service import ConflictError, NotFoundError
+from clearml_hpo.gateway.service import ConflictError, LimitError, NotFoundError
 from clearml_hpo.gateway.writing import BEGIN, END, REPORT, Writing
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.study_file import StudyFile
@@ -46,6 +46,7 @@ from clearml_hpo.views.screen import Untaken
 
 _WRITE_S = 1.0
 """Longest time that a report waits for others, so that they travel to ClearML's server together."""
+_MOST_STEPS = 10_000  # of one trial
 _PING_S = 300.0
 """How often a running task of an outside worker shows a sign of life: servers end silent ones after 15 min or 2 h."""
 _EXPIRE_S = 5.0
@@ -110,6 +111,7 @@ class Host(Untaken):
         self._executor: OutsideExecutor | None = None
         self._progress = Progress((), 0, 0.0)
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+        self._steps: dict[int, int] = {}
         self._wires: dict[str, int] = {}
         self._driving = threading.Thread(target=self._drive, name=f"study {study.name}", daemon=True)
         self._writing = threading.Thread(target=self._write, name=f"writing {study.name}", daemon=True)
@@ -240,22 +242,24 @@ class Host(Untaken):
 
         Raises:
             UnknownTrial: it was never handed out.
+            LimitError: it has reported as many steps as it may.
             GatewayError: the database is away.
         """
         with self._changing(wire), self._database.write() as connection:
             known = self._known(connection, wire)
             if known.state is not State.OUT:
                 return known
-            answer = answers.find(connection, self.study.id, wire, step)
-            if answer is None:
+            if answers.find(connection, self.study.id, wire, step) is None:
+                self._count_step(connection, wire)
                 prune = self._judge(known, step, values)
                 answers.keep(connection, self.study.id, wire, step, dict(values), prune=prune)
                 body = {"step": step, "values": {metric: v for metric, v in values.items() if math.isfinite(v)}}
                 outbox.put(connection, self.study.id, known.task, REPORT, body)
                 if prune:
                     self._end(connection, known, Event.PRUNE, "stopped", f"{PRUNED_AT} {step}")
-            handouts.renew(connection, self.study.id, wire, lease_s)
-            return self._known(connection, wire)
+                    return self._known(connection, wire)
+            until = handouts.renew(connection, self.study.id, wire, lease_s)
+            return replace(known, leased_until=until or known.leased_until)
 
     def renew(self, wire: int, *, lease_s: float) -> Handout:
         """A sign of life. Raises as :meth:`report`."""
@@ -323,6 +327,7 @@ class Host(Untaken):
             with self._database.write() as connection:
                 handouts.end(connection, self.study.id, wire, Event.STOP, reason=trial.reason)
             self._locks.pop(wire, None)
+            self._steps.pop(wire, None)
         self._executor.ended(trial.task_id)
 
     def progress(self, progress: Progress) -> None:
@@ -485,6 +490,13 @@ class Host(Untaken):
         self._wires[trial.task_id] = wire
         self._write_soon.set()
         return given
+
+    def _count_step(self, connection: sa.Connection, wire: int) -> None:
+        if wire not in self._steps:
+            self._steps[wire] = answers.count(connection, self.study.id, wire)
+        if self._steps[wire] >= _MOST_STEPS:
+            raise LimitError(f"a trial reports {_MOST_STEPS} steps at most")
+        self._steps[wire] += 1
 
     def _judge(self, handout: Handout, step: int, values: Mapping[str, float]) -> bool:
         judged = self._file.goal.pruning_objective

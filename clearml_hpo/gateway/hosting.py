@@ -14,7 +14,7 @@ import yaml
 
 from clearml_hpo.core.errors import GatewayError
 from clearml_hpo.gateway.auth import Principal, Right
-from clearml_hpo.gateway.db import accounts, answers, handouts, idempotency, outbox, studies
+from clearml_hpo.gateway.db import accounts, handouts, idempotency, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import Handout
 from clearml_hpo.gateway.db.idempotency import Kept
@@ -36,7 +36,6 @@ from clearml_hpo.study_file import StudyFile, parse_study
 
 _MOST_LIVE = 200  # hand-outs of one token: a worker that fails at once cannot make trials without end
 _STUDIES_A_DAY = 100  # of one project
-_MOST_STEPS = 10_000  # of one trial
 _MOST_OUTBOX, _FULL_OUTBOX = 10_000, 200_000
 _OLDEST_S = 3600.0
 """Age of what is not written to ClearML's server yet from which on the service is not well."""
@@ -55,6 +54,7 @@ class Hosting:
         self._note = on_note
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
+        self._by_suid: dict[tuple[str, str], OpenStudy] = {}  # what never changes
         self._asking: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()  # while one waits
         self._is_stopped = threading.Event()
         self._looking = threading.Thread(target=self._look, name="studies to drive", daemon=True)
@@ -89,11 +89,14 @@ class Hosting:
 
     def find_study(self, who: Principal, suid: str) -> OpenStudy:
         """See ``Service``."""
-        with self._database.read() as connection:
-            found = studies.find(connection, who.project, suid)
+        found = self._by_suid.get((who.project, suid))
         if found is None:
-            raise NotFoundError("no such study")
-        return OpenStudy(found.id, found.suid)
+            with self._database.read() as connection:
+                row = studies.find(connection, who.project, suid)
+            if row is None:
+                raise NotFoundError("no such study")
+            found = self._by_suid[who.project, suid] = OpenStudy(row.id, row.suid)
+        return found
 
     def ask(
         self,
@@ -106,7 +109,7 @@ class Hosting:
         lease_s: float | None = None,
     ) -> Given:
         """See ``Service``; ``lease_s`` is how long the lease runs at first, in seconds (default: the study's)."""
-        host = self._host(self._row(who, study))
+        host = self._open(who, study)
         if not key:
             return self._asked(host, who, worker, wait_s, lambda connection, given: None, lease_s)
         body, key = study.encode(), f"ask {key}"
@@ -126,28 +129,23 @@ class Hosting:
 
     def report(self, who: Principal, study: str, wire: int, step: int, values: Mapping[str, float]) -> Verdict:
         """See ``Service``."""
-        host = self._host(self._row(who, study, wire))
-        with self._database.read() as connection:
-            if answers.count(connection, study, wire) >= _MOST_STEPS and not answers.find(
-                connection, study, wire, step
-            ):
-                raise LimitError(f"a trial reports {_MOST_STEPS} steps at most")
+        host = self._open(who, study, wire)
         handout = host.report(wire, step, values, lease_s=host.study.lease_s)
         return Verdict(is_to_stop(handout), handout.reason)
 
     def tell(self, who: Principal, study: str, wire: int, values: Mapping[str, float]) -> None:
         """See ``Service``."""
-        host = self._host(self._row(who, study, wire))
+        host = self._open(who, study, wire)
         host.tell(wire, values)
 
     def fail(self, who: Principal, study: str, wire: int, reason: str) -> None:
         """See ``Service``."""
-        host = self._host(self._row(who, study, wire))
+        host = self._open(who, study, wire)
         host.fail(wire, reason)
 
     def best(self, who: Principal, study: str) -> int | None:
         """See ``Service``."""
-        return self._host(self._row(who, study)).best_wire()
+        return self._open(who, study).best_wire()
 
     def faults(self) -> Sequence[str]:
         """See ``Service``."""
@@ -188,7 +186,7 @@ class Hosting:
 
     def host(self, who: Principal, study: str) -> Host:
         """The host of a study of the project, which is opened if it is not. Raises NotFoundError."""
-        return self._host(self._row(who, study))
+        return self._open(who, study)
 
     def open_host(self, study: str) -> Host | None:
         """The host of a study, if it is open."""
@@ -212,12 +210,12 @@ class Hosting:
 
     def renew(self, who: Principal, study: str, wire: int) -> None:
         """A sign of life. Raises NotFoundError."""
-        host = self._host(self._row(who, study, wire))
+        host = self._open(who, study, wire)
         host.renew(wire, lease_s=host.study.lease_s)
 
     def stop_trial(self, who: Principal, study: str, wire: int, reason: str) -> None:
         """Ends a trial, whoever has it. Raises NotFoundError."""
-        self._host(self._row(who, study, wire)).declare_failed(wire, reason)
+        self._open(who, study, wire).declare_failed(wire, reason)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -268,6 +266,13 @@ class Hosting:
                 if handout is None or handout.token != who.token:
                     raise NotFoundError("no such trial")
         return found
+
+    def _open(self, who: Principal, study: str, wire: int | None = None) -> Host:
+        """The host of a study of the caller's project, with ``wire`` for a trial that it may finish."""
+        host = self._hosts.get(study)
+        if host is not None and host.is_alive and host.study.project == who.project and not (wire and who.is_expired):
+            return host
+        return self._host(self._row(who, study, wire))
 
     def _host(self, row: StudyRow) -> Host:
         """The study's host, which is started if there is none."""

@@ -16,7 +16,8 @@ from importlib.metadata import version
 
 import uvicorn
 
-from clearml_hpo.core.errors import ClearmlHpoError
+from clearml_hpo.backend.configured import HOW_TO, configured_server
+from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.gateway import state
 from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Tokens
@@ -73,8 +74,10 @@ def serve(listening: socket.socket, options: Options) -> None:
     """Serves until SIGTERM or SIGINT; what workers have said by then is written, as far as ClearML's server answers.
 
     Raises:
-        InputError, GatewayError: the database cannot be used.
+        InputError, GatewayError: no ClearML server is configured, or the database cannot be used.
     """
+    if configured_server() is None:  # what reads it takes a second to import: no first ask is to wait for that
+        raise InputError(f"no ClearML server is configured: {HOW_TO}")
     database = state.database(options.database)
     database.open()
     hosting = Hosting(database, _log.info)

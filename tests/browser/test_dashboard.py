@@ -136,6 +136,7 @@ def test_the_list_draws_best_values(look: Any, study: RecordedStudy) -> None:
     line = page.get_by_role("row", name=study.name)
     expect(line.locator("[data-best]")).to_have_text("0.25")
     expect(line.locator("[data-counts]")).to_have_text("12 completed, 2 failed, 1 running")
+    expect(line.locator("[data-progress]")).to_have_text("14/20")
     points = line.locator("polyline").get_attribute("points").split()
     assert len(points) == 12
     heights = [float(point.split(",")[1]) for point in points]

@@ -175,8 +175,7 @@
     for (const column of columns.slice(1)) {
       const cells = those.map((row) => cell(column, row));
       const differs = new Set(cells).size > 1;
-      if (column.key.startsWith("param ") && !differs) continue;
-      if (!cells.some(Boolean)) continue;
+      if (!differs && !column.key.startsWith("value ")) continue;
       const line = element("tr");
       line.append(element("th", column.title), ...cells.map((each) => element("td", each, differs ? { class: "differs" } : {})));
       table.append(line);

@@ -11,6 +11,7 @@
 
   function draw(row, found) {
     if (found.best) row.querySelector("[data-best]").textContent = found.best;
+    row.querySelector("[data-progress]").textContent = found.progress;
     row.querySelector("[data-counts]").textContent = Object.entries(found.counts).map(([state, count]) => `${count} ${state}`).join(", ");
     const [low, high] = [Math.min(...found.line), Math.max(...found.line)];
     const points = found.line.map((value, at) => [(at / Math.max(1, found.line.length - 1)) * 100, high > low ? 22 - ((value - low) / (high - low)) * 20 : 12]);

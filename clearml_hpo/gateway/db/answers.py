@@ -37,13 +37,14 @@ def find(connection: sa.Connection, study: str, wire: int, step: int) -> Answer 
     return Answer(*row) if row else None
 
 
-def keep(connection: sa.Connection, study: str, wire: int, step: int, outcome: Any, *, prune: bool) -> Answer:
+def keep(connection: sa.Connection, study: str, wire: int, step: int, outcome: Any, *, prune: bool) -> bool:
     """Keeps an answer, unless one is kept for this step: of two, the first counts. Returns the one that counts."""
     values = {"study": study, "wire": wire, "step": step, "outcome": outcome, "prune": prune, "at": Now()}
-    insert_if_new(connection, answers, values)
+    if insert_if_new(connection, answers, values):
+        return prune
     kept = find(connection, study, wire, step)
     assert kept is not None
-    return kept
+    return kept.prune
 
 
 def of_trial(connection: sa.Connection, study: str, wire: int) -> Sequence[Answer]:

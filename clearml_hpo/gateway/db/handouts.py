@@ -153,10 +153,11 @@ def find(connection: sa.Connection, study: str, wire: int) -> Handout | None:
     return _one(connection.execute(sa.select(handouts).where(*_is(study, wire))).one_or_none())
 
 
-def renew(connection: sa.Connection, study: str, wire: int, lease_s: float) -> bool:
-    """A sign of life: the lease runs anew. False if the hand-out has ended."""
+def renew(connection: sa.Connection, study: str, wire: int, lease_s: float) -> float | None:
+    """A sign of life: the lease runs anew, until when is returned. None if the hand-out has ended."""
     statement = sa.update(handouts).where(*_is(study, wire), handouts.c.state == State.OUT.value)
-    return connection.execute(statement.values(leased_until=Now() + lease_s)).rowcount == 1
+    renewed = statement.values(leased_until=Now() + lease_s).returning(handouts.c.leased_until)
+    return connection.execute(renewed).scalar_one_or_none()
 
 
 def end(

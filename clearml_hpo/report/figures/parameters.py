@@ -98,7 +98,7 @@ def slice_figure(
     distributions: Mapping[str, Distribution],
     importances: Mapping[str, float] | None = None,
 ) -> str:
-    """The first value over each parameter, later trials darker; the most important parameters first."""
+    """The first value over each parameter, later trials in a stronger colour; the most important parameters first."""
     done = completed(trials)
     names = sorted(_names(done), key=lambda name: -(importances or {}).get(name, 0.0))[:_MOST_SLICES]
     if not done or not names:
@@ -117,7 +117,7 @@ def slice_figure(
         traces.append(_slice(name, active, kind, suffix))
     return figure(
         traces,
-        title=f"{goal.objectives[0].metric} by parameter, later trials darker",
+        title=f"{goal.objectives[0].metric} by parameter, later trials in a stronger colour",
         grid={"rows": rows, "columns": columns, "pattern": "independent"},
         height=120 + 240 * rows,
         showlegend=False,

@@ -61,7 +61,7 @@ def test_a_sound_text_starts_nothing(browser, recorded, text):
         (lambda text: text + "sampler: {name: tpe, options: {no_such: 1}}\n", 11, "sampler"),
         (lambda text: text + "]", 11, "not YAML"),
         (lambda text: "", None, "expected keys and values"),
-        (lambda text: text.replace("queue: queue-", "queue: kueue-"), 10, "no queue 'kueue-"),
+        (lambda text: text.replace("{queue: ", "{queue: no-"), 10, "no queue 'no-"),
         (lambda text: text.replace("template: {task: ", "template: {task: 0"), 3, "no task"),
         (lambda text: text, None, "exists already"),
     ],

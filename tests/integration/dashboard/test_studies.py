@@ -82,6 +82,7 @@ def test_studies_of_a_campaign_stand_together(browser, api, recorded):
 def test_best_values_of_a_row(browser, recorded):
     found = browser.json(f"/studies/{recorded.study_id}/line")
     assert found["line"] == [0.5, 0.25, 0.25, 0.25] and found["best"] == "0.25"
+    assert found["progress"] == "5/10"
     assert found["counts"] == {"completed": 4, "failed": 1, "running": 1, "queued": 1}
 
 

@@ -253,7 +253,8 @@ class HandoutMachine(RuleBasedStateMachine):
     def report(self, data: st.DataObject) -> None:
         wire = data.draw(st.sampled_from(sorted(self.model)))
         with self.database.write() as connection:
-            assert handouts.renew(connection, self.study, wire, 60) == (self.model[wire] == State.OUT)
+            is_renewed = handouts.renew(connection, self.study, wire, 60) is not None
+            assert is_renewed == (self.model[wire] == State.OUT)
 
     @invariant()
     def the_table_is_the_model(self) -> None:
@@ -276,8 +277,8 @@ def test_the_first_answer_of_a_step_counts(database):
     with database.write() as connection:
         study = new_study(connection)
         assert answers.find(connection, study, 0, 3) is None
-        assert answers.keep(connection, study, 0, 3, 0.5, prune=True).prune
-        assert answers.keep(connection, study, 0, 3, 0.7, prune=False).prune
+        assert answers.keep(connection, study, 0, 3, 0.5, prune=True)
+        assert answers.keep(connection, study, 0, 3, 0.7, prune=False)
         answers.keep(connection, study, 0, 1, math.nan, prune=False)
         found = answers.of_trial(connection, study, 0)
         assert [each.step for each in found] == [1, 3] and found[1].outcome == 0.5

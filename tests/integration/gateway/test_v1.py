@@ -50,6 +50,7 @@ class Gateway:
         app = build_app(self.hosting, self.tokens, version="1", v1=partial(routes, self.hosting, leases=Leases(pepper)))
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen(128)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
