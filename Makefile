@@ -92,9 +92,6 @@ bench-gateway: $(READY)  ## milliseconds and trials a second of workers over HTT
 bench-dashboard: $(READY)  ## milliseconds, bytes and calls of the dashboard with 2,000 trials, 50 of them running (JSON, two minutes)
 	@$(BIN)/python -m benchmarks.dashboard
 
-bench-gateway: $(READY)  ## milliseconds and trials per second of the gateway's wire, with 1 to 32 clients (JSON, three minutes)
-	@$(BIN)/python -m benchmarks.gateway
-
 bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
 	@$(BIN)/python -m benchmarks.search_quality
 

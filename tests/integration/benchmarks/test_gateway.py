@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = "--trials 3 --clients 2 --seconds 2 --race 5"
+SMALL = "--trials 3 --clients 2 --seconds 2 --race 5 --storm 2"
 
 
 def test_the_command():
@@ -25,3 +25,5 @@ def test_the_command():
     (together,) = found["together"]
     assert together["faults"] == together["numbers_twice"] == 0 and together["trials_per_s"] > 0
     assert found["database"] == "sqlite"
+    killed = found["storm"]
+    assert killed["faults"] == killed["numbers_twice"] == killed["missing_results"] == 0 and killed["trials"] == 20
