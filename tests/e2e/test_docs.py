@@ -210,6 +210,7 @@ ELSEWHERE |= {
     "clearml-hpo worker --queue QUEUE": "test_worker_command.py",
     "clearml-hpo dashboard": "tests/integration/dashboard, tests/browser/test_dashboard.py",
     "clearml-hpo dashboard --open": "the same, without a browser",
+    "make bench-gateway": "three minutes; tests/integration/benchmarks tries it",
     "make bench-dashboard": "two minutes; tests/integration/benchmarks tries its siblings",
     "clearml-agent daemon": "ClearML's own",
     "clearml-agent daemon --foreground --create-queue --queue gpu --gpus 0": "ClearML's own, run by every agent here",

@@ -144,6 +144,15 @@ class Tokens:
                 rows.note_use(connection, token.id, address)
         return principal
 
+    def known(self, text: str, kind: Kind) -> Principal | None:
+        """Whom a request with this token is from, if that was checked within 4 s; asks no database.
+
+        None if :meth:`check` is to say.
+        """
+        token = parse(text)
+        found = self._cached(token) if token is not None and token.kind == kind else None
+        return None if found is None or found.is_expired else found
+
     def revoke(self, token: str, *, by: str, why: str = "") -> bool:
         """Refuses the token of this id within 5 s, here at once; False if it was revoked, or there is none."""
         with self._database.write() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -103,7 +104,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def nginx(folder: Path, port: int) -> Iterator[tuple[str, Path]]:
+def nginx(folder: Path, port: int, rate: str = "") -> Iterator[tuple[str, Path]]:
     """NGINX with our file before a gateway; yields its address and the certificate."""
     folder.mkdir()
     certificate, key = folder / "cert.pem", folder / "key.pem"
@@ -123,6 +124,9 @@ def nginx(folder: Path, port: int) -> Iterator[tuple[str, Path]]:
     listen = free_port()
     made = site(server_name="localhost", port=port, certificate=certificate, key=key, listen=listen, logs=folder)
     (folder / NGINX).write_text(render_files(made)[NGINX].replace(f"listen {listen}", f"listen 127.0.0.1:{listen}"))
+    if rate:
+        text = (folder / NGINX).read_text()
+        (folder / NGINX).write_text(re.sub(r"rate=\d+r/s", f"rate={rate}", text))
     user = "user root;" if os.geteuid() == 0 else ""
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -228,9 +232,12 @@ def send(url: str, certificate: Path, content: bytes) -> None:
 
 
 def test_what_comes_too_fast_waits(gateway, tmp_path):
-    """NGINX lets 50 a second through, and has the others wait; none is refused."""
-    token = gateway.token()
-    with gateway.running() as inner, nginx(tmp_path / "nginx", int(inner.rpartition(":")[2])) as (url, certificate):
+    """NGINX lets so many a second through, and has the others wait; none is refused."""
+    token, count = gateway.token(), 150
+    with (
+        gateway.running() as inner,
+        nginx(tmp_path / "nginx", int(inner.rpartition(":")[2]), "50r/s") as (url, certificate),
+    ):
 
         def best(_: int) -> int:
             address = f"{url}/api/get_best_trial/{token}?hopaas_trial=a"
@@ -238,7 +245,7 @@ def test_what_comes_too_fast_waits(gateway, tmp_path):
 
         began = time.monotonic()
         with ThreadPoolExecutor(32) as pool:
-            statuses = list(pool.map(best, range(150)))
+            statuses = list(pool.map(best, range(count)))
         assert set(statuses) == {404}
         assert time.monotonic() - began > 2
 

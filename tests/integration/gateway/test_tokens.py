@@ -200,6 +200,27 @@ def test_audit_has_what_became_of_tokens(world):
     ]
 
 
+def test_a_token_is_known_for_4_s_after_its_check(world):
+    made = world.new(Kind.HOPAAS)
+    text = made.text.reveal()
+    assert world.tokens.known(text, Kind.HOPAAS) is None
+    who = world.tokens.check(text, Kind.HOPAAS)
+    assert world.tokens.known(text, Kind.HOPAAS) == who
+    assert world.tokens.known(text, Kind.API) is None and world.tokens.known(text[:-1], Kind.HOPAAS) is None
+    world.clock.now += 5
+    assert world.tokens.known(text, Kind.HOPAAS) is None
+    world.tokens.check(text, Kind.HOPAAS)
+    world.tokens.revoke(made.text.id, by="ann")
+    assert world.tokens.known(text, Kind.HOPAAS) is None
+
+
+def test_an_expired_token_is_always_checked(world):
+    made = world.new()
+    world.set(made.text.id, expires=Now() - 1)
+    assert world.tokens.check(made.text.reveal(), Kind.API, may_be_expired=True).is_expired
+    assert world.tokens.known(made.text.reveal(), Kind.API) is None
+
+
 def test_a_check_asks_the_database_once_in_4_s(world):
     text = world.new().text.reveal()
     queries = []
