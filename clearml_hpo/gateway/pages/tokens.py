@@ -23,7 +23,7 @@ from clearml_hpo.gateway.db.tokens import TokenRow
 from clearml_hpo.gateway.pages.gate import SessionGate, Visit, address_of
 from clearml_hpo.gateway.requests import Caller
 
-OVERLAP_S = DAY_S
+OVERLAP_S = 86_400
 """How long a token that was rotated still counts."""
 _KINDS: Mapping[str, Kind] = {"api": Kind.API, "hopaas": Kind.HOPAAS}
 _PRESETS: Mapping[Role, str] = {Role.OWNER: "worker", Role.MEMBER: "worker", Role.VIEWER: "viewer"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
@@ -15,7 +17,10 @@ from clearml_hpo.gateway.db import sessions as rows
 from clearml_hpo.gateway.db.columns import Now
 from clearml_hpo.gateway.db.housekeeping import tidy
 from clearml_hpo.gateway.db.tables import login_links, sessions
+from tests.contract.gateway.test_canary import log
 from tests.pages import PagesGateway, Visitor
+
+__all__ = ["log"]
 
 PROXIED = {"x-forwarded-for": "192.0.2.1", "x-forwarded-proto": "https"}
 
@@ -220,6 +225,35 @@ def test_the_audit_knows_who_logged_in(gateway):
 def test_text_of_a_link_is_only_text(gateway):
     answer = Visitor(gateway.url).get("/login?key=%22%3E%3Cscript%3E")
     assert answer.status_code == 200 and "<script>" not in answer.text
+
+
+def test_no_log_has_a_key_a_session_or_a_token(gateway, log, tmp_path):
+    logging.getLogger("urllib3").setLevel(logging.WARNING)  # the test's own browser
+    visitor = Visitor(gateway.url)
+    link = gateway.link()
+    visitor.log_in(link)
+    project = gateway.project("physics")
+    made = visitor.post("/tokens", {"name": "a", "project": project.id, "kind": "api", "days": "1"})
+    token = made.text.partition("CLEARML_HPO_TOKEN=")[2].partition("<")[0]
+    secrets = [
+        link.partition("key=")[2],
+        visitor.session.cookies["gateway"],
+        visitor.form_token(),
+        token[len("gwt_123456789012_") : -len("_123456")],
+    ]
+    for path in (
+        link,
+        "/tokens",
+        f"/tokens/{token}",
+        f"/studies/{token}",
+        f"/login/{secrets[0]}",
+        f"/guide/{secrets[1]}",
+    ):
+        visitor.get(path)
+    assert "GET /tokens 200" in log.read_text()
+    for file in [log, *tmp_path.glob("*.sqlite3*")]:
+        content = file.read_bytes()
+        assert [secret for secret in secrets if len(secret) < 20 or secret.encode() in content] == [], file
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

@@ -147,6 +147,8 @@ def test_the_trials_that_outside_workers_have(gateway, study):
     (shown,) = gateway.visitor("mia").json(f"/studies/{study.controller}/outside")["trials"]
     assert (shown["wire"], shown["number"], shown["attempt"]) == (0, 0, 1)
     assert (shown["worker"], shown["steps"], shown["last"]) == ("w7", 2, {"valid/loss": 0.25})
+    row = gateway.visitor("mia").json(f"/studies/{study.controller}/changes")["rows"][0]
+    assert [*row["params"].values()] == [*study.trial.params.values()]
     assert shown["host"] and 0 <= shown["silent_s"] < 60
     with gateway.database.read() as connection:
         row = studies.by_id(connection, study.id)
