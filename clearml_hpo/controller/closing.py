@@ -90,13 +90,14 @@ class Closing:
         self._keep((*trials, *earlier))
         return Ended("completed", scheduler.ended, trials, earlier)
 
-    def close(self, ended: Ended, curves: Curves) -> Outcome:
-        """Leaves a summary on the controller task, and ends it.
+    def close(self, ended: Ended, curves: Curves, *, summarises: bool = True) -> Outcome:
+        """Leaves a summary on the controller task, if it is to, and ends it.
 
         Raises:
             ApiError: the server refused the call, or is in trouble and the user does not want to wait.
         """
-        self._leave_summary(ended, curves)
+        if summarises:
+            self._leave_summary(ended, curves)
         self._console.add(f"{ended.status}: {ended.reason}")
         if self.finish(ended.status, ended.reason.partition("\n")[0]):
             self._console.ended(ended.status, ended.reason)

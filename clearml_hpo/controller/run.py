@@ -113,7 +113,12 @@ class StudyRun:
             if is_ours:
                 self._console.ended("failed", reason)
             raise
-        return self._closing.close(ended, self._curves)
+        return self._closing.close(ended, self._curves, summarises=not self._leaves)
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether the study is left to a successor, who will report on all of it."""
+        return self._stopped.is_set() and not self._aborts()
 
     def _run_trials(self, lease: Lease, executor: Executor) -> Ended:
         opened, console = self._opened, self._console
@@ -143,7 +148,8 @@ class StudyRun:
 
         # The last reports, and what the trials amount to.
         self.is_concluding = True
-        reports.complete(driver.scheduler)
+        if not self._leaves:
+            reports.complete(driver.scheduler)
         self._curves = reports.curves
         if self._fault is not None:
             raise self._fault

@@ -409,9 +409,9 @@ def test_a_finished_trial_is_not_pruned(make, either, queue, memory, monkeypatch
     lock = threading.Lock()
 
     def alone(method):
-        def locked(*arguments):
+        def locked(*arguments, **named):
             with lock:
-                return method(*arguments)
+                return method(*arguments, **named)
 
         return locked
 
