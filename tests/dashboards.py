@@ -37,10 +37,10 @@ def serving(dashboard: Dashboard) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(_PATIENCE_S)
-        _leave(dashboard)
+        leave(dashboard)
 
 
-def _leave(dashboard: Dashboard) -> None:
+def leave(dashboard: Dashboard) -> None:
     """Nobody looks any more: its threads end."""
     readers: list[Any] = [*dashboard._readers._readers.values()]
     for reader in readers:

@@ -60,10 +60,12 @@ def _serve(listening: socket.socket, opens: bool) -> None:
     import uvicorn
 
     from clearml_hpo.dashboard import Dashboard
+    from clearml_hpo.dashboard.access import Access
 
-    app = Dashboard()
+    access = Access()
+    app = Dashboard(access)
     listening.listen()  # before anybody learns of the address
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}/?key={app.access.key}"
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/?key={access.key}"
     click.echo(f"dashboard: {url}")
     sys.stdout.flush()
     if opens:

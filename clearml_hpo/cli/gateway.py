@@ -54,6 +54,7 @@ def gateway() -> None:
     Examples:
       clearml-hpo gateway run
       clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
+      clearml-hpo gateway login-link
       clearml-hpo gateway token list
       clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
       clearml-hpo gateway install --server-name hpo.example.org --output gateway/
@@ -76,7 +77,8 @@ def run(
     """Hand out trials of studies over HTTP; Ctrl-C ends it, and running trials go on.
 
     Their workers report to the next gateway on the same database. Without a configured ClearML server it starts the
-    embedded one. The first start makes a token and prints it, this one time.
+    embedded one. The first start makes a token and prints it, this one time. Each start prints a link that logs a
+    browser in, see `gateway login-link`.
 
     \b
     Examples:
@@ -102,6 +104,7 @@ def run(
         url = f"http://{host}:{listening.getsockname()[1]}"
         click.echo(f"gateway: {url}")
         with _opened(database) as opened:
+            click.echo(f"in a browser, once, within ten minutes: {_login_link(opened, url)}")
             _welcome(opened, url, hopaas=hopaas)
         sys.stdout.flush()
         from clearml_hpo.gateway.process import Options
@@ -136,6 +139,34 @@ def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
         f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
         f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
     )
+
+
+@gateway.command()
+@click.option("--url", default=f"http://127.0.0.1:{_PORT}", show_default=True, help="The gateway's address.")
+@_database
+def login_link(url: str, database: str | None) -> None:
+    """Print a link that logs a browser in as the user of this command, who owns every project.
+
+    It works once, within ten minutes; the session lasts twelve hours, and ends an hour after its last use.
+
+    \b
+    Examples:
+      clearml-hpo gateway login-link
+      clearml-hpo gateway login-link --url https://hpo.example.org
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"--url: found {url!r}; expected an address such as https://hpo.example.org")
+    with _opened(database) as opened:
+        click.echo(_login_link(opened, url))
+
+
+def _login_link(opened: Database, url: str) -> str:
+    from clearml_hpo.gateway.auth.sessions import Sessions
+    from clearml_hpo.gateway.db import accounts
+
+    with opened.write() as connection:
+        user = accounts.ensure_user(connection, accounts.LOCAL, _me(), is_admin=True)
+    return f"{url.rstrip('/')}/login?key={Sessions(opened).new_link(user.id)}"
 
 
 @gateway.group()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 def html_environment(
-    package: str, *, filters: Mapping[str, Callable[..., Any]], names: Mapping[str, Any]
+    *packages: str, filters: Mapping[str, Callable[..., Any]], names: Mapping[str, Any]
 ) -> Environment:
     """Renders HTML; values are escaped unless they are markup already.
 
     Args:
-        package: dotted name of the package whose folder ``templates`` is used.
+        packages: dotted names of the packages in whose folders ``templates`` a template is looked for, in this order.
         filters: functions that templates use as filters, by name.
         names: further functions and values that every template sees.
     """
-    environment = _environment(package, autoescape=True)
+    environment = _environment(packages, autoescape=True)
     environment.filters.update(filters)
     environment.globals.update(names)
     return environment
@@ -26,12 +26,12 @@ def html_environment(
 
 def text_environment(package: str) -> Environment:
     """Renders plain text, such as configuration files: values as they are, and a line end at the end of the file."""
-    return _environment(package, autoescape=False, keep_trailing_newline=True)
+    return _environment([package], autoescape=False, keep_trailing_newline=True)
 
 
-def _environment(package: str, *, autoescape: bool, keep_trailing_newline: bool = False) -> Environment:
+def _environment(packages: Sequence[str], *, autoescape: bool, keep_trailing_newline: bool = False) -> Environment:
     return Environment(
-        loader=PackageLoader(package),
+        loader=ChoiceLoader([PackageLoader(each) for each in packages]),
         autoescape=autoescape,
         keep_trailing_newline=keep_trailing_newline,
         undefined=StrictUndefined,

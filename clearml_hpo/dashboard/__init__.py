@@ -1,7 +1,9 @@
 """The dashboard: the studies of a ClearML server in a browser, live, and steered from there.
 
-app.py        the ASGI application: routes, access, headers
-access.py     access: the user who started it, or a log-in by link
+app.py        the ASGI application: its routes
+site.py       what all pages have: a gate, forms, mistakes, headers
+access.py     who may come in, see and steer: the user who started it, or a log-in by link
+outside.py    trials of outside workers, for who hands them out
 reading.py    one reader for each study that someone looks at, however many browsers look
 seen.py       a study as it was last read
 studies.py    the list of studies

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,104 +14,76 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.trial_tasks import log_tail
-from clearml_hpo.core.errors import ClearmlHpoError, InputError
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.values import as_text
 from clearml_hpo.dashboard import launching, orders, plots, render, studies
-from clearml_hpo.dashboard.access import Access
-from clearml_hpo.dashboard.changes import Changes, to_json
+from clearml_hpo.dashboard.access import Access, Gate
+from clearml_hpo.dashboard.changes import Changes
 from clearml_hpo.dashboard.orders import Form
+from clearml_hpo.dashboard.outside import Outside
 from clearml_hpo.dashboard.reading import REFRESH_S, Readers, StudyReader
 from clearml_hpo.dashboard.seen import Seen
+from clearml_hpo.dashboard.site import Site, json_answer
 from clearml_hpo.report.figures.plot import short_names
 from clearml_hpo.search.space import Categorical, SearchSpace
 from clearml_hpo.studies.rows import to_csv
 from clearml_hpo.studies.study import Study
 
-_LARGEST_FORM = 2**20
 _LINES = 200  # of a console
-_LOG = logging.getLogger(__name__)
-# Plotly sets styles as it draws; there is no other way for it. Nothing comes from, or goes to, anywhere else.
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-}
-_Answer = Callable[[Request], Response]
 
 
 class Dashboard:
     """The studies of the configured ClearML server, in a browser."""
 
-    def __init__(self, access: Access | None = None) -> None:
-        """``access`` decides who may come in; default: the user of this process, and who has the link."""
+    def __init__(self, access: Gate | None = None, outside: Outside | None = None) -> None:
+        """Nothing is read yet.
+
+        Args:
+            access: decides who may come in, and see what; default: the user of this process, and who has the link.
+            outside: who hands out trials; then the pages show them, and launch no studies.
+        """
         self.access = access or Access()
+        self._site = Site(self.access)
+        self._outside = outside
         self._readers = Readers()
         self._plots: dict[str, plots.PlotCache] = {}
         self._texts: dict[str, Changes] = {}
-        self._app: ASGIApp = GZipMiddleware(
-            Starlette(
-                routes=[
-                    self._route("/", self._list),
-                    self._route("/studies/{study}", self._study),
-                    self._route("/studies/{study}/changes", self._changes),
-                    self._route("/studies/{study}/figures/{figure}", self._figure),
-                    self._route("/studies/{study}/compared", self._compared),
-                    self._route("/studies/{study}/trials.csv", self._csv),
-                    self._route("/studies/{study}/trials/{number:int}/log", self._log),
-                    self._route("/studies/{study}/notes", self._notes),
-                    self._route("/studies/{study}/line", self._line),
-                    self._form_route("/studies/{study}/orders/{order}", self._obey),
-                    self._route("/studies/{study}/launch", self._launch_page),
-                    self._form_route("/check", self._check),
-                    self._form_route("/launch", self._launch),
-                    self._route("/static/{file}", self._file),
-                    self._route("/{other:path}", _nothing),
-                ]
-            ),
-            minimum_size=1024,
-        )
+        every = self._site.route("/{other:path}", _nothing)
+        self._app: ASGIApp = GZipMiddleware(Starlette(routes=[*self.routes(), every]), minimum_size=1024)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         await self._app(scope, receive, send)
 
-    # --- what every answer has ---------------------------------------------------------------------------------------
-
-    def _route(self, path: str, answer: _Answer) -> Route:
-        async def answered(request: Request) -> Response:
-            return await run_in_threadpool(self._guarded, request, answer)
-
-        return Route(path, answered)
-
-    def _form_route(self, path: str, answer: Callable[[Request, Form], Response]) -> Route:
-        async def answered(request: Request) -> Response:
-            length = request.headers.get("content-length", "")
-            if not length.isdecimal() or int(length) > _LARGEST_FORM:
-                return _with_headers(_mistake(request, "The form is too large, or does not say how large it is.", 413))
-            form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
-            return await run_in_threadpool(self._guarded, request, lambda request: answer(request, form))
-
-        return Route(path, answered, methods=["POST"])
-
-    def _guarded(self, request: Request, answer: _Answer) -> Response:
-        try:
-            refused = self.access.refuse(request)
-        except InputError as error:
-            return _with_headers(_mistake(request, str(error), 403))
-        try:
-            return _with_headers(refused or answer(request))
-        except InputError as error:
-            return _with_headers(_mistake(request, str(error), 404 if request.method == "GET" else 400))
-        except ClearmlHpoError as error:
-            return _with_headers(_mistake(request, f"The ClearML server is in trouble: {error}", 502))
-        except KeyError as error:
-            return _with_headers(_mistake(request, f"There is no {error.args[0]!r:.80} here.", 404))
-        except Exception:
-            _LOG.exception("%s failed", request.url.path)
-            return _with_headers(_mistake(request, "This page failed; the log of the dashboard says why.", 500))
+    def routes(self) -> list[Route]:
+        """All pages and what their scripts ask for, for an application that has others too."""
+        route, form_route = self._site.route, self._site.form_route
+        common = [
+            route("/", self._list),
+            route("/studies", self._list),
+            route("/studies/{study}", self._study),
+            route("/studies/{study}/changes", self._changes),
+            route("/studies/{study}/figures/{figure}", self._figure),
+            route("/studies/{study}/compared", self._compared),
+            route("/studies/{study}/trials.csv", self._csv),
+            route("/studies/{study}/trials/{number:int}/log", self._log),
+            route("/studies/{study}/notes", self._notes),
+            route("/studies/{study}/line", self._line),
+            form_route("/studies/{study}/orders/{order}", self._obey),
+            route("/static/{file}", self._file),
+        ]
+        if self._outside is not None:
+            return [
+                *common,
+                route("/studies/{study}/outside", self._running_outside),
+                form_route("/studies/{study}/outside/{wire:int}/failed", self._declare_failed),
+            ]
+        return [
+            *common,
+            route("/studies/{study}/launch", self._launch_page),
+            form_route("/check", self._check),
+            form_route("/launch", self._launch),
+        ]
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
@@ -122,7 +91,9 @@ class Dashboard:
         query = request.query_params
         chosen = studies.Filter(*(query.get(name, "").strip() for name in ("text", "project", "state")))
         found, campaigns = self._readers.studies()
-        return render.page(
+        found = self.access.visible(request, found)
+        return self._site.page(
+            request,
             "studies.html",
             studies=studies.listed(chosen.chosen(found), campaigns, self._readers.now()),
             filter=chosen,
@@ -138,8 +109,10 @@ class Dashboard:
         if request.path_params["study"] != study.study_id:
             return RedirectResponse(f"/studies/{study.study_id}", 303)
         parameters = _parameters(study.file.space)
-        return render.page(
+        return self._site.page(
+            request,
             "study.html",
+            is_outside=self._outside is not None,
             study=study.record,
             parameters=parameters,
             plots=plots.plots_of(study.goal, study.file.space),
@@ -157,7 +130,7 @@ class Dashboard:
     def _launch_page(self, request: Request) -> Response:
         study = Study.load(self._reader(request).study.study_id)  # its file may have changed since it was read
         queues = launching.queues(Api())
-        return render.page("launch.html", study=study.record, text=launching.text_of(study), queues=queues)
+        return self._site.page(request, "launch.html", study=study.record, text=launching.text_of(study), queues=queues)
 
     # --- what the pages' scripts ask for -----------------------------------------------------------------------------
 
@@ -178,12 +151,14 @@ class Dashboard:
 
     def _compared(self, request: Request) -> Response:
         seen, query = self._reader(request).seen(), request.query_params
-        return _json(plots.compared(Api(), seen, orders.numbers(query.get("trials", "")), query.get("metric", "")))
+        return json_answer(
+            plots.compared(Api(), seen, orders.numbers(query.get("trials", "")), query.get("metric", ""))
+        )
 
     def _line(self, request: Request) -> Response:
         seen = self._reader(request).seen(stays=False)
         best, line = studies.best_text(seen), studies.sparkline(seen)
-        return _json({"best": best, "line": line, "progress": studies.progress_text(seen), **_counts(seen)})
+        return json_answer({"best": best, "line": line, "progress": studies.progress_text(seen), **_counts(seen)})
 
     def _csv(self, request: Request) -> Response:
         reader = self._reader(request)
@@ -215,27 +190,51 @@ class Dashboard:
         return Response(found, media_type=kind, headers=render.ASSETS.headers)
 
     def _check(self, request: Request, form: Form) -> Response:
-        return _json(launching.check(Api(), form))
+        return json_answer(launching.check(Api(), form))
 
     def _launch(self, request: Request, form: Form) -> Response:
         launched = launching.launch(Api(), form)
         self._readers.list_anew()
-        return _json(launched, 400 if "faults" in launched else 200)
+        return json_answer(launched, 400 if "faults" in launched else 200)
 
     def _obey(self, request: Request, form: Form) -> Response:
         reader, order = self._reader(request), request.path_params["order"]
+        self.access.check_order(request, reader.study.record)
         with reader.lock:
             told = orders.obey(reader.study, order, form)
         if order == "delete":
             self._readers.forget(reader.study.study_id)
             self._plots.pop(reader.study.study_id, None)
             self._texts.pop(reader.study.study_id, None)
-            return _json({"told": told, "to": "/"})
+            return json_answer({"told": told, "to": "/"})
         reader.read_now()
-        return _json({"told": told})
+        return json_answer({"told": told})
+
+    def _running_outside(self, request: Request) -> Response:
+        assert self._outside is not None
+        study = self._reader(request).study
+        return json_answer({"trials": [vars(each) for each in self._outside.running(request, study.study_id)]})
+
+    def _declare_failed(self, request: Request, form: Form) -> Response:
+        assert self._outside is not None
+        study, wire = self._reader(request).study, request.path_params["wire"]
+        self.access.check_order(request, study.record)
+        self._outside.declare_failed(request, study.study_id, wire)
+        return json_answer({"told": "Declared failed; its worker hears of it when it reports next."})
 
     def _reader(self, request: Request) -> StudyReader:
-        return self._readers.reader(request.path_params["study"])
+        """The reader of the study that a path names, if the visitor may see it. Raises InputError."""
+        name = request.path_params["study"]
+        reader = self._readers.known(name)
+        if self.access.is_strict:
+            listed = (
+                [reader.study.record]
+                if reader
+                else [each for each in self._readers.studies()[0] if each.study_id == name]
+            )
+            if not self.access.visible(request, listed):
+                raise InputError(f"there is no study {name!r:.60}")
+        return reader or self._readers.reader(name)
 
 
 def _nothing(request: Request) -> Response:
@@ -259,21 +258,3 @@ def _counts(seen: Seen) -> Mapping[str, Any]:
     for trial in seen.trials:
         counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
     return {"counts": counts}
-
-
-def _mistake(request: Request, message: str, status: int) -> Response:
-    """A page, or what a script takes."""
-    if request.method == "POST" or "application/json" in request.headers.get("accept", ""):
-        return _json({"told": message}, status)
-    return render.page("mistake.html", status, message=message)
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(to_json(value), status, media_type="application/json")
-
-
-def _with_headers(answer: Response) -> Response:
-    for name, value in _HEADERS.items():
-        answer.headers.setdefault(name, value)
-    answer.headers.setdefault("cache-control", "no-store")
-    return answer

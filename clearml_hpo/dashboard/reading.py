@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import cycle
 
 from clearml_hpo.backend.api import Api
@@ -156,7 +157,6 @@ class Readers:
     """The readers of all studies that are looked at, and the list of studies."""
 
     def __init__(self) -> None:
-        self._api = Api()
         self._readers: dict[str, StudyReader] = {}
         self._lock = threading.Lock()
         self._list: tuple[Sequence[StudyRecord], Mapping[str, str]] = (), {}
@@ -174,6 +174,14 @@ class Readers:
                 self._list = find_studies(self._api), campaigns
                 self._listed_at = time.monotonic()
             return self._list
+
+    @cached_property
+    def _api(self) -> Api:  # not before somebody looks: the server may be away
+        return Api()
+
+    def known(self, study: str) -> StudyReader | None:
+        """The reader of the study of this id, if there was one before."""
+        return self._readers.get(study)
 
     def reader(self, study: str) -> StudyReader:
         """The reader of a study, by its id, what its id begins with, or its name.

@@ -17,21 +17,32 @@ from clearml_hpo.report.summary import duration_text
 
 ASSETS = Assets(
     {
-        "clearml_hpo.dashboard": ("dashboard.css", "dashboard.js", "figures.js", "parallel.js", "list.js", "launch.js"),
+        "clearml_hpo.dashboard": (
+            "dashboard.css",
+            "dashboard.js",
+            "figures.js",
+            "parallel.js",
+            "list.js",
+            "launch.js",
+            "outside.js",
+        ),
         "clearml_hpo.server.pages": ("pages.css", "icon.svg"),
     }
 )
 
 
-def page(template: str, /, code: int = 200, **values: Any) -> HTMLResponse:
-    """A whole page."""
-    return HTMLResponse(_environment().get_template(template).render(**values), code)
+_OWN = "clearml_hpo.dashboard"
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
+def page(template: str, /, code: int = 200, packages: tuple[str, ...] = (), **values: Any) -> HTMLResponse:
+    """A whole page; further ``packages`` may have templates too."""
+    return HTMLResponse(_environment((*packages, _OWN)).get_template(template).render(**values), code)
+
+
+@lru_cache(maxsize=8)
+def _environment(packages: tuple[str, ...]) -> Environment:
     return html_environment(
-        "clearml_hpo.dashboard",
+        *packages,
         filters={"moment": _moment, "in_script": _in_script, "duration": duration_text, "linked": _linked},
         names={"static": ASSETS.address, "has_plotly": has_plotly},
     )

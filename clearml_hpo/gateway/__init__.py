@@ -19,5 +19,6 @@ auth/        who may do what
 db/          the gateway's own database
 install/     files for NGINX and systemd
 v1/          the native API
+pages/       what a browser shows
 hopaas/      the wire of `hopaas_client`
 """

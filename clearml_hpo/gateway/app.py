@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearml_hpo import remote
@@ -25,6 +26,7 @@ from clearml_hpo.gateway.auth import RefusedTokenError, Tokens
 from clearml_hpo.gateway.auth.token_text import without_secrets
 from clearml_hpo.gateway.hopaas.routes import HopaasRoutes
 from clearml_hpo.gateway.limits import Limits
+from clearml_hpo.gateway.pages import PATHS
 from clearml_hpo.gateway.requests import Caller, TooLargeError, TooSlowError
 from clearml_hpo.gateway.service import (
     ConflictError,
@@ -68,6 +70,7 @@ def build_app(
     version: str,
     hopaas: bool = False,
     v1: Callable[[Caller, Limits, Threads], APIRouter] | None = None,
+    pages: Callable[[Caller], ASGIApp] | None = None,
     limits: Limits | None = None,
     proxies: frozenset[str] = frozenset(),
 ) -> ASGIApp:
@@ -79,6 +82,7 @@ def build_app(
         version: of this package.
         hopaas: with the routes of Hopaas, whose tokens stand in paths.
         v1: makes the routes of the native API.
+        pages: makes the application that answers ``PATHS``.
         limits: how often a token may call.
         proxies: addresses, beside loopback, whose ``X-Forwarded-*`` headers are believed.
     """
@@ -99,6 +103,10 @@ def build_app(
     if v1 is not None:
         app.include_router(v1(caller, limits, threads))
         app.add_exception_handler(RequestValidationError, of_validation)
+
+    if pages is not None:
+        shown = pages(caller)
+        app.router.routes += [Route(path, shown) for path in PATHS]
 
     @app.get("/client.py", include_in_schema=False)
     def client() -> Response:
@@ -133,8 +141,10 @@ class _Outermost:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *own]}
+                given = [*message.get("headers", ())]
+                names = {name.lower() for name, _ in given}  # pages have stricter ones of their own
+                own = [(key.encode(), value.encode()) for key, value in _HEADERS.items() if key.encode() not in names]
+                message = {**message, "headers": [*given, *own]}
             await send(message)
 
         try:

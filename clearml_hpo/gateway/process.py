@@ -23,6 +23,7 @@ from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Tokens
 from clearml_hpo.gateway.db.housekeeping import keep_tidy
 from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.pages.app import Pages
 from clearml_hpo.gateway.redact import guard_logs
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
@@ -82,10 +83,12 @@ def serve(listening: socket.socket, options: Options) -> None:
     database.open()
     hosting = Hosting(database, _log.info)
     pepper = state.pepper()
+    tokens = Tokens(database, pepper)
     app = build_app(
         hosting,
-        Tokens(database, pepper),
+        tokens,
         v1=partial(routes, hosting, leases=Leases(pepper)),
+        pages=partial(Pages, hosting, database, tokens),
         version=version("clearml-hpo"),
         hopaas=options.hopaas,
         proxies=frozenset(options.proxies),

@@ -10,7 +10,7 @@ from clearml_hpo.gateway.auth.token_text import without_secrets
 
 _HOPAAS = re.compile(r"/+((?:hopaas/+)?api/+(?:ask|tell|should_prune|mark_as_failed|get_best_trial))(?:/|$)")
 _PLAIN = re.compile(
-    r"/(?:$|healthz$|readyz$|client\.py$|login|tokens|studies|static/|api/v1/|(?:hopaas/)?api/version$)"
+    r"/(?:$|healthz$|readyz$|client\.py$|log(?:in|out)$|tokens|studies|guide$|static/|api/v1/|(?:hopaas/)?api/version$)"
 )
 
 

@@ -61,7 +61,7 @@ class Caller:
             ForbiddenError: it came over plain HTTP.
         """
         who = self._tokens.check(text, Kind.HOPAAS, self.address(request), may_be_expired=may_be_expired)
-        if self._came_in_the_open(request):
+        if self.came_in_the_open(request):
             self._tokens.revoke(who.token, by="gateway", why="it was sent over plain HTTP")
             raise ForbiddenError("this token was sent over plain HTTP and is revoked: make a new one, and use https")
         return who
@@ -69,7 +69,7 @@ class Caller:
     def known_by_path(self, request: Request, text: str) -> Principal | None:
         """The same if it is known without asking the database; None if :meth:`by_path` is to say."""
         who = self._tokens.known(text, Kind.HOPAAS)
-        return None if who is None or self._came_in_the_open(request) else who
+        return None if who is None or self.came_in_the_open(request) else who
 
     def by_header(self, request: Request, *, may_be_expired: bool = False) -> Principal:
         """Whom a request with ``Authorization: Bearer`` is from. Raises RefusedTokenError."""
@@ -84,7 +84,14 @@ class Caller:
         forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         return (forwarded or peer) if self._is_believed(peer) else peer
 
-    def _came_in_the_open(self, request: Request) -> bool:
+    def is_https(self, request: Request) -> bool:
+        """True if the client speaks https, with the gateway or with a proxy that is believed."""
+        peer = request.client.host if request.client else ""
+        forwarded = request.headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
+        return ((self._is_believed(peer) and forwarded) or request.url.scheme) == "https"
+
+    def came_in_the_open(self, request: Request) -> bool:
+        """True if the request came over plain HTTP from another machine."""
         peer = request.client.host if request.client else ""
         if not self._is_believed(peer):
             return request.url.scheme != "https"

@@ -115,6 +115,8 @@ ELSEWHERE |= {
     "clearml-hpo gateway token list": _TOKENS,
     "clearml-hpo gateway token rotate ID --overlap 2d": _TOKENS,
     "clearml-hpo gateway token revoke ID": _TOKENS,
+    "clearml-hpo gateway run": "test_gateway.py",
+    "clearml-hpo gateway login-link --url https://hpo.example.org": "tests/integration/gateway/test_login.py",
     "clearml-hpo gateway migrate --grant gateway": "tests/integration/gateway/test_database.py",
     "clearml-hpo gateway install --server-name hpo.example.org --output gateway/": (
         "tests/integration/gateway/test_install.py"

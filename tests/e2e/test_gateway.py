@@ -87,6 +87,17 @@ def gateway(tmp_path, server, server_environ, monkeypatch):
     assert not any("clearml_hpo.gateway.process" in command for command in left)
 
 
+def test_the_link_that_it_prints_logs_a_browser_in(gateway):
+    link = re.search(r"within ten minutes: (\S+)", gateway.text)[1]
+    assert link.startswith(f"{gateway.url}/login?key=")
+    session = requests.Session()
+    key = re.search(r'name="key" value="([^"]+)"', session.get(link, timeout=60).text)[1]
+    page = session.post(f"{gateway.url}/login", {"key": key}, headers={"origin": gateway.url}, timeout=60)
+    assert page.url == f"{gateway.url}/studies" and "<h1>Studies</h1>" in page.text, page.text
+    guide = session.get(f"{gateway.url}/guide", timeout=60).text
+    assert gateway.url in guide and "clearml-hpo-outside" in guide
+
+
 def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

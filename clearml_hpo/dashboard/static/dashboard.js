@@ -320,7 +320,7 @@
 
   async function order(name, body) {
     try {
-      const answer = await fetch(`/studies/${data.study}/orders/${name}`, { method: "POST", body, headers: { accept: "application/json" } });
+      const answer = await fetch(`/studies/${data.study}/orders/${name}`, { method: "POST", body, headers: { accept: "application/json", "x-form-token": document.querySelector("meta[name=form-token]")?.content ?? "" } });
       const found = await answer.json();
       tell(found.told, !answer.ok);
       if (found.to) location.assign(found.to);

@@ -5,6 +5,7 @@ tables.py        the tables
 columns.py       types and expressions that both databases have
 accounts.py      users, projects, memberships
 tokens.py        tokens as they are kept
+sessions.py      log-ins of browsers
 studies.py       studies that are open to outside workers
 handouts.py      hand-outs and their states
 answers.py       what outside workers reported, and what they were answered

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import sqlalchemy as sa
 
-from clearml_hpo.gateway.db.columns import insert_if_new, now
-from clearml_hpo.gateway.db.tables import memberships, projects, users
+from clearml_hpo.gateway.db.columns import Now, insert_if_new, now
+from clearml_hpo.gateway.db.tables import memberships, projects, sessions, users
 
 LOCAL = "local"
 """The issuer of users who have no log-in: those who use the command line of the gateway's machine."""
@@ -80,6 +81,8 @@ def user(connection: sa.Connection, user_id: str) -> User | None:
 def disable(connection: sa.Connection, user_id: str) -> None:
     """Locks a user out: tokens and sessions count no longer."""
     connection.execute(sa.update(users).where(users.c.id == user_id).values(disabled_at=now(connection)))
+    open_ = (sessions.c.user == user_id) & sessions.c.ended.is_(None)
+    connection.execute(sa.update(sessions).where(open_).values(ended=Now()))
 
 
 def ensure_project(connection: sa.Connection, name: str, clearml_project: str = "") -> Project:
@@ -122,3 +125,17 @@ def projects_of(connection: sa.Connection, user_id: str) -> dict[str, Role]:
     """A user's projects by id."""
     rows = connection.execute(sa.select(memberships.c.project, memberships.c.role).where(memberships.c.user == user_id))
     return {found: Role(named) for found, named in rows}
+
+
+def seen_projects(connection: sa.Connection, user_id: str) -> Mapping[str, tuple[Project, Role]]:
+    """The projects that a user has a role in, by id, in the order of their names: all for admins, none if disabled."""
+    found = user(connection, user_id)
+    if found is None or found.disabled_at is not None:
+        return {}
+    roles = projects_of(connection, user_id)
+    those = [Project(*row) for row in connection.execute(sa.select(projects).order_by(projects.c.name))]
+    return {
+        each.id: (each, Role.OWNER if found.is_admin else roles[each.id])
+        for each in those
+        if found.is_admin or each.id in roles
+    }

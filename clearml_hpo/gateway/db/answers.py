@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,15 @@ class Answer:
     step: int
     outcome: Any
     prune: bool
+    at: float
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a hand-out has reported: how many steps, the scalars of the last one by metric, and when."""
+
+    steps: int
+    last: Mapping[str, float]
     at: float
 
 
@@ -57,6 +66,28 @@ def count(connection: sa.Connection, study: str, wire: int) -> int:
     """How many steps a hand-out has reported."""
     query = sa.select(sa.func.count()).select_from(answers).where(*_of(study, wire))
     return int(connection.execute(query).scalar_one())
+
+
+def last_of_live(connection: sa.Connection, study: str) -> Mapping[int, Reported]:
+    """Of each hand-out that has not ended, and has reported, by number on the wire."""
+    live = sa.exists().where(
+        handouts.c.study == answers.c.study, handouts.c.wire == answers.c.wire, handouts.c.state == "out"
+    )
+    sums = (
+        sa.select(
+            answers.c.wire,
+            sa.func.count().label("steps"),
+            sa.func.max(answers.c.step).label("step"),
+            sa.func.max(answers.c.at).label("at"),
+        )
+        .where(answers.c.study == study, live)
+        .group_by(answers.c.wire)
+        .subquery()
+    )
+    query = sa.select(sums.c.wire, sums.c.steps, answers.c.outcome, sums.c.at).join(
+        answers, (answers.c.study == study) & (answers.c.wire == sums.c.wire) & (answers.c.step == sums.c.step)
+    )
+    return {wire: Reported(steps, last, at) for wire, steps, last, at in connection.execute(query)}
 
 
 def forget(connection: sa.Connection, older_than_s: float) -> int:

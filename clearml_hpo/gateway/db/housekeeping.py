@@ -8,7 +8,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from clearml_hpo.core.errors import GatewayError
-from clearml_hpo.gateway.db import answers, audit, handouts, idempotency
+from clearml_hpo.gateway.db import answers, audit, handouts, idempotency, sessions
 from clearml_hpo.gateway.db.database import Database
 
 _ANSWERED_S = 7 * 86_400
@@ -23,6 +23,7 @@ _RULES: tuple[Callable[[sa.Connection], int], ...] = (
     lambda connection: handouts.forget_workers(connection, _KNOWN_S),
     lambda connection: audit.forget_addresses(connection, _KNOWN_S),
     idempotency.forget,
+    sessions.forget,
 )
 
 

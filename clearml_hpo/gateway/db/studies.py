@@ -15,6 +15,7 @@ from clearml_hpo.gateway.db.tables import handouts, outbox, studies
 ACTIVE, PAUSED, CLOSED = "active", "paused", "closed"
 """States: trials are given; none for now; none any more."""
 _DRIVEN = "driven"  # of the limits
+_AT_ONCE = 500  # ids in a query
 _DAY_S = 86_400
 """Span in which the new studies of a project are counted."""
 
@@ -109,6 +110,16 @@ def of_project(connection: sa.Connection, project: str) -> Sequence[StudyRow]:
     """All studies of a project, the newest first."""
     query = sa.select(studies).where(studies.c.project == project).order_by(studies.c.created.desc())
     return [StudyRow(*row) for row in connection.execute(query)]
+
+
+def by_controllers(connection: sa.Connection, controllers: Sequence[str]) -> Mapping[str, StudyRow]:
+    """The studies of these ClearML tasks, by task."""
+    found: dict[str, StudyRow] = {}
+    for first in range(0, len(controllers), _AT_ONCE):
+        some = controllers[first : first + _AT_ONCE]
+        rows = connection.execute(sa.select(studies).where(studies.c.controller.in_(some)))
+        found |= {row.controller: StudyRow(*row) for row in rows}
+    return found
 
 
 def under_way(connection: sa.Connection) -> Sequence[StudyRow]:

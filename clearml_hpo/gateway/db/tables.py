@@ -79,6 +79,14 @@ sessions = sa.Table(
     _time("ended", nullable=True),
 )
 
+login_links = sa.Table(
+    "login_links",
+    metadata,
+    _text("key_hash", primary_key=True),
+    _references("user", "users.id"),
+    _time("expires"),
+)
+
 tokens = sa.Table(
     "tokens",
     metadata,

@@ -151,7 +151,7 @@ def test_a_newer_schema_is_left_alone(database):
             with pytest.raises(GatewayError, match=r"newer version \(9999\).*upgrade clearml-hpo"):
                 use()
     finally:
-        _set_version(database, "0001")
+        _set_version(database, "0002")
 
 
 def test_roles_have_the_rights_that_they_need(empty_postgresql):

@@ -403,3 +403,47 @@ def test_it_is_tidied_up_at_the_start_also_while_the_database_is_away(database, 
     monkeypatch.setattr("clearml_hpo.gateway.db.housekeeping._PERIOD_S", 0.01)
     keep_tidy(database, stopped, notes.append)
     assert notes == ["old rows are removed later: away"] and found == []
+
+
+# --- What the pages ask ----------------------------------------------------------------------------------------------
+
+
+def test_projects_that_a_user_has_a_role_in(database):
+    with database.write() as connection:
+        ann = accounts.ensure_user(connection, "i", "ann")
+        chief = accounts.ensure_user(connection, "i", "chief", is_admin=True)
+        vision, _ = [accounts.ensure_project(connection, name) for name in ("vision", "audio")]
+        accounts.set_role(connection, vision.id, ann.id, Role.VIEWER)
+        assert accounts.seen_projects(connection, ann.id) == {vision.id: (vision, Role.VIEWER)}
+        of_chief = accounts.seen_projects(connection, chief.id)
+        assert [(each.name, role) for each, role in of_chief.values()] == [
+            ("audio", Role.OWNER),
+            ("vision", Role.OWNER),
+        ]
+        accounts.disable(connection, chief.id)
+        assert accounts.seen_projects(connection, chief.id) == accounts.seen_projects(connection, "nobody") == {}
+
+
+def test_studies_by_their_tasks(database):
+    with database.write() as connection:
+        one, two = new_study(connection, "one"), new_study(connection, "two")
+        studies.set_controller(connection, one, "task1")
+        found = studies.by_controllers(connection, ["task1", *(f"other{number}" for number in range(1200))])
+        assert {task: row.id for task, row in found.items()} == {"task1": one}
+        assert studies.by_controllers(connection, []) == {} and two
+
+
+def test_the_last_report_of_what_runs(database):
+    with database.write() as connection:
+        study = new_study(connection)
+        for number in range(3):
+            give(connection, study, number)
+        for wire, step, value in ((0, 0, 3.0), (0, 7, 1.0), (0, 3, 2.0), (1, 0, math.nan)):
+            answers.keep(connection, study, wire, step, {"a/b": value}, prune=False)
+        found = answers.last_of_live(connection, study)
+        assert set(found) == {0, 1}
+        assert (found[0].steps, found[0].last) == (3, {"a/b": 1.0}) and found[0].at > 0
+        assert math.isnan(found[1].last["a/b"])
+        handouts.end(connection, study, 0, Event.STOP)
+        assert set(answers.last_of_live(connection, study)) == {1}
+        assert answers.last_of_live(connection, "other") == {}
