@@ -1,21 +1,29 @@
 """Trials of a study over HTTP: one file, the standard library alone, Python 3.8 and newer.
 
-    from clearml_hpo import RemoteStudy
+from clearml_hpo import RemoteStudy   # or: curl -O https://hpo.example.org/client.py; from client import RemoteStudy
 
-    study = RemoteStudy("https://hpo.example.org", "boosting")   # the token: $CLEARML_HPO_TOKEN, or its file
-    for trial in study.trials():
-        with trial:
-            for epoch in range(20):
-                if trial.report(epoch, auc=fit(trial.params)):
-                    break
-            trial.complete(auc=...)
-
-Where the package is not installed: curl -O https://hpo.example.org/client.py, and ``from client import RemoteStudy``.
+study_file = {                        # as docs/study_file.md says; only the first worker makes the study by it
+    "search_space": {"lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}, "epochs": 20},
+    "objective": {"metric": "validation/auc", "direction": "maximize"},
+    "budget": {"trials": 50},
+}
+# The token is in $CLEARML_HPO_TOKEN, or in the file that $CLEARML_HPO_TOKEN_FILE names.
+study = RemoteStudy("https://hpo.example.org", "boosting", study_file)
+for trial in study.trials():
+    with trial:
+        for epoch in range(trial.constants["epochs"]):
+            auc = train(trial.params["lr"], epoch)
+            if trial.report(epoch, auc=auc):
+                break
+        else:
+            trial.complete(auc=auc)
+print(study.best())
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import socket
@@ -45,6 +53,7 @@ _LONGEST_PAUSE_S = 30.0
 _ASK_S = 30.0
 """Longest wait for a trial in one request; it is asked again."""
 _AGAIN = (429, 502, 503, 504)
+_log = logging.getLogger("clearml_hpo.remote")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -234,7 +243,7 @@ class _Http:
         return self._send(urllib.request.Request(self._base + path, json.dumps(body).encode(), headers))
 
     def _send(self, request: urllib.request.Request) -> Any:
-        until, pause_s = time.monotonic() + _PATIENCE_S, 0.5
+        until, pause_s, is_said = time.monotonic() + _PATIENCE_S, 0.5, False
         while True:
             try:
                 with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
@@ -243,11 +252,15 @@ class _Http:
                 said = _detail(error)
                 if error.code not in _AGAIN or time.monotonic() > until:
                     raise RemoteError(said, error.code) from None
+                why = said
                 wait_s = float(error.headers.get("Retry-After") or pause_s)
             except (OSError, ValueError) as error:  # no answer, or half of one
                 if time.monotonic() > until:
                     raise RemoteError(f"the gateway does not answer: {error}") from None
-                wait_s = pause_s
+                why, wait_s = f"no answer ({error})", pause_s
+            if not is_said:
+                _log.warning("%s: %s; trying again for %d min", self._base, why, _PATIENCE_S // 60)
+                is_said = True
             time.sleep(min(wait_s, _LONGEST_PAUSE_S) * (0.5 + random.random() / 2))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

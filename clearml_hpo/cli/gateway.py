@@ -53,6 +53,7 @@ def gateway() -> None:
     \b
     Examples:
       clearml-hpo gateway run
+      clearml-hpo gateway study add study.yaml
       clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
       clearml-hpo gateway login-link
       clearml-hpo gateway token list
@@ -96,7 +97,8 @@ def run(
             listening.listen(_BACKLOG)
         except OSError as error:
             raise InputError(f"{host}:{port} cannot be used ({error.strerror}); try --port 0") from None
-        _check_extra()
+        with _opened(database):
+            pass  # what is wrong with it is said before anything starts
         if is_embedded(local=local):
             from clearml_hpo.driving.local import embedded_server
 
@@ -202,7 +204,8 @@ def add(
 ) -> None:
     """Have the gateway drive a study, of which some queue is `outside`: [gpu, outside] shares it with agents.
 
-    A gateway that runs opens it within seconds; else the next one does. Workers find it by its name.
+    A gateway that runs opens it within seconds; else the next one does. Workers find it by its name. A script that
+    never ran is tried on the other queues first: outside workers get trials after that.
 
     \b
     Examples:

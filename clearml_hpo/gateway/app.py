@@ -56,6 +56,7 @@ _STATUS: Mapping[type[Exception], int] = {
 }
 _AGAIN_S = 5
 """After how long a client is told to try again when the database is away."""
+_NO_TOKEN = "invalid token: none in the header Authorization, unknown, expired, revoked, or not of kind api"
 _HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -167,7 +168,8 @@ def _refuse(request: Request, error: Exception) -> Response:
         _LOG.error("%s", without_secrets(str(error)))
         return _refusal(request, status, "the database is away", {"retry-after": str(_AGAIN_S)})
     if isinstance(error, RefusedTokenError):
-        return _refusal(request, status, "invalid token", {"www-authenticate": "Bearer"})  # why is in the audit
+        detail = _NO_TOKEN if request.url.path.startswith(f"{PREFIX}/") else "invalid token"
+        return _refusal(request, status, detail, {"www-authenticate": "Bearer"})  # why is in the audit
     if retry_s is not None:
         headers["retry-after"] = str(math.ceil(retry_s))
     return _refusal(request, status, str(error), headers)

@@ -29,8 +29,9 @@ from clearml_hpo.controller.opening import Opening
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, is_trouble
+from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import note_of
-from clearml_hpo.core.trial import Trial, best_trial
+from clearml_hpo.core.trial import Trial, TrialState, best_trial
 from clearml_hpo.core.values import Params
 from clearml_hpo.executors.outside import OUTSIDE, OutsideExecutor
 from clearml_hpo.gateway.db import answers, handouts, outbox, studies
@@ -55,6 +56,10 @@ _EXPIRE_S = 5.0
 
 class UnknownTrial(NotFoundError):
     """The study has handed out no trial of this number."""
+
+
+_TOLD = (State.DONE, State.LATE)
+"""States in which a hand-out has the values that its worker told."""
 
 
 class NothingToGive(ConflictError):
@@ -175,6 +180,13 @@ class Host(Untaken):
         """The best completed trial, as last seen."""
         return best_trial(self.trials, self._file.goal)
 
+    def best_now(self) -> Trial | None:
+        """As :attr:`best`, with what was told just now, which the loop has not seen yet. Raises GatewayError."""
+        told = {handout.task: handout.outcome or {} for handout in self.handed_out() if handout.state in _TOLD}
+        return best_trial(
+            (_as_told(trial, told.get(trial.task_id), self._file.goal) for trial in self.trials), self._file.goal
+        )
+
     def best_wire(self) -> int | None:
         """The number on the wire of the best completed trial, also of one that was told just now.
 
@@ -186,7 +198,7 @@ class Host(Untaken):
         told = {
             handout.wire: handout.outcome[objective.metric]
             for handout in self.handed_out()
-            if handout.state in (State.DONE, State.LATE) and objective.metric in (handout.outcome or {})
+            if handout.state in _TOLD and objective.metric in (handout.outcome or {})
         }
         seen = {handouts.wire_number(trial.number, trial.attempt): trial for trial in self.trials}
         told = {wire: value for wire, value in told.items() if wire not in seen or seen[wire].state.is_live}
@@ -538,3 +550,11 @@ class Host(Untaken):
 def is_to_stop(handout: Handout) -> bool:
     """Whether the worker of a hand-out is to stop."""
     return STOPS.get(handout.state, False)
+
+
+def _as_told(trial: Trial, outcome: Mapping[str, float] | None, goal: Goal) -> Trial:
+    """A trial as completed with these values, unless it was seen to end; not with bounds of other scalars."""
+    values = tuple((outcome or {}).get(objective.metric, math.nan) for objective in goal.objectives)
+    if not trial.state.is_live or goal.constraints or not all(map(math.isfinite, values)):
+        return trial
+    return replace(trial, state=TrialState.COMPLETED, values=values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 import yaml
 
-from clearml_hpo.core.errors import GatewayError
+from clearml_hpo.core.errors import GatewayError, InputError
 from clearml_hpo.gateway.auth import Principal, Right
 from clearml_hpo.gateway.db import accounts, handouts, idempotency, outbox, studies
 from clearml_hpo.gateway.db.database import Database
@@ -41,6 +42,7 @@ _OLDEST_S = 3600.0
 """Age of what is not written to ClearML's server yet from which on the service is not well."""
 _LOOK_S = 2.0
 """How often it is looked whether a study was added."""
+_GIVEN = "study_file"  # what a request calls a study file, in messages
 _AGAIN_S = 5.0
 """After how long a client asks again that got no trial."""
 
@@ -167,7 +169,10 @@ class Hosting:
             project = accounts.project(connection, who.project)
         assert project is not None
         text = yaml.safe_dump({**file, "project": project.clearml_project}, sort_keys=False)
-        return parse_study(text, "the study"), text
+        try:
+            return parse_study(text, _GIVEN), text
+        except InputError as error:  # the lines of a text that the caller has never seen tell nothing
+            raise InputError(re.sub(rf"^{_GIVEN}:\d+: ", f"{_GIVEN}: ", str(error), flags=re.MULTILINE)) from None
 
     def is_project(self, who: Principal, project: str) -> bool:
         """Whether this is the id or the name of the project of ``who``."""

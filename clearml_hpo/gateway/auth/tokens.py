@@ -175,7 +175,10 @@ class Tokens:
         with self._database.write() as connection:
             old = rows.find(connection, token)
             if old is None or old.revoked_at is not None or old.expires < now(connection):
-                raise InputError(f"token {token}: there is none that counts")
+                raise InputError(
+                    f"token {token}: unknown, revoked or expired; `clearml-hpo gateway token list` shows all, "
+                    "`token new` makes one"
+                )
             lives_s = max(DAY_S, old.expires - old.created)
             made = self._add(
                 connection, old.owner, old.project, Kind(old.kind), old.name, old.scopes, lives_s, rotated_from=token
@@ -187,7 +190,7 @@ class Tokens:
         most_s = self._most_s[kind]
         if not DAY_S <= lives_s <= most_s:
             raise InputError(
-                f"a token of class {kind.value} is valid for 1 to {most_s / DAY_S:g} days; "
+                f"a token of kind {kind.name.lower()} is valid for 1 to {most_s / DAY_S:g} days; "
                 f"found {lives_s / DAY_S:g} days"
             )
 

@@ -25,4 +25,7 @@ def of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [{"at": ".".join(map(str, each["loc"])), "fault": each["msg"]} for each in error.errors()[:_MOST_FAULTS]]
     detail = "; ".join(f"{fault['at']}: {fault['fault']}" for fault in faults)
+    sent = request.headers.get("content-type", "")
+    if request.method != "GET" and "json" not in sent:  # curl -d sends a form
+        detail = f"found Content-Type: {sent or 'none'}; send JSON, with -H 'Content-Type: application/json'"
     return problem(422, detail, faults=faults)

@@ -197,7 +197,7 @@ class _Api:
 
     def best(self, who: Principal, study: str) -> bodies.TrialRow:
         self._check(who, Right.READ, study)
-        best = self._hosting.host(who, study).best
+        best = self._hosting.host(who, study).best_now()
         if best is None:
             raise NotFoundError("no completed trial")
         return _row(best)
@@ -276,7 +276,10 @@ class _Api:
 
     def complete(self, who: Principal, trial: str, body: bodies.Complete) -> bodies.Verdict:
         study, wire = self._leased(who, trial, body.lease)
-        values = _full(body.values, self._hosting.host(who, study).metrics)
+        metrics = self._hosting.host(who, study).metrics
+        values = _full(body.values, metrics)
+        if not {*values} & {*metrics}:
+            raise InputError(f"values: found {', '.join(values)}; the study looks at {', '.join(metrics)}")
         self._hosting.tell(who, study, wire, values)
         told = self._hosting.handout(who, study, wire)
         if told.state in (State.DONE, State.LATE) and json.dumps(told.outcome, sort_keys=True) != json.dumps(

@@ -66,12 +66,18 @@ def test_rotate():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("token", "new", "a", "--valid", "2h"), "is valid for 1 to 365 days; found 0.0833333 days"),
-        (("token", "new", "a", "--kind", "hopaas", "--valid", "100d"), "is valid for 1 to 90 days"),
+        (
+            ("token", "new", "a", "--valid", "2h"),
+            "a token of kind api is valid for 1 to 365 days; found 0.0833333 days",
+        ),
+        (
+            ("token", "new", "a", "--kind", "hopaas", "--valid", "100d"),
+            "a token of kind hopaas is valid for 1 to 90 days",
+        ),
         (("token", "new", "a", "--valid", "soon"), "'soon' is no duration"),
         (("token", "new", "a", "--scope", "worke"), "did you mean 'worker'?"),
         (("token", "revoke", "nothing"), "there is no token nothing"),
-        (("token", "rotate", "nothing"), "there is none that counts"),
+        (("token", "rotate", "nothing"), "token nothing: unknown, revoked or expired"),
         (("migrate", "--database", "postgresql://u:secret@127.0.0.1/x"), "CLEARML_HPO_GATEWAY_DATABASE"),
         (("migrate", "--grant", "someone"), "SQLite has no roles"),
     ],

@@ -172,7 +172,7 @@ def test_rotation_leaves_an_overlap(world):
     with world.database.read() as connection:
         shortened = rows.find(connection, old.text.id)
     assert shortened.expires - old.row.created == pytest.approx(3600, abs=60)
-    with pytest.raises(InputError, match="there is none that counts"):
+    with pytest.raises(InputError, match="unknown, revoked or expired"):
         world.tokens.rotate("nothing")
 
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.remote import RemoteError
+from clearml_hpo.testing.executor_contract import eventually
 
 FILE = {
     "search_space": {
@@ -98,6 +98,11 @@ def study(gateway):
     return RemoteStudy(gateway.url, "bowl", FILE, project="physics", token=gateway.token())
 
 
+def states(gateway, study):
+    _, page = gateway.call("GET", f"/studies/{study.id}/trials", gateway.token())
+    return [row["state"] for row in page["trials"]]
+
+
 def loss(trial):
     return (trial.params["x"] - 0.3) ** 2
 
@@ -114,6 +119,7 @@ def test_a_study_from_its_client_alone(gateway, study):
     assert sorted(told) == [0, 1, 2, 3, 4]
     best = study.best()
     assert (best["number"], best["values"]) == (min(told, key=told.get), [pytest.approx(min(told.values()))])
+    eventually(lambda: states(gateway, study) == ["completed"] * 5, "the loop has seen all ends")
     status, page = gateway.call("GET", f"/studies/{study.id}/trials?limit=2", gateway.token())
     assert (status, [row["number"] for row in page["trials"]], page["next"]) == (200, [0, 1], 1)
     status, page = gateway.call("GET", f"/studies/{study.id}/trials?after=1&state=completed", gateway.token())
@@ -128,11 +134,9 @@ def test_an_exception_fails_the_trial_and_its_worker_goes_on(gateway, study):
         raise RuntimeError("out of memory")
     with next(trials) as second:
         second.complete({"valid/loss": 0.5})
-    until = time.monotonic() + 20
-    while study.best() is None and time.monotonic() < until:
-        time.sleep(0.1)
+    assert study.best()["number"] == 1
+    eventually(lambda: states(gateway, study)[:2] == ["failed", "completed"], "the loop has seen both ends")
     _, page = gateway.call("GET", f"/studies/{study.id}/trials", gateway.token())
-    assert [row["state"] for row in page["trials"][:2]] == ["failed", "completed"]
     assert page["trials"][0]["reason"].startswith("RuntimeError: out of memory")
 
 
@@ -181,6 +185,48 @@ def test_values_once_told_stay(gateway, study):
     with pytest.raises(RemoteError, match="other values") as refused:
         trial.complete(loss=0.6)
     assert refused.value.status == 409
+
+
+def test_values_that_the_study_does_not_look_at_end_no_trial(gateway, study):
+    trial = study.ask()
+    with pytest.raises(RemoteError, match="found trial/los; the study looks at valid/loss") as refused:
+        trial.complete(los=0.5)
+    assert refused.value.status == 422
+    trial.complete(loss=0.5)
+
+
+def test_curl_without_the_type_of_json_is_told_so(gateway, study):
+    answer = requests.post(
+        f"{gateway.url}/api/v1/studies/{study.id}/trials:ask",
+        data='{"wait_s": 0}',
+        headers={
+            "Authorization": f"Bearer {gateway.token()}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+        timeout=60,
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith("send JSON, with -H 'Content-Type: application/json'")
+
+
+def test_a_wrong_study_file_is_named_by_its_keys(gateway):
+    wrong = {**FILE, "search_space": {"x": {"low": 0, "high": 1}}, "sampler": {"name": "tpee"}}
+    with pytest.raises(RemoteError) as refused:
+        RemoteStudy(gateway.url, "wrong", wrong, project="physics", token=gateway.token())
+    said = str(refused.value)
+    assert said.startswith("study_file: sampler.name: ") and "tpee" in said, said
+    wrong = {**FILE, "search_space": {"x": {"low": 0, "high": 1}}}
+    with pytest.raises(RemoteError, match=r"^study_file: search_space.General/x: type is missing"):
+        RemoteStudy(gateway.url, "wrong", wrong, project="physics", token=gateway.token())
+
+
+def test_a_gateway_that_is_away_is_waited_for_and_that_is_said(monkeypatch, caplog):
+    monkeypatch.setattr(remote, "_PATIENCE_S", 1.0)
+    with pytest.raises(RemoteError, match="the gateway does not answer") as refused:
+        RemoteStudy("http://127.0.0.1:9", "s", token="gwt_secret")
+    assert refused.value.status == 0
+    (record,) = caplog.records
+    assert "http://127.0.0.1:9/api/v1: no answer (" in record.getMessage() and "gwt_" not in caplog.text
 
 
 def test_nan_travels(gateway, study):
@@ -232,7 +278,8 @@ def test_another_project_knows_nothing_of_it_and_nobody_without_a_token(gateway,
     assert (status, problem["detail"]) == (404, "no such study")
     status, problem = gateway.call("POST", f"/trials/{trial._id}:heartbeat", gateway.token(), lease="f" * 32)
     assert (status, problem["detail"]) == (403, "this is not the lease of that trial")
-    assert gateway.call("GET", f"/studies/{study.id}", "gwt_nonsense")[0] == 401
+    status, problem = gateway.call("GET", f"/studies/{study.id}", "gwt_nonsense")
+    assert status == 401 and "expired, revoked, or not of kind api" in problem["detail"]
 
 
 def test_validate_makes_nothing(gateway):
