@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -26,7 +28,9 @@ from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.remote import RemoteError
 from clearml_hpo.testing.executor_contract import eventually
+from tests.integration.gateway.test_install import program
 
+_KEYS = {"STUDY": "id", "TRIAL": "trial", "LEASE": "lease"}  # what stands in the page, and where answers have it
 FILE = {
     "search_space": {
         "x": {"type": "float", "low": 0.0, "high": 1.0},
@@ -298,6 +302,29 @@ def test_the_description_is_whole_and_the_client_is_there(gateway):
     assert "/api/v1/studies/{study}/trials:ask" in described["paths"]
     text = requests.get(f"{gateway.url}/client.py", timeout=60).text
     assert text == Path(remote.__file__).read_text()
+
+
+def test_the_lines_for_curl_of_the_page_work_as_they_stand(gateway, tmp_path):
+    program("curl")
+    page = (Path(__file__).parents[3] / "docs" / "gateway.md").read_text()
+    lines = re.findall(r"^(?:\(umask|curl -H @headers) .*$", page, re.MULTILINE)
+    assert len(lines) == 7
+    token = gateway.token(project="clearml-hpo-outside")
+    environ = {**os.environ, "API": f"{gateway.url}/api/v1", "CLEARML_HPO_TOKEN": token}
+    known, answers = {}, []
+    for line in lines:
+        for name, value in known.items():
+            line = line.replace(name, value)
+        done = subprocess.run(["bash", "-ec", f"{line}"], cwd=tmp_path, env=environ, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        if done.stdout:
+            answer = json.loads(done.stdout)
+            answers.append(answer)
+            first = answer[0] if isinstance(answer, list) else answer
+            known |= {name: first[key] for name, key in _KEYS.items() if name not in known and key in first}
+    assert (tmp_path / "headers").stat().st_mode & 0o077 == 0
+    assert [answers[index]["state"] for index in (2, 3, 4)] == ["out", "out", "done"]
+    assert answers[-1]["values"] == [0.8]
 
 
 def test_the_client_stands_alone(gateway, tmp_path):
