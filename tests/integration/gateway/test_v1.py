@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import uuid
 from functools import partial
@@ -304,10 +305,39 @@ def test_the_description_is_whole_and_the_client_is_there(gateway):
     assert text == Path(remote.__file__).read_text()
 
 
+PAGE = Path(__file__).parents[3] / "docs" / "gateway.md"
+
+
+def test_the_page_names_every_route(gateway):
+    described = requests.get(f"{gateway.url}/api/v1/openapi.json", timeout=60).json()["paths"]
+    found = {
+        f"{method.upper()} {re.sub('{(.*?)}', lambda name: name[1].upper(), path.removeprefix('/api/v1'))}"
+        for path, methods in described.items()
+        for method in methods
+    }
+    assert set(re.findall(r"^\| `([A-Z]+ /[^`?]*)[^`]*` \|", PAGE.read_text(), re.MULTILINE)) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        re.search(r"^```python\n(from clearml_hpo import RemoteStudy.*?)^```", PAGE.read_text(), re.M | re.S)[1],
+        textwrap.dedent(re.search(r"^    from clearml_hpo.*(?=\n\nWhile)", remote.__doc__, re.M | re.S)[0]),
+    ],
+    ids=["page", "docstring"],
+)
+def test_the_examples_in_python_work_as_they_stand(gateway, text, monkeypatch, capsys):
+    monkeypatch.setenv(remote.TOKEN, gateway.token(project="clearml-hpo-outside"))
+    for shown, here in (("https://hpo.example.org", gateway.url), ('"trials": 50', '"trials": 2')):
+        assert shown in text
+        text = text.replace(shown, here)
+    exec(text, {"train": lambda lr, epoch: lr * epoch})
+    assert "'number': " in capsys.readouterr().out
+
+
 def test_the_lines_for_curl_of_the_page_work_as_they_stand(gateway, tmp_path):
     program("curl")
-    page = (Path(__file__).parents[3] / "docs" / "gateway.md").read_text()
-    lines = re.findall(r"^(?:\(umask|curl -H @headers) .*$", page, re.MULTILINE)
+    lines = re.findall(r"^(?:\(umask|curl -H @headers) .*$", PAGE.read_text(), re.MULTILINE)
     assert len(lines) == 7
     token = gateway.token(project="clearml-hpo-outside")
     environ = {**os.environ, "API": f"{gateway.url}/api/v1", "CLEARML_HPO_TOKEN": token}
