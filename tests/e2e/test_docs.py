@@ -134,6 +134,7 @@ _API = "tests/integration/gateway/test_v1.py runs these lines"
 _DOCS_OF_GATEWAY = (ROOT / "docs/gateway.md").read_text().splitlines()
 ELSEWHERE |= {
     "clearml-hpo gateway run": _EXAMPLE,
+    "clearml-hpo gateway run --hopaas": "test_gateway.py",
     "export CLEARML_HPO_TOKEN=gwt_...": _EXAMPLE,
     "python examples/13_gateway/worker.py http://127.0.0.1:8123": _EXAMPLE,
     "python examples/13_gateway/worker.py http://127.0.0.1:8123 sgd-shared": _EXAMPLE,

@@ -214,6 +214,11 @@ def test_curl_without_the_type_of_json_is_told_so(gateway, study):
     assert answer.json()["detail"].endswith("send JSON, with -H 'Content-Type: application/json'")
 
 
+def test_a_client_of_hopaas_is_told_that_it_is_not_served(gateway):
+    answer = requests.post(f"{gateway.url}/api/ask/gwh_x", data="{}", timeout=60)
+    assert (answer.status_code, "--hopaas" in answer.json()["detail"]) == (404, True)
+
+
 def test_a_wrong_study_file_is_named_by_its_keys(gateway):
     wrong = {**FILE, "search_space": {"x": {"low": 0, "high": 1}}, "sampler": {"name": "tpee"}}
     with pytest.raises(RemoteError) as refused:
