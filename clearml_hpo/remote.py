@@ -1,23 +1,25 @@
 """Trials of a study over HTTP: one file, the standard library alone, Python 3.8 and newer.
 
-from clearml_hpo import RemoteStudy   # or: curl -O https://hpo.example.org/client.py; from client import RemoteStudy
+    from clearml_hpo import RemoteStudy  # or: curl -O https://hpo.example.org/client.py; from client import ...
 
-study_file = {                        # as docs/study_file.md says; only the first worker makes the study by it
-    "search_space": {"lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}, "epochs": 20},
-    "objective": {"metric": "validation/auc", "direction": "maximize"},
-    "budget": {"trials": 50},
-}
-# The token is in $CLEARML_HPO_TOKEN, or in the file that $CLEARML_HPO_TOKEN_FILE names.
-study = RemoteStudy("https://hpo.example.org", "boosting", study_file)
-for trial in study.trials():
-    with trial:
-        for epoch in range(trial.constants["epochs"]):
-            auc = train(trial.params["lr"], epoch)
-            if trial.report(epoch, auc=auc):
-                break
-        else:
-            trial.complete(auc=auc)
-print(study.best())
+    study_file = {                        # as docs/study_file.md says; only the first worker makes the study by it
+        "search_space": {"lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}, "epochs": 20},
+        "objective": {"metric": "validation/auc", "direction": "maximize"},
+        "budget": {"trials": 50},
+    }
+    # The token is in $CLEARML_HPO_TOKEN, or in the file that $CLEARML_HPO_TOKEN_FILE names.
+    study = RemoteStudy("https://hpo.example.org", "boosting", study_file)
+    for trial in study.trials():
+        with trial:
+            for epoch in range(trial.constants["epochs"]):
+                auc = train(trial.params["lr"], epoch)
+                if trial.report(epoch, auc=auc):
+                    break
+            else:
+                trial.complete(auc=auc)
+    print(study.best())
+
+While the gateway is away, requests are sent again for ten minutes. What it refuses is a RemoteError.
 """
 
 from __future__ import annotations

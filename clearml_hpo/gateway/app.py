@@ -57,6 +57,7 @@ _STATUS: Mapping[type[Exception], int] = {
 _AGAIN_S = 5
 """After how long a client is told to try again when the database is away."""
 _NO_TOKEN = "invalid token: none in the header Authorization, unknown, expired, revoked, or not of kind api"
+_HOPAAS = re.compile(r"/api/(ask|should_prune|tell|mark_as_failed|get_best_trial)/[^/]+$")
 _HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -177,7 +178,10 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _refusal(request, error.status_code, error.detail, error.headers)
+    detail = error.detail
+    if error.status_code == 404 and _HOPAAS.match(request.url.path):  # with its routes there is no such 404
+        detail = "this gateway does not serve Hopaas; its operator starts it with: gateway run --hopaas"
+    return _refusal(request, error.status_code, detail, error.headers)
 
 
 def _refusal(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -129,6 +129,27 @@ ELSEWHERE |= {
     'curl "$URL/get_best_trial/$TOKEN?hopaas_trial=ID"': _WIRE,
 }
 
+_EXAMPLE = "test_gateway_example.py, on another port"
+_API = "tests/integration/gateway/test_v1.py runs these lines"
+_DOCS_OF_GATEWAY = (ROOT / "docs/gateway.md").read_text().splitlines()
+ELSEWHERE |= {
+    "clearml-hpo gateway run": _EXAMPLE,
+    "clearml-hpo gateway run --hopaas": "test_gateway.py",
+    "export CLEARML_HPO_TOKEN=gwt_...": _EXAMPLE,
+    "python examples/13_gateway/worker.py http://127.0.0.1:8123": _EXAMPLE,
+    "python examples/13_gateway/worker.py http://127.0.0.1:8123 sgd-shared": _EXAMPLE,
+    "clearml-hpo gateway study add examples/13_gateway/study.yaml": _EXAMPLE,
+    "clearml-hpo worker --queue default --cpu 1": _EXAMPLE,
+    "clearml-hpo gateway study add study.yaml": "test_gateway.py",
+    "clearml-hpo study show sgd-over-http": "as that of the first example",
+    "API=https://hpo.example.org/api/v1": _API,
+    **{line.strip(): _API for line in _DOCS_OF_GATEWAY if line.startswith(("(umask", "curl -H @headers"))},
+    "pg_dump --format custom --schema clearml_hpo_gateway --file gateway.dump hpo": "PostgreSQL's own",
+    "pg_restore --clean --if-exists --dbname hpo gateway.dump": "PostgreSQL's own",
+    "pip install --upgrade 'clearml-hpo[gateway]'": "pip's own",
+    "sudo systemctl restart clearml-hpo-gateway": "wants a running systemd",
+}
+
 _THEIRS = "the reader's own server"
 ELSEWHERE |= {
     "export CLEARML_API_HOST=https://api.clearml.example.org": _THEIRS,

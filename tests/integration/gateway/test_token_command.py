@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +14,9 @@ from clearml_hpo.cli.gateway import gateway
 from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.gateway import state
 from clearml_hpo.gateway.auth import Kind, RefusedTokenError, Tokens
+from tests.integration.gateway.test_install import program
+
+PAGE = Path(__file__).parents[3] / "docs" / "gateway.md"
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +103,24 @@ def test_the_database_of_the_variable_is_used(empty_postgresql, monkeypatch):
     assert "***@127.0.0.1" in run("migrate")
     made = json.loads(run("token", "new", "a", "--format", "json"))
     assert made["id"] in run("token", "list")
+
+
+def test_a_backup_as_the_page_says_brings_tokens_back(empty_postgresql, monkeypatch, tmp_path):
+    program("pg_dump")
+    monkeypatch.setenv("CLEARML_HPO_GATEWAY_DATABASE", empty_postgresql)
+    run("migrate")
+    made = json.loads(run("token", "new", "a", "--format", "json"))
+    commands = re.findall(r"^(?:pg_dump|pg_restore) .*$", PAGE.read_text(), re.MULTILINE)
+    dump, restore = [
+        command.rpartition(" hpo")[0] if command.startswith("pg_dump") else command for command in commands
+    ]
+    subprocess.run([*dump.split(), empty_postgresql], cwd=tmp_path, check=True)
+    run("token", "revoke", made["id"])
+    restore = restore.replace(" hpo ", f" {empty_postgresql} ")
+    subprocess.run(restore.split(), cwd=tmp_path, check=True)
+    assert Tokens(state.database(), state.pepper()).check(made["token"], Kind.API).token == made["id"], (
+        "it counts again"
+    )
 
 
 def test_a_missing_extra_is_one_line(monkeypatch):

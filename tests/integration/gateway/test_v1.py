@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import uuid
 from functools import partial
@@ -26,7 +29,9 @@ from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.remote import RemoteError
 from clearml_hpo.testing.executor_contract import eventually
+from tests.integration.gateway.test_install import program
 
+_KEYS = {"STUDY": "id", "TRIAL": "trial", "LEASE": "lease"}  # what stands in the page, and where answers have it
 FILE = {
     "search_space": {
         "x": {"type": "float", "low": 0.0, "high": 1.0},
@@ -209,6 +214,11 @@ def test_curl_without_the_type_of_json_is_told_so(gateway, study):
     assert answer.json()["detail"].endswith("send JSON, with -H 'Content-Type: application/json'")
 
 
+def test_a_client_of_hopaas_is_told_that_it_is_not_served(gateway):
+    answer = requests.post(f"{gateway.url}/api/ask/gwh_x", data="{}", timeout=60)
+    assert (answer.status_code, "--hopaas" in answer.json()["detail"]) == (404, True)
+
+
 def test_a_wrong_study_file_is_named_by_its_keys(gateway):
     wrong = {**FILE, "search_space": {"x": {"low": 0, "high": 1}}, "sampler": {"name": "tpee"}}
     with pytest.raises(RemoteError) as refused:
@@ -298,6 +308,58 @@ def test_the_description_is_whole_and_the_client_is_there(gateway):
     assert "/api/v1/studies/{study}/trials:ask" in described["paths"]
     text = requests.get(f"{gateway.url}/client.py", timeout=60).text
     assert text == Path(remote.__file__).read_text()
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "gateway.md"
+
+
+def test_the_page_names_every_route(gateway):
+    described = requests.get(f"{gateway.url}/api/v1/openapi.json", timeout=60).json()["paths"]
+    found = {
+        f"{method.upper()} {re.sub('{(.*?)}', lambda name: name[1].upper(), path.removeprefix('/api/v1'))}"
+        for path, methods in described.items()
+        for method in methods
+    }
+    assert set(re.findall(r"^\| `([A-Z]+ /[^`?]*)[^`]*` \|", PAGE.read_text(), re.MULTILINE)) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        re.search(r"^```python\n(from clearml_hpo import RemoteStudy.*?)^```", PAGE.read_text(), re.M | re.S)[1],
+        textwrap.dedent(re.search(r"^    from clearml_hpo.*(?=\n\nWhile)", remote.__doc__, re.M | re.S)[0]),
+    ],
+    ids=["page", "docstring"],
+)
+def test_the_examples_in_python_work_as_they_stand(gateway, text, monkeypatch, capsys):
+    monkeypatch.setenv(remote.TOKEN, gateway.token(project="clearml-hpo-outside"))
+    for shown, here in (("https://hpo.example.org", gateway.url), ('"trials": 50', '"trials": 2')):
+        assert shown in text
+        text = text.replace(shown, here)
+    exec(text, {"train": lambda lr, epoch: lr * epoch})
+    assert "'number': " in capsys.readouterr().out
+
+
+def test_the_lines_for_curl_of_the_page_work_as_they_stand(gateway, tmp_path):
+    program("curl")
+    lines = re.findall(r"^(?:\(umask|curl -H @headers) .*$", PAGE.read_text(), re.MULTILINE)
+    assert len(lines) == 7
+    token = gateway.token(project="clearml-hpo-outside")
+    environ = {**os.environ, "API": f"{gateway.url}/api/v1", "CLEARML_HPO_TOKEN": token}
+    known, answers = {}, []
+    for line in lines:
+        for name, value in known.items():
+            line = line.replace(name, value)
+        done = subprocess.run(["bash", "-ec", f"{line}"], cwd=tmp_path, env=environ, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        if done.stdout:
+            answer = json.loads(done.stdout)
+            answers.append(answer)
+            first = answer[0] if isinstance(answer, list) else answer
+            known |= {name: first[key] for name, key in _KEYS.items() if name not in known and key in first}
+    assert (tmp_path / "headers").stat().st_mode & 0o077 == 0
+    assert [answers[index]["state"] for index in (2, 3, 4)] == ["out", "out", "done"]
+    assert answers[-1]["values"] == [0.8]
 
 
 def test_the_client_stands_alone(gateway, tmp_path):
