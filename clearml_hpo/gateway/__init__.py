@@ -3,13 +3,12 @@
 app.py       the web application
 service.py   what the wires call
 hosting.py   this service: a host for each study that is asked for
-host.py      one open study: driven by a thread, its trials handed out
+host.py      one open study: a thread drives it, another writes what its workers said
+handing.py   what its workers are given and say
 writing.py   what workers said, written to ClearML's server
 process.py   the process that serves
 supervisor.py  holds its socket, and starts it anew if it dies
 state.py     its folder, its database, the key of its tokens
-host.py      a host drives one open study and hands its trials out
-writing.py   writes to ClearML's server what outside workers have said
 requests.py  a request: where it came from, its token, its body
 bodies.py    bodies of requests: JSON within bounds
 threads.py   work that waits, in threads

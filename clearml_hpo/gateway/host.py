@@ -10,10 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +20,6 @@ from sqlalchemy.exc import IntegrityError
 from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
-from clearml_hpo.backend.codes import LOST, PRUNED_AT, TOLD_NOT_FINITE
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.controller.executors import MakeExecutor, executor_of
 from clearml_hpo.controller.opening import Opening
@@ -34,12 +31,13 @@ from clearml_hpo.core.notes import note_of
 from clearml_hpo.core.trial import Trial, TrialState, best_trial
 from clearml_hpo.core.values import Params
 from clearml_hpo.executors.outside import OUTSIDE, OutsideExecutor
-from clearml_hpo.gateway.db import answers, handouts, outbox, studies
+from clearml_hpo.gateway.db import handouts, studies
 from clearml_hpo.gateway.db.database import Database
-from clearml_hpo.gateway.db.handouts import STOPS, Event, Handout, State
+from clearml_hpo.gateway.db.handouts import State
 from clearml_hpo.gateway.db.studies import StudyRow
-from clearml_hpo.gateway.service import ConflictError, LimitError, NotFoundError
-from clearml_hpo.gateway.writing import BEGIN, END, REPORT, Writing
+from clearml_hpo.gateway.handing import Given, Handing
+from clearml_hpo.gateway.service import ConflictError
+from clearml_hpo.gateway.writing import Writing
 from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.study_file import StudyFile
 from clearml_hpo.views.display import Progress
@@ -54,10 +52,6 @@ _EXPIRE_S = 5.0
 """How often leases are looked at."""
 
 
-class UnknownTrial(NotFoundError):
-    """The study has handed out no trial of this number."""
-
-
 _TOLD = (State.DONE, State.LATE)
 """States in which a hand-out has the values that its worker told."""
 
@@ -66,27 +60,11 @@ class NothingToGive(ConflictError):
     """The study hands out no trials any more; the text says why."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """One attempt of a trial, handed out.
-
-    Attributes:
-        wire: its number for the worker.
-        expires: when its lease ends without a sign of life, in seconds since 1970 by the database's clock.
-    """
-
-    wire: int
-    number: int
-    attempt: int
-    task: str
-    params: Params
-    expires: float
-
-
 class Host(Untaken):
     """Drives one study from :meth:`start` to :meth:`stop`; it is its own view. Any thread may call the other methods.
 
     Attributes:
+        handing: what workers are given and say.
         outcome: how the study has ended; None while it is driven.
         error: why it could not be driven.
     """
@@ -115,9 +93,7 @@ class Host(Untaken):
         self._run: StudyRun | None = None
         self._executor: OutsideExecutor | None = None
         self._progress = Progress((), 0, 0.0)
-        self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
-        self._steps: dict[int, int] = {}
-        self._wires: dict[str, int] = {}
+        self.handing = Handing(study.id, database, write_soon=self._write_soon.set, trials=lambda: self.trials)
         self._driving = threading.Thread(target=self._drive, name=f"study {study.name}", daemon=True)
         self._writing = threading.Thread(target=self._write, name=f"writing {study.name}", daemon=True)
 
@@ -182,7 +158,7 @@ class Host(Untaken):
 
     def best_now(self) -> Trial | None:
         """As :attr:`best`, with what was told just now, which the loop has not seen yet. Raises GatewayError."""
-        told = {handout.task: handout.outcome or {} for handout in self.handed_out() if handout.state in _TOLD}
+        told = {handout.task: handout.outcome or {} for handout in self.handing.handed_out() if handout.state in _TOLD}
         return best_trial(
             (_as_told(trial, told.get(trial.task_id), self._file.goal) for trial in self.trials), self._file.goal
         )
@@ -197,7 +173,7 @@ class Host(Untaken):
         (objective,) = self._file.goal.objectives
         told = {
             handout.wire: handout.outcome[objective.metric]
-            for handout in self.handed_out()
+            for handout in self.handing.handed_out()
             if handout.state in _TOLD and objective.metric in (handout.outcome or {})
         }
         seen = {handouts.wire_number(trial.number, trial.attempt): trial for trial in self.trials}
@@ -242,87 +218,12 @@ class Host(Untaken):
                 executor.ended(task)
                 continue
             try:
-                return self._give(trial, token, lease_s, worker or {}, keep)
+                return self.handing.give(trial, token, lease_s, worker or {}, keep)
             except IntegrityError:  # a task that a user has enqueued again: its number is used up
                 self.note(f"trial {trial.number} was handed out before, and is not again: retry it as a new attempt")
             except BaseException:
                 executor.give_back(task)
                 raise
-
-    def report(self, wire: int, step: int, values: Mapping[str, float], *, lease_s: float) -> Handout:
-        """Takes in scalars of one step; the hand-out as it is then says whether its worker is to stop.
-
-        Raises:
-            UnknownTrial: it was never handed out.
-            LimitError: it has reported as many steps as it may.
-            GatewayError: the database is away.
-        """
-        with self._changing(wire), self._database.write() as connection:
-            known = self._known(connection, wire)
-            if known.state is not State.OUT:
-                return known
-            if answers.find(connection, self.study.id, wire, step) is None:
-                self._count_step(connection, wire)
-                prune = self._judge(known, step, values)
-                answers.keep(connection, self.study.id, wire, step, dict(values), prune=prune)
-                body = {"step": step, "values": {metric: v for metric, v in values.items() if math.isfinite(v)}}
-                outbox.put(connection, self.study.id, known.task, REPORT, body)
-                if prune:
-                    self._end(connection, known, Event.PRUNE, "stopped", f"{PRUNED_AT} {step}")
-                    return self._known(connection, wire)
-            until = handouts.renew(connection, self.study.id, wire, lease_s)
-            return replace(known, leased_until=until or known.leased_until)
-
-    def renew(self, wire: int, *, lease_s: float) -> Handout:
-        """A sign of life. Raises as :meth:`report`."""
-        with self._database.write() as connection:
-            self._known(connection, wire)
-            handouts.renew(connection, self.study.id, wire, lease_s)
-            return self._known(connection, wire)
-
-    def tell(self, wire: int, values: Mapping[str, float]) -> Handout:
-        """The trial is complete with these values, by metric; one that has ended already stays as it is.
-
-        A result of a hand-out whose lease is over counts too, unless the trial runs again.
-
-        Raises: as :meth:`report`.
-        """
-        with self._changing(wire), self._database.write() as connection:
-            known = self._known(connection, wire)
-            is_late = known.state is State.LOST
-            broken = {metric: value for metric, value in values.items() if not math.isfinite(value)}
-            reported = answers.of_trial(connection, self.study.id, wire)
-            superseded = is_late and self._runs_again(known)
-            changed = handouts.end(
-                connection, self.study.id, wire, Event.TELL, outcome=dict(values), is_superseded=superseded
-            ).has_changed
-            if changed:
-                step = reported[-1].step + 1 if reported else 0
-                last = reported[-1].outcome if reported else {}
-                new = {m: v for m, v in values.items() if m not in broken and last.get(m) != v}
-                if new:
-                    outbox.put(connection, self.study.id, known.task, REPORT, {"step": step, "values": new})
-                how = {"how": "completed", "again": is_late}
-                if broken:
-                    said = ", ".join(f"{metric} is {value}" for metric, value in broken.items())
-                    how = {"how": "failed", "again": is_late, "reason": f"{TOLD_NOT_FINITE} {said}"}
-                outbox.put(connection, self.study.id, known.task, END, how)
-            found = self._known(connection, wire)
-        self._write_soon.set()
-        return found
-
-    def fail(self, wire: int, reason: str) -> Handout:
-        """The trial has failed; one that has ended already stays as it is. Raises as :meth:`report`."""
-        return self._end_by(wire, Event.FAIL, "failed", reason or "its outside worker says that it failed")
-
-    def declare_failed(self, wire: int, reason: str) -> Handout:
-        """A user ends a trial: its worker hears of it when it reports next. Raises as :meth:`report`."""
-        return self._end_by(wire, Event.STOP, "stopped", reason)
-
-    def handed_out(self, *, only_live: bool = False) -> Sequence[Handout]:
-        """The hand-outs by number on the wire."""
-        with self._database.read() as connection:
-            return handouts.of_study(connection, self.study.id, only_live=only_live)
 
     # --- view of the study -------------------------------------------------------------------------------------------
 
@@ -334,18 +235,14 @@ class Host(Untaken):
         """A trial that has ended by whatever gives its place free; its worker hears of it when it reports next."""
         if trial.state.is_live or self._executor is None:
             return
-        wire = self._wires.pop(trial.task_id, None)
-        if wire is not None:
-            with self._database.write() as connection:
-                handouts.end(connection, self.study.id, wire, Event.STOP, reason=trial.reason)
-            self._locks.pop(wire, None)
-            self._steps.pop(wire, None)
+        self.handing.has_ended(trial)
         self._executor.ended(trial.task_id)
 
     def progress(self, progress: Progress) -> None:
         """A step was made: trials can be handed out."""
         self._progress = progress
         if self._run is not None and self._run.scheduler is not None:
+            self.handing.scheduler = self._run.scheduler
             self._is_open.set()
 
     # --- the thread that drives --------------------------------------------------------------------------------------
@@ -379,7 +276,7 @@ class Host(Untaken):
                 opened = opening.by_id(self.controller)
             else:
                 opened = opening.from_file(self._file)
-        self._file = opened.file
+        self._file, self.handing.judged = opened.file, opened.file.goal.pruning_objective
         if opened.lease is None:
             self._run = StudyRun(opened, api, self, self._stopped)
             self.outcome = self._run.run()
@@ -394,10 +291,8 @@ class Host(Untaken):
                 with self._database.write() as connection:
                     studies.set_controller(connection, self.study.id, study_id)
                 self.study = replace(self.study, controller=study_id)
-            out = self.handed_out(only_live=True)
-            self._wires = {handout.task: handout.wire for handout in out}
-            queue = own_queue_name(OUTSIDE, study_id)
-            self._executor = OutsideExecutor(api, self._bell, queue=queue, out=self._wires, on_abort=self._abort)
+            queue, out = own_queue_name(OUTSIDE, study_id), self.handing.take_up()
+            self._executor = OutsideExecutor(api, self._bell, queue=queue, out=[*out], on_abort=self.handing.abort)
             return self._executor
 
         return file, executor_of(file, api, self.note, outside)
@@ -406,18 +301,6 @@ class Host(Untaken):
         """What was said while nobody drove the study is written before its trials are read."""
         queue = own_queue_name(OUTSIDE, self.controller)
         Writing(api, self._database, self.study.id, ensure_queue(api, queue), self.note).flush()
-
-    def _abort(self, task_ids: Sequence[str], reason: str) -> Collection[str]:
-        """The loop ends these: those that have not ended by what their workers said."""
-        living = []
-        with self._database.write() as connection:
-            for task_id in task_ids:
-                wire = self._wires.get(task_id)
-                if wire is not None and handouts.end(
-                    connection, self.study.id, wire, Event.STOP, reason=reason
-                ).before in (State.OUT, State.STOPPED):
-                    living.append(task_id)
-        return living
 
     # --- the thread that writes --------------------------------------------------------------------------------------
 
@@ -433,12 +316,12 @@ class Host(Untaken):
             try:
                 if now - expired_at >= _EXPIRE_S:
                     expired_at = now
-                    self._expire()
+                    self.handing.expire()
                 if writing.flush():
                     self._bell.ring()
                 if now - pinged_at >= _PING_S:
                     pinged_at = now
-                    for handout in self.handed_out(only_live=True):
+                    for handout in self.handing.handed_out(only_live=True):
                         outside_tasks.ping(api, handout.task)
             except GatewayError as error:
                 self.note(str(error))
@@ -450,12 +333,6 @@ class Host(Untaken):
             writing.flush()
         except (GatewayError, ApiError) as error:
             self.note(f"what workers said is kept, and written when the study is opened again: {error}")
-
-    def _expire(self) -> None:
-        with self._database.write() as connection:
-            for handout in handouts.expire(connection, self.study.id):
-                body = {"how": "failed", "reason": f"{LOST} {handout.reason}"}
-                outbox.put(connection, self.study.id, handout.task, END, body)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -473,83 +350,6 @@ class Host(Untaken):
         scheduler = self._run.scheduler if self._run is not None else None
         if scheduler is not None and scheduler.ended and not (self._executor and self._executor.has_ready):
             raise NothingToGive(f"the study gives no more trials: {scheduler.ended}")
-
-    def _give(
-        self,
-        trial: Trial,
-        token: str,
-        lease_s: float,
-        worker: Mapping[str, Any],
-        keep: Callable[[sa.Connection, Given], None],
-    ) -> Given:
-        said = {f"worker_{name}": value for name, value in worker.items()}
-        wire = handouts.wire_number(trial.number, trial.attempt)
-        with self._database.write() as connection:
-            handout = handouts.give(
-                connection,
-                self.study.id,
-                trial.number,
-                trial.attempt,
-                task=trial.task_id,
-                token=token,
-                lease_s=lease_s,
-                worker=worker,
-            )
-            body = {"handout": wire, "token": token, **said}
-            outbox.put(connection, self.study.id, trial.task_id, BEGIN, body)
-            given = Given(wire, trial.number, trial.attempt, trial.task_id, trial.params, handout.leased_until)
-            keep(connection, given)
-        self._wires[trial.task_id] = wire
-        self._write_soon.set()
-        return given
-
-    def _count_step(self, connection: sa.Connection, wire: int) -> None:
-        if wire not in self._steps:
-            self._steps[wire] = answers.count(connection, self.study.id, wire)
-        if self._steps[wire] >= _MOST_STEPS:
-            raise LimitError(f"a trial reports {_MOST_STEPS} steps at most")
-        self._steps[wire] += 1
-
-    def _judge(self, handout: Handout, step: int, values: Mapping[str, float]) -> bool:
-        judged = self._file.goal.pruning_objective
-        scheduler = self._run.scheduler if self._run is not None else None
-        if judged is None or scheduler is None or judged.metric not in values:
-            return False
-        trial = scheduler.live_trial(handout.task)
-        return trial is not None and scheduler.judge(trial.number, step, values[judged.metric])
-
-    def _runs_again(self, handout: Handout) -> bool:
-        """Whether a newer attempt of the trial is there, also one that an agent runs."""
-        return any(trial.number == handout.number and trial.attempt > handout.attempt for trial in self.trials)
-
-    def _end_by(self, wire: int, event: Event, how: str, reason: str) -> Handout:
-        with self._changing(wire), self._database.write() as connection:
-            known = self._known(connection, wire)
-            self._end(connection, known, event, how, reason)
-            found = self._known(connection, wire)
-        self._write_soon.set()
-        return found
-
-    def _end(self, connection: sa.Connection, known: Handout, event: Event, how: str, reason: str) -> None:
-        if handouts.end(connection, self.study.id, known.wire, event, reason=reason).has_changed:
-            outbox.put(connection, self.study.id, known.task, END, {"how": how, "reason": reason})
-
-    def _known(self, connection: sa.Connection, wire: int) -> Handout:
-        found = handouts.find(connection, self.study.id, wire)
-        if found is None:
-            raise UnknownTrial("no such trial")
-        return found
-
-    @contextmanager
-    def _changing(self, wire: int) -> Iterator[None]:
-        """One request at a time changes a hand-out: the pruner is shown each step once."""
-        with self._locks[wire]:
-            yield
-
-
-def is_to_stop(handout: Handout) -> bool:
-    """Whether the worker of a hand-out is to stop."""
-    return STOPS.get(handout.state, False)
 
 
 def _as_told(trial: Trial, outcome: Mapping[str, float] | None, goal: Goal) -> Trial:

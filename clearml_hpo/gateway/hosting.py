@@ -20,8 +20,9 @@ from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import Handout
 from clearml_hpo.gateway.db.idempotency import Kept
 from clearml_hpo.gateway.db.studies import StudyRow
-from clearml_hpo.gateway.host import Given as HostGiven
-from clearml_hpo.gateway.host import Host, is_to_stop
+from clearml_hpo.gateway.handing import Given as HostGiven
+from clearml_hpo.gateway.handing import is_to_stop
+from clearml_hpo.gateway.host import Host
 from clearml_hpo.gateway.service import (
     ConflictError,
     ForbiddenError,
@@ -132,18 +133,18 @@ class Hosting:
     def report(self, who: Principal, study: str, wire: int, step: int, values: Mapping[str, float]) -> Verdict:
         """See ``Service``."""
         host = self._open(who, study, wire)
-        handout = host.report(wire, step, values, lease_s=host.study.lease_s)
+        handout = host.handing.report(wire, step, values, lease_s=host.study.lease_s)
         return Verdict(is_to_stop(handout), handout.reason)
 
     def tell(self, who: Principal, study: str, wire: int, values: Mapping[str, float]) -> None:
         """See ``Service``."""
         host = self._open(who, study, wire)
-        host.tell(wire, values)
+        host.handing.tell(wire, values)
 
     def fail(self, who: Principal, study: str, wire: int, reason: str) -> None:
         """See ``Service``."""
         host = self._open(who, study, wire)
-        host.fail(wire, reason)
+        host.handing.fail(wire, reason)
 
     def best(self, who: Principal, study: str) -> int | None:
         """See ``Service``."""
@@ -216,11 +217,11 @@ class Hosting:
     def renew(self, who: Principal, study: str, wire: int) -> None:
         """A sign of life. Raises NotFoundError."""
         host = self._open(who, study, wire)
-        host.renew(wire, lease_s=host.study.lease_s)
+        host.handing.renew(wire, lease_s=host.study.lease_s)
 
     def stop_trial(self, who: Principal, study: str, wire: int, reason: str) -> None:
         """Ends a trial, whoever has it. Raises NotFoundError."""
-        self._open(who, study, wire).declare_failed(wire, reason)
+        self._open(who, study, wire).handing.declare_failed(wire, reason)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 

@@ -228,7 +228,7 @@ class _Api:
         worker = {name: value for name, value in worker.items() if value}
         given: list[tuple[int, int, int, Params, float]] = []
         if body.resume and body.worker.id:
-            for handout in host.handed_out(only_live=True):
+            for handout in host.handing.handed_out(only_live=True):
                 trial = host.live_trial(handout.task)
                 if (handout.token, handout.worker.get("id")) == (who.token, body.worker.id) and trial is not None:
                     given.append((handout.wire, handout.number, handout.attempt, trial.params, handout.leased_until))

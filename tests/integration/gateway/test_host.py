@@ -15,7 +15,8 @@ from clearml_hpo.core.trial import TrialState
 from clearml_hpo.gateway.db import accounts, handouts, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import State
-from clearml_hpo.gateway.host import Host, NothingToGive, UnknownTrial, is_to_stop
+from clearml_hpo.gateway.handing import UnknownTrial, is_to_stop
+from clearml_hpo.gateway.host import Host, NothingToGive
 from clearml_hpo.studies.study import Study
 from clearml_hpo.study_file import parse_study
 
@@ -90,9 +91,9 @@ def loss(params, step):
 
 def train(host, given):
     for step in range(1, 4):
-        if is_to_stop(host.report(given.wire, step, {"valid/loss": loss(given.params, step)}, **LEASE)):
+        if is_to_stop(host.handing.report(given.wire, step, {"valid/loss": loss(given.params, step)}, **LEASE)):
             return
-    host.tell(given.wire, {"valid/loss": loss(given.params, 4)})
+    host.handing.tell(given.wire, {"valid/loss": loss(given.params, 4)})
 
 
 def test_a_study_from_its_first_ask_to_its_budget(made, api):
@@ -125,16 +126,16 @@ def test_a_study_from_its_first_ask_to_its_budget(made, api):
 def test_an_answer_is_given_again_and_what_ended_stays_ended(made):
     host = made(pruner={"name": "threshold", "options": {"upper": 5.0}})
     given = host.ask(**ASK)
-    assert not is_to_stop(host.report(given.wire, 1, {"valid/loss": 1.0}, **LEASE))
-    assert not is_to_stop(host.report(given.wire, 1, {"valid/loss": 9.0}, **LEASE)), "the first report counts"
-    assert is_to_stop(host.report(given.wire, 2, {"valid/loss": 9.0}, **LEASE))
-    assert is_to_stop(host.report(given.wire, 2, {"valid/loss": 9.0}, **LEASE))
-    assert is_to_stop(host.report(given.wire, 3, {"valid/loss": 1.0}, **LEASE))
-    assert host.tell(given.wire, {"valid/loss": 0.1}).state is State.PRUNED
+    assert not is_to_stop(host.handing.report(given.wire, 1, {"valid/loss": 1.0}, **LEASE))
+    assert not is_to_stop(host.handing.report(given.wire, 1, {"valid/loss": 9.0}, **LEASE)), "the first report counts"
+    assert is_to_stop(host.handing.report(given.wire, 2, {"valid/loss": 9.0}, **LEASE))
+    assert is_to_stop(host.handing.report(given.wire, 2, {"valid/loss": 9.0}, **LEASE))
+    assert is_to_stop(host.handing.report(given.wire, 3, {"valid/loss": 1.0}, **LEASE))
+    assert host.handing.tell(given.wire, {"valid/loss": 0.1}).state is State.PRUNED
     other = host.ask(**ASK)
     assert other.wire == 1
-    assert host.fail(other.wire, "out of disk").state is State.FAILED
-    assert not is_to_stop(host.report(other.wire, 1, {"valid/loss": 9.0}, **LEASE))
+    assert host.handing.fail(other.wire, "out of disk").state is State.FAILED
+    assert not is_to_stop(host.handing.report(other.wire, 1, {"valid/loss": 9.0}, **LEASE))
     eventually(
         lambda: [trial.state for trial in host.trials[:2]] == [TrialState.PRUNED, TrialState.FAILED],
         "both have ended",
@@ -143,15 +144,15 @@ def test_an_answer_is_given_again_and_what_ended_stays_ended(made):
     assert host.trials[0].reason == "pruned at iteration 2"
     assert host.trials[1].reason.startswith("out of disk")
     with pytest.raises(UnknownTrial):
-        host.tell(17, {"valid/loss": 1.0})
+        host.handing.tell(17, {"valid/loss": 1.0})
 
 
 def test_nan_is_no_value(made):
     host = made()
     given = host.ask(**ASK)
-    host.report(given.wire, 1, {"valid/loss": 0.5}, **LEASE)
-    host.report(given.wire, 2, {"valid/loss": float("nan")}, **LEASE)
-    host.tell(given.wire, {"valid/loss": float("nan")})
+    host.handing.report(given.wire, 1, {"valid/loss": 0.5}, **LEASE)
+    host.handing.report(given.wire, 2, {"valid/loss": float("nan")}, **LEASE)
+    host.handing.tell(given.wire, {"valid/loss": float("nan")})
     eventually(lambda: host.trials and host.trials[0].state is TrialState.NOT_FINITE, "it ends", lambda: host.trials)
     assert host.best is None
 
@@ -164,13 +165,13 @@ def test_a_lost_trial_is_tried_again_and_its_late_result_counts_only_without_tha
         return host.trials and (host.trials[0].state is TrialState.LOST or host.trials[0].attempt == 2)
 
     eventually(is_over, "the lease is over", lambda: host.trials)
-    assert host.handed_out()[0].state is State.LOST
+    assert host.handing.handed_out()[0].state is State.LOST
     given = [host.ask(**ASK) for _ in range(3)]  # one may have been ready
     again = next(each for each in given if each.number == first.number)
     assert (again.attempt, again.wire) == (2, 1_000_000)
-    assert host.tell(first.wire, {"valid/loss": 0.0}).state is State.LOST
-    host.tell(again.wire, {"valid/loss": 0.5})
-    host.tell(second.wire, {"valid/loss": 0.7})
+    assert host.handing.tell(first.wire, {"valid/loss": 0.0}).state is State.LOST
+    host.handing.tell(again.wire, {"valid/loss": 0.5})
+    host.handing.tell(second.wire, {"valid/loss": 0.7})
     eventually(lambda: host.best is not None and host.best.value == 0.5, "the new attempt counts", lambda: host.trials)
 
 
@@ -178,8 +179,8 @@ def test_a_late_result_counts_where_nothing_has_taken_its_place(made):
     host = made(failures={"lost": 0})
     given = host.ask(**{**ASK, "lease_s": 0.1})
     eventually(lambda: host.trials and host.trials[0].state is TrialState.LOST, "it is lost", lambda: host.trials)
-    assert is_to_stop(host.report(given.wire, 1, {"valid/loss": 1.0}, **LEASE))
-    assert host.tell(given.wire, {"valid/loss": 0.25}).state is State.LATE
+    assert is_to_stop(host.handing.report(given.wire, 1, {"valid/loss": 1.0}, **LEASE))
+    assert host.handing.tell(given.wire, {"valid/loss": 0.25}).state is State.LATE
     host.note("waiting")
     eventually(lambda: host.best is not None, "it is completed", lambda: host.trials)
     assert host.best.value == 0.25
@@ -190,29 +191,31 @@ def test_a_user_ends_a_trial_in_clearml_or_here(made, api):
     first, second = host.ask(**ASK), host.ask(**ASK)
     eventually(lambda: [trial.state for trial in host.trials[:2]] == [TrialState.RUNNING] * 2, "both run")
     api.call("tasks.stopped", task=first.task, status_reason="no use")
-    host.declare_failed(second.wire, "it looks wrong")
-    assert is_to_stop(host.report(second.wire, 1, {"valid/loss": 1.0}, **LEASE))
-    eventually(lambda: is_to_stop(host.report(first.wire, 1, {"valid/loss": 1.0}, **LEASE)), "its worker hears of it")
-    assert [handout.state for handout in host.handed_out()] == [State.STOPPED] * 2
+    host.handing.declare_failed(second.wire, "it looks wrong")
+    assert is_to_stop(host.handing.report(second.wire, 1, {"valid/loss": 1.0}, **LEASE))
+    eventually(
+        lambda: is_to_stop(host.handing.report(first.wire, 1, {"valid/loss": 1.0}, **LEASE)), "its worker hears of it"
+    )
+    assert [handout.state for handout in host.handing.handed_out()] == [State.STOPPED] * 2
 
 
 def test_a_host_goes_on_where_the_one_before_was_stopped(made, api):
     host = made()
     done, running = host.ask(**ASK), host.ask(**ASK)
-    host.tell(done.wire, {"valid/loss": 0.5})
-    host.report(running.wire, 1, {"valid/loss": 0.4}, **LEASE)
+    host.handing.tell(done.wire, {"valid/loss": 0.5})
+    host.handing.report(running.wire, 1, {"valid/loss": 0.4}, **LEASE)
     host.stop()
     host.join()
     with pytest.raises(NothingToGive):
         host.ask(**ASK)
-    host.tell(running.wire, {"valid/loss": 0.1})  # the database takes it all the same
+    host.handing.tell(running.wire, {"valid/loss": 0.1})  # the database takes it all the same
     successor = made()
     new = successor.ask(**ASK)
     assert new.number == 2
     eventually(lambda: len(successor.trials) == 3, "all are there")
     assert [trial.state for trial in successor.trials[:2]] == [TrialState.COMPLETED] * 2
     assert successor.best.value == 0.1
-    successor.tell(new.wire, {"valid/loss": 0.3})
+    successor.handing.tell(new.wire, {"valid/loss": 0.3})
 
 
 def test_clearml_is_away_for_a_while(made, api, monkeypatch):
@@ -227,8 +230,8 @@ def test_clearml_is_away_for_a_while(made, api, monkeypatch):
 
     monkeypatch.setattr(Api, "_send_once", broken)
     away.set()
-    assert not is_to_stop(host.report(given.wire, 1, {"valid/loss": 0.5}, **LEASE))
-    assert host.tell(given.wire, {"valid/loss": 0.25}).state is State.DONE
+    assert not is_to_stop(host.handing.report(given.wire, 1, {"valid/loss": 0.5}, **LEASE))
+    assert host.handing.tell(given.wire, {"valid/loss": 0.25}).state is State.DONE
     time.sleep(1.5)
     away.clear()
     eventually(lambda: host.best is not None and host.best.value == 0.25, "it is told", lambda: host.trials)
@@ -255,5 +258,5 @@ def test_many_workers_and_no_number_twice(made):
     assert sorted(seen) == list(range(40))
     host.join()
     assert host.outcome.status == "completed"
-    assert {handout.state for handout in host.handed_out()} == {State.DONE}
+    assert {handout.state for handout in host.handing.handed_out()} == {State.DONE}
     assert handouts.from_wire(1_000_003) == (3, 2)
