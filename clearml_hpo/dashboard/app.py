@@ -66,7 +66,7 @@ class Dashboard:
             route("/studies/{study}/figures/{figure}", self._figure),
             route("/studies/{study}/compared", self._compared),
             route("/studies/{study}/trials.csv", self._csv),
-            route("/studies/{study}/trials/{number:int}/log", self._log),
+            route("/studies/{study}/trials/{number}/log", self._log),
             route("/studies/{study}/notes", self._notes),
             route("/studies/{study}/line", self._line),
             form_route("/studies/{study}/orders/{order}", self._obey),
@@ -76,7 +76,7 @@ class Dashboard:
             return [
                 *common,
                 route("/studies/{study}/outside", self._running_outside),
-                form_route("/studies/{study}/outside/{wire:int}/failed", self._declare_failed),
+                form_route("/studies/{study}/outside/{wire}/failed", self._declare_failed),
             ]
         return [
             *common,
@@ -138,7 +138,7 @@ class Dashboard:
         reader = self._reader(request)
         since = request.query_params.get("since", "0")
         texts = self._texts.setdefault(reader.study.study_id, Changes())
-        text = texts.text(reader, int(since) if since.isdecimal() else 0)
+        text = texts.text(reader, int(since) if orders.is_number(since) else 0)
         return Response(text, media_type="application/json")
 
     def _figure(self, request: Request) -> Response:
@@ -171,7 +171,7 @@ class Dashboard:
 
     def _log(self, request: Request) -> Response:
         reader = self._reader(request)
-        number = request.path_params["number"]
+        number = _number(request.path_params["number"])
         task = next((trial.task_id for trial in reader.seen().trials if trial.number == number), None)
         if task is None:
             raise InputError(f"there is no trial {number}")
@@ -217,7 +217,8 @@ class Dashboard:
 
     def _declare_failed(self, request: Request, form: Form) -> Response:
         assert self._outside is not None
-        study, wire = self._reader(request).study, request.path_params["wire"]
+        study = self._reader(request).study
+        wire = _number(request.path_params["wire"])
         self.access.check_order(request, study.record)
         self._outside.declare_failed(request, study.study_id, wire)
         return json_answer({"told": "Declared failed; its worker hears of it when it reports next."})
@@ -235,6 +236,13 @@ class Dashboard:
             if not self.access.visible(request, listed):
                 raise InputError(f"there is no study {name!r:.60}")
         return reader or self._readers.reader(name)
+
+
+def _number(text: str) -> int:
+    """A number of a path. Raises InputError."""
+    if not orders.is_number(text):
+        raise InputError(f"there is no trial {text!r:.40}")
+    return int(text)
 
 
 def _nothing(request: Request) -> Response:

@@ -10,6 +10,7 @@ from clearml_hpo.studies.study import Study
 from clearml_hpo.study_file.source_lines import SourceLine, parse_yaml
 
 Form = Mapping[str, str]
+_MOST_DIGITS = 15  # Python reads no number of thousands of digits, databases none of more than 18
 _ASKED = "The controller was asked; it takes some 15 s."
 
 
@@ -57,7 +58,7 @@ def _extend(study: Study, form: Form) -> str:
     if not given:
         raise InputError("no budget was given: fill in trials, or time such as 2h")
     trials = given.get("trials")
-    if trials is not None and not trials.isdecimal():
+    if trials is not None and not is_number(trials):
         raise InputError(f"trials: {trials!r} is no number of trials")
     budget = {**given, **({"trials": int(trials)} if trials is not None else {})}
     return _told(study.extend(**budget), "The budget is larger. `clearml-hpo resume` goes on with the study.")
@@ -73,7 +74,7 @@ def _narrow(study: Study, form: Form) -> str:
 
 def _keep(study: Study, form: Form) -> str:
     top = form.get("top", "").strip()
-    if not top.isdecimal() or not int(top):
+    if not is_number(top) or not int(top):
         raise InputError(f"best trials to keep: {top!r} is no number of trials")
     return str(study.keep_top(study.keep_plan(int(top))))
 
@@ -97,6 +98,11 @@ def _value(name: str, text: str) -> Any:
     return parse_yaml(text, lambda _: SourceLine(f"{name}={text}"))[0]
 
 
+def is_number(text: str) -> bool:
+    """True if the text is a whole number, not below zero, of at most 15 digits."""
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
+
+
 def numbers(text: str) -> list[int]:
     """Numbers of trials, with commas or spaces between them.
 
@@ -106,7 +112,7 @@ def numbers(text: str) -> list[int]:
     words = text.replace(",", " ").split()
     if not words:
         raise InputError("no trial is chosen")
-    if wrong := [word for word in words if not word.isdecimal()]:
+    if wrong := [word for word in words if not is_number(word)]:
         raise InputError(f"trials: {wrong[0]!r:.40} is no number of a trial")
     return [int(word) for word in words]
 

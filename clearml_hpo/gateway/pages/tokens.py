@@ -14,6 +14,7 @@ from clearml_hpo.dashboard.access import NotAllowedError
 from clearml_hpo.dashboard.site import Site
 from clearml_hpo.gateway.auth import Kind, NewToken, Right, Rights, Tokens
 from clearml_hpo.gateway.auth.tokens import DAY_S
+from clearml_hpo.gateway.bodies import is_storable
 from clearml_hpo.gateway.db import Database, studies
 from clearml_hpo.gateway.db import tokens as rows
 from clearml_hpo.gateway.db.accounts import Project, Role
@@ -127,8 +128,10 @@ class TokenPages:
     def _row(self, request: Request, visit: Visit) -> TokenRow:
         """The token that a path names, if it is the visitor's, or of a project that the visitor owns."""
         name = request.path_params["token"]
-        with self._database.read() as connection:
-            row = rows.find(connection, name)
+        row = None
+        if is_storable(name):
+            with self._database.read() as connection:
+                row = rows.find(connection, name)
         if row is None or not _is_visible(row, visit):
             raise InputError(f"there is no token {name!r:.40}")
         return row

@@ -190,3 +190,42 @@ def test_declare_failed(gateway, study):
     assert "declared failed by olga" in eventually(first)["reason"]
     for wire in (77, 10**12):
         assert declare(visitor, study.controller, wire).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/studies/{study}/changes?since=" + "9" * 5000,
+        "/studies/{study}/changes?since=-1",
+        "/studies/{study}/trials/" + "9" * 5000 + "/log",
+        "/studies/{study}/trials/1 2/log",
+        "/studies/{study}/trials/x/log",
+        "/studies/{study}/compared?trials=" + "9" * 5000,
+        "/studies/{study}/figures/%00",
+        "/studies/%00",
+        "/studies/a%2Fb",
+        "/tokens/%00",
+        "/static/%00",
+        "/login?key=%00%ff",
+    ],
+)
+def test_odd_paths_are_no_fault_of_the_gateways(gateway, study, path):
+    assert gateway.visitor().get(path.format(study=study.controller)).status_code < 500
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/studies/{{study}}/outside/{wire}/failed" for wire in ("9" * 5000, "9" * 18, "-1", "x", "%00", "1%202")),
+        "/studies/{study}/orders/%00",
+        "/studies/{study}/orders/keep",
+        "/tokens/%00/revoke",
+        "/tokens/%ff/rotate",
+        "/login",
+        "/tokens",
+    ],
+)
+def test_odd_orders_are_no_fault_of_the_gateways(gateway, study, path):
+    visitor = gateway.visitor()
+    for form in ({}, {"top": "9" * 5000, "key": "\0", "project": "\0", "days": "٣", "name": "\ud7ff"}):
+        assert visitor.post(path.format(study=study.controller), form).status_code < 500
