@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import uvicorn
 
 from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Kind, Rights, Tokens
+from clearml_hpo.gateway.auth.oidc import Provider
 from clearml_hpo.gateway.auth.pepper import Pepper
 from clearml_hpo.gateway.auth.sessions import Sessions
 from clearml_hpo.gateway.db import Database, accounts
@@ -31,7 +33,7 @@ PATIENCE_S = 60
 class PagesGateway:
     """One that serves on loopback from its making to :meth:`close`."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, *, providers: Mapping[str, Provider] | None = None, **options: Any) -> None:
         self.database = Database(f"sqlite:///{folder}/gateway.sqlite3")
         self.database.open()
         pepper = Pepper("p" * 40)
@@ -41,7 +43,7 @@ class PagesGateway:
         self._pages: list[Pages] = []
 
         def pages(caller: Any) -> Pages:
-            self._pages.append(Pages(self.hosting, self.database, self.tokens, caller))
+            self._pages.append(Pages(self.hosting, self.database, self.tokens, caller, providers=providers, secret="s"))
             return self._pages[0]
 
         v1 = partial(routes, self.hosting, leases=Leases(pepper))

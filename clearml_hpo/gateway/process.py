@@ -21,6 +21,7 @@ from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.gateway import state
 from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Tokens
+from clearml_hpo.gateway.auth.oidc import FILE, read_providers
 from clearml_hpo.gateway.db.housekeeping import keep_tidy
 from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.pages.app import Pages
@@ -81,6 +82,7 @@ def serve(listening: socket.socket, options: Options) -> None:
         raise InputError(f"no ClearML server is configured: {HOW_TO}")
     database = state.database(options.database)
     database.open()
+    providers = read_providers(state.folder() / FILE)
     hosting = Hosting(database, _log.info)
     pepper = state.pepper()
     tokens = Tokens(database, pepper)
@@ -88,7 +90,7 @@ def serve(listening: socket.socket, options: Options) -> None:
         hosting,
         tokens,
         v1=partial(routes, hosting, leases=Leases(pepper)),
-        pages=partial(Pages, hosting, database, tokens),
+        pages=partial(Pages, hosting, database, tokens, providers=providers, secret=pepper.derive("log-in")),
         version=version("clearml-hpo"),
         hopaas=options.hopaas,
         proxies=frozenset(options.proxies),

@@ -6,6 +6,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from clearml_hpo.gateway.db import Database, audit
 from clearml_hpo.gateway.db import sessions as rows
 
@@ -60,14 +62,20 @@ class Sessions:
         Returns:
             The id of the session; None if the link does not count.
         """
-        session = secrets.token_urlsafe(_BYTES)
         with self._database.write() as connection:
             user = rows.take_link(connection, _hash(key))
-            if user is None:
-                return None
-            rows.end(connection, _hash(instead_of))
-            rows.add(connection, _hash(session), user, SESSION_S)
-            audit.note(connection, "logged in", user=user, address=address)
+            return None if user is None else self._begin(connection, user, instead_of, address)
+
+    def begin_for(self, user: str, *, instead_of: str = "", address: str = "") -> str:
+        """As :meth:`begin`, for a user (id) of whom a provider has told."""
+        with self._database.write() as connection:
+            return self._begin(connection, user, instead_of, address)
+
+    def _begin(self, connection: sa.Connection, user: str, instead_of: str, address: str) -> str:
+        session = secrets.token_urlsafe(_BYTES)
+        rows.end(connection, _hash(instead_of))
+        rows.add(connection, _hash(session), user, SESSION_S)
+        audit.note(connection, "logged in", user=user, address=address)
         return session
 
     def find(self, session: str) -> Session | None:

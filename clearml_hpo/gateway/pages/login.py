@@ -17,28 +17,35 @@ from clearml_hpo.gateway.pages.gate import cookie_name, session_of
 from clearml_hpo.gateway.requests import Caller
 
 
-def login_routes(anyone: Site, site: Site, sessions: Sessions, caller: Caller) -> list[Route]:
-    """``/login`` for anyone, and ``/logout`` for who has a session."""
+def with_session(answer: Response, session: str, caller: Caller, request: Request) -> Response:
+    """The answer with the cookie of a session that begins."""
+    answer.set_cookie(
+        cookie_name(caller, request),
+        session,
+        max_age=SESSION_S,
+        path="/",
+        secure=caller.is_https(request),
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
+
+
+def login_routes(
+    anyone: Site, site: Site, sessions: Sessions, caller: Caller, providers: Mapping[str, str]
+) -> list[Route]:
+    """``/login`` for anyone, and ``/logout`` for who has a session; ``providers`` are titles by name."""
 
     def show(request: Request) -> Response:
-        return anyone.page(request, "login.html", key=request.query_params.get("key", ""), refused=False)
+        key = request.query_params.get("key", "")
+        return anyone.page(request, "login.html", key=key, refused=False, providers=providers)
 
     def log_in(request: Request, form: Mapping[str, str]) -> Response:
         before = session_of(caller, request)
         begun = sessions.begin(form.get("key", ""), instead_of=before, address=caller.address(request))
         if begun is None:
-            return anyone.page(request, "login.html", 403, key="", refused=True)
-        answer = RedirectResponse("/studies", 303)
-        answer.set_cookie(
-            cookie_name(caller, request),
-            begun,
-            max_age=SESSION_S,
-            path="/",
-            secure=caller.is_https(request),
-            httponly=True,
-            samesite="lax",
-        )
-        return answer
+            return anyone.page(request, "login.html", 403, key="", refused=True, providers=providers)
+        return with_session(RedirectResponse("/studies", 303), begun, caller, request)
 
     def log_out(request: Request, form: Mapping[str, str]) -> Response:
         sessions.end(session_of(caller, request))
