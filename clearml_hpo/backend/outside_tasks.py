@@ -12,7 +12,7 @@ from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.core.errors import ApiError
 
 End = Literal["completed", "failed", "stopped"]
-_GONE = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK, Subcode.EVENTS_NOT_ADDED)
+_GONE = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK)
 
 
 @dataclass(frozen=True)
@@ -77,24 +77,26 @@ def report(api: Api, points: Iterable[tuple[str, Point]]) -> None:
     )
 
 
-def end(api: Api, task_id: str, how: End, reason: str, *, again: bool = False) -> None:
-    """Ends a task, in one call; one that has ended already stays as it is, unless ``again``."""
+def end(api: Api, task_id: str, how: End, reason: str, *, again: bool = False) -> bool:
+    """Ends a task, in one call; one that has ended in another way stays as it is, unless ``again``.
+
+    Returns:
+        Whether it has ended so; False also if it was deleted.
+    """
     said: dict[str, Any] = {"status_reason": reason, "status_message": reason} if reason else {}
     try:
-        _unless_gone(lambda: api.call(f"tasks.{how}", task=task_id, force=again, **said))
+        api.call(f"tasks.{how}", task=task_id, force=again, **said)
     except ApiError as error:
-        if error.subcode != Subcode.WRONG_STATUS:
+        if error.subcode not in (Subcode.WRONG_STATUS, *_GONE):
             raise
+        return False
+    return True
 
 
 def ping(api: Api, task_id: str) -> None:
-    """Shows a sign of life."""
-    _unless_gone(lambda: api.call("tasks.ping", task=task_id))
-
-
-def _unless_gone(call: Any) -> None:
+    """Shows a sign of life of a task, if it is still there."""
     try:
-        call()
+        api.call("tasks.ping", task=task_id)
     except ApiError as error:
         if error.subcode not in _GONE:
             raise

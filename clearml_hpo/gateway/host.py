@@ -159,32 +159,14 @@ class Host(Untaken):
     def best_now(self) -> Trial | None:
         """As :attr:`best`, with what was told just now, which the loop has not seen yet. Raises GatewayError."""
         told = {handout.task: handout.outcome or {} for handout in self.handing.handed_out() if handout.state in _TOLD}
-        return best_trial(
-            (_as_told(trial, told.get(trial.task_id), self._file.goal) for trial in self.trials), self._file.goal
-        )
+        scheduler, goal = self.handing.scheduler, self._file.goal
+        trials = self.trials if scheduler is None else scheduler.trials
+        return best_trial((_as_told(trial, told.get(trial.task_id), goal) for trial in trials), goal)
 
     def best_wire(self) -> int | None:
-        """The number on the wire of the best completed trial, also of one that was told just now.
-
-        None if there is none, or if there are several objectives.
-        """
-        if not self._file.goal.is_single:
-            return None
-        (objective,) = self._file.goal.objectives
-        told = {
-            handout.wire: handout.outcome[objective.metric]
-            for handout in self.handing.handed_out()
-            if handout.state in _TOLD and objective.metric in (handout.outcome or {})
-        }
-        seen = {handouts.wire_number(trial.number, trial.attempt): trial for trial in self.trials}
-        told = {wire: value for wire, value in told.items() if wire not in seen or seen[wire].state.is_live}
-        counted = {
-            wire: trial.value for wire, trial in seen.items() if trial.final_values is not None and trial.is_feasible
-        }
-        values = {wire: value for wire, value in {**told, **counted}.items() if value is not None}
-        finite = [wire for wire, value in values.items() if math.isfinite(value)]
-        sign = 1.0 if objective.direction == "minimize" else -1.0
-        return min(finite, key=lambda wire: sign * values[wire], default=None)
+        """The number on the wire of :meth:`best_now`; None if there is none, or if there are several objectives."""
+        best = self.best_now() if self._file.goal.is_single else None
+        return handouts.wire_number(best.number, best.attempt) if best is not None else None
 
     # --- what outside workers ask and say ----------------------------------------------------------------------------
 

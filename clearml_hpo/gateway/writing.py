@@ -69,7 +69,8 @@ class Writing:
     def _end(self, entry: Entry) -> None:
         body: Mapping[str, Any] = entry.body
         how: End = body["how"]
-        outside_tasks.end(self._api, entry.task, how, body.get("reason", ""), again=bool(body.get("again")))
+        if not outside_tasks.end(self._api, entry.task, how, body.get("reason", ""), again=bool(body.get("again"))):
+            self._note(f"task {entry.task} is not {how}, as its worker said: a user has reset, ended or deleted it")
 
     def _report(self, entries: Sequence[Entry], stuck: set[str], written: list[Entry]) -> None:
         """All in one call; each by itself if that is refused, as a task may have been deleted."""

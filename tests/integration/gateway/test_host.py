@@ -10,13 +10,15 @@ import pytest
 import yaml
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.names import ensure_project
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import TrialState
-from clearml_hpo.gateway.db import accounts, handouts, studies
+from clearml_hpo.gateway.db import accounts, handouts, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import State
 from clearml_hpo.gateway.handing import UnknownTrial, is_to_stop
 from clearml_hpo.gateway.host import Host, NothingToGive
+from clearml_hpo.gateway.writing import END, Writing
 from clearml_hpo.studies.study import Study
 from clearml_hpo.study_file import parse_study
 
@@ -260,3 +262,18 @@ def test_many_workers_and_no_number_twice(made):
     assert host.outcome.status == "completed"
     assert {handout.state for handout in host.handing.handed_out()} == {State.DONE}
     assert handouts.from_wire(1_000_003) == (3, 2)
+
+
+@pytest.mark.parametrize(("is_there", "how"), [(True, "completed"), (True, "failed"), (False, "completed")])
+def test_an_end_that_clearml_refuses_is_said_and_not_tried_for_ever(api, database, is_there, how):
+    project = ensure_project(api, f"tests/{uuid.uuid4().hex[:8]}")
+    task = api.call("tasks.create", name="reset by a user", type="training", project=project)["id"]
+    if not is_there:
+        api.call("tasks.delete", task=task)
+    notes = []
+    with database.write() as connection:
+        outbox.put(connection, "study", task, END, {"how": how})
+    Writing(api, database, "study", "queue", notes.append).flush()
+    assert notes == [f"task {task} is not {how}, as its worker said: a user has reset, ended or deleted it"]
+    with database.read() as connection:
+        assert outbox.backlog(connection).count == 0
