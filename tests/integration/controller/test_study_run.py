@@ -254,7 +254,7 @@ def test_pruned_trials_are_marked_in_the_table(study_file, api, queue):
         for step in range(1, 4 if good else 2000):
             yield {"validation/loss": 0.1 / step if good else 1.0}
 
-    overrides = ["pruner.name=threshold", "pruner.options={upper: 0.9}", "sampler=random"]
+    overrides = ["pruner.name=threshold", "pruner.options={upper: 0.9}", "sampler={name: random, seed: 1}"]
     with PlayedAgent(good_or_endless, queue=queue, connects=CONNECTS, step_s=0.05):
         outcome = run(study_file, api, overrides=overrides)
     assert {trial.state for trial in outcome.trials} == {TrialState.PRUNED, TrialState.COMPLETED}
