@@ -1,13 +1,14 @@
-"""What the search-quality benchmark searches: four functions, and two models that are really trained."""
+"""What the search-quality benchmark searches: four functions, two slow models, and many quick ones."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.problem import Problem
+from benchmarks.trained_problems import CHOOSING, CONFIRMING
 from clearml_hpo.search.space import Categorical, Float, Int, SearchSpace
 
 # Hartmann's function with six variables and Branin's, with their optima: Dixon and Szegö, Towards Global
@@ -25,20 +26,6 @@ _HARTMANN_P = (
     (0.2348, 0.1451, 0.3522, 0.2883, 0.3047, 0.6650),
     (0.4047, 0.8828, 0.8732, 0.5743, 0.1091, 0.0381),
 )
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A search space and the value to minimise.
-
-    Attributes:
-        space: its names have no section.
-        optimum: the smallest value; None if nobody knows it.
-    """
-
-    space: SearchSpace
-    value: Callable[[Mapping[str, Any]], float]
-    optimum: float | None = None
 
 
 def _hartmann6(p: Mapping[str, Any]) -> float:
@@ -114,7 +101,7 @@ def _gbm_diabetes(p: Mapping[str, Any]) -> float:
     return sum(error(*fold) for fold in _diabetes()) / 3
 
 
-PROBLEMS: dict[str, Problem] = {
+_FUNCTIONS: dict[str, Problem] = {
     "hartmann6": Problem(SearchSpace({f"x{i}": Float(0.0, 1.0) for i in range(6)}), _hartmann6, -3.322368011415511),
     "branin": Problem(SearchSpace({"x": Float(-5.0, 10.0), "y": Float(0.0, 15.0)}), _branin, 0.39788735772973816),
     "mixed": Problem(
@@ -181,3 +168,10 @@ PROBLEMS: dict[str, Problem] = {
         _gbm_diabetes,
     ),
 }
+
+HALVES: dict[str, tuple[str, ...]] = {
+    "functions": tuple(_FUNCTIONS),
+    "choosing": tuple(CHOOSING),
+    "confirming": tuple(CONFIRMING),
+}
+PROBLEMS: dict[str, Problem] = {**_FUNCTIONS, **CHOOSING, **CONFIRMING}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import functools
 import heapq
+import itertools
 import json
 import multiprocessing
 import os
@@ -27,17 +28,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import optuna
 
+from benchmarks.peers import PEERS
 from benchmarks.place import say, surroundings
-from benchmarks.search_problems import PROBLEMS, Problem
+from benchmarks.problem import Problem
+from benchmarks.search_problems import HALVES, PROBLEMS
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.values import Params
 from clearml_hpo.scheduler.points import Points
-from clearml_hpo.search.learner import OptunaStudy, as_optuna
+from clearml_hpo.search.distributions import as_optuna
+from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 
 GOAL = Goal((Objective.parse("validation/loss"),))
@@ -46,7 +50,26 @@ _SPREAD = 0.4  # of the logarithm of a trial's duration
 _RESAMPLES = 2000
 STOCK = "stock"
 # Side → the sampler that it names. `auto` is looked up: it runs whatever it picks at that budget.
-SIDES = {"auto": "auto", "tpe": "tpe", "gp": "gp", STOCK: STOCK, "random": "random"}
+SIDES = {
+    "auto": "auto",
+    "tpe": "tpe",
+    "gp": "gp",
+    "gp_tpe": "gp_tpe",
+    STOCK: STOCK,
+    "random": "random",
+    "hyperopt": "hyperopt",
+}
+_PACKAGES = {"gp": ("torch", "scipy"), "gp_tpe": ("scipy",), "hyperopt": ("hyperopt",)}
+
+
+class Job(NamedTuple):
+    """One search that is to be run."""
+
+    problem: str
+    sampler: str
+    seed: int
+    trials: int
+    workers: int = WORKERS
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,8 @@ class Run:
     """One search.
 
     Attributes:
-        values: by trial number; None where the trial was a duplicate that did not run.
+        values: by trial number, without noise; None where the trial was a duplicate that did not run.
+        seen: the values that the sampler was told.
         ask_s: processor seconds that the n-th trial's point took.
     """
 
@@ -63,10 +87,13 @@ class Run:
     seed: int
     values: tuple[float | None, ...]
     ask_s: tuple[float, ...]
+    workers: int = WORKERS
+    seen: tuple[float | None, ...] = ()
 
     def best(self, trials: int) -> float:
-        """The smallest value among the first ``trials``."""
-        return min(value for value in self.values[:trials] if value is not None)
+        """The value of the trial that looks best among the first ``trials``."""
+        pairs = zip(self.seen or self.values, self.values, strict=True)
+        return min((s, v) for s, v in itertools.islice(pairs, trials) if s is not None and v is not None)[1]
 
 
 class Side(Protocol):
@@ -82,8 +109,8 @@ class Side(Protocol):
 class _Ours:
     """A sampler by name, as the loop uses it."""
 
-    def __init__(self, problem: Problem, sampler: str, seed: int, trials: int) -> None:
-        built = build_sampler(sampler, seed=seed, space=problem.space, goal=GOAL, trials=trials, workers=WORKERS)
+    def __init__(self, problem: Problem, sampler: str, seed: int, trials: int, workers: int) -> None:
+        built = build_sampler(sampler, seed=seed, space=problem.space, goal=GOAL, trials=trials, workers=workers)
         self._study = OptunaStudy(problem.space, ["minimize"], sampler=built)
         self._points = Points(self._study, self._tell_known, rerun_duplicates=False)
         self._values: dict[int, float] = {}
@@ -129,13 +156,13 @@ class _Stock:
 
 
 def search(
-    side: Side, value_of: Callable[[Params], float], durations: Iterator[float], trials: int
+    side: Side, value_of: Callable[[Params], float], durations: Iterator[float], trials: int, workers: int = WORKERS
 ) -> Iterator[tuple[int, float | None, float]]:
-    """Runs trials, ``WORKERS`` at a time; yields number, value and the ask's processor seconds as they start."""
+    """Runs trials, ``workers`` at a time; yields number, value and the ask's processor seconds as they start."""
     running: list[tuple[float, int, float]] = []  # when it ends, number, value
     now = 0.0
     for number, duration in zip(range(trials), durations, strict=False):
-        if len(running) == WORKERS:
+        if len(running) == workers:
             now, ended, value = heapq.heappop(running)
             side.tell(ended, value)
         asked_at = time.process_time()
@@ -149,17 +176,41 @@ def search(
         yield number, value, ask_s
 
 
-def run(job: tuple[str, str, int, int]) -> Run:
-    """Runs one search: problem, sampler, seed, trials."""
-    problem_name, sampler, seed, trials = job
+def run(job: tuple[Any, ...]) -> Run:
+    """Runs one search: problem, sampler, seed, trials, and workers if they are not eight."""
+    name, sampler, seed, trials, workers = Job(*job)
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    problem = PROBLEMS[problem_name]
-    side: Side = _Stock(problem, seed) if sampler == STOCK else _Ours(problem, sampler, seed, trials)
+    problem = PROBLEMS[name]
+    noise = random.Random(f"{name} {seed}")
+    true: list[float] = []
+
+    def seen(params: Params) -> float:
+        true.append(_trained(name, problem.space.build(lambda axis, _: problem.space.along_axes(params)[axis])))
+        return true[-1] + noise.gauss(0.0, problem.noise)
+
     generator = random.Random(seed)
     durations = iter(lambda: generator.lognormvariate(0.0, _SPREAD), None)
-    rows = list(search(side, functools.partial(_trained, problem_name), durations, trials))
-    return Run(problem_name, sampler, seed, tuple(r[1] for r in rows), tuple(round(r[2], 5) for r in rows))
+    rows = list(search(_side(problem, sampler, seed, trials, workers), seen, durations, trials, workers))
+    values = iter(true)
+    return Run(
+        name,
+        sampler,
+        seed,
+        tuple(None if row[1] is None else next(values) for row in rows),
+        tuple(round(row[2], 5) for row in rows),
+        workers,
+        tuple(row[1] for row in rows),
+    )
+
+
+def _side(problem: Problem, sampler: str, seed: int, trials: int, workers: int) -> Side:
+    if sampler == STOCK:
+        return _Stock(problem, seed)
+    if sampler in PEERS:
+        side: Side = PEERS[sampler](problem, seed, trials, workers)
+        return side
+    return _Ours(problem, sampler, seed, trials, workers)
 
 
 def _trained(problem: str, params: Params) -> float:
@@ -171,32 +222,74 @@ def _trained_once(problem: str, items: tuple[tuple[str, Any], ...]) -> float:
     return PROBLEMS[problem].value(dict(items))
 
 
-def sampler_of(side: str, problem: str, trials: int) -> str:
+def sampler_of(side: str, problem: str, trials: int, workers: int = WORKERS) -> str:
     """The sampler that runs on a side at a budget."""
-    if side == STOCK:
-        return STOCK
-    problem_space = PROBLEMS[problem].space
-    return choose_sampler(SIDES[side], space=problem_space, goal=GOAL, trials=trials, workers=WORKERS).name
+    if side == STOCK or side in PEERS:
+        return side
+    space = PROBLEMS[problem].space
+    return choose_sampler(SIDES[side], space=space, goal=GOAL, trials=trials, workers=workers).name
 
 
-def summarise(runs: Iterable[Run], budgets: Sequence[int]) -> dict[str, Any]:
+def summarise(runs: Iterable[Run], budgets: Sequence[int], workers: int = WORKERS) -> dict[str, Any]:
     """By problem, budget and side: the median regret, its 95 % bootstrap interval, and what ran."""
     runs = list(runs)
     result: dict[str, Any] = {}
     for problem in dict.fromkeys(run.problem for run in runs):
         here = [run for run in runs if run.problem == problem]
         optimum = PROBLEMS[problem].optimum
-        best = min(run.best(len(run.values)) for run in here) if optimum is None else optimum
+        known = [value for run in here for value in run.values if value is not None]
+        best = min(known) if optimum is None else optimum
+        here = [run for run in here if run.workers == workers]
         tables = {}
         for budget in budgets:
-            by_side = {side: _of(here, sampler_of(side, problem, budget), budget) for side in SIDES}
-            tables[str(budget)] = {side: _figures(found, best, budget) for side, found in by_side.items() if found}
+            by_side = {side: _of(here, sampler_of(side, problem, budget, workers), budget) for side in SIDES}
+            stock = {run.seed: run.best(budget) for run in by_side[STOCK]}
+            tables[str(budget)] = {
+                side: {**_figures(found, best, budget), **_against(stock, found, budget)}
+                for side, found in by_side.items()
+                if found
+            }
         result[problem] = {"best": best, "known": optimum is not None, "regret": tables}
+    return result
+
+
+def verdicts(problems: Mapping[str, Any]) -> dict[str, Any]:
+    """By half, budget and side: on how many problems a side is below stock, and significantly below or above it."""
+    result: dict[str, Any] = {}
+    for half, names in HALVES.items():
+        for name in names:
+            for budget, sides in problems.get(name, {}).get("regret", {}).items():
+                for side, figures in sides.items():
+                    if "against_stock" not in figures:
+                        continue
+                    counts = (
+                        result.setdefault(half, {})
+                        .setdefault(budget, {})
+                        .setdefault(side, {"problems": 0, "below": 0, "level": 0, "surely_below": 0, "surely_above": 0})
+                    )
+                    low, high = figures["against_stock"]
+                    difference = figures["median"] - sides[STOCK]["median"]
+                    counts["problems"] += 1
+                    counts["below"] += difference < 0
+                    counts["level"] += difference == 0
+                    counts["surely_below"] += high < 0
+                    counts["surely_above"] += low > 0
     return result
 
 
 def _of(runs: Iterable[Run], sampler: str, budget: int) -> list[Run]:
     return [run for run in runs if run.sampler == sampler and len(run.values) >= budget]
+
+
+def _against(stock: Mapping[int, float], runs: Sequence[Run], budget: int) -> dict[str, Any]:
+    """The 95 % bootstrap interval of the mean difference to stock with the same seed; below 0 is better."""
+    if runs[0].sampler == STOCK:
+        return {}
+    pairs = np.array([run.best(budget) - stock[run.seed] for run in runs if run.seed in stock])
+    if not len(pairs):
+        return {}
+    resampled = np.random.default_rng(0).choice(pairs, (_RESAMPLES, len(pairs)))
+    return {"against_stock": [_rounded(each) for each in np.percentile(resampled.mean(axis=1), (2.5, 97.5))]}
 
 
 def _figures(runs: Sequence[Run], best: float, budget: int) -> dict[str, Any]:
@@ -220,33 +313,34 @@ def _rounded(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def jobs(problems: Iterable[str], budgets: Sequence[int], seeds: int) -> list[tuple[str, str, int, int]]:
+def jobs(problems: Iterable[str], budgets: Sequence[int], seeds: int, workers: int, sides: Iterable[str]) -> list[Job]:
     """What to run, seed by seed: the largest budget alone, unless a side's sampler is another at a smaller one.
 
     A search with a smaller budget is the beginning of the longer one: the samplers here do not look at the budget.
     """
     wanted: dict[tuple[str, str], int] = {}
     for problem in problems:
-        for side in SIDES:
+        for side in sides:
             for budget in budgets:
-                key = problem, sampler_of(side, problem, budget)
+                key = problem, sampler_of(side, problem, budget, workers)
                 wanted[key] = max(budget, wanted.get(key, 0))
-    if any(find_spec(package) is None for package in ("torch", "scipy")):
-        wanted = {key: budget for key, budget in wanted.items() if key[1] != "gp"}
-        say("without torch: no gp side, and auto is tpe")
-    return [(*key, seed, budget) for seed in range(seeds) for key, budget in wanted.items()]
+    missing = {name for name, packages in _PACKAGES.items() if any(find_spec(package) is None for package in packages)}
+    for name in sorted(missing & {sampler for _, sampler in wanted}):
+        say(f"no {name} side: {' or '.join(_PACKAGES[name])} is not installed")
+    wanted = {key: budget for key, budget in wanted.items() if key[1] not in missing}
+    return [Job(*key, seed, budget, workers) for seed in range(seeds) for key, budget in wanted.items()]
 
 
 def _read(path: Path | None) -> list[Run]:
     if path is None or not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return [Run(**{**row, "values": tuple(row["values"]), "ask_s": tuple(row["ask_s"])}) for row in rows]
+    return [Run(**{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}) for row in rows]
 
 
-def _run_all(todo: Sequence[tuple[str, str, int, int]], processes: int, path: Path | None) -> Iterator[Run]:
+def _run_all(todo: Sequence[Job], processes: int, path: Path | None) -> Iterator[Run]:
     # Spawned, not forked: torch and OpenMP do not survive a fork. One thread each, as the processes fill the cores.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for count, done in enumerate(pool.imap_unordered(run, todo), start=1):
             if path is not None:
@@ -260,6 +354,9 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any]:
     """Runs the command line; prints and returns the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_quality", description=__doc__)
     parser.add_argument("--only", action="append", choices=PROBLEMS, help="a problem; may be given several times")
+    parser.add_argument("--half", action="append", choices=HALVES, help="all problems of it, as --only")
+    parser.add_argument("--side", action="append", choices=SIDES, help="a side; may be given several times")
+    parser.add_argument("--workers", type=int, default=WORKERS, metavar="N", help="trials at once (default 8)")
     parser.add_argument("--trials", type=int, nargs="+", default=[30, 60, 120], metavar="N", help="budgets")
     parser.add_argument("--seeds", type=int, default=20, metavar="N")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
@@ -267,18 +364,22 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any]:
     given = parser.parse_args(arguments)
     about = surroundings()
     done = _read(given.runs)
-    known = {(run.problem, run.sampler, run.seed): len(run.values) for run in done}
-    problems = given.only or list(PROBLEMS)
-    todo = [job for job in jobs(problems, given.trials, given.seeds) if known.get(job[:3], 0) < job[3]]
+    known = {(run.problem, run.sampler, run.seed, run.workers): len(run.values) for run in done}
+    named = [*(given.only or ()), *(name for half in given.half or () for name in HALVES[half])]
+    problems = named or list(PROBLEMS)
+    wanted = jobs(problems, given.trials, given.seeds, given.workers, given.side or SIDES)
+    todo = [job for job in wanted if known.get((*job[:3], job.workers), 0) < job.trials]
     done += _run_all(todo, given.processes, given.runs) if todo else []
     chosen = [run for run in done if run.problem in problems and run.seed < given.seeds]
+    figures = summarise(chosen, given.trials, given.workers)
     result = {
         "benchmark": "search_quality",
         "trials": given.trials,
         "seeds": given.seeds,
-        "workers": WORKERS,
+        "workers": given.workers,
         **about,
-        "problems": summarise(chosen, given.trials),
+        "problems": figures,
+        "verdicts": verdicts(figures),
     }
     print(json.dumps(result, indent=2))
     return result

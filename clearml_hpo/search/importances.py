@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from clearml_hpo.core.goal import Direction, Goal
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import as_text
-from clearml_hpo.search.learner import as_optuna
+from clearml_hpo.search.distributions import as_optuna
 from clearml_hpo.search.space import SearchSpace
 
 FEWEST_TRIALS = 10

@@ -15,13 +15,13 @@ from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.goal import Direction
 from clearml_hpo.core.values import Params, Value
+from clearml_hpo.search.distributions import as_optuna
 from clearml_hpo.search.narrowing import Narrowing
 from clearml_hpo.search.replay import generation, keeps_notes, rungs
 from clearml_hpo.search.samplers import VIOLATIONS
@@ -372,15 +372,6 @@ class _Table:
             self.tell(trial_id, OptunaState.FAIL)
         else:
             self.tell(trial_id, state, [trial.intermediate_values[trial.last_step]])
-
-
-def as_optuna(distribution: Distribution) -> BaseDistribution:
-    """The same range in Optuna's words."""
-    if isinstance(distribution, Categorical):
-        return CategoricalDistribution(distribution.choices)
-    if isinstance(distribution, Int):
-        return IntDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
-    return FloatDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Value:

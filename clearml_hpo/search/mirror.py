@@ -22,7 +22,7 @@ from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.core.goal import Direction, Goal
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import DEFAULT_SECTION, Params, full_name
-from clearml_hpo.search.learner import as_optuna
+from clearml_hpo.search.distributions import as_optuna
 from clearml_hpo.search.samplers import VIOLATIONS
 from clearml_hpo.search.space import SearchSpace
 

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 from clearml_hpo.core.choices import check_options, check_packages, choose, import_class, is_class_path, takes
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.search.gp_tpe import GpTpeSampler
 from clearml_hpo.search.space import Categorical, OpenSpace, SearchSpace
 
 DEFAULT = "auto"
@@ -38,6 +39,10 @@ _FEWEST_GENERATIONS = 6
 
 # From Optuna 5 on its GP sampler keeps away from what runs, and knows several objectives together with constraints.
 _GP_KNOWS_RUNNING = int(optuna.__version__.split(".")[0]) >= 5
+
+
+# Arguments of samplers that a study file does not set.
+_OWNED = ("seed", "constraints_func", "space")
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,10 @@ def _tpe_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) 
         "group": bool(multivariate) and problem.space.is_conditional,
         "constant_liar": True,  # what runs counts as bad, which keeps parallel trials apart
     }
+
+
+def _gp_tpe_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {"space": problem.space}
 
 
 def _gp_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,6 +162,12 @@ def _cmaes_refuses(problem: Problem) -> str | None:
     return None
 
 
+def _gp_tpe_refuses(problem: Problem) -> str | None:
+    if isinstance(problem.space, OpenSpace):
+        return _GROWS
+    return None if problem.goal.is_single else "it takes one objective; tpe and nsgaii take several"
+
+
 def _qmc_refuses(problem: Problem) -> str | None:
     space = problem.space
     if isinstance(space, OpenSpace):
@@ -173,6 +188,7 @@ def _nsgaiii_refuses(problem: Problem) -> str | None:
 
 _KINDS: dict[str, _Kind] = {
     "tpe": _Kind(optuna.samplers.TPESampler, defaults=_tpe_defaults),
+    "gp_tpe": _Kind(GpTpeSampler, ("scipy",), _gp_tpe_defaults, _gp_tpe_refuses),
     "gp": _Kind(optuna.samplers.GPSampler, ("scipy", "torch"), _gp_defaults, _gp_refuses),
     "cmaes": _Kind(optuna.samplers.CmaEsSampler, ("cmaes",), _cmaes_defaults, _cmaes_refuses),
     "qmc": _Kind(optuna.samplers.QMCSampler, ("scipy",), _qmc_defaults, _qmc_refuses),
@@ -237,7 +253,7 @@ def build_sampler(
     given = dict(options or {})
     name, kind = _find(name, problem, given)
     check_packages(f"sampler {name}", kind.packages, extra=name)
-    check_options(kind.sampler, given, "sampler.options", owned=("seed", "constraints_func"))
+    check_options(kind.sampler, given, "sampler.options", owned=_OWNED)
     refusal = kind.refuses(problem)
     if refusal:
         raise InputError(f"sampler {name}: {refusal}")

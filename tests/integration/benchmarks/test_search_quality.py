@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import search_quality
-from benchmarks.search_problems import PROBLEMS, Problem
+from benchmarks.problem import Problem
+from benchmarks.search_problems import HALVES, PROBLEMS
 from benchmarks.search_quality import WORKERS, Run, run, search, summarise
 from clearml_hpo.search.space import Categorical, Int, SearchSpace, at_random
 
@@ -86,7 +87,7 @@ def test_the_stock_side_spends_trials_on_duplicates_and_ours_does_not():
         assert run(("few_points", sampler, 0, 12)).values.count(None) == 0
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "stock", "random", "gp"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp_tpe", "stock", "random", "gp"])
 def test_a_seed_repeats_a_search_and_a_short_one_is_the_beginning_of_a_long_one(sampler):
     if sampler == "gp":
         pytest.importorskip("torch")
@@ -104,6 +105,27 @@ def test_regret_is_of_the_best_value_so_far_and_the_interval_holds_the_median():
     assert regret["3"]["random"]["low"] < 5.0 < regret["3"]["random"]["high"]
     assert (regret["1"]["random"]["wasted"], regret["3"]["random"]["wasted"]) == (0.0, 1.0)
     assert set(regret["3"]) == {"random"}
+
+
+def test_the_difference_to_stock_is_of_pairs_with_one_seed():
+    name = "svr_friedman"
+    stock = [Run(name, "stock", seed, (float(seed),) * 2, (0.1,) * 2) for seed in range(9)]
+    ours = [Run(name, "gp_tpe", seed, (seed - 0.5,) * 2, (0.1,) * 2) for seed in range(9)]
+    problems = summarise([*stock, *ours], [2])
+    assert problems[name]["regret"]["2"]["gp_tpe"]["against_stock"] == [-0.5, -0.5]
+    found = search_quality.verdicts(problems)["choosing"]["2"]["gp_tpe"]
+    assert found == {"problems": 1, "below": 1, "level": 0, "surely_below": 1, "surely_above": 0}
+
+
+def test_noise_is_told_but_not_counted():
+    found = run(("noisy_svr", "random", 0, 20))
+    assert found.values != found.seen
+    best = min(range(20), key=lambda number: found.seen[number])
+    assert found.best(20) == found.values[best]
+
+
+def test_each_problem_is_in_one_half():
+    assert sorted(name for names in HALVES.values() for name in names) == sorted(PROBLEMS)
 
 
 def command(*options):

@@ -13,7 +13,7 @@ from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.search import samplers
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
-from clearml_hpo.search.space import Categorical, Constant, Float, Int, SearchSpace
+from clearml_hpo.search.space import Categorical, Constant, Float, Int, OpenSpace, SearchSpace
 
 SPACE = SearchSpace(
     {
@@ -44,7 +44,7 @@ ONE = Goal((LOSS,))
 TWO = Goal((LOSS, Objective.parse("time/seconds")))
 CONSTRAINED = Goal((LOSS,), (MetricConstraint("latency", "p95", high=0.5),))
 
-EXTRAS = {"cmaes": ["cmaes"], "gp": ["scipy", "torch"], "qmc": ["scipy"]}
+EXTRAS = {"cmaes": ["cmaes"], "gp": ["scipy", "torch"], "gp_tpe": ["scipy"], "qmc": ["scipy"]}
 NAMES = [name for name in samplers.NAMES if name != "nsgaiii"]
 
 
@@ -144,7 +144,7 @@ def share_kept(name, goal, trials):
     return sum(kept[trials // 2 :]) / (trials // 2)
 
 
-@pytest.mark.parametrize(("name", "trials"), [("gp", 30), ("tpe", 60), ("nsgaii", 200)])
+@pytest.mark.parametrize(("name", "trials"), [("gp", 30), ("gp_tpe", 40), ("tpe", 60), ("nsgaii", 200)])
 def test_a_sampler_learns_to_keep_constraints(name, trials):
     assert share_kept(name, CONSTRAINED, trials) > 0.65
     assert share_kept(name, ONE, trials) < 0.35
@@ -172,6 +172,8 @@ def test_a_sampler_names_the_package_that_it_lacks(name, missing, monkeypatch):
         ("brute_force", CONDITIONAL, ONE, "General/rate is continuous"),
         ("qmc", CONDITIONAL, ONE, "General/depth is conditional"),
         ("nsgaiii", SPACE, ONE, "it is for several objectives"),
+        ("gp_tpe", SPACE, TWO, "it takes one objective"),
+        ("gp_tpe", OpenSpace(), ONE, "the script suggests its parameters itself"),
     ],
 )
 def test_what_a_sampler_cannot_do_is_said_before_anything_runs(name, space, goal, said):
@@ -208,6 +210,7 @@ def test_a_small_budget_has_several_generations(trials, population):
 
 
 # --- auto ------------------------------------------------------------------------------------------------------------
+
 
 MANY = SearchSpace({f"General/x{index}": Float(0.0, 1.0) for index in range(21)})
 
