@@ -109,6 +109,18 @@ def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *
         caller_ = await who(request)
         return await threads.run("other", lambda: api.best(caller_, study))
 
+    @router.get("/studies/{study}/importances")
+    async def importances(request: Request, study: str) -> list[dict[str, float]]:
+        """How much each objective depends on each parameter, as shares; none while too few trials have ended."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.importances(caller_, study))
+
+    @router.get("/studies/{study}/trials.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+    async def trials_csv(request: Request, study: str) -> Response:
+        """All trials as CSV, safe to open in a spreadsheet."""
+        caller_ = await who(request)
+        return Response(await threads.run("report", lambda: api.csv(caller_, study)), media_type="text/csv")
+
     @router.post("/trials/{trial}/reports", response_model=bodies.Verdict)
     async def report(request: Request, trial: str, body: bodies.Reports) -> Any:
         """Takes scalars in, renews the lease, and says whether to stop."""
@@ -201,6 +213,17 @@ class _Api:
         if best is None:
             raise NotFoundError("no completed trial")
         return _row(best)
+
+    def importances(self, who: Principal, study: str) -> list[dict[str, float]]:
+        self._check(who, Right.READ, study)
+        return [
+            {name.removeprefix(f"{DEFAULT_SECTION}/"): share for name, share in shares.items()}
+            for shares in self._hosting.host(who, study).importances
+        ]
+
+    def csv(self, who: Principal, study: str) -> str:
+        self._check(who, Right.READ, study)
+        return self._hosting.host(who, study).csv
 
     def _shown(self, row: StudyRow) -> bodies.Study:
         host = self._hosting.open_host(row.id)
