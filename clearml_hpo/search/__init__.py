@@ -3,6 +3,7 @@
 space/          the search space
 samplers.py     samplers by name
 pruners.py      pruners by name
+falling.py      a pruner of our own, whose line falls
 narrowing.py    ranges that a user has narrowed
 learner.py      the study as the sampler sees it: ask and tell, by trial number
 replay.py       what Optuna keeps of trials that ran in an earlier process
