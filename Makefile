@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # Tests start hundreds of Pythons; without bytecode each would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-gateway bench-scale bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-gateway bench-pruning bench-scale bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-gateway: $(READY)  ## milliseconds and trials a second of workers over HTT
 
 bench-dashboard: $(READY)  ## milliseconds, bytes and calls of the dashboard with 2,000 trials, 50 of them running (JSON, two minutes)
 	@$(BIN)/python -m benchmarks.dashboard
+
+bench-pruning: $(READY)  ## what pruners save and what they cost, on curves of really trained models (JSON, 25 minutes)
+	@$(BIN)/python -m benchmarks.pruning
 
 bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
 	@$(BIN)/python -m benchmarks.search_quality

@@ -18,7 +18,7 @@ import requests
 
 from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.configured import HOW_TO, configured_server
-from clearml_hpo.backend.http import Client, http_session
+from clearml_hpo.backend.http import JSON, LINES, Client, http_session
 from clearml_hpo.core.errors import ApiError, InputError, ServerError, UnreachableError, is_trouble
 from clearml_hpo.machine.settings import is_local
 
@@ -143,7 +143,7 @@ class Api:
             ApiError: the server refused the call; 503 also if no answer comes within a minute, 502 if it is not a
                 ClearML server's.
         """
-        return self._send(endpoint, json=body)
+        return self._send(endpoint, json.dumps(body, allow_nan=False).encode(), JSON)
 
     def send_events(self, events: Iterable[Mapping[str, Any]]) -> int:
         """Sends scalars, plots and log lines in one ``events.add_batch`` (JSON lines).
@@ -157,17 +157,17 @@ class Api:
         sound = [event for event in events if _is_sound(event.get("value"))]
         lines = "\n".join(json.dumps(event) for event in sound)
         if lines:
-            self._send("events.add_batch", headers={"Content-Type": "application/json-lines"}, data=lines.encode())
+            self._send("events.add_batch", lines.encode(), LINES)
         return len(events) - len(sound)
 
-    def _send(self, endpoint: str, **request: Any) -> dict[str, Any]:
+    def _send(self, endpoint: str, body: bytes, kind: str) -> dict[str, Any]:
         if self._asks_again is None:
-            return self._send_once(endpoint, **request)
-        return with_backoff(lambda: self._send_once(endpoint, **request), *self._asks_again)
+            return self._send_once(endpoint, body, kind)
+        return with_backoff(lambda: self._send_once(endpoint, body, kind), *self._asks_again)
 
-    def _send_once(self, endpoint: str, **request: Any) -> dict[str, Any]:
+    def _send_once(self, endpoint: str, body: bytes, kind: str) -> dict[str, Any]:
         self.calls[endpoint] += 1
-        return self._client.send(endpoint, **request)
+        return self._client.send(endpoint, body, kind)
 
 
 def _unreachable(host: str, why: str) -> UnreachableError:

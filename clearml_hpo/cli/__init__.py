@@ -19,7 +19,10 @@ campaign.py        `campaign`
 notify.py          `notify`
 server.py          `server`
 keys.py            `server keys`
-gateway.py         `gateway`: tokens, migrate, install
+gateway.py         `gateway`: run, login-link, study, migrate, install
+gateway_tokens.py  `gateway token`
+gateway_users.py   `gateway user`: roles in projects, and who is locked out
+gateway_database.py  what these commands share
 agents.py          `agents`
 install.py         `agents install` and `agents uninstall`
 worker.py          `worker`

@@ -44,11 +44,12 @@ def check(study_file: Path, local: bool, overrides: tuple[str, ...]) -> None:
     with ExitStack() as stack:
         has_server = is_configured or _use_embedded(stack, settings.load())
         from clearml_hpo.backend.api import Api
-        from clearml_hpo.campaign.serving import check_resources
         from clearml_hpo.controller.check import check_study
 
         api = Api() if has_server else None
         if campaign is not None:
+            from clearml_hpo.campaign.serving import check_resources
+
             check_resources(campaign.spec.resources, api if is_configured else None)
         check_queue = is_configured and campaign is None
         found = [(file, check_study(file, api, check_queue=check_queue)) for file in files]

@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.connection import is_embedded, say, use_lasting_server
 from clearml_hpo.cli.formats import Out, moment, prints
+from clearml_hpo.cli.gateway_database import PROJECT, check_extra, database_option, me, open_database
+from clearml_hpo.cli.gateway_tokens import make_token, token
+from clearml_hpo.cli.gateway_users import user
 from clearml_hpo.cli.quantities import duration
-from clearml_hpo.core.choices import check_packages
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.machine import settings
 
 if TYPE_CHECKING:
-    from clearml_hpo.gateway.auth import NewToken
     from clearml_hpo.gateway.db import Database
-    from clearml_hpo.gateway.db.tokens import TokenRow
 
-_COLUMNS = ("id", "kind", "name", "project", "scopes", "created", "expires", "last_used", "revoked_at")
-_CLASSES = {"hopaas": "gwh", "api": "gwt"}
-_PROJECT = "clearml-hpo-outside"
 _PORT = 8123
 _BACKLOG = 2048
 _FIRST_S = 30 * 86_400.0
 """Validity of the token that the first start makes."""
 _EXAMPLE = '{"hopaas_config": {"title": "example"}, "x": "optuna#uniform(0, 1)"}'
-_PACKAGES = ("alembic", "fastapi", "sqlalchemy")
 
 _FILE = click.Path(path_type=Path)
-
-_database = click.option(
-    "--database",
-    metavar="URL",
-    help="The gateway's database. Default: CLEARML_HPO_GATEWAY_DATABASE, or a file of SQLite in CLEARML_HPO_HOME.",
-)
 
 
 @click.group()
@@ -58,8 +44,13 @@ def gateway() -> None:
       clearml-hpo gateway login-link
       clearml-hpo gateway token list
       clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
+      clearml-hpo gateway user role ann owner
       clearml-hpo gateway install --server-name hpo.example.org --output gateway/
     """
+
+
+for _group in (token, user):
+    gateway.add_command(_group)
 
 
 @gateway.command()
@@ -71,7 +62,7 @@ def gateway() -> None:
 )
 @click.option("--local", is_flag=True, help="Use the embedded ClearML server, also if another one is configured.")
 @click.option("--log", is_flag=True, help="Write a line for each request, without its token.")
-@_database
+@database_option
 def run(
     port: int, host: str, hopaas: bool, proxies: Sequence[str], local: bool, log: bool, database: str | None
 ) -> None:
@@ -97,7 +88,7 @@ def run(
             listening.listen(_BACKLOG)
         except OSError as error:
             raise InputError(f"{host}:{port} cannot be used ({error.strerror}); try --port 0") from None
-        with _opened(database):
+        with open_database(database):
             pass  # what is wrong with it is said before anything starts
         if is_embedded(local=local):
             from clearml_hpo.driving.local import embedded_server
@@ -105,7 +96,7 @@ def run(
             settings.use_server(stack.enter_context(embedded_server(settings.load(), say)))
         url = f"http://{host}:{listening.getsockname()[1]}"
         click.echo(f"gateway: {url}")
-        with _opened(database) as opened:
+        with open_database(database) as opened:
             click.echo(f"in a browser, once, within ten minutes: {_login_link(opened, url)}")
             _welcome(opened, url, hopaas=hopaas)
         sys.stdout.flush()
@@ -126,14 +117,14 @@ def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
         if tokens.listed(connection):
             click.echo("tokens: clearml-hpo gateway token list, or token new NAME for another one")
             return
-    made = _make(opened, "first", "hopaas" if hopaas else "api", _PROJECT, ("worker",), _FIRST_S)
+    made = make_token(opened, "first", "hopaas" if hopaas else "api", PROJECT, ("worker",), _FIRST_S)
     text = made.text.reveal()
     if not hopaas:
         click.echo(
             f"first token, valid until {moment(made.row.expires)}, not shown again:\n"
             f"  export CLEARML_HPO_TOKEN={text}\n"
             f"a worker: curl -O {url}/client.py; its first lines are an example\n"
-            f'for curl: curl -H "Authorization: Bearer $CLEARML_HPO_TOKEN" {url}/api/v1/projects/{_PROJECT}/studies'
+            f'for curl: curl -H "Authorization: Bearer $CLEARML_HPO_TOKEN" {url}/api/v1/projects/{PROJECT}/studies'
         )
         return
     click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
@@ -145,7 +136,7 @@ def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
 
 @gateway.command()
 @click.option("--url", default=f"http://127.0.0.1:{_PORT}", show_default=True, help="The gateway's address.")
-@_database
+@database_option
 def login_link(url: str, database: str | None) -> None:
     """Print a link that logs a browser in as the user of this command, who owns every project.
 
@@ -158,7 +149,7 @@ def login_link(url: str, database: str | None) -> None:
     """
     if not url.startswith(("http://", "https://")):
         raise InputError(f"--url: found {url!r}; expected an address such as https://hpo.example.org")
-    with _opened(database) as opened:
+    with open_database(database) as opened:
         click.echo(_login_link(opened, url))
 
 
@@ -167,7 +158,7 @@ def _login_link(opened: Database, url: str) -> str:
     from clearml_hpo.gateway.db import accounts
 
     with opened.write() as connection:
-        user = accounts.ensure_user(connection, accounts.LOCAL, _me(), is_admin=True)
+        user = accounts.ensure_user(connection, accounts.LOCAL, me(), is_admin=True)
     return f"{url.rstrip('/')}/login?key={Sessions(opened).new_link(user.id)}"
 
 
@@ -183,14 +174,14 @@ def study() -> None:
 
 @study.command(name="add")
 @click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
-@click.option("--project", default=_PROJECT, show_default=True, help="Whose tokens may ask for its trials.")
+@click.option("--project", default=PROJECT, show_default=True, help="Whose tokens may ask for its trials.")
 @click.option(
     "--lease", callback=duration, default="10m", show_default=True, help="How long a silent worker is waited for."
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5.")
 @click.option("--new", is_flag=True, help="Also if there is a study of this name in its ClearML project.")
 @click.option("--local", is_flag=True, help="On the embedded server, also if another one is configured.")
-@_database
+@database_option
 @prints("table", "json", to_file=False)
 def add(
     study_file: Path,
@@ -211,7 +202,7 @@ def add(
     Examples:
       clearml-hpo gateway study add study.yaml --set execution.queue=outside
     """
-    _check_extra()
+    check_extra()
     say(f"reading {study_file}")  # the libraries for that take a moment
     from clearml_hpo.backend.api import Api
     from clearml_hpo.backend.study_records import read_study
@@ -227,7 +218,7 @@ def add(
         raise InputError(f"{study_file}: execution.queue: no trial goes to outside workers; add the queue `outside`")
     rehearse(file, is_driven_here=False)
     use_lasting_server(local=local)
-    with _opened(database) as opened:
+    with open_database(database) as opened:
         name = file.spec.study
         with opened.write() as connection:
             where = accounts.ensure_project(connection, project)
@@ -253,121 +244,9 @@ def add(
     out.show(f"study {name}: {row.id}", task.url)
 
 
-@gateway.group()
-def token() -> None:
-    """Make, list, rotate and revoke tokens of outside workers and users.
-
-    \b
-    Examples:
-      clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
-      clearml-hpo gateway token list
-      clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
-    """
-
-
-@token.command()
-@click.argument("name")
-@click.option("--kind", type=Choice(tuple(_CLASSES)), default="api", show_default=True, help="For which of the wires.")
-@click.option("--project", default=_PROJECT, show_default=True, help="For studies of this project.")
-@click.option("--scope", "scopes", multiple=True, default=("worker",), show_default=True, help="What it may do.")
-@click.option("--valid", callback=duration, default="30d", show_default=True, help="From 1d to 365d.")
-@_database
-@prints("table", "json", to_file=False)
-def new(
-    name: str, kind: str, project: str, scopes: Sequence[str], valid: float, database: str | None, out: Out
-) -> None:
-    """Make a token and print it, this one time: the gateway keeps only a hash.
-
-    NAME says what it is for. A scope is worker, viewer or owner, or one right such as trials:ask; with !study=ID after
-    it, it is for one study.
-
-    \b
-    Examples:
-      clearml-hpo gateway token new "batch jobs" --kind hopaas
-      clearml-hpo gateway token new watcher --scope viewer --valid 1d --format json
-    """
-    with _opened(database) as opened:
-        made = _make(opened, name, kind, project, scopes, valid)
-    _show(made, out)
-
-
-@token.command(name="list")
-@_database
-@prints("table", "json", "csv")
-def list_(database: str | None, out: Out) -> None:
-    """List the tokens: what they are for, until when they are valid, when they were last used. None is shown itself.
-
-    \b
-    Examples:
-      clearml-hpo gateway token list --format json
-    """
-    from rich.markup import escape
-    from rich.table import Table
-
-    with _opened(database) as opened, opened.read() as connection:
-        from clearml_hpo.gateway.auth import Rights
-        from clearml_hpo.gateway.db import accounts, tokens
-
-        found = tokens.listed(connection)
-        projects = {row.project: accounts.project(connection, row.project) for row in found}
-    table = Table(*(column.replace("_", " ").removesuffix(" at") for column in _COLUMNS), box=None)
-    table.columns[0].no_wrap = True
-    named = {each: project.name if project else each for each, project in projects.items()}
-    rows = [_row(each, named[each.project]) for each in found]
-    for row in rows:
-        times = (moment(row[key]) for key in ("created", "expires", "last_used", "revoked_at"))
-        said = (row["id"], row["kind"], row["name"], row["project"], Rights.parse(row["scopes"].split()).short)
-        table.add_row(*map(escape, said), *times)
-    out.rows(rows, _COLUMNS, table)
-
-
-@token.command()
-@click.argument("token_id", metavar="ID")
-@click.option(
-    "--overlap", callback=duration, default="1d", show_default=True, help="How long the old one still counts."
-)
-@_database
-@prints("table", "json", to_file=False)
-def rotate(token_id: str, overlap: float, database: str | None, out: Out) -> None:
-    """Make a new token in place of one: the same rights and the same validity, from now on.
-
-    \b
-    Examples:
-      clearml-hpo gateway token rotate x7Kq2mPaQ9Lz --overlap 2d
-    """
-    with _opened(database) as opened:
-        from clearml_hpo.gateway import state
-        from clearml_hpo.gateway.auth import Tokens
-
-        made = Tokens(opened, state.pepper()).rotate(token_id, overlap_s=overlap)
-    _show(made, out)
-
-
-@token.command()
-@click.argument("token_id", metavar="ID")
-@_database
-def revoke(token_id: str, database: str | None) -> None:
-    """Refuse a token; a running gateway does so within 5 s. Again is no error.
-
-    ID stands in the list, and in the token itself, after its first _.
-
-    \b
-    Examples:
-      clearml-hpo gateway token revoke x7Kq2mPaQ9Lz
-    """
-    with _opened(database) as opened, opened.write() as connection:
-        from clearml_hpo.gateway.db import audit, tokens
-
-        if tokens.find(connection, token_id) is None:
-            raise InputError(f"there is no token {token_id}; `clearml-hpo gateway token list` shows all")
-        if tokens.revoke(connection, token_id, by=_me(), why="on the command line"):
-            audit.note(connection, "token revoked", user=_me(), token=token_id)
-    click.echo(f"{token_id} is revoked")
-
-
 @gateway.command()
 @click.option("--grant", metavar="ROLE", default="", help="A role of PostgreSQL that may then read and write rows.")
-@_database
+@database_option
 def migrate(grant: str, database: str | None) -> None:
     """Make the tables of the gateway's database, or bring them to this version.
 
@@ -377,27 +256,12 @@ def migrate(grant: str, database: str | None) -> None:
     Examples:
       clearml-hpo gateway migrate --grant gateway
     """
-    _check_extra()
+    check_extra()
     from clearml_hpo.gateway import state
 
     with contextlib.closing(state.database(database)) as found:
         version = found.migrate(grant)
     click.echo(f"{found.name} is at version {version}")
-
-
-def _make(opened: Database, name: str, kind: str, project: str, scopes: Sequence[str], valid_s: float) -> NewToken:
-    """A token of the user of this process, who is an administrator here."""
-    from clearml_hpo.gateway import state
-    from clearml_hpo.gateway.auth import Kind, Rights, Tokens
-    from clearml_hpo.gateway.db import accounts
-
-    rights = Rights.parse(scopes)
-    with opened.write() as connection:
-        owner = accounts.ensure_user(connection, accounts.LOCAL, _me(), is_admin=True)
-        where = accounts.ensure_project(connection, project)
-    return Tokens(opened, state.pepper()).create(
-        owner.id, where.id, kind=Kind(_CLASSES[kind]), name=name, rights=rights, lives_s=valid_s
-    )
 
 
 @gateway.command()
@@ -436,38 +300,3 @@ def install(nginx: bool, systemd: bool, folder: Path, force: bool, **given: Any)
     click.echo("then:")
     for command, why in next_commands(site, folder, which).items():
         click.echo(f"  {command}{f'    # {why}' if why else ''}")
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user often has no name
-        return str(os.getuid())
-
-
-def _check_extra() -> None:
-    check_packages("the gateway", _PACKAGES, extra="gateway")
-
-
-@contextlib.contextmanager
-def _opened(url: str | None) -> Iterator[Database]:
-    """The gateway's database, ready to be used."""
-    _check_extra()
-    from clearml_hpo.gateway import state
-
-    with contextlib.closing(state.database(url)) as found:
-        found.open()
-        yield found
-
-
-def _row(row: TokenRow, project: str) -> dict[str, Any]:
-    kind = next(name for name, of_class in _CLASSES.items() if of_class == row.kind)
-    return {**{key: value for key, value in asdict(row).items() if key in _COLUMNS}, "kind": kind, "project": project}
-
-
-def _show(made: NewToken, out: Out) -> None:
-    if out.is_json:
-        out.json({"token": made.text.reveal(), "id": made.row.id, "expires": made.row.expires})
-        return
-    out.text(f"{made.text.reveal()}\n")
-    click.echo(f"valid until {moment(made.row.expires)}; it is not shown again", err=True)

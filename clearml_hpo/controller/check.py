@@ -29,6 +29,7 @@ from clearml_hpo.executors.dask.plan import DASK
 from clearml_hpo.notify import channels_of, described
 from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
+from clearml_hpo.search.pruners import remark
 from clearml_hpo.study_file import StudyFile
 
 _MOST_READ = 2**20  # bytes of a configuration file
@@ -70,6 +71,7 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
         findings.remarks.append(
             f"notifications by {names}, of {described(notify.events)}; clearml-hpo notify test sends one"
         )
+    findings.remarks += filter(None, [remark(file.spec.pruner.name, file.spec.pruner.options)])
     project_id = find_project(api, file.spec.project) if api is not None else None
     for model in file.space.used_models:
         _check_template(file, model, api, project_id, findings)

@@ -29,7 +29,7 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search.learner import OptunaStudy
-from clearml_hpo.search.pruners import build_pruner
+from clearml_hpo.search.pruners import build_pruner, remark
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import OpenSpace
 from clearml_hpo.views.display import View
@@ -220,6 +220,8 @@ class StudyRun:
         choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=workers)
         if self._sampler is None and choice.name != spec.sampler.name:
             self._console.note(str(choice))
+        if self._pruner is None and (said := remark(spec.pruner.name, spec.pruner.options)):
+            self._console.note(said)
         seed = spec.sampler.seed
         if seed is not None and records is not None:
             seed = (seed + len(records.latest)) % 2**32  # the points that this seed begins with are known

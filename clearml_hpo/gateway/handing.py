@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -122,9 +122,9 @@ class Handing:
             GatewayError: the database is away.
         """
         with self._changing(wire), self._database.write() as connection:
-            known = self._known(connection, wire)
-            if known.state is not State.OUT:
-                return known
+            known = handouts.renew(connection, self._study, wire, lease_s)
+            if known is None:
+                return self._known(connection, wire)
             if answers.find(connection, self._study, wire, step) is None:
                 self._count_step(connection, wire)
                 prune = self._judge(known, step, values)
@@ -134,15 +134,12 @@ class Handing:
                 if prune:
                     self._end(connection, known, Event.PRUNE, "stopped", f"{PRUNED_AT} {step}")
                     return self._known(connection, wire)
-            until = handouts.renew(connection, self._study, wire, lease_s)
-            return replace(known, leased_until=until or known.leased_until)
+            return known
 
     def renew(self, wire: int, *, lease_s: float) -> Handout:
         """A sign of life. Raises as :meth:`report`."""
         with self._database.write() as connection:
-            self._known(connection, wire)
-            handouts.renew(connection, self._study, wire, lease_s)
-            return self._known(connection, wire)
+            return handouts.renew(connection, self._study, wire, lease_s) or self._known(connection, wire)
 
     def tell(self, wire: int, values: Mapping[str, float]) -> Handout:
         """The trial is complete with these values, by metric; one that has ended already stays as it is.

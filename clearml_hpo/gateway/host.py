@@ -39,6 +39,8 @@ from clearml_hpo.gateway.handing import Given, Handing
 from clearml_hpo.gateway.service import ConflictError
 from clearml_hpo.gateway.writing import Writing
 from clearml_hpo.scheduler import Scheduler
+from clearml_hpo.search.importances import importances_of_all
+from clearml_hpo.studies.rows import columns_of, rows_of, to_csv
 from clearml_hpo.study_file import StudyFile
 from clearml_hpo.views.display import Progress
 from clearml_hpo.views.screen import Untaken
@@ -145,6 +147,18 @@ class Host(Untaken):
     def metrics(self) -> Sequence[str]:
         """The scalars that the study looks at, ``title/series``."""
         return [*self._file.goal.metrics]
+
+    @property
+    def importances(self) -> Sequence[Mapping[str, float]]:
+        """How much each objective depends on each parameter; empty mappings while too few trials have ended."""
+        return importances_of_all(self.trials, self._file.space, self._file.goal)
+
+    @property
+    def csv(self) -> str:
+        """All trials, as last seen, as CSV."""
+        params = sorted({name for trial in self.trials for name in trial.params})
+        columns = [name for name in columns_of(self._file.goal, params) if name != "url"]
+        return to_csv(rows_of(self.trials, self._file.goal, params, lambda trial: ""), columns)
 
     def live_trial(self, task: str) -> Trial | None:
         """The trial of this task, if it waits or runs."""

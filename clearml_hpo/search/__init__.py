@@ -7,6 +7,7 @@ gaussian_process.py  the Gaussian process
 rows.py              points as rows of numbers
 distributions.py     ranges in Optuna's words
 pruners.py           pruners by name
+falling.py           a pruner of our own, whose line falls
 narrowing.py         ranges that a user has narrowed
 learner.py           the study as the sampler sees it: ask and tell, by trial number
 replay.py            what Optuna keeps of trials that ran in an earlier process

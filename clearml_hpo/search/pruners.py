@@ -1,7 +1,7 @@
 """Pruners by name: what ends a running trial that does not look promising.
 
-A name of the table is one of Optuna's; ``package.module.Class`` is one's own subclass of Optuna's ``BasePruner``, with
-its keyword arguments as options.
+A name of the table is one of Optuna's, or our own ``falling``; ``package.module.Class`` is one's own subclass of
+Optuna's ``BasePruner``, with its keyword arguments as options.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from optuna.pruners import BasePruner
 
 from clearml_hpo.core.choices import check_options, check_packages, choose, import_class, is_class_path
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.search.falling import FallingPruner
 
 DEFAULT = "none"
 
@@ -36,6 +37,7 @@ def _patient(
 
 _MAKERS: dict[str, Callable[..., BasePruner]] = {
     "none": optuna.pruners.NopPruner,
+    "falling": FallingPruner,
     "median": optuna.pruners.MedianPruner,
     "percentile": optuna.pruners.PercentilePruner,
     "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
@@ -72,6 +74,17 @@ def build_pruner(name: str = DEFAULT, *, options: Mapping[str, Any] | None = Non
     except (TypeError, ValueError) as error:
         raise InputError(f"pruner {name}: {error}") from error
     return pruner
+
+
+def remark(name: str, options: Mapping[str, Any] | None = None) -> str:
+    """What is to be said of a pruner that a study names; empty if nothing is."""
+    wrapped = (options or {}).get("wrapped", DEFAULT)
+    if name == "patient" and wrapped in (DEFAULT, {"name": DEFAULT}):
+        return (
+            "pruner: patient alone looks at no other trial, and ends good ones that rest for a while: "
+            "give it another pruner, options: {patience: 5, wrapped: falling}"
+        )
+    return ""
 
 
 def _known(name: str) -> str:

@@ -20,6 +20,7 @@ credentials.py   the owner's key pair
 identity.py      the company and the users
 guard.py         host names, pace of bodies and the access log, for all applications
 hosts.py         origin of a request: this machine, this site, another site
+short_calls.py   calls that are answered without a thread of their own
 sizes.py         largest body of each endpoint
 connections.py   closes connections that stall
 access_log.py    a line for each request, in a file of bounded size

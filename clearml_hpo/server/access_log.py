@@ -33,7 +33,17 @@ class AccessLog:
         what = f"{scope['method']} {quote(scope['path'], safe='/:@+,;=~', errors='replace')[:_LONGEST]}"
         now = self._clock().isoformat(timespec="milliseconds")
         line = f'{now} {client} {application} "{what}" {status} {size} {seconds * 1000:.1f}'
-        self._handler.emit(logging.LogRecord("access", logging.INFO, "", 0, line, None, None))
+        self._write(f"{line}\n")
+
+    def _write(self, line: str) -> None:
+        # As the handler's own `emit` does, which asks the system twice a line how large the file is.
+        file = self._handler.stream
+        if file is not None and file.tell() + len(line) >= self._handler.maxBytes:
+            self._handler.doRollover()
+            file = self._handler.stream
+        if file is not None:  # else the log is closed
+            file.write(line)
+            file.flush()
 
     def close(self) -> None:
         """Closes the file."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
@@ -19,15 +20,17 @@ from clearml_hpo.server.auth import Authority
 from clearml_hpo.server.call_log import CallLog
 from clearml_hpo.server.clock import Clock, utc_now
 from clearml_hpo.server.credentials import Credentials
-from clearml_hpo.server.dispatch import Dispatcher, Request
+from clearml_hpo.server.dispatch import Answer, Dispatcher, Request
 from clearml_hpo.server.errors import ApiRefusal, Refusal
 from clearml_hpo.server.files import MAX_UPLOAD, FileServer
 from clearml_hpo.server.pages import Pages
 from clearml_hpo.server.registry import endpoints
+from clearml_hpo.server.short_calls import is_short
 from clearml_hpo.server.sizes import BATCH
 from clearml_hpo.server.store import Store
 
 _LARGEST_UNCHECKED = 2**16
+_THREADS = 2  # eight cost twice the processor time, as they wait for Python's lock in turn
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Api:
         self._dispatcher = dispatcher
         self._authority = authority
         self._max_body = max_body
+        self._in_thread = partial(to_thread.run_sync, limiter=CapacityLimiter(_THREADS))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -94,9 +98,9 @@ class Api:
         limit = min(self._max_body, self._dispatcher.largest_body(scope["path"]))
         body = await read_body(http, limit, self._max_body, keep=refusal is None)
         if body is None or refusal is not None:
-            answer = self._dispatcher.refuse(scope["path"], refusal or ApiRefusal(Refusal.TOO_LARGE))
+            refused = self._dispatcher.refuse(scope["path"], refusal or ApiRefusal(Refusal.TOO_LARGE))
             headers = {"connection": "close"} if body is None else {}
-            return Response(answer.body, answer.status, headers, media_type="application/json")
+            return Response(refused.body, refused.status, headers, media_type="application/json")
         request = Request(
             path=scope["path"],
             body=body,
@@ -107,19 +111,28 @@ class Api:
             agent=http.headers.get("user-agent", ""),
             worker=http.headers.get("x-clearml-worker") or http.headers.get("x-trains-worker") or "",
         )
-        answer = await run_in_threadpool(self._dispatcher.answer, request)
+        answer = self._at_once(request)
+        if answer is None:
+            answer = await self._in_thread(self._dispatcher.answer, request)
         if answer.file_name is None:
             return Response(answer.body, answer.status, media_type="application/json")
         name = quote(answer.file_name, safe="")
         headers = {"content-disposition": f"attachment; filename={name}", "x-content-type-options": "nosniff"}
         return Response(answer.body, answer.status, headers, media_type="text/plain")
 
+    def _at_once(self, request: Request) -> Answer | None:
+        """The answer to a short call; None to one that could keep others waiting."""
+        if not is_short(request.path, request.body):
+            return None
+        with self._dispatcher.unless_writing() as is_free:
+            return self._dispatcher.answer(request) if is_free else None
+
     async def _refusal_of_much(self, http: HttpRequest) -> ApiRefusal | None:
         """Why the caller may not send a large body; None if it may, or sends a small one."""
         if _is_small(http.headers):
             return None
         try:
-            await run_in_threadpool(self._authority.check_header, http.headers.get("authorization"))
+            await self._in_thread(self._authority.check_header, http.headers.get("authorization"))
         except ApiRefusal as refusal:
             return refusal
         return None

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from clearml_hpo.core.errors import ServerError
 from clearml_hpo.server import fields, identity
 from clearml_hpo.server.auth import NOBODY, Authority, Caller
@@ -92,6 +94,10 @@ class Dispatcher:
             # The client learns nothing of the inside; the log has the whole story.
             _log.exception("%s failed", name)
             return _envelope(name, version, endpoint, refusal=ApiRefusal(Refusal.INTERNAL))
+
+    def unless_writing(self) -> contextlib.AbstractContextManager[bool]:
+        """Within it, if True, nobody writes to the store and an answer waits for nothing."""
+        return self._store.db.unless_writing()
 
     def largest_body(self, path: str) -> int:
         """Bytes that a request of this path may have."""
@@ -267,5 +273,13 @@ def _envelope(
         "error_stack": None,
         "error_data": {},
     }
-    body = json.dumps({"meta": meta, "data": data or {}}, separators=(",", ":"))
-    return Answer(code, body.encode())
+    return Answer(code, b'{"meta":%s,"data":%s}' % (_written(meta), _written(data or {})))
+
+
+def _written(value: Mapping[str, Any]) -> bytes:
+    """JSON as Python's own module writes it, sooner: orjson makes null of infinity, and has no larger integers."""
+    with contextlib.suppress(TypeError):
+        written = orjson.dumps(value)
+        if b"null" not in written:
+            return written
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -108,6 +108,7 @@ ELSEWHERE |= {
 }
 
 _TOKENS = "tests/integration/gateway/test_token_command.py"
+_USERS = "tests/integration/gateway/test_user_command.py"
 _WIRE = "tests/contract/gateway/test_hopaas_wire.py sends the same"
 ELSEWHERE |= {
     "pip install 'clearml-hpo[gateway]'": "the tests have it",
@@ -115,6 +116,10 @@ ELSEWHERE |= {
     "clearml-hpo gateway token list": _TOKENS,
     "clearml-hpo gateway token rotate ID --overlap 2d": _TOKENS,
     "clearml-hpo gateway token revoke ID": _TOKENS,
+    "clearml-hpo gateway user list": _USERS,
+    "clearml-hpo gateway user role ann member --project clearml-hpo-outside": _USERS,
+    "clearml-hpo gateway user disable ann": _USERS,
+    "clearml-hpo gateway user enable ann": _USERS,
     "clearml-hpo gateway run": "test_gateway.py",
     "clearml-hpo gateway login-link --url https://hpo.example.org": "tests/integration/gateway/test_login.py",
     "clearml-hpo gateway migrate --grant gateway": "tests/integration/gateway/test_database.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -78,11 +78,29 @@ def user(connection: sa.Connection, user_id: str) -> User | None:
     return User(*row) if row else None
 
 
+def listed_users(connection: sa.Connection) -> Sequence[User]:
+    """All users, the oldest first."""
+    return [User(*row) for row in connection.execute(sa.select(users).order_by(users.c.created, users.c.id))]
+
+
+def find_users(connection: sa.Connection, who: str) -> Sequence[User]:
+    """The user of this id; if there is none, those whom a provider knows by this name (``sub``)."""
+    by_id = user(connection, who)
+    if by_id is not None:
+        return [by_id]
+    return [User(*row) for row in connection.execute(sa.select(users).where(users.c.sub == who))]
+
+
 def disable(connection: sa.Connection, user_id: str) -> None:
     """Locks a user out: tokens and sessions count no longer."""
     connection.execute(sa.update(users).where(users.c.id == user_id).values(disabled_at=now(connection)))
     open_ = (sessions.c.user == user_id) & sessions.c.ended.is_(None)
     connection.execute(sa.update(sessions).where(open_).values(ended=Now()))
+
+
+def enable(connection: sa.Connection, user_id: str) -> None:
+    """Lets a user in again: tokens count again, sessions that were ended do not."""
+    connection.execute(sa.update(users).where(users.c.id == user_id).values(disabled_at=None))
 
 
 def ensure_project(connection: sa.Connection, name: str, clearml_project: str = "") -> Project:
@@ -96,6 +114,17 @@ def project(connection: sa.Connection, project_id: str) -> Project | None:
     """The project of this id; None if there is none."""
     row = connection.execute(sa.select(projects).where(projects.c.id == project_id)).one_or_none()
     return Project(*row) if row else None
+
+
+def find_project(connection: sa.Connection, name: str) -> Project | None:
+    """The project of this name; None if there is none."""
+    row = connection.execute(sa.select(projects).where(projects.c.name == name)).one_or_none()
+    return Project(*row) if row else None
+
+
+def listed_projects(connection: sa.Connection) -> Sequence[Project]:
+    """All projects by name."""
+    return [Project(*row) for row in connection.execute(sa.select(projects).order_by(projects.c.name))]
 
 
 def set_role(connection: sa.Connection, project_id: str, user_id: str, role: Role | None) -> None:
@@ -127,13 +156,19 @@ def projects_of(connection: sa.Connection, user_id: str) -> dict[str, Role]:
     return {found: Role(named) for found, named in rows}
 
 
+def roles_of(connection: sa.Connection, user_id: str) -> Mapping[str, Role]:
+    """What a user was made in each project, by the project's name; also while the user is disabled."""
+    roles = projects_of(connection, user_id)
+    return {each.name: roles[each.id] for each in listed_projects(connection) if each.id in roles}
+
+
 def seen_projects(connection: sa.Connection, user_id: str) -> Mapping[str, tuple[Project, Role]]:
     """The projects that a user has a role in, by id, in the order of their names: all for admins, none if disabled."""
     found = user(connection, user_id)
     if found is None or found.disabled_at is not None:
         return {}
     roles = projects_of(connection, user_id)
-    those = [Project(*row) for row in connection.execute(sa.select(projects).order_by(projects.c.name))]
+    those = listed_projects(connection)
     return {
         each.id: (each, Role.OWNER if found.is_admin else roles[each.id])
         for each in those

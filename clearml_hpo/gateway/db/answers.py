@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clearml_hpo.gateway.db.columns import Now, insert_if_new
+from clearml_hpo.gateway.db.columns import InsertIfNew, Now
 from clearml_hpo.gateway.db.tables import answers, handouts
 
 
@@ -39,17 +39,23 @@ class Reported:
     at: float
 
 
+_FIND = sa.select(answers).where(
+    *(answers.c[column] == sa.bindparam(f"of_{column}") for column in ("study", "wire", "step"))
+)
+
+_KEEP = InsertIfNew(answers, at=Now())
+
+
 def find(connection: sa.Connection, study: str, wire: int, step: int) -> Answer | None:
     """What was answered for this step; None if it is new."""
-    query = sa.select(answers).where(*_of(study, wire), answers.c.step == step)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_FIND, {"of_study": study, "of_wire": wire, "of_step": step}).one_or_none()
     return Answer(*row) if row else None
 
 
 def keep(connection: sa.Connection, study: str, wire: int, step: int, outcome: Any, *, prune: bool) -> bool:
     """Keeps an answer, unless one is kept for this step: of two, the first counts. Returns the one that counts."""
-    values = {"study": study, "wire": wire, "step": step, "outcome": outcome, "prune": prune, "at": Now()}
-    if insert_if_new(connection, answers, values):
+    values = {"study": study, "wire": wire, "step": step, "outcome": outcome, "prune": prune}
+    if _KEEP.execute(connection, values):
         return prune
     kept = find(connection, study, wire, step)
     assert kept is not None

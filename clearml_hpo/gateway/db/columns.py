@@ -46,11 +46,25 @@ def _now_of_sqlite(element: Now, compiler: SQLCompiler, **_: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
+class InsertIfNew:
+    """Inserts rows of a table, each unless one with its key is there. Made once: to make a statement takes longer than
+    to run it."""
+
+    def __init__(self, table: sa.Table, **fixed: Any) -> None:
+        """``fixed``: values that are the same in each row, such as ``Now()``."""
+        self._statements = {
+            name: dialect.insert(table).values(fixed).on_conflict_do_nothing().returning(sa.literal(1))
+            for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+        }
+
+    def execute(self, connection: sa.Connection, values: Mapping[str, Any]) -> bool:
+        """True if the row was inserted."""
+        return connection.execute(self._statements[connection.dialect.name], dict(values)).first() is not None
+
+
 def insert_if_new(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
-    """Inserts a row, unless one with its key is there; True if it was inserted."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(dict(values)).on_conflict_do_nothing()
-    return connection.execute(statement.returning(sa.literal(1))).first() is not None
+    """The same for a row of a table into which few are inserted, whose values may be expressions."""
+    return InsertIfNew(table, **values).execute(connection, {})
 
 
 def now(connection: sa.Connection) -> float:

@@ -148,16 +148,27 @@ def give(
     return Handout(**values)
 
 
+_FIND = sa.select(handouts).where(handouts.c.study == sa.bindparam("of"), handouts.c.wire == sa.bindparam("at"))
+_RENEW = (
+    sa.update(handouts)
+    .where(
+        handouts.c.study == sa.bindparam("of"),
+        handouts.c.wire == sa.bindparam("at"),
+        handouts.c.state == State.OUT.value,
+    )
+    .values(leased_until=Now() + sa.bindparam("lease_s", type_=sa.Double()))
+    .returning(handouts)
+)
+
+
 def find(connection: sa.Connection, study: str, wire: int) -> Handout | None:
     """The hand-out; None if there is none."""
-    return _one(connection.execute(sa.select(handouts).where(*_is(study, wire))).one_or_none())
+    return _one(connection.execute(_FIND, {"of": study, "at": wire}).one_or_none())
 
 
-def renew(connection: sa.Connection, study: str, wire: int, lease_s: float) -> float | None:
-    """A sign of life: the lease runs anew, until when is returned. None if the hand-out has ended."""
-    statement = sa.update(handouts).where(*_is(study, wire), handouts.c.state == State.OUT.value)
-    renewed = statement.values(leased_until=Now() + lease_s).returning(handouts.c.leased_until)
-    return connection.execute(renewed).scalar_one_or_none()
+def renew(connection: sa.Connection, study: str, wire: int, lease_s: float) -> Handout | None:
+    """A sign of life: the lease runs anew. The hand-out as it is then; None if it has ended, or there is none."""
+    return _one(connection.execute(_RENEW, {"of": study, "at": wire, "lease_s": lease_s}).one_or_none())
 
 
 def end(

@@ -34,10 +34,12 @@ class Backlog:
     oldest_s: float
 
 
+_PUT = sa.insert(outbox).values(tries=0, next_try=Now(), created=Now())
+
+
 def put(connection: sa.Connection, study: str, task: str, kind: str, body: Any = None) -> None:
     """Adds an entry, in the transaction of what it tells of."""
-    values = {"study": study, "task": task, "kind": kind, "body": body}
-    connection.execute(sa.insert(outbox).values(**values, tries=0, next_try=Now(), created=Now()))
+    connection.execute(_PUT, {"study": study, "task": task, "kind": kind, "body": body})
 
 
 def due(connection: sa.Connection, limit: int = 500, study: str = "") -> Sequence[Entry]:

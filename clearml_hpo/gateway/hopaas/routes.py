@@ -90,7 +90,7 @@ class HopaasRoutes:
         who = await self._who(request)
         await self._limits.wait("report", who)
         trial = request.query_params.get(TRIAL)
-        return _json(await self._run("report", lambda: self._best(who, trial)))
+        return _json(await self._run("other", lambda: self._best(who, trial)))
 
     async def _who(self, request: Request, *, finishes: bool = False) -> Principal:
         text = request.path_params["token"]

@@ -19,7 +19,7 @@ from clearml_hpo.dashboard.access import NotAllowedError
 from clearml_hpo.dashboard.site import Site
 from clearml_hpo.gateway.auth.oidc import Provider, user_of
 from clearml_hpo.gateway.auth.sessions import Sessions
-from clearml_hpo.gateway.db import Database
+from clearml_hpo.gateway.db import Database, audit
 from clearml_hpo.gateway.pages.gate import address_of, session_of
 from clearml_hpo.gateway.pages.login import with_session
 from clearml_hpo.gateway.requests import Caller
@@ -93,7 +93,11 @@ class ProviderLogin:
         return found
 
     async def _come_back(self, request: Request, name: str) -> Response:
-        token = await self._clients.create_client(name).authorize_access_token(request)
+        try:
+            token = await self._clients.create_client(name).authorize_access_token(request)
+        except JoseError as error:  # the provider has sent a token that does not count; a callback without one is none
+            await run_in_threadpool(self._note_refusal, request, f"{name}: {type(error).__name__}")
+            raise
         request.session.clear()
         claims = token.get("userinfo") or {}
         provider = self._providers[name]
@@ -108,6 +112,10 @@ class ProviderLogin:
         before, address = session_of(self._caller, request), self._caller.address(request)
         begun = self._sessions.begin_for(user.id, instead_of=before, address=address)
         return with_session(RedirectResponse("/studies", 303), begun, self._caller, request)
+
+    def _note_refusal(self, request: Request, why: str) -> None:
+        with self._database.write() as connection:
+            audit.note(connection, "log-in refused", target=why, address=self._caller.address(request), ok=False)
 
     def _refused(self, request: Request, message: str, status: int = 403) -> Response:
         return self._site.page(request, "mistake.html", status, message=message)

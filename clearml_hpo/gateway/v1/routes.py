@@ -57,7 +57,7 @@ def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *
     async def make_study(request: Request, project: str, body: bodies.NewStudy, response: Response) -> Any:
         """Makes a study, or returns the one of this name."""
         caller_ = await who(request)
-        study, is_new = await threads.run("report", lambda: api.make(caller_, project, body))
+        study, is_new = await threads.run("other", lambda: api.make(caller_, project, body))
         response.status_code = 201 if is_new else 200
         return study
 
@@ -65,25 +65,25 @@ def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *
     async def validate(request: Request, project: str, body: bodies.NewStudy) -> dict[str, Any]:
         """Says what is wrong with a study file; makes nothing."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.validate(caller_, project, body))
+        return await threads.run("other", lambda: api.validate(caller_, project, body))
 
     @router.get("/projects/{project}/studies", response_model=list[bodies.Study])
     async def list_studies(request: Request, project: str) -> Any:
         """The studies of a project, the newest first."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.studies(caller_, project))
+        return await threads.run("other", lambda: api.studies(caller_, project))
 
     @router.get("/studies/{study}", response_model=bodies.Study)
     async def get_study(request: Request, study: str) -> Any:
         """A study, as it was last seen."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.study(caller_, study))
+        return await threads.run("other", lambda: api.study(caller_, study))
 
     @router.patch("/studies/{study}", response_model=bodies.Study)
     async def change_study(request: Request, study: str, body: bodies.Change) -> Any:
         """Pauses or closes a study, or has it hand trials out again."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.change(caller_, study, body))
+        return await threads.run("other", lambda: api.change(caller_, study, body))
 
     @router.post("/studies/{study}/trials:ask", response_model=list[bodies.Trial])
     async def ask(request: Request, study: str, body: bodies.Ask, key: Key = "") -> Any:
@@ -101,13 +101,25 @@ def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *
     ) -> Any:
         """Trials by number, a page at a time."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.trials(caller_, study, after, limit, state))
+        return await threads.run("other", lambda: api.trials(caller_, study, after, limit, state))
 
     @router.get("/studies/{study}/best", response_model=bodies.TrialRow)
     async def best(request: Request, study: str) -> Any:
         """The best completed trial."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.best(caller_, study))
+        return await threads.run("other", lambda: api.best(caller_, study))
+
+    @router.get("/studies/{study}/importances")
+    async def importances(request: Request, study: str) -> list[dict[str, float]]:
+        """How much each objective depends on each parameter, as shares; none while too few trials have ended."""
+        caller_ = await who(request)
+        return await threads.run("report", lambda: api.importances(caller_, study))
+
+    @router.get("/studies/{study}/trials.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+    async def trials_csv(request: Request, study: str) -> Response:
+        """All trials as CSV, safe to open in a spreadsheet."""
+        caller_ = await who(request)
+        return Response(await threads.run("report", lambda: api.csv(caller_, study)), media_type="text/csv")
 
     @router.post("/trials/{trial}/reports", response_model=bodies.Verdict)
     async def report(request: Request, trial: str, body: bodies.Reports) -> Any:
@@ -201,6 +213,17 @@ class _Api:
         if best is None:
             raise NotFoundError("no completed trial")
         return _row(best)
+
+    def importances(self, who: Principal, study: str) -> list[dict[str, float]]:
+        self._check(who, Right.READ, study)
+        return [
+            {name.removeprefix(f"{DEFAULT_SECTION}/"): share for name, share in shares.items()}
+            for shares in self._hosting.host(who, study).importances
+        ]
+
+    def csv(self, who: Principal, study: str) -> str:
+        self._check(who, Right.READ, study)
+        return self._hosting.host(who, study).csv
 
     def _shown(self, row: StudyRow) -> bodies.Study:
         host = self._hosting.open_host(row.id)

@@ -63,6 +63,16 @@ class Database:
                     self._writing_thread = 0
 
     @contextmanager
+    def unless_writing(self) -> Iterator[bool]:
+        """Within it, if True, no other thread writes; False, at once, if one does."""
+        is_free = self._lock.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._lock.release()
+
+    @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Reads inside see one state of the database: that of the first of them, or of the thread's last commit."""
         if self._writing_thread == threading.get_ident():

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -96,7 +97,7 @@ class Events:
         outcome = Outcome()
         with self._db.transaction():
             batch = _Batch(self._db, self._clock, outcome, worker or NO_WORKER)
-            for event in sorted(map(_Event, events), key=lambda each: each.rank):
+            for event in sorted(map(_Event, events), key=_RANK):
                 batch.take(event)
             batch.flush()
         return outcome
@@ -129,23 +130,28 @@ def _remove(db: Database, owner: str) -> int:
 
 
 class _Event:
-    """One event of a batch, read as far as all kinds have it in common."""
+    """One event of a batch, read as far as all kinds have it in common.
+
+    Attributes:
+        rank: its place in the batch: scalars are taken in by iteration, whatever the order of the batch.
+    """
+
+    __slots__ = ("body", "iteration", "metric", "rank", "timestamp", "variant")
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.body = body
         self.iteration = _whole(body, "iter")
         self.timestamp = _whole(body, "timestamp")
         self.metric, self.variant = _name(body, "metric"), _name(body, "variant")
-
-    @property
-    def rank(self) -> int:
-        """Its place in the batch: scalars are taken in by iteration, whatever the order of the batch."""
-        return (self.iteration or 0) if self.body.get("type") == SCALAR else 0
+        self.rank = (self.iteration or 0) if body.get("type") == SCALAR else 0
 
     @property
     def summary_iteration(self) -> int | None:
         """The iteration as ``last_metrics`` has it: 0 where the event says nothing of one, none where it says null."""
         return self.iteration if "iter" in self.body else 0
+
+
+_RANK = attrgetter("rank")
 
 
 class _Batch:
@@ -180,8 +186,8 @@ class _Batch:
         self._takers.get(kind, self._take_report)(owner, event)
         self._outcome.added += 1
         self._stats[owner, event.metric, kind] = self._moment
-        last = self._last_iteration.get((owner, is_model), 0)
-        self._last_iteration[owner, is_model] = max(last, event.iteration or 0)
+        last, iteration = self._last_iteration.get((owner, is_model), 0), event.iteration or 0
+        self._last_iteration[owner, is_model] = iteration if iteration > last else last
 
     def _fault(self, kind: Any, owner: Any, is_model: bool, allow_locked: bool) -> str:
         """Why an event is not added, in ClearML's words; empty if it is."""
@@ -304,8 +310,8 @@ def _value(event: Mapping[str, Any]) -> float | None:
 def _whole(event: Mapping[str, Any], name: str) -> int | None:
     """A whole number, also one written as a text; None where there is none."""
     value = event.get(name)
-    if value is None:
-        return None
+    if value is None or (type(value) is int and NO_ITERATION < value < _LARGEST):
+        return value
     try:
         number = int(value)
     except (ValueError, TypeError, OverflowError):

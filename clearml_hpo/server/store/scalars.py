@@ -45,7 +45,9 @@ class Scalars:
         sql = f"{_SELECT_LAST} WHERE owner {_IN} AND value IS NOT NULL ORDER BY id"
         for row in self._db.rows(sql, (to_json(list(owners)),)):
             owner, metric_hash, variant_hash, total, *values = row
-            last = {name: value for name, value in zip(_LAST, values, strict=True) if value is not None}
+            last = dict(zip(_LAST, values, strict=True))
+            if None in values:
+                last = {name: value for name, value in last.items() if value is not None}
             if not last["count"]:  # min, max and count are written after the value
                 del last["count"]
             elif total is not None:

@@ -111,7 +111,7 @@ def test_a_call_fails_at_once_while_nobody_answers_and_succeeds_after(api, data_
     assert api.call("queues.get_all")["queues"] is not None
     embedded.stop(data_dir)
     for _ in range(2):
-        with pytest.raises(ApiError, match=r"no answer from http://127\.0\.0\.1:\d+ \(ConnectionError\)") as raised:
+        with pytest.raises(ApiError, match=r"no answer from http://127\.0\.0\.1:\d+ \(NewConnectionError\)") as raised:
             api.call("queues.get_all")
         assert raised.value.code == 503
     embedded.start(data_dir, with_parent=True)

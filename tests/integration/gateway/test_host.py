@@ -225,10 +225,10 @@ def test_clearml_is_away_for_a_while(made, api, monkeypatch):
     given, away = host.ask(**ASK), threading.Event()
     send = Api._send_once
 
-    def broken(self, endpoint, **request):
+    def broken(self, endpoint, *request):
         if away.is_set():
             raise ApiError(endpoint, 503, 0, "away")
-        return send(self, endpoint, **request)
+        return send(self, endpoint, *request)
 
     monkeypatch.setattr(Api, "_send_once", broken)
     away.set()

@@ -133,6 +133,24 @@ def test_a_study_from_its_client_alone(gateway, study):
     assert shown["trials"] == {"completed": 5} and shown["ended"] and shown["controller"]
 
 
+def test_importances_and_trials_as_csv(gateway):
+    file = {**FILE, "budget": {"trials": 12}}
+    study = RemoteStudy(gateway.url, "csv", file, project="physics", token=gateway.token())
+    for trial in study.trials():
+        trial.complete(loss=loss(trial))
+    eventually(lambda: states(gateway, study) == ["completed"] * 12, "the loop has seen all ends")
+    viewer, asker = gateway.token("viewer"), gateway.token("trials:ask")
+    status, (shares,) = gateway.call("GET", f"/studies/{study.id}/importances", viewer)
+    assert status == 200 and set(shares) == {"x", "Args/kind"} and sum(shares.values()) == pytest.approx(1)
+    path = f"{gateway.url}/api/v1/studies/{study.id}/trials.csv"
+    answer = requests.get(path, headers={"Authorization": f"Bearer {viewer}"}, timeout=60)
+    heading, *rows = answer.text.splitlines()
+    assert answer.headers["content-type"].startswith("text/csv") and len(rows) == 12
+    assert "valid/loss" in heading and "params.General/x" in heading and "url" not in heading
+    for name in ("importances", "trials.csv"):
+        assert gateway.call("GET", f"/studies/{study.id}/{name}", asker)[0] == 403
+
+
 def test_an_exception_fails_the_trial_and_its_worker_goes_on(gateway, study):
     trials = study.trials(2)
     with pytest.raises(RuntimeError), next(trials):

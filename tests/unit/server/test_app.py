@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -94,3 +97,43 @@ def test_a_body_has_a_size_by_its_endpoint(endpoint: str, limit: int, api: Api) 
 
 def test_endpoints_with_larger_bodies_are_there() -> None:
     assert {name for name in endpoints() if largest_body(name) > SMALL} == set(sizes._LARGER)
+
+
+def test_a_short_call_is_answered_on_the_loop_unless_somebody_writes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    answer = api.apps.dispatcher.answer
+    monkeypatch.setattr(
+        type(api.apps.dispatcher),
+        "answer",
+        lambda _, request: (threads.append(threading.get_ident()), answer(request))[1],
+    )
+    task, here = api.task(), threading.get_ident()
+    body, caller = json.dumps({"task": task}).encode(), {"authorization": api.bearer}
+    threads.clear()
+    assert post(api, "/v2.23/tasks.get_by_id", body, **caller)[0] == 200
+    assert post(api, "/tasks.get_all", b"{}", **caller)[0] == 200
+    assert post(api, "/tasks.get_by_id", body + b" " * 2**14, **caller)[0] == 200
+    with written_elsewhere(api):
+        assert post(api, "/tasks.get_by_id", body, **caller)[0] == 200  # a reader waits for no writer
+    on_loop = [each == here for each in threads]
+    assert on_loop == [True, False, False, False]
+
+
+@contextlib.contextmanager
+def written_elsewhere(api: Api) -> Iterator[None]:
+    """Another thread is in the midst of a transaction."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with api.apps.store.db.transaction():
+            begun.set()
+            ended.wait(10)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,145 @@
+"""What pruners save, and what they cost: regret and compute on learning curves of really trained models.
+
+    make bench-pruning
+    python -m benchmarks.pruning --models 40 --seeds 5 --only xgboost
+
+A study runs so many random models of a set with eight workers, in simulated time: each step takes as long as any other.
+The pruner is asked by the product's own code at every step. Prints JSON: of each pruner the share of the steps that
+were trained, the regret (how much worse the best completed trial is than the best that no pruner would have ended, in
+percent of what the median trial is worse than that one), and in how many studies that best one was ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import optuna
+
+from benchmarks.learning_curves import BY_CHOICE, SETS, TO_CONFIRM, Curve, curves
+from benchmarks.place import say, surroundings
+from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.pruners import build_pruner
+from clearml_hpo.search.space import Float, SearchSpace
+
+WORKERS = 8
+PRUNERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "none": ("none", {}),
+    "falling": ("falling", {}),
+    "median (stock's)": ("median", {}),
+    "median after 5 trials, 10 steps": ("median", {"n_startup_trials": 5, "n_warmup_steps": 10}),
+    "halving": ("successive_halving", {}),
+    "hyperband": ("hyperband", {}),
+    "patient alone": ("patient", {"patience": 10}),
+}
+
+
+def study(trained: Sequence[Curve], pruner: str, options: dict[str, Any]) -> tuple[float, float, bool]:
+    """Share of the steps, regret in percent, and whether the best one was ended, of one study."""
+    learner = OptunaStudy(_space(), ["minimize"], sampler=optuna.samplers.RandomSampler(seed=0),
+                          pruner=build_pruner(pruner, options=options))  # fmt: skip
+    running: list[tuple[int, int, int]] = []  # time, worker, trial
+    waiting = iter(range(len(trained)))
+    steps, kept = 0, []
+    for worker in range(WORKERS):
+        if (number := next(waiting, None)) is not None:
+            learner.ask(number)
+            heapq.heappush(running, (1, worker, number))
+    done = [0] * len(trained)
+    while running:
+        time, worker, number = heapq.heappop(running)
+        step, curve = done[number] + 1, trained[number]
+        done[number], steps = step, steps + 1
+        ended = learner.report(number, step, curve[step - 1]) and step < len(curve)
+        if not ended and step < len(curve):
+            heapq.heappush(running, (time + 1, worker, number))
+            continue
+        if ended:
+            learner.prune(number)
+        else:
+            learner.complete(number, (curve[-1],))
+            kept.append(number)
+        if (following := next(waiting, None)) is not None:
+            learner.ask(following)
+            heapq.heappush(running, (time + 1, worker, following))
+    ends = [curve[-1] for curve in trained]
+    best, found = min(ends), min(ends[number] for number in kept)
+    spread = statistics.median(ends) - best
+    return steps / sum(map(len, trained)), 100 * (found - best) / spread if spread else 0.0, bool(found > best)
+
+
+def _space() -> SearchSpace:
+    return SearchSpace({"General/x": Float(0.0, 1.0)})
+
+
+def of_set(name: str, *, models: int, trials: int, seeds: int) -> dict[str, Any]:
+    """All pruners on one set."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    made = curves(name, models)
+    found: dict[str, Any] = {}
+    for side, (pruner, options) in PRUNERS.items():
+        runs = [study(random.Random(seed).sample(made, trials), pruner, options) for seed in range(seeds)]
+        shares, regrets, lost = zip(*runs, strict=True)
+        found[side] = {
+            "compute": round(statistics.mean(shares), 3),
+            "regret_pct": round(statistics.mean(regrets), 2),
+            "best_ended_pct": round(100 * statistics.mean(lost), 1),
+        }
+    return {"set": name, "pruners": found}
+
+
+def summary(results: Sequence[dict[str, Any]], sets: Sequence[str]) -> dict[str, Any]:
+    """Means over some sets."""
+    chosen = [each["pruners"] for each in results if each["set"] in sets]
+    return {
+        side: {
+            key: round(statistics.mean(each[side][key] for each in chosen), 3)
+            for key in ("compute", "regret_pct", "best_ended_pct")
+        }
+        for side in (PRUNERS if chosen else ())
+    }
+
+
+def _results(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    names = [name for name in SETS if given.only is None or given.only in name]
+    work = partial(of_set, models=given.models, trials=given.trials, seeds=given.seeds)
+    with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
+        for found in pool.imap_unordered(work, names):
+            say(f"{found['set']}: {found['pruners'].get('falling')}")
+            yield found
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pruning", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--models", type=int, default=120, help="trained for each set")
+    parser.add_argument("--trials", type=int, default=60, help="of a study")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--only", help="sets whose name has this")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    results = list(_results(given))
+    told = {
+        "benchmark": "pruning",
+        "settings": vars(given),
+        "to_choose_by": summary(results, BY_CHOICE),
+        "to_confirm": summary(results, TO_CONFIRM),
+        "sets": sorted(results, key=lambda each: SETS.index(each["set"])),
+    }
+    print(json.dumps({**told, **surroundings()}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
