@@ -95,7 +95,7 @@ bench-dashboard: $(READY)  ## milliseconds, bytes and calls of the dashboard wit
 bench-pruning: $(READY)  ## what pruners save and what they cost, on curves of really trained models (JSON, 25 minutes)
 	@$(BIN)/python -m benchmarks.pruning
 
-bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, an hour)
+bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, ClearML's strategy, random search (JSON, hours)
 	@$(BIN)/python -m benchmarks.search_quality
 
 bench-server: $(READY)  ## calls per second, milliseconds, memory and start-up of the embedded server (JSON, five minutes)
