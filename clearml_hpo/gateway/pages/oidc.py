@@ -95,15 +95,18 @@ class ProviderLogin:
     async def _come_back(self, request: Request, name: str) -> Response:
         try:
             token = await self._clients.create_client(name).authorize_access_token(request)
-        except JoseError as error:  # the provider has sent a token that does not count; a callback without one is none
+            request.session.clear()
+            claims = token.get("userinfo") or {}
+            provider = self._providers[name]
+            if claims.get("iss", "").rstrip("/") != provider.issuer:
+                raise NotAllowedError("The log-in is of another provider.")
+            return await run_in_threadpool(self._begin, request, provider, claims)
+        except (
+            JoseError,
+            NotAllowedError,
+        ) as error:  # what the provider sends; a callback without a token is no log-in
             await run_in_threadpool(self._note_refusal, request, f"{name}: {type(error).__name__}")
             raise
-        request.session.clear()
-        claims = token.get("userinfo") or {}
-        provider = self._providers[name]
-        if claims.get("iss", "").rstrip("/") != provider.issuer:
-            raise NotAllowedError("The log-in is of another provider.")
-        return await run_in_threadpool(self._begin, request, provider, claims)
 
     def _begin(self, request: Request, provider: Provider, claims: Mapping[str, Any]) -> Response:
         user = user_of(self._database, provider, claims)

@@ -106,6 +106,8 @@ def test_who_is_in_no_allowed_group_stays_out(gateway, sub):
     assert visitor.get("/guide").status_code == 303
     with gateway.database.read() as connection:
         assert _users(connection) == []
+        noted = connection.execute(sa.select(audit.c.what, audit.c.target, audit.c.ok)).all()
+    assert ("log-in refused", "site: NotAllowedError", False) in [tuple(each) for each in noted]
 
 
 def test_a_code_counts_once(gateway):
