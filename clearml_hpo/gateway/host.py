@@ -302,7 +302,8 @@ class Host(Untaken):
 
     def _write(self) -> None:
         api = with_backoff(self._log_in, self.note, self._stopped)
-        queue_id = ensure_queue(api, own_queue_name(OUTSIDE, self.controller))
+        name = own_queue_name(OUTSIDE, self.controller)
+        queue_id = with_backoff(lambda: ensure_queue(api, name), self.note, self._stopped)
         writing = Writing(api, self._database, self.study.id, queue_id, self.note)
         expired_at = pinged_at = time.monotonic()
         while not self._stopped.is_set():
