@@ -3,8 +3,9 @@
 python wire.py LOG SCRIPT.py [ARGUMENT ...]
 python wire.py LOG -m MODULE [ARGUMENT ...]
 
-It stands where ``requests`` sends, below ClearML's session, so that logins and pings are seen as well. Each line is
-appended in one write: processes that the program forks, such as the SDK's reporter, write to the same file.
+It stands where urllib3 sends, below ClearML's session and our own calls, so that logins and pings are seen as well.
+Each line is appended in one write: processes that the program forks, such as the SDK's reporter, write to the same
+file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import requests
+from urllib3 import HTTPConnectionPool
 
 _ENDPOINT = re.compile(r"/(?:v[\d.]+/)?(?P<name>[a-z_]+\.[a-z_0-9]+)(?:\?.*)?$")
 
@@ -31,15 +32,17 @@ def endpoint_of(url: str, api: str) -> str | None:
 def write_down(log: Path, api: str) -> None:
     """From now on each call of this process, and of those it forks, is a line of ``log``."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    send = requests.Session.send
+    send = HTTPConnectionPool.urlopen
 
-    def noted(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        endpoint = endpoint_of(request.url or "", api)
+    def noted(self: HTTPConnectionPool, method: str, url: str, *given: Any, **options: Any) -> Any:
+        # Requests through no proxy have a path alone.
+        whole = url if "://" in url else f"{self.scheme}://{self.host}:{self.port}{url}"
+        endpoint = endpoint_of(whole, api)
         if endpoint is not None:
             os.write(descriptor, f"{endpoint}\n".encode())
-        return send(self, request, **options)
+        return send(self, method, url, *given, **options)
 
-    requests.Session.send = noted  # type: ignore[method-assign]
+    HTTPConnectionPool.urlopen = noted  # type: ignore[method-assign]
 
 
 def read(log: Path) -> Counter[str]:

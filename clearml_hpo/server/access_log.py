@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,7 +23,8 @@ class AccessLog:
         """The file is followed by up to three older ones, each of about ``largest`` bytes."""
         self._clock = clock
         path.touch(mode=0o600)
-        self._handler = logging.handlers.RotatingFileHandler(path, maxBytes=largest, backupCount=_KEPT)
+        self._path, self._largest = path, largest
+        self._file = path.open("a", encoding="utf-8")
 
     def note(self, application: str, scope: Scope, status: int, size: int, seconds: float) -> None:
         """Writes a line; a status of 0 is a client that left before it had an answer."""
@@ -36,15 +35,25 @@ class AccessLog:
         self._write(f"{line}\n")
 
     def _write(self, line: str) -> None:
-        # As the handler's own `emit` does, which asks the system twice a line how large the file is.
-        file = self._handler.stream
-        if file is not None and file.tell() + len(line) >= self._handler.maxBytes:
-            self._handler.doRollover()
-            file = self._handler.stream
-        if file is not None:  # else the log is closed
-            file.write(line)
-            file.flush()
+        # No handler of ``logging``: it asks the system twice a line how large the file is, and whoever configures
+        # logging, as the web server does, closes it.
+        if self._file.closed:
+            return
+        if self._file.tell() + len(line) >= self._largest:
+            self._turn()
+        self._file.write(line)
+        self._file.flush()
+
+    def _turn(self) -> None:
+        """Begins a new file; those before it are ``.1`` to ``.3``."""
+        self._file.close()
+        names = [self._path, *(Path(f"{self._path}.{n}") for n in range(1, _KEPT + 1))]
+        for older, newer in reversed(list(zip(names[1:], names, strict=False))):
+            if newer.exists():
+                newer.replace(older)
+        self._path.touch(mode=0o600)
+        self._file = self._path.open("a", encoding="utf-8")
 
     def close(self) -> None:
         """Closes the file."""
-        self._handler.close()
+        self._file.close()

@@ -63,15 +63,15 @@ def _is_of(optimizers, thread):
 @pytest.fixture
 def calls(monkeypatch):
     """Endpoints that this process has called since, in their order."""
-    import requests
+    from urllib3 import HTTPConnectionPool
 
-    found, send = [], requests.Session.send
+    found, send = [], HTTPConnectionPool.urlopen
 
-    def noted(self, request, **options):
-        found.append(request.url.rpartition("/")[2].partition("?")[0])
-        return send(self, request, **options)
+    def noted(self, method, url, *given, **options):
+        found.append(url.rpartition("/")[2].partition("?")[0])
+        return send(self, method, url, *given, **options)
 
-    monkeypatch.setattr(requests.Session, "send", noted)
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", noted)
     return found
 
 
