@@ -7,10 +7,11 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -30,6 +31,7 @@ _TIMEOUT_S = (5.0, 60.0)
 """Longest waits for a connection to the server, and for its answer."""
 _FIRST_ANSWER_S = 10
 """Longest wait for the first answer of a server, and for the headers of a stored file."""
+_AT_ONCE = 4  # calls: a server answers them one after the other, and is busy while the answers travel
 _BUCKETS = ("s3", "gs", "azure")
 _PORTS = {"http": 80, "https": 443}
 _ODD = re.compile(r"[@\\\s]")  # libraries differ in where the host's name ends then
@@ -54,6 +56,8 @@ class Api:
         """
         self._asks_again: tuple[Callable[[str], None], Event] | None = None
         self.calls: Counter[str] = Counter()
+        self._counting = Lock()
+        self._threads: ThreadPoolExecutor | None = None
         server = configured_server()
         if server is None:
             raise InputError(f"no ClearML server is configured: {HOW_TO}")
@@ -145,6 +149,17 @@ class Api:
         """
         return self._send(endpoint, json.dumps(body, allow_nan=False).encode(), JSON)
 
+    def call_each(self, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any] | ApiError]:
+        """Makes calls that do not depend on each other, a few at once: what each answered, or why it was refused.
+
+        The answers are in the order of the calls; the server may get the calls in another one.
+        """
+        if len(calls) <= 1:
+            return [self._try(*call) for call in calls]
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="calls at once")
+        return [*self._threads.map(self._try, *zip(*calls, strict=True))]
+
     def send_events(self, events: Iterable[Mapping[str, Any]]) -> int:
         """Sends scalars, plots and log lines in one ``events.add_batch`` (JSON lines).
 
@@ -160,13 +175,20 @@ class Api:
             self._send("events.add_batch", lines.encode(), LINES)
         return len(events) - len(sound)
 
+    def _try(self, endpoint: str, body: Mapping[str, Any]) -> dict[str, Any] | ApiError:
+        try:
+            return self.call(endpoint, **body)
+        except ApiError as error:
+            return error
+
     def _send(self, endpoint: str, body: bytes, kind: str) -> dict[str, Any]:
         if self._asks_again is None:
             return self._send_once(endpoint, body, kind)
         return with_backoff(lambda: self._send_once(endpoint, body, kind), *self._asks_again)
 
     def _send_once(self, endpoint: str, body: bytes, kind: str) -> dict[str, Any]:
-        self.calls[endpoint] += 1
+        with self._counting:
+            self.calls[endpoint] += 1
         return self._client.send(endpoint, body, kind)
 
 

@@ -42,9 +42,18 @@ class TaskReports:
         found = self._api.call("tasks.get_all", id=[*task_ids], only_fields=["id", *fields], search_hidden=True)
         return {task["id"]: task for task in found["tasks"]}
 
-    def started(self, task_id: str, slot: Slot) -> None:
-        """Reports that a task is about to run in a slot. The server then forgets any request to stop it."""
-        self._api.call("tasks.started", task=task_id, status_reason=f"{PULLED_BY}{self._worker_ids[slot.name]}")
+    def started(self, tasks: Mapping[str, Slot]) -> dict[str, ApiError]:
+        """Reports that tasks, by id, are about to run. The server then forgets any request to stop them.
+
+        Returns:
+            Why the server refused it, by id.
+        """
+        calls = [
+            ("tasks.started", {"task": task_id, "status_reason": f"{PULLED_BY}{self._worker_ids[slot.name]}"})
+            for task_id, slot in tasks.items()
+        ]
+        answers = zip(tasks, self._api.call_each(calls), strict=True)
+        return {task_id: answer for task_id, answer in answers if isinstance(answer, ApiError)}
 
     def failed(self, task_id: str, reason: str) -> None:
         """Reports that a task cannot be run."""
@@ -52,9 +61,9 @@ class TaskReports:
 
     def ping(self, runs: Iterable[Run]) -> None:
         """Reports that tasks still run: a script may be silent for hours."""
-        for run in runs:
-            with unless_gone():
-                self._api.call("tasks.ping", task=run.task_id)
+        for answer in self._api.call_each([("tasks.ping", {"task": run.task_id}) for run in runs]):
+            if isinstance(answer, ApiError) and not is_gone(answer):
+                raise answer
 
     def send_output(self, runs: Sequence[Run]) -> None:
         """Sends what tasks have printed since the last time, in one call."""
@@ -72,13 +81,20 @@ class TaskReports:
         for run in runs:
             run.process.output_taken()
 
-    def ended(self, run: Run) -> None:
-        """Reports how a task ended, unless a user or the controller has given it another status."""
-        if (ending := _ending(run)) is None:
-            return
-        action, reason = ending
-        with unless_gone():
-            self._api.call(f"tasks.{action}", task=run.task_id, force=True, status_reason=reason)
+    def ended(self, runs: Sequence[Run]) -> dict[str, ApiError]:
+        """Reports how tasks ended, but those to which a user or the controller has given another status.
+
+        Returns:
+            Why that is not known to the server, by id of the task; one that was deleted needs nothing more.
+        """
+        ends = [(run.task_id, *ending) for run in runs if (ending := _ending(run)) is not None]
+        calls = [
+            (f"tasks.{action}", {"task": task_id, "force": True, "status_reason": reason})
+            for task_id, action, reason in ends
+        ]
+        answers = zip(ends, self._api.call_each(calls), strict=True)
+        errors = {task_id: answer for (task_id, *_), answer in answers if isinstance(answer, ApiError)}
+        return {task_id: error for task_id, error in errors.items() if not is_gone(error)}
 
     def _events(self, run: Run, text: str) -> Iterator[dict[str, Any]]:
         shown, now_ms = _as_shown(text), int(time.time() * 1000)
@@ -131,31 +147,37 @@ class WorkerReports:
         if is_due:
             statistics = self._statistics.measure()
             self._due = now + _REPORT_S
-            for slot in self._runner.slots:
-                self.report(slot, machine_stats=statistics)
+            self.report(self._runner.slots, machine_stats=statistics)
         elif self._freed and now >= self._freed_due:
-            for slot in tuple(self._freed):
-                self.report(slot)
+            self.report([*self._freed])
         return is_due
 
-    def report(self, slot: Slot, **more: Any) -> None:
-        """Reports that a worker lives, and what it runs."""
-        run = self._runner.runs.get(slot.name)
-        sign = {
-            "worker": self.ids[slot.name],
-            "timestamp": int(time.time() * 1000),
-            "queues": self._source.queues,
-        }
-        about = {"task": run.task_id, "queue": run.taken.queue} if run else {}
-        try:
-            self._api.call("workers.status_report", **sign, **about, **more)
-        except ApiError as error:
-            if error.subcode not in _UNKNOWN or not run:
-                raise
-            # The task was deleted: the worker lives all the same, and the next look at the task ends its process.
-            self._api.call("workers.status_report", **sign, **more)
-        self._freed.discard(slot)
+    def report(self, slots: Sequence[Slot], **more: Any) -> None:
+        """Reports that workers live, and what they run."""
+        if not slots:
+            return
+        signs = [self._sign(slot) for slot in slots]
+        answers = self._api.call_each([("workers.status_report", {**sign, **more}) for sign in signs])
+        for slot, sign, answer in zip(slots, signs, answers, strict=True):
+            if isinstance(answer, ApiError):
+                if not is_gone(answer) or "task" not in sign:
+                    raise answer
+                # The task was deleted: the worker lives all the same, and the next look at the task ends its process.
+                del sign["task"], sign["queue"]
+                self._api.call("workers.status_report", **sign, **more)
+            self._freed.discard(slot)
         self._freed_due = time.monotonic() + _CHANGE_S
+
+    def _sign(self, slot: Slot) -> dict[str, Any]:
+        run = self._runner.runs.get(slot.name)
+        about = {"task": run.task_id, "queue": run.taken.queue} if run else {}
+        now_ms = int(time.time() * 1000)
+        return {"worker": self.ids[slot.name], "timestamp": now_ms, "queues": self._source.queues, **about}
+
+
+def is_gone(error: ApiError) -> bool:
+    """Whether it says that a task was deleted."""
+    return error.subcode in _UNKNOWN
 
 
 @contextlib.contextmanager
@@ -164,7 +186,7 @@ def unless_gone() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        if error.subcode not in _UNKNOWN:
+        if not is_gone(error):
             raise
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import count, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +96,8 @@ class Runner:
         self.slots = tuple(slots)
         self.runs: dict[str, Run] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="clearml-hpo-local-"))
+        self._numbers = count()
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="removes files")  # which some disks take long for
         self._memory = memory
         self._venv = venv
         self._image = image
@@ -100,13 +108,23 @@ class Runner:
         self._parents = WarmParents(self.folder, self._watchdog, on_note, gpus) if can_fork else None
         self._environ = with_startup({**without_foreign(child_environ()), **_quick_reports(self.folder)})
 
-    def free_slot(self) -> Slot | None:
-        """The slot whose GPU has the fewest tasks of ours; None if all are taken, or no memory is left."""
-        free = [slot for slot in self.slots if slot.name not in self.runs]
-        for slot in sorted(free, key=lambda slot: self._running_on(slot.gpu)):
-            if slot.gpu is None or self._memory is None or self._memory.allows(slot.gpu, self._running_on(slot.gpu)):
-                return slot
-        return None
+    def free_slots(self) -> Sequence[Slot]:
+        """Slots that may all be filled now, in this order: GPUs with the fewest tasks of ours come first.
+
+        Where memory decides, there is one at the most: a task shows what it needs when it runs.
+        """
+        beside: Counter[str | None] = Counter(run.slot.gpu for run in self.runs.values())
+        ranked = []
+        for slot in self.slots:
+            if slot.name not in self.runs:
+                ranked.append((beside[slot.gpu], slot))
+                beside[slot.gpu] += 1  # as if this one was filled before the next of its GPU
+        free = [slot for _, slot in sorted(ranked, key=itemgetter(0))]
+        memory = self._memory
+        if memory is None:
+            return free
+        allowed = (slot for slot in free if slot.gpu is None or memory.allows(slot.gpu, self._running_on(slot.gpu)))
+        return [*islice(allowed, 1)]
 
     def start(
         self, slot: Slot, taken: Taken, task: Mapping[str, Any], worker: str, archive: bytes | None = None
@@ -157,6 +175,10 @@ class Runner:
         """Frees the slot of a run that has ended."""
         del self.runs[run.slot.name]
         run.process.close()
+        old = self.folder / f"old{next(self._numbers)}"
+        with contextlib.suppress(OSError):
+            (self.folder / run.slot.name).rename(old)
+            self._remover.submit(shutil.rmtree, old, ignore_errors=True)
 
     def stop(self, reason: str) -> None:
         """Ends all processes; returns when they have ended, within some seconds."""
@@ -175,6 +197,7 @@ class Runner:
             run.process.kill()
         if self._parents:
             self._parents.close()
+        self._remover.shutdown(wait=False, cancel_futures=True)
         self._watchdog.close()
 
     def filenos(self) -> Sequence[int]:

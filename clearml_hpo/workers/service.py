@@ -222,23 +222,24 @@ class LocalWorkers:
         self._tasks.send_output(looked_at)
         for run in looked_at:
             _apply_server_status(run, tasks.get(run.task_id))
+        unheard = self._tasks.ended(ended)
         for run in ended:
-            self._tasks.ended(run)
-            self._runner.release(run)
-            self._workers.freed(run.slot)
-            self._source.ended(run.task_id)
+            if run.task_id not in unheard:
+                self._runner.release(run)
+                self._workers.freed(run.slot)
+                self._source.ended(run.task_id)
         if ended:
             self._due.take = 0.0
+        for error in unheard.values():
+            raise error
 
     # --- tasks that wait ---------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
         """Takes tasks as long as there are tasks and slots."""
-        while not self._leaves() and (slot := self._runner.free_slot()) is not None:
+        while not self._leaves() and (slots := self._runner.free_slots()):
             with self._between_tasks:
-                if self._leaves():
-                    break
-                if not self._starter.start_next(slot):
+                if self._leaves() or not self._starter.start(slots):
                     break
         if self._leaves():
             self._starter.give_back()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 from clearml_hpo.backend.api import Api
@@ -45,8 +46,8 @@ class Source(Protocol):
     def recover(self, api: Api) -> None:
         """Cleans up what earlier workers of this machine have left; called once, before the first task is taken."""
 
-    def next_task(self, api: Api) -> Taken | None:
-        """Takes a task; None if there is none now."""
+    def next_tasks(self, api: Api, most: int) -> list[Taken]:
+        """Takes so many tasks at the most; none if there is none now."""
 
     def give_back(self, api: Api, taken: Taken) -> None:
         """Lets other workers have a task that was taken and not started.
@@ -90,12 +91,20 @@ class QueueSource:
         """Fails or puts back what dead workers of this machine have left of these queues."""
         recover(api, self.queues, self._workers)
 
-    def next_task(self, api: Api) -> Taken | None:
-        """Takes the first task of the first open queue that has one."""
+    def next_tasks(self, api: Api, most: int) -> list[Taken]:
+        """Takes the first tasks of the first open queues that have some."""
+        found: list[Taken] = []
         for queue in self._open(api):
-            if (taken := self._take(api, queue)) is not None:
-                return taken
-        return None
+            count = 1  # then as many as there were before: a queue that is empty is not asked in vain for long
+            while len(found) < most:
+                taken, error = self._take(api, queue, min(count, most - len(found)))
+                found += taken
+                if error is not None:
+                    return _unless_none(found, error)
+                if len(taken) < count:
+                    break
+                count *= 2
+        return found
 
     def give_back(self, api: Api, taken: Taken) -> None:
         """Puts a task last in its queue, if it is still queued."""
@@ -104,15 +113,15 @@ class QueueSource:
     def ended(self, task_id: str) -> None:
         """Does nothing: nobody waits for the task here."""
 
-    def _take(self, api: Api, queue: str) -> Taken | None:
-        try:
-            entry = api.call("queues.get_next_task", queue=queue).get("entry")
-        except ApiError as error:
-            if error.subcode != Subcode.NO_SUCH_QUEUE:
-                raise
+    def _take(self, api: Api, queue: str, count: int) -> tuple[list[Taken], ApiError | None]:
+        """Up to so many tasks of one queue, and what else went wrong than that it is gone."""
+        answers = api.call_each([("queues.get_next_task", {"queue": queue})] * count)
+        errors = [answer for answer in answers if isinstance(answer, ApiError)]
+        if any(error.subcode == Subcode.NO_SUCH_QUEUE for error in errors):
             self._drop(queue)
-            return None
-        return Taken(entry["task"], queue) if entry else None
+        entries = [answer["entry"] for answer in answers if not isinstance(answer, ApiError) and answer.get("entry")]
+        other = (error for error in errors if error.subcode != Subcode.NO_SUCH_QUEUE)
+        return [Taken(entry["task"], queue) for entry in entries], next(other, None)
 
     def _open(self, api: Api) -> Collection[str]:
         """The queues that exist and are not closed, by their tags of the last few seconds."""
@@ -142,7 +151,7 @@ class RequestedSource(QueueSource):
         """Serves no queue until one is asked for."""
         super().__init__((), on_note)
         self._requests: deque[tuple[str, Future[str]]] = deque()
-        self._running: dict[str, Future[str]] = {}
+        self._running: defaultdict[str, list[Future[str]]] = defaultdict(list)  # by task
         self._looked_into: set[str] = set()
 
     def request(self, queue: str) -> Future[str]:
@@ -162,27 +171,42 @@ class RequestedSource(QueueSource):
         while self._requests:
             self._requests.popleft()[1].set_result("")
 
-    def next_task(self, api: Api) -> Taken | None:
-        """Takes a task for the first request whose queue has one; the requests before it are answered with none."""
-        while self._requests:
-            queue, request = self._requests[0]  # it stays the first one if the server is in trouble
+    def next_tasks(self, api: Api, most: int) -> list[Taken]:
+        """Takes tasks for the first requests; those whose queue has no more are answered with none."""
+        found: list[Taken] = []
+        while self._requests and len(found) < most:
+            queue = self._requests[0][0]  # it stays the first one if the server is in trouble
             if queue not in self._looked_into:
                 recover(api, [queue], self._workers)
                 self._looked_into.add(queue)
                 self._tags_due = 0.0
-            taken = self._take(api, queue) if queue in self._open(api) else None
-            self._requests.popleft()
-            if taken is not None:
-                self._running[taken.task_id] = request
-                return taken
-            request.set_result("")
-        return None
+            queues = [request[0] for request in [*self._requests][: most - len(found)]]
+            asked = len([*takewhile(queue.__eq__, queues)])
+            taken, error = self._take(api, queue, asked) if queue in self._open(api) else ([], None)
+            for each in taken:
+                self._running[each.task_id].append(self._requests.popleft()[1])
+            found += taken
+            if error is not None:
+                return _unless_none(found, error)
+            for _ in range(asked - len(taken)):
+                self._requests.popleft()[1].set_result("")
+        return found
 
     def give_back(self, api: Api, taken: Taken) -> None:
         """Puts a task last in its queue, if it is still queued."""
         super().give_back(api, taken)
-        self._running.pop(taken.task_id).set_result("")
+        self._running[taken.task_id].pop(0).set_result("")
 
     def ended(self, task_id: str) -> None:
-        """Answers the request for which a task was taken."""
-        self._running.pop(task_id).set_result(task_id)
+        """Answers the request for which a task was taken: the first, if it was put into the queue again as it ran."""
+        requests = self._running[task_id]
+        requests.pop(0).set_result(task_id)
+        if not requests:
+            del self._running[task_id]
+
+
+def _unless_none(found: list[Taken], error: ApiError) -> list[Taken]:
+    """What was taken must not be lost: the error will come again."""
+    if not found:
+        raise error
+    return found

@@ -227,3 +227,77 @@ def test_a_worker_that_leaves_refuses_what_is_asked_for(stage, queue, serve, sou
     assert waits.result(DEADLINE_S) == "" and entries(stage, queue) == [tasks[1]]
     stage.release("a")
     assert runs.result(DEADLINE_S) == tasks[0]
+
+
+def test_many_are_started_together(stage, queue, serve, source, notes):
+    """More tasks than slots, more requests than tasks: each task runs once, and the rest is told that there is none."""
+    names = [f"t{i}" for i in range(12)]
+    stage.release(*names)
+    tasks = [enqueue(stage, queue, stage.held(name)) for name in names]
+    requests = [source.request(queue) for _ in range(15)]
+    serve(source, slots=10)
+    answers = [each.result(DEADLINE_S) for each in requests]
+    assert sorted(answers[:12]) == sorted(tasks) and answers[12:] == ["", "", ""]
+    assert sorted(stage.begun) == sorted(names)
+    assert [stage.status(task) for task in tasks] == ["completed"] * 12
+    assert notes == []
+
+
+@pytest.mark.parametrize("refused", ["queues.get_next_task", "tasks.started", "workers.status_report"])
+def test_one_refused_call_of_several_loses_no_task(stage, queue, serve, source, notes, monkeypatch, refused):
+    real, calls = Api.call, []
+
+    def call(self, endpoint, **body):
+        if endpoint == refused and (refused != "workers.status_report" or "task" in body):
+            calls.append(endpoint)
+            if len(calls) == 2:
+                raise ApiError(endpoint, 503, 0, "in trouble")
+        return real(self, endpoint, **body)
+
+    monkeypatch.setattr(Api, "call", call)
+    names = ("a", "b", "c")
+    stage.release(*names)
+    tasks = [enqueue(stage, queue, stage.held(name)) for name in names]
+    requests = [source.request(queue) for _ in tasks]
+    serve(source, slots=3)
+    assert sorted(each.result(DEADLINE_S) for each in requests) == sorted(tasks)
+    assert sorted(stage.begun) == [*names]
+    assert [stage.status(task) for task in tasks] == ["completed"] * 3
+    assert len([note for note in notes if "in trouble" in note]) == 1 and len(calls) >= 3
+
+
+def test_what_becomes_of_some_on_their_way_keeps_no_other_from_its_start(
+    stage, queue, serve, source, notes, monkeypatch
+):
+    real, looked = Api.call, []
+    tasks = [enqueue(stage, queue, stage.script("print('runs')\n")) for _ in range(4)]
+
+    def call(self, endpoint, **body):
+        if endpoint == "tasks.get_all" and body.get("id") == tasks and not looked:
+            looked.append(endpoint)
+            real(self, "tasks.delete", task=tasks[1], force=True)
+            real(self, "tasks.stop", task=tasks[2])
+        return real(self, endpoint, **body)
+
+    monkeypatch.setattr(Api, "call", call)
+    requests = [source.request(queue) for _ in tasks]
+    serve(source, slots=4)
+    assert [each.result(DEADLINE_S) for each in requests] == tasks
+    assert looked and [stage.status(task) for task in tasks] == ["completed", "", "stopped", "completed"]
+    (note,) = notes
+    assert f"task {tasks[2]} is stopped: it is not run" in note
+
+
+def test_both_requests_for_a_task_that_is_put_back_while_it_runs_are_answered(stage, queue, serve, source):
+    task = enqueue(stage, queue, stage.held("a"))
+    first = source.request(queue)
+    workers = serve(source, slots=2)
+    stage.until_begun("a")
+    stage.api.call("tasks.reset", task=task, force=True)
+    with workers.between_tasks():
+        enqueue(stage, queue, task)
+        second = source.request(queue)
+    eventually(lambda: stage.log.count("begins a") == 2, "it is run again")
+    stage.release("a")
+    assert [first.result(DEADLINE_S), second.result(DEADLINE_S)] == [task, task]
+    assert stage.status(task) == "completed"
