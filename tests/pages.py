@@ -46,7 +46,7 @@ class PagesGateway:
             self._pages.append(Pages(self.hosting, self.database, self.tokens, caller, providers=providers, secret="s"))
             return self._pages[0]
 
-        v1 = partial(routes, self.hosting, leases=Leases(pepper))
+        v1 = partial(routes, self.hosting, leases=Leases(pepper), tokens=self.tokens)
         app = build_app(self.hosting, self.tokens, version="1", hopaas=True, v1=v1, pages=pages, **options)
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))

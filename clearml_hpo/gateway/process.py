@@ -89,7 +89,7 @@ def serve(listening: socket.socket, options: Options) -> None:
     app = build_app(
         hosting,
         tokens,
-        v1=partial(routes, hosting, leases=Leases(pepper)),
+        v1=partial(routes, hosting, leases=Leases(pepper), tokens=tokens),
         pages=partial(Pages, hosting, database, tokens, providers=providers, secret=pepper.derive("log-in")),
         version=version("clearml-hpo"),
         hopaas=options.hopaas,

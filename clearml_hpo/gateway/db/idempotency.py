@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.gateway.db.columns import Now, insert_if_new
 from clearml_hpo.gateway.db.tables import idempotency
 
@@ -17,8 +18,11 @@ _KEPT_S = 86_400
 """How long an answer is kept for a request that comes again with its key."""
 
 
-class OtherBodyError(Exception):
+class OtherBodyError(InputError):
     """The key was used with another body."""
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key: it was used with another request; each request has its own")
 
 
 class KeptMeanwhileError(Exception):
@@ -46,7 +50,7 @@ def find(connection: sa.Connection, token: str, key: str, body: bytes) -> Kept |
     if row is None:
         return None
     if row.body_hash != _hash(body):
-        raise OtherBodyError(key)
+        raise OtherBodyError
     return Kept(row.status, row.answer)
 
 

@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import yaml
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import Trial as StudyTrial
 from clearml_hpo.core.values import DEFAULT_SECTION, Params, Value
 from clearml_hpo.executors.outside import OUTSIDE
-from clearml_hpo.gateway.auth import Principal, Right
+from clearml_hpo.gateway.auth import Principal, Right, Tokens
 from clearml_hpo.gateway.db.handouts import STOPS, Handout, State
 from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.hosting import Hosting
@@ -31,27 +31,28 @@ from clearml_hpo.gateway.service import (
 )
 from clearml_hpo.gateway.threads import Threads
 from clearml_hpo.gateway.v1 import bodies
+from clearml_hpo.gateway.v1.access import Access, check_right
+from clearml_hpo.gateway.v1.bodies import Key
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.names import suid_of
 from clearml_hpo.gateway.v1.problems import PREFIX
+from clearml_hpo.gateway.v1.tokens import token_routes
 
 _TRIAL = re.compile(r"(?P<study>[0-9a-f]{1,40})\.(?P<wire>[0-9]{1,15})", re.ASCII)
-_LONGEST_KEY = 200
 _TITLE = "trial"
 """Title of scalars that workers report without one."""
 _FIXED = ("study", "project", "template")
-Key = Annotated[str, Header(alias="Idempotency-Key", max_length=_LONGEST_KEY)]
 
 
-def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *, leases: Leases) -> APIRouter:
+def routes(
+    hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *, leases: Leases, tokens: Tokens
+) -> APIRouter:
     """All of them; each needs ``Authorization: Bearer``."""
     router = APIRouter(prefix=PREFIX)
     api = _Api(hosting, leases)
-
-    async def who(request: Request, kind: str = "report", *, finishes: bool = False) -> Principal:
-        found = await threads.run("report", lambda: caller.by_header(request, may_be_expired=finishes))
-        await limits.wait(kind, found)
-        return found
+    access = Access(caller, limits, threads)
+    who = access.who
+    router.include_router(token_routes(hosting, tokens, access, threads))
 
     @router.post("/projects/{project}/studies", status_code=201, response_model=bodies.Study)
     async def make_study(request: Request, project: str, body: bodies.NewStudy, response: Response) -> Any:
@@ -327,8 +328,7 @@ class _Api:
     def _check(self, who: Principal, right: Right, study: str = "", project: str | None = None) -> None:
         if project is not None and not self._hosting.is_project(who, project):
             raise NotFoundError("no such project")
-        if not who.rights.allow(right, study):
-            raise ForbiddenError(f"this token has no right {right.value} here")
+        check_right(who, right, study)
 
     def _leased(self, who: Principal, trial: str, lease: str) -> tuple[str, int]:
         study, wire = _ids(trial)

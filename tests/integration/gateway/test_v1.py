@@ -6,27 +6,15 @@ import json
 import math
 import os
 import re
-import socket
 import subprocess
 import sys
 import textwrap
-import threading
-import uuid
-from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
-import uvicorn
 
 from clearml_hpo import RemoteStudy, remote
-from clearml_hpo.gateway.app import build_app
-from clearml_hpo.gateway.auth import Kind, Rights, Tokens
-from clearml_hpo.gateway.auth.pepper import Pepper
-from clearml_hpo.gateway.db import Database, accounts
-from clearml_hpo.gateway.hosting import Hosting
-from clearml_hpo.gateway.v1.leases import Leases
-from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.remote import RemoteError
 from clearml_hpo.testing.executor_contract import eventually
 from tests.integration.gateway.test_install import program
@@ -43,59 +31,6 @@ FILE = {
     "budget": {"trials": 5},
     "execution": {"poll_interval": 0.2},
 }
-
-
-class Gateway:
-    """One in this process."""
-
-    def __init__(self, database, pepper):
-        self.database, self.notes = database, []
-        self.hosting = Hosting(database, self.notes.append)
-        self.tokens = Tokens(database, pepper)
-        app = build_app(self.hosting, self.tokens, version="1", v1=partial(routes, self.hosting, leases=Leases(pepper)))
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.listen(128)
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
-        self.thread.start()
-
-    def token(self, *scopes, project="physics"):
-        with self.database.write() as connection:
-            owner = accounts.ensure_user(connection, "test", "somebody", is_admin=True)
-            where = accounts.ensure_project(connection, project, f"tests/{project}-{uuid.uuid4().hex[:8]}")
-        made = self.tokens.create(
-            owner.id, where.id, kind=Kind.API, name="t", rights=Rights.parse(scopes or ["worker"])
-        )
-        return made.text.reveal()
-
-    def call(self, method, path, token, **body):
-        answer = requests.request(
-            method,
-            f"{self.url}/api/v1{path}",
-            json=body or None,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=60,
-        )
-        return answer.status_code, answer.json()
-
-    def close(self):
-        self.server.should_exit = True
-        self.thread.join(30)
-        self.hosting.stop()
-
-
-@pytest.fixture
-def gateway(server, tmp_path, monkeypatch):
-    for name, value in server.address.environ().items():
-        monkeypatch.setenv(name, value)
-    database = Database(f"sqlite:///{tmp_path}/gateway.sqlite3")
-    database.open()
-    made = Gateway(database, Pepper("p" * 40))
-    yield made
-    made.close()
-    database.close()
 
 
 @pytest.fixture
