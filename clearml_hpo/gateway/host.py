@@ -79,8 +79,14 @@ class Host(Untaken):
         on_note: Callable[[str], None],
         *,
         log_in: Callable[[], Api] = Api,
+        on_progress: Callable[[Sequence[Trial]], None] = lambda trials: None,
     ) -> None:
-        """Nothing runs yet; ``log_in`` connects to ClearML's server, once for each of the two threads."""
+        """Nothing runs yet.
+
+        Args:
+            log_in: connects to ClearML's server, once for each of the two threads.
+            on_progress: told of all trials after each step, in the thread that drives.
+        """
         self.study = study
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
@@ -88,8 +94,10 @@ class Host(Untaken):
         self._database = database
         self._on_note = on_note
         self._log_in = log_in
+        self._on_progress = on_progress
         self._stopped = threading.Event()
         self._bell = Bell(self._stopped)
+        self._is_left = False
         self._is_open = threading.Event()
         self._write_soon = threading.Event()
         self._run: StudyRun | None = None
@@ -105,6 +113,7 @@ class Host(Untaken):
 
     def stop(self) -> None:
         """Lets go of the study: what outside workers have goes on, and is taken up by the next host."""
+        self._is_left = True
         self._stopped.set()
         self._bell.ring()
         self._is_open.set()
@@ -137,6 +146,13 @@ class Host(Untaken):
         except NothingToGive as error:
             return str(error)
         return ""
+
+    @property
+    def over(self) -> str:
+        """Why the study is not driven any more, and all its trials are as they stay; empty while it is."""
+        if self.error is not None:
+            return f"the study cannot be driven: {self.error}"
+        return self.outcome.reason if self.outcome is not None and not self._is_left else ""
 
     @property
     def constants(self) -> Params:
@@ -237,6 +253,7 @@ class Host(Untaken):
     def progress(self, progress: Progress) -> None:
         """A step was made: trials can be handed out."""
         self._progress = progress
+        self._on_progress(progress.trials)
         if self._run is not None and self._run.scheduler is not None:
             self.handing.scheduler = self._run.scheduler
             self._is_open.set()

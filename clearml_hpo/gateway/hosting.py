@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,12 +15,14 @@ import sqlalchemy as sa
 import yaml
 
 from clearml_hpo.core.errors import GatewayError, InputError
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.gateway.auth import Principal, Right
 from clearml_hpo.gateway.db import accounts, handouts, idempotency, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import Handout
 from clearml_hpo.gateway.db.idempotency import Kept
 from clearml_hpo.gateway.db.studies import StudyRow
+from clearml_hpo.gateway.feed import Feed
 from clearml_hpo.gateway.handing import Given as HostGiven
 from clearml_hpo.gateway.handing import is_to_stop
 from clearml_hpo.gateway.host import Host
@@ -58,6 +61,7 @@ class Hosting:
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._by_suid: dict[tuple[str, str], OpenStudy] = {}  # what never changes
+        self._feeds: dict[str, Feed] = {}
         self._asking: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()  # while one waits
         self._is_stopped = threading.Event()
         self._looking = threading.Thread(target=self._look, name="studies to drive", daemon=True)
@@ -194,6 +198,19 @@ class Hosting:
         """The host of a study of the project, which is opened if it is not. Raises NotFoundError."""
         return self._open(who, study)
 
+    def follow(self, who: Principal, study: str) -> Feed:
+        """What changes of a study of the project, which is opened if it is not. Raises NotFoundError."""
+        host = self._open(who, study)
+        with self._lock:
+            feed = self._feeds.setdefault(study, Feed())
+        feed.see(host.trials)
+        return feed
+
+    def end_of(self, study: str) -> str:
+        """Why an open study is not driven any more; empty while it is."""
+        host = self._hosts.get(study)
+        return host.over if host is not None else ""
+
     def open_host(self, study: str) -> Host | None:
         """The host of a study, if it is open."""
         with self._lock:
@@ -287,9 +304,16 @@ class Hosting:
                 raise UnavailableError("the gateway ends", _AGAIN_S)
             host = self._hosts.get(row.id)
             if host is None or (not host.is_alive and host.error is not None):
-                host = self._hosts[row.id] = Host(row, _file_of(row), self._database, self._note)
+                host = self._hosts[row.id] = Host(
+                    row, _file_of(row), self._database, self._note, on_progress=partial(self._progress, row.id)
+                )
                 host.start()
             return host
+
+    def _progress(self, study: str, trials: Sequence[Trial]) -> None:
+        feed = self._feeds.get(study)
+        if feed is not None:
+            feed.see(trials)
 
     def _asked(
         self,

@@ -8,16 +8,16 @@ from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import yaml
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from clearml_hpo.core.errors import InputError
-from clearml_hpo.core.trial import Trial as StudyTrial
-from clearml_hpo.core.values import DEFAULT_SECTION, Params, Value
+from clearml_hpo.core.errors import GatewayError, InputError
+from clearml_hpo.core.values import DEFAULT_SECTION, Params
 from clearml_hpo.executors.outside import OUTSIDE
-from clearml_hpo.gateway.auth import Principal, Right, Tokens
+from clearml_hpo.gateway.auth import Principal, RefusedTokenError, Right, Tokens
 from clearml_hpo.gateway.db.handouts import STOPS, Handout, State
 from clearml_hpo.gateway.db.studies import StudyRow
+from clearml_hpo.gateway.feed import Feed
 from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.limits import Limits
 from clearml_hpo.gateway.requests import Caller
@@ -33,9 +33,11 @@ from clearml_hpo.gateway.threads import Threads
 from clearml_hpo.gateway.v1 import bodies
 from clearml_hpo.gateway.v1.access import Access, check_right
 from clearml_hpo.gateway.v1.bodies import Key
+from clearml_hpo.gateway.v1.events import EventStream, Streams, last_event
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.names import suid_of
 from clearml_hpo.gateway.v1.problems import PREFIX
+from clearml_hpo.gateway.v1.rows import bare, trial_row
 from clearml_hpo.gateway.v1.tokens import token_routes
 
 _TRIAL = re.compile(r"(?P<study>[0-9a-f]{1,40})\.(?P<wire>[0-9]{1,15})", re.ASCII)
@@ -45,7 +47,14 @@ _FIXED = ("study", "project", "template")
 
 
 def routes(
-    hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *, leases: Leases, tokens: Tokens
+    hosting: Hosting,
+    caller: Caller,
+    limits: Limits,
+    threads: Threads,
+    *,
+    leases: Leases,
+    tokens: Tokens,
+    streams: Streams,
 ) -> APIRouter:
     """All of them; each needs ``Authorization: Bearer``."""
     router = APIRouter(prefix=PREFIX)
@@ -121,6 +130,37 @@ def routes(
         """All trials as CSV, safe to open in a spreadsheet."""
         caller_ = await who(request)
         return Response(await threads.run("report", lambda: api.csv(caller_, study)), media_type="text/csv")
+
+    @router.get(
+        "/studies/{study}/events",
+        response_class=Response,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
+    async def events(
+        request: Request, study: str, last: Annotated[str, Header(alias="Last-Event-ID", max_length=40)] = ""
+    ) -> Response:
+        """Server-sent events: all trials, or those changed after ``Last-Event-ID``; then each whenever it changes."""
+        caller_ = await who(request)
+        feed = await threads.run("other", lambda: api.follow(caller_, study))
+        streams.check(caller_.token)
+
+        async def counts() -> bool:
+            found = caller.known_by_header(request)
+            if found is None:
+                try:
+                    found = await threads.run("report", lambda: caller.by_header(request))
+                except (RefusedTokenError, GatewayError):
+                    return False
+            return found.rights.allow(Right.READ, study)
+
+        return EventStream(
+            streams,
+            feed,
+            token=caller_.token,
+            after=last_event(last),
+            ended=lambda: hosting.end_of(study),
+            counts=counts,
+        )
 
     @router.post("/trials/{trial}/reports", response_model=bodies.Verdict)
     async def report(request: Request, trial: str, body: bodies.Reports) -> Any:
@@ -206,14 +246,14 @@ class _Api:
             if trial.number > after and state in ("", trial.state.value)
         ]
         page = found[:limit]
-        return bodies.Page(trials=[_row(trial) for trial in page], next=page[-1].number if found[limit:] else None)
+        return bodies.Page(trials=[trial_row(trial) for trial in page], next=page[-1].number if found[limit:] else None)
 
     def best(self, who: Principal, study: str) -> bodies.TrialRow:
         self._check(who, Right.READ, study)
         best = self._hosting.host(who, study).best_now()
         if best is None:
             raise NotFoundError("no completed trial")
-        return _row(best)
+        return trial_row(best)
 
     def importances(self, who: Principal, study: str) -> list[dict[str, float]]:
         self._check(who, Right.READ, study)
@@ -225,6 +265,10 @@ class _Api:
     def csv(self, who: Principal, study: str) -> str:
         self._check(who, Right.READ, study)
         return self._hosting.host(who, study).csv
+
+    def follow(self, who: Principal, study: str) -> Feed:
+        self._check(who, Right.READ, study)
+        return self._hosting.follow(who, study)
 
     def _shown(self, row: StudyRow) -> bodies.Study:
         host = self._hosting.open_host(row.id)
@@ -240,7 +284,7 @@ class _Api:
             controller=host.controller if host is not None else row.controller,
             ended=host.ended if host is not None else "",
             trials=counts,
-            best=_row(best) if best is not None else None,
+            best=trial_row(best) if best is not None else None,
         )
 
     # --- trials ------------------------------------------------------------------------------------------------------
@@ -271,13 +315,13 @@ class _Api:
                     raise
                 break
             given.append((one.wire, one.number, one.attempt, one.params, one.expires))
-        constants = _bare(host.constants)
+        constants = bare(host.constants)
         return [
             bodies.Trial(
                 trial=f"{study}.{wire}",
                 number=number,
                 attempt=attempt,
-                params=_bare(params),
+                params=bare(params),
                 constants=constants,
                 lease=self._leases.of(study, wire, who.token),
                 expires_at=expires,
@@ -372,10 +416,6 @@ def _ids(trial: str) -> tuple[str, int]:
     return found["study"], int(found["wire"])
 
 
-def _bare(params: Params) -> dict[str, Value]:
-    return {name.removeprefix(f"{DEFAULT_SECTION}/"): value for name, value in params.items()}
-
-
 def _full(values: Mapping[str, float], known: Collection[str]) -> dict[str, float]:
     """By ``title/series``; a name without a title is that of a scalar of the goal, if one has it as its series."""
 
@@ -383,18 +423,3 @@ def _full(values: Mapping[str, float], known: Collection[str]) -> dict[str, floa
         return name if "/" in name else next((m for m in known if m.endswith(f"/{name}")), f"{_TITLE}/{name}")
 
     return {full(name): value for name, value in values.items()}
-
-
-def _row(trial: StudyTrial) -> bodies.TrialRow:
-    return bodies.TrialRow(
-        number=trial.number,
-        attempt=trial.attempt,
-        state=trial.state.value,
-        values=list(trial.values),
-        params=_bare(trial.params),
-        task=trial.task_id,
-        worker=trial.worker,
-        reason=trial.reason,
-        started_at=trial.started_at,
-        ended_at=trial.ended_at,
-    )

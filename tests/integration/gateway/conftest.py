@@ -23,6 +23,8 @@ from clearml_hpo.gateway.db.accounts import Role
 from clearml_hpo.gateway.db.database import SCHEMA
 from clearml_hpo.gateway.db.tables import metadata
 from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.process import Server
+from clearml_hpo.gateway.v1.events import Streams
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from tests import postgresql
@@ -76,13 +78,14 @@ class Gateway:
         self.database, self.notes = database, []
         self.hosting = Hosting(database, self.notes.append)
         self.tokens = Tokens(database, pepper)
-        v1 = partial(routes, self.hosting, leases=Leases(pepper), tokens=self.tokens)
+        self.streams = Streams(most=4, most_of_token=3)
+        v1 = partial(routes, self.hosting, leases=Leases(pepper), tokens=self.tokens, streams=self.streams)
         app = build_app(self.hosting, self.tokens, version="1", v1=v1)
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.socket.listen(128)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+        self.server = Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"), self.streams)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
 
