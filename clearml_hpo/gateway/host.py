@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +21,13 @@ from sqlalchemy.exc import IntegrityError
 from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
+from clearml_hpo.backend.imported import Finished
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.controller.executors import MakeExecutor, executor_of
 from clearml_hpo.controller.opening import Opening
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.core.bell import Bell
-from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, is_trouble
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, InputError, is_trouble
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import note_of
 from clearml_hpo.core.trial import Trial, TrialState, best_trial
@@ -36,12 +38,13 @@ from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import State
 from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.handing import Given, Handing
-from clearml_hpo.gateway.service import ConflictError
+from clearml_hpo.gateway.service import ConflictError, UnavailableError
 from clearml_hpo.gateway.writing import Writing
-from clearml_hpo.scheduler import Scheduler
+from clearml_hpo.scheduler import Import, Scheduler
 from clearml_hpo.search.importances import importances_of_all
+from clearml_hpo.search.space import Float
 from clearml_hpo.studies.rows import columns_of, rows_of, to_csv
-from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file import StudyFile, read_point
 from clearml_hpo.views.display import Progress
 from clearml_hpo.views.screen import Untaken
 
@@ -54,6 +57,8 @@ _EXPIRE_S = 5.0
 """How often leases are looked at."""
 
 
+_AGAIN_S = 5.0
+"""After how long a client comes again whose trials are not all added yet."""
 _TOLD = (State.DONE, State.LATE)
 """States in which a hand-out has the values that its worker told."""
 
@@ -236,6 +241,53 @@ class Host(Untaken):
             except BaseException:
                 executor.give_back(task)
                 raise
+
+    def add(self, imports: Sequence[Import], wait_s: float) -> list[int]:
+        """Has trials that ended elsewhere become trials of the study; returns their numbers.
+
+        Raises:
+            NothingToGive: the study has ended, or its budget has no room for all.
+            UnavailableError: not within ``wait_s`` seconds; the same ones may be added again.
+        """
+        until = time.monotonic() + wait_s
+        _, scheduler = self._opened(until)
+        if scheduler is None:
+            raise UnavailableError("the study is not open yet", _AGAIN_S)
+        done = scheduler.imports.add(imports)
+        self._bell.ring()
+        try:
+            return done.result(max(0.0, until - time.monotonic()))
+        except InputError as error:
+            raise NothingToGive(str(error)) from None
+        except (TimeoutError, CancelledError):
+            raise UnavailableError("not all trials are added yet; send the same request again", _AGAIN_S) from None
+
+    def read_import(self, name: str, params: Params, finished: Finished, at: str) -> Import:
+        """A trial that ended elsewhere, as one of this study; ``at`` is where it stands, for messages.
+
+        Raises:
+            InputError: it is no whole point of the space, a value is not finite, or an objective is missing.
+        """
+        space, goal = self._file.space, self._file.goal
+        point, faults = read_point(params, space)
+        if faults:
+            raise InputError(
+                "\n".join(f"{at}.{'.'.join(('params', *map(str, each.key)))}: {each.text}" for each in faults)
+            )
+        point = {
+            key: float(each) if isinstance(space.distributions.get(key), Float) else each for key, each in point.items()
+        }
+        if not space.contains(point):
+            names = ", ".join(space.distributions)
+            raise InputError(f"{at}.params: found {', '.join(point) or 'none'}; a whole point is needed, of {names}")
+        for metric, value in finished.values.items():
+            if not math.isfinite(value):
+                raise InputError(f"{at}.values.{metric}: found {value}; a finite number is allowed")
+        missing = [each.metric for each in goal.objectives if each.metric not in finished.values]
+        if finished.state == "completed" and missing:
+            found = ", ".join(finished.values) or "none"
+            raise InputError(f"{at}.values: found {found}; a completed trial needs {', '.join(missing)}")
+        return Import(name, point, finished)
 
     # --- view of the study -------------------------------------------------------------------------------------------
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,13 +17,15 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 import yaml
 
+from clearml_hpo.backend.imported import Finished
 from clearml_hpo.core.errors import GatewayError, InputError
 from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import Params
 from clearml_hpo.gateway.auth import Principal, Right
-from clearml_hpo.gateway.db import accounts, handouts, idempotency, outbox, studies
+from clearml_hpo.gateway.db import accounts, audit, handouts, idempotency, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import Handout
-from clearml_hpo.gateway.db.idempotency import Kept
+from clearml_hpo.gateway.db.idempotency import Kept, KeptMeanwhileError
 from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.feed import Feed
 from clearml_hpo.gateway.handing import Given as HostGiven
@@ -41,6 +46,9 @@ from clearml_hpo.study_file import StudyFile, parse_study
 
 _MOST_LIVE = 200  # hand-outs of one token: a worker that fails at once cannot make trials without end
 _STUDIES_A_DAY = 100  # of one project
+_MOST_TRIALS = 100_000  # of one study
+_IMPORT_S = 60.0
+"""Longest time that a request waits until its trials are added; clients wait 90 s."""
 _MOST_OUTBOX, _FULL_OUTBOX = 10_000, 200_000
 _OLDEST_S = 3600.0
 """Age of what is not written to ClearML's server yet from which on the service is not well."""
@@ -239,6 +247,45 @@ class Hosting:
     def stop_trial(self, who: Principal, study: str, wire: int, reason: str) -> None:
         """Ends a trial, whoever has it. Raises NotFoundError."""
         self._open(who, study, wire).handing.declare_failed(wire, reason)
+
+    def import_trials(
+        self, who: Principal, study: str, given: Sequence[tuple[Params, Finished]], *, key: str, body: str
+    ) -> Sequence[int]:
+        """Adds trials that ended elsewhere, all or none; the same token, key and body are the same trials.
+
+        Args:
+            given: the points by names without the section ``General/``, or by full ones.
+
+        Raises:
+            NotFoundError: there is no such study.
+            InputError: a trial is none of the study's, or the key was used with another body.
+            ConflictError: the study is closed or has ended, or its budget has no room for all.
+            LimitError: the study has as many trials as it may.
+            UnavailableError: they are not all added in time; the same request goes on.
+        """
+        host, kept_as = self._open(who, study), f"import {key}"
+        if host.study.state == studies.CLOSED:
+            raise ConflictError("the study is closed")
+        if len(host.trials) + len(given) > _MOST_TRIALS:
+            raise LimitError(f"the study has {len(host.trials)} trials, and gets no more than {_MOST_TRIALS}")
+        sent = f"{study} {body}".encode()
+        name = hashlib.sha256(f"{who.token} {key or secrets.token_hex(16)} ".encode() + sent).hexdigest()[:24]
+        imports = [
+            host.read_import(f"import_{name}_{place}", params, finished, f"trials.{place}")
+            for place, (params, finished) in enumerate(given)
+        ]
+        if key:
+            with self._database.read() as connection:
+                kept = idempotency.find(connection, who.token, kept_as, sent)
+            if kept is not None:
+                return [int(number) for number in json.loads(kept.answer)]
+        numbers = host.add(imports, _IMPORT_S)
+        with suppress(KeptMeanwhileError), self._database.write() as connection:
+            if key:
+                idempotency.keep(connection, who.token, kept_as, sent, Kept(200, json.dumps(numbers)))
+            target = f"{study}: {len(numbers)} trials from {min(numbers)} on"
+            audit.note(connection, "trials imported", user=who.owner, token=who.token, target=target)
+        return numbers
 
     # --- parts -------------------------------------------------------------------------------------------------------
 

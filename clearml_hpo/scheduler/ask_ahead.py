@@ -63,6 +63,10 @@ class AskAhead:
                 return self._timed(number)
         return self._from_thread(number, most)
 
+    def drop(self) -> None:
+        """What was proposed is told as given up: its number has another trial."""
+        self._drop_ready()
+
     def close(self) -> None:
         """Ends the thread; what was proposed and is not needed is told as given up."""
         self._is_closed, self.is_thinking = True, False

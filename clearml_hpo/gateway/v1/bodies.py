@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field
 
+from clearml_hpo.backend.imported import ImportedState
 from clearml_hpo.core.values import Value
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -106,6 +107,28 @@ class Fail(Leased):
     """Why a trial has failed."""
 
     reason: Annotated[str, Field(max_length=4096)] = ""
+
+
+class ImportedTrial(Strict):
+    """A trial that has ended elsewhere: a whole point, and by ``title/series`` the last values, which ``step`` has."""
+
+    params: Annotated[dict[_Name, Value], Field(max_length=1000)]
+    values: Annotated[dict[_Metric, float], Field(max_length=100)] = Field(default_factory=dict)
+    state: ImportedState = "completed"
+    step: Annotated[int, Field(ge=0, le=2**31)] = 0
+    reason: Annotated[str, Field(max_length=4096)] = ""
+
+
+class Imports(Strict):
+    """Trials to be added, all or none."""
+
+    trials: Annotated[list[ImportedTrial], Field(min_length=1, max_length=100)]
+
+
+class Imported(Strict):
+    """The numbers that trials have got, in their order."""
+
+    numbers: list[int]
 
 
 class Stop(Strict):

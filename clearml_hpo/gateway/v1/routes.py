@@ -11,6 +11,7 @@ import yaml
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
+from clearml_hpo.backend.imported import Finished
 from clearml_hpo.core.errors import GatewayError, InputError
 from clearml_hpo.core.values import DEFAULT_SECTION, Params
 from clearml_hpo.executors.outside import OUTSIDE
@@ -112,6 +113,12 @@ def routes(
         """Trials by number, a page at a time."""
         caller_ = await who(request)
         return await threads.run("other", lambda: api.trials(caller_, study, after, limit, state))
+
+    @router.post("/studies/{study}/trials", status_code=201, response_model=bodies.Imported)
+    async def import_trials(request: Request, study: str, body: bodies.Imports, key: Key = "") -> Any:
+        """Adds trials that have ended elsewhere: each gets a task, and the sampler learns of it."""
+        caller_ = await who(request, "import")
+        return await threads.run("import", lambda: api.import_trials(caller_, study, body, key))
 
     @router.get("/studies/{study}/best", response_model=bodies.TrialRow)
     async def best(request: Request, study: str) -> Any:
@@ -247,6 +254,16 @@ class _Api:
         ]
         page = found[:limit]
         return bodies.Page(trials=[trial_row(trial) for trial in page], next=page[-1].number if found[limit:] else None)
+
+    def import_trials(self, who: Principal, study: str, body: bodies.Imports, key: str) -> bodies.Imported:
+        self._check(who, Right.REPORT, study)
+        metrics = self._hosting.host(who, study).metrics
+        given = [
+            (each.params, Finished(each.state, _full(each.values, metrics), each.step, each.reason))
+            for each in body.trials
+        ]
+        numbers = self._hosting.import_trials(who, study, given, key=key, body=body.model_dump_json())
+        return bodies.Imported(numbers=[*numbers])
 
     def best(self, who: Principal, study: str) -> bodies.TrialRow:
         self._check(who, Right.READ, study)

@@ -102,6 +102,12 @@ class Gateway:
         answer = requests.request(method, f"{self.url}/api/v1{path}", json=body or None, headers=headers, timeout=60)
         return answer.status_code, answer.json()
 
+    def reopen(self, study):
+        """Has another host drive a study, as another process of the gateway would."""
+        host = self.hosting._hosts.pop(study)
+        host.stop()
+        host.join()
+
     def close(self):
         self.server.should_exit = True
         self.thread.join(30)
@@ -115,6 +121,7 @@ def gateway(server, tmp_path, monkeypatch):
     database = Database(f"sqlite:///{tmp_path}/gateway.sqlite3")
     database.open()
     made = Gateway(database, Pepper("p" * 40))
+    made.environ = server.address.environ()
     yield made
     made.close()
     database.close()
