@@ -271,12 +271,10 @@ class Host(Untaken):
         space, goal = self._file.space, self._file.goal
         point, faults = read_point(params, space)
         if faults:
-            raise InputError(
-                "\n".join(f"{at}.{'.'.join(('params', *map(str, each.key)))}: {each.text}" for each in faults)
-            )
-        point = {
-            key: float(each) if isinstance(space.distributions.get(key), Float) else each for key, each in point.items()
-        }
+            where = [".".join((at, "params", *map(str, each.key))) for each in faults]
+            raise InputError("\n".join(f"{key}: {each.text}" for key, each in zip(where, faults, strict=True)))
+        floats = [name for name, each in space.distributions.items() if isinstance(each, Float) and name in point]
+        point |= {name: float(str(point[name])) for name in floats}  # JSON has 1 for 1.0
         if not space.contains(point):
             names = ", ".join(space.distributions)
             raise InputError(f"{at}.params: found {', '.join(point) or 'none'}; a whole point is needed, of {names}")

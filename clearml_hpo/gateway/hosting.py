@@ -264,7 +264,7 @@ class Hosting:
             UnavailableError: they are not all added in time; the same request goes on.
         """
         host, kept_as = self._open(who, study), f"import {key}"
-        if host.study.state == studies.CLOSED:
+        if self._row(who, study).state == studies.CLOSED:
             raise ConflictError("the study is closed")
         if len(host.trials) + len(given) > _MOST_TRIALS:
             raise LimitError(f"the study has {len(host.trials)} trials, and gets no more than {_MOST_TRIALS}")

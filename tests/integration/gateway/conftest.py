@@ -121,7 +121,6 @@ def gateway(server, tmp_path, monkeypatch):
     database = Database(f"sqlite:///{tmp_path}/gateway.sqlite3")
     database.open()
     made = Gateway(database, Pepper("p" * 40))
-    made.environ = server.address.environ()
     yield made
     made.close()
     database.close()

@@ -296,7 +296,7 @@ def test_the_examples_in_python_work_as_they_stand(gateway, text, monkeypatch, c
 def test_the_lines_for_curl_of_the_page_work_as_they_stand(gateway, tmp_path):
     program("curl")
     lines = re.findall(r"^(?:\(umask|curl -H @headers) .*$", PAGE.read_text(), re.MULTILINE)
-    assert len(lines) == 7
+    assert len(lines) == 8
     token = gateway.token(project="clearml-hpo-outside")
     environ = {**os.environ, "API": f"{gateway.url}/api/v1", "CLEARML_HPO_TOKEN": token}
     known, answers = {}, []
@@ -312,7 +312,7 @@ def test_the_lines_for_curl_of_the_page_work_as_they_stand(gateway, tmp_path):
             known |= {name: first[key] for name, key in _KEYS.items() if name not in known and key in first}
     assert (tmp_path / "headers").stat().st_mode & 0o077 == 0
     assert [answers[index]["state"] for index in (2, 3, 4)] == ["out", "out", "done"]
-    assert answers[-1]["values"] == [0.8]
+    assert answers[-2]["values"] == [0.8] and answers[-1]["numbers"] == [1]
 
 
 def test_the_client_stands_alone(gateway, tmp_path):
