@@ -159,7 +159,7 @@ class RemoteStudy:
         return numbers
 
     def importances(self) -> list[dict[str, float]]:
-        """Of each objective, the shares of the parameters; empty while too few trials have ended. Raises RemoteError."""
+        """Of each objective, the parameters' shares; empty while too few trials have ended. Raises RemoteError."""
         found: list[dict[str, float]] = self._http.get(f"/studies/{self.id}/importances")
         return found
 
@@ -182,6 +182,7 @@ class RemoteStudy:
                 yield change
                 if change.kind == "ended":
                     return
+            time.sleep(random.random())  # it was cut
 
 
 class RemoteChange:
@@ -231,7 +232,7 @@ class RemoteTokens:
         return found
 
     def listed(self, *, of: str = "owner") -> list[dict[str, Any]]:
-        """The tokens without their texts, the newest first; ``of="project"``: all of the project. Raises RemoteError."""
+        """The tokens without their texts, the newest first; ``project``: all of that. Raises RemoteError."""
         return self._paged(f"/tokens?of={of}", "tokens", "after")
 
     def get(self, token: str = "self") -> dict[str, Any]:
@@ -371,7 +372,7 @@ class _Http:
 
     def text(self, path: str) -> str:
         """The answer as it is. Raises RemoteError."""
-        return self._send(urllib.request.Request(self._base + path, headers=self._headers), _text)
+        return str(self._send(urllib.request.Request(self._base + path, headers=self._headers), _text))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The answer's JSON. Raises RemoteError."""
@@ -397,7 +398,7 @@ class _Http:
                         yield RemoteChange(said.get("id", ""), said.get("event", ""), json.loads(said["data"]))
                         said = {}
             except (OSError, ValueError, http.client.HTTPException):
-                time.sleep(random.random())  # it was cut
+                return  # it was cut
 
     def _send(self, request: urllib.request.Request, read: Callable[[Any], Any] | None = _json) -> Any:
         """What ``read`` makes of the answer; the open answer without it."""

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from clearml_hpo import RemoteStudy, remote
+from clearml_hpo.core.errors import GatewayError
 from clearml_hpo.remote import RemoteError, RemoteTokens
 from clearml_hpo.testing.executor_contract import eventually
 from tests.integration.gateway.test_v1 import FILE, loss
@@ -71,7 +72,7 @@ def test_tokens_and_the_audit(gateway):
     assert {row["id"] for row in owner.listed(of="project")} >= {made["id"], other["id"], new["id"]}
     assert [act["what"] for act in owner.audit()][:2] == ["token revoked", "token rotated"]
     with pytest.raises(RemoteError, match="no such token"):
-        owner.get("a/../b")
+        owner.get("a" * 12)
 
 
 def test_a_gateway_that_is_busy_is_asked_again(gateway, monkeypatch):
@@ -81,8 +82,6 @@ def test_a_gateway_that_is_busy_is_asked_again(gateway, monkeypatch):
 
     def busy(*given, **more):
         if len(waits) < 2:
-            from clearml_hpo.core.errors import GatewayError
-
             raise GatewayError("the database is away")
         return create(*given, **more)
 
@@ -98,7 +97,7 @@ def test_a_stream_of_a_token_that_counts_no_more_ends_with_an_error(gateway):
     assert next(changes).data["number"] == study_trial.number
     gateway.tokens.revoke(text.split("_")[1], by="ann")
     with pytest.raises(RemoteError) as refused:
-        [*changes]
+        list(changes)
     assert refused.value.status == 401
     eventually(lambda: gateway.streams._open.total() == 0, "its place is free")
 
