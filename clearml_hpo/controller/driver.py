@@ -189,6 +189,7 @@ class Driver:
         histories = self._with_backoff(lambda: tasks.histories(told)) if scheduler.prunes else {}
         scheduler.takeover.restore(records.settled, records.earlier, histories)
         scheduler.imports.knows(records.orders)
+        scheduler.unasked.keep(records.orders.values())
         for trial in (*records.drafts, *records.unsettled):
             if (finished := records.imports.get(trial.task_id)) is not None:
                 self._with_backoff(partial(scheduler.imports.go_on, trial, finished))

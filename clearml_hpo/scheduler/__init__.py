@@ -10,6 +10,7 @@ endings.py           how a trial has ended, from what the server says of its tas
 outcomes.py          what follows from an end: mark, sampler, cost, retry
 stopping.py          ends trials that live
 user_reruns.py       trials that a user runs again
+unasked.py           what outside workers could have, and nobody asks for
 imports.py           trials that ended elsewhere
 orders.py            what users order by hand: points, ends, a larger budget
 requeueing.py        trials that wait in vain, and move to another queue

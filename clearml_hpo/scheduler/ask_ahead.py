@@ -111,5 +111,7 @@ class AskAhead:
                 future.add_done_callback(partial(self._drop, number))
 
     def _drop(self, number: int, done: Future[Point | None]) -> None:
-        if done.exception() is None and done.result() is not None:
+        point = done.result() if done.exception() is None else None
+        if point is not None:
+            self._points.forget(number, point)
             self._give_up(number)

@@ -39,6 +39,9 @@ class Tasks(Protocol):
     def give_up(self, task_id: str, reason: str) -> None:
         """Ends a task that no worker runs any more, as failed."""
 
+    def delete(self, task_ids: Sequence[str]) -> None:
+        """Deletes tasks that were made and never ran."""
+
     def end_draft(self, task_id: str, reason: str) -> None:
         """Ends, as stopped, a task that has become a draft while it ran."""
 

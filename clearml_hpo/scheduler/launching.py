@@ -99,6 +99,21 @@ class Launcher:
         self._ask_ahead.drop()
         return self._next_number
 
+    def was_proposed(self, number: int) -> bool:
+        """Whether the sampler proposed the point of this trial; false if a user wanted it."""
+        return not self._points.was_wanted(number)
+
+    def forget(self, trials: Collection[Trial]) -> None:
+        """There are none of these any more, and their points may come again; the last numbers are free again."""
+        for trial in trials:
+            self._roster.forget(trial)
+            self._roster.drop(trial)
+            self._points.forget(trial.number, trial.params)
+            self._study.fail(trial.number)
+        self._ask_ahead.drop()
+        there = [*(trial.number for trial in self._roster.latest), *(launch.number for launch in self._planned)]
+        self._next_number = max(there, default=-1) + 1
+
     def plan(self, launch: Launch) -> None:
         """Has an attempt run as soon as there is room."""
         self._planned.add(launch)

@@ -29,6 +29,7 @@ from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.requeueing import Requeueing
 from clearml_hpo.scheduler.stopping import Stopping
 from clearml_hpo.scheduler.takeover import Takeover
+from clearml_hpo.scheduler.unasked import Unasked
 from clearml_hpo.scheduler.user_reruns import Reruns
 from clearml_hpo.search.learner import OptunaStudy
 
@@ -48,6 +49,7 @@ class Scheduler:
         takeover: takes in the trials that there are before the first step.
         orders: what users order by hand.
         imports: trials that ended elsewhere.
+        unasked: what is ready for outside workers, and nobody asks for.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Scheduler:
         self._requeueing = Requeueing(context, self._launcher, self._queues, self._stopping, self._outcomes)
         self.orders = Orders(context, self._launcher, self._stopping)
         self.imports = Imports(context, self._launcher, reporter, self._ledger)
+        self.unasked = Unasked(context, self._launcher)
         self.takeover = Takeover(context, self._launcher, reporter, self._outcomes, self._ledger)
 
     # --- where it stands ---------------------------------------------------------------------------------------------
@@ -213,6 +216,7 @@ class Scheduler:
 
         # What is to begin.
         if not self._stopping.is_stopped:
+            self.unasked.act()
             self.imports.act()
             self._launcher.fill(self._roster.live)
             self._requeueing.fail_without_queues()

@@ -68,6 +68,13 @@ class Simulation(World):
         self._existing("give_up", task_id)
         self.end(task_id, "failed", reason)
 
+    def delete(self, task_ids: Sequence[str]) -> None:
+        """Deletes tasks."""
+        self.calls["delete"] += 1
+        for task_id in task_ids:
+            self._existing("delete", task_id)
+            del self.tasks[task_id]
+
     def end_draft(self, task_id: str, reason: str) -> None:
         """Stops a draft that has run."""
         self.calls["end_draft"] += 1

@@ -148,11 +148,16 @@ class Verdict(Strict):
 
 
 class Study(Strict):
-    """A study, as it was last seen."""
+    """A study, as it was last seen.
+
+    ``idle``: the gateway does not drive it now, and opens it at the next ask; its trials are counted as it was closed,
+    and not since the gateway's start.
+    """
 
     id: str
     name: str
     state: str
+    idle: bool
     controller: str
     ended: str
     trials: dict[str, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ from clearml_hpo.gateway.auth import Principal, RefusedTokenError, Right, Tokens
 from clearml_hpo.gateway.db.handouts import STOPS, Handout, State
 from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.feed import Feed
-from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.host import Host
+from clearml_hpo.gateway.hosting import Hosting, Rest
 from clearml_hpo.gateway.limits import Limits
 from clearml_hpo.gateway.requests import Caller
 from clearml_hpo.gateway.service import (
@@ -130,13 +132,15 @@ def routes(
     async def importances(request: Request, study: str) -> list[dict[str, float]]:
         """How much each objective depends on each parameter, as shares; none while too few trials have ended."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.importances(caller_, study))
+        host = await threads.run("other", lambda: api.seen(caller_, study))
+        return await threads.run("report", lambda: api.importances(host))
 
     @router.get("/studies/{study}/trials.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
     async def trials_csv(request: Request, study: str) -> Response:
         """All trials as CSV, safe to open in a spreadsheet."""
         caller_ = await who(request)
-        return Response(await threads.run("report", lambda: api.csv(caller_, study)), media_type="text/csv")
+        host = await threads.run("other", lambda: api.seen(caller_, study))
+        return Response(await threads.run("report", lambda: host.csv), media_type="text/csv")
 
     @router.get(
         "/studies/{study}/events",
@@ -249,7 +253,7 @@ class _Api:
         self._check(who, Right.READ, study)
         found = [
             trial
-            for trial in self._hosting.host(who, study).trials
+            for trial in self._hosting.seen_host(who, study).trials
             if trial.number > after and state in ("", trial.state.value)
         ]
         page = found[:limit]
@@ -267,40 +271,38 @@ class _Api:
 
     def best(self, who: Principal, study: str) -> bodies.TrialRow:
         self._check(who, Right.READ, study)
-        best = self._hosting.host(who, study).best_now()
+        best = self._hosting.seen_host(who, study).best_now()
         if best is None:
             raise NotFoundError("no completed trial")
         return trial_row(best)
 
-    def importances(self, who: Principal, study: str) -> list[dict[str, float]]:
+    def seen(self, who: Principal, study: str) -> Host:
         self._check(who, Right.READ, study)
+        return self._hosting.seen_host(who, study)
+
+    def importances(self, host: Host) -> list[dict[str, float]]:
         return [
             {name.removeprefix(f"{DEFAULT_SECTION}/"): share for name, share in shares.items()}
-            for shares in self._hosting.host(who, study).importances
+            for shares in host.importances
         ]
-
-    def csv(self, who: Principal, study: str) -> str:
-        self._check(who, Right.READ, study)
-        return self._hosting.host(who, study).csv
 
     def follow(self, who: Principal, study: str) -> Feed:
         self._check(who, Right.READ, study)
         return self._hosting.follow(who, study)
 
     def _shown(self, row: StudyRow) -> bodies.Study:
-        host = self._hosting.open_host(row.id)
-        trials = host.trials if host is not None else ()
-        counts: dict[str, int] = {}
-        for trial in trials:
-            counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
-        best = host.best if host is not None else None
+        host, rest = self._hosting.open_host(row.id), self._hosting.rest(row.id)
+        if host is not None:
+            rest = Rest(Counter(trial.state.value for trial in host.trials), host.best, host.ended)
+        best = rest.best if rest is not None else None
         return bodies.Study(
             id=row.id,
             name=row.name,
             state=row.state,
+            idle=host is None,
             controller=host.controller if host is not None else row.controller,
-            ended=host.ended if host is not None else "",
-            trials=counts,
+            ended=rest.ended if rest is not None else "",
+            trials=dict(rest.counts) if rest is not None else {},
             best=trial_row(best) if best is not None else None,
         )
 
