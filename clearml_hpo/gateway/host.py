@@ -172,6 +172,12 @@ class Host(Untaken):
         return self._progress.trials
 
     @property
+    def trials_now(self) -> Sequence[Trial]:
+        """All trials, as the loop has them now."""
+        scheduler = self.handing.scheduler
+        return self.trials if scheduler is None else scheduler.trials
+
+    @property
     def ended(self) -> str:
         """Why the study gives no trials any more; empty while it does."""
         try:
@@ -222,9 +228,8 @@ class Host(Untaken):
     def best_now(self) -> Trial | None:
         """As :attr:`best`, with what was told just now, which the loop has not seen yet. Raises GatewayError."""
         told = {handout.task: handout.outcome or {} for handout in self.handing.handed_out() if handout.state in _TOLD}
-        scheduler, goal = self.handing.scheduler, self._file.goal
-        trials = self.trials if scheduler is None else scheduler.trials
-        return best_trial((_as_told(trial, told.get(trial.task_id), goal) for trial in trials), goal)
+        goal = self._file.goal
+        return best_trial((_as_told(trial, told.get(trial.task_id), goal) for trial in self.trials_now), goal)
 
     def best_wire(self) -> int | None:
         """The number on the wire of :meth:`best_now`; None if there is none, or if there are several objectives."""

@@ -427,7 +427,7 @@ class Hosting:
 
     def _let_go(self, study: str, host: Host) -> None:
         """Forgets a host that lets go of its study, but for what is shown; the lock is held."""
-        counts = Counter(trial.state.value for trial in host.trials)
+        counts = Counter(trial.state.value for trial in host.trials_now)
         self._rests[study] = Rest(counts, host.best, host.over)
         self._closing[study] = self._hosts.pop(study)
         self._note(f"{host.study.name}: idle, nobody has asked for {IDLE_S / 60:.0f} min; opened again at the next ask")

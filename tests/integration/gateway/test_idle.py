@@ -7,18 +7,26 @@ import threading
 import weakref
 
 import pytest
-import yaml
 
 from clearml_hpo import RemoteStudy
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.study_records import read_study
-from clearml_hpo.core.trial import TrialState
 from clearml_hpo.dashboard.studies import listed
-from clearml_hpo.gateway.host import IDLE_S
-from clearml_hpo.studies.study import Study
+from clearml_hpo.gateway.db import accounts, studies
+from clearml_hpo.gateway.host import IDLE_S, Host
+from clearml_hpo.study_file import parse_study
 from clearml_hpo.testing.executor_contract import eventually
 from tests.integration.gateway.test_v1 import FILE
 
+MIXED = """\
+study: mixed
+project: tests
+template: {{task: 0123456789abcdef0123456789abcdef}}
+search_space: {{x: {{type: float, low: 0.0, high: 1.0}}}}
+objective: {{metric: valid/loss, direction: minimize}}
+budget: {{trials: 6}}
+execution: {{queue: {queues}}}
+"""
 WHOLE = {**FILE, "budget": {"trials": 30}, "duplicates": "skip"}
 
 
@@ -144,20 +152,11 @@ def test_a_study_that_has_ended_is_let_go_and_says_so(gateway, clock):
     assert list(study.changes())[-1].kind == "ended"
 
 
-def test_a_mixed_study_stays_open_and_gives_up_what_waits_outside_alone(gateway, clock, tmp_path):
-    """Agents may run its trials at any time."""
-    study = RemoteStudy(gateway.url, "mixed", WHOLE, project="physics", token=gateway.token())
-    study.ask().complete(loss=0.5)
-    eventually(lambda: table(gateway, study)[0] == (0, "completed"), "it has ended")
-    host = gateway.hosting.open_host(study.id)
-    ready(gateway, study, 2, clock)
-    text = yaml.safe_load(host.study.file)
-    assert text["execution"]["queue"] == "outside"
-    host._file.spec.execution.queue = ["gpu", "outside"]
-    clock.now += 2 * IDLE_S
-    for _ in range(3):
-        gateway.hosting.tend()
-    eventually(lambda: not host._executor.has_ready, "what waits is given up")
-    gateway.hosting.tend()
-    assert gateway.hosting.open_host(study.id) is host and not shown(gateway, study)["idle"]
-    assert [row.state for row in Study.load(host.controller).trials] == [TrialState.COMPLETED]
+@pytest.mark.parametrize(("queues", "is_idle"), [("outside", True), ("[gpu, outside]", False)])
+def test_a_study_that_agents_may_run_is_not_idle(gateway, clock, queues, is_idle):
+    with gateway.database.write() as connection:
+        project = accounts.ensure_project(connection, "physics").id
+        row, _ = studies.get_or_create(connection, project, "s", name="s", set_up="", file="", lease_s=600.0)
+    text = MIXED.format(queues=queues)
+    host = Host(row, parse_study(text, "study"), gateway.database, gateway.notes.append, clock=clock)
+    assert host._is_outside_alone == is_idle
