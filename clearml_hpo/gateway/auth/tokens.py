@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.gateway.auth.pepper import Pepper
 from clearml_hpo.gateway.auth.scopes import Right, Rights
-from clearml_hpo.gateway.auth.token_text import Kind, TokenText, new, parse
+from clearml_hpo.gateway.auth.token_text import Kind, TokenText, new, parse, without_secrets
 from clearml_hpo.gateway.db import Database, accounts, audit, idempotency
 from clearml_hpo.gateway.db import tokens as rows
 from clearml_hpo.gateway.db.audit import Act
@@ -345,6 +345,8 @@ def _sound_name(name: str) -> str:
     name = name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise InputError(f"name: say in 1 to {_LONGEST_NAME} characters what the token is for")
+    if without_secrets(name) != name:
+        raise InputError("name: this is a token, which is shown nowhere; say what the new one is for")
     return name
 
 

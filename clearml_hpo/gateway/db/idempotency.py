@@ -44,7 +44,7 @@ def find(connection: sa.Connection, token: str, key: str, body: bytes) -> Kept |
         OtherBodyError: it was given for another body.
     """
     query = sa.select(idempotency.c.body_hash, idempotency.c.status, idempotency.c.answer).where(
-        idempotency.c.token == token, idempotency.c.key == key, idempotency.c.expires > Now()
+        idempotency.c.token == token, idempotency.c.key == _hash(key.encode()), idempotency.c.expires > Now()
     )
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -60,11 +60,12 @@ def keep(connection: sa.Connection, token: str, key: str, body: bytes, kept: Kep
     Raises:
         KeptMeanwhileError: another one is there; roll back, and :func:`find` it.
     """
-    same = (idempotency.c.token == token) & (idempotency.c.key == key)
+    hashed = _hash(key.encode())  # a client may send anything, also a token
+    same = (idempotency.c.token == token) & (idempotency.c.key == hashed)
     connection.execute(sa.delete(idempotency).where(same, idempotency.c.expires <= Now()))
     values = {
         "token": token,
-        "key": key,
+        "key": hashed,
         "body_hash": _hash(body),
         "status": kept.status,
         "answer": kept.answer,

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.routing import APIRoute
 from starlette.requests import Request
+from starlette.responses import Response
 
 from clearml_hpo.gateway.auth import Principal, Right
+from clearml_hpo.gateway.bodies import read_object
 from clearml_hpo.gateway.limits import Limits
-from clearml_hpo.gateway.requests import Caller
+from clearml_hpo.gateway.requests import Caller, read_body
 from clearml_hpo.gateway.service import ForbiddenError
 from clearml_hpo.gateway.threads import Threads
+
+
+class BoundedRoute(APIRoute):
+    """A route whose body is JSON within bounds, see ``bodies``."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Reads the body first. Raises InputError and what ``read_body`` raises."""
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            if self.body_field is not None:
+                request._body = await read_body(request)  # where the handler looks for it
+                if request._body:
+                    read_object(request._body)
+            return await handle(request)
+
+        return bounded
 
 
 class Access:

@@ -34,7 +34,7 @@ from clearml_hpo.gateway.service import (
 )
 from clearml_hpo.gateway.threads import Threads
 from clearml_hpo.gateway.v1 import bodies
-from clearml_hpo.gateway.v1.access import Access, check_right
+from clearml_hpo.gateway.v1.access import Access, BoundedRoute, check_right
 from clearml_hpo.gateway.v1.bodies import Key
 from clearml_hpo.gateway.v1.events import EventStream, Streams, last_event
 from clearml_hpo.gateway.v1.leases import Leases
@@ -60,7 +60,7 @@ def routes(
     streams: Streams,
 ) -> APIRouter:
     """All of them; each needs ``Authorization: Bearer``."""
-    router = APIRouter(prefix=PREFIX)
+    router = APIRouter(prefix=PREFIX, route_class=BoundedRoute)
     api = _Api(hosting, leases)
     access = Access(caller, limits, threads)
     who = access.who

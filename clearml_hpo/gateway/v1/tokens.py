@@ -17,7 +17,7 @@ from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.service import ConflictError, ForbiddenError, NotFoundError
 from clearml_hpo.gateway.threads import Threads
 from clearml_hpo.gateway.v1 import bodies
-from clearml_hpo.gateway.v1.access import Access, check_right
+from clearml_hpo.gateway.v1.access import Access, BoundedRoute, check_right
 from clearml_hpo.gateway.v1.bodies import Key
 
 _ID = re.compile(r"[A-Za-z0-9]{12}", re.ASCII)
@@ -27,7 +27,7 @@ _Keep = Callable[[sa.Connection, TokenRow], None]
 
 def token_routes(hosting: Hosting, tokens: Tokens, access: Access, threads: Threads) -> APIRouter:
     """All of them; they need ``tokens:self``, the audit ``project:admin``."""
-    router = APIRouter()
+    router = APIRouter(route_class=BoundedRoute)
     api = _Api(hosting, tokens)
 
     @router.post("/tokens", status_code=201, response_model=bodies.MadeToken)
