@@ -188,7 +188,7 @@ class TrialTasks:
         """Ends, as stopped, a task that has become a draft while it ran; ClearML refuses that without force."""
         self._api.call("tasks.stopped", task=task_id, force=True, status_reason=reason, status_message=reason)
 
-    def delete(self, task_ids: Sequence[str]) -> None:
+    def discard(self, task_ids: Sequence[str]) -> None:
         """Deletes tasks that were made and never ran; none that has been started meanwhile."""
         self._api.call("tasks.delete_many", ids=list(task_ids))
 

@@ -39,7 +39,7 @@ class Tasks(Protocol):
     def give_up(self, task_id: str, reason: str) -> None:
         """Ends a task that no worker runs any more, as failed."""
 
-    def delete(self, task_ids: Sequence[str]) -> None:
+    def discard(self, task_ids: Sequence[str]) -> None:
         """Deletes tasks that were made and never ran."""
 
     def end_draft(self, task_id: str, reason: str) -> None:

@@ -53,7 +53,7 @@ class Unasked:
                 self._context.note(f"nobody has asked for waiting trials {numbers}: their points are given up")
             self._is_wanted = "queued" in left.values()
         if self._deleted:
-            self._context.tasks.delete(self._deleted)
+            self._context.tasks.discard(self._deleted)
             self._deleted = []
 
     def _is_given_up(self, trial: Trial) -> bool:

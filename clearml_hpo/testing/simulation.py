@@ -68,11 +68,11 @@ class Simulation(World):
         self._existing("give_up", task_id)
         self.end(task_id, "failed", reason)
 
-    def delete(self, task_ids: Sequence[str]) -> None:
+    def discard(self, task_ids: Sequence[str]) -> None:
         """Deletes tasks."""
-        self.calls["delete"] += 1
+        self.calls["discard"] += 1
         for task_id in task_ids:
-            self._existing("delete", task_id)
+            self._existing("discard", task_id)
             del self.tasks[task_id]
 
     def end_draft(self, task_id: str, reason: str) -> None:

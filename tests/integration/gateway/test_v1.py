@@ -312,7 +312,7 @@ def test_the_lines_for_curl_of_the_page_work_as_they_stand(gateway, tmp_path):
             known |= {name: first[key] for name, key in _KEYS.items() if name not in known and key in first}
     assert (tmp_path / "headers").stat().st_mode & 0o077 == 0
     assert [answers[index]["state"] for index in (2, 3, 4)] == ["out", "out", "done"]
-    assert answers[-2]["values"] == [0.8] and answers[-1]["numbers"] == [1]
+    assert answers[-2]["values"] == [0.8] and len(answers[-1]["numbers"]) == 1
 
 
 def test_the_client_stands_alone(gateway, tmp_path):

@@ -104,15 +104,15 @@ def test_a_call_that_fails_is_made_again(monkeypatch):
     world = Simulation(quadratic, workers={"out": 2})
     scheduler = make(world, trials=4, placement=OUT)
     scheduler.step()
-    delete, failures = world.delete, [1]
+    discard, failures = world.discard, [1]
 
     def fails(task_ids):
         if failures:
             failures.pop()
             raise ApiError("tasks.delete_many", 503, 0, "away")
-        delete(task_ids)
+        discard(task_ids)
 
-    monkeypatch.setattr(world, "delete", fails)
+    monkeypatch.setattr(world, "discard", fails)
     with pytest.raises(ApiError):
         given_up(scheduler, world)
     assert len(world.tasks) == 2
