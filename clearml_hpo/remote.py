@@ -24,6 +24,7 @@ While the gateway is away, requests are sent again for ten minutes. What it refu
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
@@ -36,7 +37,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,6 +55,7 @@ _LONGEST_PAUSE_S = 30.0
 """Longest pause between two tries."""
 _ASK_S = 30.0
 """Longest wait for a trial in one request; it is asked again."""
+_AT_ONCE = 100  # trials that are added in one request
 _AGAIN = (429, 502, 503, 504)
 _log = logging.getLogger("clearml_hpo.remote")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -144,6 +146,123 @@ class RemoteStudy:
             return None
         return found
 
+    def add(self, trials: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Adds trials that have ended elsewhere, all or none of each hundred; returns their numbers.
+
+        Each has ``params``, a whole point, and ``values``; perhaps ``state`` (``completed``, ``pruned`` or ``failed``),
+        ``step`` and ``reason``. They count in the study's budget of trials. Raises RemoteError.
+        """
+        numbers: list[int] = []
+        for first in range(0, len(trials), _AT_ONCE):
+            body = {"trials": [dict(trial) for trial in trials[first : first + _AT_ONCE]]}
+            numbers += self._http.post(f"/studies/{self.id}/trials", body)["numbers"]
+        return numbers
+
+    def importances(self) -> list[dict[str, float]]:
+        """Of each objective, the parameters' shares; empty while too few trials have ended. Raises RemoteError."""
+        found: list[dict[str, float]] = self._http.get(f"/studies/{self.id}/importances")
+        return found
+
+    def csv(self) -> str:
+        """All trials as CSV, safe to open in a spreadsheet. Raises RemoteError."""
+        return self._http.text(f"/studies/{self.id}/trials.csv")
+
+    def changes(self, after: str = "") -> Iterator[RemoteChange]:
+        """All trials, then each that changes, as it happens, until the study ends; goes on after a cut connection.
+
+        Args:
+            after: the id of the last change that is known: what has changed since comes first.
+
+        Raises:
+            RemoteError: the token does not count any more, or the gateway does not answer for ten minutes.
+        """
+        while True:
+            for change in self._http.events(f"/studies/{self.id}/events", after):
+                after = change.id or after
+                yield change
+                if change.kind == "ended":
+                    return
+            time.sleep(random.random())  # it was cut
+
+
+class RemoteChange:
+    """A change of a study.
+
+    Attributes:
+        id: names it, for ``changes(after=id)``; empty for the end of the study.
+        kind: ``trial``, ``withdrawn`` (its number is free again) or ``ended``.
+        data: the trial as it is now: number, state, values, params, ...; for the others number, or reason.
+    """
+
+    def __init__(self, id: str, kind: str, data: Mapping[str, Any]) -> None:
+        self.id = id
+        self.kind = kind
+        self.data = dict(data)
+
+
+class RemoteTokens:
+    """The tokens of the user whose token this is, in its project, and who did what there.
+
+    Args:
+        address, token: as those of :class:`RemoteStudy`; the token needs ``tokens:self``.
+
+    Raises:
+        ValueError: there is no token, or it would travel in the open.
+    """
+
+    def __init__(self, address: str, token: str = "") -> None:
+        self._http = _Http(address, token)
+
+    def make(
+        self, name: str, scopes: Sequence[str] = ("worker",), *, kind: str = "api", valid_s: float | None = None
+    ) -> dict[str, Any]:
+        """A new token; its text, ``token``, is in this answer alone. None may do more or live longer than this one.
+
+        Args:
+            name: what it is for.
+            kind: ``api``, or ``hopaas`` for clients of Hopaas.
+            valid_s: in seconds; default: 30 days, or as long as this one.
+
+        Raises:
+            RemoteError: this one may not make it; or the answer was lost (409), and its text with it: the message has
+                the id, by which it is revoked.
+        """
+        body = {"name": name, "kind": kind, "scopes": list(scopes), "valid_s": valid_s}
+        found: dict[str, Any] = self._http.post("/tokens", body)
+        return found
+
+    def listed(self, *, of: str = "owner") -> list[dict[str, Any]]:
+        """The tokens without their texts, the newest first; ``project``: all of that. Raises RemoteError."""
+        return self._paged(f"/tokens?of={of}", "tokens", "after")
+
+    def get(self, token: str = "self") -> dict[str, Any]:
+        """A token by its id; ``self`` is this one. Raises RemoteError."""
+        found: dict[str, Any] = self._http.get(f"/tokens/{_quoted(token)}")
+        return found
+
+    def rotate(self, token: str = "self", overlap_s: float = 86_400.0) -> dict[str, Any]:
+        """A new token in place of one, which counts for ``overlap_s`` seconds more. Raises as :meth:`make`."""
+        found: dict[str, Any] = self._http.post(f"/tokens/{_quoted(token)}:rotate", {"overlap_s": overlap_s})
+        return found
+
+    def revoke(self, token: str) -> dict[str, Any]:
+        """Has a token, by its id, refused within 5 s; again is no error. Raises RemoteError."""
+        found: dict[str, Any] = self._http.delete(f"/tokens/{_quoted(token)}")
+        return found
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Who did what in the project, the newest first; needs ``project:admin``. Raises RemoteError."""
+        return self._paged("/audit?limit=1000", "acts", "before")
+
+    def _paged(self, path: str, what: str, mark: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        page = self._http.get(path)
+        while True:
+            found += page[what]
+            if page["next"] is None:
+                return found
+            page = self._http.get(f"{path}&{mark}={page['next']}")
+
 
 class RemoteTrial:
     """One trial. As a context it shows signs of life from a thread, and fails if an exception leaves it.
@@ -221,6 +340,18 @@ class RemoteTrial:
                 pass  # the next report says what is wrong
 
 
+def _text(answer: Any) -> str:
+    return str(answer.read().decode())
+
+
+def _json(answer: Any) -> Any:
+    return json.loads(_text(answer))
+
+
+def _quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe="")
+
+
 class _Http:
     """Requests that are sent again, with the same key, until there is an answer."""
 
@@ -239,24 +370,53 @@ class _Http:
         """The answer's JSON. Raises RemoteError."""
         return self._send(urllib.request.Request(self._base + path, headers=self._headers))
 
+    def text(self, path: str) -> str:
+        """The answer as it is. Raises RemoteError."""
+        return str(self._send(urllib.request.Request(self._base + path, headers=self._headers), _text))
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The answer's JSON. Raises RemoteError."""
         headers = {**self._headers, "Idempotency-Key": uuid.uuid4().hex}
         return self._send(urllib.request.Request(self._base + path, json.dumps(body).encode(), headers))
 
-    def _send(self, request: urllib.request.Request) -> Any:
+    def delete(self, path: str) -> Any:
+        """The answer's JSON. Raises RemoteError."""
+        return self._send(urllib.request.Request(self._base + path, headers=self._headers, method="DELETE"))
+
+    def events(self, path: str, after: str) -> Iterator[RemoteChange]:
+        """Of one connection, until it ends. Raises RemoteError: there is none for ten minutes."""
+        headers = {**self._headers, **({"Last-Event-ID": after} if after else {})}
+        stream = self._send(urllib.request.Request(self._base + path, headers=headers), None)
+        with stream:
+            said: dict[str, str] = {}
+            try:
+                for line in stream:
+                    name, _, value = line.decode().rstrip("\r\n").partition(": ")
+                    if name:
+                        said[name] = value
+                    elif "data" in said:
+                        yield RemoteChange(said.get("id", ""), said.get("event", ""), json.loads(said["data"]))
+                        said = {}
+            except (OSError, ValueError, http.client.HTTPException):
+                return  # it was cut
+
+    def _send(self, request: urllib.request.Request, read: Callable[[Any], Any] | None = _json) -> Any:
+        """What ``read`` makes of the answer; the open answer without it."""
         until, pause_s, is_said = time.monotonic() + _PATIENCE_S, 0.5, False
         while True:
             try:
-                with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                    return json.loads(answer.read().decode())
+                answer = self._opener.open(request, timeout=_TIMEOUT_S)
+                if read is None:
+                    return answer
+                with answer:
+                    return read(answer)
             except urllib.error.HTTPError as error:
                 said = _detail(error)
                 if error.code not in _AGAIN or time.monotonic() > until:
                     raise RemoteError(said, error.code) from None
                 why = said
                 wait_s = float(error.headers.get("Retry-After") or pause_s)
-            except (OSError, ValueError) as error:  # no answer, or half of one
+            except (OSError, ValueError, http.client.HTTPException) as error:  # no answer, or half of one
                 if time.monotonic() > until:
                     raise RemoteError(f"the gateway does not answer: {error}") from None
                 why, wait_s = f"no answer ({error})", pause_s

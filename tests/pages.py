@@ -23,6 +23,7 @@ from clearml_hpo.gateway.db import Database, accounts
 from clearml_hpo.gateway.db.accounts import Project, Role
 from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.pages.app import Pages
+from clearml_hpo.gateway.v1.events import Streams
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from tests.dashboards import leave
@@ -46,7 +47,7 @@ class PagesGateway:
             self._pages.append(Pages(self.hosting, self.database, self.tokens, caller, providers=providers, secret="s"))
             return self._pages[0]
 
-        v1 = partial(routes, self.hosting, leases=Leases(pepper))
+        v1 = partial(routes, self.hosting, leases=Leases(pepper), tokens=self.tokens, streams=Streams())
         app = build_app(self.hosting, self.tokens, version="1", hopaas=True, v1=v1, pages=pages, **options)
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))

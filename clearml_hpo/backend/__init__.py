@@ -13,6 +13,7 @@ configurations.py   texts that a task keeps by name
 template.py         the template task: found, or made from a script
 trial_tasks.py      clones: created, polled, read, stopped
 outside_tasks.py    what outside workers would say of their tasks, said for them
+imported.py         trials that ended elsewhere, as tasks
 withdrawal.py       tasks taken out of their queues, and put back
 scalars.py          last values and curves
 nan_values.py       which values the SDK has sent in place of NaN

@@ -45,6 +45,8 @@ TOLD_NOT_FINITE = "not finite:"
 """Begins why a task is failed whose outside worker told NaN or infinity; no server takes these as a scalar."""
 PRUNED_AT = "pruned at iteration"
 """Begins why a task is stopped that the pruner has ended; the iteration follows."""
+IDLE = "idle:"
+"""Begins why a study is driven no more for which nobody asks: its gateway goes on with it at the next ask."""
 _NON_RESPONSIVE = ("stopped as non-responsive", "Forced stop (non-responsive)")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import USER_PROPERTIES, as_number, flatten, user_properties
+from clearml_hpo.backend.imported import IMPORTED, Finished, read_finished
 from clearml_hpo.backend.lists import by_id, rows
 from clearml_hpo.backend.names import place_of_queue
 from clearml_hpo.backend.nan_values import without_replaced
@@ -54,6 +55,7 @@ class TrialRecords:
         wishes: how a controller that has died wished some of the unsettled to end, by task id.
         unseen: those of the unsettled that have ended, as the server says it, by task id.
         orders: trials that were made by a user's order, by its name.
+        imports: how those of the unsettled and the drafts ended elsewhere whose tasks have not ended, by task id.
     """
 
     settled: tuple[Trial, ...] = ()
@@ -64,6 +66,7 @@ class TrialRecords:
     wishes: Mapping[str, TrialState] = field(default_factory=dict)
     unseen: Mapping[str, TaskSnapshot] = field(default_factory=dict)
     orders: Mapping[str, int] = field(default_factory=dict)
+    imports: Mapping[str, Finished] = field(default_factory=dict)
 
     @property
     def latest(self) -> tuple[Trial, ...]:
@@ -180,6 +183,7 @@ class _Entry:
     marked: TrialState | None
     wished_run: str = ""
     order: str = ""
+    imported: Finished | None = None
 
     @property
     def wish(self) -> TrialState | None:
@@ -211,6 +215,11 @@ def _sorted(entries: Sequence[_Entry], stopping: float | None) -> TrialRecords:
             if kind == "unsettled" and entry.snapshot.status not in LIVE
         },
         orders={entry.order: entry.trial.number for entry in entries if entry.order},
+        imports={
+            entry.trial.task_id: entry.imported
+            for entry, kind, _ in placed
+            if kind != "settled" and entry.imported is not None and entry.trial.attempt == 1
+        },
     )
 
 
@@ -269,6 +278,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         return None  # a user has taken its model away: its template is not known
     snapshot = snapshot_of(task)
     snapshot = without_replaced(snapshot, snapshot.not_finite)
+    imported = read_finished(properties.get(IMPORTED, ""))
     marked = _state(properties.get("state", ""))
     trial = Trial(
         int(number),
@@ -287,8 +297,9 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         queued_at=epoch(task.get("created")),
         started_at=snapshot.started_at,
         ended_at=snapshot.ended_at,
+        is_imported=imported is not None,
     )
-    return _Entry(trial, snapshot, marked, properties.get(WISHED_RUN, ""), properties.get(ORDER, ""))
+    return _Entry(trial, snapshot, marked, properties.get(WISHED_RUN, ""), properties.get(ORDER, ""), imported)
 
 
 def run_name(started_at: float | None) -> str:

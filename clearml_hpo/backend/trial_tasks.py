@@ -15,6 +15,7 @@ from clearml_hpo.backend.codes import STOPPING, Subcode
 from clearml_hpo.backend.configurations import with_configuration
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, user_properties, with_user_properties, with_values
+from clearml_hpo.backend.imported import Finished, end_as
 from clearml_hpo.backend.lists import MOST_ROWS, by_id, rows
 from clearml_hpo.backend.nan_values import ReplacedValues
 from clearml_hpo.backend.orders import ORDER
@@ -111,10 +112,13 @@ class TrialTasks:
         self._long: set[str] = set()
         self._replaced = ReplacedValues(api, goal)
 
-    def create(self, number: int, attempt: int, params: Params, order: str = "") -> str:
+    def create(
+        self, number: int, attempt: int, params: Params, order: str = "", properties: Mapping[str, str] | None = None
+    ) -> str:
         """Clones the template of the model with ``params``, in one call; returns the new task's id.
 
-        ``order`` is the user's by which the point is tried, if it is: the task says so from its first moment.
+        ``order`` is the user's by which the point is tried, if it is: the task says so from its first moment, as it
+        does of other ``properties``.
         """
         model = self._space.model_of(params)
         template, values = self._templates[model], self._space.in_task(params)
@@ -127,6 +131,7 @@ class TrialTasks:
                 "template_task": template.task_id,
                 **({MODEL_PROPERTY: model} if model else {}),
                 **({ORDER: order} if order else {}),
+                **(properties or {}),
                 **({PLACE_PROPERTY: template.place} if template.place else {}),
             },
         )
@@ -170,6 +175,10 @@ class TrialTasks:
         """Sets user properties of a trial task."""
         set_properties(self._api, task_id, properties)
 
+    def end_as(self, task_id: str, finished: Finished) -> None:
+        """Has a task that was only made end as its trial has ended elsewhere."""
+        end_as(self._api, task_id, finished)
+
     def give_up(self, task_id: str, reason: str) -> None:
         """Ends a task that no worker runs any more, as failed; an agent that comes back to it stops it."""
         self._api.call("tasks.failed", task=task_id, force=True, status_reason=reason, status_message=reason)
@@ -178,6 +187,10 @@ class TrialTasks:
     def end_draft(self, task_id: str, reason: str) -> None:
         """Ends, as stopped, a task that has become a draft while it ran; ClearML refuses that without force."""
         self._api.call("tasks.stopped", task=task_id, force=True, status_reason=reason, status_message=reason)
+
+    def discard(self, task_ids: Sequence[str]) -> None:
+        """Deletes tasks that were made and never ran; none that has been started meanwhile."""
+        self._api.call("tasks.delete_many", ids=list(task_ids))
 
     def drafts(self) -> set[str]:
         """Ids of the study's tasks that were made and never submitted."""

@@ -91,7 +91,7 @@ def role(who: str, named: str, project: str, database: str | None, out: Out) -> 
             known = ", ".join(each.name for each in accounts.listed_projects(connection)) or "none yet"
             raise InputError(f"--project: found {project!r}; the gateway has: {known}")
         accounts.set_role(connection, where.id, found.id, None if named == "none" else accounts.Role(named))
-        audit.note(connection, "role set", user=me(), target=f"{found.id} {where.name} {named}")
+        audit.note(connection, "role set", user=me(), target=f"{found.id} {where.name} {named}", project=where.id)
     _said(out, f"{found.sub}: {named} in {project}", id=found.id, project=project, role=named)
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from clearml_hpo.backend import cleanup
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
+from clearml_hpo.backend.codes import IDLE
 from clearml_hpo.backend.trial_tasks import TrialTasks
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import Driver
@@ -63,14 +64,22 @@ class Outcome:
 class Closing:
     """Ends a study on the server. A server in trouble is asked again: the end of a week's study must not be lost."""
 
-    def __init__(self, opened: Opened, api: Api, console: StudyConsole, stopped: threading.Event) -> None:
-        """The run's wall time counts from now."""
+    def __init__(
+        self,
+        opened: Opened,
+        api: Api,
+        console: StudyConsole,
+        stopped: threading.Event,
+        stopped_as: Callable[[], str] = lambda: "interrupted",
+    ) -> None:
+        """The run's wall time counts from now; ``stopped_as`` says why it was stopped."""
         self._opened = opened
         self._file = opened.file
         self._controller = opened.controller
         self._api = api
         self._console = console
         self._stopped = stopped
+        self._stopped_as = stopped_as
         self._began_at = time.time()
 
     def conclude(self, driver: Driver, tasks: TrialTasks) -> Ended:
@@ -80,7 +89,7 @@ class Closing:
         if driver.is_stop_asked:
             return Ended("stopped", scheduler.ended, trials, earlier)
         if self._stopped.is_set():
-            return Ended("stopped", "interrupted", trials, earlier)
+            return Ended("stopped", self._stopped_as(), trials, earlier)
         known = {trial.task_id for trial in (*trials, *earlier)}
         self._with_backoff(lambda: tasks.delete_twins(tasks.drafts() - known, known))
         if scheduler.failure:
@@ -99,7 +108,7 @@ class Closing:
         if summarises:
             self._leave_summary(ended, curves)
         self._console.add(f"{ended.status}: {ended.reason}")
-        if self.finish(ended.status, ended.reason.partition("\n")[0]):
+        if self.finish(ended.status, ended.reason.partition("\n")[0]) and not ended.reason.startswith(IDLE):
             self._console.ended(ended.status, ended.reason)
         return self._outcome(ended)
 

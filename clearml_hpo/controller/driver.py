@@ -188,10 +188,17 @@ class Driver:
         told = [t.task_id for t in records.settled if t.state in (TrialState.COMPLETED, TrialState.PRUNED)]
         histories = self._with_backoff(lambda: tasks.histories(told)) if scheduler.prunes else {}
         scheduler.takeover.restore(records.settled, records.earlier, histories)
+        scheduler.imports.knows(records.orders)
+        scheduler.unasked.keep(records.orders.values())
+        for trial in (*records.drafts, *records.unsettled):
+            if (finished := records.imports.get(trial.task_id)) is not None:
+                self._with_backoff(partial(scheduler.imports.go_on, trial, finished))
         for trial in records.drafts:
-            scheduler.takeover.adopt_draft(trial)
+            if trial.task_id not in records.imports:
+                scheduler.takeover.adopt_draft(trial)
         for trial in records.unsettled:
-            scheduler.takeover.adopt(trial, records.wishes.get(trial.task_id))
+            if trial.task_id not in records.imports:
+                scheduler.takeover.adopt(trial, records.wishes.get(trial.task_id))
         known = [trial.task_id for trial in (*records.latest, *records.earlier)]
         self._with_backoff(lambda: tasks.delete_twins(records.orphans, known))
         # Perhaps it is noted nowhere yet; a third controller could not tell these from aborted ones.

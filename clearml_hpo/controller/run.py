@@ -55,6 +55,7 @@ class StudyRun:
         aborts: Callable[[], bool] = lambda: True,
         room: FindRoom = Room,
         bell: Bell | None = None,
+        stopped_as: Callable[[], str] = lambda: "interrupted",
         sampler: Any = None,
         pruner: Any = None,
     ) -> None:
@@ -65,6 +66,7 @@ class StudyRun:
             aborts: whether trials that run then are aborted, or left to a successor.
             sampler, pruner: objects of Optuna's, in place of those that the study file names.
             bell: has a step of the loop follow soon.
+            stopped_as: why it was stopped, for users.
             room: how much there is for trials, where the study is one among others.
         """
         self._opened = opened
@@ -74,7 +76,7 @@ class StudyRun:
         self._aborts = aborts
         self._policy = replace(policy_of(opened.file), room=room)
         self._console = StudyConsole(opened, view)
-        self._closing = Closing(opened, api, self._console, stopped)
+        self._closing = Closing(opened, api, self._console, stopped, stopped_as)
         self._reporting = {*opened.reporting}
         self._fault: ClearmlHpoError | None = None
         self._curves: Curves = {}

@@ -83,6 +83,7 @@ class Trial:
         reason: why it ended as it did, if there is something to say.
         queued_at: seconds since the epoch, as are ``started_at`` and ``ended_at``.
         not_finite: scalars, ``title/series``, of which the SDK has sent 0 in place of NaN or infinity.
+        is_imported: whether it ended elsewhere, and was added with its values.
     """
 
     number: int
@@ -100,6 +101,7 @@ class Trial:
     started_at: float | None = None
     ended_at: float | None = field(default=None)
     not_finite: frozenset[str] = frozenset()
+    is_imported: bool = False
 
     @property
     def value(self) -> float | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from clearml_hpo.backend.codes import IDLE
 from clearml_hpo.core.trial import TrialState, best_trial, pareto_front
 from clearml_hpo.core.values import as_text
 from clearml_hpo.dashboard.seen import Seen
@@ -81,7 +82,8 @@ def _facts(seen: Seen) -> Iterator[tuple[str, str]]:
     if left is not None and progress.is_driven:
         yield "time left", f"about {duration_text(left)}"
     yield "driven for", duration_text(progress.elapsed_s)
-    yield "driven by", driver_text(seen.record.holder) if progress.is_driven else "none"
+    by = "its gateway, at the next ask" if seen.record.reason.startswith(IDLE) else "none"
+    yield "driven by", driver_text(seen.record.holder) if progress.is_driven else by
 
 
 def _per_hour(seen: Seen) -> float | None:

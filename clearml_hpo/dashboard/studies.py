@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from clearml_hpo.backend.codes import IDLE
 from clearml_hpo.backend.lease import is_held_by
 from clearml_hpo.backend.study_records import StudyRecord
 from clearml_hpo.core.trial import best_trial
@@ -57,6 +58,12 @@ class Listed:
     def progress(self) -> str:
         """Ended trials and the budget, as the controller has published them."""
         return self.record.properties.get("trials", "")
+
+    @property
+    def state(self) -> str:
+        """ClearML's word for the controller task; ``idle`` if its gateway goes on with it at the next ask."""
+        is_idle = self.record.status == "stopped" and self.record.reason.startswith(IDLE)
+        return "idle" if is_idle else self.record.status
 
     @property
     def driver(self) -> str:

@@ -108,6 +108,11 @@ class OutsideExecutor(QueueExecutor):
         """Whether a task can be taken at once."""
         return bool(self._ready)
 
+    @property
+    def has_out(self) -> bool:
+        """Whether somebody has a task."""
+        return bool(self._out)
+
     def __contains__(self, task_id: object) -> bool:
         """Whether it waits or is out."""
         with self._changed:

@@ -5,6 +5,7 @@ service.py   what the wires call
 hosting.py   this service: a host for each study that is asked for
 host.py      one open study: a thread drives it, another writes what its workers said
 handing.py   what its workers are given and say
+feed.py      what has changed of a study's trials
 writing.py   what workers said, written to ClearML's server
 process.py   the process that serves
 supervisor.py  holds its socket, and starts it anew if it dies

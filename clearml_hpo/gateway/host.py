@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,28 +22,32 @@ from sqlalchemy.exc import IntegrityError
 from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
+from clearml_hpo.backend.codes import IDLE
+from clearml_hpo.backend.imported import Finished
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.controller.executors import MakeExecutor, executor_of
 from clearml_hpo.controller.opening import Opening
+from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.core.bell import Bell
-from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, is_trouble
+from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, InputError, is_trouble
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import note_of
 from clearml_hpo.core.trial import Trial, TrialState, best_trial
 from clearml_hpo.core.values import Params
 from clearml_hpo.executors.outside import OUTSIDE, OutsideExecutor
-from clearml_hpo.gateway.db import handouts, studies
+from clearml_hpo.gateway.db import handouts, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import State
 from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.handing import Given, Handing
-from clearml_hpo.gateway.service import ConflictError
+from clearml_hpo.gateway.service import ConflictError, UnavailableError
 from clearml_hpo.gateway.writing import Writing
-from clearml_hpo.scheduler import Scheduler
+from clearml_hpo.scheduler import Import, Scheduler
 from clearml_hpo.search.importances import importances_of_all
+from clearml_hpo.search.space import Float
 from clearml_hpo.studies.rows import columns_of, rows_of, to_csv
-from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file import StudyFile, read_point
 from clearml_hpo.views.display import Progress
 from clearml_hpo.views.screen import Untaken
 
@@ -50,16 +56,25 @@ _WRITE_S = 1.0
 _MOST_STEPS = 10_000  # of one trial
 _PING_S = 300.0
 """How often a running task of an outside worker shows a sign of life: servers end silent ones after 15 min or 2 h."""
+IDLE_S = 600.0
+"""How long nobody must have asked for trials of a study until what is ready is given up, and the study is closed."""
+_IDLE_REASON = f"{IDLE} nobody has asked for {IDLE_S / 60:.0f} min; the gateway goes on with it at the next ask"
 _EXPIRE_S = 5.0
 """How often leases are looked at."""
 
 
+_AGAIN_S = 5.0
+"""After how long a client comes again whose trials are not all added yet."""
 _TOLD = (State.DONE, State.LATE)
 """States in which a hand-out has the values that its worker told."""
 
 
 class NothingToGive(ConflictError):
     """The study hands out no trials any more; the text says why."""
+
+
+class IdleError(UnavailableError):
+    """The host has let go of its study, for which nobody had asked: another one is to be made."""
 
 
 class Host(Untaken):
@@ -79,8 +94,18 @@ class Host(Untaken):
         on_note: Callable[[str], None],
         *,
         log_in: Callable[[], Api] = Api,
+        on_progress: Callable[[Sequence[Trial]], None] = lambda trials: None,
+        before: Host | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing runs yet; ``log_in`` connects to ClearML's server, once for each of the two threads."""
+        """Nothing runs yet.
+
+        Args:
+            log_in: connects to ClearML's server, once for each of the two threads.
+            on_progress: told of all trials after each step, in the thread that drives.
+            before: the host that is letting go of the study.
+            clock: seconds, by which the study is idle.
+        """
         self.study = study
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
@@ -88,8 +113,19 @@ class Host(Untaken):
         self._database = database
         self._on_note = on_note
         self._log_in = log_in
+        self._on_progress = on_progress
+        self._before = before
+        self._clock = clock
+        self._using = threading.Lock()
+        self._users = 0
+        self._has_given_up = False
+        self._used_at = clock()
         self._stopped = threading.Event()
         self._bell = Bell(self._stopped)
+        self._is_left = self.is_idle = False
+        self._is_seen = threading.Event()
+        if not study.controller:
+            self._is_seen.set()  # a new study has no trials
         self._is_open = threading.Event()
         self._write_soon = threading.Event()
         self._run: StudyRun | None = None
@@ -105,6 +141,7 @@ class Host(Untaken):
 
     def stop(self) -> None:
         """Lets go of the study: what outside workers have goes on, and is taken up by the next host."""
+        self._is_left |= self.outcome is None
         self._stopped.set()
         self._bell.ring()
         self._is_open.set()
@@ -120,6 +157,11 @@ class Host(Untaken):
         return not self._stopped.is_set() and (self._driving.ident is None or self._driving.is_alive())
 
     @property
+    def is_closed(self) -> bool:
+        """Whether all is written that can be, and the study is let go of."""
+        return self._stopped.is_set() and not self._driving.is_alive()
+
+    @property
     def controller(self) -> str:
         """The id of the study's ClearML task; empty until it is opened."""
         return self.study.controller
@@ -130,6 +172,12 @@ class Host(Untaken):
         return self._progress.trials
 
     @property
+    def trials_now(self) -> Sequence[Trial]:
+        """All trials, as the loop has them now."""
+        scheduler = self.handing.scheduler
+        return self.trials if scheduler is None else scheduler.trials
+
+    @property
     def ended(self) -> str:
         """Why the study gives no trials any more; empty while it does."""
         try:
@@ -137,6 +185,13 @@ class Host(Untaken):
         except NothingToGive as error:
             return str(error)
         return ""
+
+    @property
+    def over(self) -> str:
+        """Why the study is not driven any more, and all its trials are as they stay; empty while it is."""
+        if self.error is not None:
+            return f"the study cannot be driven: {self.error}"
+        return self.outcome.reason if self.outcome is not None and not self._is_left else ""
 
     @property
     def constants(self) -> Params:
@@ -173,14 +228,78 @@ class Host(Untaken):
     def best_now(self) -> Trial | None:
         """As :attr:`best`, with what was told just now, which the loop has not seen yet. Raises GatewayError."""
         told = {handout.task: handout.outcome or {} for handout in self.handing.handed_out() if handout.state in _TOLD}
-        scheduler, goal = self.handing.scheduler, self._file.goal
-        trials = self.trials if scheduler is None else scheduler.trials
-        return best_trial((_as_told(trial, told.get(trial.task_id), goal) for trial in trials), goal)
+        goal = self._file.goal
+        return best_trial((_as_told(trial, told.get(trial.task_id), goal) for trial in self.trials_now), goal)
 
     def best_wire(self) -> int | None:
         """The number on the wire of :meth:`best_now`; None if there is none, or if there are several objectives."""
         best = self.best_now() if self._file.goal.is_single else None
         return handouts.wire_number(best.number, best.attempt) if best is not None else None
+
+    def wait_seen(self, wait_s: float) -> None:
+        """Waits until the trials are known. Raises UnavailableError: they are not within so many seconds."""
+        if not self._is_seen.wait(wait_s):
+            raise UnavailableError("the study is not open yet", _AGAIN_S)
+
+    # --- when nobody asks --------------------------------------------------------------------------------------------
+
+    def tend(self) -> bool:
+        """Gives up what is ready if nobody has asked for it for 10 minutes, and lets go of a study that is idle.
+
+        A study is idle if nobody has asked for 10 minutes, nothing of it is out or waits, and outside workers alone
+        run its trials; one that has ended, too.
+
+        Returns:
+            Whether it has let go, now or before; then another host is to be made at the next ask.
+
+        Raises:
+            GatewayError: the database is away.
+        """
+        with self._using:
+            if self.is_idle:
+                return True
+            if self._users or self._clock() - self._used_at < IDLE_S or self.error is not None:
+                return False
+            scheduler, executor = self.handing.scheduler, self._executor
+            if self._driving.ident is not None and self._driving.is_alive():
+                if scheduler is None or executor is None:
+                    return False  # it is being opened
+                if executor.has_ready and not self._has_given_up:
+                    self._has_given_up = True
+                    scheduler.unasked.give_up()
+                    self._bell.ring()
+                runs = any(trial.state is TrialState.RUNNING for trial in scheduler.trials)
+                if not self._is_outside_alone or scheduler.unasked.is_wanted or executor.has_out or runs:
+                    return False
+                with self._database.read() as connection:
+                    if outbox.count(connection, self.study.id):
+                        return False
+            self.is_idle = True
+        self.stop()
+        return True
+
+    @property
+    def _is_outside_alone(self) -> bool:
+        placement = policy_of(self._file).placement
+        return {*placement.all_queues} <= placement.outside
+
+    def _stopped_as(self) -> str:
+        return _IDLE_REASON if self.is_idle else "interrupted"
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        """Somebody asks: the study is not idle."""
+        with self._using:
+            if self.is_idle:
+                raise IdleError("the study is being closed", _AGAIN_S)
+            self._users += 1
+            self._has_given_up = False
+        try:
+            yield
+        finally:
+            with self._using:
+                self._users -= 1
+                self._used_at = self._clock()
 
     # --- what outside workers ask and say ----------------------------------------------------------------------------
 
@@ -200,9 +319,21 @@ class Host(Untaken):
 
         Raises:
             NothingToGive: the study has ended, or could not be opened.
+            IdleError: another host is to be made.
             GatewayError: the database is away.
         """
         until = time.monotonic() + wait_s
+        with self._used():
+            return self._asked(until, token, lease_s, worker or {}, keep)
+
+    def _asked(
+        self,
+        until: float,
+        token: str,
+        lease_s: float,
+        worker: Mapping[str, Any],
+        keep: Callable[[sa.Connection, Given], None],
+    ) -> Given | None:
         while True:
             executor, scheduler = self._opened(until)
             task = executor.take(max(0.0, until - time.monotonic())) if executor is not None else None
@@ -214,12 +345,59 @@ class Host(Untaken):
                 executor.ended(task)
                 continue
             try:
-                return self.handing.give(trial, token, lease_s, worker or {}, keep)
+                return self.handing.give(trial, token, lease_s, worker, keep)
             except IntegrityError:  # a task that a user has enqueued again: its number is used up
                 self.note(f"trial {trial.number} was handed out before, and is not again: retry it as a new attempt")
             except BaseException:
                 executor.give_back(task)
                 raise
+
+    def add(self, imports: Sequence[Import], wait_s: float) -> list[int]:
+        """Has trials that ended elsewhere become trials of the study; returns their numbers.
+
+        Raises:
+            NothingToGive: the study has ended, or its budget has no room for all.
+            IdleError: another host is to be made.
+            UnavailableError: not within ``wait_s`` seconds; the same ones may be added again.
+        """
+        until = time.monotonic() + wait_s
+        try:
+            with self._used():
+                _, scheduler = self._opened(until)
+                if scheduler is None:
+                    raise UnavailableError("the study is not open yet", _AGAIN_S)
+                done = scheduler.imports.add(imports)
+                self._bell.ring()
+                return done.result(max(0.0, until - time.monotonic()))
+        except InputError as error:
+            raise NothingToGive(str(error)) from None
+        except (TimeoutError, CancelledError):
+            raise UnavailableError("not all trials are added yet; send the same request again", _AGAIN_S) from None
+
+    def read_import(self, name: str, params: Params, finished: Finished, at: str) -> Import:
+        """A trial that ended elsewhere, as one of this study; ``at`` is where it stands, for messages.
+
+        Raises:
+            InputError: it is no whole point of the space, a value is not finite, or an objective is missing.
+        """
+        space, goal = self._file.space, self._file.goal
+        point, faults = read_point(params, space)
+        if faults:
+            where = [".".join((at, "params", *map(str, each.key))) for each in faults]
+            raise InputError("\n".join(f"{key}: {each.text}" for key, each in zip(where, faults, strict=True)))
+        floats = [name for name, each in space.distributions.items() if isinstance(each, Float) and name in point]
+        point |= {name: float(str(point[name])) for name in floats}  # JSON has 1 for 1.0
+        if not space.contains(point):
+            names = ", ".join(space.distributions)
+            raise InputError(f"{at}.params: found {', '.join(point) or 'none'}; a whole point is needed, of {names}")
+        for metric, value in finished.values.items():
+            if not math.isfinite(value):
+                raise InputError(f"{at}.values.{metric}: found {value}; a finite number is allowed")
+        missing = [each.metric for each in goal.objectives if each.metric not in finished.values]
+        if finished.state == "completed" and missing:
+            found = ", ".join(finished.values) or "none"
+            raise InputError(f"{at}.values: found {found}; a completed trial needs {', '.join(missing)}")
+        return Import(name, point, finished)
 
     # --- view of the study -------------------------------------------------------------------------------------------
 
@@ -237,6 +415,8 @@ class Host(Untaken):
     def progress(self, progress: Progress) -> None:
         """A step was made: trials can be handed out."""
         self._progress = progress
+        self._is_seen.set()
+        self._on_progress(progress.trials)
         if self._run is not None and self._run.scheduler is not None:
             self.handing.scheduler = self._run.scheduler
             self._is_open.set()
@@ -257,6 +437,7 @@ class Host(Untaken):
         finally:
             self._stopped.set()
             self._is_open.set()
+            self._is_seen.set()
             self._write_soon.set()
             if self._executor is not None:
                 self._executor.close()
@@ -264,6 +445,9 @@ class Host(Untaken):
                 self._writing.join()
 
     def _open_and_drive(self) -> None:
+        if self._before is not None:
+            self._before.join()
+            self._before = None
         api = with_backoff(self._log_in, self.note, self._stopped)
         opening = Opening(api, self._place, self._stopped, self.note)
         with api.asking_again(self.note, self._stopped):
@@ -278,7 +462,9 @@ class Host(Untaken):
             self.outcome = self._run.run()
             return
         self._writing.start()
-        self._run = StudyRun(opened, api, self, self._stopped, aborts=lambda: False, bell=self._bell)
+        self._run = StudyRun(
+            opened, api, self, self._stopped, aborts=lambda: False, bell=self._bell, stopped_as=self._stopped_as
+        )
         self.outcome = self._run.run()
 
     def _place(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
@@ -288,7 +474,9 @@ class Host(Untaken):
                     studies.set_controller(connection, self.study.id, study_id)
                 self.study = replace(self.study, controller=study_id)
             queue, out = own_queue_name(OUTSIDE, study_id), self.handing.take_up()
-            self._executor = OutsideExecutor(api, self._bell, queue=queue, out=[*out], on_abort=self.handing.abort)
+            self._executor = OutsideExecutor(
+                api, self._bell, queue=queue, out=[*out], on_abort=self.handing.abort, clock=self._clock
+            )
             return self._executor
 
         return file, executor_of(file, api, self.note, outside)

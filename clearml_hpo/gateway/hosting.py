@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import secrets
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 import yaml
 
+from clearml_hpo.backend.imported import Finished
 from clearml_hpo.core.errors import GatewayError, InputError
+from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.values import Params
 from clearml_hpo.gateway.auth import Principal, Right
-from clearml_hpo.gateway.db import accounts, handouts, idempotency, outbox, studies
+from clearml_hpo.gateway.db import accounts, audit, handouts, idempotency, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import Handout
-from clearml_hpo.gateway.db.idempotency import Kept
+from clearml_hpo.gateway.db.idempotency import Kept, KeptMeanwhileError
 from clearml_hpo.gateway.db.studies import StudyRow
+from clearml_hpo.gateway.feed import Feed
 from clearml_hpo.gateway.handing import Given as HostGiven
 from clearml_hpo.gateway.handing import is_to_stop
-from clearml_hpo.gateway.host import Host
+from clearml_hpo.gateway.host import IDLE_S, Host, IdleError
 from clearml_hpo.gateway.service import (
     ConflictError,
     ForbiddenError,
@@ -38,26 +48,52 @@ from clearml_hpo.study_file import StudyFile, parse_study
 
 _MOST_LIVE = 200  # hand-outs of one token: a worker that fails at once cannot make trials without end
 _STUDIES_A_DAY = 100  # of one project
+_MOST_TRIALS = 100_000  # of one study
+_IMPORT_S = 60.0
+"""Longest time that a request waits until its trials are added; clients wait 90 s."""
 _MOST_OUTBOX, _FULL_OUTBOX = 10_000, 200_000
 _OLDEST_S = 3600.0
 """Age of what is not written to ClearML's server yet from which on the service is not well."""
 _LOOK_S = 2.0
 """How often it is looked whether a study was added."""
 _GIVEN = "study_file"  # what a request calls a study file, in messages
+_SEEN_S = 30.0
+"""Longest time that a request waits until the trials of a study are known that is being opened."""
 _AGAIN_S = 5.0
 """After how long a client asks again that got no trial."""
 
 
-class Hosting:
-    """Implements ``Service``. Studies are opened when they are asked for, and stay open until :meth:`stop`."""
+@dataclass(frozen=True)
+class Rest:
+    """What is kept of a study that was closed because nobody asked for its trials.
 
-    def __init__(self, database: Database, on_note: Callable[[str], None]) -> None:
-        """Nothing is opened yet."""
+    Attributes:
+        counts: trials by state.
+        ended: why it gives no trials any more; empty if it goes on at the next ask.
+    """
+
+    counts: Mapping[str, int]
+    best: Trial | None
+    ended: str
+
+
+class Hosting:
+    """Implements ``Service``. Studies are opened when they are asked for, and closed when nobody asks any more."""
+
+    def __init__(
+        self, database: Database, on_note: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Nothing is opened yet; ``clock``: seconds, by which studies are idle."""
         self._database = database
         self._note = on_note
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._by_suid: dict[tuple[str, str], OpenStudy] = {}  # what never changes
+        self._clock = clock
+        self._closing: dict[str, Host] = {}  # by study; they still write
+        self._rests: dict[str, Rest] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._unfollowed: set[str] = set()
         self._asking: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()  # while one waits
         self._is_stopped = threading.Event()
         self._looking = threading.Thread(target=self._look, name="studies to drive", daemon=True)
@@ -74,7 +110,7 @@ class Hosting:
         """Lets go of all studies; returns when all that workers have said is written, or cannot be."""
         self._is_stopped.set()
         with self._lock:
-            hosts = [*self._hosts.values()]
+            hosts = [*self._hosts.values(), *self._closing.values()]
         for host in hosts:
             host.stop()
         for host in hosts:
@@ -194,6 +230,49 @@ class Hosting:
         """The host of a study of the project, which is opened if it is not. Raises NotFoundError."""
         return self._open(who, study)
 
+    def follow(self, who: Principal, study: str) -> Feed:
+        """What changes of a study of the project, which is opened if it is not. Raises NotFoundError."""
+        host = self._open(who, study)
+        with self._lock:
+            feed = self._feeds.setdefault(study, Feed())
+        feed.see(host.trials)
+        return feed
+
+    def end_of(self, study: str) -> str:
+        """Why an open study is not driven any more; empty while it is."""
+        host = self._hosts.get(study)
+        return host.over if host is not None else ""
+
+    def seen_host(self, who: Principal, study: str) -> Host:
+        """As :meth:`host`, once it knows the study's trials.
+
+        Raises:
+            NotFoundError: there is no such study in the project.
+            UnavailableError: they are not known in time.
+        """
+        host = self._open(who, study)
+        host.wait_seen(_SEEN_S)
+        return host
+
+    def rest(self, study: str) -> Rest | None:
+        """What is known of a study that was closed because nobody asked."""
+        return self._rests.get(study)
+
+    def tend(self) -> None:
+        """Has each host look whether its study is idle, and forgets those that are closed. Raises GatewayError."""
+        with self._lock:
+            hosts = [*self._hosts.items()]
+            self._closing = {study: host for study, host in self._closing.items() if not host.is_closed}
+            unfollowed = {study for study, feed in self._feeds.items() if not feed.is_followed} - self._hosts.keys()
+            for study in unfollowed & self._unfollowed:  # one that is followed from now on is not yet, for a moment
+                del self._feeds[study]
+            self._unfollowed = unfollowed
+        for study, host in hosts:
+            if host.tend():
+                with self._lock:
+                    if self._hosts.get(study) is host:
+                        self._let_go(study, host)
+
     def open_host(self, study: str) -> Host | None:
         """The host of a study, if it is open."""
         with self._lock:
@@ -223,17 +302,60 @@ class Hosting:
         """Ends a trial, whoever has it. Raises NotFoundError."""
         self._open(who, study, wire).handing.declare_failed(wire, reason)
 
+    def import_trials(
+        self, who: Principal, study: str, given: Sequence[tuple[Params, Finished]], *, key: str, body: str
+    ) -> Sequence[int]:
+        """Adds trials that ended elsewhere, all or none; the same token, key and body are the same trials.
+
+        Args:
+            given: the points by names without the section ``General/``, or by full ones.
+
+        Raises:
+            NotFoundError: there is no such study.
+            InputError: a trial is none of the study's, or the key was used with another body.
+            ConflictError: the study is closed or has ended, or its budget has no room for all.
+            LimitError: the study has as many trials as it may.
+            UnavailableError: they are not all added in time; the same request goes on.
+        """
+        host, kept_as = self._open(who, study), f"import {key}"
+        if self._row(who, study).state == studies.CLOSED:
+            raise ConflictError("the study is closed")
+        if len(host.trials) + len(given) > _MOST_TRIALS:
+            raise LimitError(f"the study has {len(host.trials)} trials, and gets no more than {_MOST_TRIALS}")
+        sent = f"{study} {body}".encode()
+        name = hashlib.sha256(f"{who.token} {key or secrets.token_hex(16)} ".encode() + sent).hexdigest()[:24]
+        imports = [
+            host.read_import(f"import_{name}_{place}", params, finished, f"trials.{place}")
+            for place, (params, finished) in enumerate(given)
+        ]
+        if key:
+            with self._database.read() as connection:
+                kept = idempotency.find(connection, who.token, kept_as, sent)
+            if kept is not None:
+                return [int(number) for number in json.loads(kept.answer)]
+        try:
+            numbers = host.add(imports, _IMPORT_S)
+        except IdleError:  # just now
+            numbers = self._open(who, study).add(imports, _IMPORT_S)
+        with suppress(KeptMeanwhileError), self._database.write() as connection:
+            if key:
+                idempotency.keep(connection, who.token, kept_as, sent, Kept(200, json.dumps(numbers)))
+            target = f"{study}: {len(numbers)} trials from {min(numbers)} on"
+            audit.note(connection, "trials imported", user=who.owner, token=who.token, target=target)
+        return numbers
+
     # --- parts -------------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Opens studies that were added on the command line."""
+        """Opens studies that were added on the command line, and closes those for which nobody asks."""
         while not self._is_stopped.wait(_LOOK_S):
             try:
                 with self._database.read() as connection:
                     found = studies.to_drive(connection)
                 for row in found:
-                    if self.open_host(row.id) is None:
+                    if self.open_host(row.id) is None and row.id not in self._rests:
                         self._host(row)
+                self.tend()
             except (GatewayError, UnavailableError) as error:
                 self._note(str(error))
 
@@ -286,10 +408,34 @@ class Hosting:
             if self._is_stopped.is_set():
                 raise UnavailableError("the gateway ends", _AGAIN_S)
             host = self._hosts.get(row.id)
+            if host is not None and host.is_idle:
+                self._let_go(row.id, host)
+                host = None
             if host is None or (not host.is_alive and host.error is not None):
-                host = self._hosts[row.id] = Host(row, _file_of(row), self._database, self._note)
+                self._rests.pop(row.id, None)
+                host = self._hosts[row.id] = Host(
+                    row,
+                    _file_of(row),
+                    self._database,
+                    self._note,
+                    on_progress=partial(self._progress, row.id),
+                    before=self._closing.get(row.id),
+                    clock=self._clock,
+                )
                 host.start()
             return host
+
+    def _let_go(self, study: str, host: Host) -> None:
+        """Forgets a host that lets go of its study, but for what is shown; the lock is held."""
+        counts = Counter(trial.state.value for trial in host.trials_now)
+        self._rests[study] = Rest(counts, host.best, host.over)
+        self._closing[study] = self._hosts.pop(study)
+        self._note(f"{host.study.name}: idle, nobody has asked for {IDLE_S / 60:.0f} min; opened again at the next ask")
+
+    def _progress(self, study: str, trials: Sequence[Trial]) -> None:
+        feed = self._feeds.get(study)
+        if feed is not None:
+            feed.see(trials)
 
     def _asked(
         self,
@@ -310,7 +456,15 @@ class Hosting:
             raise LimitError(f"this token has {live} running trials, and gets no more than {_MOST_LIVE}")
         if waits.count > _FULL_OUTBOX:
             raise UnavailableError("ClearML's server is too far behind", _AGAIN_S)
-        given = host.ask(token=who.token, lease_s=lease_s or row.lease_s, wait_s=wait_s, worker=worker, keep=keep)
+
+        def ask(of: Host) -> HostGiven | None:
+            lease = lease_s or row.lease_s
+            return of.ask(token=who.token, lease_s=lease, wait_s=wait_s, worker=worker, keep=keep)
+
+        try:
+            given = ask(host)
+        except IdleError:  # just now
+            given = ask(self._host(row))
         if given is None:
             raise UnavailableError("no trial was ready in time", _AGAIN_S)
         return _given(given)

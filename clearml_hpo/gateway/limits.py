@@ -25,7 +25,12 @@ class Pace:
     burst: int
 
 
-PACES: Mapping[str, Pace] = {"ask": Pace(25.0, 200), "report": Pace(250.0, 1000)}
+PACES: Mapping[str, Pace] = {
+    "ask": Pace(25.0, 200),
+    "report": Pace(250.0, 1000),
+    "token": Pace(1.0, 60),
+    "import": Pace(1.0, 60),
+}
 """Of one token, which all jobs of a site may share: 200 workers with trials of 10 s ask 20 times a second.
 
 A project has ten times as much.

@@ -26,6 +26,7 @@ from clearml_hpo.gateway.db.housekeeping import keep_tidy
 from clearml_hpo.gateway.hosting import Hosting
 from clearml_hpo.gateway.pages.app import Pages
 from clearml_hpo.gateway.redact import guard_logs
+from clearml_hpo.gateway.v1.events import Streams
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.machine import signals
@@ -65,10 +66,21 @@ class Options:
         return json.dumps(asdict(self))
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server whose signals only end it: uvicorn would raise them again, and nothing would be tidied up."""
 
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        """``streams`` end as soon as it ends: they would go on for ever."""
+        super().__init__(config)
+        self._streams = streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Waits for open requests."""
+        self._streams.close()
+        await super().shutdown(sockets)
+
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        """Has them end it."""
         return signals.handled({number: partial(self.handle_exit, number, None) for number in signals.ENDS})
 
 
@@ -86,10 +98,11 @@ def serve(listening: socket.socket, options: Options) -> None:
     hosting = Hosting(database, _log.info)
     pepper = state.pepper()
     tokens = Tokens(database, pepper)
+    streams = Streams()
     app = build_app(
         hosting,
         tokens,
-        v1=partial(routes, hosting, leases=Leases(pepper)),
+        v1=partial(routes, hosting, leases=Leases(pepper), tokens=tokens, streams=streams),
         pages=partial(Pages, hosting, database, tokens, providers=providers, secret=pepper.derive("log-in")),
         version=version("clearml-hpo"),
         hopaas=options.hopaas,
@@ -110,7 +123,7 @@ def serve(listening: socket.socket, options: Options) -> None:
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )
-    server = _Server(config)
+    server = Server(config, streams)
     threading.Thread(target=_end_with_parent, args=(server, os.getppid()), daemon=True).start()
     stopped = threading.Event()
     threading.Thread(target=keep_tidy, args=(database, stopped, _log.info), daemon=True).start()

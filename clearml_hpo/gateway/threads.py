@@ -12,11 +12,11 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 
 _Result = TypeVar("_Result")
-_AT_ONCE = {"ask": 256, "report": 2, "other": 8}
+_AT_ONCE = {"ask": 256, "report": 2, "import": 4, "other": 8}
 
 
 class Threads:
-    """A set of threads for each kind of work: ``ask``, ``report``, and ``other`` such as lists of trials."""
+    """Threads for each kind of work: ``ask``, ``report``, ``import``, and ``other`` such as lists of trials."""
 
     def __init__(self) -> None:
         self._limiters: dict[str, CapacityLimiter] = {}  # of the event loop, so they are made in it

@@ -10,6 +10,8 @@ endings.py           how a trial has ended, from what the server says of its tas
 outcomes.py          what follows from an end: mark, sampler, cost, retry
 stopping.py          ends trials that live
 user_reruns.py       trials that a user runs again
+unasked.py           what outside workers could have, and nobody asks for
+imports.py           trials that ended elsewhere
 orders.py            what users order by hand: points, ends, a larger budget
 requeueing.py        trials that wait in vain, and move to another queue
 launching.py         from a point to a queue
@@ -28,6 +30,7 @@ retry_rules.py       which trials are run again, how often, and where
 interfaces.py        what is needed of trial tasks, and who hears of what
 """
 
+from clearml_hpo.scheduler.imports import Import
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.loop import run_loop
 from clearml_hpo.scheduler.placement import Placement, Places, Room, Rule
@@ -39,6 +42,7 @@ __all__ = [
     "Failures",
     "FindRoom",
     "Hooks",
+    "Import",
     "Placement",
     "Places",
     "Policy",

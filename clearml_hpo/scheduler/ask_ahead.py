@@ -63,6 +63,10 @@ class AskAhead:
                 return self._timed(number)
         return self._from_thread(number, most)
 
+    def drop(self) -> None:
+        """What was proposed is told as given up: its number has another trial."""
+        self._drop_ready()
+
     def close(self) -> None:
         """Ends the thread; what was proposed and is not needed is told as given up."""
         self._is_closed, self.is_thinking = True, False
@@ -107,5 +111,7 @@ class AskAhead:
                 future.add_done_callback(partial(self._drop, number))
 
     def _drop(self, number: int, done: Future[Point | None]) -> None:
-        if done.exception() is None and done.result() is not None:
+        point = done.result() if done.exception() is None else None
+        if point is not None:
+            self._points.forget(number, point)
             self._give_up(number)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from clearml_hpo.backend.imported import Finished
 from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.not_finite import Curve
 from clearml_hpo.core.trial import Trial
@@ -15,8 +16,13 @@ from clearml_hpo.core.values import Params
 class Tasks(Protocol):
     """What the loop needs of trial tasks; ``tasks.TrialTasks`` bound to a template."""
 
-    def create(self, number: int, attempt: int, params: Params, order: str = "") -> str:
+    def create(
+        self, number: int, attempt: int, params: Params, order: str = "", properties: Mapping[str, str] | None = None
+    ) -> str:
         """Makes the trial task and returns its id; ``order`` is the user's by which the point is tried, if it is."""
+
+    def end_as(self, task_id: str, finished: Finished) -> None:
+        """Has a task that was only made end as its trial has ended elsewhere."""
 
     def poll(self, task_ids: Sequence[str]) -> Mapping[str, TaskSnapshot]:
         """Where the tasks stand; a deleted one is missing."""
@@ -32,6 +38,9 @@ class Tasks(Protocol):
 
     def give_up(self, task_id: str, reason: str) -> None:
         """Ends a task that no worker runs any more, as failed."""
+
+    def discard(self, task_ids: Sequence[str]) -> None:
+        """Deletes tasks that were made and never ran."""
 
     def end_draft(self, task_id: str, reason: str) -> None:
         """Ends, as stopped, a task that has become a draft while it ran."""

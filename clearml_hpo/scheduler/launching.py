@@ -88,6 +88,32 @@ class Launcher:
         self._next_number = max(self._next_number, number + 1)
         self._points.tried(number, params)
 
+    @property
+    def room_of_budget(self) -> int | None:
+        """How many new trials the budget still allows; None for any number."""
+        budget = self._policy.budget.trials
+        return None if budget is None else max(0, budget - len(self._roster) - len(self._planned.new))
+
+    def take_number(self) -> int:
+        """The number of a trial that another part makes; it must be known (:meth:`knows`) before the next step."""
+        self._ask_ahead.drop()
+        return self._next_number
+
+    def was_proposed(self, number: int) -> bool:
+        """Whether the sampler proposed the point of this trial; false if a user wanted it."""
+        return not self._points.was_wanted(number)
+
+    def forget(self, trials: Collection[Trial]) -> None:
+        """There are none of these any more, and their points may come again; the last numbers are free again."""
+        for trial in trials:
+            self._roster.forget(trial)
+            self._roster.drop(trial)
+            self._points.forget(trial.number, trial.params)
+            self._study.fail(trial.number)
+        self._ask_ahead.drop()
+        there = [*(trial.number for trial in self._roster.latest), *(launch.number for launch in self._planned)]
+        self._next_number = max(there, default=-1) + 1
+
     def plan(self, launch: Launch) -> None:
         """Has an attempt run as soon as there is room."""
         self._planned.add(launch)
@@ -153,11 +179,11 @@ class Launcher:
 
     def _next_launch(self, slots: int) -> Launch | None:
         """The next new trial; None if there is none, for now or for good."""
-        budget, count = self._policy.budget.trials, len(self._roster) + len(self._planned.new)
-        if budget is not None and count >= budget:
-            self._is_over(f"the budget of {budget} trials is used up")
+        left = self.room_of_budget
+        if left == 0:
+            self._is_over(f"the budget of {self._policy.budget.trials} trials is used up")
             return None
-        most = slots if budget is None else min(budget - count, slots)
+        most = slots if left is None else min(left, slots)
         params = self._ask_ahead.next(self._next_number, max(1, most))
         if params is None:
             if not (self.is_thinking or self._roster.live or self._planned):

@@ -97,7 +97,9 @@ class Outcomes:
         self._ends[ended.number, ended.state] += 1
 
     def plan_retry(self, ended: Trial) -> bool:
-        """Plans a new attempt, if the policy has one for this end."""
+        """Plans a new attempt, if the policy has one for this end; none of what has failed elsewhere."""
+        if ended.is_imported:
+            return False
         retry = self._context.policy.failures.retry(ended.state, self._ends[ended.number, ended.state])
         if retry is None:
             return False

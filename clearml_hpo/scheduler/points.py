@@ -29,6 +29,7 @@ class Points:
         self._first: deque[tuple[Params, str]] = deque()
         self._tried: dict[object, int] = {}
         self._tried_of_space = 0
+        self._wanted: set[int] = set()
 
     def enqueue(self, params: Params, order: str = "") -> None:
         """Has ``params`` tried before anything that the sampler proposes; by this order, if a user gave one."""
@@ -40,6 +41,16 @@ class Points:
             return
         self._tried[_key(params)] = number
         self._tried_of_space += self._study.space.contains(params)
+
+    def forget(self, number: int, params: Params) -> None:
+        """There is no trial ``number`` any more: its point may be proposed again."""
+        if self._tried.get(_key(params)) == number:
+            del self._tried[_key(params)]
+            self._tried_of_space -= self._study.space.contains(params)
+
+    def was_wanted(self, number: int) -> bool:
+        """Whether the point of this trial was the user's."""
+        return number in self._wanted
 
     def next(self, number: int) -> Mapping[str, Value] | None:
         """A point for trial ``number`` that was not tried yet; None if there is none left."""
@@ -54,6 +65,7 @@ class Points:
             if order:
                 self.by_order[order] = number if is_new else self._tried[_key(params)]
             if is_new:
+                self._wanted.add(number)
                 self._study.add(number, params)
                 return params
         return None

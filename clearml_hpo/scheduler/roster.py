@@ -96,6 +96,11 @@ class Roster:
         self._trials[trial.number] = trial
         self._memos.pop(trial.task_id, None)
 
+    def drop(self, trial: Trial) -> None:
+        """There is no such trial any more."""
+        self._live.pop(trial.number, None)
+        self._trials.pop(trial.number, None)
+
     def memo(self, trial: Trial) -> AttemptMemo:
         """What is remembered of this attempt."""
         return self._memos.setdefault(trial.task_id, AttemptMemo())

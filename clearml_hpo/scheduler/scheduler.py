@@ -15,6 +15,7 @@ from clearml_hpo.core.values import Params
 from clearml_hpo.executors.base import Executor
 from clearml_hpo.scheduler.context import Context
 from clearml_hpo.scheduler.endings import ending_of
+from clearml_hpo.scheduler.imports import Imports
 from clearml_hpo.scheduler.interfaces import Hooks, Tasks
 from clearml_hpo.scheduler.launching import Launcher
 from clearml_hpo.scheduler.ledger import Ledger
@@ -28,6 +29,7 @@ from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.requeueing import Requeueing
 from clearml_hpo.scheduler.stopping import Stopping
 from clearml_hpo.scheduler.takeover import Takeover
+from clearml_hpo.scheduler.unasked import Unasked
 from clearml_hpo.scheduler.user_reruns import Reruns
 from clearml_hpo.search.learner import OptunaStudy
 
@@ -46,6 +48,8 @@ class Scheduler:
     Attributes:
         takeover: takes in the trials that there are before the first step.
         orders: what users order by hand.
+        imports: trials that ended elsewhere.
+        unasked: what is ready for outside workers, and nobody asks for.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class Scheduler:
         self._limits = Limits(context, self._observer, self._stopping, self._outcomes)
         self._requeueing = Requeueing(context, self._launcher, self._queues, self._stopping, self._outcomes)
         self.orders = Orders(context, self._launcher, self._stopping)
+        self.imports = Imports(context, self._launcher, reporter, self._ledger)
+        self.unasked = Unasked(context, self._launcher)
         self.takeover = Takeover(context, self._launcher, reporter, self._outcomes, self._ledger)
 
     # --- where it stands ---------------------------------------------------------------------------------------------
@@ -151,7 +157,7 @@ class Scheduler:
 
         Once a look costs more than a few calls, a second for each: hundreds of trials can wait.
         """
-        if self._launcher.is_thinking or self._launcher.is_behind:
+        if self._launcher.is_thinking or self._launcher.is_behind or self.imports.are_waiting:
             return min(poll_s, _SOON_S)
         calls = self._observer.calls
         return max(poll_s, float(calls)) if calls > _FEW_CALLS else poll_s
@@ -184,6 +190,7 @@ class Scheduler:
     def close(self) -> None:
         """Ends the thread of the sampler: no more steps follow."""
         self._launcher.close()
+        self.imports.close()
 
     # --- the step ----------------------------------------------------------------------------------------------------
 
@@ -209,6 +216,8 @@ class Scheduler:
 
         # What is to begin.
         if not self._stopping.is_stopped:
+            self.unasked.act()
+            self.imports.act()
             self._launcher.fill(self._roster.live)
             self._requeueing.fail_without_queues()
         if self.is_done:

@@ -61,8 +61,9 @@ class Takeover:
             last_end = trial.ended_at or last_end
             self._context.roster.settle(trial)
             self._launcher.knows(trial.number, trial.params)
-            self._outcomes.count(trial)
-            self._ledger.ended(trial, _duration(trial))
+            if not trial.is_imported:
+                self._outcomes.count(trial)
+                self._ledger.ended(trial, _duration(trial))
             if self._outcomes.plan_retry(trial):
                 self._context.study.add(trial.number, trial.params)
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from clearml_hpo.backend.codes import BAD_REQUEST, Subcode
+from clearml_hpo.backend.imported import Finished
 from clearml_hpo.backend.trial_tasks import TaskSnapshot
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.values import Params
@@ -23,13 +24,22 @@ class Simulation(World):
 
     # --- scheduler.Tasks -------------------------------------------------------------------------------------------
 
-    def create(self, number: int, attempt: int, params: Params, order: str = "") -> str:
+    def create(
+        self, number: int, attempt: int, params: Params, order: str = "", properties: Mapping[str, str] | None = None
+    ) -> str:
         """Makes a task."""
         self.calls["create"] += 1
         task_id = f"task-{self._made}"
         self._made += 1
         self.tasks[task_id] = SimulatedTask(task_id, number, attempt, dict(params), self._curve(params))
+        self.tasks[task_id].properties.update(properties or {})
         return task_id
+
+    def end_as(self, task_id: str, finished: Finished) -> None:
+        """Ends a task that was only made."""
+        self.calls["end_as"] += 1
+        self._existing("end_as", task_id)
+        self.end(task_id, {"completed": "completed", "pruned": "stopped", "failed": "failed"}[finished.state])
 
     def poll(self, task_ids: Sequence[str]) -> Mapping[str, TaskSnapshot]:
         """Where the tasks stand."""
@@ -57,6 +67,13 @@ class Simulation(World):
         self.calls["give_up"] += 1
         self._existing("give_up", task_id)
         self.end(task_id, "failed", reason)
+
+    def discard(self, task_ids: Sequence[str]) -> None:
+        """Deletes tasks."""
+        self.calls["discard"] += 1
+        for task_id in task_ids:
+            self._existing("discard", task_id)
+            del self.tasks[task_id]
 
     def end_draft(self, task_id: str, reason: str) -> None:
         """Stops a draft that has run."""

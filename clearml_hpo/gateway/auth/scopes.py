@@ -80,9 +80,9 @@ class Rights:
         """True if the right is among them, for this study; without one, for the whole project."""
         return any(scope.covers(Scope(right, study)) for scope in self.scopes)
 
-    def cover(self, other: Rights) -> bool:
-        """True if ``other`` has nothing beyond these."""
-        return all(any(own.covers(scope) for own in self.scopes) for scope in other.scopes)
+    def beyond(self, others: Rights) -> Rights:
+        """Those of these that ``others`` have not."""
+        return Rights(frozenset(each for each in self.scopes if not any(own.covers(each) for own in others.scopes)))
 
     def of_role(self, role: Role | None) -> Rights:
         """Those that a user of this role may use; none without a role."""

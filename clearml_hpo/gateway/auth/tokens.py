@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.gateway.auth.pepper import Pepper
-from clearml_hpo.gateway.auth.scopes import Rights
-from clearml_hpo.gateway.auth.token_text import Kind, TokenText, new, parse
-from clearml_hpo.gateway.db import Database, accounts, audit
+from clearml_hpo.gateway.auth.scopes import Right, Rights
+from clearml_hpo.gateway.auth.token_text import Kind, TokenText, new, parse, without_secrets
+from clearml_hpo.gateway.db import Database, accounts, audit, idempotency
 from clearml_hpo.gateway.db import tokens as rows
+from clearml_hpo.gateway.db.audit import Act
 from clearml_hpo.gateway.db.columns import now
 from clearml_hpo.gateway.db.tokens import TokenRow
 
@@ -37,6 +39,8 @@ _NOTED_S = 60
 GRACE_S = 86_400
 """A token that has expired may finish its own running trials for this long."""
 _MOST_CACHED = 10_000
+_LONGEST_NAME = 100
+_NOT_LONGER = "valid_s: a token makes no other one that lives longer than itself, and none for less than a day"
 
 
 class RefusedTokenError(Exception):
@@ -99,26 +103,35 @@ class Tokens:
         kind: Kind,
         name: str,
         rights: Rights,
-        lives_s: float = DEFAULT_S,
+        lives_s: float | None = None,
         made_by: Principal | None = None,
+        keep: Callable[[sa.Connection, TokenRow], None] = lambda connection, row: None,
     ) -> NewToken:
         """Makes a token.
 
         Args:
             owner, project: ids.
             name: for its owner, to know it again.
-            lives_s: validity in seconds, one day to one year.
+            lives_s: validity in seconds, one day to one year; default: 30 days, or as long as ``made_by``.
             made_by: the token that asks for this one; it can make none stronger or longer-lived than itself.
+            keep: called in the transaction in which it is made.
 
         Raises:
-            InputError: the life is out of bounds, or ``made_by`` may not make it.
+            InputError: the name or the life is out of bounds, or ``made_by`` may not make it.
         """
-        self._check_life(kind, lives_s)
+        name = _sound_name(name)
         with self._database.write() as connection:
-            moment = now(connection)
-            if made_by is not None and not (made_by.rights.cover(rights) and moment + lives_s <= made_by.expires):
-                raise InputError("a token can make no other one that may do more, or lives longer, than itself")
-            return self._add(connection, owner, project, kind, name, str(rights), lives_s)
+            if made_by is not None:
+                left_s = made_by.expires - now(connection)
+                _check_stronger(made_by, rights)
+                if left_s < (DAY_S if lives_s is None else lives_s):
+                    raise InputError(f"{_NOT_LONGER}; this one expires in {left_s / DAY_S:.1f} days")
+                lives_s = min(DEFAULT_S, left_s) if lives_s is None else lives_s
+            lives_s = DEFAULT_S if lives_s is None else lives_s
+            self._check_life(kind, lives_s)
+            made = self._add(connection, owner, project, kind, name, str(rights), lives_s, made_by=made_by)
+            keep(connection, made.row)
+        return made
 
     def check(self, text: str, kind: Kind, address: str = "", *, may_be_expired: bool = False) -> Principal:
         """Whom a request with this token is from.
@@ -153,6 +166,37 @@ class Tokens:
         found = self._cached(token) if token is not None and token.kind == kind else None
         return None if found is None or found.is_expired else found
 
+    def visible(self, who: Principal, token: str) -> TokenRow | None:
+        """The token of this id if it is of the project of ``who``, and its own, or ``who`` administers the project."""
+        with self._database.read() as connection:
+            row = rows.find(connection, token)
+        if row is None or row.project != who.project:
+            return None
+        return row if row.owner == who.owner or who.rights.allow(Right.ADMIN_PROJECT) else None
+
+    def listed(self, who: Principal, *, of_project: bool, after: TokenRow | None, limit: int) -> Sequence[TokenRow]:
+        """A page of the tokens of ``who`` in its project, or of all of the project; the newest first."""
+        owner = "" if of_project else who.owner
+        with self._database.read() as connection:
+            return rows.listed(connection, project=who.project, owner=owner, after=after, limit=limit)
+
+    def audited(self, who: Principal, *, before: int | None, limit: int) -> Sequence[Act]:
+        """Lines of the audit, the newest first: of the project of ``who``; for administrators also those of none."""
+        with self._database.read() as connection:
+            owner = accounts.user(connection, who.owner)
+            of_none = [""] if owner is not None and owner.is_admin else []
+            return audit.last(connection, limit, before, [who.project, *of_none])
+
+    def made_with(self, who: Principal, key: str, body: bytes) -> str:
+        """The id of the token that ``who`` has made with this idempotency key; empty if there is none.
+
+        Raises:
+            InputError: the key was used with another body.
+        """
+        with self._database.read() as connection:
+            kept = idempotency.find(connection, who.token, key, body)
+        return kept.answer if kept is not None else ""
+
     def revoke(self, token: str, *, by: str, why: str = "") -> bool:
         """Refuses the token of this id within 5 s, here at once; False if it was revoked, or there is none."""
         with self._database.write() as connection:
@@ -163,14 +207,23 @@ class Tokens:
             self._checked = {key: found for key, found in self._checked.items() if found[1].token != token}
         return done
 
-    def rotate(self, token: str, *, overlap_s: float = 0.0) -> NewToken:
+    def rotate(
+        self,
+        token: str,
+        *,
+        overlap_s: float = 0.0,
+        made_by: Principal | None = None,
+        keep: Callable[[sa.Connection, TokenRow], None] = lambda connection, row: None,
+    ) -> NewToken:
         """A new token like the one of this id, for as long as that one was made for.
 
         Args:
             overlap_s: the old one counts for so many seconds more.
+            made_by: the token that asks for it: the new one lives no longer than that, and may do no more.
+            keep: called in the transaction in which it is made.
 
         Raises:
-            InputError: there is no such token, or it does not count any more.
+            InputError: there is no such token, it does not count any more, or ``made_by`` may not have another of it.
         """
         with self._database.write() as connection:
             old = rows.find(connection, token)
@@ -180,10 +233,23 @@ class Tokens:
                     "`token new` makes one"
                 )
             lives_s = max(DAY_S, old.expires - old.created)
+            if made_by is not None:
+                lives_s = min(lives_s, made_by.expires - now(connection))
+                if made_by.token != token:
+                    _check_stronger(made_by, Rights.parse(old.scopes.split()))
             made = self._add(
-                connection, old.owner, old.project, Kind(old.kind), old.name, old.scopes, lives_s, rotated_from=token
+                connection,
+                old.owner,
+                old.project,
+                Kind(old.kind),
+                old.name,
+                old.scopes,
+                lives_s,
+                rotated_from=token,
+                made_by=made_by,
             )
             rows.shorten(connection, token, overlap_s)
+            keep(connection, made.row)
         return made
 
     def _check_life(self, kind: Kind, lives_s: float) -> None:
@@ -204,6 +270,7 @@ class Tokens:
         scopes: str,
         lives_s: float,
         rotated_from: str = "",
+        made_by: Principal | None = None,
     ) -> NewToken:
         text = new(kind)
         moment = now(connection)
@@ -216,12 +283,13 @@ class Tokens:
             name=name,
             scopes=scopes,
             created=moment,
-            expires=moment + lives_s,
+            expires=min(moment + lives_s, made_by.expires if made_by is not None else math.inf),
             rotated_from=rotated_from,
         )
         rows.add(connection, row)
         what = "token rotated" if rotated_from else "token made"
-        audit.note(connection, what, user=owner, token=text.id, target=rotated_from or scopes)
+        asked = f", by token {made_by.token}" if made_by is not None else ""
+        audit.note(connection, what, user=owner, token=text.id, target=f"{rotated_from or scopes}{asked}")
         return NewToken(text, row)
 
     def _cached(self, token: TokenText) -> Principal | None:
@@ -271,6 +339,21 @@ class Tokens:
                 return False
             self._noted[token, what] = moment
         return True
+
+
+def _sound_name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise InputError(f"name: say in 1 to {_LONGEST_NAME} characters what the token is for")
+    if without_secrets(name) != name:
+        raise InputError("name: this is a token, which is shown nowhere; say what the new one is for")
+    return name
+
+
+def _check_stronger(made_by: Principal, rights: Rights) -> None:
+    missing = rights.beyond(made_by.rights)
+    if missing.scopes:
+        raise InputError(f"scopes: a token makes no other one that may do more than itself; this one lacks {missing}")
 
 
 def _digest(token: TokenText) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from clearml_hpo.core.errors import InputError
 from clearml_hpo.gateway.db.columns import Now, insert_if_new
 from clearml_hpo.gateway.db.tables import idempotency
 
@@ -17,8 +18,11 @@ _KEPT_S = 86_400
 """How long an answer is kept for a request that comes again with its key."""
 
 
-class OtherBodyError(Exception):
+class OtherBodyError(InputError):
     """The key was used with another body."""
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key: it was used with another request; each request has its own")
 
 
 class KeptMeanwhileError(Exception):
@@ -40,13 +44,13 @@ def find(connection: sa.Connection, token: str, key: str, body: bytes) -> Kept |
         OtherBodyError: it was given for another body.
     """
     query = sa.select(idempotency.c.body_hash, idempotency.c.status, idempotency.c.answer).where(
-        idempotency.c.token == token, idempotency.c.key == key, idempotency.c.expires > Now()
+        idempotency.c.token == token, idempotency.c.key == _hash(key.encode()), idempotency.c.expires > Now()
     )
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
     if row.body_hash != _hash(body):
-        raise OtherBodyError(key)
+        raise OtherBodyError
     return Kept(row.status, row.answer)
 
 
@@ -56,11 +60,12 @@ def keep(connection: sa.Connection, token: str, key: str, body: bytes, kept: Kep
     Raises:
         KeptMeanwhileError: another one is there; roll back, and :func:`find` it.
     """
-    same = (idempotency.c.token == token) & (idempotency.c.key == key)
+    hashed = _hash(key.encode())  # a client may send anything, also a token
+    same = (idempotency.c.token == token) & (idempotency.c.key == hashed)
     connection.execute(sa.delete(idempotency).where(same, idempotency.c.expires <= Now()))
     values = {
         "token": token,
-        "key": key,
+        "key": hashed,
         "body_hash": _hash(body),
         "status": kept.status,
         "answer": kept.answer,

@@ -66,6 +66,12 @@ def put_off(connection: sa.Connection, seq: int, wait_s: float) -> None:
     connection.execute(statement.values(tries=outbox.c.tries + 1, next_try=Now() + wait_s))
 
 
+def count(connection: sa.Connection, study: str) -> int:
+    """How many entries of a study wait."""
+    query = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.study == study)
+    return int(connection.execute(query).scalar_one())
+
+
 def backlog(connection: sa.Connection) -> Backlog:
     """How far ClearML's server is behind."""
     query = sa.select(sa.func.count(), sa.func.coalesce(Now() - sa.func.min(outbox.c.created), 0.0)).select_from(outbox)

@@ -202,5 +202,7 @@ audit = sa.Table(
     _text("target"),
     _text("address"),
     sa.Column("ok", sa.Boolean, nullable=False),
+    _text("project"),
     sa.Index(None, "at"),
+    sa.Index(None, "project", "seq"),
 )

@@ -53,12 +53,22 @@ def find(connection: sa.Connection, token: str) -> TokenRow | None:
     return TokenRow(*row) if row else None
 
 
-def listed(connection: sa.Connection, *, project: str = "", owner: str = "") -> Sequence[TokenRow]:
-    """All tokens, or those of a project or an owner, the newest first."""
-    query = sa.select(tokens).order_by(tokens.c.created.desc())
+def listed(
+    connection: sa.Connection,
+    *,
+    project: str = "",
+    owner: str = "",
+    after: TokenRow | None = None,
+    limit: int | None = None,
+) -> Sequence[TokenRow]:
+    """All tokens, or those of a project or an owner, the newest first; a page of them begins after a token."""
+    query = sa.select(tokens).order_by(tokens.c.created.desc(), tokens.c.id).limit(limit)
     for column, value in ((tokens.c.project, project), (tokens.c.owner, owner)):
         if value:
             query = query.where(column == value)
+    if after is not None:
+        later = (tokens.c.created == after.created) & (tokens.c.id > after.id)
+        query = query.where((tokens.c.created < after.created) | later)
     return [TokenRow(*row) for row in connection.execute(query)]
 
 

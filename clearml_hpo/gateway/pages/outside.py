@@ -56,7 +56,8 @@ class HandedOut:
         except NotFoundError as error:
             raise InputError(str(error)) from None
         with self._database.write() as connection:
-            audit.note(connection, "trial declared failed", user=who.user, target=f"{row.id}.{wire}")
+            target = f"{row.id}.{wire}"
+            audit.note(connection, "trial declared failed", user=who.user, target=target, project=row.project)
 
 
 def _shown(out: Handout, reported: Reported, study: StudyRow, moment: float, *, is_known: bool) -> OutsideTrial:

@@ -28,7 +28,6 @@ OVERLAP_S = 86_400
 """How long a token that was rotated still counts."""
 _KINDS: Mapping[str, Kind] = {"api": Kind.API, "hopaas": Kind.HOPAAS}
 _PRESETS: Mapping[Role, str] = {Role.OWNER: "worker", Role.MEMBER: "worker", Role.VIEWER: "viewer"}
-_LONGEST_NAME = 100
 _DEFAULT = {"name": "", "project": "", "kind": "api", "study": "", "days": "30"}
 
 
@@ -104,7 +103,7 @@ class TokenPages:
                 visit.session.user,
                 project.id,
                 kind=_kind(form),
-                name=_name(form),
+                name=form.get("name", ""),
                 rights=self._rights(visit, project, role, form.get("study", "")),
                 lives_s=_days(form) * DAY_S,
             )
@@ -178,13 +177,6 @@ def _kind(form: Mapping[str, str]) -> Kind:
     if form.get("kind") not in _KINDS:
         raise InputError(f"kind: found {form.get('kind', '')!r:.40}; expected one of: {', '.join(_KINDS)}")
     return _KINDS[form["kind"]]
-
-
-def _name(form: Mapping[str, str]) -> str:
-    name = form.get("name", "").strip()
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InputError(f"name: say in 1 to {_LONGEST_NAME} characters what the token is for")
-    return name
 
 
 def _days(form: Mapping[str, str]) -> int:

@@ -10,14 +10,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from clearml_hpo.gateway.auth.token_text import without_secrets
+
 PREFIX = "/api/v1"
 _MOST_FAULTS = 20
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object) -> Response:
-    """An answer that says what is wrong."""
+    """An answer that says what is wrong; never a token, which a client may have put in a wrong place."""
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return Response(json.dumps(content), status, dict(headers or {}), "application/problem+json")
+    return Response(without_secrets(json.dumps(content)), status, dict(headers or {}), "application/problem+json")
 
 
 def of_validation(request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
@@ -11,14 +12,16 @@ import yaml
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from clearml_hpo.core.errors import InputError
-from clearml_hpo.core.trial import Trial as StudyTrial
-from clearml_hpo.core.values import DEFAULT_SECTION, Params, Value
+from clearml_hpo.backend.imported import Finished
+from clearml_hpo.core.errors import GatewayError, InputError
+from clearml_hpo.core.values import DEFAULT_SECTION, Params
 from clearml_hpo.executors.outside import OUTSIDE
-from clearml_hpo.gateway.auth import Principal, Right
+from clearml_hpo.gateway.auth import Principal, RefusedTokenError, Right, Tokens
 from clearml_hpo.gateway.db.handouts import STOPS, Handout, State
 from clearml_hpo.gateway.db.studies import StudyRow
-from clearml_hpo.gateway.hosting import Hosting
+from clearml_hpo.gateway.feed import Feed
+from clearml_hpo.gateway.host import Host
+from clearml_hpo.gateway.hosting import Hosting, Rest
 from clearml_hpo.gateway.limits import Limits
 from clearml_hpo.gateway.requests import Caller
 from clearml_hpo.gateway.service import (
@@ -31,27 +34,37 @@ from clearml_hpo.gateway.service import (
 )
 from clearml_hpo.gateway.threads import Threads
 from clearml_hpo.gateway.v1 import bodies
+from clearml_hpo.gateway.v1.access import Access, BoundedRoute, check_right
+from clearml_hpo.gateway.v1.bodies import Key
+from clearml_hpo.gateway.v1.events import EventStream, Streams, last_event
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.names import suid_of
 from clearml_hpo.gateway.v1.problems import PREFIX
+from clearml_hpo.gateway.v1.rows import bare, trial_row
+from clearml_hpo.gateway.v1.tokens import token_routes
 
 _TRIAL = re.compile(r"(?P<study>[0-9a-f]{1,40})\.(?P<wire>[0-9]{1,15})", re.ASCII)
-_LONGEST_KEY = 200
 _TITLE = "trial"
 """Title of scalars that workers report without one."""
 _FIXED = ("study", "project", "template")
-Key = Annotated[str, Header(alias="Idempotency-Key", max_length=_LONGEST_KEY)]
 
 
-def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *, leases: Leases) -> APIRouter:
+def routes(
+    hosting: Hosting,
+    caller: Caller,
+    limits: Limits,
+    threads: Threads,
+    *,
+    leases: Leases,
+    tokens: Tokens,
+    streams: Streams,
+) -> APIRouter:
     """All of them; each needs ``Authorization: Bearer``."""
-    router = APIRouter(prefix=PREFIX)
+    router = APIRouter(prefix=PREFIX, route_class=BoundedRoute)
     api = _Api(hosting, leases)
-
-    async def who(request: Request, kind: str = "report", *, finishes: bool = False) -> Principal:
-        found = await threads.run("report", lambda: caller.by_header(request, may_be_expired=finishes))
-        await limits.wait(kind, found)
-        return found
+    access = Access(caller, limits, threads)
+    who = access.who
+    router.include_router(token_routes(hosting, tokens, access, threads))
 
     @router.post("/projects/{project}/studies", status_code=201, response_model=bodies.Study)
     async def make_study(request: Request, project: str, body: bodies.NewStudy, response: Response) -> Any:
@@ -103,6 +116,12 @@ def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *
         caller_ = await who(request)
         return await threads.run("other", lambda: api.trials(caller_, study, after, limit, state))
 
+    @router.post("/studies/{study}/trials", status_code=201, response_model=bodies.Imported)
+    async def import_trials(request: Request, study: str, body: bodies.Imports, key: Key = "") -> Any:
+        """Adds trials that have ended elsewhere: each gets a task, and the sampler learns of it."""
+        caller_ = await who(request, "import")
+        return await threads.run("import", lambda: api.import_trials(caller_, study, body, key))
+
     @router.get("/studies/{study}/best", response_model=bodies.TrialRow)
     async def best(request: Request, study: str) -> Any:
         """The best completed trial."""
@@ -113,13 +132,46 @@ def routes(hosting: Hosting, caller: Caller, limits: Limits, threads: Threads, *
     async def importances(request: Request, study: str) -> list[dict[str, float]]:
         """How much each objective depends on each parameter, as shares; none while too few trials have ended."""
         caller_ = await who(request)
-        return await threads.run("report", lambda: api.importances(caller_, study))
+        host = await threads.run("other", lambda: api.seen(caller_, study))
+        return await threads.run("report", lambda: api.importances(host))
 
     @router.get("/studies/{study}/trials.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
     async def trials_csv(request: Request, study: str) -> Response:
         """All trials as CSV, safe to open in a spreadsheet."""
         caller_ = await who(request)
-        return Response(await threads.run("report", lambda: api.csv(caller_, study)), media_type="text/csv")
+        host = await threads.run("other", lambda: api.seen(caller_, study))
+        return Response(await threads.run("report", lambda: host.csv), media_type="text/csv")
+
+    @router.get(
+        "/studies/{study}/events",
+        response_class=Response,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
+    async def events(
+        request: Request, study: str, last: Annotated[str, Header(alias="Last-Event-ID", max_length=40)] = ""
+    ) -> Response:
+        """Server-sent events: all trials, or those changed after ``Last-Event-ID``; then each whenever it changes."""
+        caller_ = await who(request)
+        feed = await threads.run("other", lambda: api.follow(caller_, study))
+        streams.check(caller_.token)
+
+        async def counts() -> bool:
+            found = caller.known_by_header(request)
+            if found is None:
+                try:
+                    found = await threads.run("report", lambda: caller.by_header(request))
+                except (RefusedTokenError, GatewayError):
+                    return False
+            return found.rights.allow(Right.READ, study)
+
+        return EventStream(
+            streams,
+            feed,
+            token=caller_.token,
+            after=last_event(last),
+            ended=lambda: hosting.end_of(study),
+            counts=counts,
+        )
 
     @router.post("/trials/{trial}/reports", response_model=bodies.Verdict)
     async def report(request: Request, trial: str, body: bodies.Reports) -> Any:
@@ -201,45 +253,57 @@ class _Api:
         self._check(who, Right.READ, study)
         found = [
             trial
-            for trial in self._hosting.host(who, study).trials
+            for trial in self._hosting.seen_host(who, study).trials
             if trial.number > after and state in ("", trial.state.value)
         ]
         page = found[:limit]
-        return bodies.Page(trials=[_row(trial) for trial in page], next=page[-1].number if found[limit:] else None)
+        return bodies.Page(trials=[trial_row(trial) for trial in page], next=page[-1].number if found[limit:] else None)
+
+    def import_trials(self, who: Principal, study: str, body: bodies.Imports, key: str) -> bodies.Imported:
+        self._check(who, Right.REPORT, study)
+        metrics = self._hosting.host(who, study).metrics
+        given = [
+            (each.params, Finished(each.state, _full(each.values, metrics), each.step, each.reason))
+            for each in body.trials
+        ]
+        numbers = self._hosting.import_trials(who, study, given, key=key, body=body.model_dump_json())
+        return bodies.Imported(numbers=[*numbers])
 
     def best(self, who: Principal, study: str) -> bodies.TrialRow:
         self._check(who, Right.READ, study)
-        best = self._hosting.host(who, study).best_now()
+        best = self._hosting.seen_host(who, study).best_now()
         if best is None:
             raise NotFoundError("no completed trial")
-        return _row(best)
+        return trial_row(best)
 
-    def importances(self, who: Principal, study: str) -> list[dict[str, float]]:
+    def seen(self, who: Principal, study: str) -> Host:
         self._check(who, Right.READ, study)
+        return self._hosting.seen_host(who, study)
+
+    def importances(self, host: Host) -> list[dict[str, float]]:
         return [
             {name.removeprefix(f"{DEFAULT_SECTION}/"): share for name, share in shares.items()}
-            for shares in self._hosting.host(who, study).importances
+            for shares in host.importances
         ]
 
-    def csv(self, who: Principal, study: str) -> str:
+    def follow(self, who: Principal, study: str) -> Feed:
         self._check(who, Right.READ, study)
-        return self._hosting.host(who, study).csv
+        return self._hosting.follow(who, study)
 
     def _shown(self, row: StudyRow) -> bodies.Study:
-        host = self._hosting.open_host(row.id)
-        trials = host.trials if host is not None else ()
-        counts: dict[str, int] = {}
-        for trial in trials:
-            counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
-        best = host.best if host is not None else None
+        host, rest = self._hosting.open_host(row.id), self._hosting.rest(row.id)
+        if host is not None:
+            rest = Rest(Counter(trial.state.value for trial in host.trials), host.best, host.ended)
+        best = rest.best if rest is not None else None
         return bodies.Study(
             id=row.id,
             name=row.name,
             state=row.state,
+            idle=host is None,
             controller=host.controller if host is not None else row.controller,
-            ended=host.ended if host is not None else "",
-            trials=counts,
-            best=_row(best) if best is not None else None,
+            ended=rest.ended if rest is not None else "",
+            trials=dict(rest.counts) if rest is not None else {},
+            best=trial_row(best) if best is not None else None,
         )
 
     # --- trials ------------------------------------------------------------------------------------------------------
@@ -270,13 +334,13 @@ class _Api:
                     raise
                 break
             given.append((one.wire, one.number, one.attempt, one.params, one.expires))
-        constants = _bare(host.constants)
+        constants = bare(host.constants)
         return [
             bodies.Trial(
                 trial=f"{study}.{wire}",
                 number=number,
                 attempt=attempt,
-                params=_bare(params),
+                params=bare(params),
                 constants=constants,
                 lease=self._leases.of(study, wire, who.token),
                 expires_at=expires,
@@ -327,8 +391,7 @@ class _Api:
     def _check(self, who: Principal, right: Right, study: str = "", project: str | None = None) -> None:
         if project is not None and not self._hosting.is_project(who, project):
             raise NotFoundError("no such project")
-        if not who.rights.allow(right, study):
-            raise ForbiddenError(f"this token has no right {right.value} here")
+        check_right(who, right, study)
 
     def _leased(self, who: Principal, trial: str, lease: str) -> tuple[str, int]:
         study, wire = _ids(trial)
@@ -372,10 +435,6 @@ def _ids(trial: str) -> tuple[str, int]:
     return found["study"], int(found["wire"])
 
 
-def _bare(params: Params) -> dict[str, Value]:
-    return {name.removeprefix(f"{DEFAULT_SECTION}/"): value for name, value in params.items()}
-
-
 def _full(values: Mapping[str, float], known: Collection[str]) -> dict[str, float]:
     """By ``title/series``; a name without a title is that of a scalar of the goal, if one has it as its series."""
 
@@ -383,18 +442,3 @@ def _full(values: Mapping[str, float], known: Collection[str]) -> dict[str, floa
         return name if "/" in name else next((m for m in known if m.endswith(f"/{name}")), f"{_TITLE}/{name}")
 
     return {full(name): value for name, value in values.items()}
-
-
-def _row(trial: StudyTrial) -> bodies.TrialRow:
-    return bodies.TrialRow(
-        number=trial.number,
-        attempt=trial.attempt,
-        state=trial.state.value,
-        values=list(trial.values),
-        params=_bare(trial.params),
-        task=trial.task_id,
-        worker=trial.worker,
-        reason=trial.reason,
-        started_at=trial.started_at,
-        ended_at=trial.ended_at,
-    )

@@ -11,8 +11,11 @@ import pytest
 import requests
 
 from clearml_hpo.gateway.auth import Kind
+from clearml_hpo.gateway.auth.pepper import Pepper
+from clearml_hpo.gateway.db import Database
 from clearml_hpo.gateway.redact import SecretFilter, guard_logs, route
 from tests.gateways import TestGateway
+from tests.integration.gateway.conftest import Gateway
 
 SET_UP = {"x": "optuna#uniform(0,1)", "hopaas_config": {"title": "canary"}}
 
@@ -161,3 +164,42 @@ def test_exceptions_are_written_without_secrets(tmp_path):
     assert SecretFilter().filter(record)
     assert token not in logging.Formatter().format(record)
     assert Path(record.pathname).name in __file__
+
+
+def test_no_secret_of_the_native_api_is_left_anywhere(server, tmp_path, log, capfd, monkeypatch):
+    for name, value in server.address.environ().items():
+        monkeypatch.setenv(name, value)
+    database = Database(f"sqlite:///{tmp_path}/gateway.sqlite3")
+    database.open()
+    gateway = Gateway(database, Pepper("p" * 40))
+    try:
+        own = gateway.token("owner")
+        _, made = gateway.call("POST", "/tokens", own, key="k", name="canary")
+        _, again = gateway.call("POST", "/tokens", own, key="k", name="canary")
+        _, rotated = gateway.call("POST", f"/tokens/{made['id']}:rotate", own, overlap_s=60)
+        texts = [own, made["token"], rotated["token"]]
+        answers = [again]
+        for text in texts:
+            answers += [gateway.call("GET", path, text)[1] for path in ("/tokens/self", "/tokens", "/audit")]
+            answers += [
+                gateway.call("GET", f"/tokens/{text}", own)[1],
+                gateway.call("GET", f"/tokens?after={text}", own)[1],
+                gateway.call("GET", f"/studies/{text}/events", own)[1],
+                gateway.call("POST", f"/studies/{text}/trials", own, trials=[{"params": {text: text}}])[1],
+                gateway.call("POST", "/tokens", own, name=text)[1],
+                gateway.call("POST", "/tokens/self:rotate", made["token"], key=text, overlap_s=3600)[1]["detail"],
+                gateway.call("POST", "/tokens", own, name="t", scopes=[text])[1],
+                gateway.call("POST", "/tokens", own, **{text: text})[1],
+                gateway.call("DELETE", f"/tokens/{text}", own)[1],
+            ]
+            for content in mangled(text):
+                raw(gateway.url, content)
+    finally:
+        gateway.close()
+        database.close()
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(files) >= 2 and b"token made" in files[tmp_path / "gateway.sqlite3"]
+    said = "".join(capfd.readouterr()) + json.dumps(answers)
+    for secret in (text.split("_", 2)[2][:43] for text in texts):
+        assert [path.name for path, content in files.items() if secret.encode() in content] == []
+        assert secret not in said

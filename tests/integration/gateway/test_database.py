@@ -9,14 +9,17 @@ import threading
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from clearml_hpo.core.errors import GatewayError, InputError
 from clearml_hpo.gateway.db import Database, accounts, audit
+from clearml_hpo.gateway.db import tokens as rows
 from clearml_hpo.gateway.db.columns import now
 from clearml_hpo.gateway.db.database import SCHEMA
 from clearml_hpo.gateway.db.tables import metadata
+from clearml_hpo.gateway.db.tokens import TokenRow
 from tests.integration.gateway.conftest import admin
 
 
@@ -127,6 +130,28 @@ def test_postgresql_away_is_said_without_the_password():
         Database("postgresql://u:secret@127.0.0.1:1/name").open()
     assert "cannot be used" in str(error.value) and "secret" not in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_lines_of_the_audit_that_are_there_get_their_project(kind, tmp_path, request, monkeypatch):
+    url = f"sqlite:///{tmp_path}/gateway.sqlite3" if kind == "sqlite" else request.getfixturevalue("empty_postgresql")
+    database, newest = Database(url), command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, version: newest(config, "0002"))
+    database.migrate()
+    monkeypatch.undo()
+    with database.write() as connection:
+        owner, project = accounts.ensure_user(connection, "i", "ann"), accounts.ensure_project(connection, "vision")
+        row = TokenRow("t" * 12, "gwt", "h", owner.id, project.id, "a", "", 1.0, 2.0)
+        rows.add(connection, row)
+        old = sa.table("audit", *map(sa.column, ("at", "user", "token", "what", "target", "address", "ok")))
+        old.schema = None if kind == "sqlite" else SCHEMA
+        for token in (row.id, "", "gone"):
+            values = {"at": 1.0, "user": "", "token": token, "what": "w", "target": "", "address": "", "ok": True}
+            connection.execute(sa.insert(old).values(values))
+    database.migrate()
+    with database.read() as connection:
+        assert {line.token: line.project for line in audit.last(connection)} == {row.id: project.id, "": "", "gone": ""}
+    database.close()
 
 
 def test_postgresql_without_tables_is_told_to_migrate(empty_postgresql):

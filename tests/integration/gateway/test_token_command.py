@@ -94,7 +94,7 @@ def test_mistakes_are_one_message(arguments, message):
 
 def test_migrate_is_idempotent(home):
     for _ in range(2):
-        assert run("migrate") == f"sqlite:///{home}/gateway/gateway.sqlite3 is at version 0002\n"
+        assert run("migrate") == f"sqlite:///{home}/gateway/gateway.sqlite3 is at version 0003\n"
 
 
 def test_the_database_of_the_variable_is_used(empty_postgresql, monkeypatch):

@@ -180,9 +180,31 @@ def test_no_token_makes_a_stronger_or_longer_one(world):
     parent = world.tokens.check(world.new(lives_s=10 * DAY_S).text.reveal(), Kind.API)
     world.new(lives_s=9 * DAY_S, made_by=parent)
     world.new(rights=Rights.parse(["worker!study=a1"]), lives_s=DAY_S, made_by=parent)
-    for options in ({"lives_s": 11 * DAY_S}, {"rights": Rights.parse(["owner"]), "lives_s": DAY_S}):
-        with pytest.raises(InputError, match="may do more, or lives longer"):
-            world.new(**options, made_by=parent)
+    with pytest.raises(InputError, match=r"lives longer than itself.* this one expires in 10\.0 days"):
+        world.new(lives_s=11 * DAY_S, made_by=parent)
+    with pytest.raises(InputError, match="this one lacks project:admin studies:admin tokens:self trials:admin"):
+        world.new(rights=Rights.parse(["owner"]), lives_s=DAY_S, made_by=parent)
+    assert world.new(made_by=parent).row.expires <= parent.expires
+
+
+def test_a_token_rotates_itself_and_none_that_may_do_more_and_gains_no_time(world):
+    weak = world.new(rights=Rights.parse(["trials:ask", "tokens:self"]), lives_s=10 * DAY_S)
+    strong = world.new(lives_s=YEAR_S)
+    asks = world.tokens.check(weak.text.reveal(), Kind.API)
+    with pytest.raises(InputError, match="this one lacks studies:create studies:read trials:report"):
+        world.tokens.rotate(strong.text.id, made_by=asks)
+    world.set(weak.text.id, expires=Now() + 3600)
+    world.clock.now += 5
+    asks = world.tokens.check(weak.text.reveal(), Kind.API)
+    assert world.tokens.rotate(weak.text.id, made_by=asks, overlap_s=DAY_S).row.expires <= asks.expires
+    with pytest.raises(InputError, match=r"this one expires in 0\.0 days"):
+        world.new(rights=Rights.parse(["trials:ask"]), made_by=asks)
+
+
+def test_a_name_is_a_short_line(world):
+    for name in ("", "  ", "a" * 101, "a\nb", "\x00"):
+        with pytest.raises(InputError, match="name: say in 1 to 100 characters"):
+            world.tokens.create(world.owner.id, world.project.id, kind=Kind.API, name=name, rights=WORKER)
 
 
 def test_audit_has_what_became_of_tokens(world):

@@ -123,8 +123,12 @@ def test_presets(preset):
 
 def test_no_token_covers_more_than_it_has():
     owner, worker, one = (Rights.parse([word]) for word in ("owner", "worker", "worker!study=a1"))
-    assert owner.cover(worker) and worker.cover(one) and one.cover(one)
-    assert not worker.cover(owner) and not one.cover(worker) and not one.cover(Rights.parse(["worker!study=b2"]))
+    for weaker, stronger in ((worker, owner), (one, worker), (one, one)):
+        assert str(weaker.beyond(stronger)) == ""
+    assert str(owner.beyond(worker)) == "project:admin studies:admin tokens:self trials:admin"
+    assert worker.beyond(one) == worker
+    other = Rights.parse(["worker!study=b2"])
+    assert other.beyond(one) == other
 
 
 @pytest.mark.parametrize("role", [*Role, None])
