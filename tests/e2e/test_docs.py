@@ -121,6 +121,10 @@ ELSEWHERE |= {
     "clearml-hpo gateway user disable ann": _USERS,
     "clearml-hpo gateway user enable ann": _USERS,
     "clearml-hpo gateway run": "test_gateway.py",
+    **dict.fromkeys(
+        ("clearml-hpo gateway start", "clearml-hpo gateway status", "clearml-hpo gateway stop"),
+        "test_gateway_background.py, on another port",
+    ),
     "clearml-hpo gateway login-link --url https://hpo.example.org": "tests/integration/gateway/test_login.py",
     "clearml-hpo gateway migrate --grant gateway": "tests/integration/gateway/test_database.py",
     "clearml-hpo gateway install --server-name hpo.example.org --output gateway/": (
