@@ -44,6 +44,20 @@ def facts(commands):
     return json.loads(commands("status", "--format", "json").splitlines()[-1])
 
 
+def test_killed_it_is_started_anew(machine, commands):
+    """Without a study: a gateway that ends without its ClearML server asks for that for more than a minute."""
+    url = re.search(r"gateway: (\S+)", commands("start", *PORT))[1]
+    pid = facts(commands)["pid"]
+    children = psutil.Process(pid).children()
+    next(child for child in children if "clearml_hpo.gateway.process" in child.cmdline()).kill()
+    assert requests.get(f"{url}/healthz", timeout=60).status_code == 200, "it waits for the new process"
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: machine.left_running() == [], "the process that serves ends with its parent")
+    assert facts(commands) == {"running": False}
+    commands("start", *PORT)
+    assert facts(commands)["pid"] != pid
+
+
 def test_start_status_stop(machine, commands):
     assert "no gateway is running on" in commands("status")
     assert facts(commands) == {"running": False}
@@ -101,16 +115,3 @@ def test_one_that_cannot_serve_says_why(machine, commands):
     assert code == 2 and "the gateway's database: found mysql" in output, output
     code, output = machine.run("gateway", "status", **other)
     assert code == 0 and "no gateway is running on" in output
-
-
-def test_killed_it_is_started_anew(machine, commands):
-    url = re.search(r"gateway: (\S+)", commands("start", *PORT))[1]
-    pid = facts(commands)["pid"]
-    children = psutil.Process(pid).children()
-    next(child for child in children if "clearml_hpo.gateway.process" in child.cmdline()).kill()
-    assert requests.get(f"{url}/healthz", timeout=60).status_code == 200, "it waits for the new process"
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: machine.left_running() == [], "the process that serves ends with its parent")
-    assert facts(commands) == {"running": False}
-    commands("start", *PORT)
-    assert facts(commands)["pid"] != pid
