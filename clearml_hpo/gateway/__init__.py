@@ -6,6 +6,7 @@ hosting.py   this service: a host for each study that is asked for
 host.py      one open study: a thread drives it, another writes what its workers said
 handing.py   what its workers are given and say
 writing.py   what workers said, written to ClearML's server
+single.py    one study, served by the process that drives it: `run --gateway`
 process.py   the process that serves
 supervisor.py  holds its socket, and starts it anew if it dies
 running.py   the one gateway of this machine's state directory: started, found, ended from outside

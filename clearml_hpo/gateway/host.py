@@ -22,7 +22,7 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.controller.executors import MakeExecutor, executor_of
-from clearml_hpo.controller.opening import Opening
+from clearml_hpo.controller.opening import Opened, Opening
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, is_trouble
@@ -42,7 +42,7 @@ from clearml_hpo.scheduler import Scheduler
 from clearml_hpo.search.importances import importances_of_all
 from clearml_hpo.studies.rows import columns_of, rows_of, to_csv
 from clearml_hpo.study_file import StudyFile
-from clearml_hpo.views.display import Progress
+from clearml_hpo.views.display import Progress, View
 from clearml_hpo.views.screen import Untaken
 
 _WRITE_S = 1.0
@@ -79,8 +79,20 @@ class Host(Untaken):
         on_note: Callable[[str], None],
         *,
         log_in: Callable[[], Api] = Api,
+        view: View | None = None,
+        find: Callable[[Opening], Opened] | None = None,
+        take_over: bool = False,
+        aborts: bool = False,
     ) -> None:
-        """Nothing runs yet; ``log_in`` connects to ClearML's server, once for each of the two threads."""
+        """Nothing runs yet.
+
+        Args:
+            log_in: connects to ClearML's server, once for each of the two threads.
+            view: is shown what the study does, in place of ``on_note``.
+            find: opens the study; default: by its task, or, the first time, from ``file``.
+            take_over: displaces a controller that drives it elsewhere.
+            aborts: whether what runs when it is stopped is aborted, or left to the next host.
+        """
         self.study = study
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
@@ -88,6 +100,10 @@ class Host(Untaken):
         self._database = database
         self._on_note = on_note
         self._log_in = log_in
+        self._view = view
+        self._find = find or self._found
+        self._take_over = take_over
+        self._aborts = aborts
         self._stopped = threading.Event()
         self._bell = Bell(self._stopped)
         self._is_open = threading.Event()
@@ -224,11 +240,16 @@ class Host(Untaken):
     # --- view of the study -------------------------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
-        """Passes it on, with the study's name."""
-        self._on_note(note_of(self.study.name, text))
+        """Passes it on; with the study's name, where there may be several."""
+        if self._view is not None:
+            self._view.note(text)
+        else:
+            self._on_note(note_of(self.study.name, text))
 
     def trial(self, trial: Trial) -> None:
         """A trial that has ended by whatever gives its place free; its worker hears of it when it reports next."""
+        if self._view is not None:
+            self._view.trial(trial)
         if trial.state.is_live or self._executor is None:
             return
         self.handing.has_ended(trial)
@@ -237,6 +258,8 @@ class Host(Untaken):
     def progress(self, progress: Progress) -> None:
         """A step was made: trials can be handed out."""
         self._progress = progress
+        if self._view is not None:
+            self._view.progress(progress)
         if self._run is not None and self._run.scheduler is not None:
             self.handing.scheduler = self._run.scheduler
             self._is_open.set()
@@ -265,21 +288,22 @@ class Host(Untaken):
 
     def _open_and_drive(self) -> None:
         api = with_backoff(self._log_in, self.note, self._stopped)
-        opening = Opening(api, self._place, self._stopped, self.note)
+        opening = Opening(api, self._place, self._stopped, self.note, take_over=self._take_over)
         with api.asking_again(self.note, self._stopped):
             if self.controller:
                 self._flush_before(api)
-                opened = opening.by_id(self.controller)
-            else:
-                opened = opening.from_file(self._file)
+            opened = self._find(opening)
         self._file, self.handing.judged = opened.file, opened.file.goal.pruning_objective
         if opened.lease is None:
             self._run = StudyRun(opened, api, self, self._stopped)
             self.outcome = self._run.run()
             return
         self._writing.start()
-        self._run = StudyRun(opened, api, self, self._stopped, aborts=lambda: False, bell=self._bell)
+        self._run = StudyRun(opened, api, self, self._stopped, aborts=lambda: self._aborts, bell=self._bell)
         self.outcome = self._run.run()
+
+    def _found(self, opening: Opening) -> Opened:
+        return opening.by_id(self.controller) if self.controller else opening.from_file(self._file)
 
     def _place(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         def outside(study_id: str) -> OutsideExecutor:

@@ -70,6 +70,11 @@ class Hosting:
             self._host(row)
         self._looking.start()
 
+    def adopt(self, host: Host) -> None:
+        """Serves a study that is driven already; who drives it ends it."""
+        with self._lock:
+            self._hosts[host.study.id] = host
+
     def stop(self) -> None:
         """Lets go of all studies; returns when all that workers have said is written, or cannot be."""
         self._is_stopped.set()

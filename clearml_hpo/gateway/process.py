@@ -15,6 +15,7 @@ from functools import partial
 from importlib.metadata import version
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from clearml_hpo.backend.configured import HOW_TO, configured_server
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
@@ -72,6 +73,25 @@ class _Server(uvicorn.Server):
         return signals.handled({number: partial(self.handle_exit, number, None) for number in signals.ENDS})
 
 
+def web_server(app: ASGIApp) -> uvicorn.Server:
+    """What serves the application; its access log, which would have whole paths, and so tokens, is off."""
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_CONNECTIONS,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    return _Server(config)
+
+
 def serve(listening: socket.socket, options: Options) -> None:
     """Serves until SIGTERM or SIGINT; what workers have said by then is written, as far as ClearML's server answers.
 
@@ -96,21 +116,7 @@ def serve(listening: socket.socket, options: Options) -> None:
         proxies=frozenset(options.proxies),
     )
     hosting.start()
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,  # it has whole paths, and so tokens
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_IDLE_S,
-        timeout_graceful_shutdown=_DRAIN_S,
-    )
-    server = _Server(config)
+    server = web_server(app)
     threading.Thread(target=_end_with_parent, args=(server, os.getppid()), daemon=True).start()
     stopped = threading.Event()
     threading.Thread(target=keep_tidy, args=(database, stopped, _log.info), daemon=True).start()
