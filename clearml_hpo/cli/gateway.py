@@ -10,6 +10,7 @@ import click
 
 from clearml_hpo.cli.connection import say, use_lasting_server
 from clearml_hpo.cli.formats import Out, prints
+from clearml_hpo.cli.gateway_backup import backup, restore
 from clearml_hpo.cli.gateway_database import PROJECT, check_extra, database_option, open_database
 from clearml_hpo.cli.gateway_running import PORT, login_link, run, start, status, stop
 from clearml_hpo.cli.gateway_tokens import token
@@ -38,7 +39,7 @@ def gateway() -> None:
     """
 
 
-for _command in (run, start, stop, status, login_link, token, user):
+for _command in (run, start, stop, status, login_link, token, user, backup, restore):
     gateway.add_command(_command)
 
 

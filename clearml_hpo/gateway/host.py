@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
+from clearml_hpo.backend.codes import LOST
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.controller.executors import MakeExecutor, executor_of
 from clearml_hpo.controller.opening import Opened, Opening
@@ -311,16 +312,28 @@ class Host(Untaken):
                 with self._database.write() as connection:
                     studies.set_controller(connection, self.study.id, study_id)
                 self.study = replace(self.study, controller=study_id)
-            queue, out = own_queue_name(OUTSIDE, study_id), self.handing.take_up()
-            self._executor = OutsideExecutor(api, self._bell, queue=queue, out=[*out], on_abort=self.handing.abort)
+            queue = own_queue_name(OUTSIDE, study_id)
+            self._lose_unknown(api, study_id)
+            out = {*self.handing.take_up()}
+            self.handing.give_up(ended := outside_tasks.ended(api, out))
+            self._executor = OutsideExecutor(api, self._bell, queue=queue, out=out - ended, on_abort=self.handing.abort)
             return self._executor
 
         return file, executor_of(file, api, self.note, outside)
 
+    def _lose_unknown(self, api: Api, study_id: str) -> None:
+        """Ends what was handed out by a database of which this one is an older state, or by another one.
+
+        Nobody can report of it any more, and it would count as a busy worker.
+        """
+        known = {handout.task for handout in self.handing.handed_out()}
+        for task in outside_tasks.running(api, study_id) - known:
+            outside_tasks.end(api, task, "failed", f"{LOST} the gateway does not know any more whom it was given to")
+
     def _flush_before(self, api: Api) -> None:
         """What was said while nobody drove the study is written before its trials are read."""
         queue = own_queue_name(OUTSIDE, self.controller)
-        Writing(api, self._database, self.study.id, ensure_queue(api, queue), self.note).flush()
+        Writing(api, self._database, self.study.id, ensure_queue(api, queue), self.note).flush(is_first=True)
 
     # --- the thread that writes --------------------------------------------------------------------------------------
 

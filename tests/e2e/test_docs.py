@@ -154,8 +154,15 @@ ELSEWHERE |= {
     "clearml-hpo study show sgd-over-http": "as that of the first example",
     "API=https://hpo.example.org/api/v1": _API,
     **{line.strip(): _API for line in _DOCS_OF_GATEWAY if line.startswith(("(umask", "curl -H @headers"))},
-    "pg_dump --format custom --schema clearml_hpo_gateway --file gateway.dump hpo": "PostgreSQL's own",
-    "pg_restore --clean --if-exists --dbname hpo gateway.dump": "PostgreSQL's own",
+    **dict.fromkeys(
+        (
+            "clearml-hpo gateway backup monday.sqlite3",
+            "clearml-hpo gateway restore monday.sqlite3 --force",
+            "pg_dump --format custom --schema clearml_hpo_gateway --file gateway.dump hpo",
+            "pg_restore --clean --if-exists --dbname hpo gateway.dump",
+        ),
+        "tests/integration/gateway/test_backup.py",
+    ),
     "pip install --upgrade 'clearml-hpo[gateway]'": "pip's own",
     "sudo systemctl restart clearml-hpo-gateway": "wants a running systemd",
 }

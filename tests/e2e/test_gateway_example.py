@@ -63,7 +63,8 @@ def test_the_script_for_slurm(machine, gateway, tmp_path):
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    code, output = machine.run(str(EXAMPLE / "workers.sbatch"), url, "from-a-job", command=["env", "-C", str(EXAMPLE), "bash"], **environ)
+    there = ["env", "-C", str(EXAMPLE), "bash"]
+    code, output = machine.run(str(EXAMPLE / "workers.sbatch"), url, "from-a-job", command=there, **environ)
     assert code == 0, output
     assert "best: trial " in output
 
