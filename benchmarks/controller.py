@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import random
 import shutil
 import sqlite3
 import statistics
@@ -354,18 +355,24 @@ class _FirstStep:
         self.at = self.at or time.monotonic()
 
 
-def multiply(database: Path, task_id: str, trials: int) -> str:
-    """Copies an ended trial task until the study has so many trials, and was interrupted; returns the study's id."""
+def multiply(database: Path, task_id: str, trials: int, names: Sequence[str] = ("x",)) -> str:
+    """Copies an ended trial task until the study has so many trials, and was interrupted; returns the study's id.
+
+    The study has two trials already; ``names`` are its parameters, from 0 to 1.
+    """
+    draw = random.Random(1)
+    points = ", ".join(f"'$.General.{name}.value', :{name}" for name in names)
     with closing(sqlite3.connect(database, timeout=30)) as db:
         columns = [row[1] for row in db.execute("PRAGMA table_info(tasks)")]
         (study_id,) = db.execute("SELECT parent FROM tasks WHERE id = ?", [task_id]).fetchone()
         changed = {
             "id": ":id",
-            "hyperparams": "json_set(hyperparams, '$.properties.trial.value', :number, '$.General.x.value', :x)",
+            "hyperparams": f"json_set(hyperparams, '$.properties.trial.value', :number, {points})",
         }
         selected = ", ".join(changed.get(column, column) for column in columns)
         for number in range(2, trials):
-            new = {"id": uuid.uuid4().hex, "number": str(number), "x": repr(number / trials), "source": task_id}
+            new = {"id": uuid.uuid4().hex, "number": str(number), "source": task_id}
+            new |= {name: repr(draw.random()) for name in names}
             db.execute(f"INSERT INTO tasks SELECT {selected} FROM tasks WHERE id = :source", new)
             _copy_series(db, task_id, new["id"], 0.5 + number / trials)
         db.execute("UPDATE tasks SET status = 'stopped' WHERE id = ?", [study_id])

@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -45,8 +46,9 @@ _ALMOST = 1e-6
 class Client:
     """One outside worker, and how long its calls took, in seconds by route."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, tls: ssl.SSLContext | None = None) -> None:
         self._address = address
+        self._tls = tls
         self._token = token
         self.waits: dict[str, list[float]] = defaultdict(list)
         self.trials: list[str] = []
@@ -66,7 +68,11 @@ class Client:
     def call(self, route: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
         """The answer, which must be 200."""
         began = time.perf_counter()
-        connection = http.client.HTTPConnection(self._address, timeout=60)
+        connection = (
+            http.client.HTTPSConnection(self._address, timeout=60, context=self._tls)
+            if self._tls is not None
+            else http.client.HTTPConnection(self._address, timeout=60)
+        )
         try:
             connection.request("POST", f"/api/{route}/{self._token}", json.dumps(body), dict(headers or {}))
             answer = connection.getresponse()
@@ -125,7 +131,7 @@ def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, C
         process = subprocess.Popen(command, env=environ, stdout=output, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + _STARTS_S
-        while "shown again" not in log.read_text():
+        while not re.search(r"shown again|^tokens: ", log.read_text(), re.MULTILINE):
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(log.read_text())
             time.sleep(0.1)
@@ -144,9 +150,9 @@ def gateway(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, C
         process.wait()
 
 
-def alone(make: Callable[[], Client], trials: int) -> dict[str, Any]:
+def alone(make: Callable[[], Client], trials: int, title: str = "alone") -> dict[str, Any]:
     """One client, one study."""
-    client, body = make(), set_up("alone")
+    client, body = make(), set_up(title)
     client.train(body)  # the study is opened by that
     client.waits.clear()
     for _ in range(trials):
@@ -215,25 +221,45 @@ def race(make: Callable[[], Client], count: int) -> dict[str, Any]:
     return {"clients": count, "all_s": took, "studies": len(studies), "numbers": len(trials), "faults": len(faults)}
 
 
-def storm(make: Callable[[], Client], count: int, trials: int, serving: Callable[[], psutil.Process]) -> dict[str, Any]:
-    """``count`` clients run ``trials`` trials each, while the process that serves is killed by -9 twice."""
+def storm(
+    make: Callable[[], Client],
+    count: int,
+    trials: int,
+    serving: Callable[[], psutil.Process],
+    *,
+    kills: int = 2,
+    insists: bool = True,
+) -> dict[str, Any]:
+    """``count`` clients run ``trials`` trials each, while the process that serves is killed by -9 so many times.
+
+    Without ``insists`` a connection that is cut is a fault: what is before the gateway asks it again.
+    """
     clients, faults, body = [make() for _ in range(count)], list[str](), set_up("storm")
 
     def work(client: Client) -> None:
         try:
             for _ in range(trials):
-                client.train(body, insists=True)
-        except RuntimeError as error:
-            faults.append(str(error))
+                client.train(body, insists=insists)
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            faults.append(f"{type(error).__name__}: {error}")
 
     threads = [threading.Thread(target=work, args=(client,)) for client in clients]
     began = time.monotonic()
     for thread in threads:
         thread.start()
-    for share in (1 / 3, 2 / 3):
+    back_s = []
+    for number in range(1, kills + 1):
+        share = number / (kills + 1)
         while sum(len(client.trials) for client in clients) < share * count * trials:
+            if not any(thread.is_alive() for thread in threads):
+                raise RuntimeError(f"all clients have ended: {faults[:3]}")
             time.sleep(0.05)
+        before = sum(len(client.trials) for client in clients)
         serving().kill()
+        killed = time.monotonic()
+        while sum(len(client.trials) for client in clients) == before and time.monotonic() - killed < _STARTS_S:
+            time.sleep(0.05)
+        back_s.append(round(time.monotonic() - killed, 1))
     for thread in threads:
         thread.join()
     took = time.monotonic() - began
@@ -243,8 +269,11 @@ def storm(make: Callable[[], Client], count: int, trials: int, serving: Callable
         "clients": count,
         "trials": len(numbers),
         "trials_per_s": round(len(numbers) / took, 1),
+        "ask": percentiles_ms([wait for client in clients for wait in client.waits["ask"]]),
+        "back_s": back_s,
         "cut_connections": sum(client.cuts for client in clients),
         "faults": len(faults),
+        "first_faults": faults[:3],
         "numbers_twice": len(numbers) - len({*numbers}),
         "results": len(losses),
         "missing_results": _missing(losses),

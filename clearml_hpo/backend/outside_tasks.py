@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from clearml_hpo.backend import lists
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import BAD_REQUEST, Subcode
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.core.errors import ApiError
 
 End = Literal["completed", "failed", "stopped"]
+COMPLETED = ("completed", "published")
+ENDED = (*COMPLETED, "failed", "stopped", "closed")
+"""Statuses of tasks that run no more."""
+HANDOUT = "handout"
+"""The user property of a task that was handed out: the number on the wire."""
 _GONE = (Subcode.INVALID_ID, Subcode.NO_SUCH_TASK)
 
 
@@ -75,6 +81,20 @@ def report(api: Api, points: Iterable[tuple[str, Point]]) -> None:
         }
         for task_id, point in points
     )
+
+
+def ended(api: Api, task_ids: Collection[str], how: Collection[str] = ENDED) -> set[str]:
+    """Those of the tasks that have ended, or have ended so; in a call for every 500."""
+    found = lists.by_id(api, "tasks", task_ids, ["status"], search_hidden=True)
+    return {task_id for task_id, task in found.items() if task["status"] in how}
+
+
+def running(api: Api, study: str) -> set[str]:
+    """The tasks of a study that outside workers run."""
+    fields = ["id", f"hyperparams.properties.{HANDOUT}"]
+    filters = {"parent": study, "status": ["in_progress"], "search_hidden": True, "only_fields": fields}
+    found = lists.rows(api, "tasks", filters)
+    return {task["id"] for task in found if HANDOUT in (task.get("hyperparams") or {}).get("properties", {})}
 
 
 def end(api: Api, task_id: str, how: End, reason: str, *, again: bool = False) -> bool:

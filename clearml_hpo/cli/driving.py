@@ -18,6 +18,7 @@ from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.cli.connection import is_embedded
 from clearml_hpo.cli.exits import OF_AN_END
 from clearml_hpo.cli.formats import check_writable, writes_result
+from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import settings
 from clearml_hpo.views.display import view_for
@@ -25,6 +26,7 @@ from clearml_hpo.views.json_console import LogFormat, console_for
 
 if TYPE_CHECKING:
     from clearml_hpo.controller.opening import Opened, Opening
+    from clearml_hpo.study_file import StudyFile
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -130,8 +132,21 @@ def _check_together(options: Options, *, local: bool) -> None:
         raise click.UsageError("--agents runs trials by agents, --gpus and --cpu without any: give one of them")
 
 
-def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
-    """Drives the study that ``find`` opens, and exits with what became of it."""
+def _check_serves(options: Options, file: StudyFile) -> None:
+    """Refuses what does not go together with a gateway in this process."""
+    from clearml_hpo.controller.policy import goes_outside
+
+    if options.agents is not None:
+        raise click.UsageError("--gateway hands trials out, --agents runs them here: give one of them")
+    if options.detach:
+        raise click.UsageError("--detach leaves trials to agents that stay; the workers of --gateway lose it")
+    if not goes_outside(file):
+        fault = "no trial goes to outside workers; add the queue `outside`, or: --set execution.queue=outside"
+        raise InputError(file.explain([Fault(("execution", "queue"), fault)]))
+
+
+def drive(options: Options, find: Callable[[Opening], Opened], served: StudyFile | None = None) -> None:
+    """Drives the study that ``find`` opens, and exits with what became of it; ``served`` goes to outside workers."""
     from clearml_hpo.driving.study import Place, open_and_run
     from clearml_hpo.server import process as server_process
 
@@ -139,20 +154,34 @@ def drive(options: Options, find: Callable[[Opening], Opened]) -> None:
     console = console_for(options.log_format)
     local = is_embedded(local=options.local, say=sayer(console))
     _check_together(options, local=local)
+    if served is not None:
+        _check_serves(options, served)
     if options.output_file is not None:
         check_writable(options.output_file)
     with ExitStack() as stack:
         server = use_embedded_server(stack, console, here) if local else None
         stopped = stack.enter_context(stop_on_signals())
-        place = Place(stack, sayer(console), here, server, options.agents)
-        goal, outcome = open_and_run(
-            find,
-            place,
-            stopped,
-            lambda study, goal: view_for(console, study, goal),
-            take_over=options.take_over,
-            aborts=not options.detach,
-        )
+        if served is not None:
+            from clearml_hpo.gateway.single import serve_study
+
+            goal, outcome = serve_study(
+                served,
+                find,
+                lambda: view_for(console, served.spec.study, served.goal),
+                stopped,
+                lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+                take_over=options.take_over,
+            )
+        else:
+            place = Place(stack, sayer(console), here, server, options.agents)
+            goal, outcome = open_and_run(
+                find,
+                place,
+                stopped,
+                lambda study, goal: view_for(console, study, goal),
+                take_over=options.take_over,
+                aborts=not options.detach,
+            )
         if options.output_file is not None:
             options.output_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
     wall_s = outcome.result["wall_s"]

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from clearml_hpo.cli.connection import is_embedded, say, use_lasting_server
-from clearml_hpo.cli.formats import Out, moment, prints
-from clearml_hpo.cli.gateway_database import PROJECT, check_extra, database_option, me, open_database
-from clearml_hpo.cli.gateway_tokens import make_token, token
+from clearml_hpo.cli.connection import say, use_lasting_server
+from clearml_hpo.cli.formats import Out, prints
+from clearml_hpo.cli.gateway_backup import backup, restore
+from clearml_hpo.cli.gateway_database import PROJECT, check_extra, database_option, open_database
+from clearml_hpo.cli.gateway_running import PORT, login_link, run, start, status, stop
+from clearml_hpo.cli.gateway_tokens import token
 from clearml_hpo.cli.gateway_users import user
 from clearml_hpo.cli.quantities import duration
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.machine import settings
-
-if TYPE_CHECKING:
-    from clearml_hpo.gateway.db import Database
-
-_PORT = 8123
-_BACKLOG = 2048
-_FIRST_S = 30 * 86_400.0
-"""Validity of the token that the first start makes."""
-_EXAMPLE = '{"hopaas_config": {"title": "example"}, "x": "optuna#uniform(0, 1)"}'
 
 _FILE = click.Path(path_type=Path)
 
@@ -39,6 +28,7 @@ def gateway() -> None:
     \b
     Examples:
       clearml-hpo gateway run
+      clearml-hpo gateway start                in the background; stop, status
       clearml-hpo gateway study add study.yaml
       clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
       clearml-hpo gateway login-link
@@ -49,117 +39,8 @@ def gateway() -> None:
     """
 
 
-for _group in (token, user):
-    gateway.add_command(_group)
-
-
-@gateway.command()
-@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS before it.")
-@click.option("--hopaas", is_flag=True, help="Also serve clients of Hopaas.")
-@click.option(
-    "--proxy", "proxies", multiple=True, metavar="ADDRESS", help="A proxy on another machine, to be believed."
-)
-@click.option("--local", is_flag=True, help="Use the embedded ClearML server, also if another one is configured.")
-@click.option("--log", is_flag=True, help="Write a line for each request, without its token.")
-@database_option
-def run(
-    port: int, host: str, hopaas: bool, proxies: Sequence[str], local: bool, log: bool, database: str | None
-) -> None:
-    """Hand out trials of studies over HTTP; Ctrl-C ends it, and running trials go on.
-
-    Their workers report to the next gateway on the same database. Without a configured ClearML server it starts the
-    embedded one. The first start makes a token and prints it, this one time. Each start prints a link that logs a
-    browser in, see `gateway login-link`.
-
-    \b
-    Examples:
-      clearml-hpo gateway run
-      clearml-hpo gateway run --hopaas --port 8200
-      CLEARML_HPO_GATEWAY_DATABASE=postgresql://gateway:...@db/hpo clearml-hpo gateway run
-    """
-    with (
-        socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening,
-        contextlib.ExitStack() as stack,
-    ):
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-            listening.listen(_BACKLOG)
-        except OSError as error:
-            raise InputError(f"{host}:{port} cannot be used ({error.strerror}); try --port 0") from None
-        with open_database(database):
-            pass  # what is wrong with it is said before anything starts
-        if is_embedded(local=local):
-            from clearml_hpo.driving.local import embedded_server
-
-            settings.use_server(stack.enter_context(embedded_server(settings.load(), say)))
-        url = f"http://{host}:{listening.getsockname()[1]}"
-        click.echo(f"gateway: {url}")
-        with open_database(database) as opened:
-            click.echo(f"in a browser, once, within ten minutes: {_login_link(opened, url)}")
-            _welcome(opened, url, hopaas=hopaas)
-        sys.stdout.flush()
-        from clearml_hpo.gateway.process import Options
-        from clearml_hpo.gateway.supervisor import supervise
-
-        status = supervise(listening, Options(database, hopaas, tuple(proxies), log), say)
-    if status == 0:
-        say("the gateway has ended; running trials go on, and their workers report to the next one")
-    sys.exit(status)
-
-
-def _welcome(opened: Database, url: str, *, hopaas: bool) -> None:
-    """Makes the first token, and says how to use it."""
-    from clearml_hpo.gateway.db import tokens
-
-    with opened.read() as connection:
-        if tokens.listed(connection):
-            click.echo("tokens: clearml-hpo gateway token list, or token new NAME for another one")
-            return
-    made = make_token(opened, "first", "hopaas" if hopaas else "api", PROJECT, ("worker",), _FIRST_S)
-    text = made.text.reveal()
-    if not hopaas:
-        click.echo(
-            f"first token, valid until {moment(made.row.expires)}, not shown again:\n"
-            f"  export CLEARML_HPO_TOKEN={text}\n"
-            f"a worker: curl -O {url}/client.py; its first lines are an example\n"
-            f'for curl: curl -H "Authorization: Bearer $CLEARML_HPO_TOKEN" {url}/api/v1/projects/{PROJECT}/studies'
-        )
-        return
-    click.echo(f"first token, valid until {moment(made.row.expires)}, not shown again: {text}")
-    click.echo(
-        f"for hopaas_client: hopaas_client.Client(server='{url}', token='{text}')\n"
-        f"for curl: curl -d '{_EXAMPLE}' {url}/api/ask/{text}"
-    )
-
-
-@gateway.command()
-@click.option("--url", default=f"http://127.0.0.1:{_PORT}", show_default=True, help="The gateway's address.")
-@database_option
-def login_link(url: str, database: str | None) -> None:
-    """Print a link that logs a browser in as the user of this command, who owns every project.
-
-    It works once, within ten minutes; the session lasts twelve hours, and ends an hour after its last use.
-
-    \b
-    Examples:
-      clearml-hpo gateway login-link
-      clearml-hpo gateway login-link --url https://hpo.example.org
-    """
-    if not url.startswith(("http://", "https://")):
-        raise InputError(f"--url: found {url!r}; expected an address such as https://hpo.example.org")
-    with open_database(database) as opened:
-        click.echo(_login_link(opened, url))
-
-
-def _login_link(opened: Database, url: str) -> str:
-    from clearml_hpo.gateway.auth.sessions import Sessions
-    from clearml_hpo.gateway.db import accounts
-
-    with opened.write() as connection:
-        user = accounts.ensure_user(connection, accounts.LOCAL, me(), is_admin=True)
-    return f"{url.rstrip('/')}/login?key={Sessions(opened).new_link(user.id)}"
+for _command in (run, start, stop, status, login_link, token, user, backup, restore):
+    gateway.add_command(_command)
 
 
 @gateway.group()
@@ -266,7 +147,7 @@ def migrate(grant: str, database: str | None) -> None:
 
 @gateway.command()
 @click.option("--server-name", required=True, help="By which clients know it, such as hpo.example.org.")
-@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(1, 65535), help="Of the gateway itself.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Of the gateway itself.")
 @click.option("--listen", default=443, show_default=True, type=click.IntRange(1, 65535), help="Of NGINX.")
 @click.option("--certificate", type=_FILE, help="Default: Let's Encrypt's place for the server name.")
 @click.option("--key", type=_FILE, help="The certificate's key.")

@@ -49,8 +49,8 @@ def executor_of(
         return _inside(file, api, on_note)
     if OUTSIDE in own and outside is None:
         raise InputError(
-            f"execution.queue: a gateway hands out the trials of {OUTSIDE!r}: "
-            "`clearml-hpo gateway study add FILE` has it drive the study"
+            f"execution.queue: a gateway hands out the trials of {OUTSIDE!r}: `clearml-hpo run FILE --gateway` does so "
+            "here, `clearml-hpo gateway study add FILE` has one that runs drive the study"
         )
     if DASK in own:
         module_of_dask("executor")

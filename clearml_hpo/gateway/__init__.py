@@ -7,8 +7,10 @@ host.py      one open study: a thread drives it, another writes what its workers
 handing.py   what its workers are given and say
 feed.py      what has changed of a study's trials
 writing.py   what workers said, written to ClearML's server
+single.py    one study, served by the process that drives it: `run --gateway`
 process.py   the process that serves
 supervisor.py  holds its socket, and starts it anew if it dies
+running.py   the one gateway of this machine's state directory: started, found, ended from outside
 state.py     its folder, its database, the key of its tokens
 requests.py  a request: where it came from, its token, its body
 bodies.py    bodies of requests: JSON within bounds

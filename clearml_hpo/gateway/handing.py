@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clearml_hpo.backend.codes import LOST, PRUNED_AT, TOLD_NOT_FINITE
+from clearml_hpo.backend.outside_tasks import HANDOUT
 from clearml_hpo.core.goal import Objective
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params
@@ -79,6 +80,13 @@ class Handing:
         self._wires = {handout.task: handout.wire for handout in self.handed_out(only_live=True)}
         return self._wires
 
+    def give_up(self, tasks: Collection[str]) -> None:
+        """These have ended while nobody drove the study, or since a backup that was restored. Raises GatewayError."""
+        with self._database.write() as connection:
+            for task in tasks:
+                handouts.end(connection, self._study, self._wires[task], Event.STOP, reason="its task has ended")
+        self._wires = {task: wire for task, wire in self._wires.items() if task not in tasks}
+
     def give(
         self,
         trial: Trial,
@@ -105,7 +113,7 @@ class Handing:
                 lease_s=lease_s,
                 worker=worker,
             )
-            body = {"handout": wire, "token": token, **said}
+            body = {HANDOUT: wire, "token": token, **said}
             outbox.put(connection, self._study, trial.task_id, BEGIN, body)
             given = Given(wire, trial.number, trial.attempt, trial.task_id, trial.params, handout.leased_until)
             keep(connection, given)

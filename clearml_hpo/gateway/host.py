@@ -22,11 +22,11 @@ from sqlalchemy.exc import IntegrityError
 from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
-from clearml_hpo.backend.codes import IDLE
+from clearml_hpo.backend.codes import IDLE, LOST
 from clearml_hpo.backend.imported import Finished
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.controller.executors import MakeExecutor, executor_of
-from clearml_hpo.controller.opening import Opening
+from clearml_hpo.controller.opening import Opened, Opening
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.core.bell import Bell
@@ -48,7 +48,7 @@ from clearml_hpo.search.importances import importances_of_all
 from clearml_hpo.search.space import Float
 from clearml_hpo.studies.rows import columns_of, rows_of, to_csv
 from clearml_hpo.study_file import StudyFile, read_point
-from clearml_hpo.views.display import Progress
+from clearml_hpo.views.display import Progress, View
 from clearml_hpo.views.screen import Untaken
 
 _WRITE_S = 1.0
@@ -84,6 +84,7 @@ class Host(Untaken):
         handing: what workers are given and say.
         outcome: how the study has ended; None while it is driven.
         error: why it could not be driven.
+        on_progress: told of all trials after each step, in the thread that drives.
     """
 
     def __init__(
@@ -94,17 +95,23 @@ class Host(Untaken):
         on_note: Callable[[str], None],
         *,
         log_in: Callable[[], Api] = Api,
-        on_progress: Callable[[Sequence[Trial]], None] = lambda trials: None,
         before: Host | None = None,
         clock: Callable[[], float] = time.monotonic,
+        view: View | None = None,
+        find: Callable[[Opening], Opened] | None = None,
+        take_over: bool = False,
+        aborts: bool = False,
     ) -> None:
         """Nothing runs yet.
 
         Args:
             log_in: connects to ClearML's server, once for each of the two threads.
-            on_progress: told of all trials after each step, in the thread that drives.
             before: the host that is letting go of the study.
             clock: seconds, by which the study is idle.
+            view: is shown what the study does, in place of ``on_note``.
+            find: opens the study; default: by its task, or, the first time, from ``file``.
+            take_over: displaces a controller that drives it elsewhere.
+            aborts: whether what runs when it is stopped is aborted, or left to the next host.
         """
         self.study = study
         self.outcome: Outcome | None = None
@@ -113,13 +120,17 @@ class Host(Untaken):
         self._database = database
         self._on_note = on_note
         self._log_in = log_in
-        self._on_progress = on_progress
+        self.on_progress: Callable[[Sequence[Trial]], None] = lambda trials: None
         self._before = before
         self._clock = clock
         self._using = threading.Lock()
         self._users = 0
         self._has_given_up = False
         self._used_at = clock()
+        self._view = view
+        self._find = find or self._found
+        self._take_over = take_over
+        self._aborts = aborts
         self._stopped = threading.Event()
         self._bell = Bell(self._stopped)
         self._is_left = self.is_idle = False
@@ -402,11 +413,16 @@ class Host(Untaken):
     # --- view of the study -------------------------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
-        """Passes it on, with the study's name."""
-        self._on_note(note_of(self.study.name, text))
+        """Passes it on; with the study's name, where there may be several."""
+        if self._view is not None:
+            self._view.note(text)
+        else:
+            self._on_note(note_of(self.study.name, text))
 
     def trial(self, trial: Trial) -> None:
         """A trial that has ended by whatever gives its place free; its worker hears of it when it reports next."""
+        if self._view is not None:
+            self._view.trial(trial)
         if trial.state.is_live or self._executor is None:
             return
         self.handing.has_ended(trial)
@@ -416,7 +432,9 @@ class Host(Untaken):
         """A step was made: trials can be handed out."""
         self._progress = progress
         self._is_seen.set()
-        self._on_progress(progress.trials)
+        self.on_progress(progress.trials)
+        if self._view is not None:
+            self._view.progress(progress)
         if self._run is not None and self._run.scheduler is not None:
             self.handing.scheduler = self._run.scheduler
             self._is_open.set()
@@ -449,13 +467,11 @@ class Host(Untaken):
             self._before.join()
             self._before = None
         api = with_backoff(self._log_in, self.note, self._stopped)
-        opening = Opening(api, self._place, self._stopped, self.note)
+        opening = Opening(api, self._place, self._stopped, self.note, take_over=self._take_over)
         with api.asking_again(self.note, self._stopped):
             if self.controller:
                 self._flush_before(api)
-                opened = opening.by_id(self.controller)
-            else:
-                opened = opening.from_file(self._file)
+            opened = self._find(opening)
         self._file, self.handing.judged = opened.file, opened.file.goal.pruning_objective
         if opened.lease is None:
             self._run = StudyRun(opened, api, self, self._stopped)
@@ -463,9 +479,18 @@ class Host(Untaken):
             return
         self._writing.start()
         self._run = StudyRun(
-            opened, api, self, self._stopped, aborts=lambda: False, bell=self._bell, stopped_as=self._stopped_as
+            opened,
+            api,
+            self,
+            self._stopped,
+            aborts=lambda: self._aborts,
+            bell=self._bell,
+            stopped_as=self._stopped_as,
         )
         self.outcome = self._run.run()
+
+    def _found(self, opening: Opening) -> Opened:
+        return opening.by_id(self.controller) if self.controller else opening.from_file(self._file)
 
     def _place(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         def outside(study_id: str) -> OutsideExecutor:
@@ -473,18 +498,30 @@ class Host(Untaken):
                 with self._database.write() as connection:
                     studies.set_controller(connection, self.study.id, study_id)
                 self.study = replace(self.study, controller=study_id)
-            queue, out = own_queue_name(OUTSIDE, study_id), self.handing.take_up()
+            queue = own_queue_name(OUTSIDE, study_id)
+            self._lose_unknown(api, study_id)
+            out = {*self.handing.take_up()}
+            self.handing.give_up(ended := outside_tasks.ended(api, out))
             self._executor = OutsideExecutor(
-                api, self._bell, queue=queue, out=[*out], on_abort=self.handing.abort, clock=self._clock
+                api, self._bell, queue=queue, out=out - ended, on_abort=self.handing.abort, clock=self._clock
             )
             return self._executor
 
         return file, executor_of(file, api, self.note, outside)
 
+    def _lose_unknown(self, api: Api, study_id: str) -> None:
+        """Ends what was handed out by a database of which this one is an older state, or by another one.
+
+        Nobody can report of it any more, and it would count as a busy worker.
+        """
+        known = {handout.task for handout in self.handing.handed_out()}
+        for task in outside_tasks.running(api, study_id) - known:
+            outside_tasks.end(api, task, "failed", f"{LOST} the gateway does not know any more whom it was given to")
+
     def _flush_before(self, api: Api) -> None:
         """What was said while nobody drove the study is written before its trials are read."""
         queue = own_queue_name(OUTSIDE, self.controller)
-        Writing(api, self._database, self.study.id, ensure_queue(api, queue), self.note).flush()
+        Writing(api, self._database, self.study.id, ensure_queue(api, queue), self.note).flush(is_first=True)
 
     # --- the thread that writes --------------------------------------------------------------------------------------
 

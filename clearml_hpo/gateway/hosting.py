@@ -106,6 +106,12 @@ class Hosting:
             self._host(row)
         self._looking.start()
 
+    def adopt(self, host: Host) -> None:
+        """Serves a study that is not driven yet; who drives it ends it."""
+        host.on_progress = partial(self._progress, host.study.id)
+        with self._lock:
+            self._hosts[host.study.id] = host
+
     def stop(self) -> None:
         """Lets go of all studies; returns when all that workers have said is written, or cannot be."""
         self._is_stopped.set()
@@ -418,10 +424,10 @@ class Hosting:
                     _file_of(row),
                     self._database,
                     self._note,
-                    on_progress=partial(self._progress, row.id),
                     before=self._closing.get(row.id),
                     clock=self._clock,
                 )
+                host.on_progress = partial(self._progress, row.id)
                 host.start()
             return host
 

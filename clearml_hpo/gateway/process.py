@@ -15,6 +15,7 @@ from functools import partial
 from importlib.metadata import version
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from clearml_hpo.backend.configured import HOW_TO, configured_server
 from clearml_hpo.core.errors import ClearmlHpoError, InputError
@@ -66,7 +67,7 @@ class Options:
         return json.dumps(asdict(self))
 
 
-class Server(uvicorn.Server):
+class _Server(uvicorn.Server):
     """A server whose signals only end it: uvicorn would raise them again, and nothing would be tidied up."""
 
     def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
@@ -82,6 +83,28 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         """Has them end it."""
         return signals.handled({number: partial(self.handle_exit, number, None) for number in signals.ENDS})
+
+
+def web_server(app: ASGIApp, streams: Streams) -> uvicorn.Server:
+    """What serves the application, and ends ``streams`` when it ends.
+
+    Its access log is off: it would have whole paths, and so tokens.
+    """
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_CONNECTIONS,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    return _Server(config, streams)
 
 
 def serve(listening: socket.socket, options: Options) -> None:
@@ -109,21 +132,7 @@ def serve(listening: socket.socket, options: Options) -> None:
         proxies=frozenset(options.proxies),
     )
     hosting.start()
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,  # it has whole paths, and so tokens
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_IDLE_S,
-        timeout_graceful_shutdown=_DRAIN_S,
-    )
-    server = Server(config, streams)
+    server = web_server(app, streams)
     threading.Thread(target=_end_with_parent, args=(server, os.getppid()), daemon=True).start()
     stopped = threading.Event()
     threading.Thread(target=keep_tidy, args=(database, stopped, _log.info), daemon=True).start()

@@ -32,11 +32,15 @@ class Writing:
         self._queue_id = queue_id
         self._note = on_note
 
-    def flush(self) -> bool:
+    def flush(self, *, is_first: bool = False) -> bool:
         """Writes all that is due; true if a task has begun or ended by that.
+
+        Args:
+            is_first: the study is about to be opened; its database may be of a backup.
 
         Raises:
             GatewayError: the database is away.
+            ApiError: the server is in trouble, and ``is_first``.
         """
         has_moved = False
         while True:
@@ -44,7 +48,17 @@ class Writing:
                 entries = outbox.due(connection, _AT_ONCE, self._study)
             if not entries:
                 return has_moved
-            has_moved |= self._write(entries)
+            has_moved |= self._write(self._needed(entries) if is_first else entries)
+
+    def _needed(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Forgets what is of completed tasks: nothing was left to write when they were completed.
+
+        It is of a database that was set back to an older state, and reports would be the last value anew.
+        """
+        completed = outside_tasks.ended(self._api, {entry.task for entry in entries}, outside_tasks.COMPLETED)
+        with self._database.write() as connection:
+            outbox.done(connection, [entry.seq for entry in entries if entry.task in completed])
+        return [entry for entry in entries if entry.task not in completed]
 
     def _write(self, entries: Sequence[Entry]) -> bool:
         """The entries of each task up to its first end, so that reports of many tasks travel in one call."""

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from clearml_hpo.server.state import lock
+from clearml_hpo.machine.locks import lock
 
 _NAME = "dashboard"
 _PATIENCE_S = 0.5

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
-import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from clearml_hpo.core.errors import ServerError
+from clearml_hpo.machine import background
 from clearml_hpo.machine.settings import ServerAddress
 from clearml_hpo.server.options import DEFAULT, Options
 from clearml_hpo.server.state import DataDir, Listening
 
-_POLL_S = 0.05
-"""Pause between two looks at a server that starts or ends."""
 _NOTED_ANEW_S = 1.5
 """Longest wait for a running server to write a damaged or missing server.json again."""
-_MOST_PATIENCE = 20  # times that of a start: a server that works all that time comes to nothing
 
 
 @dataclass(frozen=True)
@@ -76,76 +68,28 @@ def _check_serves(data: DataDir, webapp: Path | None) -> None:
         )
 
 
-def _has_ended(child: subprocess.Popen[bytes] | None) -> bool:
-    """True also if it was never started."""
-    return child is None or child.poll() is not None
-
-
 def _started(data: DataDir, with_parent: bool, options: Options, timeout_s: float) -> RunningServer:
     child: subprocess.Popen[bytes] | None = None
-    progress = _Progress(data, timeout_s)
+    progress = background.Progress(data.log, timeout_s, data.listening)
     while progress.is_made(child):
         running = status(data.path)
         if running is not None and (with_parent or data.keep()):
             return running
         # Where the directory is locked, another server comes up, and will answer, or is about to end.
-        if _has_ended(child) and not data.is_locked():
+        if background.has_ended(child) and not data.is_locked():
             if child is not None:
                 raise ServerError(progress.why(f"the server on {data.path} ended at once"))
             child = _launch(data, with_parent, options)
-        time.sleep(_POLL_S)
+        time.sleep(background.POLL_S)
     if child is not None and child.poll() is None:
         child.kill()
         child.wait()
     raise ServerError(progress.why(f"the server on {data.path} does not answer, and is stuck for {timeout_s:g} s"))
 
 
-class _Progress:
-    """Whether a server that starts comes nearer to answering: on a slow machine that takes as long as it takes."""
-
-    def __init__(self, data: DataDir, patience_s: float) -> None:
-        self._data = data
-        self._patience_s = patience_s
-        self._log_before = data.log_size
-        self._ends_at = time.monotonic() + _MOST_PATIENCE * patience_s
-        self._until, self._seen = 0.0, object()
-
-    def is_made(self, child: subprocess.Popen[bytes] | None) -> bool:
-        """Whether within the patience the process has worked, its files have grown, or another has taken its place."""
-        now, listening = time.monotonic(), self._data.listening()
-        is_up = child is not None and listening is not None and listening.pid == child.pid
-        # Once it listens it is asked again and again, and works on that.
-        seen = (child and child.pid, listening, None if is_up else (_cpu_s(child), self._data.log_size))
-        if seen != self._seen:
-            self._until, self._seen = now + self._patience_s, seen
-        return now < min(self._until, self._ends_at)
-
-    def why(self, what: str) -> str:
-        """What the server has said since: its errors, else ``what`` and the end of its log."""
-        said = self._data.log_tail(since=self._log_before)
-        errors = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith("error: ")]
-        return "\n".join(errors) or f"{what}:\n{said}"
-
-
-def _cpu_s(child: subprocess.Popen[bytes] | None) -> float:
-    """Processor time, in steps of a tenth: a process that waits without end takes next to none."""
-    try:
-        times = psutil.Process(child.pid).cpu_times() if child else None
-    except psutil.NoSuchProcess:
-        return 0.0
-    return round(times.user + times.system, 1) if times else 0.0
-
-
 def _launch(data: DataDir, with_parent: bool, options: Options) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "clearml_hpo", "server", "run", "--data", str(data.path), *options.arguments()]
-    with data.log.open("ab") as log:
-        return subprocess.Popen(
-            [*command, "--with-parent"] if with_parent else command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    command = ["server", "run", "--data", str(data.path), *options.arguments()]
+    return background.launch([*command, "--with-parent"] if with_parent else command, data.log)
 
 
 def release(data_dir: Path) -> bool:
@@ -168,7 +112,7 @@ def status(data_dir: Path) -> RunningServer | None:
     """The server that runs on ``data_dir``, or None."""
     data = DataDir(data_dir.absolute())
     listening = data.listening() or _noted_anew(data)
-    if listening is None or not _alive(listening.pid):
+    if listening is None or not background.is_running(listening.pid):
         return None
     address = listening.address(data.credentials())
     # A login proves that the process is a server, and this directory's: a number may have come to another process.
@@ -183,7 +127,7 @@ def _noted_anew(data: DataDir) -> Listening | None:
     while data.is_served and time.monotonic() < until:
         if found := data.listening():
             return found
-        time.sleep(_POLL_S)
+        time.sleep(background.POLL_S)
     return None
 
 
@@ -196,26 +140,9 @@ def stop(data_dir: Path, timeout_s: float = 10) -> bool:
     running = status(data_dir)
     if running is None:
         return False
-    for sign, patience in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(running.pid, sign)
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if not _alive(running.pid):
-                return True
-            time.sleep(_POLL_S)
+    if background.end(running.pid, timeout_s):
+        return True
     raise ServerError(f"the server (process {running.pid}) on {data_dir} does not end")
-
-
-def _alive(pid: int) -> bool:
-    if pid <= 0:  # to the kernel, these are groups of processes
-        return False
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # if it is a child of ours that has ended, it is gone now
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # of another process that does not look after it
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _logs_in(address: ServerAddress) -> bool:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from clearml_hpo.core.errors import ServerError
+from clearml_hpo.machine.locks import lock
 from clearml_hpo.machine.settings import ServerAddress
 from clearml_hpo.server.credentials import Credentials
 from clearml_hpo.server.holds import Holds
@@ -150,29 +148,3 @@ class DataDir:
         """Whether a server holds the directory."""
         with (self.path / "lock").open("w") as file:
             return not lock(file, 0)
-
-    @property
-    def log_size(self) -> int:
-        """Bytes of the log."""
-        return self.log.stat().st_size if self.log.exists() else 0
-
-    def log_tail(self, since: int = 0, lines: int = 15) -> str:
-        """The end of the log, or of what was written after so many bytes."""
-        try:
-            return "\n".join(self.log.read_bytes()[since:].decode(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return ""
-
-
-def lock(file: IO[str], patience_s: float) -> bool:
-    """Locks a file for this process, until it is closed; False if another process has it for all of that time."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.05)
-        else:
-            return True

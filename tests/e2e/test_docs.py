@@ -121,6 +121,10 @@ ELSEWHERE |= {
     "clearml-hpo gateway user disable ann": _USERS,
     "clearml-hpo gateway user enable ann": _USERS,
     "clearml-hpo gateway run": "test_gateway.py",
+    **dict.fromkeys(
+        ("clearml-hpo gateway start", "clearml-hpo gateway status", "clearml-hpo gateway stop"),
+        "test_gateway_background.py, on another port",
+    ),
     "clearml-hpo gateway login-link --url https://hpo.example.org": "tests/integration/gateway/test_login.py",
     "clearml-hpo gateway migrate --grant gateway": "tests/integration/gateway/test_database.py",
     "clearml-hpo gateway install --server-name hpo.example.org --output gateway/": (
@@ -146,11 +150,19 @@ ELSEWHERE |= {
     "clearml-hpo gateway study add examples/13_gateway/study.yaml": _EXAMPLE,
     "clearml-hpo worker --queue default --cpu 1": _EXAMPLE,
     "clearml-hpo gateway study add study.yaml": "test_gateway.py",
+    "clearml-hpo run study.yaml --gateway": "test_run_gateway.py",
     "clearml-hpo study show sgd-over-http": "as that of the first example",
     "API=https://hpo.example.org/api/v1": _API,
     **{line.strip(): _API for line in _DOCS_OF_GATEWAY if line.startswith(("(umask", "curl -H @headers"))},
-    "pg_dump --format custom --schema clearml_hpo_gateway --file gateway.dump hpo": "PostgreSQL's own",
-    "pg_restore --clean --if-exists --dbname hpo gateway.dump": "PostgreSQL's own",
+    **dict.fromkeys(
+        (
+            "clearml-hpo gateway backup monday.sqlite3",
+            "clearml-hpo gateway restore monday.sqlite3 --force",
+            "pg_dump --format custom --schema clearml_hpo_gateway --file gateway.dump hpo",
+            "pg_restore --clean --if-exists --dbname hpo gateway.dump",
+        ),
+        "tests/integration/gateway/test_backup.py",
+    ),
     "pip install --upgrade 'clearml-hpo[gateway]'": "pip's own",
     "sudo systemctl restart clearml-hpo-gateway": "wants a running systemd",
 }

@@ -53,18 +53,18 @@ def test_a_worker_from_the_printed_lines(machine, gateway, tmp_path):
 
 
 def test_the_script_for_slurm(machine, gateway, tmp_path):
-    """Without Slurm, which copies the script: the token in a file, one trial after the other."""
+    """Without Slurm, on which tests/integration/slurm/test_gateway.py runs it: one trial after the other."""
     url, token = gateway
     file = tmp_path / "token"
     file.touch(mode=0o600)
     file.write_text(token)
     environ = {
         "CLEARML_HPO_TOKEN_FILE": str(file),
-        "SLURM_SUBMIT_DIR": str(EXAMPLE),
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    code, output = machine.run(str(EXAMPLE / "workers.sbatch"), url, "from-a-job", command=["bash"], **environ)
+    there = ["env", "-C", str(EXAMPLE), "bash"]
+    code, output = machine.run(str(EXAMPLE / "workers.sbatch"), url, "from-a-job", command=there, **environ)
     assert code == 0, output
     assert "best: trial " in output
 

@@ -12,6 +12,7 @@ answers.py       what outside workers reported, and what they were answered
 outbox.py        what is still to be written to ClearML's server
 idempotency.py   requests that come twice
 audit.py         who did what
+backup.py        SQLite's file, written while it is in use, and restored
 housekeeping.py  what is not kept for ever
 migrations/      the schema, version by version
 

@@ -106,6 +106,32 @@ class Database:
             ) from None
         return _newest()
 
+    @property
+    def file(self) -> Path:
+        """The file of SQLite. Raises InputError: it is PostgreSQL."""
+        if not self._is_sqlite:
+            raise InputError(f"{self.name} is PostgreSQL: use pg_dump and pg_restore, see docs/gateway.md")
+        return Path(str(self._engine.url.database))
+
+    def has_tables(self) -> bool:
+        """Whether some version of the gateway has made its tables. Raises GatewayError: it is no database."""
+        with self.read() as connection:
+            return self._version(connection) is not None
+
+    def copy_to(self, file: Path) -> None:
+        """Writes what SQLite has at this moment to an empty file; others may go on reading and writing.
+
+        Raises: as :meth:`read`.
+        """
+        with self._connected() as connection:
+            raw = connection.connection.cursor()
+            try:
+                raw.execute("VACUUM INTO ?", (str(file),))
+            except Exception as error:
+                raise GatewayError(f"the database {self.name} cannot be copied to {file}: {error}") from None
+            finally:
+                raw.close()
+
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()

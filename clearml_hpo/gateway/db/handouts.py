@@ -227,9 +227,11 @@ def of_study(connection: sa.Connection, study: str, *, only_live: bool = False) 
     return [Handout(*row) for row in connection.execute(query)]
 
 
-def count_live(connection: sa.Connection, token: str) -> int:
-    """How many hand-outs a token has that have not ended."""
-    query = sa.select(sa.func.count()).where(handouts.c.token == token, handouts.c.state == State.OUT.value)
+def count_live(connection: sa.Connection, token: str = "") -> int:
+    """How many hand-outs have not ended, of all tokens or of one."""
+    query = sa.select(sa.func.count()).where(handouts.c.state == State.OUT.value)
+    if token:
+        query = query.where(handouts.c.token == token)
     return int(connection.execute(query).scalar_one())
 
 

@@ -206,7 +206,7 @@ def test_an_interrupt_ends_it_in_good_order(data_dir: Path) -> None:
     running = embedded.start(data_dir)
     os.kill(running.pid, signal.SIGINT)
     assert eventually_gone(running.pid)
-    assert DataDir(data_dir).log_tail() == ""
+    assert DataDir(data_dir).log.read_text() == ""
 
 
 def test_a_start_takes_as_long_as_it_makes_progress(data_dir: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_server_is_found_whose_note_is_damaged_or_gone(data_dir: Path, damage:
     else:
         note.write_bytes(damage)
     assert embedded.start(data_dir) == embedded.status(data_dir) == running
-    assert "it is written anew" in DataDir(data_dir).log_tail()
+    assert "it is written anew" in DataDir(data_dir).log.read_text()
     assert embedded.stop(data_dir) and eventually_gone(running.pid)
 
 
