@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import requests
 import sqlalchemy as sa
-import uvicorn
 
 from clearml_hpo.gateway.app import build_app
 from clearml_hpo.gateway.auth import Kind, Rights, Tokens
@@ -23,7 +22,7 @@ from clearml_hpo.gateway.db.accounts import Role
 from clearml_hpo.gateway.db.database import SCHEMA
 from clearml_hpo.gateway.db.tables import metadata
 from clearml_hpo.gateway.hosting import Hosting
-from clearml_hpo.gateway.process import Server
+from clearml_hpo.gateway.process import web_server
 from clearml_hpo.gateway.v1.events import Streams
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
@@ -85,7 +84,7 @@ class Gateway:
         self.socket.bind(("127.0.0.1", 0))
         self.socket.listen(128)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.server = Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"), self.streams)
+        self.server = web_server(app, self.streams)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
 
