@@ -9,6 +9,7 @@ from functools import cached_property
 
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.savings import saved_by_pruning
 from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
 from clearml_hpo.search.space import SearchSpace
 
@@ -118,6 +119,7 @@ class StudySummary:
             ("trial 0", self._first_text()),
             ("front", "" if self.goal.is_single else f"{len(self.front)} trials"),
             ("trials", ", ".join(f"{count} {state.value}" for state, count in self.counts.items()) or "none"),
+            ("saved", saved_by_pruning(self.trials)),
             ("run again", f"{len(self.earlier)} attempts" if self.earlier else ""),
             ("time", duration_text(self.driven_s)),
             ("compute time", duration_text(self.compute_s)),
