@@ -111,7 +111,7 @@ class Imports:
         left = self._launcher.room_of_budget
         if left is None or new <= left:
             return ""
-        return f"the budget leaves room for {left} more trials, found {new}; extend it first: study extend --trials"
+        return f"the budget leaves room for {left} more trials, found {new}; extend it first: clearml-hpo study extend"
 
     def _make(self, each: Import) -> int:
         trial = self._begun.get(each.name)

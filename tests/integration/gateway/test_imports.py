@@ -154,7 +154,7 @@ def test_they_count_in_the_budget_of_trials(gateway, study):
     status, problem = add(gateway, study, *[{"params": point(x / 20), "values": {"loss": 1}} for x in range(13)])
     assert (status, problem["detail"]) == (
         409,
-        "the budget leaves room for 12 more trials, found 13; extend it first: study extend --trials",
+        "the budget leaves room for 12 more trials, found 13; extend it first: clearml-hpo study extend",
     )
     assert add(gateway, study, *[{"params": point(x / 20), "values": {"loss": 1}} for x in range(11)])[0] == 201
     told = [trial.complete(loss=loss(trial)) for trial in study.trials()]
