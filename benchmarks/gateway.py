@@ -254,9 +254,8 @@ def storm(
             if not any(thread.is_alive() for thread in threads):
                 raise RuntimeError(f"all clients have ended: {faults[:3]}")
             time.sleep(0.05)
-        before = sum(len(client.trials) for client in clients)
         serving().kill()
-        killed = time.monotonic()
+        killed, before = time.monotonic(), sum(len(client.trials) for client in clients)
         while sum(len(client.trials) for client in clients) == before and time.monotonic() - killed < _STARTS_S:
             time.sleep(0.05)
         back_s.append(round(time.monotonic() - killed, 1))

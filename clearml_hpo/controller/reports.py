@@ -48,6 +48,8 @@ class StudyReports:
             budget=file.budget.trials,
             histories=self._read_curves,
         )
+        if opened.records is not None and opened.records.settled:
+            self._publisher.postpone()  # they take seconds in which nothing is launched
 
     def step(self, scheduler: Scheduler) -> None:
         """Reports what a step of the loop has brought, if it is time to.

@@ -71,6 +71,10 @@ class Publisher:
         self._properties: dict[str, object] = {}
         self._best: tuple[str, ...] = ()
 
+    def postpone(self) -> None:
+        """The task has plots already, of an earlier controller: new ones are drawn after a period."""
+        self._last = self._clock()
+
     def publish(
         self,
         trials: Sequence[Trial],

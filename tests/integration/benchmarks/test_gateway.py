@@ -27,3 +27,16 @@ def test_the_command():
     assert found["database"] == "sqlite"
     killed = found["storm"]
     assert killed["faults"] == killed["numbers_twice"] == killed["missing_results"] == 0 and killed["trials"] == 20
+
+
+@pytest.mark.exhaustive
+def test_long_and_many_studies():
+    small = "--side long many --trials 12 --calls 2 --live 2 --studies 2"
+    command = [sys.executable, "-m", "benchmarks.gateway_scale", *small.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (
+        found["long"]["finished"] == 12 and found["long"]["ask"]["p50_ms"] > 0 and found["long"]["poll"]["p50_ms"] > 0
+    )
+    assert found["many"]["memory_mb"]["with_all_open"] > 0 and found["many"]["ended_s"] > 0
