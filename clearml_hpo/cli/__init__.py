@@ -19,9 +19,10 @@ campaign.py        `campaign`
 notify.py          `notify`
 server.py          `server`
 keys.py            `server keys`
-gateway.py         `gateway`: study, migrate, install
+gateway.py         `gateway`: migrate, install
 gateway_running.py  `gateway run`, `start`, `stop`, `status` and `login-link`
 gateway_backup.py  `gateway backup` and `gateway restore`
+gateway_studies.py  `gateway study`: add, list
 gateway_tokens.py  `gateway token`
 gateway_users.py   `gateway user`: roles in projects, and who is locked out
 gateway_database.py  what these commands share

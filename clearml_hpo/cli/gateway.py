@@ -8,15 +8,12 @@ from typing import Any
 
 import click
 
-from clearml_hpo.cli.connection import say, use_lasting_server
-from clearml_hpo.cli.formats import Out, prints
 from clearml_hpo.cli.gateway_backup import backup, restore
-from clearml_hpo.cli.gateway_database import PROJECT, check_extra, database_option, open_database
+from clearml_hpo.cli.gateway_database import check_extra, database_option
 from clearml_hpo.cli.gateway_running import PORT, login_link, run, start, status, stop
+from clearml_hpo.cli.gateway_studies import study
 from clearml_hpo.cli.gateway_tokens import token
 from clearml_hpo.cli.gateway_users import user
-from clearml_hpo.cli.quantities import duration
-from clearml_hpo.core.errors import InputError
 
 _FILE = click.Path(path_type=Path)
 
@@ -30,6 +27,7 @@ def gateway() -> None:
       clearml-hpo gateway run
       clearml-hpo gateway start                in the background; stop, status
       clearml-hpo gateway study add study.yaml
+      clearml-hpo gateway study list
       clearml-hpo gateway token new "batch jobs" --kind hopaas --valid 60d
       clearml-hpo gateway login-link
       clearml-hpo gateway token list
@@ -39,90 +37,8 @@ def gateway() -> None:
     """
 
 
-for _command in (run, start, stop, status, login_link, token, user, backup, restore):
+for _command in (run, start, stop, status, login_link, study, token, user, backup, restore):
     gateway.add_command(_command)
-
-
-@gateway.group()
-def study() -> None:
-    """Have the gateway drive studies of ordinary study files.
-
-    \b
-    Examples:
-      clearml-hpo gateway study add study.yaml
-    """
-
-
-@study.command(name="add")
-@click.argument("study_file", metavar="STUDY.yaml", type=click.Path(path_type=Path))
-@click.option("--project", default=PROJECT, show_default=True, help="Whose tokens may ask for its trials.")
-@click.option(
-    "--lease", callback=duration, default="10m", show_default=True, help="How long a silent worker is waited for."
-)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override: budget.trials=5.")
-@click.option("--new", is_flag=True, help="Also if there is a study of this name in its ClearML project.")
-@click.option("--local", is_flag=True, help="On the embedded server, also if another one is configured.")
-@database_option
-@prints("table", "json", to_file=False)
-def add(
-    study_file: Path,
-    project: str,
-    lease: float,
-    overrides: tuple[str, ...],
-    new: bool,
-    local: bool,
-    database: str | None,
-    out: Out,
-) -> None:
-    """Have the gateway drive a study, of which some queue is `outside`: [gpu, outside] shares it with agents.
-
-    A gateway that runs opens it within seconds; else the next one does. Workers find it by its name. A script that
-    never ran is tried on the other queues first: outside workers get trials after that.
-
-    \b
-    Examples:
-      clearml-hpo gateway study add study.yaml --set execution.queue=outside
-    """
-    check_extra()
-    say(f"reading {study_file}")  # the libraries for that take a moment
-    from clearml_hpo.backend.api import Api
-    from clearml_hpo.backend.study_records import read_study
-    from clearml_hpo.controller.launch import draft_study
-    from clearml_hpo.controller.policy import goes_outside
-    from clearml_hpo.controller.rehearsal import rehearse
-    from clearml_hpo.gateway.db import accounts, studies
-    from clearml_hpo.gateway.v1.names import suid_of
-    from clearml_hpo.study_file import load_study
-
-    file = load_study(study_file, overrides)
-    if not goes_outside(file):
-        raise InputError(f"{study_file}: execution.queue: no trial goes to outside workers; add the queue `outside`")
-    rehearse(file, is_driven_here=False)
-    use_lasting_server(local=local)
-    with open_database(database) as opened:
-        name = file.spec.study
-        with opened.write() as connection:
-            where = accounts.ensure_project(connection, project)
-            known = studies.find(connection, where.id, suid_of(name))
-        if known is not None:
-            raise InputError(f"the gateway has a study {name!r} in project {project} already: {known.id}")
-        api = Api()
-        task = draft_study(api, file, new=new)
-        text = read_study(api, task.task_id).study_yaml
-        with opened.write() as connection:
-            row = studies.add(
-                connection,
-                where.id,
-                suid_of(name),
-                name=name,
-                file=text,
-                controller=task.task_id,
-                lease_s=lease,
-            )
-    if out.is_json:
-        out.json({"study": row.id, "controller": task.task_id, "url": task.url})
-        return
-    out.show(f"study {name}: {row.id}", task.url)
 
 
 @gateway.command()

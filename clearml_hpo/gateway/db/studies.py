@@ -112,6 +112,11 @@ def of_project(connection: sa.Connection, project: str) -> Sequence[StudyRow]:
     return [StudyRow(*row) for row in connection.execute(query)]
 
 
+def listed(connection: sa.Connection) -> Sequence[StudyRow]:
+    """All studies, the newest first."""
+    return [StudyRow(*row) for row in connection.execute(sa.select(studies).order_by(studies.c.created.desc()))]
+
+
 def by_controllers(connection: sa.Connection, controllers: Sequence[str]) -> Mapping[str, StudyRow]:
     """The studies of these ClearML tasks, by task."""
     found: dict[str, StudyRow] = {}
