@@ -263,7 +263,10 @@ def test_one_refused_call_of_several_loses_no_task(stage, queue, serve, source, 
     assert sorted(each.result(DEADLINE_S) for each in requests) == sorted(tasks)
     assert sorted(stage.begun) == [*names]
     assert [stage.status(task) for task in tasks] == ["completed"] * 3
-    assert len([note for note in notes if "in trouble" in note]) == 1 and len(calls) >= 3
+    # What was taken beside the call that was refused is run first: then the error does not come again.
+    said = len([note for note in notes if "in trouble" in note])
+    assert said == 1 or (said == 0 and refused == "queues.get_next_task")
+    assert len(calls) >= 3
 
 
 def test_what_becomes_of_some_on_their_way_keeps_no_other_from_its_start(
@@ -273,7 +276,7 @@ def test_what_becomes_of_some_on_their_way_keeps_no_other_from_its_start(
     tasks = [enqueue(stage, queue, stage.script("print('runs')\n")) for _ in range(4)]
 
     def call(self, endpoint, **body):
-        if endpoint == "tasks.get_all" and body.get("id") == tasks and not looked:
+        if endpoint == "tasks.get_all" and sorted(body.get("id") or ()) == sorted(tasks) and not looked:
             looked.append(endpoint)
             real(self, "tasks.delete", task=tasks[1], force=True)
             real(self, "tasks.stop", task=tasks[2])
@@ -282,7 +285,7 @@ def test_what_becomes_of_some_on_their_way_keeps_no_other_from_its_start(
     monkeypatch.setattr(Api, "call", call)
     requests = [source.request(queue) for _ in tasks]
     serve(source, slots=4)
-    assert [each.result(DEADLINE_S) for each in requests] == tasks
+    assert sorted(each.result(DEADLINE_S) for each in requests) == sorted(tasks)
     assert looked and [stage.status(task) for task in tasks] == ["completed", "", "stopped", "completed"]
     (note,) = notes
     assert f"task {tasks[2]} is stopped: it is not run" in note
