@@ -13,9 +13,7 @@ from typing import Literal, TypeAlias, get_args
 
 from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.codes import Subcode
 from clearml_hpo.backend.outside_tasks import Point
-from clearml_hpo.core.errors import ApiError
 
 IMPORTED = "imported"
 """User property of a trial task: the trial has ended elsewhere; how, as JSON."""
@@ -59,15 +57,16 @@ def read_finished(text: str) -> Finished | None:
 
 
 def end_as(api: Api, task_id: str, finished: Finished) -> None:
-    """Starts a task, reports its scalars and ends it, in three calls; goes on where an earlier time was cut off."""
-    try:
+    """Starts a task, reports its scalars and ends it, in four calls; goes on where an earlier time was cut off.
+
+    It looks first: ClearML would start one anew that has ended, and its answer to the end may just have been lost.
+    """
+    tasks = api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]
+    status = tasks[0]["status"] if tasks else ""
+    if status == "created":
         api.call("tasks.started", task=task_id)
-    except ApiError as error:
-        if error.subcode != Subcode.WRONG_STATUS:
-            raise
-        tasks = api.call("tasks.get_all", id=[task_id], only_fields=["status"], search_hidden=True)["tasks"]
-        if not tasks or tasks[0]["status"] != "in_progress":
-            return  # it has ended
+    elif status != "in_progress":
+        return  # it has ended, or a user has deleted it
     now_ms = time.time_ns() // 1_000_000
     points = [Point(metric, finished.step, value, now_ms) for metric, value in finished.values.items()]
     if points:

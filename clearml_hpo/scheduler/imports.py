@@ -18,7 +18,7 @@ from clearml_hpo.scheduler.launching import Launcher
 from clearml_hpo.scheduler.ledger import Ledger
 from clearml_hpo.scheduler.outcome_reporter import OutcomeReporter
 
-_AT_ONCE = 10  # in one step: each is five calls, and workers wait meanwhile
+_AT_ONCE = 10  # in one step: each is six calls, and workers wait meanwhile
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ class Runner:
         del self.runs[run.slot.name]
         run.process.close()
         old = self.folder / f"old{next(self._numbers)}"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # it is closed: the watchdog removes all
             (self.folder / run.slot.name).rename(old)
             self._remover.submit(shutil.rmtree, old, ignore_errors=True)
 

@@ -143,19 +143,7 @@ class _Api:
     def audit(self, who: Principal, before: int | None, limit: int) -> bodies.AuditPage:
         check_right(who, Right.ADMIN_PROJECT)
         found = self._tokens.audited(who, before=before, limit=limit + 1)
-        acts = [
-            bodies.Act(
-                seq=act.seq,
-                at=act.at,
-                user=act.user,
-                token=act.token,
-                what=act.what,
-                target=act.target,
-                address=act.address,
-                ok=act.ok,
-            )
-            for act in found[:limit]
-        ]
+        acts = [bodies.Act(**{name: getattr(act, name) for name in bodies.Act.model_fields}) for act in found[:limit]]
         return bodies.AuditPage(acts=acts, next=acts[-1].seq if found[limit:] else None)
 
     def _row(self, who: Principal, token: str) -> TokenRow:

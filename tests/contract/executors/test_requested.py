@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 
 import pytest
@@ -304,3 +305,13 @@ def test_both_requests_for_a_task_that_is_put_back_while_it_runs_are_answered(st
     stage.release("a")
     assert [first.result(DEADLINE_S), second.result(DEADLINE_S)] == [task, task]
     assert stage.status(task) == "completed"
+
+
+def test_the_files_of_a_run_are_removed_when_it_has_ended(stage, queue, serve, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    task = enqueue(stage, queue, stage.script("import pathlib\npathlib.Path('left').touch()\n"))
+    request = source.request(queue)
+    serve(source)
+    assert request.result(DEADLINE_S) == task and stage.status(task) == "completed"
+    eventually(lambda: not [*(tmp_path / "temporary").rglob("left")], "what it has left is removed")

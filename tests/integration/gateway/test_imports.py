@@ -6,7 +6,7 @@ import pytest
 
 from clearml_hpo import RemoteStudy
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.imported import Finished
+from clearml_hpo.backend.imported import Finished, end_as
 from clearml_hpo.core.errors import StudyError
 from clearml_hpo.gateway.db import audit
 from clearml_hpo.scheduler import Import
@@ -168,3 +168,21 @@ def test_rights_and_other_projects(gateway, study):
     assert add(gateway, study, GIVEN[0], token=gateway.token("owner", project="chemistry"))[0] == 404
     gateway.call("PATCH", f"/studies/{study.id}", gateway.token("owner"), state="closed")
     assert add(gateway, study, GIVEN[0])[1]["detail"] == "the study is closed"
+
+
+@pytest.mark.parametrize("state", ["completed", "pruned", "failed"])
+def test_a_task_that_has_ended_so_is_left_alone(gateway, state):
+    """The answer to its end was lost, so that all is done once more."""
+    api, finished = Api(), Finished(state, {"valid/loss": 0.5}, 3, "told")
+    task = api.call("tasks.create", name="imported", type="training")["id"]
+    fields = ["status", "started", "completed", "status_reason", "status_changed", "last_metrics", "last_iteration"]
+
+    def seen():
+        (found,) = api.call("tasks.get_all", id=[task], only_fields=fields)["tasks"]
+        return found
+
+    end_as(api, task, finished)
+    before = seen()
+    assert before["status"] == {"pruned": "stopped"}.get(state, state) and before["status_reason"] == "told"
+    end_as(api, task, finished)
+    assert seen() == before
