@@ -150,6 +150,7 @@ ELSEWHERE |= {
     "clearml-hpo gateway study add examples/13_gateway/study.yaml": _EXAMPLE,
     "clearml-hpo worker --queue default --cpu 1": _EXAMPLE,
     "clearml-hpo gateway study add study.yaml": "test_gateway.py",
+    "clearml-hpo gateway study list": "tests/integration/gateway/test_study_command.py",
     "clearml-hpo run study.yaml --gateway": "test_run_gateway.py",
     "clearml-hpo study show sgd-over-http": "as that of the first example",
     "API=https://hpo.example.org/api/v1": _API,
