@@ -10,13 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import psutil
-
 from clearml_hpo.backend.codes import AGENT_ENDED, ARCHIVED, LOST
 from clearml_hpo.backend.http import Client
 from clearml_hpo.backend.withdrawal import SETTLE_S, is_spoilt, put_back
 from clearml_hpo.core.errors import ClearmlHpoError
 from clearml_hpo.fleet.queues import attempt
+from clearml_hpo.machine.background import is_running
 
 _OF_A_RUN = re.compile(r"(?P<host>[^:]+):run-(?P<pid>\d+)-[\w-]+")
 
@@ -119,7 +118,7 @@ def after_killed_runs(client: Client) -> None:
     for task in _all(client, "in_progress", ["id", "last_worker"]):
         worker = str(task.get("last_worker") or "")
         found = _OF_A_RUN.fullmatch(worker)
-        if found and found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"])):
+        if found and found["host"] == socket.gethostname() and not is_running(int(found["pid"])):
             end_task(client, task["id"], "failed", f"{LOST} agent {worker} died")
 
 

@@ -14,6 +14,8 @@ import time
 import psutil
 import pytest
 
+from clearml_hpo.machine.background import is_running
+
 pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 STUDY = "examples/08_dask/study.yaml"
@@ -162,7 +164,7 @@ def test_each_process_is_killed_in_turn(machine, tmp_path, scheduler):
     finally:
         for process, log in started:
             for each in [*below(process), process.pid]:
-                if psutil.pid_exists(each):
+                if is_running(each):
                     os.kill(each, signal.SIGKILL)
             process.wait()
             log.close()

@@ -23,6 +23,7 @@ from clearml_hpo.core.trial import TrialState
 from clearml_hpo.studies.study import Study
 from clearml_hpo.testing.executor_contract import eventually
 from tests import place
+from tests.children import children_running
 
 pytestmark = pytest.mark.long
 SET_UP = {"hopaas_config": {"title": "bowl", "sampler": {"name": "RandomSampler"}}, "x": "optuna#uniform(0, 1)"}
@@ -83,8 +84,7 @@ def gateway(tmp_path, server, server_environ, monkeypatch):
     started = Gateway(tmp_path, {**server_environ, "CLEARML_HPO_HOME": str(tmp_path / "home")})
     yield started
     started.end()
-    left = [child.cmdline() for child in psutil.Process().children(recursive=True)]
-    assert not any("clearml_hpo.gateway.process" in command for command in left)
+    assert children_running("clearml_hpo.gateway.process") == []
 
 
 def test_the_link_that_it_prints_logs_a_browser_in(gateway):

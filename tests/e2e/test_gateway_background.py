@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from clearml_hpo import RemoteStudy
+from clearml_hpo.machine.background import is_running
 from clearml_hpo.testing.executor_contract import eventually
 
 pytestmark = [pytest.mark.embedded, pytest.mark.long]
@@ -80,7 +81,7 @@ def test_start_status_stop(machine, commands):
 
     trials[0].complete(loss=0.25)  # just before the end: written all the same
     assert commands("stop").endswith("stopped\n")
-    assert facts(commands) == {"running": False} and not psutil.pid_exists(pid)
+    assert facts(commands) == {"running": False} and not is_running(pid)
     log = (machine.home / "gateway" / "gateway.log").read_text()
     assert "the gateway has ended" in log and "Traceback" not in log
     assert token not in log and "login?key" not in log

@@ -10,7 +10,6 @@ import textwrap
 import uuid
 from pathlib import Path
 
-import psutil
 import pytest
 
 from clearml_hpo.backend.hyperparameters import with_values
@@ -18,6 +17,7 @@ from clearml_hpo.backend.names import ensure_queue
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.executors.local import LOCAL, LocalExecutor
 from clearml_hpo.machine import gpus
+from clearml_hpo.machine.background import is_running
 from clearml_hpo.testing.executor_contract import ProcessContract, Stage, eventually
 from clearml_hpo.workers import task_process
 from clearml_hpo.workers.recovery import worker_id
@@ -78,7 +78,7 @@ def _writes_pid(stage, then="", name="pid"):
 
 
 def _is_gone(pid):
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return not is_running(pid)
 
 
 # --- how a task ends ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pytest
 from clearml_hpo.backend.api import Api
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.executors.local import LocalExecutor
+from clearml_hpo.machine.background import is_running
 from clearml_hpo.testing.executor_contract import Stage, eventually
 from clearml_hpo.workers import forks, programs, protocol, task_source
 from clearml_hpo.workers.service import LocalWorkers
@@ -257,7 +258,7 @@ def test_a_parent_that_hangs_is_ended_and_its_task_has_a_process_of_its_own(stag
     stage.until("stopped", aborted)
     stage.until("completed", task)
     assert not (stage.folder / aborted).exists()
-    assert not psutil.pid_exists(first["parent"])
+    assert not is_running(first["parent"])
     assert json.loads((stage.folder / task).read_text())["parent"] == os.getpid()
 
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from clearml_hpo import server as embedded
 from clearml_hpo.cli.server import server as command
 from clearml_hpo.core.errors import ServerError
+from clearml_hpo.machine.background import is_running
 from clearml_hpo.server import serving
 from clearml_hpo.server.state import DataDir, Listening
 
@@ -36,19 +37,11 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     embedded.stop(path)
 
 
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
-
-
 def eventually_gone(pid: int) -> bool:
     deadline = time.monotonic() + DEADLINE_S
-    while not gone(pid) and time.monotonic() < deadline:
+    while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return gone(pid)
+    return not is_running(pid)
 
 
 def test_start_status_stop(data_dir: Path) -> None:
@@ -57,7 +50,7 @@ def test_start_status_stop(data_dir: Path) -> None:
     running = embedded.start(data_dir)
     assert embedded.status(data_dir) == running == embedded.start(data_dir)
     assert embedded.stop(data_dir) is True
-    assert gone(running.pid) and embedded.status(data_dir) is None
+    assert not is_running(running.pid) and embedded.status(data_dir) is None
     again = embedded.start(data_dir)
     # Links and keys stay valid.
     assert again.address == running.address
@@ -152,7 +145,7 @@ def test_a_held_server_is_stopped_by_the_last_release(holders: tuple[Holder, Hol
     assert first.release() is False
     assert embedded.status(data_dir) is not None
     assert second.release() is True
-    assert gone(pid)
+    assert not is_running(pid)
 
 
 def test_a_holder_that_comes_later_keeps_the_server(data_dir: Path) -> None:
@@ -163,7 +156,7 @@ def test_a_holder_that_comes_later_keeps_the_server(data_dir: Path) -> None:
     assert not DataDir(data_dir).end_unless_held()
     assert embedded.release(data_dir) is True
     assert embedded.release(data_dir) is False
-    assert gone(pid)
+    assert not is_running(pid)
 
 
 def test_a_server_that_was_started_to_stay_stays(holders: tuple[Holder, Holder], data_dir: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 
-import psutil
 import pytest
 
 from clearml_hpo.core.trial import TrialState
+from clearml_hpo.machine.background import is_running
 
 from .driving import run
 
@@ -102,4 +102,4 @@ def test_a_trial_that_hangs_ends_after_its_time_and_its_value_counts(study_file,
     assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 3
     assert all(trial.value == pytest.approx(trial.params["General/x"]) for trial in outcome.trials)
     pids = [int(path.name) for path in (study_file.parent / "begun").iterdir()]
-    assert len(pids) == 3 and not [pid for pid in pids if psutil.pid_exists(pid)]
+    assert len(pids) == 3 and not [pid for pid in pids if is_running(pid)]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from clearml_hpo import fleet
 from clearml_hpo.backend.http import Client
 from clearml_hpo.fleet.agent import Agent, Launch
 from clearml_hpo.fleet.logtail import last_lines
+from clearml_hpo.machine.background import is_running
 from clearml_hpo.machine.processes import end_session, session_members
 from clearml_hpo.machine.settings import ServerAddress
 from tests.unit.fleet.fake_client import FakeClient
@@ -105,7 +105,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def assert_nothing_left(running: fleet.Fleet) -> None:
-    assert not psutil.pid_exists(running.pid) or psutil.Process(running.pid).status() == psutil.STATUS_ZOMBIE
+    assert not is_running(running.pid)
     for agent in running.agents:
         assert agent.pid is None or session_members(agent.pid) == []
     assert running.tmp is None or not running.tmp.exists()

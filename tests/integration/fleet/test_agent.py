@@ -4,11 +4,11 @@ import os
 import signal
 from collections.abc import Callable
 
-import psutil
 import pytest
 
 from clearml_hpo.fleet.agent import Agent
 from clearml_hpo.fleet.restarts import GIVE_UP_AFTER, QUICK_S
+from clearml_hpo.machine.background import is_running
 
 from .conftest import eventually
 from .fake_daemons import Clock
@@ -74,7 +74,7 @@ def test_its_task_dies_with_it_and_the_death_is_reported(make_agent: Make) -> No
     assert task is not None and agent.state.pid is not None
     os.kill(agent.state.pid, signal.SIGKILL)
     _step_until(agent, "waiting")
-    assert not psutil.pid_exists(task.pid) or task.status() == psutil.STATUS_ZOMBIE
+    assert not is_running(task.pid)
     assert seen == [("11aa", True)]
     assert agent.state.task is None
 
@@ -103,4 +103,4 @@ def test_ended_leaves_nothing(make_agent: Make) -> None:
     os.kill(process.pid, signal.SIGSTOP)
     agent.ended()
     assert agent.phase == "ended"
-    assert not psutil.pid_exists(process.pid)
+    assert not is_running(process.pid)

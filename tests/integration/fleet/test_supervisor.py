@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from clearml_hpo.core.errors import AgentError
 from clearml_hpo.fleet import AgentSlot, daemon, restarts, supervisor
 from clearml_hpo.fleet.state import AgentState, FleetFolder, Plan
 from clearml_hpo.fleet.supervisor import Supervisor
+from clearml_hpo.machine.background import is_running
 from tests.unit.fleet.fake_client import FakeClient
 
 from .conftest import eventually
@@ -75,7 +75,7 @@ def test_it_runs_and_ends_without_a_trace(running: Running, folder: FleetFolder,
     client.workers = [agent.worker_id for agent in fleet.agents]
     subject.stop(at_once=False)
     eventually(lambda: folder.read_fleet() is None)
-    assert not any(psutil.pid_exists(agent.pid) for agent in fleet.agents if agent.pid)
+    assert not any(is_running(agent.pid) for agent in fleet.agents if agent.pid)
     assert not fleet.tmp.exists()
     assert client.queue["tags"] == ["mine"]
     assert len(client.named("workers.unregister")) == 2
@@ -120,7 +120,7 @@ def test_what_has_not_ended_in_the_time_to_drain_is_lost(
     assert said == {f"lost: agent {agent.worker_id} was ended" for agent in fleet.agents}
     assert client.named("tasks.stopped") == []
     assert client.queue["tags"] == ["mine"]
-    assert not any(psutil.pid_exists(agent.pid) for agent in fleet.agents if agent.pid)
+    assert not any(is_running(agent.pid) for agent in fleet.agents if agent.pid)
 
 
 def test_idle_agents_need_no_time_to_drain(running: Running, folder: FleetFolder, client: FakeClient) -> None:

@@ -9,9 +9,9 @@ import socket
 import sys
 import time
 
-import psutil
 import pytest
 
+from clearml_hpo.machine.background import is_running
 from clearml_hpo.notify.channels import NotSentError, channels_of, faults_of_channels
 from clearml_hpo.notify.sender import Outbox, try_channels
 from clearml_hpo.study_file.notify import NotifySpec
@@ -181,7 +181,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path, message, mon
     pid = tmp_path / "pid"
     hangs = channel(command=["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"])
     assert refused(hangs, message) == ("it had not ended after 0.5 s", True)
-    eventually(lambda: not psutil.pid_exists(int(pid.read_text())), "its child is gone")
+    eventually(lambda: not is_running(int(pid.read_text())), "its child is gone")
 
 
 # --- in the background -----------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 
-import psutil
 import pytest
 
 from clearml_hpo.drafting.first_steps import with_first_steps
 from clearml_hpo.drafting.script import read_script
+from clearml_hpo.machine.background import is_running
 
 pytestmark = pytest.mark.long
 
@@ -53,7 +53,7 @@ def test_what_is_computed_is_seen_with_what_only_the_text_has(tmp_path):
     assert [metric.name for metric in seen.metrics] == ["validation/auc", "validation/loss"]
     folder, child = (tmp_path / "seen.txt").read_text().split()
     assert folder == str(tmp_path), "it runs in its own folder"
-    assert not psutil.pid_exists(int(child)) or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE
+    assert not is_running(int(child))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seen.txt", "train.py"], "ClearML's files are elsewhere"
 
 
