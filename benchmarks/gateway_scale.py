@@ -123,7 +123,7 @@ def _train_two(client: Client, title: str, *, settles: bool = True) -> None:
 def _settled(title: str) -> Sequence[Any]:
     from clearml_hpo.studies.study import Study
 
-    found = next(study for study in Study.list() if study.name.rpartition("-")[0] == title)
+    found = next(study for study in Study.list() if study.name.startswith(f"{title}-"))
     return [trial for trial in found.trials if not trial.state.is_live]
 
 

@@ -31,6 +31,7 @@ from clearml_hpo.gateway.v1.events import Streams
 from clearml_hpo.gateway.v1.leases import Leases
 from clearml_hpo.gateway.v1.routes import routes
 from clearml_hpo.machine import signals
+from clearml_hpo.machine.one_write import OneWriteProtocol
 
 UNUSABLE = 2
 """Exit status of a process that cannot serve, and will not if it is started again."""
@@ -92,7 +93,7 @@ def web_server(app: ASGIApp, streams: Streams) -> uvicorn.Server:
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -7,5 +7,6 @@ locks.py      locks of files
 processes.py  processes known by pid and time of birth; whole sessions ended
 watchdog.py   ends processes whose starter died
 signals.py    signals that ask a process to end
+one_write.py  answers of a web server that leave in one piece
 gpus.py       GPUs as ``nvidia-smi`` reports them
 """

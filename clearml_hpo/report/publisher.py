@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import cache, partial
+from typing import TypeVar
 
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.core.best_effort import BestEffort
@@ -23,12 +26,44 @@ _CURVES = (10, 100)  # a hundred is as many as one call gives
 _MOST_POINTS = 200_000  # that are fetched for them
 
 Plots = dict[tuple[str, str], str]
-Figures = Iterable[tuple[tuple[str, str], Callable[[], str]]]
+Figures = Mapping[tuple[str, str], Callable[[], str]]
 Histories = Callable[[Sequence[str]], Mapping[str, Sequence[tuple[int, float]]]]
+_Result = TypeVar("_Result")
+
+
+def in_a_thread(work: Callable[[], object]) -> None:
+    """Has it done while the caller goes on; a program that ends does not wait for it."""
+    threading.Thread(target=work, name="plots", daemon=True).start()
+
+
+class Drawing:
+    """Figures that are drawn, and of which trials; a thread may draw them.
+
+    Attributes:
+        ended: the trials that had ended when it began.
+        new: those of them that were not reported before.
+        done: the text of each figure, or why there is none, by title and series; whole when ``is_done``.
+    """
+
+    def __init__(self, ended: Sequence[Trial], new: Sequence[Trial], figures: Figures) -> None:
+        """Nothing is drawn yet."""
+        self.ended = ended
+        self.new = new
+        self._figures = figures
+        self.done: dict[tuple[str, str], Future[str]] = {}
+        self.is_done = False
+
+    def draw(self) -> None:
+        """Draws all."""
+        self.done = {key: _outcome(draw) for key, draw in self._figures.items()}
+        self.is_done = True
 
 
 class Publisher:
     """Reports a study now and then, if a trial ended since; the more trials there are, the less often.
+
+    Plots take seconds to draw. A thread does so, and they are sent by the first call after that; at the end the call
+    draws them itself.
 
     Besides the plots these are kept fresh: the user properties ``trials``, ``best_value`` and ``best_trial`` of the
     controller task, its configuration ``best``, and the tag ``best`` of the trial tasks that deserve it.
@@ -46,6 +81,7 @@ class Publisher:
         space: SearchSpace | None = None,
         budget: int | None = None,
         histories: Histories | None = None,
+        start: Callable[[Callable[[], object]], object] = in_a_thread,
     ) -> None:
         """Reports at most every ``period_s`` seconds, with 1,000 trials every ten times that.
 
@@ -55,6 +91,7 @@ class Publisher:
             budget: trials in all, if that is limited.
             histories: gives the reported ``(iteration, value)`` of what the pruner looks at, by task; asked once, at
                 the end.
+            start: starts the drawing.
         """
         self._task = task
         self._goal = goal
@@ -65,6 +102,8 @@ class Publisher:
         self._space = space or SearchSpace()
         self.budget = budget
         self._histories = histories
+        self._start = start
+        self._drawing: Drawing | None = None
         self._last = -math.inf
         self._reported: set[int] = set()
         self._sent: dict[tuple[str, str], int] = {}
@@ -91,29 +130,40 @@ class Publisher:
         Raises:
             ApiError: the server is in trouble.
         """
-        ended = [trial for trial in trials if not trial.state.is_live]
-        new = [trial for trial in ended if trial.number not in self._reported]
-        if not (final or (new and self._is_due(len(ended)))):
-            return
-        changed = self._changed(self._plots(trials, ended, earlier, remaining or {}, final))
+        if final or self._drawing is None:
+            ended = [trial for trial in trials if not trial.state.is_live]
+            new = [trial for trial in ended if trial.number not in self._reported]
+            if not (final or (new and self._is_due(len(ended)))):
+                return
+            self._drawing = Drawing(ended, new, self._figures(trials, ended, earlier, remaining or {}, final))
+            if final:
+                self._drawing.draw()
+            else:
+                self._start(self._drawing.draw)
+        if self._drawing.is_done:
+            self._send(self._drawing, final)
+            self._drawing = None
+
+    def _send(self, drawing: Drawing, final: bool) -> None:
+        changed = self._changed(drawing)
         attempt = self._effort.attempt
-        attempt("the report is behind", lambda: self._report(ended, new, changed))
+        attempt("the report is behind", lambda: self._report(drawing.ended, drawing.new, changed))
         self._last = self._clock()
-        attempt("the best trial is not marked", lambda: self._point_out_best(ended))
+        attempt("the best trial is not marked", lambda: self._point_out_best(drawing.ended))
         if final:
-            attempt("the artifact best is missing", lambda: self._upload_best(ended))
+            attempt("the artifact best is missing", lambda: self._upload_best(drawing.ended))
 
     def _is_due(self, ended: int) -> bool:
         periods = min(max(1.0, ended / _TRIALS_PER_PERIOD), _LONGEST_PERIODS)
         return self._clock() - self._last >= periods * self._period_s
 
-    def _changed(self, figures: Figures) -> Plots:
-        """The plots that are not as they were sent last."""
-        plots = {key: self._drawn(key, draw) for key, draw in figures}
+    def _changed(self, drawing: Drawing) -> Plots:
+        """The plots that are not as they were sent last; those that could not be drawn are said."""
+        plots = {
+            key: self._effort.attempt(f"the plot {'/'.join(key)!r} is missing", outcome.result)
+            for key, outcome in drawing.done.items()
+        }
         return {key: plot for key, plot in plots.items() if plot and self._sent.get(key) != hash(plot)}
-
-    def _drawn(self, key: tuple[str, str], draw: Callable[[], str]) -> str:
-        return self._effort.attempt(f"the plot {'/'.join(key)!r} is missing", draw) or ""
 
     def _report(self, ended: Sequence[Trial], new: Sequence[Trial], plots: Plots) -> None:
         self._task.report(scalars=self._scalars(ended, new), plots=plots)
@@ -133,7 +183,7 @@ class Publisher:
             scalars.append(("best so far", self._goal.objectives[0].metric, last, best.value))
         return scalars
 
-    def _plots(
+    def _figures(
         self,
         trials: Sequence[Trial],
         ended: Sequence[Trial],
@@ -141,25 +191,36 @@ class Publisher:
         remaining: Mapping[str, str],
         final: bool,
     ) -> Figures:
-        """What draws each figure, by title and series; nothing is drawn where there is nothing to show."""
+        """What draws each figure, by title and series: an empty text where there is nothing to show."""
         goal, first = self._goal, self._goal.objectives[0]
-        distributions = self._space.distributions
-        shares = (
-            self._effort.attempt("the importances are missing", lambda: importances_of_all(ended, self._space, goal))
-            or []
-        )
-        yield ("summary", "trials"), lambda: figures.table_figure(ended, goal, self._url_of)
-        yield ("summary", "budget"), lambda: figures.budget_figure(remaining)
-        for index, objective in enumerate(goal.objectives):
-            yield ("optimization history", objective.metric), partial(figures.history_figure, ended, goal, index)
-        yield ("Pareto front", "all objectives"), lambda: figures.front_figure(ended, goal)
-        yield ("Pareto front", "hypervolume"), lambda: figures.hypervolume_figure(ended, goal)
-        yield ("parallel coordinates", first.metric), lambda: figures.parallel_lines_figure(ended, goal, distributions)
-        yield ("slices", first.metric), lambda: figures.slice_figure(ended, goal, distributions, *shares[:1])
-        yield ("importances", "parameters"), lambda: figures.importance_figure(shares, goal)
-        yield ("timeline", "slots"), lambda: figures.timeline_figure([*earlier, *trials], self._clock())
-        if final:
-            yield ("intermediate values", "trials"), lambda: self._intermediate(trials)
+        space = self._space
+        all_trials = [*earlier, *trials]
+
+        @cache
+        def shares() -> Future[list[dict[str, float]]]:
+            return _outcome(lambda: importances_of_all(ended, space, goal))
+
+        def slices() -> str:
+            known = [] if shares().exception() else shares().result()[:1]
+            return figures.slice_figure(ended, goal, space.distributions, *known)
+
+        return {
+            ("summary", "trials"): lambda: figures.table_figure(ended, goal, self._url_of),
+            ("summary", "budget"): lambda: figures.budget_figure(remaining),
+            **{
+                ("optimization history", each.metric): partial(figures.history_figure, ended, goal, index)
+                for index, each in enumerate(goal.objectives)
+            },
+            ("Pareto front", "all objectives"): lambda: figures.front_figure(ended, goal),
+            ("Pareto front", "hypervolume"): lambda: figures.hypervolume_figure(ended, goal),
+            ("parallel coordinates", first.metric): lambda: figures.parallel_lines_figure(
+                ended, goal, space.distributions
+            ),
+            ("slices", first.metric): slices,
+            ("importances", "parameters"): lambda: figures.importance_figure(shares().result(), goal),
+            ("timeline", "slots"): lambda: figures.timeline_figure(all_trials, self._clock()),
+            **({("intermediate values", "trials"): lambda: self._intermediate(trials)} if final else {}),
+        }
 
     def _intermediate(self, trials: Sequence[Trial]) -> str:
         looked_at = self._goal.pruning_objective
@@ -191,6 +252,16 @@ class Publisher:
         best = best_trial(ended, self._goal)
         if best is not None:
             self._task.upload_artifact("best", best_yaml(best, self._goal), "best.yaml")
+
+
+def _outcome(work: Callable[[], _Result]) -> Future[_Result]:
+    """What it returns or raises, kept."""
+    outcome: Future[_Result] = Future()
+    try:
+        outcome.set_result(work())
+    except Exception as error:
+        outcome.set_exception(error)
+    return outcome
 
 
 def trials_with_curves(trials: Sequence[Trial], goal: Goal) -> list[Trial]:

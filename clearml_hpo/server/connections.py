@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import h11  # uvicorn's own parser: it bounds the size of headers, which its faster one does not
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from clearml_hpo.machine.one_write import OneWriteProtocol
 
 HEADERS_S = 30.0
 """Longest wait for the headers of a request, from the connection or their first byte on."""
@@ -16,7 +17,7 @@ READING_S = 120.0
 MOST_IDLE = 2048  # connections of one address between two requests
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(OneWriteProtocol):
     """HTTP/1.1 with an end to waiting for headers, and for a client that does not read its answer.
 
     An address that has too many connections on which it asks nothing loses the one that is so for the longest time:

@@ -12,7 +12,9 @@ from clearml_hpo.core.best_effort import BestEffort
 from clearml_hpo.core.errors import ApiError, ServerError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.report import Publisher, figures
+from clearml_hpo.report import publisher as publisher_module
 from clearml_hpo.testing import ManualClock
+from clearml_hpo.testing.executor_contract import eventually
 
 from .study import LOSS, SPACE, TWO, study, trial
 
@@ -78,6 +80,7 @@ def task():
 def publisher_for(task, clock, goal=LOSS, **options):
     effort = BestEffort(task.logs.append)
     url_of = "http://x/{0.task_id}".format
+    options = {"start": lambda draw: draw(), **options}
     return Publisher(task, goal, url_of, effort, clock=clock, period_s=30, space=SPACE, **options)
 
 
@@ -115,6 +118,35 @@ def test_the_more_trials_the_rarer_the_reports(task, clock):
     clock.advance(301)
     publisher.publish(small(2_001))
     assert len(task.reports) == 4, "never more than five minutes"
+
+
+def test_plots_are_drawn_elsewhere_and_sent_when_they_are_done(task, clock):
+    begun = []
+    publisher = publisher_for(task, clock, start=begun.append)
+    publisher.publish(TRIALS[:1])
+    clock.advance(31)
+    publisher.publish(TRIALS[:2])
+    assert len(begun) == 1 and not task.reports, "one after the other"
+    begun[0]()
+    publisher.publish(TRIALS[:3])
+    assert task.scalars("loss") == [(0, 0.5)] and task.tagged == [["task-0"]], "as it was when they were begun"
+    clock.advance(31)
+    publisher.publish(TRIALS[:3])
+    publisher.publish(TRIALS, final=True)
+    assert len(begun) == 2 and task.scalars("loss") == [(0, 0.5), (1, 0.3), (4, 0.4)], "the last are waited for"
+    begun[1]()
+    publisher.publish(TRIALS)
+    assert len(task.reports) == 2, "what is out of date is not sent"
+
+
+def test_a_thread_draws_them_and_what_fails_there_is_said(task, clock, monkeypatch):
+    monkeypatch.setattr(publisher_module, "importances_of_all", lambda *_: {}["no"])
+    publisher = publisher_for(task, clock, start=publisher_module.in_a_thread)
+    publisher.publish(study(30))
+    eventually(lambda: publisher.publish(study(30)) or task.reports, "they are drawn")
+    assert task.logs == ["the plot 'importances/parameters' is missing: KeyError: 'no'"]
+    ((_, plots),) = task.reports
+    assert ("slices", "validation/loss") in plots, "without the importances"
 
 
 def test_only_plots_that_changed_are_sent(task, clock):
