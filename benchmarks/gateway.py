@@ -104,7 +104,7 @@ def set_up(title: str) -> dict[str, Any]:
     return {"hopaas_config": config, **{f"x{index}": "optuna#uniform(0,1)" for index in range(_PARAMETERS)}}
 
 
-def token_texts(folder: Path, url: str, count: int) -> list[str]:
+def token_texts(folder: Path, url: str, count: int, *, kind: str = "hopaas") -> list[str]:
     """A token for each client: one alone may report 50 times a second."""
     from clearml_hpo.gateway.auth import Kind, Rights, Tokens
     from clearml_hpo.gateway.auth.pepper import Pepper
@@ -116,7 +116,7 @@ def token_texts(folder: Path, url: str, count: int) -> list[str]:
     with database.write() as connection:
         owner = accounts.ensure_user(connection, accounts.LOCAL, "bench", is_admin=True).id
         project = accounts.ensure_project(connection, "clearml-hpo-outside").id
-    made = [tokens.create(owner, project, kind=Kind.HOPAAS, name="bench", rights=rights) for _ in range(count)]
+    made = [tokens.create(owner, project, kind=Kind[kind.upper()], name="bench", rights=rights) for _ in range(count)]
     database.close()
     return [each.text.reveal() for each in made]
 

@@ -46,14 +46,14 @@ def long(place: Place, given: argparse.Namespace) -> dict[str, Any]:
     title, count = "long", given.live + 2
     with gateway(place.folder, {}) as (address, _):
         tokens = iter(token_texts(place.folder, "", count + 1))
-        _train_two(Client(address, next(tokens)), title)
-    study = _grow(place, title, given.trials)
+        train_two(Client(address, next(tokens)), title)
+    study = grow(place, title, given.trials)
     with gateway(place.folder, {}) as (address, serving):
 
         def make() -> Client:
             return Client(address, next(tokens))
 
-        opened_s = _first_ask(make(), title)
+        opened_s = first_ask(make(), title)
         say(f"{given.calls} trials of one client")
         calls = alone(make, given.calls, title)
         say(f"{given.live} live trials")
@@ -80,13 +80,13 @@ def many(place: Place, given: argparse.Namespace) -> dict[str, Any]:
     with gateway(place.folder, {}) as (address, _):
         tokens = iter(token_texts(place.folder, "", 2 * len(titles)))
         for title in titles:
-            _train_two(Client(address, next(tokens)), title, settles=False)
+            train_two(Client(address, next(tokens)), title, settles=False)
     for title in titles:
-        _grow(place, title, given.trials)
+        grow(place, title, given.trials)
     began = 0.0
     with gateway(place.folder, {}) as (address, serving):
         before = serving().memory_info().rss
-        opened = [_first_ask(Client(address, next(tokens)), title) for title in titles]
+        opened = [first_ask(Client(address, next(tokens)), title) for title in titles]
         found = {
             "studies": given.studies,
             "trials_of_each": given.trials,
@@ -112,7 +112,8 @@ def tls(place: Place, given: argparse.Namespace) -> dict[str, Any]:
         return {**made, "memory_mb": round(serving().memory_info().rss / 2**20)}
 
 
-def _train_two(client: Client, title: str, *, settles: bool = True) -> None:
+def train_two(client: Client, title: str, *, settles: bool = True) -> None:
+    """Makes a study of two finished trials; ``settles``: waits until ClearML's server knows of both."""
     for _ in range(2):
         client.train(set_up(title))
     until = time.monotonic() + _SETTLES_S
@@ -127,13 +128,13 @@ def _settled(title: str) -> Sequence[Any]:
     return [trial for trial in found.trials if not trial.state.is_live]
 
 
-def _grow(place: Place, title: str, trials: int) -> str:
+def grow(place: Place, title: str, trials: int) -> str:
     """Makes a study, which no gateway has now, one of many finished trials; the id of its task."""
     source = next(trial for trial in _settled(title) if trial.value is not None)
     return multiply(place.folder / "server" / "store.sqlite3", source.task_id, trials, _PARAMETERS)
 
 
-def _first_ask(client: Client, title: str) -> float:
+def first_ask(client: Client, title: str) -> float:
     """Seconds until a study that is not open gives a trial."""
     began = time.monotonic()
     while True:
