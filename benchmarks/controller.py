@@ -272,6 +272,7 @@ def live(place: Place, api: Api, template: str, side: str, count: int, given: ar
     found = figures(ran, wire.read(one.calls), crowd.ended)
     if crowd.ended:
         found["cpu_s_per_trial"] = round(ran.cpu_s / crowd.ended, 4)
+        found["memory_mb"] = ran.memory_mb
     return {**found, "filled_s": round(filled_s, 1), "steady": window}
 
 

@@ -90,11 +90,13 @@ class Ran:
     Attributes:
         code: its exit status; None if its time was up.
         cpu_s: processor seconds of its process and of those that this one has waited for.
+        memory_mb: the most that its process had.
     """
 
     code: int | None
     wall_s: float
     cpu_s: float
+    memory_mb: int
 
 
 def run_timed(command: Sequence[str], log: Path, timeout_s: float) -> Ran:
@@ -116,7 +118,8 @@ def run_timed(command: Sequence[str], log: Path, timeout_s: float) -> Ran:
     if not pid:
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Ran(process.returncode if pid else None, wall_s, usage.ru_utime + usage.ru_stime)
+    code = process.returncode if pid else None
+    return Ran(code, wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024)
 
 
 def surroundings() -> dict[str, Any]:

@@ -59,8 +59,8 @@ def test_there_are_four_sides():
 
 
 def test_a_side_that_is_out_of_time_says_so():
-    assert figures(Ran(None, 9.0, 1.0), Counter(), 0)["outcome"] == "out of time"
-    assert figures(Ran(3, 9.0, 1.0), Counter(), 0)["outcome"] == "exit status 3"
+    assert figures(Ran(None, 9.0, 1.0, 50), Counter(), 0)["outcome"] == "out of time"
+    assert figures(Ran(3, 9.0, 1.0, 50), Counter(), 0)["outcome"] == "exit status 3"
 
 
 @pytest.mark.parametrize(

@@ -40,3 +40,14 @@ def test_long_and_many_studies():
         found["long"]["finished"] == 12 and found["long"]["ask"]["p50_ms"] > 0 and found["long"]["poll"]["p50_ms"] > 0
     )
     assert found["many"]["memory_mb"]["with_all_open"] > 0 and found["many"]["ended_s"] > 0
+
+
+@pytest.mark.exhaustive
+def test_beside_agents():
+    small = "--side regret --problems branin --seeds 2 --trials 4"
+    command = [sys.executable, "-m", "benchmarks.gateway_peers", *small.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["regret"]["branin"]
+    low, high = found["interval_95"]
+    assert low <= found["mean_difference"] <= high
