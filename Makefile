@@ -6,12 +6,13 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 READY  := $(VENV)/.ready
 DEMO   := $(VENV)/.ready-demo
 JOBS   ?= 4
+LONG_S ?=
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # Tests start hundreds of Pythons; without bytecode each would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-gateway bench-pruning bench-scale bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test test-long test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-gateway bench-pruning bench-scale bench-search bench-server bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ demo: $(DEMO)  ## an embedded server, two warm workers, one study of 20 CatBoost
 
 test: $(READY)  ## the test suite without what takes long; JOBS=8 runs eight files of tests at once
 	$(PYTEST) -m "not long and not exhaustive"
+
+test-long: $(READY)  ## what takes long; LONG_S=1800 skips what has not begun after so many seconds
+	CLEARML_HPO_LONG_TESTS_S=$(LONG_S) $(PYTEST) -m "long or exhaustive"
 
 test-all: $(READY)  ## everything
 	$(PYTEST)

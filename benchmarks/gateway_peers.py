@@ -5,8 +5,8 @@
 
 Prints JSON. `rdb`: a study of 1,000 finished trials on each side, TPE, 10 parameters, both on the PostgreSQL of the
 URL, where two databases are made and dropped. Trials a second of 32 clients that ask and tell over HTTP, and of 8
-processes that call Optuna's ``study.ask`` and ``study.tell`` on its RDB storage. `regret`: 8 clients of the gateway, whose trials
-take 0.3 s on average, and the same sampler with 8 workers as `bench-search` has it, by seed.
+processes that call Optuna's ``study.ask`` and ``study.tell`` on its RDB storage. `regret`: 8 clients of the gateway,
+whose trials take 0.3 s on average, and the same sampler with 8 workers as `bench-search` has it, by seed.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ _NOTED = pytest.StashKey[Path]()
 _FAULTS = pytest.StashKey[Counter[str]]()
 _NAMED = pytest.StashKey["place.NamedServer | None"]()
 _RUNNING = pytest.StashKey[RunningServer]()
+_BEGAN = pytest.StashKey[float]()
+_LONG_S = "CLEARML_HPO_LONG_TESTS_S"
 _LEFT = pytest.StashKey[list[str]]()
 
 # How much is fuzzed: the same few requests every time, or many new ones (`make fuzz`).
@@ -110,6 +113,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if CALL_LOG not in os.environ:  # workers of pytest-xdist have that of the process which started them
         os.environ[CALL_LOG] = tempfile.mkdtemp(prefix="calls-")
         config.stash[_NOTED] = Path(os.environ[CALL_LOG])
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Notes the time."""
+    session.stash[_BEGAN] = time.monotonic()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """On a slow machine not all that takes long is run: what is left out is skipped, and so counted."""
+    most_s = os.environ.get(_LONG_S)
+    is_long = item.get_closest_marker("long") or item.get_closest_marker("exhaustive")
+    if most_s and is_long and time.monotonic() - item.session.stash[_BEGAN] > float(most_s):
+        pytest.skip(f"the {most_s} s for long tests are over ({_LONG_S})")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -5,6 +5,9 @@ service.py   what the wires call
 hosting.py   this service: a host for each study that is asked for
 host.py      one open study: a thread drives it, another writes what its workers said
 handing.py   what its workers are given and say
+idling.py    when nobody asks for its trials any more
+reading.py   what it amounts to: the best trial, importances, CSV
+importing.py  trials that ended elsewhere, as requests have them
 feed.py      what has changed of a study's trials
 writing.py   what workers said, written to ClearML's server
 single.py    one study, served by the process that drives it: `run --gateway`

@@ -7,12 +7,10 @@ from their tasks, as it does of any other trial.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,46 +21,31 @@ from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.codes import IDLE, LOST
-from clearml_hpo.backend.imported import Finished
 from clearml_hpo.backend.names import ensure_queue, own_queue_name
 from clearml_hpo.controller.executors import MakeExecutor, executor_of
 from clearml_hpo.controller.opening import Opened, Opening
 from clearml_hpo.controller.policy import policy_of
 from clearml_hpo.controller.run import Outcome, StudyRun
 from clearml_hpo.core.bell import Bell
-from clearml_hpo.core.errors import ApiError, ClearmlHpoError, GatewayError, InputError, is_trouble
-from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.errors import ClearmlHpoError, InputError
 from clearml_hpo.core.notes import note_of
-from clearml_hpo.core.trial import Trial, TrialState, best_trial
-from clearml_hpo.core.values import Params
+from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors.outside import OUTSIDE, OutsideExecutor
 from clearml_hpo.gateway.db import handouts, outbox, studies
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.handouts import State
 from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.handing import Given, Handing
+from clearml_hpo.gateway.idling import IDLE_S, Idling
+from clearml_hpo.gateway.reading import Reading
 from clearml_hpo.gateway.service import ConflictError, UnavailableError
 from clearml_hpo.gateway.writing import Writing
 from clearml_hpo.scheduler import Import, Scheduler
-from clearml_hpo.search.importances import importances_of_all
-from clearml_hpo.search.space import Float
-from clearml_hpo.studies.rows import columns_of, rows_of, to_csv
-from clearml_hpo.study_file import StudyFile, read_point
+from clearml_hpo.study_file import StudyFile
 from clearml_hpo.views.display import Progress, View
 from clearml_hpo.views.screen import Untaken
 
-_WRITE_S = 1.0
-"""Longest time that a report waits for others, so that they travel to ClearML's server together."""
-_MOST_STEPS = 10_000  # of one trial
-_PING_S = 300.0
-"""How often a running task of an outside worker shows a sign of life: servers end silent ones after 15 min or 2 h."""
-IDLE_S = 600.0
-"""How long nobody must have asked for trials of a study until what is ready is given up, and the study is closed."""
 _IDLE_REASON = f"{IDLE} nobody has asked for {IDLE_S / 60:.0f} min; the gateway goes on with it at the next ask"
-_EXPIRE_S = 5.0
-"""How often leases are looked at."""
-
-
 _AGAIN_S = 5.0
 """After how long a client comes again whose trials are not all added yet."""
 _TOLD = (State.DONE, State.LATE)
@@ -71,10 +54,6 @@ _TOLD = (State.DONE, State.LATE)
 
 class NothingToGive(ConflictError):
     """The study hands out no trials any more; the text says why."""
-
-
-class IdleError(UnavailableError):
-    """The host has let go of its study, for which nobody had asked: another one is to be made."""
 
 
 class Host(Untaken):
@@ -123,17 +102,14 @@ class Host(Untaken):
         self.on_progress: Callable[[Sequence[Trial]], None] = lambda trials: None
         self._before = before
         self._clock = clock
-        self._using = threading.Lock()
-        self._users = 0
-        self._has_given_up = False
-        self._used_at = clock()
+        self._idling = Idling(clock)
         self._view = view
         self._find = find or self._found
         self._take_over = take_over
         self._aborts = aborts
         self._stopped = threading.Event()
         self._bell = Bell(self._stopped)
-        self._is_left = self.is_idle = False
+        self._is_left = False
         self._is_seen = threading.Event()
         if not study.controller:
             self._is_seen.set()  # a new study has no trials
@@ -173,11 +149,6 @@ class Host(Untaken):
         return self._stopped.is_set() and not self._driving.is_alive()
 
     @property
-    def controller(self) -> str:
-        """The id of the study's ClearML task; empty until it is opened."""
-        return self.study.controller
-
-    @property
     def trials(self) -> Sequence[Trial]:
         """All trials, as last seen."""
         return self._progress.trials
@@ -205,47 +176,24 @@ class Host(Untaken):
         return self.outcome.reason if self.outcome is not None and not self._is_left else ""
 
     @property
-    def constants(self) -> Params:
-        """What every trial is given beside its own parameters."""
-        return self._file.space.constants
-
-    @property
-    def metrics(self) -> Sequence[str]:
-        """The scalars that the study looks at, ``title/series``."""
-        return [*self._file.goal.metrics]
-
-    @property
-    def importances(self) -> Sequence[Mapping[str, float]]:
-        """How much each objective depends on each parameter; empty mappings while too few trials have ended."""
-        return importances_of_all(self.trials, self._file.space, self._file.goal)
-
-    @property
-    def csv(self) -> str:
-        """All trials, as last seen, as CSV."""
-        params = sorted({name for trial in self.trials for name in trial.params})
-        columns = [name for name in columns_of(self._file.goal, params) if name != "url"]
-        return to_csv(rows_of(self.trials, self._file.goal, params, lambda trial: ""), columns)
-
-    def live_trial(self, task: str) -> Trial | None:
-        """The trial of this task, if it waits or runs."""
-        scheduler = self._run.scheduler if self._run is not None else None
-        return scheduler.live_trial(task) if scheduler is not None else None
-
-    @property
-    def best(self) -> Trial | None:
-        """The best completed trial, as last seen."""
-        return best_trial(self.trials, self._file.goal)
+    def reading(self) -> Reading:
+        """What the study's file and its trials, as last seen, amount to."""
+        return Reading(self._file, self.trials)
 
     def best_now(self) -> Trial | None:
-        """As :attr:`best`, with what was told just now, which the loop has not seen yet. Raises GatewayError."""
+        """The best completed trial, also by what was told just now and the loop has not seen. Raises GatewayError."""
         told = {handout.task: handout.outcome or {} for handout in self.handing.handed_out() if handout.state in _TOLD}
-        goal = self._file.goal
-        return best_trial((_as_told(trial, told.get(trial.task_id), goal) for trial in self.trials_now), goal)
+        return Reading(self._file, self.trials_now).best_with(told)
 
     def best_wire(self) -> int | None:
         """The number on the wire of :meth:`best_now`; None if there is none, or if there are several objectives."""
         best = self.best_now() if self._file.goal.is_single else None
         return handouts.wire_number(best.number, best.attempt) if best is not None else None
+
+    def live_trial(self, task: str) -> Trial | None:
+        """The trial of this task, if it waits or runs."""
+        scheduler = self._run.scheduler if self._run is not None else None
+        return scheduler.live_trial(task) if scheduler is not None else None
 
     def wait_seen(self, wait_s: float) -> None:
         """Waits until the trials are known. Raises UnavailableError: they are not within so many seconds."""
@@ -266,28 +214,34 @@ class Host(Untaken):
         Raises:
             GatewayError: the database is away.
         """
-        with self._using:
-            if self.is_idle:
-                return True
-            if self._users or self._clock() - self._used_at < IDLE_S or self.error is not None:
-                return False
-            scheduler, executor = self.handing.scheduler, self._executor
-            if self._driving.ident is not None and self._driving.is_alive():
-                if scheduler is None or executor is None:
-                    return False  # it is being opened
-                if executor.has_ready and not self._has_given_up:
-                    self._has_given_up = True
-                    scheduler.unasked.give_up()
-                    self._bell.ring()
-                runs = any(trial.state is TrialState.RUNNING for trial in scheduler.trials)
-                if not self._is_outside_alone or scheduler.unasked.is_wanted or executor.has_out or runs:
-                    return False
-                with self._database.read() as connection:
-                    if outbox.count(connection, self.study.id):
-                        return False
-            self.is_idle = True
+        if not self._idling.let_go(self._is_free):
+            return False
         self.stop()
         return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has let go of its study, for which nobody had asked."""
+        return self._idling.is_over
+
+    def _is_free(self) -> bool:
+        """Whether nothing is out or waits, once what is ready is given up."""
+        if self.error is not None:
+            return False
+        if self._driving.ident is None or not self._driving.is_alive():
+            return True
+        scheduler, executor = self.handing.scheduler, self._executor
+        if scheduler is None or executor is None:
+            return False  # it is being opened
+        if executor.has_ready and not self._idling.has_given_up:
+            self._idling.has_given_up = True
+            scheduler.unasked.give_up()
+            self._bell.ring()
+        runs = any(trial.state is TrialState.RUNNING for trial in scheduler.trials)
+        if not self._is_outside_alone or scheduler.unasked.is_wanted or executor.has_out or runs:
+            return False
+        with self._database.read() as connection:
+            return not outbox.count(connection, self.study.id)
 
     @property
     def _is_outside_alone(self) -> bool:
@@ -296,21 +250,6 @@ class Host(Untaken):
 
     def _stopped_as(self) -> str:
         return _IDLE_REASON if self.is_idle else "interrupted"
-
-    @contextmanager
-    def _used(self) -> Iterator[None]:
-        """Somebody asks: the study is not idle."""
-        with self._using:
-            if self.is_idle:
-                raise IdleError("the study is being closed", _AGAIN_S)
-            self._users += 1
-            self._has_given_up = False
-        try:
-            yield
-        finally:
-            with self._using:
-                self._users -= 1
-                self._used_at = self._clock()
 
     # --- what outside workers ask and say ----------------------------------------------------------------------------
 
@@ -334,7 +273,7 @@ class Host(Untaken):
             GatewayError: the database is away.
         """
         until = time.monotonic() + wait_s
-        with self._used():
+        with self._idling.used():
             return self._asked(until, token, lease_s, worker or {}, keep)
 
     def _asked(
@@ -373,7 +312,7 @@ class Host(Untaken):
         """
         until = time.monotonic() + wait_s
         try:
-            with self._used():
+            with self._idling.used():
                 _, scheduler = self._opened(until)
                 if scheduler is None:
                     raise UnavailableError("the study is not open yet", _AGAIN_S)
@@ -384,31 +323,6 @@ class Host(Untaken):
             raise NothingToGive(str(error)) from None
         except (TimeoutError, CancelledError):
             raise UnavailableError("not all trials are added yet; send the same request again", _AGAIN_S) from None
-
-    def read_import(self, name: str, params: Params, finished: Finished, at: str) -> Import:
-        """A trial that ended elsewhere, as one of this study; ``at`` is where it stands, for messages.
-
-        Raises:
-            InputError: it is no whole point of the space, a value is not finite, or an objective is missing.
-        """
-        space, goal = self._file.space, self._file.goal
-        point, faults = read_point(params, space)
-        if faults:
-            where = [".".join((at, "params", *map(str, each.key))) for each in faults]
-            raise InputError("\n".join(f"{key}: {each.text}" for key, each in zip(where, faults, strict=True)))
-        floats = [name for name, each in space.distributions.items() if isinstance(each, Float) and name in point]
-        point |= {name: float(str(point[name])) for name in floats}  # JSON has 1 for 1.0
-        if not space.contains(point):
-            names = ", ".join(space.distributions)
-            raise InputError(f"{at}.params: found {', '.join(point) or 'none'}; a whole point is needed, of {names}")
-        for metric, value in finished.values.items():
-            if not math.isfinite(value):
-                raise InputError(f"{at}.values.{metric}: found {value}; a finite number is allowed")
-        missing = [each.metric for each in goal.objectives if each.metric not in finished.values]
-        if finished.state == "completed" and missing:
-            found = ", ".join(finished.values) or "none"
-            raise InputError(f"{at}.values: found {found}; a completed trial needs {', '.join(missing)}")
-        return Import(name, point, finished)
 
     # --- view of the study -------------------------------------------------------------------------------------------
 
@@ -469,7 +383,7 @@ class Host(Untaken):
         api = with_backoff(self._log_in, self.note, self._stopped)
         opening = Opening(api, self._place, self._stopped, self.note, take_over=self._take_over)
         with api.asking_again(self.note, self._stopped):
-            if self.controller:
+            if self.study.controller:
                 self._flush_before(api)
             opened = self._find(opening)
         self._file, self.handing.judged = opened.file, opened.file.goal.pruning_objective
@@ -490,11 +404,11 @@ class Host(Untaken):
         self.outcome = self._run.run()
 
     def _found(self, opening: Opening) -> Opened:
-        return opening.by_id(self.controller) if self.controller else opening.from_file(self._file)
+        return opening.by_id(self.study.controller) if self.study.controller else opening.from_file(self._file)
 
     def _place(self, api: Api, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         def outside(study_id: str) -> OutsideExecutor:
-            if study_id != self.controller:
+            if study_id != self.study.controller:
                 with self._database.write() as connection:
                     studies.set_controller(connection, self.study.id, study_id)
                 self.study = replace(self.study, controller=study_id)
@@ -520,41 +434,18 @@ class Host(Untaken):
 
     def _flush_before(self, api: Api) -> None:
         """What was said while nobody drove the study is written before its trials are read."""
-        queue = own_queue_name(OUTSIDE, self.controller)
+        queue = own_queue_name(OUTSIDE, self.study.controller)
         Writing(api, self._database, self.study.id, ensure_queue(api, queue), self.note).flush(is_first=True)
 
     # --- the thread that writes --------------------------------------------------------------------------------------
 
     def _write(self) -> None:
         api = with_backoff(self._log_in, self.note, self._stopped)
-        name = own_queue_name(OUTSIDE, self.controller)
+        name = own_queue_name(OUTSIDE, self.study.controller)
         queue_id = with_backoff(lambda: ensure_queue(api, name), self.note, self._stopped)
-        writing = Writing(api, self._database, self.study.id, queue_id, self.note)
-        expired_at = pinged_at = time.monotonic()
-        while not self._stopped.is_set():
-            self._write_soon.wait(_WRITE_S)
-            self._write_soon.clear()
-            now = time.monotonic()
-            try:
-                if now - expired_at >= _EXPIRE_S:
-                    expired_at = now
-                    self.handing.expire()
-                if writing.flush():
-                    self._bell.ring()
-                if now - pinged_at >= _PING_S:
-                    pinged_at = now
-                    for handout in self.handing.handed_out(only_live=True):
-                        outside_tasks.ping(api, handout.task)
-            except GatewayError as error:
-                self.note(str(error))
-                self._stopped.wait(_EXPIRE_S)
-            except ApiError as error:
-                if not is_trouble(error):
-                    self.note(str(error))
-        try:
-            writing.flush()
-        except (GatewayError, ApiError) as error:
-            self.note(f"what workers said is kept, and written when the study is opened again: {error}")
+        Writing(api, self._database, self.study.id, queue_id, self.note).run(
+            self.handing, self._write_soon, self._stopped, self._bell
+        )
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -572,11 +463,3 @@ class Host(Untaken):
         scheduler = self._run.scheduler if self._run is not None else None
         if scheduler is not None and scheduler.ended and not (self._executor and self._executor.has_ready):
             raise NothingToGive(f"the study gives no more trials: {scheduler.ended}")
-
-
-def _as_told(trial: Trial, outcome: Mapping[str, float] | None, goal: Goal) -> Trial:
-    """A trial as completed with these values, unless it was seen to end; not with bounds of other scalars."""
-    values = tuple((outcome or {}).get(objective.metric, math.nan) for objective in goal.objectives)
-    if not trial.state.is_live or goal.constraints or not all(map(math.isfinite, values)):
-        return trial
-    return replace(trial, state=TrialState.COMPLETED, values=values)

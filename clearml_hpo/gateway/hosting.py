@@ -32,7 +32,9 @@ from clearml_hpo.gateway.db.studies import StudyRow
 from clearml_hpo.gateway.feed import Feed
 from clearml_hpo.gateway.handing import Given as HostGiven
 from clearml_hpo.gateway.handing import is_to_stop
-from clearml_hpo.gateway.host import IDLE_S, Host, IdleError
+from clearml_hpo.gateway.host import Host
+from clearml_hpo.gateway.idling import IDLE_S, IdleError
+from clearml_hpo.gateway.importing import read_import
 from clearml_hpo.gateway.service import (
     ConflictError,
     ForbiddenError,
@@ -331,7 +333,7 @@ class Hosting:
         sent = f"{study} {body}".encode()
         name = hashlib.sha256(f"{who.token} {key or secrets.token_hex(16)} ".encode() + sent).hexdigest()[:24]
         imports = [
-            host.read_import(f"import_{name}_{place}", params, finished, f"trials.{place}")
+            read_import(host.reading.file, f"import_{name}_{place}", params, finished, f"trials.{place}")
             for place, (params, finished) in enumerate(given)
         ]
         if key:
@@ -434,7 +436,7 @@ class Hosting:
     def _let_go(self, study: str, host: Host) -> None:
         """Forgets a host that lets go of its study, but for what is shown; the lock is held."""
         counts = Counter(trial.state.value for trial in host.trials_now)
-        self._rests[study] = Rest(counts, host.best, host.over)
+        self._rests[study] = Rest(counts, host.reading.best, host.over)
         self._closing[study] = self._hosts.pop(study)
         self._note(f"{host.study.name}: idle, nobody has asked for {IDLE_S / 60:.0f} min; opened again at the next ask")
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clearml_hpo.backend import outside_tasks
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.outside_tasks import End, Point
-from clearml_hpo.core.errors import ApiError, is_trouble
+from clearml_hpo.core.bell import Bell
+from clearml_hpo.core.errors import ApiError, GatewayError, is_trouble
 from clearml_hpo.gateway.db import outbox
 from clearml_hpo.gateway.db.database import Database
 from clearml_hpo.gateway.db.outbox import Entry
+
+if TYPE_CHECKING:
+    from clearml_hpo.gateway.handing import Handing
 
 BEGIN, REPORT, END = "begin", "report", "end"
 """Kinds of entries. A task is begun, reports, ends; a result that comes late has it end again."""
@@ -19,6 +25,12 @@ BEGIN, REPORT, END = "begin", "report", "end"
 _AT_ONCE = 500
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 """Pauses of a task whose entry failed, while the server is in trouble."""
+_WRITE_S = 1.0
+"""Longest time that a report waits for others, so that they travel to ClearML's server together."""
+_PING_S = 300.0
+"""How often a running task of an outside worker shows a sign of life: servers end silent ones after 15 min or 2 h."""
+_EXPIRE_S = 5.0
+"""How often leases are looked at."""
 
 
 class Writing:
@@ -31,6 +43,39 @@ class Writing:
         self._study = study
         self._queue_id = queue_id
         self._note = on_note
+
+    def run(self, handing: Handing, soon: threading.Event, stopped: threading.Event, bell: Bell) -> None:
+        """Writes, ends what is silent for too long, and shows signs of life of what runs, until ``stopped`` is set.
+
+        Args:
+            soon: set when something is to be written.
+            bell: rung when a task has begun or ended.
+        """
+        expired_at = pinged_at = time.monotonic()
+        while not stopped.is_set():
+            soon.wait(_WRITE_S)
+            soon.clear()
+            now = time.monotonic()
+            try:
+                if now - expired_at >= _EXPIRE_S:
+                    expired_at = now
+                    handing.expire()
+                if self.flush():
+                    bell.ring()
+                if now - pinged_at >= _PING_S:
+                    pinged_at = now
+                    for handout in handing.handed_out(only_live=True):
+                        outside_tasks.ping(self._api, handout.task)
+            except GatewayError as error:
+                self._note(str(error))
+                stopped.wait(_EXPIRE_S)
+            except ApiError as error:
+                if not is_trouble(error):
+                    self._note(str(error))
+        try:
+            self.flush()
+        except (GatewayError, ApiError) as error:
+            self._note(f"what workers said is kept, and written when the study is opened again: {error}")
 
     def flush(self, *, is_first: bool = False) -> bool:
         """Writes all that is due; true if a task has begun or ended by that.

@@ -140,7 +140,7 @@ def routes(
         """All trials as CSV, safe to open in a spreadsheet."""
         caller_ = await who(request)
         host = await threads.run("other", lambda: api.seen(caller_, study))
-        return Response(await threads.run("report", lambda: host.csv), media_type="text/csv")
+        return Response(await threads.run("report", lambda: host.reading.csv), media_type="text/csv")
 
     @router.get(
         "/studies/{study}/events",
@@ -261,7 +261,7 @@ class _Api:
 
     def import_trials(self, who: Principal, study: str, body: bodies.Imports, key: str) -> bodies.Imported:
         self._check(who, Right.REPORT, study)
-        metrics = self._hosting.host(who, study).metrics
+        metrics = self._hosting.host(who, study).reading.metrics
         given = [
             (each.params, Finished(each.state, _full(each.values, metrics), each.step, each.reason))
             for each in body.trials
@@ -283,7 +283,7 @@ class _Api:
     def importances(self, host: Host) -> list[dict[str, float]]:
         return [
             {name.removeprefix(f"{DEFAULT_SECTION}/"): share for name, share in shares.items()}
-            for shares in host.importances
+            for shares in host.reading.importances
         ]
 
     def follow(self, who: Principal, study: str) -> Feed:
@@ -293,14 +293,14 @@ class _Api:
     def _shown(self, row: StudyRow) -> bodies.Study:
         host, rest = self._hosting.open_host(row.id), self._hosting.rest(row.id)
         if host is not None:
-            rest = Rest(Counter(trial.state.value for trial in host.trials), host.best, host.ended)
+            rest = Rest(Counter(trial.state.value for trial in host.trials), host.reading.best, host.ended)
         best = rest.best if rest is not None else None
         return bodies.Study(
             id=row.id,
             name=row.name,
             state=row.state,
             idle=host is None,
-            controller=host.controller if host is not None else row.controller,
+            controller=host.study.controller if host is not None else row.controller,
             ended=rest.ended if rest is not None else "",
             trials=dict(rest.counts) if rest is not None else {},
             best=trial_row(best) if best is not None else None,
@@ -334,7 +334,7 @@ class _Api:
                     raise
                 break
             given.append((one.wire, one.number, one.attempt, one.params, one.expires))
-        constants = bare(host.constants)
+        constants = bare(host.reading.constants)
         return [
             bodies.Trial(
                 trial=f"{study}.{wire}",
@@ -351,7 +351,7 @@ class _Api:
     def report(self, who: Principal, trial: str, body: bodies.Reports) -> bodies.Verdict:
         study, wire = self._leased(who, trial, body.lease)
         for each in body.reports:
-            values = _full(each.values, self._hosting.host(who, study).metrics)
+            values = _full(each.values, self._hosting.host(who, study).reading.metrics)
             if self._hosting.report(who, study, wire, each.step, values).prune:
                 break
         return self._verdict(who, study, wire)
@@ -363,7 +363,7 @@ class _Api:
 
     def complete(self, who: Principal, trial: str, body: bodies.Complete) -> bodies.Verdict:
         study, wire = self._leased(who, trial, body.lease)
-        metrics = self._hosting.host(who, study).metrics
+        metrics = self._hosting.host(who, study).reading.metrics
         values = _full(body.values, metrics)
         if not {*values} & {*metrics}:
             raise InputError(f"values: found {', '.join(values)}; the study looks at {', '.join(metrics)}")

@@ -158,7 +158,7 @@ def test_a_backup_of_a_gateway_that_works_is_restored(place, new_host):
     trials: dict[int, Trial] = {}
 
     def seen():
-        trials.update({trial.number: trial for trial in Study.load(host.controller).trials})
+        trials.update({trial.number: trial for trial in Study.load(host.study.controller).trials})
         return not trials[old.wire].state.is_live and trials[old.wire].state is TrialState.COMPLETED
 
     eventually(seen, "the late result counts", lambda: (trials.get(old.wire), new_host.notes))

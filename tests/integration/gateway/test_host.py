@@ -98,6 +98,11 @@ def train(host, given):
     host.handing.tell(given.wire, {"valid/loss": loss(given.params, 4)})
 
 
+def best_value(host):
+    best = host.reading.best
+    return None if best is None else best.value
+
+
 def test_a_study_from_its_first_ask_to_its_budget(made, api):
     host = made()
     seen = []
@@ -112,11 +117,11 @@ def test_a_study_from_its_first_ask_to_its_budget(made, api):
     assert [given.wire for given in seen] == list(range(6))
     host.join()
     assert host.outcome.status == "completed", made.notes
-    rows = Study.load(host.controller).trials
+    rows = Study.load(host.study.controller).trials
     assert [row.state for row in rows] == [TrialState.COMPLETED] * 6
     told = {given.number: loss(given.params, 4) for given in seen}
     assert {row.number: row.value for row in rows} == pytest.approx(told)
-    assert host.best.number == min(told, key=told.get)
+    assert host.reading.best.number == min(told, key=told.get)
     task = api.call("tasks.get_by_id", task=seen[0].task)["task"]
     properties = {name: entry["value"] for name, entry in task["hyperparams"]["properties"].items()}
     assert (properties["worker_host"], properties["token"]) == ("node7", "t")
@@ -156,7 +161,7 @@ def test_nan_is_no_value(made):
     host.handing.report(given.wire, 2, {"valid/loss": float("nan")}, **LEASE)
     host.handing.tell(given.wire, {"valid/loss": float("nan")})
     eventually(lambda: host.trials and host.trials[0].state is TrialState.NOT_FINITE, "it ends", lambda: host.trials)
-    assert host.best is None
+    assert host.reading.best is None
 
 
 def test_a_lost_trial_is_tried_again_and_its_late_result_counts_only_without_that(made, database):
@@ -174,7 +179,7 @@ def test_a_lost_trial_is_tried_again_and_its_late_result_counts_only_without_tha
     assert host.handing.tell(first.wire, {"valid/loss": 0.0}).state is State.LOST
     host.handing.tell(again.wire, {"valid/loss": 0.5})
     host.handing.tell(second.wire, {"valid/loss": 0.7})
-    eventually(lambda: host.best is not None and host.best.value == 0.5, "the new attempt counts", lambda: host.trials)
+    eventually(lambda: best_value(host) == 0.5, "the new attempt counts", lambda: host.trials)
 
 
 def test_a_late_result_counts_where_nothing_has_taken_its_place(made):
@@ -184,8 +189,8 @@ def test_a_late_result_counts_where_nothing_has_taken_its_place(made):
     assert is_to_stop(host.handing.report(given.wire, 1, {"valid/loss": 1.0}, **LEASE))
     assert host.handing.tell(given.wire, {"valid/loss": 0.25}).state is State.LATE
     host.note("waiting")
-    eventually(lambda: host.best is not None, "it is completed", lambda: host.trials)
-    assert host.best.value == 0.25
+    eventually(lambda: host.reading.best is not None, "it is completed", lambda: host.trials)
+    assert host.reading.best.value == 0.25
 
 
 def test_a_user_ends_a_trial_in_clearml_or_here(made, api):
@@ -216,7 +221,7 @@ def test_a_host_goes_on_where_the_one_before_was_stopped(made, api):
     assert new.number == 2
     eventually(lambda: len(successor.trials) == 3, "all are there")
     assert [trial.state for trial in successor.trials[:2]] == [TrialState.COMPLETED] * 2
-    assert successor.best.value == 0.1
+    assert successor.reading.best.value == 0.1
     successor.handing.tell(new.wire, {"valid/loss": 0.3})
 
 
@@ -236,7 +241,7 @@ def test_clearml_is_away_for_a_while(made, api, monkeypatch):
     assert host.handing.tell(given.wire, {"valid/loss": 0.25}).state is State.DONE
     time.sleep(1.5)
     away.clear()
-    eventually(lambda: host.best is not None and host.best.value == 0.25, "it is told", lambda: host.trials)
+    eventually(lambda: best_value(host) == 0.25, "it is told", lambda: host.trials)
 
 
 def test_many_workers_and_no_number_twice(made):

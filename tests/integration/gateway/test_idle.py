@@ -13,7 +13,8 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.study_records import read_study
 from clearml_hpo.dashboard.studies import listed
 from clearml_hpo.gateway.db import accounts, studies
-from clearml_hpo.gateway.host import IDLE_S, Host
+from clearml_hpo.gateway.host import Host
+from clearml_hpo.gateway.idling import IDLE_S
 from clearml_hpo.study_file import parse_study
 from clearml_hpo.testing.executor_contract import eventually
 from tests.integration.gateway.test_v1 import FILE
@@ -106,7 +107,7 @@ def test_a_study_is_open_while_a_trial_is_out_and_somebody_waits(gateway, study,
     trial.complete(loss=0.5)
     eventually(lambda: table(gateway, study)[0] == (0, "completed"), "it has ended")
     host = gateway.hosting.open_host(study.id)
-    with host._used():
+    with host._idling.used():
         clock.now += 2 * IDLE_S
         gateway.hosting.tend()
         assert gateway.hosting.open_host(study.id) is host, "somebody waits"
