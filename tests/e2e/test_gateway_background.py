@@ -16,6 +16,8 @@ from clearml_hpo import RemoteStudy
 from clearml_hpo.machine.background import is_running
 from clearml_hpo.testing.executor_contract import eventually
 
+from .conftest import Machine
+
 pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 STUDY_FILE = {
@@ -25,6 +27,12 @@ STUDY_FILE = {
     "budget": {"trials": 5},
 }
 PORT = ("--port", "0")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """One for each test: the first start of a gateway says a token."""
+    return Machine(tmp_path)
 
 
 @pytest.fixture
