@@ -97,6 +97,9 @@ def stock(poll_s: str) -> Callable[[Job], AbstractContextManager[Sequence[str]]]
 
     @contextmanager
     def side(job: Job) -> Iterator[Sequence[str]]:
+        from clearml_hpo.backend.api import Api
+
+        Api().call("queues.create", name=job.name)  # two agents at once would both try
         # A copy outside any repository, so that the SDK does not look for changes to send along.
         copy = str(shutil.copy(HERE / "optimizer_script.py", job.folder))
         classes = ["clearml.automation.HyperParameterOptimizer", "clearml.automation.optuna.OptimizerOptuna"]
