@@ -7,7 +7,7 @@
 All sides have the same training (``boosting.py``), search space, machine, two slots and wall time, one after the other;
 with each seed another side is first. ``ours`` is ``clearml-hpo run study.yaml --local --cpu 2``; ``stock`` is ClearML's
 ``HyperParameterOptimizer`` with ``OptimizerOptuna`` and two ``clearml-agent daemon``, all defaults, of which one is to
-look every two minutes whether a trial has ended; ``stock-12s`` is the same with the 12 s of the example in ClearML's own
+look every two minutes whether a trial has ended; ``stock-12s`` is the same with the 12 s of the example in ClearML's
 documentation; ``optuna`` is two processes on one SQLite storage; ``ray`` is Ray Tune with ASHA, if this Python or
 ``--ray-python`` has it.
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import statistics
 import subprocess
@@ -47,6 +48,7 @@ SHARES = (0.1, 0.25, 0.5, 0.9, 1.0)
 _MANY = 100_000  # trials: more than there is time for
 _START_S = 120.0  # for agents to look into their queue
 _LOOK_S = 0.1
+_ROW = "{:>4}  {:<10} {:>11} {:>11} {:>8} {:>9} {:>5}  {}"
 
 Curve = Sequence[tuple[float, float]]
 """Seconds since the command was started, and the best value from then on."""
@@ -105,10 +107,7 @@ def stock(poll_s: str) -> Callable[[Job], AbstractContextManager[Sequence[str]]]
         classes = ["clearml.automation.HyperParameterOptimizer", "clearml.automation.optuna.OptimizerOptuna"]
         options = [str(_MANY), poll_s, str(SLOTS), json.dumps(clearml_ranges())]
         with ExitStack() as stack:
-            agents = [
-                stack.enter_context(plain_agent(job.place, job.name, f"{job.name}-{i}"))
-                for i in range(SLOTS)
-            ]
+            agents = [stack.enter_context(plain_agent(job.place, job.name, f"{job.name}-{i}")) for i in range(SLOTS)]
             for agent in agents:
                 _until_idle(LogTail(agent.log))
             yield [sys.executable, copy, *classes, job.template, job.name, *options]
@@ -162,9 +161,10 @@ def measure(side: str, job: Job) -> dict[str, Any]:
     with variables({LOG: str(log), "PYTHONPATH": str(HERE.parent)}), SIDES[side](job) as command:
         began = time.time()
         ran = run_timed(command, output, job.wall_s)
+        load = round(os.getloadavg()[0], 1)
     if ran.code:
         say(output.read_text(errors="replace")[-3000:])
-    return figures(log.read_text().splitlines(), began, job.wall_s)
+    return {**figures(log.read_text().splitlines(), began, job.wall_s), "load_after": load}
 
 
 def figures(lines: Sequence[str], began: float, wall_s: float) -> dict[str, Any]:
@@ -216,8 +216,7 @@ def needs(own: Sequence[Curve], other: Sequence[Curve], wall_s: float) -> dict[s
         values = [best_at(curve, then) for curve in other]
         # What the other side has not got by then, we need no time for.
         parts = [
-            time_until(mine, value) / then if value < math.inf else 0.0
-            for mine, value in zip(own, values, strict=True)
+            time_until(mine, value) / then if value < math.inf else 0.0 for mine, value in zip(own, values, strict=True)
         ]
         found[f"{share:g}"] = spread(parts)
     return found
@@ -248,18 +247,16 @@ def run(given: argparse.Namespace, sides: Sequence[str]) -> dict[str, Any]:
         from clearml_hpo.backend.api import Api
 
         template = make_template(Api(), HERE / "boosting.py", PARAMETERS)
-        say(f"{'seed':>4}  {'side':<10} {'first start':>11} {'first value':>11} {'started':>8} {'completed':>9}  best")
+        say(_ROW.format("seed", "side", "first start", "first value", "started", "completed", "load", "best"))
         for seed in range(given.seeds):
             for i in range(len(sides)):
                 side = sides[(i + seed) % len(sides)]
                 job = Job(place, f"bench-{side}-{seed}", template, seed, wall_s, given.ray_python)
                 found = measure(side, job)
                 runs[side].append(found)
-                say(
-                    f"{seed:>4}  {side:<10} {_text(found['first_start_s'], 's'):>11} "
-                    f"{_text(found['first_value_s'], 's'):>11} {found['started']:>8} {found['completed']:>9}  "
-                    f"{_text(found['best'])}"
-                )
+                first = [_text(found[key], "s") for key in ("first_start_s", "first_value_s")]
+                counts = [found[key] for key in ("started", "completed", "load_after")]
+                say(_ROW.format(seed, side, *first, *counts, _text(found["best"])))
     result["sides"] = {side: {**summary(found, wall_s), "runs": found} for side, found in runs.items()}
     if "ours" in sides:
         curves = {side: [each["curve"] for each in found] for side, found in runs.items()}

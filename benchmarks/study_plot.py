@@ -66,7 +66,9 @@ def draw(bands: Mapping[str, Band], wall_s: float) -> str:
         at = TOP + 16 + 22 * row
         parts.append(_line(WIDTH - RIGHT + 12, at - 4, WIDTH - RIGHT + 32, at - 4, color, 3))
         parts.append(_label(WIDTH - RIGHT + 38, at, name, "start"))
-    parts.append(_label(WIDTH - RIGHT + 12, TOP + 26 + 22 * len(bands), "validation log loss; lower is better", "start"))
+    parts.append(
+        _label(WIDTH - RIGHT + 12, TOP + 26 + 22 * len(bands), "validation log loss; lower is better", "start")
+    )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
