@@ -19,25 +19,31 @@ has ended with it; what a pruner has ended has none. The trainings write down wh
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import math
 import os
+import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.boosting import LOG, PARAMETERS, SPACE
 from benchmarks.place import Place, make_template, run_timed, say, surroundings, temporary_place, variables
 from benchmarks.study_plot import Band, draw
 from benchmarks.trial_overhead import plain_agent
 from clearml_hpo.fleet.logtail import LogTail
+from clearml_hpo.server.state import DataDir
 
 HERE = Path(__file__).parent
 SLOTS = 2
@@ -48,7 +54,9 @@ SHARES = (0.1, 0.25, 0.5, 0.9, 1.0)
 _MANY = 100_000  # trials: more than there is time for
 _START_S = 120.0  # for agents to look into their queue
 _LOOK_S = 0.1
-_ROW = "{:>4}  {:<10} {:>11} {:>11} {:>8} {:>9} {:>5}  {}"
+_END_S = 20.0  # for what was killed
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_ROW = "{:>4}  {:<10} {:>11} {:>11} {:>8} {:>9} {:>6} {:>5}  {}"
 
 Curve = Sequence[tuple[float, float]]
 """Seconds since the command was started, and the best value from then on."""
@@ -88,7 +96,7 @@ def study_file(name: str, template: str, seed: int, wall_s: float) -> str:
         for param, (low, high, log) in SPACE.items()
     )
     return (
-        f"study: {name}\nproject: benchmarks\ntemplate: {{task: {template}}}\nsearch_space:\n{axes}"
+        f"study: {name}\nproject: benchmarks\ntemplate: {{task: '{template}'}}\nsearch_space:\n{axes}"
         f"objective: {{metric: validation/loss, direction: minimize}}\nsampler: {{seed: {seed}}}\n"
         f"budget: {{time: {wall_s:g}s}}\n"
     )
@@ -158,13 +166,42 @@ def measure(side: str, job: Job) -> dict[str, Any]:
     job.folder.mkdir()
     log, output = job.folder / "trainings.jsonl", job.folder / "output.log"
     log.touch()
-    with variables({LOG: str(log), "PYTHONPATH": str(HERE.parent)}), SIDES[side](job) as command:
-        began = time.time()
-        ran = run_timed(command, output, job.wall_s)
-        load = round(os.getloadavg()[0], 1)
+    server = DataDir(job.place.folder / "server").listening()
+    assert server is not None
+    try:
+        with variables({LOG: str(log), "PYTHONPATH": str(HERE.parent)}), SIDES[side](job) as command:
+            began, spent_s = time.time(), cpu_s(server.pid)
+            ran = run_timed(command, output, job.wall_s)
+            load = round(os.getloadavg()[0], 1)
+    finally:
+        end_all_but(server.pid)
     if ran.code:
         say(output.read_text(errors="replace")[-3000:])
-    return {**figures(log.read_text().splitlines(), began, job.wall_s), "load_after": load}
+    beside = {"cpu_s": round(cpu_s(server.pid) - spent_s, 1), "load_after": load}
+    return {**figures(log.read_text().splitlines(), began, job.wall_s), **beside}
+
+
+def cpu_s(server: int) -> float:
+    """Processor seconds of the server, by its pid, and of all processes that have ended below this one."""
+    of_server, ended = psutil.Process(server).cpu_times(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return float(of_server.user + of_server.system + ended.ru_utime + ended.ru_stime)
+
+
+def end_all_but(server: int) -> None:
+    """Returns when nothing but the server is left below this process; kills what does not end by itself."""
+    deadline = time.monotonic() + _END_S
+    while left := [child for child in psutil.Process().children() if child.pid != server]:
+        for child in left:
+            with suppress(ChildProcessError, ProcessLookupError):
+                if not os.waitpid(child.pid, os.WNOHANG)[0] and time.monotonic() > deadline:
+                    os.kill(child.pid, signal.SIGKILL)
+        time.sleep(_LOOK_S / 10)
+
+
+def _adopt() -> None:
+    """Makes this process the parent of what its descendants leave behind when they are killed (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def figures(lines: Sequence[str], began: float, wall_s: float) -> dict[str, Any]:
@@ -202,7 +239,7 @@ def summary(runs: Sequence[Mapping[str, Any]], wall_s: float) -> dict[str, Any]:
     """Medians and ranges of one side's runs."""
     rows: dict[str, Any] = {
         key: spread([run[key] if run[key] is not None else math.inf for run in runs])
-        for key in ("started", "completed", "first_start_s", "first_value_s")
+        for key in ("started", "completed", "first_start_s", "first_value_s", "cpu_s")
     }
     rows["best"] = {f"{share:g}": spread([best_at(run["curve"], share * wall_s) for run in runs]) for share in SHARES}
     return rows
@@ -246,8 +283,9 @@ def run(given: argparse.Namespace, sides: Sequence[str]) -> dict[str, Any]:
     with temporary_place() as place:
         from clearml_hpo.backend.api import Api
 
+        _adopt()
         template = make_template(Api(), HERE / "boosting.py", PARAMETERS)
-        say(_ROW.format("seed", "side", "first start", "first value", "started", "completed", "load", "best"))
+        say(_ROW.format("seed", "side", "first start", "first value", "started", "completed", "cpu s", "load", "best"))
         for seed in range(given.seeds):
             for i in range(len(sides)):
                 side = sides[(i + seed) % len(sides)]
@@ -255,7 +293,7 @@ def run(given: argparse.Namespace, sides: Sequence[str]) -> dict[str, Any]:
                 found = measure(side, job)
                 runs[side].append(found)
                 first = [_text(found[key], "s") for key in ("first_start_s", "first_value_s")]
-                counts = [found[key] for key in ("started", "completed", "load_after")]
+                counts = [found[key] for key in ("started", "completed", "cpu_s", "load_after")]
                 say(_ROW.format(seed, side, *first, *counts, _text(found["best"])))
     result["sides"] = {side: {**summary(found, wall_s), "runs": found} for side, found in runs.items()}
     if "ours" in sides:
