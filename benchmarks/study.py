@@ -5,7 +5,8 @@
     python -m benchmarks.study --ray-python /path/to/python --plot docs/images/study.svg
 
 All sides have the same training (``boosting.py``), search space, machine, two slots and wall time, one after the other;
-with each seed another side is first. ``ours`` is ``clearml-hpo run study.yaml --local --cpu 2``; ``stock`` is ClearML's
+with each seed another side is first. ``ours`` is ``clearml-hpo run study.yaml --local --cpu 2``, which
+has no pruner unless asked; ``ours-falling`` has ``pruner: falling``; ``stock`` is ClearML's
 ``HyperParameterOptimizer`` with ``OptimizerOptuna`` and two ``clearml-agent daemon``, all defaults, of which one is to
 look every two minutes whether a trial has ended; ``stock-12s`` is the same with the 12 s of the example in ClearML's
 documentation; ``optuna`` is two processes on one SQLite storage; ``ray`` is Ray Tune with ASHA, if this Python or
@@ -56,7 +57,7 @@ _START_S = 120.0  # for agents to look into their queue
 _LOOK_S = 0.1
 _END_S = 20.0  # for what was killed
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-_ROW = "{:>4}  {:<10} {:>11} {:>11} {:>8} {:>9} {:>6} {:>5}  {}"
+_ROW = "{:>4}  {:<12} {:>11} {:>11} {:>8} {:>9} {:>6} {:>5}  {}"
 
 Curve = Sequence[tuple[float, float]]
 """Seconds since the command was started, and the best value from then on."""
@@ -79,16 +80,20 @@ class Job:
         return self.place.folder / self.name
 
 
-@contextmanager
-def ours(job: Job) -> Iterator[Sequence[str]]:
-    """A study file, nothing in it that need not be."""
-    file = job.folder / "study.yaml"
-    file.write_text(study_file(job.name, job.template, job.seed, job.wall_s))
-    with variables({"CLEARML_HPO_HOME": str(job.place.folder)}):  # where --local finds the server
-        yield [sys.executable, "-m", "clearml_hpo", "run", str(file), "--local", "--cpu", str(SLOTS)]
+def ours(pruner: str) -> Callable[[Job], AbstractContextManager[Sequence[str]]]:
+    """A study file, nothing in it that need not be but the pruner; no pruner is the default."""
+
+    @contextmanager
+    def side(job: Job) -> Iterator[Sequence[str]]:
+        file = job.folder / "study.yaml"
+        file.write_text(study_file(job.name, job.template, job.seed, job.wall_s, pruner))
+        with variables({"CLEARML_HPO_HOME": str(job.place.folder)}):  # where --local finds the server
+            yield [sys.executable, "-m", "clearml_hpo", "run", str(file), "--local", "--cpu", str(SLOTS)]
+
+    return side
 
 
-def study_file(name: str, template: str, seed: int, wall_s: float) -> str:
+def study_file(name: str, template: str, seed: int, wall_s: float, pruner: str = "none") -> str:
     """The study, as YAML; its limit is the time alone."""
     axes = "".join(
         f"  General/{param}: {{type: {type(PARAMETERS[param]).__name__}, low: {low}, high: {high}"
@@ -98,7 +103,7 @@ def study_file(name: str, template: str, seed: int, wall_s: float) -> str:
     return (
         f"study: {name}\nproject: benchmarks\ntemplate: {{task: '{template}'}}\nsearch_space:\n{axes}"
         f"objective: {{metric: validation/loss, direction: minimize}}\nsampler: {{seed: {seed}}}\n"
-        f"budget: {{time: {wall_s:g}s}}\n"
+        f"pruner: {pruner}\nbudget: {{time: {wall_s:g}s}}\n"
     )
 
 
@@ -153,7 +158,8 @@ def ray(job: Job) -> Iterator[Sequence[str]]:
 
 
 SIDES: Mapping[str, Callable[[Job], AbstractContextManager[Sequence[str]]]] = {
-    "ours": ours,
+    "ours": ours("none"),
+    "ours-falling": ours("falling"),
     "stock": stock("default"),
     "stock-12s": stock(str(EXAMPLE_POLL_S)),
     "optuna": optuna,
