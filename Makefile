@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # Tests start hundreds of Pythons; without bytecode each would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-long test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-gateway bench-pruning bench-scale bench-search bench-server bench-trial bench-trials clean
+.PHONY: help install demo test test-long test-all test-server check check-deploy format docs screenshots chaos fuzz bench-calls bench-campaign bench-controller bench-dashboard bench-gateway bench-pruning bench-scale bench-search bench-server bench-study bench-trial bench-trials clean
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ bench-search: $(READY)  ## regret after 30, 60 and 120 trials: our samplers, Cle
 
 bench-server: $(READY)  ## calls per second, milliseconds, memory and start-up of the embedded server (JSON, five minutes)
 	@$(BIN)/python -m benchmarks.server
+
+bench-study: $(READY)  ## the best value over wall time: ours, ClearML's optimizer, Optuna, Ray Tune (JSON, four hours)
+	@$(BIN)/python -m benchmarks.study
 
 bench-trial: $(READY)  ## seconds from enqueued to completed, by the agent's settings (JSON, minutes)
 	@$(BIN)/python -m benchmarks.trial_overhead

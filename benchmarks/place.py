@@ -32,6 +32,7 @@ PROJECT = "benchmarks"
 # Nobody listens there: what the programs would ask outside this machine is refused at once.
 _NO_NETWORK = "http://127.0.0.1:9"
 _POLL_S = 0.05
+_PARAMS: Mapping[str, float | int] = {"x": 0.5, "depth": 4}
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def temporary_place() -> Iterator[Place]:
             server_process.stop(data.path)
 
 
-def make_template(api: Api, script: Path = NO_OP) -> str:
-    """Id of a template task of a script that has run once, as one that a person has tried."""
+def make_template(api: Api, script: Path = NO_OP, params: Mapping[str, float | int] = _PARAMS) -> str:
+    """Id of a template task of a script that has run once, with these parameters, as one that a person has tried."""
     from clearml_hpo.backend.names import ensure_project
     from clearml_hpo.backend.template import create_template
     from clearml_hpo.scripts.code import collect
@@ -73,8 +74,10 @@ def make_template(api: Api, script: Path = NO_OP) -> str:
 
     code = collect(Entry(script, script.parent))
     task_id = create_template(api, code, ensure_project(api, PROJECT)).task_id
-    own = {"x": ("float", "0.5"), "depth": ("int", "4")}
-    entries = [{"section": "General", "name": n, "type": kind, "value": text} for n, (kind, text) in own.items()]
+    entries = [
+        {"section": "General", "name": name, "type": type(value).__name__, "value": str(value)}
+        for name, value in params.items()
+    ]
     api.call("tasks.edit_hyper_params", task=task_id, hyperparams=entries)
     api.call("tasks.started", task=task_id)
     event = {"type": "training_stats_scalar", "metric": "validation", "variant": "loss", "value": 0.7, "iter": 4}
