@@ -31,6 +31,7 @@ from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.search.mirror import Known, check_storage
+from clearml_hpo.search.pruners import NONE
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, parse_study
 
@@ -106,6 +107,8 @@ class Opening:
             if not (differences(stored, file, ids_of(templates)) and self._has_no_value(found[0], stored)):
                 self._refuse_differences(found[0], stored, file, templates)
                 is_same = stored.data["budget"] == file.data["budget"]
+                if not file.names_pruner and stored.spec.pruner.name == NONE:
+                    file = file.with_pruner(NONE)  # a change of the default changes no study
                 return self._go_on(found[0], file, templates, reporting, is_same=is_same)
             self._note(
                 f"the study {spec.study} of before ({found[0].study_id}) ended without a value: this one replaces it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class StudyFile:
     Attributes:
         first: points to try first; values that a point lacks are the template's own.
         data: the spec as plain data, overrides applied, the search space written out.
+        names_pruner: whether the file says which pruner it wants.
 
     It does not change, but for what a study that is driven may gain: see :meth:`extend`.
     """
@@ -48,6 +49,7 @@ class StudyFile:
     first: tuple[Mapping[str, Value], ...]
     data: dict[str, Any] = field(repr=False)
     lines: SourceLines = field(repr=False)
+    names_pruner: bool = True
 
     def explain(self, faults: Iterable[Fault]) -> str:
         """A line for each fault, with the file and line of its key."""
@@ -64,16 +66,23 @@ class StudyFile:
         self.budget = _budget(self.spec, self.goal)
         self.data["budget"] = budget
 
+    def with_pruner(self, name: str) -> StudyFile:
+        """The same study with another pruner."""
+        return replace(self, spec=_with_pruner(self.spec, name))
+
     def text(self, template_tasks: Mapping[str, str]) -> str:
         """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.
 
         Args:
             template_tasks: ids of the template tasks by model.
         """
-        return yaml.safe_dump(self.with_templates(template_tasks), sort_keys=False, allow_unicode=True)
+        data = self.with_templates(template_tasks)
+        if not self.names_pruner:  # what has no name was kept when the default was another one
+            data["pruner"] = {**(self.data.get("pruner") or {}), "name": self.spec.pruner.name}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
     def with_templates(self, template_tasks: Mapping[str, str]) -> dict[str, Any]:
-        """What :meth:`text` writes, as plain data."""
+        """The study as plain data that needs no other file."""
         by_model = {model: {"task": task_id} for model, task_id in template_tasks.items()}
         return {**self.data, "template": {"models": by_model} if self.space.models else by_model[""]}
 
@@ -103,16 +112,38 @@ def check_executor(file: StudyFile) -> None:
         raise InputError(file.explain(faults))
 
 
-def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:
-    """Checks a study that a controller task keeps; ``name`` stands for the file in messages. Raises InputError."""
+def parse_study(text: str, name: str, overrides: Sequence[str] = (), *, is_new: bool = False) -> StudyFile:
+    """Checks a study that a controller task keeps; ``name`` stands for the file in messages.
+
+    One that names no pruner was made when ``none`` was the default, and goes on so; unless it ``is_new``: a text that
+    no study was made of yet.
+
+    Raises:
+        InputError: with one line per fault.
+    """
     data, lines = parse_yaml(text, lambda line: SourceLine(name, line))
     if not isinstance(data, dict):
         raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
-    return check_data(data, lines, Path(), overrides)
+    return check_data(data, lines, Path(), overrides, pruner=pruners.DEFAULT if is_new else pruners.NONE)
 
 
-def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides: Sequence[str] = ()) -> StudyFile:
-    """Checks a study that is read already; paths in it are relative to ``folder``. Raises InputError."""
+def check_data(
+    data: dict[Any, Any],
+    lines: SourceLines,
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    pruner: str = pruners.DEFAULT,
+) -> StudyFile:
+    """Checks a study that is read already.
+
+    Args:
+        folder: what paths in it are relative to.
+        pruner: that of a study that names none.
+
+    Raises:
+        InputError: with one line per fault.
+    """
     include_search_space(data, lines, folder)
     for override in overrides:
         apply_override(data, lines, override)
@@ -122,6 +153,9 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
     except ValidationError as error:
         hint = partial(_meant, data, folder)
         raise InputError("\n".join(explain(error, data, lines, StudySpec, hint))) from None
+    names_pruner = "name" in spec.pruner.model_fields_set
+    if not names_pruner:
+        spec = _with_pruner(spec, pruner)
     faults: list[str] = []
     models = spec.template.models
     space = read_search_space(
@@ -146,7 +180,12 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
         first=first,
         data=data,
         lines=lines,
+        names_pruner=names_pruner,
     )
+
+
+def _with_pruner(spec: StudySpec, name: str) -> StudySpec:
+    return spec.model_copy(update={"pruner": spec.pruner.model_copy(update={"name": name})})
 
 
 def _meant(data: Mapping[Any, Any], folder: Path, key: str, found: object) -> str:
@@ -235,7 +274,7 @@ def _pruned_by(
     """The scalar that the pruner looks at, if the file names one or the only objective does not settle it."""
     given, where = spec.pruner, line_of(lines, ("pruner",))
     if given.metric is None:
-        if len(objectives) > 1 and given.name != "none":
+        if len(objectives) > 1 and given.name not in (pruners.DEFAULT, pruners.NONE):
             faults.append(f"{where}: pruner.metric is missing: with several objectives it says which one is looked at")
         return None
     known = objectives.get(given.metric)

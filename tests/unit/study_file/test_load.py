@@ -199,7 +199,7 @@ def test_a_block_left_empty_is_a_block_not_given(write):
     empty = STUDY.replace("  queue: default\n", "  # queue: default\n").replace("{name: tpe, seed: 7}", "")
     empty = empty.replace("  name: median\n", "  name:\n").replace("{n_startup_trials: 5}", "")
     file = load_study(write(empty))
-    assert (file.spec.execution.queue, file.spec.sampler.name, file.spec.pruner.name) == (["default"], "auto", "none")
+    assert (file.spec.execution.queue, file.spec.sampler.name, file.spec.pruner.name) == (["default"], "auto", "auto")
     file = load_study(write(empty), ["execution.queue=gpu", "sampler.seed=3"])
     assert (file.spec.execution.queue, file.spec.sampler.seed) == (["gpu"], 3)
 
