@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 
 StopMode: TypeAlias = Literal["abort", "drain"]
 
+FIRST_TRIALS = 10
+"""What a study has gained is the difference between its best value and the median of so many first ones."""
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -18,7 +21,7 @@ class Spent:
         gpu_s: the same, each times the number of its GPUs.
         iterations: of all trials, added up.
         best_value: the best value of its only objective.
-        trials_since_best: trials that ended since the best one did.
+        trials_since_best: trials that ended since the last gain that counts (``Budget.min_gain``).
         s_since_best: seconds since then, or since the start.
     """
 
@@ -44,6 +47,8 @@ class Budget:
         target: a value of its only objective at which it is content; ``maximize`` says which way.
         stale_trials: trials in a row that are no improvement.
         stale_s: seconds without improvement.
+        min_gain: a gain counts if it is more than this share of what the study has gained: the difference between the
+            best trial and the median of the first ten.
         then: what happens to trials that run when a limit is reached: ``abort`` ends them, ``drain`` waits for them.
     """
 
@@ -56,6 +61,7 @@ class Budget:
     maximize: bool = False
     stale_trials: int | None = None
     stale_s: float | None = None
+    min_gain: float = 0.0
     then: StopMode = "abort"
 
     def remaining(self, spent: Spent, trials: int) -> dict[str, str]:
@@ -74,13 +80,14 @@ class Budget:
 
     def reached(self, spent: Spent) -> str | None:
         """Says which limit is reached, or None. (The number of trials limits launches, it stops nothing.)"""
+        small = f" (gains up to {100 * self.min_gain:g} % do not count)" if self.min_gain else ""
         for limit, used, name in (
             (self.wall_s, spent.wall_s, "the time budget of {:g} s is used up"),
             (self.compute_s, spent.compute_s, "the compute budget of {:g} s is used up"),
             (self.gpu_s, spent.gpu_s, "the GPU budget of {:g} s is used up"),
             (self.iterations, spent.iterations, "the budget of {} iterations is used up"),
-            (self.stale_trials, spent.trials_since_best, "no improvement in {} trials"),
-            (self.stale_s, spent.s_since_best, "no improvement in {:g} s"),
+            (self.stale_trials, spent.trials_since_best, f"no improvement in {{}} trials{small}"),
+            (self.stale_s, spent.s_since_best, f"no improvement in {{:g}} s{small}"),
         ):
             if limit is not None and used >= limit:
                 return name.format(limit)

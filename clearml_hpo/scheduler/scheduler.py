@@ -70,7 +70,7 @@ class Scheduler:
         self.note = context.note
         self._roster = context.roster
         self._driven_since = clock() if driven_since is None else driven_since
-        self._ledger = Ledger(goal, self._driven_since)
+        self._ledger = Ledger(goal, self._driven_since, lambda: policy.budget.min_gain)
         self._queues = Queues(executor, policy.placement, context.hooks.on_note)
         reporter = OutcomeReporter(context)
         self._launcher = Launcher(context, self._queues, reporter.known, timer=timer)

@@ -305,6 +305,7 @@ def _budget(spec: StudySpec, goal: Goal) -> Budget:
         maximize=goal.objectives[0].direction == "maximize",
         stale_trials=stale.trials if stale else None,
         stale_s=stale.time if stale else None,
+        min_gain=stale.min_gain if stale else 0.0,
         then=given.then,
     )
 

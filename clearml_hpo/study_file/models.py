@@ -161,10 +161,11 @@ class PrunerSpec(Strict):
 
 
 class StaleSpec(Strict):
-    """How long a study may go on without improvement."""
+    """How long a study may go on without improvement, and how large that must be to count."""
 
     trials: Annotated[Whole, Field(ge=1)] | None = None
     time: Seconds | None = None
+    min_gain: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _some_limit(self) -> StaleSpec:

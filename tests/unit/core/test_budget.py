@@ -18,6 +18,12 @@ from clearml_hpo.core.budget import Budget, Spent
         (Budget(iterations=50), Spent(iterations=49), Spent(iterations=50), "the budget of 50 iterations is used up"),
         (Budget(stale_trials=4), Spent(trials_since_best=3), Spent(trials_since_best=4), "no improvement in 4 trials"),
         (Budget(stale_s=30), Spent(s_since_best=29), Spent(s_since_best=30), "no improvement in 30 s"),
+        (
+            Budget(stale_trials=4, min_gain=0.015),
+            Spent(trials_since_best=3),
+            Spent(trials_since_best=4),
+            "no improvement in 4 trials (gains up to 1.5 % do not count)",
+        ),
         (Budget(target=0.2), Spent(best_value=0.21), Spent(best_value=0.2), "the target of 0.2 is reached"),
         (
             Budget(target=0.9, maximize=True),
