@@ -179,7 +179,13 @@ class StudyRun:
         def on_step(scheduler: Scheduler) -> None:
             if suggestions is not None and suggestions.has_grown:
                 console.attempt("what trials suggest is not on record", lambda: self._record_space(suggestions))
-            console.progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
+            console.progress(
+                scheduler.trials,
+                scheduler.workers,
+                scheduler.earlier_attempts,
+                scheduler.stranded,
+                scheduler.spent.to_gain,
+            )
             console.attempt("the template is not complete", first_runs.complete_templates)
             console.send()
             reports.step(scheduler)

@@ -23,6 +23,7 @@ class Spent:
         best_value: the best value of its only objective.
         trials_since_best: trials that ended since the last gain that counts (``Budget.min_gain``).
         s_since_best: seconds since then, or since the start.
+        to_gain: what a further trial is expected to gain, as a share of what the study has gained; None if not known.
     """
 
     wall_s: float = 0.0
@@ -32,6 +33,7 @@ class Spent:
     best_value: float | None = None
     trials_since_best: int = 0
     s_since_best: float = 0.0
+    to_gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Budget:
         stale_s: seconds without improvement.
         min_gain: a gain counts if it is more than this share of what the study has gained: the difference between the
             best trial and the median of the first ten.
+        flat: the study ends once a further trial is expected to gain no more than this share of what it has gained.
         then: what happens to trials that run when a limit is reached: ``abort`` ends them, ``drain`` waits for them.
     """
 
@@ -62,6 +65,7 @@ class Budget:
     stale_trials: int | None = None
     stale_s: float | None = None
     min_gain: float = 0.0
+    flat: float | None = None
     then: StopMode = "abort"
 
     def remaining(self, spent: Spent, trials: int) -> dict[str, str]:
@@ -75,6 +79,7 @@ class Budget:
             "trials without improvement": self.stale_trials
             and f"{max(0, self.stale_trials - spent.trials_since_best)} of {self.stale_trials}",
             "time without improvement": _left_s(self.stale_s, spent.s_since_best),
+            "expected gain": self.outlook(spent.to_gain),
         }
         return {name: text for name, text in left.items() if text}
 
@@ -91,7 +96,18 @@ class Budget:
         ):
             if limit is not None and used >= limit:
                 return name.format(limit)
+        if self.flat is not None and spent.to_gain is not None and spent.to_gain <= self.flat:
+            return f"flat: {self.outlook(spent.to_gain)}"
         return self._target_reached(spent.best_value)
+
+    def outlook(self, to_gain: float | None) -> str:
+        """What a further trial is expected to gain, for users; empty if the study does not end by that."""
+        if self.flat is None:
+            return ""
+        limit = f"(limit {100 * self.flat:g} %)"
+        if to_gain is None:
+            return f"what a trial is expected to gain is not known yet {limit}"
+        return f"a trial is expected to gain {100 * to_gain:.2g} % of what was gained {limit}"
 
     def _target_reached(self, best: float | None) -> str | None:
         if self.target is None or best is None:

@@ -65,13 +65,15 @@ class Ledger:
             return
         self._best = values[0]
         # Small gains add up: each is measured from the last one that counted.
-        if self._counted is None or abs(self._best - self._counted) > self._least_gain():
+        if self._counted is None or abs(self._best - self._counted) > self._min_gain() * self.gained:
             self._counted, self._best_at = self._best, at
             self._since_best.clear()
 
-    def _least_gain(self) -> float:
-        share, first = self._min_gain(), [*self._values.values()][:FIRST_TRIALS]
-        return share * abs(median(first) - self._best) if share and self._best is not None else 0.0
+    @property
+    def gained(self) -> float:
+        """By how much the best value is better than the median of the first ones."""
+        first = [*self._values.values()][:FIRST_TRIALS]
+        return abs(median(first) - self._best) if self._best is not None else 0.0
 
     def goes_on(self, last_end: float, now: float) -> None:
         """The study goes on after a while without a controller; its trials had ended by ``last_end``."""

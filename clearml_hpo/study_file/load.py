@@ -19,6 +19,7 @@ from clearml_hpo.core.near_names import near_metric
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
+from clearml_hpo.search.outlook import check_outlook
 from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec
@@ -166,6 +167,7 @@ def check_data(
     if not faults:
         faults += _faults_of_names(spec, space, goal, lines)
     faults += _faults_of_numbers(spec, space, lines)
+    faults += _faults_of_outlook(spec, space, goal, lines)
     faults += _faults_of_placement(spec, space, lines) if space.parameters else ()
     enqueue = () if faults else spec.enqueue
     first = tuple(_first_point(given, index, space, lines, faults) for index, given in enumerate(enqueue))
@@ -215,6 +217,15 @@ def _faults_of_numbers(spec: StudySpec, space: SearchSpace, lines: SourceLines) 
     if spec.budget.trials is not None and spec.budget.trials < count:
         where = line_of(lines, ("budget", "trials"))
         yield f"{where}: budget.trials: found {spec.budget.trials}; {count} models want {count} or more"
+
+
+def _faults_of_outlook(spec: StudySpec, space: SearchSpace, goal: Goal, lines: SourceLines) -> Iterable[str]:
+    """Why nobody can say what is still to be gained, if the study ends by that."""
+    if spec.budget.until is not None:
+        try:
+            check_outlook(space, goal)
+        except InputError as error:
+            yield f"{line_of(lines, ('budget', 'until'))}: budget.until: {error}"
 
 
 def _faults_of_placement(spec: StudySpec, space: SearchSpace, lines: SourceLines) -> Iterable[str]:
@@ -306,6 +317,7 @@ def _budget(spec: StudySpec, goal: Goal) -> Budget:
         stale_trials=stale.trials if stale else None,
         stale_s=stale.time if stale else None,
         min_gain=stale.min_gain if stale else 0.0,
+        flat=given.until.flat if given.until else None,
         then=given.then,
     )
 

@@ -174,6 +174,21 @@ class StaleSpec(Strict):
         return self
 
 
+def flat_alone(given: object) -> object:
+    """``until: flat`` stands for ``until: {flat: 0.01}``. Raises ValueError."""
+    if isinstance(given, str):
+        if given != "flat":
+            raise ValueError(f"found {given!r}; allowed: flat, or {{flat: 0.01}}")
+        return {}
+    return given
+
+
+class UntilSpec(Strict):
+    """Which share of what the study has gained a further trial must promise."""
+
+    flat: Annotated[float, Field(gt=0, lt=1)] = 0.01
+
+
 class BudgetSpec(Strict):
     """When the study ends, and when a trial does; the first limit that is reached counts."""
 
@@ -184,6 +199,7 @@ class BudgetSpec(Strict):
     iterations: Annotated[Whole, Field(ge=1)] | None = None
     target: float | None = None
     no_improvement: StaleSpec | None = None
+    until: Annotated[UntilSpec, BeforeValidator(flat_alone)] | None = None
     then: Literal["abort", "drain"] = "abort"
     trial_time: Seconds | None = None
     trial_iterations: Annotated[Whole, Field(ge=1)] | None = None
@@ -194,7 +210,7 @@ class BudgetSpec(Strict):
         if all(limit is None for limit in limits):
             raise ValueError(
                 "give at least one of: trials, time, compute_time, gpu_time, iterations, no_improvement "
-                "(a target alone may never be reached)"
+                "(a target alone may never be reached, nor until: flat)"
             )
         return self
 

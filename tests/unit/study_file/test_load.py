@@ -464,3 +464,42 @@ def test_a_metric_without_its_title_is_answered_with_what_the_script_reports(tmp
         load_study(tmp_path / "study.yaml")
     (line,) = str(caught.value).splitlines()
     assert line.endswith(said) and "study.yaml:4: objective.metric: " in line
+
+
+# --- until: flat -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "share"), [("flat", 0.01), ("{flat: 0.02}", 0.02), ("{}", 0.01), ("null", None)])
+def test_until_flat(write, given, share):
+    assert load_study(write(STUDY.replace("  trials: 20", f"  trials: 20\n  until: {given}"))).budget.flat == share
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "  trials: 20",
+            "  trials: 20\n  until: even",
+            "study.yaml:14: budget.until: found 'even'; allowed: flat, or {flat",
+        ),
+        ("  trials: 20", "  trials: 20\n  until: {flat: 2}", "study.yaml:14: budget.until.flat: "),
+        ("  trials: 20", "  until: flat", "give at least one of: trials"),
+        (
+            "objective:\n  metric: validation/loss\n  direction: minimize\n",
+            "objective: [{metric: a/b, direction: minimize}, {metric: c/d, direction: minimize}]\n",
+            "budget.until: only with one objective, found 2",
+        ),
+    ],
+)
+def test_until_flat_that_cannot_be(write, old, new, said):
+    text = STUDY.replace(old, new).replace("pruner:\n  name: median\n  options: {n_startup_trials: 5}\n", "")
+    text = text if "until" in new else text.replace("  trials: 20", "  trials: 20\n  until: flat")
+    assert said.replace(":14:", ":11:") in fault(write(text))
+
+
+def test_min_gain_is_of_no_improvement(write):
+    path = write(STUDY.replace("  trials: 20", "  no_improvement: {trials: 9, min_gain: 0.02}"))
+    assert (load_study(path).budget.stale_trials, load_study(path).budget.min_gain) == (9, 0.02)
+    assert "give trials, time, or both" in fault(
+        write(STUDY.replace("  trials: 20", "  no_improvement: {min_gain: 0.1}"))
+    )
