@@ -18,7 +18,7 @@ from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues, queues_of_executors
 from clearml_hpo.controller.registration import find_template
-from clearml_hpo.controller.warm_start import known_before
+from clearml_hpo.controller.warm_start import known_before, with_earlier_points
 from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import Fault, nearest
 from clearml_hpo.core.near_names import near_metric, near_parameter, other_spellings, same_scalars
@@ -75,6 +75,8 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     findings.remarks += _choices(file)
     findings.remarks += filter(None, [remark(file.spec.pruner.name, file.spec.pruner.options)])
     project_id = find_project(api, file.spec.project) if api is not None else None
+    if api is not None and project_id is not None:
+        with_earlier_points(file, api, findings.remarks.append)
     for model in file.space.used_models:
         _check_template(file, model, api, project_id, findings)
     return findings

@@ -26,7 +26,7 @@ from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_templates
 from clearml_hpo.controller.rehearsal import rehearse
 from clearml_hpo.controller.suggestions import go_on_with_space
-from clearml_hpo.controller.warm_start import known_before
+from clearml_hpo.controller.warm_start import known_before, with_earlier_points
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.executors import Executor
@@ -109,10 +109,13 @@ class Opening:
                 is_same = stored.data["budget"] == file.data["budget"]
                 if not file.names_pruner and stored.spec.pruner.name == NONE:
                     file = file.with_pruner(NONE)  # a change of the default changes no study
+                if any(source.auto for source in file.spec.warm_start):  # what was found then is kept
+                    file = file.with_first(point for point in stored.first if point not in file.first)
                 return self._go_on(found[0], file, templates, reporting, is_same=is_same)
             self._note(
                 f"the study {spec.study} of before ({found[0].study_id}) ended without a value: this one replaces it"
             )
+        file = with_earlier_points(file, self._api, self._note)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         lease = Lease(self._api, "", wait=self._stopped.wait)

@@ -71,6 +71,18 @@ class StudyFile:
         """The same study with another pruner."""
         return replace(self, spec=_with_pruner(self.spec, name))
 
+    def with_first(self, points: Iterable[Mapping[str, Value]]) -> StudyFile:
+        """The same study with more points to try first, in place of ``warm_start: auto``."""
+        points = [dict(point) for point in points]
+        kept = [source for source in self.spec.warm_start if source.auto is None]
+        spec = self.spec.model_copy(update={"warm_start": kept, "enqueue": [*self.spec.enqueue, *points]})
+        data = {
+            **self.data,
+            "enqueue": [*(self.data.get("enqueue") or ()), *points],
+            "warm_start": [source.model_dump(exclude_defaults=True) for source in kept],
+        }
+        return replace(self, spec=spec, data=data, first=(*self.first, *points))
+
     def text(self, template_tasks: Mapping[str, str]) -> str:
         """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.
 

@@ -448,15 +448,29 @@ class KeepSpec(Strict):
     others: Literal["delete", "archive"] = "delete"
 
 
-class WarmStartSpec(Strict):
-    """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage."""
+def sources(given: object) -> object:
+    """One source stands for a list of one, ``auto`` for ``{auto: 3}``."""
+    listed = [given] if isinstance(given, (dict, str)) else given
+    return [{"auto": 3} if each == "auto" else each for each in listed] if isinstance(listed, list) else listed
 
+
+class WarmStartSpec(Strict):
+    """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage.
+
+    ``auto``: so many points that earlier studies found to be best are tried first.
+    """
+
+    auto: Annotated[Whole, Field(ge=1)] | None = None
     study: str | None = None
     tasks: list[str] = Field(default_factory=list)
     storage: str | None = None
 
     @model_validator(mode="after")
     def _some_source(self) -> WarmStartSpec:
+        if self.auto is not None:
+            if self.model_fields_set != {"auto"}:
+                raise ValueError("auto stands alone; give other sources beside it, in a list")
+            return self
         if self.storage is not None and self.study is None:
             raise ValueError("storage: give study too, the name of the study in it")
         if self.study is None and not self.tasks:
@@ -489,7 +503,7 @@ class StudySpec(Strict):
     pruner: Annotated[PrunerSpec, BeforeValidator(name_alone)] = PrunerSpec()
     duplicates: Literal["skip", "rerun"] = "skip"
     enqueue: list[dict[str, Any]] = Field(default_factory=list)
-    warm_start: Annotated[list[WarmStartSpec], BeforeValidator(one_or_several)] = Field(default_factory=list)
+    warm_start: Annotated[list[WarmStartSpec], BeforeValidator(sources)] = Field(default_factory=list)
     budget: BudgetSpec
     failures: FailuresSpec = FailuresSpec()
     execution: ExecutionSpec = ExecutionSpec()

@@ -6,7 +6,7 @@ import pytest
 
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.search.space import Categorical, Constant, Float, Int
-from clearml_hpo.study_file import load_study
+from clearml_hpo.study_file import load_study, parse_study
 from clearml_hpo.study_file.overrides import overrides_of_dask
 
 STUDY = """\
@@ -503,3 +503,36 @@ def test_min_gain_is_of_no_improvement(write):
     assert "give trials, time, or both" in fault(
         write(STUDY.replace("  trials: 20", "  no_improvement: {min_gain: 0.1}"))
     )
+
+
+# --- warm_start ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "autos"),
+    [("auto", [3]), ("{auto: 5}", [5]), ("[auto, {study: 3f9c2a}]", [3, None]), ("{study: 3f9c2a}", [None])],
+)
+def test_sources_of_a_warm_start(write, given, autos):
+    file = load_study(write(f"{STUDY}warm_start: {given}\n"))
+    assert [source.auto for source in file.spec.warm_start] == autos
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{auto: 5, study: 3f9c2a}", "auto stands alone; give other sources beside it, in a list"),
+        ("{auto: 0}", "warm_start.auto: found 0; expected 1 or more"),
+        ("{}", "give study (an id), tasks (a list of ids), or storage and study"),
+    ],
+)
+def test_sources_that_make_no_sense(write, given, said):
+    assert said in fault(write(f"{STUDY}warm_start: {given}\n"))
+
+
+def test_found_points_take_the_place_of_auto(write):
+    file = load_study(write(f"{STUDY}enqueue: [{{depth: 5}}]\nwarm_start: [auto, {{study: 3f9c2a}}]\n"))
+    more = file.with_first([{"General/depth": 7}])
+    assert more.first == ({"General/depth": 5}, {"General/depth": 7})
+    again = parse_study(more.text({"": "0" * 32}), "study")
+    assert again.first == more.first and [source.study for source in again.spec.warm_start] == ["3f9c2a"]
+    assert file.first == ({"General/depth": 5},), "the file itself is as it was"
