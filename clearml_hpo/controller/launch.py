@@ -11,7 +11,6 @@ from clearml_hpo.backend.study_records import find_studies
 from clearml_hpo.controller.opening import check_templates, ids_of
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.registration import find_or_create_templates
-from clearml_hpo.controller.warm_start import with_earlier_points
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.study_file import StudyFile
 
@@ -69,7 +68,6 @@ def draft_study(api: Api, file: StudyFile, *, new: bool = False) -> ControllerTa
         refuse_namesake(api, file)
     templates = find_or_create_templates(api, spec.template, project_id, file.space)
     check_templates(api, file, templates)
-    file = with_earlier_points(file, api, lambda text: None)
     return ControllerTask.draft(api, name=spec.study, project_id=project_id, study_yaml=file.text(ids_of(templates)))
 
 

@@ -152,6 +152,7 @@ class Opening:
         reporting = check_templates(self._api, file, templates)
         if overrides:
             self._refuse_differences(record, parse_study(record.study_yaml, name), file, templates)
+        file = with_earlier_points(file, self._api, self._note, but=record.study_id)  # launched, or cloned by a user
         return self._go_on(record, file, templates, reporting, is_same=not overrides)
 
     def _go_on(

@@ -38,8 +38,8 @@ def known_before(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> l
     return found
 
 
-def with_earlier_points(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> StudyFile:
-    """A new study with what earlier ones have found, where it asks for that (``warm_start: auto``).
+def with_earlier_points(file: StudyFile, api: Api, on_note: Callable[[str], None], *, but: str = "") -> StudyFile:
+    """A study with what earlier ones have found, where it asks for that (``warm_start: auto``); ``but`` is its own id.
 
     Looked at are the newest studies of the project that have the same ranges and the same objectives. The best point of
     each is tried first, in place of what is known of it: their data may have been others.
@@ -50,7 +50,8 @@ def with_earlier_points(file: StudyFile, api: Api, on_note: Callable[[str], None
     points: list[Params] = []
     told: list[str] = []
     for record in find_studies(api, project=file.spec.project, limit=_MOST_STUDIES):
-        best = _best_of(record, file, api) if len(points) < wanted else None
+        is_wanted = len(points) < wanted and record.study_id != but
+        best = _best_of(record, file, api) if is_wanted else None
         if best is not None and best.params not in points:
             points.append(best.params)
             told.append(f"trial {best.number} of {record.name}")

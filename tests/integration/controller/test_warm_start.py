@@ -120,8 +120,14 @@ def test_a_study_begins_with_the_best_points_of_earlier_ones(study_file, api, ag
     assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
 
 
-def test_a_launched_study_has_the_points_too(study_file, api, agent):
+def test_a_launched_study_has_the_points_as_soon_as_it_is_driven(study_file, api, agent):
     first = run(study_file, api, overrides=["budget.trials=3"])
-    draft = draft_study(api, load_study(study_file, ["study=later", "warm_start=[auto]"]))
+    draft = draft_study(api, load_study(study_file, ["study=later", "warm_start=[auto]", "budget.trials=3"]))
+    view = Listener()
+    later = resume(draft.task_id, api, view=view)
+    assert len(told_of_warm_start(view)) == 1 and first.best.params in [trial.params for trial in later.trials[:2]]
     kept = yaml.safe_load(read_study(api, draft.task_id).study_yaml)
     assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
+    view = Listener()
+    resume(draft.task_id, api, view=view, overrides=["budget.trials=4"])
+    assert told_of_warm_start(view) == []
