@@ -108,7 +108,7 @@ def create_study(
     """A study; with a ``study_name`` it goes on where an earlier one of this name ended.
 
     Args:
-        sampler, pruner: objects of Optuna; None picks a sampler, and prunes nothing.
+        sampler, pruner: objects of Optuna; None: those that ``auto`` picks.
         storage: the URL of an Optuna storage, which gets a copy: the ClearML server keeps the study.
         load_if_exists: has no effect: a study of this name goes on.
         keys: keys of a study file, such as ``project`` and ``execution``.

@@ -419,6 +419,7 @@ def _used(found: Study) -> list[str]:
         (budget.target, f"until {budget.target}"),
         (budget.stale_trials, f"{spent.trials_since_best} of {budget.stale_trials} trials without improvement"),
         (budget.stale_s, f"{clock(spent.s_since_best)} of {clock(budget.stale_s or 0)} without improvement"),
+        (budget.flat, f"until a trial is expected to gain {100 * (budget.flat or 0):g} % of what was gained"),
     ]
     return [line for limit, line in lines if limit is not None]
 

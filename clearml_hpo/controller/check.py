@@ -18,7 +18,7 @@ from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues, queues_of_executors
 from clearml_hpo.controller.registration import find_template
-from clearml_hpo.controller.warm_start import known_before
+from clearml_hpo.controller.warm_start import known_before, with_earlier_points
 from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import Fault, nearest
 from clearml_hpo.core.near_names import near_metric, near_parameter, other_spellings, same_scalars
@@ -29,7 +29,8 @@ from clearml_hpo.executors.dask.plan import DASK
 from clearml_hpo.notify import channels_of, described
 from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
-from clearml_hpo.search.pruners import remark
+from clearml_hpo.search.pruners import choose_pruner, remark
+from clearml_hpo.search.samplers import choose_sampler
 from clearml_hpo.study_file import StudyFile
 
 _MOST_READ = 2**20  # bytes of a configuration file
@@ -71,11 +72,24 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
         findings.remarks.append(
             f"notifications by {names}, of {described(notify.events)}; clearml-hpo notify test sends one"
         )
+    findings.remarks += _choices(file)
     findings.remarks += filter(None, [remark(file.spec.pruner.name, file.spec.pruner.options)])
     project_id = find_project(api, file.spec.project) if api is not None else None
+    if api is not None and project_id is not None:
+        with_earlier_points(file, api, findings.remarks.append)
     for model in file.space.used_models:
         _check_template(file, model, api, project_id, findings)
     return findings
+
+
+def _choices(file: StudyFile) -> list[str]:
+    """What ``auto`` stands for in a study, as far as that is known before it runs."""
+    sampler, pruner = file.spec.sampler.name, file.spec.pruner.name
+    chosen = (
+        (sampler, choose_sampler(sampler, space=file.space, goal=file.goal, trials=file.budget.trials)),
+        (pruner, choose_pruner(pruner, space=file.space, goal=file.goal)),
+    )
+    return [str(choice) for name, choice in chosen if choice.name != name]
 
 
 def _check_template(file: StudyFile, model: str, api: Api | None, project_id: str | None, findings: Findings) -> None:

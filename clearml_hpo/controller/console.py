@@ -47,14 +47,33 @@ class StudyConsole:
         self._notify(lambda notifier: notifier.trial(trial))
 
     def progress(
-        self, trials: Sequence[Trial], workers: Mapping[str, int], earlier: Sequence[Trial] = (), stranded: int = 0
+        self,
+        trials: Sequence[Trial],
+        workers: Mapping[str, int],
+        earlier: Sequence[Trial] = (),
+        stranded: int = 0,
+        to_gain: float | None = None,
     ) -> None:
-        """Shows where the study stands; the arguments are those of ``views.display.Progress``."""
+        """Shows where the study stands.
+
+        Args:
+            to_gain: as in ``core.budget.Spent``; the others are those of ``views.display.Progress``.
+        """
         lease, budget = self._opened.lease, self._opened.file.budget
         elapsed_s = lease.driven_s if lease else 0.0
         in_all = sum(workers.values())
         self._view.progress(
-            Progress(trials, in_all, elapsed_s, budget.trials, workers, earlier, stranded, budget.wall_s)
+            Progress(
+                trials,
+                in_all,
+                elapsed_s,
+                budget.trials,
+                workers,
+                earlier,
+                stranded,
+                budget.wall_s,
+                outlook=budget.outlook(to_gain),
+            )
         )
         self._notify(lambda notifier: notifier.progress(trials, workers))
 

@@ -26,11 +26,12 @@ from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_templates
 from clearml_hpo.controller.rehearsal import rehearse
 from clearml_hpo.controller.suggestions import go_on_with_space
-from clearml_hpo.controller.warm_start import known_before
+from clearml_hpo.controller.warm_start import known_before, with_earlier_points
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.search.mirror import Known, check_storage
+from clearml_hpo.search.pruners import NONE
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, parse_study
 
@@ -106,10 +107,15 @@ class Opening:
             if not (differences(stored, file, ids_of(templates)) and self._has_no_value(found[0], stored)):
                 self._refuse_differences(found[0], stored, file, templates)
                 is_same = stored.data["budget"] == file.data["budget"]
+                if not file.names_pruner and stored.spec.pruner.name == NONE:
+                    file = file.with_pruner(NONE)  # a change of the default changes no study
+                if any(source.auto for source in file.spec.warm_start):  # what was found then is kept
+                    file = file.with_first(point for point in stored.first if point not in file.first)
                 return self._go_on(found[0], file, templates, reporting, is_same=is_same)
             self._note(
                 f"the study {spec.study} of before ({found[0].study_id}) ended without a value: this one replaces it"
             )
+        file = with_earlier_points(file, self._api, self._note)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         lease = Lease(self._api, "", wait=self._stopped.wait)
@@ -146,6 +152,7 @@ class Opening:
         reporting = check_templates(self._api, file, templates)
         if overrides:
             self._refuse_differences(record, parse_study(record.study_yaml, name), file, templates)
+        file = with_earlier_points(file, self._api, self._note, but=record.study_id)  # launched, or cloned by a user
         return self._go_on(record, file, templates, reporting, is_same=not overrides)
 
     def _go_on(

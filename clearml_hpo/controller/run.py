@@ -29,7 +29,7 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search.learner import OptunaStudy
-from clearml_hpo.search.pruners import build_pruner, remark
+from clearml_hpo.search.pruners import DEFAULT, NONE, build_pruner, choose_by_reports, choose_pruner, remark
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import OpenSpace
 from clearml_hpo.views.display import View
@@ -83,6 +83,7 @@ class StudyRun:
         self._bell = bell
         self._sampler = sampler
         self._pruner = pruner
+        self._is_pruner_settled = pruner is not None or opened.file.spec.pruner.name != DEFAULT
         self.is_concluding = False
         self.scheduler: Scheduler | None = None
 
@@ -162,9 +163,12 @@ class StudyRun:
     ) -> Driver:
         file, records, console = self._file, self._opened.records, self._console
 
+        learner = self._learner()
+
         def on_trial(trial: Trial) -> None:
             console.trial(trial)
             if not trial.state.is_live:
+                self._settle_pruner(learner)
                 first_runs.trial_ended(trial)
                 self._check_objectives(trial)
                 self._check_baseline(trial, trial.number in first_runs.baselines)
@@ -175,13 +179,19 @@ class StudyRun:
         def on_step(scheduler: Scheduler) -> None:
             if suggestions is not None and suggestions.has_grown:
                 console.attempt("what trials suggest is not on record", lambda: self._record_space(suggestions))
-            console.progress(scheduler.trials, scheduler.workers, scheduler.earlier_attempts, scheduler.stranded)
+            console.progress(
+                scheduler.trials,
+                scheduler.workers,
+                scheduler.earlier_attempts,
+                scheduler.stranded,
+                scheduler.spent.to_gain,
+            )
             console.attempt("the template is not complete", first_runs.complete_templates)
             console.send()
             reports.step(scheduler)
 
         return Driver(
-            self._learner(),
+            learner,
             tasks,
             executor,
             file.goal,
@@ -222,6 +232,9 @@ class StudyRun:
         choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=workers)
         if self._sampler is None and choice.name != spec.sampler.name:
             self._console.note(str(choice))
+        pruning = choose_pruner(spec.pruner.name, space=file.space, goal=file.goal)
+        if self._pruner is None and pruning.name != spec.pruner.name:
+            self._console.note(str(pruning))
         if self._pruner is None and (said := remark(spec.pruner.name, spec.pruner.options)):
             self._console.note(said)
         seed = spec.sampler.seed
@@ -241,11 +254,21 @@ class StudyRun:
             [objective.direction for objective in file.goal.objectives],
             pruned_by=file.goal.pruned_by.direction if file.goal.pruned_by else None,
             sampler=self._sampler or sampler,
-            pruner=self._pruner or build_pruner(spec.pruner.name, options=spec.pruner.options),
+            pruner=self._pruner or build_pruner(pruning.name, options=spec.pruner.options),
         )
         for index, known in enumerate(self._opened.known):
             learner.restore(-1 - index, known.params, "completed", known.values, known.violations)
         return learner
+
+    def _settle_pruner(self, learner: OptunaStudy) -> None:
+        """Has ``auto`` prune nothing, and curves not be read, once it is seen that trials have none."""
+        if self._is_pruner_settled or not learner.prunes:
+            return
+        choice = choose_by_reports(learner.reports, self._file.goal)
+        self._is_pruner_settled = choice is not None
+        if choice is not None and choice.name == NONE:
+            self._console.note(str(choice))
+            learner.prune_nothing()
 
     def _check_baseline(self, ended: Trial, is_baseline: bool) -> None:
         """Stops the study if the first run of a new template fails for good: its script is at fault, not a point."""

@@ -9,14 +9,17 @@ from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import flatten, user_properties
 from clearml_hpo.backend.lists import by_id
 from clearml_hpo.backend.nan_values import ReplacedValues
-from clearml_hpo.backend.study_records import read_study
+from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_study
 from clearml_hpo.backend.trial_records import read_trials
 from clearml_hpo.backend.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of
 from clearml_hpo.core.errors import InputError
-from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.trial import Trial, TrialState, best_trial
+from clearml_hpo.core.values import Params
 from clearml_hpo.search.mirror import Known, known_of
-from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file import StudyFile, parse_study
 from clearml_hpo.study_file.models import WarmStartSpec
+
+_MOST_STUDIES = 30  # of the project are looked at
 
 
 def known_before(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> list[Known]:
@@ -27,10 +30,52 @@ def known_before(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> l
     """
     found: list[Known] = []
     for source in file.spec.warm_start:
+        if source.auto is not None:
+            continue
         known = list(_known_of(source, file, api))
         on_note(f"warm start: {len(known)} trials of {source.study or f'{len(source.tasks)} tasks'} are known")
         found += known
     return found
+
+
+def with_earlier_points(file: StudyFile, api: Api, on_note: Callable[[str], None], *, but: str = "") -> StudyFile:
+    """A study with what earlier ones have found, where it asks for that (``warm_start: auto``); ``but`` is its own id.
+
+    Looked at are the newest studies of the project that have the same ranges and the same objectives. The best point of
+    each is tried first, in place of what is known of it: their data may have been others.
+    """
+    wanted = sum(source.auto or 0 for source in file.spec.warm_start)
+    if not wanted:
+        return file
+    points: list[Params] = []
+    told: list[str] = []
+    for record in find_studies(api, project=file.spec.project, limit=_MOST_STUDIES):
+        is_wanted = len(points) < wanted and record.study_id != but
+        best = _best_of(record, file, api) if is_wanted else None
+        if best is not None and best.params not in points:
+            points.append(best.params)
+            told.append(f"trial {best.number} of {record.name}")
+    if points:
+        on_note(f"warm start: tried first are the best points of earlier studies: {', '.join(told)}")
+    else:
+        on_note(
+            f"warm start: no earlier study in {file.spec.project} with these ranges and objectives has a best trial"
+        )
+    return file.with_first(points)
+
+
+def _best_of(record: StudyRecord, file: StudyFile, api: Api) -> Trial | None:
+    """The best trial of a study that has the same ranges and objectives; None of any other."""
+    try:
+        stored = parse_study(record.study_yaml, f"study {record.study_id}")
+    except InputError:  # of another version, or edited by a user
+        return None
+    space = file.space
+    if stored.space.distributions != space.distributions or stored.goal.objectives != file.goal.objectives:
+        return None
+    replaced = ReplacedValues(api, file.goal)
+    settled = read_trials(api, record.study_id, space, file.goal).settled
+    return best_trial([t for t in settled if space.contains(t.params) and not replaced.are_of(t)], file.goal)
 
 
 def _known_of(source: WarmStartSpec, file: StudyFile, api: Api) -> Iterable[Known]:

@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 
 StopMode: TypeAlias = Literal["abort", "drain"]
 
+FIRST_TRIALS = 10
+"""What a study has gained is the difference between its best value and the median of so many first ones."""
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -18,8 +21,9 @@ class Spent:
         gpu_s: the same, each times the number of its GPUs.
         iterations: of all trials, added up.
         best_value: the best value of its only objective.
-        trials_since_best: trials that ended since the best one did.
+        trials_since_best: trials that ended since the last gain that counts (``Budget.min_gain``).
         s_since_best: seconds since then, or since the start.
+        to_gain: what a further trial is expected to gain, as a share of what the study has gained; None if not known.
     """
 
     wall_s: float = 0.0
@@ -29,6 +33,7 @@ class Spent:
     best_value: float | None = None
     trials_since_best: int = 0
     s_since_best: float = 0.0
+    to_gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,9 @@ class Budget:
         target: a value of its only objective at which it is content; ``maximize`` says which way.
         stale_trials: trials in a row that are no improvement.
         stale_s: seconds without improvement.
+        min_gain: a gain counts if it is more than this share of what the study has gained: the difference between the
+            best trial and the median of the first ten.
+        flat: the study ends once a further trial is expected to gain no more than this share of what it has gained.
         then: what happens to trials that run when a limit is reached: ``abort`` ends them, ``drain`` waits for them.
     """
 
@@ -56,6 +64,8 @@ class Budget:
     maximize: bool = False
     stale_trials: int | None = None
     stale_s: float | None = None
+    min_gain: float = 0.0
+    flat: float | None = None
     then: StopMode = "abort"
 
     def remaining(self, spent: Spent, trials: int) -> dict[str, str]:
@@ -69,22 +79,35 @@ class Budget:
             "trials without improvement": self.stale_trials
             and f"{max(0, self.stale_trials - spent.trials_since_best)} of {self.stale_trials}",
             "time without improvement": _left_s(self.stale_s, spent.s_since_best),
+            "expected gain": self.outlook(spent.to_gain),
         }
         return {name: text for name, text in left.items() if text}
 
     def reached(self, spent: Spent) -> str | None:
         """Says which limit is reached, or None. (The number of trials limits launches, it stops nothing.)"""
+        small = f" (gains up to {100 * self.min_gain:g} % do not count)" if self.min_gain else ""
         for limit, used, name in (
             (self.wall_s, spent.wall_s, "the time budget of {:g} s is used up"),
             (self.compute_s, spent.compute_s, "the compute budget of {:g} s is used up"),
             (self.gpu_s, spent.gpu_s, "the GPU budget of {:g} s is used up"),
             (self.iterations, spent.iterations, "the budget of {} iterations is used up"),
-            (self.stale_trials, spent.trials_since_best, "no improvement in {} trials"),
-            (self.stale_s, spent.s_since_best, "no improvement in {:g} s"),
+            (self.stale_trials, spent.trials_since_best, f"no improvement in {{}} trials{small}"),
+            (self.stale_s, spent.s_since_best, f"no improvement in {{:g}} s{small}"),
         ):
             if limit is not None and used >= limit:
                 return name.format(limit)
+        if self.flat is not None and spent.to_gain is not None and spent.to_gain <= self.flat:
+            return f"flat: {self.outlook(spent.to_gain)}"
         return self._target_reached(spent.best_value)
+
+    def outlook(self, to_gain: float | None) -> str:
+        """What a further trial is expected to gain, for users; empty if the study does not end by that."""
+        if self.flat is None:
+            return ""
+        limit = f"(limit {100 * self.flat:g} %)"
+        if to_gain is None:
+            return f"what a trial is expected to gain is not known yet {limit}"
+        return f"a trial is expected to gain {100 * to_gain:.2g} % of what was gained {limit}"
 
     def _target_reached(self, best: float | None) -> str | None:
         if self.target is None or best is None:

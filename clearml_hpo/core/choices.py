@@ -6,10 +6,27 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from clearml_hpo.core.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a name means for one study, and why; as text, a line for users.
+
+    Attributes:
+        part: ``sampler`` or ``pruner``.
+    """
+
+    part: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.name} ({self.reason})"
 
 
 def choose(name: str, allowed: Iterable[str], where: str) -> str:

@@ -80,7 +80,7 @@ def _checked(api: Api, form: Form) -> tuple[StudyFile, Sequence[str]]:
     Raises:
         InputError: with one line per fault.
     """
-    file = parse_study(form.get("text", ""), _NAME)
+    file = parse_study(form.get("text", ""), _NAME, is_new=True)
     check_executor(file)
     rehearse(file, is_driven_here=False)
     findings = check_study(file, api)

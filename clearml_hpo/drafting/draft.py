@@ -104,7 +104,7 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield "  # time: 8h"
     yield ""
     yield f"sampler: {draft.sampler}"
-    hint = "# pruner: median             # ends hopeless trials early, if the script reports while it trains"
+    hint = "# pruner: none               # default: auto ends trials that are behind, if they report as they train"
     yield f"pruner: {flow(draft.pruner)}" if draft.pruner else hint
     yield ""
     yield "execution:"

@@ -28,7 +28,6 @@ template: {{script: {script}}}        # its parameters and their defaults are in
 
 {space}
 objective: {objective}
-pruner: {{name: median, options: {{n_startup_trials: 5, n_warmup_steps: 10}}}}
 budget: {{trials: {trials}}}
 
 execution: {{queue: default}}          # of the configured server; with `run --local`, processes of this machine

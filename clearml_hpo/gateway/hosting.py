@@ -215,7 +215,7 @@ class Hosting:
         assert project is not None
         text = yaml.safe_dump({**file, "project": project.clearml_project}, sort_keys=False)
         try:
-            return parse_study(text, _GIVEN), text
+            return parse_study(text, _GIVEN, is_new=True), text
         except InputError as error:  # the lines of a text that the caller has never seen tell nothing
             raise InputError(re.sub(rf"^{_GIVEN}:\d+: ", f"{_GIVEN}: ", str(error), flags=re.MULTILINE)) from None
 
@@ -483,4 +483,4 @@ def _given(given: HostGiven) -> Given:
 
 
 def _file_of(row: StudyRow) -> StudyFile:
-    return parse_study(row.file, f"study {row.name}")
+    return parse_study(row.file, f"study {row.name}", is_new=True)  # its controller keeps what it goes on with

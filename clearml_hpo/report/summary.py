@@ -9,7 +9,7 @@ from functools import cached_property
 
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.ranking import ranking
-from clearml_hpo.core.savings import saved_by_pruning
+from clearml_hpo.core.savings import ahead_when_pruned, saved_by_pruning
 from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
 from clearml_hpo.search.space import SearchSpace
 
@@ -119,7 +119,7 @@ class StudySummary:
             ("trial 0", self._first_text()),
             ("front", "" if self.goal.is_single else f"{len(self.front)} trials"),
             ("trials", ", ".join(f"{count} {state.value}" for state, count in self.counts.items()) or "none"),
-            ("saved", saved_by_pruning(self.trials)),
+            ("saved", self._saved_text()),
             ("run again", f"{len(self.earlier)} attempts" if self.earlier else ""),
             ("time", duration_text(self.driven_s)),
             ("compute time", duration_text(self.compute_s)),
@@ -128,6 +128,12 @@ class StudySummary:
             ("study", self.study_id),
         ]
         return [(name, text) for name, text in facts if text]
+
+    def _saved_text(self) -> str:
+        """What pruning has saved, and what it may have cost."""
+        saved = saved_by_pruning(self.trials)
+        ahead = ahead_when_pruned(self.trials, self.best, self.histories, self.goal.pruning_objective)
+        return "; ".join(filter(None, [saved, ahead if saved else ""]))
 
     def _first_text(self) -> str:
         """The values of trial 0, where another one is the best."""

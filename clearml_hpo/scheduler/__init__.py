@@ -25,6 +25,7 @@ roster.py            the trials: live, ended, earlier attempts
 heartbeats.py        for how long nothing was heard of a trial
 reasons.py           why trials have failed, from their consoles
 ledger.py            what the study has used so far
+prospects.py         what a further trial is expected to gain
 policy.py            how much, how long, how many at once, where
 retry_rules.py       which trials are run again, how often, and where
 interfaces.py        what is needed of trial tasks, and who hears of what

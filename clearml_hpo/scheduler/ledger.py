@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from statistics import median
 
-from clearml_hpo.core.budget import Spent
+from clearml_hpo.core.budget import FIRST_TRIALS, Spent
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial
 
@@ -25,12 +26,16 @@ def gpus_of(worker: str) -> int:
 class Ledger:
     """Adds up as trials end."""
 
-    def __init__(self, goal: Goal, started_at: float) -> None:
+    def __init__(self, goal: Goal, started_at: float, min_gain: Callable[[], float] = lambda: 0.0) -> None:
+        """``min_gain`` is that of the budget, which may change."""
         self._goal = goal
+        self._min_gain = min_gain
         self._compute_s = self._gpu_s = 0.0
         self._iterations = 0
         self._latest: dict[str, tuple[Trial, float]] = {}
+        self._values: dict[int, float] = {}
         self._best: float | None = None
+        self._counted: float | None = None
         self._best_at = started_at
         self._since_best: set[int] = set()
 
@@ -55,9 +60,20 @@ class Ledger:
         values = trial.final_values
         if not self._goal.is_single or values is None or not trial.is_feasible:
             return
-        if self._best is None or self._goal.objectives[0].better(values[0], self._best):
-            self._best, self._best_at = values[0], at
+        self._values[trial.number] = values[0]
+        if self._best is not None and not self._goal.objectives[0].better(values[0], self._best):
+            return
+        self._best = values[0]
+        # Small gains add up: each is measured from the last one that counted.
+        if self._counted is None or abs(self._best - self._counted) > self._min_gain() * self.gained:
+            self._counted, self._best_at = self._best, at
             self._since_best.clear()
+
+    @property
+    def gained(self) -> float:
+        """By how much the best value is better than the median of the first ones."""
+        first = [*self._values.values()][:FIRST_TRIALS]
+        return abs(median(first) - self._best) if self._best is not None else 0.0
 
     def goes_on(self, last_end: float, now: float) -> None:
         """The study goes on after a while without a controller; its trials had ended by ``last_end``."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from clearml_hpo.core.budget import Spent
 from clearml_hpo.core.goal import Goal
@@ -25,6 +26,7 @@ from clearml_hpo.scheduler.orders import Orders
 from clearml_hpo.scheduler.outcome_reporter import OutcomeReporter
 from clearml_hpo.scheduler.outcomes import Outcomes
 from clearml_hpo.scheduler.policy import Policy
+from clearml_hpo.scheduler.prospects import Prospects
 from clearml_hpo.scheduler.queues import Queues
 from clearml_hpo.scheduler.requeueing import Requeueing
 from clearml_hpo.scheduler.stopping import Stopping
@@ -70,7 +72,8 @@ class Scheduler:
         self.note = context.note
         self._roster = context.roster
         self._driven_since = clock() if driven_since is None else driven_since
-        self._ledger = Ledger(goal, self._driven_since)
+        self._ledger = Ledger(goal, self._driven_since, lambda: policy.budget.min_gain)
+        self._prospects = Prospects(context, lambda: self._ledger.gained)
         self._queues = Queues(executor, policy.placement, context.hooks.on_note)
         reporter = OutcomeReporter(context)
         self._launcher = Launcher(context, self._queues, reporter.known, timer=timer)
@@ -125,7 +128,8 @@ class Scheduler:
         """What is used of the budget by now."""
         now = self._context.clock()
         running = [(trial, self._roster.running_s(trial, now)) for trial in self._roster.live]
-        return self._ledger.spent(now, self._driven_since, lambda: running)
+        spent = self._ledger.spent(now, self._driven_since, lambda: running)
+        return replace(spent, to_gain=self._prospects.gain)
 
     @property
     def ended(self) -> str:
@@ -209,6 +213,7 @@ class Scheduler:
 
         # What is to end.
         if not self._stopping.is_stopped:
+            self._prospects.look()
             budget = self._context.policy.budget
             if reached := budget.reached(self.spent):
                 self.stop(reached, abort=budget.then == "abort")

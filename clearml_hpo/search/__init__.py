@@ -5,6 +5,7 @@ samplers.py          samplers by name
 gp_tpe.py            a sampler: a Gaussian process and TPE in turn
 gaussian_process.py  the Gaussian process
 rows.py              points as rows of numbers
+outlook.py           what a further trial is expected to gain
 distributions.py     ranges in Optuna's words
 pruners.py           pruners by name
 falling.py           a pruner of our own, whose line falls

@@ -90,6 +90,20 @@ class OptunaStudy:
         """Whether intermediate values are of any use."""
         return self._judging is not None and not isinstance(self.pruner, optuna.pruners.NopPruner)
 
+    @property
+    def reports(self) -> Sequence[int]:
+        """How often each completed trial has reported what the pruner looks at, of those that have at all."""
+        if self._judging is None:
+            return ()
+        completed = self._judging.study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        return [len(trial.intermediate_values) for trial in completed if trial.intermediate_values]
+
+    def prune_nothing(self) -> None:
+        """From now on no trial is pruned."""
+        self.pruner = optuna.pruners.NopPruner()
+        for table in filter(None, (self._table, self._judging)):
+            table.study.pruner = self.pruner
+
     @cached_property
     def points(self) -> float:
         """How many points the space has; infinity if a parameter is continuous.
@@ -222,7 +236,8 @@ class OptunaStudy:
             self._restore_in(self._table, params, ended, values, violations, {})
             if self._judging is not None and reported:
                 last = [reported[max(reported)]]
-                self._restore_in(self._judging, {}, ended, last if state == "completed" else (), (), reported)
+                told = last if state == "completed" else ()
+                self._restore_in(self._judging, {}, ended, told, violations, reported)
         return True
 
     def _knows(self, number: int, params: Params) -> bool:
@@ -288,7 +303,7 @@ class OptunaStudy:
         if trial_id is not None:
             self._table.tell(trial_id, state, values, violations)
         if judged is not None and self._judging is not None and self._judging is not self._table:
-            self._judging.tell_last_reported(judged, state)
+            self._judging.tell_last_reported(judged, state, violations)
 
 
 class _Table:
@@ -363,7 +378,7 @@ class _Table:
             if "Study.stop" not in str(error):
                 raise
 
-    def tell_last_reported(self, trial_id: int, state: OptunaState) -> None:
+    def tell_last_reported(self, trial_id: int, state: OptunaState, violations: Sequence[float]) -> None:
         """Of a completed trial the value is what it reported last; one that reported nothing has failed."""
         trial = self._storage.get_trial(trial_id)
         if state is not OptunaState.COMPLETE:
@@ -371,7 +386,7 @@ class _Table:
         elif trial.last_step is None:
             self.tell(trial_id, OptunaState.FAIL)
         else:
-            self.tell(trial_id, state, [trial.intermediate_values[trial.last_step]])
+            self.tell(trial_id, state, [trial.intermediate_values[trial.last_step]], violations)
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Value:

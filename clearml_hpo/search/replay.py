@@ -13,7 +13,10 @@ from typing import Any
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
 
+from clearml_hpo.search.falling import FallingPruner
+
 _WITHOUT_NOTES = (
+    FallingPruner,
     optuna.pruners.MedianPruner,
     optuna.pruners.NopPruner,
     optuna.pruners.PercentilePruner,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import filterfalse
 from typing import Any
@@ -17,13 +18,23 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from clearml_hpo.core.choices import check_options, check_packages, choose, import_class, is_class_path, takes
+from clearml_hpo.core.choices import (
+    Choice,
+    check_options,
+    check_packages,
+    choose,
+    import_class,
+    is_class_path,
+    takes,
+)
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.search.gp_tpe import GpTpeSampler
 from clearml_hpo.search.space import Categorical, OpenSpace, SearchSpace
 
 DEFAULT = "auto"
+
+_chosen = partial(Choice, "sampler")
 
 # The user attribute of an Optuna trial that holds by how much each constraint on a metric is broken.
 VIOLATIONS = "constraints"
@@ -58,17 +69,6 @@ class Problem:
     goal: Goal
     trials: int | None = None
     workers: int | None = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which sampler is used, and why."""
-
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"sampler: {self.name} ({self.reason})"
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def choose_sampler(
         The sampler's name and the reason; as text, a line for the log.
     """
     if name != DEFAULT:
-        return Choice(name, "as the study says")
+        return _chosen(name, "as the study says")
     return _auto(Problem(space, goal, trials, workers))
 
 
@@ -291,13 +291,13 @@ def violations_of(trial: FrozenTrial) -> Sequence[float]:
 def _auto(problem: Problem) -> Choice:
     space, trials = problem.space, problem.trials
     if trials is not None and space.size <= trials:
-        return Choice("brute_force", f"all {space.size:.0f} points fit into {trials} trials")
+        return _chosen("brute_force", f"all {space.size:.0f} points fit into {trials} trials")
     if problem.goal.is_single:
         why_not = _why_not_gp(problem)
-        return Choice("tpe", why_not) if why_not else Choice("gp", f"{len(space.axes)} parameters, {trials} trials")
+        return _chosen("tpe", why_not) if why_not else _chosen("gp", f"{len(space.axes)} parameters, {trials} trials")
     if trials is not None and trials >= _NSGA_FEWEST_TRIALS and not space.is_conditional:
-        return Choice("nsgaii", f"several objectives and {trials} trials")
-    return Choice("tpe", "several objectives")
+        return _chosen("nsgaii", f"several objectives and {trials} trials")
+    return _chosen("tpe", "several objectives")
 
 
 def _why_not_gp(problem: Problem) -> str:

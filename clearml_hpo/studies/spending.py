@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def spent_of(study: Study) -> Spent:
     """What it has used until its last sign of life."""
     now = study.record.updated_at or 0.0
-    ledger = Ledger(study.goal, study.record.started_at or now)
+    ledger = Ledger(study.goal, study.record.started_at or now, lambda: study.file.budget.min_gain)
     for attempt in study.earlier_attempts:
         ledger.ended(attempt, attempt.duration or 0.0)
     ended = [trial for trial in study.trials if not trial.state.is_live]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from clearml_hpo.core.near_names import near_metric
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.search import pruners, samplers
+from clearml_hpo.search.outlook import check_outlook
 from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec
@@ -36,6 +37,7 @@ class StudyFile:
     Attributes:
         first: points to try first; values that a point lacks are the template's own.
         data: the spec as plain data, overrides applied, the search space written out.
+        names_pruner: whether the file says which pruner it wants.
 
     It does not change, but for what a study that is driven may gain: see :meth:`extend`.
     """
@@ -48,6 +50,7 @@ class StudyFile:
     first: tuple[Mapping[str, Value], ...]
     data: dict[str, Any] = field(repr=False)
     lines: SourceLines = field(repr=False)
+    names_pruner: bool = True
 
     def explain(self, faults: Iterable[Fault]) -> str:
         """A line for each fault, with the file and line of its key."""
@@ -64,16 +67,35 @@ class StudyFile:
         self.budget = _budget(self.spec, self.goal)
         self.data["budget"] = budget
 
+    def with_pruner(self, name: str) -> StudyFile:
+        """The same study with another pruner."""
+        return replace(self, spec=_with_pruner(self.spec, name))
+
+    def with_first(self, points: Iterable[Mapping[str, Value]]) -> StudyFile:
+        """The same study with more points to try first, in place of ``warm_start: auto``."""
+        points = [dict(point) for point in points]
+        kept = [source for source in self.spec.warm_start if source.auto is None]
+        spec = self.spec.model_copy(update={"warm_start": kept, "enqueue": [*self.spec.enqueue, *points]})
+        data = {
+            **self.data,
+            "enqueue": [*(self.data.get("enqueue") or ()), *points],
+            "warm_start": [source.model_dump(exclude_defaults=True) for source in kept],
+        }
+        return replace(self, spec=spec, data=data, first=(*self.first, *points))
+
     def text(self, template_tasks: Mapping[str, str]) -> str:
         """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.
 
         Args:
             template_tasks: ids of the template tasks by model.
         """
-        return yaml.safe_dump(self.with_templates(template_tasks), sort_keys=False, allow_unicode=True)
+        data = self.with_templates(template_tasks)
+        if not self.names_pruner:  # what has no name was kept when the default was another one
+            data["pruner"] = {**(self.data.get("pruner") or {}), "name": self.spec.pruner.name}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
     def with_templates(self, template_tasks: Mapping[str, str]) -> dict[str, Any]:
-        """What :meth:`text` writes, as plain data."""
+        """The study as plain data that needs no other file."""
         by_model = {model: {"task": task_id} for model, task_id in template_tasks.items()}
         return {**self.data, "template": {"models": by_model} if self.space.models else by_model[""]}
 
@@ -103,16 +125,38 @@ def check_executor(file: StudyFile) -> None:
         raise InputError(file.explain(faults))
 
 
-def parse_study(text: str, name: str, overrides: Sequence[str] = ()) -> StudyFile:
-    """Checks a study that a controller task keeps; ``name`` stands for the file in messages. Raises InputError."""
+def parse_study(text: str, name: str, overrides: Sequence[str] = (), *, is_new: bool = False) -> StudyFile:
+    """Checks a study that a controller task keeps; ``name`` stands for the file in messages.
+
+    One that names no pruner was made when ``none`` was the default, and goes on so; unless it ``is_new``: a text that
+    no study was made of yet.
+
+    Raises:
+        InputError: with one line per fault.
+    """
     data, lines = parse_yaml(text, lambda line: SourceLine(name, line))
     if not isinstance(data, dict):
         raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
-    return check_data(data, lines, Path(), overrides)
+    return check_data(data, lines, Path(), overrides, pruner=pruners.DEFAULT if is_new else pruners.NONE)
 
 
-def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides: Sequence[str] = ()) -> StudyFile:
-    """Checks a study that is read already; paths in it are relative to ``folder``. Raises InputError."""
+def check_data(
+    data: dict[Any, Any],
+    lines: SourceLines,
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    pruner: str = pruners.DEFAULT,
+) -> StudyFile:
+    """Checks a study that is read already.
+
+    Args:
+        folder: what paths in it are relative to.
+        pruner: that of a study that names none.
+
+    Raises:
+        InputError: with one line per fault.
+    """
     include_search_space(data, lines, folder)
     for override in overrides:
         apply_override(data, lines, override)
@@ -122,6 +166,9 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
     except ValidationError as error:
         hint = partial(_meant, data, folder)
         raise InputError("\n".join(explain(error, data, lines, StudySpec, hint))) from None
+    names_pruner = "name" in spec.pruner.model_fields_set
+    if not names_pruner:
+        spec = _with_pruner(spec, pruner)
     faults: list[str] = []
     models = spec.template.models
     space = read_search_space(
@@ -132,6 +179,7 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
     if not faults:
         faults += _faults_of_names(spec, space, goal, lines)
     faults += _faults_of_numbers(spec, space, lines)
+    faults += _faults_of_outlook(spec, space, goal, lines)
     faults += _faults_of_placement(spec, space, lines) if space.parameters else ()
     enqueue = () if faults else spec.enqueue
     first = tuple(_first_point(given, index, space, lines, faults) for index, given in enumerate(enqueue))
@@ -146,7 +194,12 @@ def check_data(data: dict[Any, Any], lines: SourceLines, folder: Path, overrides
         first=first,
         data=data,
         lines=lines,
+        names_pruner=names_pruner,
     )
+
+
+def _with_pruner(spec: StudySpec, name: str) -> StudySpec:
+    return spec.model_copy(update={"pruner": spec.pruner.model_copy(update={"name": name})})
 
 
 def _meant(data: Mapping[Any, Any], folder: Path, key: str, found: object) -> str:
@@ -176,6 +229,15 @@ def _faults_of_numbers(spec: StudySpec, space: SearchSpace, lines: SourceLines) 
     if spec.budget.trials is not None and spec.budget.trials < count:
         where = line_of(lines, ("budget", "trials"))
         yield f"{where}: budget.trials: found {spec.budget.trials}; {count} models want {count} or more"
+
+
+def _faults_of_outlook(spec: StudySpec, space: SearchSpace, goal: Goal, lines: SourceLines) -> Iterable[str]:
+    """Why nobody can say what is still to be gained, if the study ends by that."""
+    if spec.budget.until is not None:
+        try:
+            check_outlook(space, goal)
+        except InputError as error:
+            yield f"{line_of(lines, ('budget', 'until'))}: budget.until: {error}"
 
 
 def _faults_of_placement(spec: StudySpec, space: SearchSpace, lines: SourceLines) -> Iterable[str]:
@@ -235,7 +297,7 @@ def _pruned_by(
     """The scalar that the pruner looks at, if the file names one or the only objective does not settle it."""
     given, where = spec.pruner, line_of(lines, ("pruner",))
     if given.metric is None:
-        if len(objectives) > 1 and given.name != "none":
+        if len(objectives) > 1 and given.name not in (pruners.DEFAULT, pruners.NONE):
             faults.append(f"{where}: pruner.metric is missing: with several objectives it says which one is looked at")
         return None
     known = objectives.get(given.metric)
@@ -266,6 +328,8 @@ def _budget(spec: StudySpec, goal: Goal) -> Budget:
         maximize=goal.objectives[0].direction == "maximize",
         stale_trials=stale.trials if stale else None,
         stale_s=stale.time if stale else None,
+        min_gain=stale.min_gain if stale else 0.0,
+        flat=given.until.flat if given.until else None,
         then=given.then,
     )
 

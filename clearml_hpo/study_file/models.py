@@ -161,16 +161,32 @@ class PrunerSpec(Strict):
 
 
 class StaleSpec(Strict):
-    """How long a study may go on without improvement."""
+    """How long a study may go on without improvement, and how large that must be to count."""
 
     trials: Annotated[Whole, Field(ge=1)] | None = None
     time: Seconds | None = None
+    min_gain: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _some_limit(self) -> StaleSpec:
         if self.trials is None and self.time is None:
             raise ValueError("give trials, time, or both")
         return self
+
+
+def flat_alone(given: object) -> object:
+    """``until: flat`` stands for ``until: {flat: 0.01}``. Raises ValueError."""
+    if isinstance(given, str):
+        if given != "flat":
+            raise ValueError(f"found {given!r}; allowed: flat, or {{flat: 0.01}}")
+        return {}
+    return given
+
+
+class UntilSpec(Strict):
+    """Which share of what the study has gained a further trial must promise."""
+
+    flat: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
 
 class BudgetSpec(Strict):
@@ -183,6 +199,7 @@ class BudgetSpec(Strict):
     iterations: Annotated[Whole, Field(ge=1)] | None = None
     target: float | None = None
     no_improvement: StaleSpec | None = None
+    until: Annotated[UntilSpec, BeforeValidator(flat_alone)] | None = None
     then: Literal["abort", "drain"] = "abort"
     trial_time: Seconds | None = None
     trial_iterations: Annotated[Whole, Field(ge=1)] | None = None
@@ -193,7 +210,7 @@ class BudgetSpec(Strict):
         if all(limit is None for limit in limits):
             raise ValueError(
                 "give at least one of: trials, time, compute_time, gpu_time, iterations, no_improvement "
-                "(a target alone may never be reached)"
+                "(a target alone may never be reached, nor until: flat)"
             )
         return self
 
@@ -431,15 +448,29 @@ class KeepSpec(Strict):
     others: Literal["delete", "archive"] = "delete"
 
 
-class WarmStartSpec(Strict):
-    """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage."""
+def sources(given: object) -> object:
+    """One source stands for a list of one, ``auto`` for ``{auto: 3}``."""
+    listed = [given] if isinstance(given, (dict, str)) else given
+    return [{"auto": 3} if each == "auto" else each for each in listed] if isinstance(listed, list) else listed
 
+
+class WarmStartSpec(Strict):
+    """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage.
+
+    ``auto``: so many points that earlier studies found to be best are tried first.
+    """
+
+    auto: Annotated[Whole, Field(ge=1)] | None = None
     study: str | None = None
     tasks: list[str] = Field(default_factory=list)
     storage: str | None = None
 
     @model_validator(mode="after")
     def _some_source(self) -> WarmStartSpec:
+        if self.auto is not None:
+            if self.model_fields_set != {"auto"}:
+                raise ValueError("auto stands alone; give other sources beside it, in a list")
+            return self
         if self.storage is not None and self.study is None:
             raise ValueError("storage: give study too, the name of the study in it")
         if self.study is None and not self.tasks:
@@ -472,7 +503,7 @@ class StudySpec(Strict):
     pruner: Annotated[PrunerSpec, BeforeValidator(name_alone)] = PrunerSpec()
     duplicates: Literal["skip", "rerun"] = "skip"
     enqueue: list[dict[str, Any]] = Field(default_factory=list)
-    warm_start: Annotated[list[WarmStartSpec], BeforeValidator(one_or_several)] = Field(default_factory=list)
+    warm_start: Annotated[list[WarmStartSpec], BeforeValidator(sources)] = Field(default_factory=list)
     budget: BudgetSpec
     failures: FailuresSpec = FailuresSpec()
     execution: ExecutionSpec = ExecutionSpec()

@@ -53,6 +53,7 @@ class Progress:
         stranded: planned attempts that may only go to queues that no worker serves.
         time_budget_s: for how long a controller may drive the study, if that is limited.
         is_driven: whether a controller drives it now.
+        outlook: what a further trial is expected to gain, if the study ends by that.
     """
 
     trials: Sequence[Trial]
@@ -64,6 +65,7 @@ class Progress:
     stranded: int = 0
     time_budget_s: float | None = None
     is_driven: bool = True
+    outlook: str = ""
 
 
 class View(Screen, Protocol):
@@ -201,6 +203,7 @@ class LiveView(Redrawn):
             *_ends(progress, elapsed_s, self._clock()),
             *_last_failure(progress),
             *([self._best_line(progress)] if self._goal.is_single else self._front_lines()),
+            *([Text(f"outlook  {progress.outlook}")] if progress.outlook else []),
         ]
         running = [t for t in progress.trials if t.state is TrialState.RUNNING]
         idle = _idle(progress)

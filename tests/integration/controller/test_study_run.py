@@ -106,7 +106,7 @@ def test_each_task_ran_once(study_file, api, agent):
 
 
 def test_one_clone_and_one_enqueue_per_trial(study_file, api, agent):
-    outcome = run(study_file, api)
+    outcome = run(study_file, api, overrides=["pruner=none"])
     calls = outcome.result["api_calls"]
     assert calls["tasks.clone"] == calls["tasks.enqueue"] == 6
     assert calls["events.multi_task_scalar_metrics_iter_histogram"] == 1, "for the report at the end"

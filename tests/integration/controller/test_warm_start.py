@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import optuna
 import pytest
+import yaml
 
+from clearml_hpo.backend.study_records import read_study
+from clearml_hpo.controller.check import check_study
+from clearml_hpo.controller.launch import draft_study
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.study_file import load_study
 
 from .driving import Listener, resume, run
 
@@ -79,3 +84,50 @@ def test_listed_points_come_first(study_file, api, agent):
     outcome = run(study_file, api, overrides=["enqueue=[{x: 0.25}, {x: 0.5, depth: 3, kind: b}]"])
     assert outcome.trials[1].params == {"General/x": 0.25, "General/depth": 4, "General/kind": "a"}
     assert outcome.trials[2].params == {"General/x": 0.5, "General/depth": 3, "General/kind": "b"}
+
+
+# --- warm_start: auto ------------------------------------------------------------------------------------------------
+
+
+def told_of_warm_start(view):
+    return [text for text in view.notes if text.startswith("warm start")]
+
+
+def test_a_study_begins_with_the_best_points_of_earlier_ones(study_file, api, agent):
+    project = yaml.safe_load(study_file.read_text())["project"]
+    view, auto = Listener(), ["warm_start=auto", "budget.trials=4"]
+    first = run(study_file, api, overrides=["study=one", *auto], view=view)
+    none = f"warm start: no earlier study in {project} with these ranges and objectives has a best trial"
+    assert told_of_warm_start(view) == [none]
+    run(study_file, api, overrides=["study=others", "search_space.x.high=0.5"])  # other ranges
+    run(study_file, api, overrides=["study=backwards", "objective.direction=maximize"])
+
+    from_one = f"tried first are the best points of earlier studies: trial {first.best.number} of one"
+    found = check_study(load_study(study_file, ["study=two", *auto]), api)
+    assert f"warm start: {from_one}" in found.remarks
+    view = Listener()
+    second = run(study_file, api, overrides=["study=two", *auto], view=view)
+    assert told_of_warm_start(view) == [f"warm start: {from_one}"]
+    assert first.best.params in [trial.params for trial in second.trials[:2]], "the baseline, and then that"
+    kept = yaml.safe_load(read_study(api, second.result["study_id"]).study_yaml)
+    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
+
+    # The study goes on with what it has, not with what has been found since.
+    view = Listener()
+    again = run(study_file, api, overrides=["study=two", "warm_start=auto", "budget.trials=6"], view=view)
+    assert told_of_warm_start(view) == [] and len(again.trials) == 6
+    kept = yaml.safe_load(read_study(api, second.result["study_id"]).study_yaml)
+    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
+
+
+def test_a_launched_study_has_the_points_as_soon_as_it_is_driven(study_file, api, agent):
+    first = run(study_file, api, overrides=["budget.trials=3"])
+    draft = draft_study(api, load_study(study_file, ["study=later", "warm_start=[auto]", "budget.trials=3"]))
+    view = Listener()
+    later = resume(draft.task_id, api, view=view)
+    assert len(told_of_warm_start(view)) == 1 and first.best.params in [trial.params for trial in later.trials[:2]]
+    kept = yaml.safe_load(read_study(api, draft.task_id).study_yaml)
+    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
+    view = Listener()
+    resume(draft.task_id, api, view=view, overrides=["budget.trials=4"])
+    assert told_of_warm_start(view) == []

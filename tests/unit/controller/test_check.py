@@ -79,6 +79,17 @@ def test_a_parameter_of_a_module_beside_the_script_or_one_that_is_computed_is_no
     assert faults(tmp_path, "anything", more="task.connect(load())\n") == []
 
 
+def test_what_auto_stands_for_is_said(tmp_path):
+    faults(tmp_path, "depth")
+    with_both = load_study(tmp_path / "study.yaml")
+    assert check_study(with_both, None).remarks[:2] == [
+        "sampler: tpe (fewer than 30 trials)",
+        "pruner: falling (by val/score; the first 8 trials are left to complete)",
+    ]
+    named = load_study(tmp_path / "study.yaml", ["sampler=random", "pruner=none"])
+    assert not any(text.startswith(("sampler", "pruner")) for text in check_study(named, None).remarks)
+
+
 def remarks(folder: Path, dask: str) -> list[str]:
     (folder / "names.py").write_text(SCRIPT)
     (folder / "study.yaml").write_text(

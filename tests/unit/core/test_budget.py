@@ -18,6 +18,18 @@ from clearml_hpo.core.budget import Budget, Spent
         (Budget(iterations=50), Spent(iterations=49), Spent(iterations=50), "the budget of 50 iterations is used up"),
         (Budget(stale_trials=4), Spent(trials_since_best=3), Spent(trials_since_best=4), "no improvement in 4 trials"),
         (Budget(stale_s=30), Spent(s_since_best=29), Spent(s_since_best=30), "no improvement in 30 s"),
+        (
+            Budget(stale_trials=4, min_gain=0.015),
+            Spent(trials_since_best=3),
+            Spent(trials_since_best=4),
+            "no improvement in 4 trials (gains up to 1.5 % do not count)",
+        ),
+        (
+            Budget(flat=0.015),
+            Spent(to_gain=0.016),
+            Spent(to_gain=0.01234),
+            "flat: a trial is expected to gain 1.2 % of what was gained (limit 1.5 %)",
+        ),
         (Budget(target=0.2), Spent(best_value=0.21), Spent(best_value=0.2), "the target of 0.2 is reached"),
         (
             Budget(target=0.9, maximize=True),
@@ -56,4 +68,7 @@ def test_what_is_left_is_said_of_each_limit_that_is_set():
         "iterations": "3 of 10",
         "trials without improvement": "2 of 4",
         "time without improvement": "6 of 9 s",
+    }
+    assert Budget(flat=0.01).remaining(spent, 5) == {
+        "expected gain": "what a trial is expected to gain is not known yet (limit 1 %)"
     }

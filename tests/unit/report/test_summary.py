@@ -211,3 +211,12 @@ def test_usage_names_workers_without_their_controller():
     drawn = json.loads(usage_figure({"one": given}, 10.0))
     assert drawn["data"][0]["y"] == ["host:cpu0"]
     assert usage_figure({"one": []}, 10.0) == ""
+
+
+def test_what_pruning_has_saved_and_may_have_cost():
+    trials = [trial(0, 0.5, iteration=10), trial(1, 0.9, TrialState.PRUNED, iteration=5)]
+    saved = "about 25 % of the iterations, by 1 pruned trial"
+    assert dict(summary(trials).facts)["saved"] == saved
+    histories = {"task-0": [(1, 0.9), (5, 0.8), (10, 0.5)], "task-1": [(1, 0.95), (5, 0.9)]}
+    ahead = "none of 1 was ahead of the best trial when it was pruned"
+    assert dict(summary(trials, histories=histories).facts)["saved"] == f"{saved}; {ahead}"

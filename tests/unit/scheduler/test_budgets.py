@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 import optuna
@@ -207,6 +209,57 @@ def test_several_objectives_have_no_best_that_could_grow_old(limits):
     scheduler = make(world, goal=goal, budget=Budget(trials=20, **limits))
     drive(scheduler, world)
     assert "20 trials" in scheduler.ended
+
+
+# --- until: flat -----------------------------------------------------------------------------------------------------
+
+
+def near_the_minimum(number):
+    """A sampler that has found it: points at ever smaller distances from 0.3."""
+    return {"General/x": 0.3 + 0.7 * math.cos(number) / (1 + number)}
+
+
+def flat_study(world, direction="minimize", **budget):
+    objective = Objective("validation", "loss", direction)
+    scheduler = make(world, objective=objective, budget=Budget(trials=100, **budget), prefetch=0)
+    for number in range(100):
+        scheduler.enqueue(near_the_minimum(number))
+    return scheduler
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_a_study_ends_when_little_is_to_be_gained(direction, sign):
+    world = Simulation(lambda params: [sign * (params["General/x"] - 0.3) ** 2], workers=2)
+    scheduler = flat_study(world, direction, flat=0.01)
+    drive(scheduler, world)
+    assert re.fullmatch(r"flat: a trial is expected to gain \S+ % of what was gained \(limit 1 %\)", scheduler.ended)
+    completed = states(scheduler).count(TrialState.COMPLETED)
+    assert 20 <= completed < 60, "two looks, five trials apart, from 15 trials on"
+    assert 0 < scheduler.spent.to_gain <= 0.01
+
+
+def test_without_that_budget_nobody_looks(monkeypatch):
+    monkeypatch.setattr("clearml_hpo.scheduler.prospects.expected_gain", lambda *_: pytest.fail("it costs time"))
+    world = Simulation(lambda params: [(params["General/x"] - 0.3) ** 2], workers=2)
+    scheduler = flat_study(world)
+    drive(scheduler, world)
+    assert "100 trials" in scheduler.ended and scheduler.spent.to_gain is None
+
+
+def test_one_look_that_promises_little_is_not_enough(monkeypatch):
+    looks = iter([0.5, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0])
+    monkeypatch.setattr("clearml_hpo.scheduler.prospects.expected_gain", lambda *_: next(looks))
+    world = Simulation(lambda params: [(params["General/x"] - 0.3) ** 2], workers=1)
+    scheduler = flat_study(world, flat=0.01)
+    drive(scheduler, world)
+    assert scheduler.ended.startswith("flat") and [*looks] == [0.0]
+
+
+def test_constant_values_are_not_flat():
+    world = Simulation(lambda params: [1.0], workers=2)
+    scheduler = flat_study(world, flat=0.5)
+    drive(scheduler, world)
+    assert "100 trials" in scheduler.ended
 
 
 @pytest.mark.parametrize(("then", "last"), [("abort", TrialState.STOPPED), ("drain", TrialState.COMPLETED)])

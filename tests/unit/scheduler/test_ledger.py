@@ -72,6 +72,31 @@ def test_a_trial_that_is_decided_again_counts_once():
     assert ledger.spent(4.0, 0.0, nobody).trials_since_best == 1
 
 
+@pytest.mark.parametrize(("direction", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_small_gains_count_once_they_add_up(direction, sign):
+    """The median of the first ten values is 2, the best one some 1: a gain of more than 0.01 counts."""
+    ledger = Ledger(Goal((Objective("validation", "loss", direction),)), 100.0, lambda: 0.01)
+    since = []
+    for number, value in enumerate((1.0, 3.0, *[2.0] * 8, 0.996, 0.993, 0.985, 0.984, 5.0)):
+        ledger.decided(trial(number, sign * value), 101.0 + number)
+        spent = ledger.spent(120.0, 100.0, nobody)
+        since.append(spent.trials_since_best)
+    assert since == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2]
+    assert spent.best_value == sign * 0.984, "the target is reached by any gain"
+    assert spent.s_since_best == 7.0
+
+
+def test_a_gain_counts_against_the_share_that_holds_now():
+    shares = [0.5]
+    ledger = Ledger(GOAL, 100.0, lambda: shares[0])
+    for number, value in enumerate((3.0, 4.0, 5.0, 2.5)):
+        ledger.decided(trial(number, value), 101.0 + number)
+    assert ledger.spent(110.0, 100.0, nobody).trials_since_best == 3
+    shares[0] = 0.1
+    ledger.decided(trial(4, 2.4), 106.0)
+    assert ledger.spent(110.0, 100.0, nobody).trials_since_best == 0
+
+
 def test_a_trial_that_breaks_a_constraint_is_no_improvement():
     ledger = Ledger(GOAL, 0.0)
     ledger.decided(trial(0, 0.1, violations=(0.5,)), 1.0)

@@ -105,6 +105,32 @@ def test_a_restart_judges_alike() -> None:
     assert any(judged) and not all(judged)
 
 
+def test_what_reports_once_is_no_curve_and_no_measure() -> None:
+    study = learner()
+    for number in range(20):
+        assert run(study, number, [float(number)]) is None
+    assert run(study, 20, falls_to(100.0)) is None
+
+
+@pytest.mark.parametrize("pruned_by", [None, "minimize"])
+def test_what_breaks_a_constraint_is_no_measure(pruned_by: str | None) -> None:
+    """Trials that are too slow reach 0; those that are fast enough are compared with each other alone."""
+    space = SearchSpace({"x": Float(0.0, 1.0)})
+    directions = ["minimize"] if pruned_by is None else ["minimize", "maximize"]
+    study = OptunaStudy(space, directions, pruner=build_pruner("falling"), pruned_by=pruned_by)
+    again = OptunaStudy(space, directions, pruner=build_pruner("falling"), pruned_by=pruned_by)
+    for number in range(20):
+        params, curve = study.ask(number), falls_to(number / 100)
+        for step, value in enumerate(curve, start=1):
+            assert not study.report(number, step, value)
+        told = [curve[-1]] * len(directions)
+        study.complete(number, told, [1.0])
+        assert again.restore(number, params, "completed", told, [1.0], dict(enumerate(curve, start=1)))
+    for each in (study, again):
+        each.ask(20)
+        assert not any(each.report(20, step, value) for step, value in enumerate(falls_to(5.0), start=1))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -12,6 +12,7 @@ import pytest
 
 from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.values import resolve_name
+from clearml_hpo.search.falling import FallingPruner
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.samplers import VIOLATIONS, violations_of
 from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace, at_random
@@ -270,6 +271,7 @@ def test_asks_run_beside_reports_and_tells():
 # --- Pruning ----------------------------------------------------------------------------------------------------------
 
 PRUNERS = {
+    "falling": lambda: FallingPruner(n_startup_trials=2),
     "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=2),
     "percentile": lambda: optuna.pruners.PercentilePruner(50.0, n_startup_trials=2),
     "threshold": lambda: optuna.pruners.ThresholdPruner(upper=1.5),

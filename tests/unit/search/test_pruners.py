@@ -8,10 +8,11 @@ import optuna
 import pytest
 
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.search import pruners
 from clearml_hpo.search.learner import OptunaStudy
-from clearml_hpo.search.pruners import build_pruner
-from clearml_hpo.search.space import Float, SearchSpace
+from clearml_hpo.search.pruners import build_pruner, choose_by_reports, choose_pruner
+from clearml_hpo.search.space import Categorical, Constant, Float, SearchSpace
 
 SPACE = SearchSpace({"General/x": Float(0.0, 1.0)})
 STEPS = 30
@@ -150,3 +151,65 @@ def test_a_class_of_ones_own(tmp_path, monkeypatch):
     patient = build_pruner("patient", options={"patience": 2, "wrapped": {"name": name, "options": {"step": 15}}})
     assert pruned_at(patient, [STUCK]) == [15]
     assert pruners.is_known_name(name) and not pruners.is_known_name("after")
+
+
+# --- auto -----------------------------------------------------------------------------------------------------------
+
+LOSS = Objective.parse("validation/loss")
+COST = Objective.parse("cost/seconds")
+ONE_MODEL = SearchSpace({"General/x": Float(0.0, 1.0)})
+TWO_MODELS = SearchSpace({"General/model": Categorical(("a", "b"))}, models=("a", "b"))
+ALONE = SearchSpace({"General/model": Constant("a"), "General/x": Float(0.0, 1.0)}, models=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("space", "goal", "line"),
+    [
+        (ONE_MODEL, Goal((LOSS,)), "falling (by validation/loss; the first 8 trials are left to complete)"),
+        (ALONE, Goal((LOSS,)), "falling (by validation/loss; the first 8 trials are left to complete)"),
+        (ONE_MODEL, Goal((LOSS, COST)), "none (several objectives; pruner.metric can name what to judge trials by)"),
+        (
+            ONE_MODEL,
+            Goal((LOSS, COST), pruned_by=LOSS),
+            "falling (by validation/loss; the first 8 trials are left to complete)",
+        ),
+        (TWO_MODELS, Goal((LOSS,)), "none (several models: an iteration of one is not one of another)"),
+    ],
+)
+def test_auto_is_falling_where_trials_can_be_compared(space, goal, line):
+    choice = choose_pruner("auto", space=space, goal=goal)
+    assert str(choice) == f"pruner: {line}"
+    assert choose_pruner("median", space=space, goal=goal).name == "median"
+
+
+@pytest.mark.parametrize(
+    ("reports", "line"),
+    [
+        ([], None),
+        ([1] * 7, None),
+        ([1] * 8, "none (8 trials are complete, and have reported validation/loss once each)"),
+        ([1, 1, 5], "falling (trials report validation/loss at several steps)"),
+        ([1] * 9 + [2], "falling (trials report validation/loss at several steps)"),
+    ],
+)
+def test_auto_is_none_once_trials_are_seen_to_report_once(reports, line):
+    choice = choose_by_reports(reports, Goal((LOSS,)))
+    assert str(choice) == (f"pruner: {line}" if line else "None")
+
+
+def test_auto_takes_no_options():
+    with pytest.raises(InputError, match="auto takes none; name the pruner that they are for, such as falling"):
+        build_pruner("auto", options={"warmup": 0.1})
+
+
+def test_a_learner_counts_reports_and_can_leave_pruning():
+    study = OptunaStudy(ONE_MODEL, ["minimize"], pruner=build_pruner("threshold", options={"upper": 0.5}))
+    study.restore(-1, {"General/x": 0.5}, "completed", [0.1])  # known from elsewhere: nothing is known of its reports
+    study.restore(0, {"General/x": 0.5}, "completed", [0.1], (), {1: 0.3, 2: 0.1})
+    study.restore(1, {"General/x": 0.4}, "completed", [0.1], (), {1: 0.1})
+    study.restore(2, {"General/x": 0.4}, "pruned", (), (), {1: 0.9})
+    assert study.reports == [2, 1]
+    study.ask(3)
+    assert study.prunes and study.report(3, 1, 0.9)
+    study.prune_nothing()
+    assert not study.prunes and not study.report(3, 2, 0.9)

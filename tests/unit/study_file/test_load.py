@@ -6,7 +6,7 @@ import pytest
 
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.search.space import Categorical, Constant, Float, Int
-from clearml_hpo.study_file import load_study
+from clearml_hpo.study_file import load_study, parse_study
 from clearml_hpo.study_file.overrides import overrides_of_dask
 
 STUDY = """\
@@ -199,7 +199,7 @@ def test_a_block_left_empty_is_a_block_not_given(write):
     empty = STUDY.replace("  queue: default\n", "  # queue: default\n").replace("{name: tpe, seed: 7}", "")
     empty = empty.replace("  name: median\n", "  name:\n").replace("{n_startup_trials: 5}", "")
     file = load_study(write(empty))
-    assert (file.spec.execution.queue, file.spec.sampler.name, file.spec.pruner.name) == (["default"], "auto", "none")
+    assert (file.spec.execution.queue, file.spec.sampler.name, file.spec.pruner.name) == (["default"], "auto", "auto")
     file = load_study(write(empty), ["execution.queue=gpu", "sampler.seed=3"])
     assert (file.spec.execution.queue, file.spec.sampler.seed) == (["gpu"], 3)
 
@@ -464,3 +464,75 @@ def test_a_metric_without_its_title_is_answered_with_what_the_script_reports(tmp
         load_study(tmp_path / "study.yaml")
     (line,) = str(caught.value).splitlines()
     assert line.endswith(said) and "study.yaml:4: objective.metric: " in line
+
+
+# --- until: flat -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "share"), [("flat", 0.01), ("{flat: 0.02}", 0.02), ("{}", 0.01), ("null", None)])
+def test_until_flat(write, given, share):
+    assert load_study(write(STUDY.replace("  trials: 20", f"  trials: 20\n  until: {given}"))).budget.flat == share
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "  trials: 20",
+            "  trials: 20\n  until: even",
+            "study.yaml:14: budget.until: found 'even'; allowed: flat, or {flat",
+        ),
+        ("  trials: 20", "  trials: 20\n  until: {flat: 2}", "study.yaml:14: budget.until.flat: "),
+        ("  trials: 20", "  until: flat", "give at least one of: trials"),
+        (
+            "objective:\n  metric: validation/loss\n  direction: minimize\n",
+            "objective: [{metric: a/b, direction: minimize}, {metric: c/d, direction: minimize}]\n",
+            "budget.until: only with one objective, found 2",
+        ),
+    ],
+)
+def test_until_flat_that_cannot_be(write, old, new, said):
+    text = STUDY.replace(old, new).replace("pruner:\n  name: median\n  options: {n_startup_trials: 5}\n", "")
+    text = text if "until" in new else text.replace("  trials: 20", "  trials: 20\n  until: flat")
+    assert said.replace(":14:", ":11:") in fault(write(text))
+
+
+def test_min_gain_is_of_no_improvement(write):
+    path = write(STUDY.replace("  trials: 20", "  no_improvement: {trials: 9, min_gain: 0.02}"))
+    assert (load_study(path).budget.stale_trials, load_study(path).budget.min_gain) == (9, 0.02)
+    assert "give trials, time, or both" in fault(
+        write(STUDY.replace("  trials: 20", "  no_improvement: {min_gain: 0.1}"))
+    )
+
+
+# --- warm_start ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "autos"),
+    [("auto", [3]), ("{auto: 5}", [5]), ("[auto, {study: 3f9c2a}]", [3, None]), ("{study: 3f9c2a}", [None])],
+)
+def test_sources_of_a_warm_start(write, given, autos):
+    file = load_study(write(f"{STUDY}warm_start: {given}\n"))
+    assert [source.auto for source in file.spec.warm_start] == autos
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{auto: 5, study: 3f9c2a}", "auto stands alone; give other sources beside it, in a list"),
+        ("{auto: 0}", "warm_start.auto: found 0; expected 1 or more"),
+        ("{}", "give study (an id), tasks (a list of ids), or storage and study"),
+    ],
+)
+def test_sources_that_make_no_sense(write, given, said):
+    assert said in fault(write(f"{STUDY}warm_start: {given}\n"))
+
+
+def test_found_points_take_the_place_of_auto(write):
+    file = load_study(write(f"{STUDY}enqueue: [{{depth: 5}}]\nwarm_start: [auto, {{study: 3f9c2a}}]\n"))
+    more = file.with_first([{"General/depth": 7}])
+    assert more.first == ({"General/depth": 5}, {"General/depth": 7})
+    again = parse_study(more.text({"": "0" * 32}), "study")
+    assert again.first == more.first and [source.study for source in again.spec.warm_start] == ["3f9c2a"]
+    assert file.first == ({"General/depth": 5},), "the file itself is as it was"

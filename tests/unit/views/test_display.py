@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.views.display import (
@@ -89,6 +90,14 @@ def test_the_live_view_fits_80_columns_and_shows_where_the_study_stands():
     for piece in ("my-study", "3/6 trials", "ETA 1:00", "2 workers, 1 waiting", "0.25  trial 1", "(trial 0: 0.5)"):
         assert piece in text
     assert "17" in text and "host:cpu0" in text and "pruned" in text
+    assert "outlook" not in text
+
+
+def test_the_live_view_shows_what_a_trial_is_expected_to_gain():
+    outlook = Budget(flat=0.015).outlook(0.03456)
+    text = rendered(Progress([trial(0, value=0.5)], 2, 60.0, budget=6, outlook=outlook))
+    assert "outlook  a trial is expected to gain 3.5 % of what was gained (limit 1.5 %)" in text
+    assert all(len(line.rstrip()) <= 80 for line in text.splitlines())
 
 
 @pytest.mark.parametrize(
