@@ -5,12 +5,15 @@
     python -m benchmarks.study --ray-python /path/to/python --plot docs/images/study.svg
 
 All sides have the same training (``boosting.py``), search space, machine, two slots and wall time, one after the other;
-with each seed another side is first. ``ours`` is ``clearml-hpo run study.yaml --local --cpu 2``, which
-has no pruner unless asked; ``ours-falling`` has ``pruner: falling``; ``stock`` is ClearML's
-``HyperParameterOptimizer`` with ``OptimizerOptuna`` and two ``clearml-agent daemon``, all defaults, of which one is to
-look every two minutes whether a trial has ended; ``stock-12s`` is the same with the 12 s of the example in ClearML's
-documentation; ``optuna`` is two processes on one SQLite storage; ``ray`` is Ray Tune with ASHA, if this Python or
-``--ray-python`` has it.
+with each seed another side is first.
+
+- ``ours``: ``clearml-hpo run study.yaml --local --cpu 2``, which has no pruner by default. ``ours-falling``: the same
+  with ``pruner: falling``.
+- ``stock``: ClearML's ``HyperParameterOptimizer`` with ``OptimizerOptuna`` and two ``clearml-agent daemon``, all
+  defaults; one of these is that it looks every two minutes whether a trial has ended. ``stock-12s``: the same with the
+  12 s of the example in ClearML's documentation.
+- ``optuna``: two processes on one SQLite storage, its defaults: TPE and the median pruner.
+- ``ray``: Ray Tune with ASHA, if this Python or ``--ray-python`` has it.
 
 Time counts from the start of the command. What a user has running before is not counted on any side: the embedded
 server, the template's task, agents that look into their queue, Optuna's empty storage. A value counts when a training

@@ -24,8 +24,8 @@ NAMES = {
     "optuna": "Optuna alone",
     "ray": "Ray Tune, ASHA",
 }
-WIDTH, HEIGHT = 840, 440
-LEFT, RIGHT, TOP, BOTTOM = 70, 280, 20, 50
+WIDTH, HEIGHT = 940, 440
+LEFT, RIGHT, TOP, BOTTOM = 70, 370, 20, 50
 _TICKS_S = (1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1200, 1800, 3600)
 _ROWS = 5
 _WORST_SHARE = 0.5  # of the plotted range that may lie above the last side's final median
