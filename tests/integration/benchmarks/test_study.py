@@ -66,6 +66,11 @@ def test_a_side_without_values_is_in_the_legend_alone():
     assert NAMES["stock"] in texts and f"{NAMES['ours']}: 0.3000" in texts
 
 
+def test_sides_that_all_have_one_value_are_drawn():
+    root = ElementTree.fromstring(draw({"ours": [(2.0, 0.4, 0.4, 0.4)], "optuna": [(9.0, 0.4, 0.4, 0.4)]}, 60.0))
+    assert len(root.findall(f"{SVG}polyline")) == 2
+
+
 def test_what_is_later_than_the_wall_time_does_not_count():
     lines = [
         json.dumps({"at": 100.0 + at, "what": what, "loss": loss})
