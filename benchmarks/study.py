@@ -293,7 +293,9 @@ def run(given: argparse.Namespace, sides: Sequence[str]) -> dict[str, Any]:
         from clearml_hpo.backend.api import Api
 
         _adopt()
-        template = make_template(Api(), HERE / "boosting.py", PARAMETERS)
+        own = place.folder / "template"  # a user's script, in a folder of its own
+        own.mkdir()
+        template = make_template(Api(), Path(shutil.copy(HERE / "boosting.py", own)), PARAMETERS)
         say(_ROW.format("seed", "side", "first start", "first value", "started", "completed", "cpu s", "load", "best"))
         for seed in range(given.seeds):
             for i in range(len(sides)):

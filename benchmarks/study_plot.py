@@ -42,7 +42,7 @@ def draw(bands: Mapping[str, Band], wall_s: float) -> str:
     first = min((band[0][0] for band in shown), default=1.0)
     lowest = min((band[-1][2] for band in shown), default=0.0)
     worst = max((band[-1][1] for band in shown), default=1.0)
-    highest = worst + _WORST_SHARE * (worst - lowest) or lowest + 1.0
+    highest = worst + _WORST_SHARE * (worst - lowest) if worst > lowest else lowest + 1.0
 
     def x(seconds: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * math.log(seconds / first) / math.log(wall_s / first)

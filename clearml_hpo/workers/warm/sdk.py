@@ -13,7 +13,7 @@ _PLOTS = ("matplotlib.pyplot", "matplotlib.pylab", "clearml.utilities.plotlympl"
 _ALSO = ("multiprocessing.dummy", "multiprocessing.pool", "netrc")
 _SERVICES = ("auth", "events", "models", "projects", "tasks")
 # A script that names these may set them, so what reads them is loaded in the run.
-_SETS_PLOTS = re.compile(r"MPL[A-Z]+|matplotlibrc")
+_SETS_PLOTS = re.compile(r"\bMPL[A-Z]+|matplotlibrc")  # not N_SAMPLES
 _SETS_CONFIG = re.compile(r"CLEARML_CONFIG|TRAINS_CONFIG|CLEARML__|clearml\.conf\b|trains\.conf\b")
 
 
