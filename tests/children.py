@@ -8,8 +8,8 @@ import psutil
 
 
 def children_running(module: str) -> list[psutil.Process]:
-    """Those that run a module, and what they have started; zombies that another test has left run none."""
-    return [child for child in psutil.Process().children(recursive=True) if _runs(child, module)]
+    """Those that run a module; zombies that another test has left run none."""
+    return [child for child in psutil.Process().children() if _runs(child, module)]
 
 
 def _runs(process: psutil.Process, module: str) -> bool:

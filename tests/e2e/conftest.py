@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -14,6 +15,16 @@ from tests.conftest import quick_sdk, unconfigured
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "clearml_hpo"]
+
+
+def running_in(home: Path) -> list[str]:
+    """Processes that have this folder as theirs (CLEARML_HPO_HOME)."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("CLEARML_HPO_HOME") == str(home):
+                found.append(" ".join(process.cmdline()))
+    return found
 
 
 class Machine:
@@ -52,14 +63,7 @@ class Machine:
 
     def left_running(self) -> list[str]:
         """Processes that belong to this machine."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("CLEARML_HPO_HOME") == str(self.home):
-                    found.append(" ".join(process.cmdline()))
-            except psutil.Error:
-                continue
-        return found
+        return running_in(self.home)
 
     def wait_until_nothing_runs(self, seconds: float = 60.0) -> None:
         """What a killed program has left is ended by its watchdogs."""

@@ -23,7 +23,8 @@ from clearml_hpo.core.trial import TrialState
 from clearml_hpo.studies.study import Study
 from clearml_hpo.testing.executor_contract import eventually
 from tests import place
-from tests.children import children_running
+
+from .conftest import running_in
 
 pytestmark = pytest.mark.long
 SET_UP = {"hopaas_config": {"title": "bowl", "sampler": {"name": "RandomSampler"}}, "x": "optuna#uniform(0, 1)"}
@@ -84,7 +85,7 @@ def gateway(tmp_path, server, server_environ, monkeypatch):
     started = Gateway(tmp_path, {**server_environ, "CLEARML_HPO_HOME": str(tmp_path / "home")})
     yield started
     started.end()
-    assert children_running("clearml_hpo.gateway.process") == []
+    assert running_in(tmp_path / "home") == []
 
 
 def test_the_link_that_it_prints_logs_a_browser_in(gateway):

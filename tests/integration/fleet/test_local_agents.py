@@ -96,9 +96,9 @@ def test_what_a_killed_run_left_in_its_queue_is_not_run(
 
 def test_tasks_of_agents_that_were_killed_with_their_server_are_lost(address: ServerAddress, tasks: Tasks) -> None:
     host = socket.gethostname()
-    zombie = subprocess.Popen(["true"]).pid  # in a container whose first process looks after none, they stay
-    os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
-    gone = [f"{host}:run-{pid}-cpu0" for pid in (_NO_PID, zombie)]
+    zombie = subprocess.Popen(["true"])  # in a container whose first process looks after none, they stay
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    gone = [f"{host}:run-{pid}-cpu0" for pid in (_NO_PID, zombie.pid)]
     others = [f"{host}:run-{os.getpid()}-cpu0", f"elsewhere:run-{_NO_PID}-cpu0", f"{host}:cpu0"]
     made = {worker: tasks.make(LONG) for worker in gone + others}
     for worker, task in made.items():
