@@ -10,7 +10,7 @@ Band = Sequence[tuple[float, float, float, float]]
 """Seconds, and from then on the median, the least and the most."""
 COLORS = {
     "ours": "#0b6e4f",
-    "ours-falling": "#58b368",
+    "ours-unpruned": "#58b368",
     "stock": "#c0392b",
     "stock-12s": "#e08e0b",
     "optuna": "#2c6fbb",
@@ -18,7 +18,7 @@ COLORS = {
 }
 NAMES = {
     "ours": "clearml-hpo run --local",
-    "ours-falling": "the same, pruner: falling",
+    "ours-unpruned": "the same, pruner: none",
     "stock": "ClearML's optimizer, defaults",
     "stock-12s": "ClearML's optimizer, polling every 12 s",
     "optuna": "Optuna alone",

@@ -119,7 +119,9 @@ def test_all_sides_search_the_same_space():
         ends = [theirs.base**end for end in (theirs.min_value, theirs.max_value)] if log else None
         assert (ends or [theirs.min_value, theirs.max_value]) == pytest.approx([low, high])
         assert (ours[name].low, ours[name].high, ours[name].log) == (low, high, log)
-    assert list(SIDES) == ["ours", "ours-falling", "stock", "stock-12s", "optuna", "ray"] == list(COLORS) == list(NAMES)
+    assert (
+        list(SIDES) == ["ours", "ours-unpruned", "stock", "stock-12s", "optuna", "ray"] == list(COLORS) == list(NAMES)
+    )
 
 
 def test_the_training_learns_and_notes_its_start_and_end(tmp_path, monkeypatch):
