@@ -32,6 +32,8 @@ ELSEWHERE = {
     "make demo": "test_example.py runs what it calls, as is held below",
     "make test": "this suite",
     "make test-all": "this suite",
+    "make test-long": "this suite",
+    "make test-long LONG_S=1800": "this suite",
     "make test JOBS=8": "this suite",
     "make test-all JOBS=2": "this suite",
     "make test-server": "tests/integration/test_place.py runs what it calls",

@@ -192,6 +192,7 @@ template: {{script: train.py}}
 search_space: {{x: {{type: float, low: 0.0, high: 1.0}}}}
 objective: {{metric: valid/loss, direction: minimize}}
 sampler: {{name: random, seed: 2}}
+pruner: none
 budget: {{trials: 30}}
 failures: {{lost: 2}}
 execution: {{queue: [{agents}, {warm}, dask, outside], poll_interval: 0.5, dask: {{address: "{dask}"}}}}

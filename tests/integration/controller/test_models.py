@@ -328,11 +328,12 @@ def test_other_templates_need_another_study(study_file, api, agents):
 
 def test_check_looks_at_each_template(study_file, api, agents):
     before = check_study(load_study(study_file), api)
-    assert [remark.partition(":")[0] for remark in before.remarks] == ["forest", "linear"] and not before.faults
+    assert [remark.partition(":")[0] for remark in before.remarks] == ["pruner", "forest", "linear"]
+    assert before.remarks[0].startswith("pruner: none (several models") and not before.faults, before.remarks
     (fault,) = check_study(
         load_study(study_file, ["search_space.linear/deph={type: int, low: 1, high: 2}"]), api
     ).faults
     assert "nothing in linear.py is called 'deph'" in str(fault)
     run(study_file, api, overrides=["budget.trials=2"])
     after = check_study(load_study(study_file), api)
-    assert not after.faults and all("parameters, 1 metrics" in remark for remark in after.remarks)
+    assert not after.faults and all("parameters, 1 metrics" in remark for remark in after.remarks[1:])

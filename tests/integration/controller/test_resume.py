@@ -163,7 +163,7 @@ def test_taking_over_makes_the_first_controller_leave_its_trials_alone(study_fil
 
     def drive():
         try:
-            run(study_file, api, overrides=["budget.trials=12"])
+            run(study_file, api, overrides=["pruner=none", "budget.trials=12"])
         except HeldError as error:
             errors.append(str(error))
 
@@ -171,7 +171,7 @@ def test_taking_over_makes_the_first_controller_leave_its_trials_alone(study_fil
         first = threading.Thread(target=drive)
         first.start()
         wait_for_study(api, study_file)
-        outcome = run(study_file, api, take_over=True, overrides=["budget.trials=12"])
+        outcome = run(study_file, api, take_over=True, overrides=["pruner=none", "budget.trials=12"])
         first.join()
     assert "was taken over by" in errors[0]
     assert {trial.state for trial in outcome.trials} == {TrialState.COMPLETED} and len(outcome.trials) == 12
