@@ -15,8 +15,10 @@ class OneWriteProtocol(H11Protocol):
     call less too.
     """
 
+    # As uvicorn's own, it takes a narrower transport than asyncio's protocol does.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
+        # No subclass of a transport: that would answer itself what is to be the other's.
         super().connection_made(_Together(transport, self.loop))  # type: ignore[arg-type]
 
 
