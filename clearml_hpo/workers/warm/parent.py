@@ -24,10 +24,10 @@ from clearml_hpo.workers import checkout
 from clearml_hpo.workers.warm import child, imports, sdk
 from clearml_hpo.workers.warm.channel import Channel
 from clearml_hpo.workers.warm.child import ForkRequest
+from clearml_hpo.workers.warm.sources import own_sources
 
 UNSAFE = ("tensorflow", "jax", "grpc", "ray", "pyspark", "jpype", "mxnet", "cudf", "cuml")
 """Libraries whose threads or devices do not survive a fork, though no check from outside shows it."""
-_MOST_SOURCE = 4 * 1024 * 1024
 
 
 @dataclass
@@ -166,7 +166,7 @@ def _is_program(words: list[str]) -> bool:
 def _import_ahead(file: Path, roots: list[Path]) -> None:
     for found in imports.leading_imports(file.read_bytes(), roots):
         imports.load(found)
-    sdk.preload(_sources(file, roots[-1]))
+    sdk.preload(own_sources(file, roots))
 
 
 def why_not(before: Collection[str]) -> str:
@@ -216,18 +216,6 @@ def _file_of(words: list[str], roots: list[Path]) -> Path | None:
     within = Path(*words[1].split("."))
     candidates = [root / path for root in roots for path in (within.with_suffix(".py"), within / "__main__.py")]
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _sources(file: Path, root: Path) -> str:
-    texts, left = [], _MOST_SOURCE
-    for path in [file, *root.rglob("*.py")]:
-        with contextlib.suppress(OSError):
-            text = path.read_text(errors="replace")[:left]
-            texts.append(text)
-            left -= len(text)
-        if left <= 0:
-            break
-    return "\n".join(texts)
 
 
 def main(descriptor: str) -> None:

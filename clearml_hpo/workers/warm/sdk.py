@@ -21,7 +21,7 @@ def preload(sources: str) -> None:
     """Loads what ``Task.init`` will load, if the SDK is imported.
 
     Args:
-        sources: text of the script and of the modules in its folder.
+        sources: text of the script and of its own modules.
     """
     if "clearml" not in sys.modules:
         return
