@@ -1,6 +1,6 @@
-"""A peer from PyPI as a side of the search-quality benchmark, if it is installed: Hyperopt's TPE.
+"""Peers from PyPI as sides of the search-quality benchmark, if they are installed: Hyperopt's TPE, Nevergrad's NGOpt.
 
-It gets the parameters as one flat space, as the stock side does.
+They get the parameters as one flat space, as the stock side does.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from benchmarks.problem import Problem
 from clearml_hpo.core.values import Params
@@ -49,8 +51,7 @@ class Hyperopt:
     def _value(self, axis: Distribution, drawn: Any) -> Any:
         if isinstance(axis, Categorical):
             return axis.choices[int(drawn)]
-        number = min(max(drawn, axis.low), axis.high)
-        return round(number) if isinstance(axis, Int) else float(number)
+        return _on_grid(axis, drawn)
 
     def tell(self, number: int, value: float) -> None:
         """Trial ``number`` ended."""
@@ -60,4 +61,43 @@ class Hyperopt:
         self._trials.refresh()
 
 
-PEERS: Mapping[str, Callable[[Problem, int, int, int], Any]] = {"hyperopt": Hyperopt}
+class Nevergrad:
+    """``nevergrad.optimizers.NGOpt``, which picks its method by the space, the budget and the number of workers."""
+
+    def __init__(self, problem: Problem, seed: int, trials: int, workers: int) -> None:
+        import nevergrad
+
+        self._ng = nevergrad.p
+        space = self._ng.Dict(**{name: self._range(axis) for name, axis in problem.space.distributions.items()})
+        space.random_state = np.random.RandomState(seed)
+        self._optimizer = nevergrad.optimizers.NGOpt(space, budget=trials, num_workers=workers)
+        self._axes = problem.space.distributions
+        self._asked: dict[int, Any] = {}
+
+    def _range(self, axis: Distribution) -> Any:
+        if isinstance(axis, Categorical):
+            return self._ng.Choice(list(axis.choices))
+        kind = self._ng.Log if axis.log else self._ng.Scalar
+        drawn = kind(lower=axis.low, upper=axis.high)
+        return drawn.set_integer_casting() if isinstance(axis, Int) else drawn
+
+    def ask(self, number: int) -> Params | None:
+        """The point of trial ``number``."""
+        self._asked[number] = self._optimizer.ask()
+        return {name: _on_grid(self._axes[name], value) for name, value in self._asked[number].value.items()}
+
+    def tell(self, number: int, value: float) -> None:
+        """Trial ``number`` ended."""
+        self._optimizer.tell(self._asked.pop(number), value)
+
+
+def _on_grid(axis: Distribution, value: Any) -> Any:
+    if isinstance(axis, Categorical):
+        return value
+    if axis.step is not None:
+        value = axis.low + round((value - axis.low) / axis.step) * axis.step
+    number = min(max(value, axis.low), axis.high)
+    return round(number) if isinstance(axis, Int) else float(number)
+
+
+PEERS: Mapping[str, Callable[[Problem, int, int, int], Any]] = {"hyperopt": Hyperopt, "nevergrad": Nevergrad}

@@ -16,6 +16,8 @@ class Problem:
     Attributes:
         space: its names have no section.
         optimum: the smallest value; None if nobody knows it.
+        own: what the library itself would take, cut to the ranges: our sides try it first, as a study does with the
+            template's own values.
         noise: standard deviation of what is added to the value that a sampler is told; regret counts the value itself.
     """
 
@@ -23,3 +25,4 @@ class Problem:
     value: Callable[[Mapping[str, Any]], float]
     optimum: float | None = None
     noise: float = 0.0
+    own: Mapping[str, Any] | None = None

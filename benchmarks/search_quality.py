@@ -58,8 +58,9 @@ SIDES = {
     STOCK: STOCK,
     "random": "random",
     "hyperopt": "hyperopt",
+    "nevergrad": "nevergrad",
 }
-_PACKAGES = {"gp": ("torch", "scipy"), "gp_tpe": ("scipy",), "hyperopt": ("hyperopt",)}
+_PACKAGES = {"gp": ("torch", "scipy"), "gp_tpe": ("scipy",), "hyperopt": ("hyperopt",), "nevergrad": ("nevergrad",)}
 
 
 class Job(NamedTuple):
@@ -114,6 +115,9 @@ class _Ours:
         self._study = OptunaStudy(problem.space, ["minimize"], sampler=built)
         self._points = Points(self._study, self._tell_known, rerun_duplicates=False)
         self._values: dict[int, float] = {}
+        if problem.own is not None:
+            own = problem.own
+            self._points.enqueue(problem.space.build(lambda axis, _: own[axis]))
 
     def ask(self, number: int) -> Params | None:
         params = self._points.next(number)

@@ -323,24 +323,39 @@ _NETWORK = SearchSpace(
     }
 )
 
+# The defaults of scikit-learn, cut to the ranges.
+_SVR_OWN = {"C": 1.0, "gamma": 0.1, "epsilon": 0.1, "kernel": "rbf"}
+_LINEAR_OWN = {"model": "linear", "C": 1.0}
+_FEATURES_OWN = {"gamma": 1.0, "features": 100, "alpha": 1.0}
+_NETWORK_OWN = {"units": 24, "activation": "relu", "alpha": 1e-4, "iterations": 60}
+_PREPARED_OWN = {"reduce": "none", "model": "svm", "C": 1.0}
+_TREE_OWN = {"max_depth": 10, "min_samples_leaf": 1, "max_features": 1.0, "criterion": "squared_error"}
+_ELASTIC_OWN = {"alpha": 1.0, "ratio": 0.5, "degree": 1, "iterations": 200}
+_MARGIN_OWN = {"C": 1.0, "gamma": 1 / 30, "kernel": "rbf", "coef0": 0.0, "degree": 3}
+
+
+def _weighted_own(columns: int) -> Params:
+    return {**{f"w{i}": 1.0 for i in range(columns)}, "alpha": 1.0, "gamma": 1 / columns, "kernel": "rbf"}
+
+
 CHOOSING: dict[str, Problem] = {
-    "svr_friedman": Problem(_SVR, _svr("friedman1")),
-    "classifiers_wine": Problem(_classifier_space(), _classifiers("wine")),
-    "weighted_diabetes": Problem(_weighted_space(10), _weighted("diabetes")),
-    "tree_grid": Problem(_TREE_GRID, _tree_grid),
-    "noisy_svr": Problem(_SVR, _svr("diabetes"), noise=0.05),
-    "features_friedman": Problem(_FEATURES, _random_features("friedman1")),
-    "network_diabetes": Problem(_NETWORK, _network("diabetes")),
-    "prepared_blobs": Problem(_prepared_space(12), _prepared("blobs")),
+    "svr_friedman": Problem(_SVR, _svr("friedman1"), own=_SVR_OWN),
+    "classifiers_wine": Problem(_classifier_space(), _classifiers("wine"), own=_LINEAR_OWN),
+    "weighted_diabetes": Problem(_weighted_space(10), _weighted("diabetes"), own=_weighted_own(10)),
+    "tree_grid": Problem(_TREE_GRID, _tree_grid, own=_TREE_OWN),
+    "noisy_svr": Problem(_SVR, _svr("diabetes"), noise=0.05, own=_SVR_OWN),
+    "features_friedman": Problem(_FEATURES, _random_features("friedman1"), own=_FEATURES_OWN),
+    "network_diabetes": Problem(_NETWORK, _network("diabetes"), own=_NETWORK_OWN),
+    "prepared_blobs": Problem(_prepared_space(12), _prepared("blobs"), own=_PREPARED_OWN),
 }
 CONFIRMING: dict[str, Problem] = {
-    "svm_cancer": Problem(_MARGIN, _margin),
-    "regressors_diabetes": Problem(_REGRESSORS, _regressors),
-    "classifiers_moons": Problem(_classifier_space(), _classifiers("moons")),
-    "weighted_wine": Problem(_weighted_space(13), _weighted("wine")),
-    "neighbor_grid": Problem(_NEIGHBOR_GRID, _neighbor_grid),
-    "noisy_features": Problem(_FEATURES, _random_features("diabetes"), noise=0.05),
-    "elastic_friedman": Problem(_ELASTIC, _elastic),
-    "network_friedman": Problem(_NETWORK, _network("friedman2")),
-    "prepared_cancer": Problem(_prepared_space(30), _prepared("breast_cancer")),
+    "svm_cancer": Problem(_MARGIN, _margin, own=_MARGIN_OWN),
+    "regressors_diabetes": Problem(_REGRESSORS, _regressors, own={"model": "ridge", "alpha": 1.0}),
+    "classifiers_moons": Problem(_classifier_space(), _classifiers("moons"), own=_LINEAR_OWN),
+    "weighted_wine": Problem(_weighted_space(13), _weighted("wine"), own=_weighted_own(13)),
+    "neighbor_grid": Problem(_NEIGHBOR_GRID, _neighbor_grid, own={"k": 5, "p": 2, "weights": "uniform", "parts": 40}),
+    "noisy_features": Problem(_FEATURES, _random_features("diabetes"), noise=0.05, own=_FEATURES_OWN),
+    "elastic_friedman": Problem(_ELASTIC, _elastic, own=_ELASTIC_OWN),
+    "network_friedman": Problem(_NETWORK, _network("friedman2"), own=_NETWORK_OWN),
+    "prepared_cancer": Problem(_prepared_space(30), _prepared("breast_cancer"), own=_PREPARED_OWN),
 }

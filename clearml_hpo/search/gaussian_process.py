@@ -57,6 +57,11 @@ class Surface:
     _factor: Array
     _weights: Array
 
+    @property
+    def noise(self) -> float:
+        """The variance of a value around what is expected: noise, or jumps that no smooth surface has."""
+        return math.exp(self.theta[-1])
+
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Mean and standard deviation, without noise, at each row of ``x``."""
         from scipy.linalg import solve_triangular
