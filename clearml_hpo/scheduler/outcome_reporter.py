@@ -61,7 +61,7 @@ class OutcomeReporter:
         if trial.state is TrialState.PRUNED:
             self._study.prune(number)
         elif trial.final_values is not None:
-            self._study.complete(number, trial.final_values, trial.violations)
+            self._study.complete(number, trial.final_values, trial.violations, _seconds(trial))
         else:
             self._study.fail(number)
 
@@ -79,12 +79,17 @@ class OutcomeReporter:
         state: Ended = "failed" if values is None else "completed"
         if trial.state is TrialState.PRUNED:
             state = "pruned"
-        self._study.restore(trial.number, trial.params, state, values or (), trial.violations, history)
+        self._study.restore(trial.number, trial.params, state, values or (), trial.violations, history, _seconds(trial))
 
     def anew(self, trial: Trial) -> None:
         """The sampler sees a failure, and another trial at the same point."""
         self._study.fail(trial.number)
         self._study.add(trial.number, trial.params)
+
+
+def _seconds(trial: Trial) -> float | None:
+    """How long it ran; None if that is not known, or it ran elsewhere."""
+    return None if trial.is_imported else trial.duration
 
 
 def _wished_run(trial: Trial) -> dict[str, str]:

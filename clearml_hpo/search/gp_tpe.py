@@ -33,7 +33,27 @@ _MOST_DRAWS = 1_000  # until a random start keeps the constraints
 _TPE_EVERY = 4  # trials; benchmarks/README.md has what other shares gave
 _SMALL_FROM, _SMALL_SHARE = 20, 0.35  # ended trials before small changes, and their share of the other turns
 _SMALLEST, _LARGEST = 0.005, 0.1  # deviation of a small change, as a part of the range
+_ALIKE = 0.05  # spread of the logarithms of durations below which all trials take as long
 _SMALL_DRAWS = 100  # until a small change is one that was not tried
+
+# The user attribute of an Optuna trial that holds how many seconds it ran.
+SECONDS = "seconds"
+
+
+class _Theta:
+    """Lengths, height and noise of a Gaussian process, fitted again as what it knows grows."""
+
+    def __init__(self) -> None:
+        self._theta: Array | None = None
+        self._fitted_at = 0
+
+    def fitted(self, space: Rows, rows: Array, y: Array) -> Array:
+        """Those for values at rows, in the model's columns."""
+        if self._theta is None or len(y) >= _GROWTH * self._fitted_at:
+            starts = [gp.prior(space.features.count)[0], *([] if self._theta is None else [self._theta])]
+            self._theta = gp.fit(space.features, rows, y, starts)
+            self._fitted_at = len(y)
+        return self._theta
 
 
 class GpTpeSampler(BaseSampler):
@@ -42,9 +62,6 @@ class GpTpeSampler(BaseSampler):
     A failed trial counts as worse than all others, as one does that breaks a constraint on a metric. A pruned one
     counts by its last value, though never among the better half. A trial that runs counts as if it had ended as
     expected, which keeps parallel trials apart.
-
-    Attributes:
-        fits: how often lengths and noise were fitted.
     """
 
     def __init__(
@@ -52,12 +69,15 @@ class GpTpeSampler(BaseSampler):
         space: SearchSpace,
         *,
         n_startup_trials: int = 5,
+        per_second: bool = False,
         seed: int | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
     ) -> None:
         """``space`` is no open one, and the study has one objective.
 
         Args:
+            per_second: whether the Gaussian process weighs what a point promises by how long its trial will take, as
+                a second Gaussian process expects (Snoek, Larochelle, Adams 2012: expected improvement per second).
             n_startup_trials: how many trials must have ended before anything is learned from them.
         """
         conditional = space.is_conditional
@@ -74,9 +94,8 @@ class GpTpeSampler(BaseSampler):
         self._constraints = constraints_func
         self._seed = int(np.random.default_rng(seed).integers(2**32))
         self._seen: dict[int, Array | None] = {}
-        self._theta: Array | None = None
-        self._fitted_at = 0
-        self.fits = 0
+        self._values, self._times = _Theta(), _Theta()
+        self._per_second = per_second
 
     # --- what Optuna calls -------------------------------------------------------------------------------------------
 
@@ -133,11 +152,12 @@ class GpTpeSampler(BaseSampler):
             if changed is not None:
                 return changed
         rows, y = self._learned(ranked, failed)
-        surface = gp.condition(self._rows.features, rows, y, self._fitted(rows, y))
+        surface = gp.condition(self._rows.features, rows, y, self._values.fitted(self._rows, rows, y))
         if running:
             surface = surface.believe(self._rows.columns(np.array([self._row(t) for t in running])))
         best = [self._row(each) for each, _ in ranked[:_BEST]]
-        found = self._search(surface, np.array(best), taken, rng)
+        durations = self._durations(ended) if self._per_second else None
+        found = self._search(surface, durations, np.array(best), taken, rng)
         return self._start(rng) if found is None else found
 
     def _start(self, rng: np.random.Generator) -> Array:
@@ -191,21 +211,36 @@ class GpTpeSampler(BaseSampler):
             return rows, np.zeros(len(trials))
         return rows, gp.half_ranked(values, len(trials) - len(values))
 
-    def _fitted(self, rows: Array, y: Array) -> Array:
-        if self._theta is None or len(y) >= _GROWTH * self._fitted_at:
-            starts = [gp.prior(self._rows.features.count)[0], *([] if self._theta is None else [self._theta])]
-            self._theta = gp.fit(self._rows.features, rows, y, starts)
-            self._fitted_at = len(y)
-            self.fits += 1
-        return self._theta
+    def _durations(self, ended: Sequence[FrozenTrial]) -> Callable[[Array], Array] | None:
+        """The expected logarithm of the seconds of each row's trial; None if all take as long, or that is not known."""
+        complete = [each for each in ended if each.state == TrialState.COMPLETE and each.user_attrs.get(SECONDS)]
+        timed = complete[-_MOST_TRIALS:]
+        if len(timed) < self._startup:
+            return None
+        logs = np.log([float(each.user_attrs[SECONDS]) for each in timed])
+        spread = float(logs.std())
+        if spread < _ALIKE:
+            return None
+        rows = self._rows.columns(np.array([self._row(each) for each in timed]))
+        y = (logs - logs.mean()) / spread
+        surface = gp.condition(self._rows.features, rows, y, self._times.fitted(self._rows, rows, y))
+        return lambda asked: spread * surface.predict(self._rows.columns(asked))[0]
 
-    def _search(self, surface: Surface, best: Array, taken: set[bytes], rng: np.random.Generator) -> Array | None:
-        """The point that promises most; None if all that were looked at are taken."""
+    def _search(
+        self,
+        surface: Surface,
+        durations: Callable[[Array], Array] | None,
+        best: Array,
+        taken: set[bytes],
+        rng: np.random.Generator,
+    ) -> Array | None:
+        """The point that promises most, per second if ``durations`` are known; None if all looked at are taken."""
         lowest = float(surface.predict(surface.x)[0].min())
 
         def scores(rows: Array) -> Array:
             mean, deviation = surface.predict(self._rows.columns(rows))
-            return gp.log_expected_improvement(mean, np.sqrt(deviation**2 + surface.noise), lowest)
+            gain = gp.log_expected_improvement(mean, np.sqrt(deviation**2 + surface.noise), lowest)
+            return gain if durations is None else gain - durations(rows)
 
         def leading(rows: Array) -> Array:
             found: list[Array] = []

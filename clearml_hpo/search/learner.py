@@ -22,6 +22,7 @@ from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.goal import Direction
 from clearml_hpo.core.values import Params, Value
 from clearml_hpo.search.distributions import as_optuna
+from clearml_hpo.search.gp_tpe import SECONDS
 from clearml_hpo.search.narrowing import Narrowing
 from clearml_hpo.search.replay import generation, keeps_notes, rungs
 from clearml_hpo.search.samplers import VIOLATIONS
@@ -193,12 +194,16 @@ class OptunaStudy:
             return False
         return self._judging.report(trial_id, step, value)
 
-    def complete(self, number: int, values: Sequence[float], violations: Sequence[float] = ()) -> None:
+    def complete(
+        self, number: int, values: Sequence[float], violations: Sequence[float] = (), seconds: float | None = None
+    ) -> None:
         """Trial ``number`` ended with finite ``values``, one per objective.
 
-        ``violations`` are those of the constraints on metrics, 0 or less where one is kept; the same number each time.
+        Args:
+            violations: those of the constraints on metrics, 0 or less where one is kept; the same number each time.
+            seconds: how long it ran; None if that is not known.
         """
-        self._tell(number, OptunaState.COMPLETE, values, violations)
+        self._tell(number, OptunaState.COMPLETE, values, violations, seconds)
 
     def prune(self, number: int) -> None:
         """Trial ``number`` was pruned; if the objective was reported, its last value is the trial's."""
@@ -216,6 +221,7 @@ class OptunaStudy:
         values: Sequence[float] = (),
         violations: Sequence[float] = (),
         intermediate: Mapping[int, float] | None = None,
+        seconds: float | None = None,
     ) -> bool:
         """Takes in trial ``number``, which has ended before, as if it had been added, reported and told here.
 
@@ -223,6 +229,7 @@ class OptunaStudy:
             values: one per objective, of a completed trial.
             violations: as in :meth:`complete`.
             intermediate: what it reported, by step.
+            seconds: as in :meth:`complete`.
 
         Returns False, and remembers nothing, if ``params`` is no point of the space.
         """
@@ -231,9 +238,9 @@ class OptunaStudy:
         reported = {step: value for step, value in sorted((intermediate or {}).items()) if step >= 0}
         ended = _STATES[state]
         if self._judging is self._table:
-            self._restore_in(self._table, params, ended, values, violations, reported)
+            self._restore_in(self._table, params, ended, values, violations, reported, seconds)
         else:
-            self._restore_in(self._table, params, ended, values, violations, {})
+            self._restore_in(self._table, params, ended, values, violations, {}, seconds)
             if self._judging is not None and reported:
                 last = [reported[max(reported)]]
                 told = last if state == "completed" else ()
@@ -254,13 +261,15 @@ class OptunaStudy:
         values: Sequence[float],
         violations: Sequence[float],
         reported: Mapping[int, float],
+        seconds: float | None = None,
     ) -> None:
         if reported and self.prunes and keeps_notes(self.pruner):
-            table.replay(self._record(params, OptunaState.RUNNING), reported, state, values, violations)
+            record = self._record(params, OptunaState.RUNNING, seconds=seconds)
+            table.replay(record, reported, state, values, violations)
             return
         if state is OptunaState.PRUNED and reported:
             values = [reported[max(reported)]]
-        table.create(self._record(params, state, values, violations, reported))
+        table.create(self._record(params, state, values, violations, reported, seconds))
 
     def _record(
         self,
@@ -269,6 +278,7 @@ class OptunaStudy:
         values: Sequence[float] = (),
         violations: Sequence[float] = (),
         reported: Mapping[int, float] | None = None,
+        seconds: float | None = None,
     ) -> FrozenTrial:
         """A trial in Optuna's words."""
         drawn, axes = self.space.along_axes(params) if params else {}, self.space.axes
@@ -283,7 +293,10 @@ class OptunaStudy:
             distributions={name: as_optuna(axes[name]) for name in drawn},
             values=list(values) or None,
             intermediate_values=dict(reported or {}),
-            user_attrs={VIOLATIONS: list(violations)} if violations else {},
+            user_attrs={
+                **({VIOLATIONS: list(violations)} if violations else {}),
+                **({SECONDS: seconds} if seconds is not None else {}),
+            },
             system_attrs=system_attrs,
         )
 
@@ -296,11 +309,18 @@ class OptunaStudy:
             self._judged[number] = judged
 
     def _tell(
-        self, number: int, state: OptunaState, values: Sequence[float] = (), violations: Sequence[float] = ()
+        self,
+        number: int,
+        state: OptunaState,
+        values: Sequence[float] = (),
+        violations: Sequence[float] = (),
+        seconds: float | None = None,
     ) -> None:
         with self._lock:
             trial_id, judged = self._trials.pop(number, None), self._judged.pop(number, None)
         if trial_id is not None:
+            if seconds is not None:
+                self._table.took(trial_id, seconds)
             self._table.tell(trial_id, state, values, violations)
         if judged is not None and self._judging is not None and self._judging is not self._table:
             self._judging.tell_last_reported(judged, state, violations)
@@ -362,6 +382,10 @@ class _Table:
         for key, value in (notes or {}).items():
             self._storage.set_trial_system_attr(trial_id, key, value)
         self.tell(trial_id, state, values, violations)
+
+    def took(self, trial_id: int, seconds: float) -> None:
+        """Notes how long a trial ran."""
+        self._storage.set_trial_user_attr(trial_id, SECONDS, seconds)
 
     def tell(
         self, trial_id: int, state: OptunaState, values: Sequence[float] = (), violations: Sequence[float] = ()

@@ -102,7 +102,8 @@ def _tpe_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) 
 
 
 def _gp_tpe_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {"space": problem.space}
+    # Without a limit on trials it is time that ends a study: what counts is what a second gains.
+    return {"space": problem.space, "per_second": problem.trials is None}
 
 
 def _gp_defaults(problem: Problem, seed: int | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,8 @@ LINE = SearchSpace({"General/x": Float(0.0, 1.0)})
 SQUARE = SearchSpace({"General/x": Float(0.0, 1.0), "General/y": Float(0.0, 1.0)})
 
 
-def made(space=SQUARE, seed=1, **options):
-    return build_sampler("gp_tpe", space=space, goal=ONE, seed=seed, **options)
+def made(space=SQUARE, seed=1, trials=None, **options):
+    return build_sampler("gp_tpe", space=space, goal=ONE, seed=seed, trials=trials, options=options)
 
 
 def study_of(space, sampler=None, direction="minimize"):
@@ -218,10 +218,60 @@ def test_a_study_that_goes_on_elsewhere_knows_the_same():
     assert bowl(asked[0]) < 0.05
 
 
-def test_lengths_are_fitted_rarely():
-    sampler = made()
-    searched(SQUARE, bowl, 100, sampler=sampler)
-    assert 5 < sampler.fits < 20
+def test_lengths_are_fitted_rarely(monkeypatch):
+    fits, fit = [], gp.fit
+    monkeypatch.setattr(gp, "fit", lambda *given: fits.append(0) or fit(*given))
+    searched(SQUARE, bowl, 100)
+    assert 5 < len(fits) < 20
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def two_hollows(point):
+    return min(abs(point["General/x"] - 0.2), abs(point["General/x"] - 0.8))
+
+
+def seconds_of(point):
+    return 100.0 if point["General/x"] > 0.5 else 1.0
+
+
+def long_trials(sampler, *, seconds=seconds_of):
+    """How many trials took a hundred seconds, where the short ones may be as good."""
+    study, points = study_of(LINE, sampler), []
+    for number in range(24):
+        points.append(study.ask(number))
+        study.complete(number, (two_hollows(points[-1]),), seconds=seconds(points[-1]))
+    return sum(seconds_of(point) > 1 for point in points[10:])
+
+
+def test_what_trials_promise_is_weighed_by_how_long_they_take():
+    weighed, not_weighed = (
+        sum(long_trials(made(LINE, seed, per_second=per_second)) for seed in range(3)) for per_second in (True, False)
+    )
+    assert weighed < not_weighed / 2
+
+
+@pytest.mark.parametrize("seconds", [lambda _: None, lambda _: 7.0])
+def test_time_does_not_count_where_it_is_unknown_or_the_same(seconds):
+    found = [long_trials(made(LINE, per_second=weighed), seconds=seconds) for weighed in (True, False)]
+    assert found[0] == found[1]
+
+
+def test_a_study_that_goes_on_elsewhere_knows_how_long_trials_took():
+    asked = []
+    for seconds in (seconds_of, lambda point: 101.0 - seconds_of(point)):
+        study = study_of(LINE, made(LINE, per_second=True))
+        for number in range(12):
+            point = {"General/x": (number + 0.5) / 12}
+            assert study.restore(number, point, "completed", (two_hollows(point),), seconds=seconds(point))
+        asked.append(study.ask(12)["General/x"])
+    assert asked[0] < 0.5 < asked[1]
+
+
+@pytest.mark.parametrize(("trials", "weighs"), [(None, True), (60, False)])
+def test_time_counts_where_no_number_of_trials_ends_a_study(trials, weighs):
+    assert long_trials(made(LINE, trials=trials)) == long_trials(made(LINE, per_second=weighs))
 
 
 def test_torch_is_not_imported():
