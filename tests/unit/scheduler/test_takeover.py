@@ -225,6 +225,18 @@ def test_budgets_go_on_where_they_were():
     assert "compute budget" in scheduler.ended and used + 30 <= in_all <= used + 36
 
 
+def test_the_sampler_knows_how_long_each_trial_ran_also_under_another_controller():
+    world = Simulation(lambda params: [0.0] * round(1 + 20 * params["General/x"]), workers=2)
+    first = begun(world, 30, trials=8)
+    took = {number: trial.duration for number, trial in enumerate(first.trials) if trial.state is TrialState.COMPLETED}
+    assert len(took) > 2 and len(set(took.values())) > 1
+    scheduler = make(world, trials=8)
+    take_over(scheduler, world)
+    for study in (first.study, scheduler.study):
+        complete = [t for t in study.optuna_study.trials if t.state is Told.COMPLETE]
+        assert sorted(t.user_attrs["seconds"] for t in complete) == sorted(took.values())
+
+
 def test_iterations_go_on_where_they_were():
     world = Simulation(slow, workers=2)
     begun(world, 50, trials=99)
