@@ -68,7 +68,7 @@ class GpTpeSampler(BaseSampler):
         self,
         space: SearchSpace,
         *,
-        n_startup_trials: int = 5,
+        n_startup_trials: int = 3,
         per_second: bool = False,
         seed: int | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from clearml_hpo.core.choices import check_packages
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.values import Params
@@ -28,7 +27,6 @@ def check_outlook(space: SearchSpace, goal: Goal) -> None:
         raise InputError(f"only with one objective, found {len(goal.objectives)}")
     if isinstance(space, OpenSpace):
         raise InputError("not where the script suggests its parameters itself: the search space is not known before")
-    check_packages("until: flat", ("scipy",), extra="gp_tpe")
 
 
 def expected_gain(

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 from optuna.pruners import BasePruner
 
-from clearml_hpo.core.choices import Choice, check_options, check_packages, choose, import_class, is_class_path
+from clearml_hpo.core.choices import Choice, check_options, choose, import_class, is_class_path
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.search.falling import STARTUP_TRIALS, FallingPruner
@@ -53,8 +53,6 @@ _MAKERS: dict[str, Callable[..., BasePruner]] = {
     "patient": _patient,
     "wilcoxon": optuna.pruners.WilcoxonPruner,
 }
-
-_PACKAGES = {"wilcoxon": ("scipy",)}  # which Optuna imports at the first judgement only
 
 NAMES = tuple(_MAKERS)
 
@@ -97,10 +95,9 @@ def build_pruner(name: str = DEFAULT, *, options: Mapping[str, Any] | None = Non
     """Makes the pruner called ``name``: one of ``NAMES``, or ``package.module.Class``; for ``auto`` ``falling``.
 
     Raises:
-        InputError: no such pruner or option, an option is missing or its value refused, or a library is missing.
+        InputError: no such pruner or option, an option is missing, or its value refused.
     """
     maker = import_class(name, BasePruner, "pruner.name") if is_class_path(name) else _MAKERS[_known(name)]
-    check_packages(f"pruner {name}", _PACKAGES.get(name, ()), extra=name)
     given = dict(options or {})
     if name == DEFAULT and given:
         raise InputError("pruner.options: auto takes none; name the pruner that they are for, such as falling")

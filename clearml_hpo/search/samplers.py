@@ -10,8 +10,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
-from itertools import filterfalse
 from typing import Any
 
 import optuna
@@ -39,10 +37,6 @@ _chosen = partial(Choice, "sampler")
 # The user attribute of an Optuna trial that holds by how much each constraint on a metric is broken.
 VIOLATIONS = "constraints"
 
-# The rule of `auto`; benchmarks/README.md has the figures behind it.
-_GP_FEWEST_TRIALS = 30  # until 10 have ended it draws at random: with 8 workers, most of a smaller budget
-_GP_MOST_TRIALS = 200  # an ask costs more the more trials there are
-_GP_MOST_PARAMETERS = 20
 _NSGA_FEWEST_TRIALS = 1000  # a genetic algorithm needs generations; multi-objective TPE learns faster before
 
 _POPULATION = 50  # Optuna's default
@@ -189,10 +183,10 @@ def _nsgaiii_refuses(problem: Problem) -> str | None:
 
 _KINDS: dict[str, _Kind] = {
     "tpe": _Kind(optuna.samplers.TPESampler, defaults=_tpe_defaults),
-    "gp_tpe": _Kind(GpTpeSampler, ("scipy",), _gp_tpe_defaults, _gp_tpe_refuses),
-    "gp": _Kind(optuna.samplers.GPSampler, ("scipy", "torch"), _gp_defaults, _gp_refuses),
+    "gp_tpe": _Kind(GpTpeSampler, (), _gp_tpe_defaults, _gp_tpe_refuses),
+    "gp": _Kind(optuna.samplers.GPSampler, ("torch",), _gp_defaults, _gp_refuses),
     "cmaes": _Kind(optuna.samplers.CmaEsSampler, ("cmaes",), _cmaes_defaults, _cmaes_refuses),
-    "qmc": _Kind(optuna.samplers.QMCSampler, ("scipy",), _qmc_defaults, _qmc_refuses),
+    "qmc": _Kind(optuna.samplers.QMCSampler, (), _qmc_defaults, _qmc_refuses),
     "random": _Kind(optuna.samplers.RandomSampler),
     # Not Optuna's GridSampler, which goes over points again that a user enqueued or that a restart brought back.
     "grid": _Kind(optuna.samplers.BruteForceSampler, refuses=_exhaustive_refuses),
@@ -294,26 +288,8 @@ def _auto(problem: Problem) -> Choice:
     if trials is not None and space.size <= trials:
         return _chosen("brute_force", f"all {space.size:.0f} points fit into {trials} trials")
     if problem.goal.is_single:
-        why_not = _why_not_gp(problem)
-        return _chosen("tpe", why_not) if why_not else _chosen("gp", f"{len(space.axes)} parameters, {trials} trials")
+        refusal = _gp_tpe_refuses(problem)
+        return _chosen("tpe", refusal) if refusal else _chosen("gp_tpe", "one objective")
     if trials is not None and trials >= _NSGA_FEWEST_TRIALS and not space.is_conditional:
         return _chosen("nsgaii", f"several objectives and {trials} trials")
     return _chosen("tpe", "several objectives")
-
-
-def _why_not_gp(problem: Problem) -> str:
-    """Why TPE does better here, or is faster; empty if it does not."""
-    parameters, trials = len(problem.space.axes), problem.trials
-    if problem.space.is_conditional:
-        return "conditional parameters"
-    if trials is None:
-        return "no limit on trials"
-    if not _GP_FEWEST_TRIALS <= trials <= _GP_MOST_TRIALS:
-        few = trials < _GP_FEWEST_TRIALS
-        return f"fewer than {_GP_FEWEST_TRIALS} trials" if few else f"more than {_GP_MOST_TRIALS} trials"
-    if parameters > _GP_MOST_PARAMETERS:
-        return f"{parameters} parameters"
-    if not _GP_KNOWS_RUNNING and problem.workers != 1:
-        return f"several trials at once with Optuna {optuna.__version__}"
-    missing = " and ".join(filterfalse(find_spec, _KINDS["gp"].packages))
-    return missing and f"gp would do better here; it needs {missing}: pip install 'clearml-hpo[gp]'"

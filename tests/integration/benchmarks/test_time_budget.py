@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks import time_budget
-
-pytest.importorskip("scipy")
 
 
 def test_each_side_searches_within_the_budget(capsys):

@@ -16,8 +16,6 @@ from clearml_hpo.search.rows import Rows
 from clearml_hpo.search.samplers import build_sampler
 from clearml_hpo.search.space import Categorical, Combination, Constant, Float, Int, SearchSpace, parse_expression
 
-pytest.importorskip("scipy")
-
 ONE = Goal((Objective.parse("validation/loss"),))
 SPACE = SearchSpace(
     {

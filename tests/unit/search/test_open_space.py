@@ -42,8 +42,6 @@ def test_a_sampler_learns_from_what_trials_suggested_themselves():
 
 @pytest.mark.parametrize("name", ["grid", "brute_force", "qmc", "cmaes"])
 def test_samplers_that_must_know_the_space_before_are_refused(name):
-    if name == "qmc":
-        pytest.importorskip("scipy")
     goal = Goal((Objective("a", "b"),))
     with pytest.raises(InputError, match=f"sampler {name}: the script suggests its parameters itself"):
         build_sampler(name, space=OpenSpace(), goal=goal)

@@ -88,12 +88,3 @@ def test_of_many_trials_the_best_and_the_last_are_looked_at():
 def test_studies_of_which_none_can_be_given(space, goal, said):
     with pytest.raises(InputError, match=said):
         check_outlook(space, goal)
-
-
-def test_it_needs_scipy(monkeypatch):
-    check_outlook(PLANE, Goal((LOSS,)))
-    monkeypatch.setattr("clearml_hpo.core.choices.find_spec", lambda name: None)
-    with pytest.raises(
-        InputError, match=r"until: flat: the package scipy is missing: pip install 'clearml-hpo\[gp_tpe\]'"
-    ):
-        check_outlook(PLANE, Goal((LOSS,)))

@@ -49,8 +49,6 @@ BAD = falling(0.8)
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in pruners.NAMES if name != "none"])
 def test_every_pruner_ends_a_hopeless_trial_and_spares_the_best(name):
-    if name == "wilcoxon":
-        pytest.importorskip("scipy")
     bad = BAD if name != "patient" else BAD[:10] + [1.0] * 20
     ends = pruned_at(build_pruner(name, options=NEEDED.get(name)), [*GOOD, bad, falling(0.0)])
     assert ends[0] is None and ends[-1] is None
@@ -116,18 +114,11 @@ def test_what_is_wrong_is_said(name, options, said):
         build_pruner(name, options=options)
 
 
-def test_wilcoxon_names_the_package_that_it_lacks(monkeypatch):
-    monkeypatch.setattr("clearml_hpo.core.choices.find_spec", lambda package: None)
-    with pytest.raises(InputError, match=r"pruner wilcoxon: the package scipy is missing: .*clearml-hpo\[wilcoxon\]"):
-        build_pruner("wilcoxon")
-
-
 def test_none_of_them_warns_when_it_is_made():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name in pruners.NAMES:
-            if name != "wilcoxon":
-                build_pruner(name, options=NEEDED.get(name))
+            build_pruner(name, options=NEEDED.get(name))
 
 
 MODULE = """
