@@ -148,6 +148,7 @@ def _run_file(path: Path, module: types.ModuleType) -> None:
         raise SystemExit(2) from None
     loader = SourceFileLoader("__main__", str(path))
     module.__dict__.update(__file__=str(path), __cached__=None, __loader__=loader, __spec__=None)
+    sdk.know_script(path)
     exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
 
 
