@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
@@ -34,6 +35,7 @@ from clearml_hpo.search.mirror import Known, check_storage
 from clearml_hpo.search.pruners import NONE
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, parse_study
+from clearml_hpo.study_file.space import POINTS
 
 _FINISHED = ("completed", "published", "closed")
 _FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints")
@@ -111,6 +113,7 @@ class Opening:
                     file = file.with_pruner(NONE)  # a change of the default changes no study
                 if any(source.auto for source in file.spec.warm_start):  # what was found then is kept
                     file = file.with_first(point for point in stored.first if point not in file.first)
+                file = file.with_known_points_of(stored)
                 return self._go_on(found[0], file, templates, reporting, is_same=is_same)
             self._note(
                 f"the study {spec.study} of before ({found[0].study_id}) ended without a value: this one replaces it"
@@ -218,10 +221,16 @@ def differences(stored: StudyFile, file: StudyFile, templates: Mapping[str, str]
         stored: the file as the study's controller task keeps it.
         templates: ids of the template tasks that ``file`` stands for now, by model.
     """
-    different = [key for key in _FIXED if stored.data.get(key) != file.data.get(key)]
+    different = [key for key in _FIXED if _fixed(stored, key) != _fixed(file, key)]
     if {model: one.task for model, one in stored.spec.template.by_model.items()} != templates:
         different.append("template")
     return different
+
+
+def _fixed(file: StudyFile, key: str) -> Any:
+    """What may not change; the known-good points of a search space are no part of it."""
+    given = file.data.get(key)
+    return {name: each for name, each in given.items() if name != POINTS} if isinstance(given, dict) else given
 
 
 def ids_of(templates: Templates) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from clearml_hpo.controller.advice import end_of_console
 from clearml_hpo.controller.closing import Closing, Ended, Outcome
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import Driver, DriverHooks, InitialTrials, trial_tasks
-from clearml_hpo.controller.first_points import untried_points, without_baselines
+from clearml_hpo.controller.first_points import good_points, said_of, untried_points, without_baselines
 from clearml_hpo.controller.first_runs import FirstRuns
 from clearml_hpo.controller.opening import Opened, ids_of
 from clearml_hpo.controller.policy import policy_of
@@ -26,6 +26,7 @@ from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.values import Params
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search.learner import OptunaStudy
@@ -199,7 +200,7 @@ class StudyRun:
             initial=InitialTrials(
                 without_baselines(records, first_runs.baselines),
                 baselines=[*first_runs.baselines.values()],
-                first=untried_points(file, first_runs.templates, records, first_runs.baselines),
+                first=self._first_points(first_runs),
             ),
             lease=lease,
             hooks=DriverHooks(
@@ -213,6 +214,16 @@ class StudyRun:
             bell=self._bell,
             aborts=self._aborts,
         )
+
+    def _first_points(self, first_runs: FirstRuns) -> Sequence[Params]:
+        """What is tried before the sampler proposes anything."""
+        records, has_values = self._opened.records, bool(self._opened.known)
+        good = good_points(self._file, first_runs.templates)
+        said = said_of(good, has_values=has_values)
+        if said and (records is None or not records.latest):
+            self._console.note(said)
+        known_good = () if has_values else good.fitting
+        return untried_points(self._file, first_runs.templates, records, first_runs.baselines, known_good)
 
     def _extend(self, changes: Mapping[str, Any]) -> Budget:
         """Gives the study another budget, and keeps it with the study, so that it goes on with it."""

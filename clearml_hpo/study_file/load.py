@@ -25,7 +25,7 @@ from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
-from clearml_hpo.study_file.space import read_search_space, use_full_names
+from clearml_hpo.study_file.space import POINTS, read_search_space, use_full_names
 
 _FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
 
@@ -82,6 +82,15 @@ class StudyFile:
             "warm_start": [source.model_dump(exclude_defaults=True) for source in kept],
         }
         return replace(self, spec=spec, data=data, first=(*self.first, *points))
+
+    def with_known_points_of(self, stored: StudyFile) -> StudyFile:
+        """The same study with the known-good points of the space that it was made with."""
+        points = stored.spec.search_space.get(POINTS) or []
+        if points == (self.spec.search_space.get(POINTS) or []):
+            return self
+        spec = self.spec.model_copy(update={"search_space": {**self.spec.search_space, POINTS: points}})
+        data = {**self.data, "search_space": {**self.data["search_space"], POINTS: points}}
+        return replace(self, spec=spec, data=data)
 
     def text(self, template_tasks: Mapping[str, str]) -> str:
         """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.

@@ -495,6 +495,7 @@ class StudySpec(Strict):
     project: Project = "clearml-hpo"
     template: TemplatesSpec
     search_space: dict[str, Any]
+    known_points: bool = True
     define_by_run: bool = False
     parameter_constraints: list[str] = Field(default_factory=list)
     objective: Annotated[list[ObjectiveSpec], Field(min_length=1), BeforeValidator(one_or_several)]
