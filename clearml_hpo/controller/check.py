@@ -76,13 +76,14 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     findings.remarks += _choices(file)
     findings.remarks += filter(None, [remark(file.spec.pruner.name, file.spec.pruner.options)])
     project_id = find_project(api, file.spec.project) if api is not None else None
-    if api is not None and project_id is not None:
-        with_earlier_points(file, api, findings.remarks.append)
     templates = {
         model: template
         for model in file.space.used_models
         if (template := _check_template(file, model, api, project_id, findings)) is not None
     }
+    if api is not None and project_id is not None:
+        ids = {model: template.task_id for model, template in templates.items()}
+        with_earlier_points(file, ids, api, findings.remarks.append)
     findings.remarks += filter(None, [said_of(good_points(file, templates), has_values=has_values)])
     return findings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from clearml_hpo.controller.first_points import good_points, said_of, untried_po
 from clearml_hpo.controller.first_runs import FirstRuns
 from clearml_hpo.controller.opening import Opened, ids_of
 from clearml_hpo.controller.policy import policy_of
+from clearml_hpo.controller.repeats import Repeats
 from clearml_hpo.controller.reports import Curves, StudyReports
 from clearml_hpo.controller.suggestions import Suggestions
 from clearml_hpo.core.bell import Bell
@@ -30,6 +32,7 @@ from clearml_hpo.core.values import Params
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.mirror import Known
 from clearml_hpo.search.pruners import DEFAULT, NONE, build_pruner, choose_by_reports, choose_pruner, remark
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import OpenSpace
@@ -165,12 +168,14 @@ class StudyRun:
         file, records, console = self._file, self._opened.records, self._console
 
         learner = self._learner()
+        repeats = self._repeats(learner)
 
         def on_trial(trial: Trial) -> None:
             console.trial(trial)
             if not trial.state.is_live:
                 self._settle_pruner(learner)
                 first_runs.trial_ended(trial)
+                repeats.see(trial)
                 self._check_objectives(trial)
                 self._check_baseline(trial, trial.number in first_runs.baselines)
 
@@ -270,6 +275,18 @@ class StudyRun:
         for index, known in enumerate(self._opened.known):
             learner.restore(-1 - index, known.params, "completed", known.values, known.violations)
         return learner
+
+    def _repeats(self, learner: OptunaStudy) -> Repeats:
+        """Has the sampler know what earlier studies know, once this study repeats it."""
+        number = itertools.count(-1 - len(self._opened.known), -1)
+
+        def tell(known: Known) -> None:
+            learner.restore(next(number), known.params, "completed", known.values, known.violations)
+
+        repeats = Repeats(self._opened.to_repeat, tell, self._console.note)
+        for trial in self._opened.records.latest if self._opened.records is not None else ():
+            repeats.see(trial)
+        return repeats
 
     def _settle_pruner(self, learner: OptunaStudy) -> None:
         """Has ``auto`` prune nothing, and curves not be read, once it is seen that trials have none."""
