@@ -65,6 +65,8 @@ _OF_CATEGORIES = {
     *("cat_smooth", "cat_l2", "max_cat_to_onehot", "max_cat_threshold"),
 }
 
+_WITHOUT_CATEGORIES = "gblinear"  # refuses categorical columns: no point for everybody
+
 
 # --- Data ------------------------------------------------------------------------------------------------------------
 
@@ -277,7 +279,7 @@ def portfolio(values: np.ndarray, own: np.ndarray, median: np.ndarray) -> tuple[
 
 def make(space: Space, smaller: Sequence[Params], trainings: Trainings, count: int) -> dict[str, Any]:
     """The points of a space; ``smaller`` are those of the smaller spaces."""
-    drawn = space.draw(count)
+    drawn = [point for point in space.draw(count) if point.get("General/booster") != _WITHOUT_CATEGORIES]
     points = [*drawn, *(space.near(point) for point in smaller)]
     told = [[space.value(trainings, data, space.full(point)) for data in MAKING] for point in points]
     own = np.array([space.value(trainings, data, space.full({})) for data in MAKING])
