@@ -77,6 +77,12 @@ def test_a_value_that_all_trials_have_is_no_part_of_a_point(load):
     assert "depth: no parameter that varies" in other
 
 
+def test_a_parameter_may_be_added_beside_them(load):
+    file = load("search_space.more=5", "search_space.rounds=100")
+    assert file.space.constants == {"General/more": 5, "General/rounds": 100}
+    assert len(known_points(file).fitting) == 2
+
+
 def test_a_study_may_want_none(load):
     assert known_points(load("known_points=false")).fitting == ()
 
