@@ -10,6 +10,10 @@ percent of what the median trial is worse than that one), and in how many studie
 
 ``--noise 0.3`` adds noise to each step before the pruner sees it: its standard deviation is this share of how much
 worse the median trial is than the best one. Regret is that of the values without noise.
+
+``revived``: at the end so many pruned trials are trained anew, without a pruner, as a trial that was ended has no
+checkpoint. Those come first whose best value, when they were pruned, was lowest beside that of the best completed trial
+at the same step.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ PRUNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "halving": ("successive_halving", {}),
     "hyperband": ("hyperband", {}),
     "patient alone": ("patient", {"patience": 10}),
+    **{f"falling, {count} revived": ("falling", {"revived": count}) for count in (1, 2, 4)},
 }
 
 
@@ -52,6 +57,7 @@ def study(
     """Share of the steps, regret in percent, and whether the best one was ended, of one study."""
     ends = [curve[-1] for curve in trained]
     best = min(ends)
+    revived, options = options.get("revived", 0), {key: v for key, v in options.items() if key != "revived"}
     spread = statistics.median(ends) - best
     drawn = random.Random(len(trained))
     seen = [[value + drawn.gauss(0.0, noise * spread) for value in curve] if noise else curve for curve in trained]
@@ -60,6 +66,7 @@ def study(
     running: list[tuple[int, int, int]] = []  # time, worker, trial
     waiting = iter(range(len(trained)))
     steps, kept = 0, []
+    pruned: dict[int, int] = {}  # by trial, the step
     for worker in range(WORKERS):
         if (number := next(waiting, None)) is not None:
             learner.ask(number)
@@ -75,14 +82,24 @@ def study(
             continue
         if ended:
             learner.prune(number)
+            pruned[number] = step
         else:
             learner.complete(number, (curve[-1],))
             kept.append(number)
         if (following := next(waiting, None)) is not None:
             learner.ask(following)
             heapq.heappush(running, (time + 1, worker, following))
+    for number in _nearest(seen, kept, pruned)[:revived]:
+        steps += len(trained[number])
+        kept.append(number)
     found = min(ends[number] for number in kept)
     return steps / sum(map(len, trained)), 100 * (found - best) / spread if spread else 0.0, bool(found > best)
+
+
+def _nearest(seen: Sequence[Curve], kept: Sequence[int], pruned: dict[int, int]) -> list[int]:
+    """The pruned trials, those first that were nearest to the best completed one, or ahead of it."""
+    best = seen[min(kept, key=lambda number: seen[number][-1])]
+    return sorted(pruned, key=lambda number: min(seen[number][: pruned[number]]) - min(best[: pruned[number]]))
 
 
 def _space() -> SearchSpace:

@@ -7,6 +7,7 @@ advice.py        what to do about a first run that fails or shows nothing
 opening.py       a new study, or one that another controller has left
 first_points.py  the points that are tried first
 warm_start.py    what is known before the first trial
+repeats.py       earlier studies' values, which count once they are repeated
 policy.py        how, where and how long trials run
 executors.py     the executor that a study file asks for
 first_runs.py    the first runs of new templates, one after the other

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION
 from clearml_hpo.backend.names import find_project, find_queues
-from clearml_hpo.backend.template import faults_of_objectives, faults_of_space, reported_metrics
+from clearml_hpo.backend.template import Template, faults_of_objectives, faults_of_space, reported_metrics
 from clearml_hpo.controller.advice import remarks
 from clearml_hpo.controller.executors import dask_plan_of, module_of_dask
-from clearml_hpo.controller.first_points import faults_of_first_points
+from clearml_hpo.controller.first_points import faults_of_first_points, good_points, said_of
 from clearml_hpo.controller.opening import has_constants
 from clearml_hpo.controller.policy import agent_queues, queues_of_executors
 from clearml_hpo.controller.registration import find_template
@@ -61,10 +61,11 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     findings = Findings()
     if file.spec.storage is not None:
         check_reachable(file.spec.storage)
+    has_values = False
     if api is not None:
         if check_queue:
             find_queues(api, agent_queues(file))
-        known_before(file, api, findings.remarks.append)
+        has_values = bool(known_before(file, api, findings.remarks.append))
     if file.spec.execution.executor == DASK or DASK in queues_of_executors(file):
         findings.remarks += module_of_dask("outlook").remarks_on(dask_plan_of(file.spec.execution))
     if (notify := file.spec.notify) is not None:
@@ -75,10 +76,15 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     findings.remarks += _choices(file)
     findings.remarks += filter(None, [remark(file.spec.pruner.name, file.spec.pruner.options)])
     project_id = find_project(api, file.spec.project) if api is not None else None
+    templates = {
+        model: template
+        for model in file.space.used_models
+        if (template := _check_template(file, model, api, project_id, findings)) is not None
+    }
     if api is not None and project_id is not None:
-        with_earlier_points(file, api, findings.remarks.append)
-    for model in file.space.used_models:
-        _check_template(file, model, api, project_id, findings)
+        ids = {model: template.task_id for model, template in templates.items()}
+        with_earlier_points(file, ids, api, findings.remarks.append)
+    findings.remarks += filter(None, [said_of(good_points(file, templates), has_values=has_values)])
     return findings
 
 
@@ -92,7 +98,10 @@ def _choices(file: StudyFile) -> list[str]:
     return [str(choice) for name, choice in chosen if choice.name != name]
 
 
-def _check_template(file: StudyFile, model: str, api: Api | None, project_id: str | None, findings: Findings) -> None:
+def _check_template(
+    file: StudyFile, model: str, api: Api | None, project_id: str | None, findings: Findings
+) -> Template | None:
+    """Checks what one template says; the template, if its hyperparameters are known."""
     given = file.spec.template.by_model[model]
     template = find_template(api, given, project_id) if api is not None else None
     of = f"{model}: " if model else ""
@@ -107,6 +116,7 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         findings.remarks.append(
             f"{of}template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
         )
+        return None if faults else template
     elif given.entry is not None:
         code = collect(given.entry)
         findings.remarks.append(f"{of}the script was not run yet: parameters and metrics are known after its first run")
@@ -118,6 +128,7 @@ def _check_template(file: StudyFile, model: str, api: Api | None, project_id: st
         findings.remarks.append(
             f"{of}the template {template.name!r} has no hyperparameters yet: its first run shows them"
         )
+    return None
 
 
 def faults_of_text(file: StudyFile, code: Code, model: str = "") -> list[Fault]:

@@ -11,7 +11,7 @@ from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params, as_text
 from clearml_hpo.search.space import OpenSpace
-from clearml_hpo.study_file import StudyFile
+from clearml_hpo.study_file import KnownPoints, StudyFile, known_points
 
 
 def own_point(file: StudyFile, template: Template, model: str) -> Params:
@@ -54,10 +54,46 @@ def faults_of_first_points(file: StudyFile, templates: Templates) -> list[Fault]
     return faults
 
 
+def good_points(file: StudyFile, templates: Templates) -> KnownPoints:
+    """The known-good points of the search space, filled up with the values of those templates that are known."""
+    known = known_points(file)
+    fitting, others = [], [*known.others]
+    for given in known.fitting:
+        model, point = file.space.model_of(given), given
+        if model in templates and not isinstance(file.space, OpenSpace):
+            point = full_point(file, templates[model], model, given)
+            if not file.space.contains(point):
+                others.append(f"{dict(given)}: with the template's own values it is no point of the search space")
+                continue
+        fitting.append(point)
+    return KnownPoints(tuple(fitting), tuple(others))
+
+
+def said_of(points: KnownPoints, *, has_values: bool) -> str:
+    """What users are told of known-good points; empty if the search space has none.
+
+    Args:
+        has_values: whether ``warm_start`` gives the study trials with their values; then no such point is tried.
+    """
+    if not (points.fitting or points.others):
+        return ""
+    if has_values:
+        return "known-good points of the search space are not tried: warm_start gives trials with values"
+    tried = f"known-good points of the search space, tried first: {len(points.fitting)}"
+    left_out = f"; left out, as they do not fit this study: {'; '.join(points.others)}" if points.others else ""
+    return f"{tried} (known_points: false for none){left_out}"
+
+
 def untried_points(
-    file: StudyFile, templates: Templates, records: TrialRecords | None, baselines: Mapping[int, Trial]
+    file: StudyFile,
+    templates: Templates,
+    records: TrialRecords | None,
+    baselines: Mapping[int, Trial],
+    known_good: Sequence[Params] = (),
 ) -> Sequence[Params]:
-    """The templates' own values, unless they run already, and the points of the file that this study has not tried.
+    """The templates' own values, unless they run already, and the points that this study has not tried.
+
+    Those are the points of the file, and then the known-good ones.
 
     Raises:
         InputError: a point of the file is none of the search space.
@@ -69,8 +105,9 @@ def untried_points(
     begun = {file.space.model_of(params) for params in (*known, *(trial.params for trial in baselines.values()))}
     own = [own_point(file, templates[model], model) for model in file.space.used_models if model not in begun]
     tried = [params.items() for params in known]
-    points = first_points(file, templates).values()
-    return [*own, *(point for point in points if not any(point.items() <= each for each in tried))]
+    points = [*own, *first_points(file, templates).values()]
+    points += [point for point in known_good if point not in points]
+    return [point for point in points if point in own or not any(point.items() <= each for each in tried)]
 
 
 def without_baselines(records: TrialRecords | None, baselines: Mapping[int, Trial]) -> TrialRecords | None:

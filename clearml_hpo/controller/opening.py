@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.controller_task import ControllerTask
@@ -25,8 +26,9 @@ from clearml_hpo.controller.executors import MakeExecutor
 from clearml_hpo.controller.first_points import faults_of_first_points
 from clearml_hpo.controller.registration import find_or_create_templates
 from clearml_hpo.controller.rehearsal import rehearse
+from clearml_hpo.controller.repeats import EarlierValues
 from clearml_hpo.controller.suggestions import go_on_with_space
-from clearml_hpo.controller.warm_start import known_before, with_earlier_points
+from clearml_hpo.controller.warm_start import known_before, values_to_repeat, with_earlier_points
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.executors import Executor
@@ -34,6 +36,7 @@ from clearml_hpo.search.mirror import Known, check_storage
 from clearml_hpo.search.pruners import NONE
 from clearml_hpo.search.space import Constant
 from clearml_hpo.study_file import StudyFile, parse_study
+from clearml_hpo.study_file.space import POINTS
 
 _FINISHED = ("completed", "published", "closed")
 _FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints")
@@ -50,6 +53,7 @@ class Opened:
         reporting: the models of which some run has reported the objectives.
         finished: how it ended, if it did and its budget is still the same.
         known: points whose values are known from elsewhere.
+        to_repeat: earlier studies whose values count once this one has repeated some of them.
     """
 
     file: StudyFile
@@ -61,6 +65,7 @@ class Opened:
     reporting: Collection[str] = ()
     finished: str = ""
     known: Sequence[Known] = ()
+    to_repeat: Sequence[EarlierValues] = ()
 
 
 class Opening:
@@ -110,12 +115,15 @@ class Opening:
                 if not file.names_pruner and stored.spec.pruner.name == NONE:
                     file = file.with_pruner(NONE)  # a change of the default changes no study
                 if any(source.auto for source in file.spec.warm_start):  # what was found then is kept
-                    file = file.with_first(point for point in stored.first if point not in file.first)
+                    points = [point for point in stored.first if point not in file.first]
+                    file = file.with_first(points, _to_repeat(stored))
+                file = file.with_known_points_of(stored)
                 return self._go_on(found[0], file, templates, reporting, is_same=is_same)
             self._note(
                 f"the study {spec.study} of before ({found[0].study_id}) ended without a value: this one replaces it"
             )
-        file = with_earlier_points(file, self._api, self._note)
+        file = with_earlier_points(file, ids_of(templates), self._api, self._note)
+        to_repeat = values_to_repeat(file, self._api, self._note)
         warm = known_before(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         lease = Lease(self._api, "", wait=self._stopped.wait)
@@ -129,7 +137,9 @@ class Opening:
         )
         lease = lease.on(controller.task_id)
         executor = _made(make_executor, controller, templates, lease)
-        return Opened(file, controller, templates, executor, lease, reporting=reporting, known=warm)
+        return Opened(
+            file, controller, templates, executor, lease, reporting=reporting, known=warm, to_repeat=to_repeat
+        )
 
     def by_id(self, study: str, overrides: Sequence[str] = ()) -> Opened:
         """The study of this id or name, as its controller task keeps it.
@@ -152,7 +162,8 @@ class Opening:
         reporting = check_templates(self._api, file, templates)
         if overrides:
             self._refuse_differences(record, parse_study(record.study_yaml, name), file, templates)
-        file = with_earlier_points(file, self._api, self._note, but=record.study_id)  # launched, or cloned by a user
+        # Launched, or cloned by a user.
+        file = with_earlier_points(file, ids_of(templates), self._api, self._note, but=record.study_id)
         return self._go_on(record, file, templates, reporting, is_same=not overrides)
 
     def _go_on(
@@ -169,7 +180,7 @@ class Opening:
             if is_used_up and all(trial.state is not TrialState.STOPPED for trial in records.settled):
                 finished = record.reason or "completed"
                 return Opened(file, controller, templates, None, None, records, reporting, finished)
-        warm = known_before(file, self._api, self._note)
+        warm, to_repeat = known_before(file, self._api, self._note), values_to_repeat(file, self._api, self._note)
         file, make_executor = self._prepare(file)
         lease = Lease(self._api, record.study_id, wait=self._stopped.wait)
         lease.acquire(take_over=self._take_over, on_note=self._note)
@@ -180,7 +191,7 @@ class Opening:
         controller.go_on(file.text(ids_of(templates)))
         records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=lease.stopping_since)
         executor = _made(make_executor, controller, templates, lease)
-        return Opened(file, controller, templates, executor, lease, records, reporting, known=warm)
+        return Opened(file, controller, templates, executor, lease, records, reporting, known=warm, to_repeat=to_repeat)
 
     def _has_no_value(self, record: StudyRecord, stored: StudyFile) -> bool:
         """Whether a study ended before any trial had a value: trying again with a mended script is normal."""
@@ -218,15 +229,25 @@ def differences(stored: StudyFile, file: StudyFile, templates: Mapping[str, str]
         stored: the file as the study's controller task keeps it.
         templates: ids of the template tasks that ``file`` stands for now, by model.
     """
-    different = [key for key in _FIXED if stored.data.get(key) != file.data.get(key)]
+    different = [key for key in _FIXED if _fixed(stored, key) != _fixed(file, key)]
     if {model: one.task for model, one in stored.spec.template.by_model.items()} != templates:
         different.append("template")
     return different
 
 
+def _fixed(file: StudyFile, key: str) -> Any:
+    """What may not change; the known-good points of a search space are no part of it."""
+    given = file.data.get(key)
+    return {name: each for name, each in given.items() if name != POINTS} if isinstance(given, dict) else given
+
+
 def ids_of(templates: Templates) -> dict[str, str]:
     """The ids of the template tasks by model."""
     return {model: template.task_id for model, template in templates.items()}
+
+
+def _to_repeat(file: StudyFile) -> list[str]:
+    return [str(source.study) for source in file.spec.warm_start if source.if_repeated]
 
 
 def take_budgets(file: StudyFile, properties: Mapping[str, str]) -> bool:

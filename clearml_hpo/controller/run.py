@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -16,19 +17,22 @@ from clearml_hpo.controller.advice import end_of_console
 from clearml_hpo.controller.closing import Closing, Ended, Outcome
 from clearml_hpo.controller.console import StudyConsole
 from clearml_hpo.controller.driver import Driver, DriverHooks, InitialTrials, trial_tasks
-from clearml_hpo.controller.first_points import untried_points, without_baselines
+from clearml_hpo.controller.first_points import good_points, said_of, untried_points, without_baselines
 from clearml_hpo.controller.first_runs import FirstRuns
 from clearml_hpo.controller.opening import Opened, ids_of
 from clearml_hpo.controller.policy import policy_of
+from clearml_hpo.controller.repeats import Repeats
 from clearml_hpo.controller.reports import Curves, StudyReports
 from clearml_hpo.controller.suggestions import Suggestions
 from clearml_hpo.core.bell import Bell
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import ApiError, ClearmlHpoError, HeldError, InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.values import Params
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search.learner import OptunaStudy
+from clearml_hpo.search.mirror import Known
 from clearml_hpo.search.pruners import DEFAULT, NONE, build_pruner, choose_by_reports, choose_pruner, remark
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import OpenSpace
@@ -164,12 +168,14 @@ class StudyRun:
         file, records, console = self._file, self._opened.records, self._console
 
         learner = self._learner()
+        repeats = self._repeats(learner)
 
         def on_trial(trial: Trial) -> None:
             console.trial(trial)
             if not trial.state.is_live:
                 self._settle_pruner(learner)
                 first_runs.trial_ended(trial)
+                repeats.see(trial)
                 self._check_objectives(trial)
                 self._check_baseline(trial, trial.number in first_runs.baselines)
 
@@ -199,7 +205,7 @@ class StudyRun:
             initial=InitialTrials(
                 without_baselines(records, first_runs.baselines),
                 baselines=[*first_runs.baselines.values()],
-                first=untried_points(file, first_runs.templates, records, first_runs.baselines),
+                first=self._first_points(first_runs),
             ),
             lease=lease,
             hooks=DriverHooks(
@@ -213,6 +219,16 @@ class StudyRun:
             bell=self._bell,
             aborts=self._aborts,
         )
+
+    def _first_points(self, first_runs: FirstRuns) -> Sequence[Params]:
+        """What is tried before the sampler proposes anything."""
+        records, has_values = self._opened.records, bool(self._opened.known)
+        good = good_points(self._file, first_runs.templates)
+        said = said_of(good, has_values=has_values)
+        if said and (records is None or not records.latest):
+            self._console.note(said)
+        known_good = () if has_values else good.fitting
+        return untried_points(self._file, first_runs.templates, records, first_runs.baselines, known_good)
 
     def _extend(self, changes: Mapping[str, Any]) -> Budget:
         """Gives the study another budget, and keeps it with the study, so that it goes on with it."""
@@ -259,6 +275,18 @@ class StudyRun:
         for index, known in enumerate(self._opened.known):
             learner.restore(-1 - index, known.params, "completed", known.values, known.violations)
         return learner
+
+    def _repeats(self, learner: OptunaStudy) -> Repeats:
+        """Has the sampler know what earlier studies know, once this study repeats it."""
+        number = itertools.count(-1 - len(self._opened.known), -1)
+
+        def tell(known: Known) -> None:
+            learner.restore(next(number), known.params, "completed", known.values, known.violations)
+
+        repeats = Repeats(self._opened.to_repeat, tell, self._console.note)
+        for trial in self._opened.records.latest if self._opened.records is not None else ():
+            repeats.see(trial)
+        return repeats
 
     def _settle_pruner(self, learner: OptunaStudy) -> None:
         """Has ``auto`` prune nothing, and curves not be read, once it is seen that trials have none."""

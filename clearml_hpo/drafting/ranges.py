@@ -158,7 +158,8 @@ def _by_library(found: Found, libraries: Iterable[str]) -> Range | None:
 @cache
 def _space_of(library: str) -> Mapping[str, dict[str, Any]]:
     space = yaml.safe_load(search_space(library, "default").read_text(encoding="utf-8"))
-    return {name.rpartition("/")[2]: entry for name, entry in space.items() if "when" not in entry}
+    parameters = {name: entry for name, entry in space.items() if isinstance(entry, dict) and "when" not in entry}
+    return {name.rpartition("/")[2]: entry for name, entry in parameters.items()}
 
 
 def _by_name(found: Found) -> Range | None:

@@ -22,7 +22,7 @@ from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 
 _OF_ALL = ("objective", "metric_constraints", "sampler", "pruner", "duplicates", "budget", "failures", "keep", "notify")
-_OF_A_MODEL = (*_OF_ALL, "parameter_constraints", "enqueue")
+_OF_A_MODEL = (*_OF_ALL, "parameter_constraints", "enqueue", "known_points")
 _OF_A_DATASET = ("objective", "metric_constraints", "pruner", "budget")
 
 
@@ -74,6 +74,7 @@ class ModelSpec(_Blocks):
     weight: Weight = 1.0
     parameter_constraints: Any = None
     enqueue: Any = None
+    known_points: Any = None
 
 
 class MemberSpec(Strict):

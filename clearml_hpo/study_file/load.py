@@ -22,10 +22,10 @@ from clearml_hpo.search import pruners, samplers
 from clearml_hpo.search.outlook import check_outlook
 from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
-from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec
+from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec, WarmStartSpec
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
-from clearml_hpo.study_file.space import read_search_space, use_full_names
+from clearml_hpo.study_file.space import POINTS, read_search_space, use_full_names
 
 _FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
 
@@ -71,10 +71,15 @@ class StudyFile:
         """The same study with another pruner."""
         return replace(self, spec=_with_pruner(self.spec, name))
 
-    def with_first(self, points: Iterable[Mapping[str, Value]]) -> StudyFile:
-        """The same study with more points to try first, in place of ``warm_start: auto``."""
+    def with_first(self, points: Iterable[Mapping[str, Value]], studies: Iterable[str] = ()) -> StudyFile:
+        """The same study with more points to try first, in place of ``warm_start: auto``.
+
+        Args:
+            studies: ids of those whose values count once they are repeated.
+        """
         points = [dict(point) for point in points]
         kept = [source for source in self.spec.warm_start if source.auto is None]
+        kept += [WarmStartSpec(study=study, if_repeated=True) for study in studies]
         spec = self.spec.model_copy(update={"warm_start": kept, "enqueue": [*self.spec.enqueue, *points]})
         data = {
             **self.data,
@@ -82,6 +87,15 @@ class StudyFile:
             "warm_start": [source.model_dump(exclude_defaults=True) for source in kept],
         }
         return replace(self, spec=spec, data=data, first=(*self.first, *points))
+
+    def with_known_points_of(self, stored: StudyFile) -> StudyFile:
+        """The same study with the known-good points of the space that it was made with."""
+        points = stored.spec.search_space.get(POINTS) or []
+        if points == (self.spec.search_space.get(POINTS) or []):
+            return self
+        spec = self.spec.model_copy(update={"search_space": {**self.spec.search_space, POINTS: points}})
+        data = {**self.data, "search_space": {**self.data["search_space"], POINTS: points}}
+        return replace(self, spec=spec, data=data)
 
     def text(self, template_tasks: Mapping[str, str]) -> str:
         """The study as YAML that needs no other file: what the controller task keeps, and ``parse_study`` reads.

@@ -457,13 +457,15 @@ def sources(given: object) -> object:
 class WarmStartSpec(Strict):
     """Trials that are known before the first one: of earlier studies, of any tasks, or of an Optuna storage.
 
-    ``auto``: so many points that earlier studies found to be best are tried first.
+    ``auto``: so many points that earlier studies found to be best are tried first. ``if_repeated``: the values of the
+    study count once this study's own trials have repeated some of them.
     """
 
     auto: Annotated[Whole, Field(ge=1)] | None = None
     study: str | None = None
     tasks: list[str] = Field(default_factory=list)
     storage: str | None = None
+    if_repeated: bool = False
 
     @model_validator(mode="after")
     def _some_source(self) -> WarmStartSpec:
@@ -473,6 +475,8 @@ class WarmStartSpec(Strict):
             return self
         if self.storage is not None and self.study is None:
             raise ValueError("storage: give study too, the name of the study in it")
+        if self.if_repeated and (self.study is None or self.tasks or self.storage):
+            raise ValueError("if_repeated: only with study (an id) alone")
         if self.study is None and not self.tasks:
             raise ValueError("give study (an id), tasks (a list of ids), or storage and study")
         return self
@@ -495,6 +499,7 @@ class StudySpec(Strict):
     project: Project = "clearml-hpo"
     template: TemplatesSpec
     search_space: dict[str, Any]
+    known_points: bool = True
     define_by_run: bool = False
     parameter_constraints: list[str] = Field(default_factory=list)
     objective: Annotated[list[ObjectiveSpec], Field(min_length=1), BeforeValidator(one_or_several)]

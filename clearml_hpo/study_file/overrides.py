@@ -10,7 +10,7 @@ from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.values import full_name, resolve_name
 from clearml_hpo.study_file.base import name_alone
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, parse_yaml
-from clearml_hpo.study_file.space import PARAMETER_KEYS
+from clearml_hpo.study_file.space import PARAMETER_KEYS, POINTS
 
 
 def apply_override(data: dict[Any, Any], lines: SourceLines, override: str) -> None:
@@ -49,7 +49,7 @@ def _path(key: str, data: dict[Any, Any]) -> KeyPath:
     if head != "search_space" or not rest:
         return (head, *rest)
     given = data.get(head)
-    space = given if isinstance(given, dict) else {}
+    space = [each for each in given if each != POINTS] if isinstance(given, dict) else []
     *names, last = rest
     name, short = full_name(".".join(rest)), ".".join(names)
     owner = resolve_name(short, space) or full_name(short)

@@ -9,6 +9,8 @@
         dart: {rate_drop: {type: float, low: 0, high: 0.5}}
 
 Where a study has several templates, what ``model`` opens belongs to that template: its names begin with the model's.
+
+A list under ``points`` is no parameter: it has points that are known to be good.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ from clearml_hpo.search.space.expressions import Expression, parse_expression
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLines, dotted, line_of
 
 _DRAWS = 1_000
+POINTS = "points"
+"""The key of a space's known-good points; only a list is meant, anything else is a parameter of this name."""
 
 _RANGE_KEYS = ("type", "low", "high", "log", "step", "when")
 _KEYS: dict[str, tuple[str, ...]] = {
@@ -61,19 +65,25 @@ _REQUIRED = {"int": ("low", "high"), "float": ("low", "high"), "categorical": ("
 def use_full_names(data: dict[Any, Any], lines: SourceLines) -> None:
     """Writes the search space in ``data``, and its lines, out: a flat mapping by full names; raises InputError.
 
-    Choices that open parameters become a list, and those parameters their own, with a ``when``.
+    Choices that open parameters become a list, and those parameters their own, with a ``when``. Points that stand in a
+    choice name it.
     """
     given = data.get("search_space")
     if not isinstance(given, dict):
         return
-    opened = _Opening(lines, _models_of(data)).open(given)
-    _move_marks(lines, opened)
+    opening = _Opening(lines, _models_of(data))
+    opened = opening.open(given)
+    _move_marks(lines, opened, opening.points)
     data["search_space"] = {name: _written(entry, opened) for name, entry in opened.items()}
+    if opening.points:
+        data["search_space"][POINTS] = [point for _, point in opening.points]
 
 
-def _move_marks(lines: SourceLines, opened: Mapping[str, _Opened]) -> None:
+def _move_marks(lines: SourceLines, opened: Mapping[str, _Opened], points: Sequence[tuple[KeyPath, Any]]) -> None:
     """The lines of the space become those of the space written out."""
     moved: SourceLines = {}
+    for index, (at, _) in enumerate(points):
+        moved.update({("search_space", POINTS, index, *p[len(at) :]): lines[p] for p in lines if p[: len(at)] == at})
     for name, entry in opened.items():
         for path in (path for path in lines if path[: len(entry.path)] == entry.path):
             moved.setdefault(_moved(("search_space", name, *path[len(entry.path) :]), entry, opened), lines[path])
@@ -113,21 +123,32 @@ def _models_of(data: Mapping[Any, Any]) -> Collection[str]:
 
 
 class _Opening:
-    """Collects parameters, and those that their choices open."""
+    """Collects parameters, and those that their choices open.
+
+    Attributes:
+        points: where each known-good point was written, and the point, with the choices that it was written under.
+    """
 
     def __init__(self, lines: SourceLines, models: Collection[str]) -> None:
         self._lines = lines
         self._models = models
         self._opened: dict[str, _Opened] = {}
+        self.points: list[tuple[KeyPath, Any]] = []
 
     def open(self, given: Mapping[str, Any]) -> Mapping[str, _Opened]:
         """The parameters by full name."""
-        self._open(given, ("search_space",), "", None)
+        self._open(given, ("search_space",), "", {})
         return self._opened
 
-    def _open(self, given: Mapping[str, Any], path: KeyPath, model: str, under: tuple[str, str] | None) -> None:
-        parent, choice = under or (None, "")
+    def _open(self, given: Mapping[str, Any], path: KeyPath, model: str, chosen: Mapping[str, str]) -> None:
+        parent, choice = [*chosen.items()][-1] if chosen else (None, "")
         for short, definition in given.items():
+            if short == POINTS and isinstance(definition, list):
+                self.points += [
+                    ((*path, POINTS, index), {**chosen, **point} if isinstance(point, dict) else point)
+                    for index, point in enumerate(definition)
+                ]
+                continue
             name, owner = self._name(short, model)
             at = (*path, short)
             entry = _Opened(definition, at, owner, parent, (choice,) if parent else ())
@@ -136,12 +157,12 @@ class _Opening:
             self._opened[name] = entry
             for value, inner in (entry.opens or {}).items():
                 of = value if name == MODEL and value in self._models else owner
-                self._open_choice(inner, (*at, "choices", value), of, (name, value))
+                self._open_choice(inner, (*at, "choices", value), of, {**chosen, name: value})
 
-    def _open_choice(self, inner: Any, path: KeyPath, model: str, under: tuple[str, str]) -> None:
+    def _open_choice(self, inner: Any, path: KeyPath, model: str, chosen: Mapping[str, str]) -> None:
         if not isinstance(inner, (dict, type(None))):
             raise _refusal(self._lines, path, f"expected parameters, or {{}} for none; found {inner!r}")
-        self._open(inner or {}, path, model, under)
+        self._open(inner or {}, path, model, chosen)
 
     def _name(self, short: str, model: str) -> tuple[str, str]:
         """The full name, and the model that it belongs to, if it belongs to one."""
@@ -259,7 +280,11 @@ def read_search_space(
     def note(path: KeyPath, text: str) -> None:
         faults.append(f"{line_of(lines, path)}: {dotted(path)}: {text}")
 
+    for index, point in enumerate(given.get(POINTS) or ()):
+        if not isinstance(point, dict):
+            note(("search_space", POINTS, index), f"expected names and values, found {point!r}")
     # Each parameter by itself.
+    given = {name: definition for name, definition in given.items() if name != POINTS}
     parameters, conditions = _read_parameters(given, note)
     if len(faults) > before:
         return SearchSpace()

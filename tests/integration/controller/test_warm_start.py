@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import optuna
 import pytest
 import yaml
@@ -11,7 +13,9 @@ from clearml_hpo.controller.check import check_study
 from clearml_hpo.controller.launch import draft_study
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.study_file import load_study
+from clearml_hpo.testing import PlayedAgent
 
+from .conftest import CONNECTS, quadratic
 from .driving import Listener, resume, run
 
 
@@ -102,22 +106,62 @@ def test_a_study_begins_with_the_best_points_of_earlier_ones(study_file, api, ag
     run(study_file, api, overrides=["study=others", "search_space.x.high=0.5"])  # other ranges
     run(study_file, api, overrides=["study=backwards", "objective.direction=maximize"])
 
-    from_one = f"tried first are the best points of earlier studies: trial {first.best.number} of one"
-    found = check_study(load_study(study_file, ["study=two", *auto]), api)
-    assert f"warm start: {from_one}" in found.remarks
+    from_one = f"warm start: tried first are the best points of earlier studies: trial {first.best.number} of one"
+    if_repeated = (
+        "warm start: the values of one (same template, constants and goal) count as soon as this study has repeated 2"
+    )
+    repeated = "warm start: this study repeats the values of one: its 4 trials are known to the sampler"
+    remarks = check_study(load_study(study_file, ["study=two", *auto]), api).remarks
+    assert from_one in remarks and f"{if_repeated} of them" in remarks
     view = Listener()
     second = run(study_file, api, overrides=["study=two", *auto], view=view)
-    assert told_of_warm_start(view) == [f"warm start: {from_one}"]
+    assert told_of_warm_start(view) == [from_one, f"{if_repeated} of them", repeated]
     assert first.best.params in [trial.params for trial in second.trials[:2]], "the baseline, and then that"
+    sources = [{"study": first.result["study_id"], "if_repeated": True}]
     kept = yaml.safe_load(read_study(api, second.result["study_id"]).study_yaml)
-    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
+    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], sources)
 
     # The study goes on with what it has, not with what has been found since.
     view = Listener()
     again = run(study_file, api, overrides=["study=two", "warm_start=auto", "budget.trials=6"], view=view)
-    assert told_of_warm_start(view) == [] and len(again.trials) == 6
+    assert told_of_warm_start(view) == [repeated] and len(again.trials) == 6
     kept = yaml.safe_load(read_study(api, second.result["study_id"]).study_yaml)
-    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
+    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], sources)
+
+    # It does so without a study that is gone.
+    api.call("tasks.delete", task=first.result["study_id"], force=True)
+    view = Listener()
+    run(study_file, api, overrides=["study=two", "warm_start=auto", "budget.trials=7"], view=view)
+    assert [text.endswith("its values do not count") for text in told_of_warm_start(view)] == [True]
+
+
+def test_values_do_not_count_where_a_trial_does_not_repeat_them(study_file, api, queue):
+    """The script reads other data than before, and nothing on the server says so."""
+    data = {"noise": 0.0}
+
+    def training(params):
+        for row in quadratic(params):
+            yield {name: value + data["noise"] for name, value in row.items()}
+
+    with PlayedAgent(training, queue=queue, connects=CONNECTS):
+        run(study_file, api, overrides=["study=one", "budget.trials=3"])
+        data["noise"] = 1e-6
+        view = Listener()
+        run(study_file, api, overrides=["study=two", "warm_start=auto", "budget.trials=3"], view=view)
+    *_, told = told_of_warm_start(view)
+    assert re.fullmatch(
+        r"warm start: trial \d has \S+, and one had \S+ at the same point: its values do not count", told
+    )
+
+
+@pytest.mark.parametrize("other", ["search_space.other=false", "metric_constraints=[{metric: train/loss, high: 9}]"])
+def test_values_of_other_constants_or_goals_do_not_count(study_file, api, agent, other):
+    run(study_file, api, overrides=["study=one", "budget.trials=3"])
+    view = Listener()
+    run(study_file, api, overrides=["study=two", "warm_start=auto", "budget.trials=3", other], view=view)
+    assert told_of_warm_start(view)[1:] == [
+        "warm start: values do not count, as template, constants or goal of these studies are others"
+    ]
 
 
 def test_a_launched_study_has_the_points_as_soon_as_it_is_driven(study_file, api, agent):
@@ -125,9 +169,10 @@ def test_a_launched_study_has_the_points_as_soon_as_it_is_driven(study_file, api
     draft = draft_study(api, load_study(study_file, ["study=later", "warm_start=[auto]", "budget.trials=3"]))
     view = Listener()
     later = resume(draft.task_id, api, view=view)
-    assert len(told_of_warm_start(view)) == 1 and first.best.params in [trial.params for trial in later.trials[:2]]
+    assert len(told_of_warm_start(view)) == 3 and first.best.params in [trial.params for trial in later.trials[:2]]
     kept = yaml.safe_load(read_study(api, draft.task_id).study_yaml)
-    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], [])
+    sources = [{"study": first.result["study_id"], "if_repeated": True}]
+    assert (kept["enqueue"], kept["warm_start"]) == ([dict(first.best.params)], sources)
     view = Listener()
     resume(draft.task_id, api, view=view, overrides=["budget.trials=4"])
-    assert told_of_warm_start(view) == []
+    assert len(told_of_warm_start(view)) == 1, "the values that it has repeated"

@@ -12,6 +12,7 @@ import pytest
 from optuna.samplers import RandomSampler
 
 from clearml_hpo.backend.template import Template, faults_of_space
+from clearml_hpo.controller.first_points import good_points
 from clearml_hpo.core.values import as_text
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import Categorical, Float, Int
@@ -73,6 +74,16 @@ def test_the_defaults_are_a_point_of_the_space(name, space):
     outside = {n.removeprefix("General/") for n, value in params.items() if not space.distributions[n].contains(value)}
     assert outside == WITHOUT_DEFAULT.get(name, set())
     assert space.contains(params) is not bool(outside)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_known_good_points_are_points_of_the_space(name, tmp_path):
+    file = study_of(name, tmp_path)
+    template = template_of(name.partition("/")[0])
+    found = good_points(file, {"": template})
+    own = file.space.parse(template.params)
+    assert found.others == () and own not in found.fitting
+    assert len({frozenset(point.items()) for point in found.fitting}) == len(found.fitting) <= 5
 
 
 @pytest.mark.parametrize("library", NAMES)
