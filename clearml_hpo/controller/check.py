@@ -87,9 +87,10 @@ def _choices(file: StudyFile) -> list[str]:
     sampler, pruner = file.spec.sampler.name, file.spec.pruner.name
     chosen = (
         (sampler, choose_sampler(sampler, space=file.space, goal=file.goal, trials=file.budget.trials)),
-        (pruner, choose_pruner(pruner, space=file.space, goal=file.goal)),
+        (pruner, choose_pruner(pruner, space=file.space, goal=file.goal, fidelity=file.fidelity)),
     )
-    return [str(choice) for name, choice in chosen if choice.name != name]
+    said = [str(choice) for name, choice in chosen if choice.name != name]
+    return [*said, str(file.fidelity)] if file.fidelity is not None else said
 
 
 def _check_template(file: StudyFile, model: str, api: Api | None, project_id: str | None, findings: Findings) -> None:

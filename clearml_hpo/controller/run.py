@@ -143,6 +143,7 @@ class StudyRun:
             self._file.space,
             parent_id=controller.task_id,
             project_id=controller.project_id,
+            fidelity=self._file.fidelity,
         )
         reports = StudyReports(opened, self._api, tasks, console, self._stopped)
         driver = self._driver(lease, executor, tasks, first_runs, reports)
@@ -232,7 +233,7 @@ class StudyRun:
         choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=workers)
         if self._sampler is None and choice.name != spec.sampler.name:
             self._console.note(str(choice))
-        pruning = choose_pruner(spec.pruner.name, space=file.space, goal=file.goal)
+        pruning = choose_pruner(spec.pruner.name, space=file.space, goal=file.goal, fidelity=file.fidelity)
         if self._pruner is None and pruning.name != spec.pruner.name:
             self._console.note(str(pruning))
         if self._pruner is None and (said := remark(spec.pruner.name, spec.pruner.options)):
