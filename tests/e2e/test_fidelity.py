@@ -1,0 +1,63 @@
+"""The example of trials that pause: local workers, real checkpoints on the files server."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
+
+STUDY = "examples/14_fidelity/study.yaml"
+SHORT = ["fidelity.min=2", "fidelity.max=18", "budget.trials=9"]
+RUN = ["run", STUDY, "--local", "--cpu", "2", *(word for override in SHORT for word in ("--set", override))]
+
+
+def attempts_of(result):
+    """All attempts by trial, in order."""
+    found = {}
+    for attempt in sorted((*result["attempts"], *result["trials"]), key=lambda each: each["attempt"]):
+        found.setdefault(attempt["number"], []).append(attempt)
+    return found
+
+
+def check(result):
+    """Each trial began at 2, went on from its own task, and the best one is complete."""
+    attempts = attempts_of(result)
+    assert sorted(attempts) == list(range(9))
+    for those in attempts.values():
+        ended = [each for each in those if each["state"] in ("paused", "completed")]
+        assert [each["length"] for each in ended] == [2, 6, 18][: len(ended)]
+        assert [each["continues"] for each in ended] == ["", *(each["task_id"] for each in ended[:-1])]
+        values = [each["value"] for each in ended]
+        assert values == sorted(values, reverse=True), "a value counts that is the best of the whole run"
+    best = next(each for each in result["trials"] if each["number"] == result["best"]["number"])
+    assert best["length"] == 18 and best["state"] == "completed"
+    assert Counter(each["state"] for each in result["trials"]).keys() == {"paused", "completed"}
+
+
+def test_the_best_trials_go_on_from_their_own_checkpoints(machine, tmp_path):
+    code, output = machine.run(*RUN, "--output", str(tmp_path / "out.json"))
+    assert code == 0, output
+    assert "asha: trials pause" not in output and "fidelity says which trials go on" in output
+    check(json.loads((tmp_path / "out.json").read_text()))
+    assert machine.run("server", "start")[0] == 0
+    try:
+        code, output = machine.run("study", "show", "xgboost-digits-fidelity")
+        assert code == 0 and "at 2: " in output and "at 18: " in output
+    finally:
+        machine.run("server", "stop")
+
+
+def test_a_killed_run_goes_on_where_it_was(machine, tmp_path):
+    process = machine.start(*RUN, "--new")
+    for line in process.stdout:
+        if "(attempt 2)" in line:
+            break
+    process.kill()
+    process.wait()
+    machine.wait_until_nothing_runs()
+    code, output = machine.run(*RUN, "--output", str(tmp_path / "out.json"))
+    assert code == 0, output
+    check(json.loads((tmp_path / "out.json").read_text()))
