@@ -112,7 +112,11 @@ class LineView(Lines):
         if trial.state.is_live:
             return ""
         values = zip(self._goal.objectives, trial.values, strict=False)
-        found = [f"{_name(trial)} {trial.state.value}", *(f"{o.metric} {v:.6g}" for o, v in values if v is not None)]
+        at = f" at {trial.length}" if trial.length else ""
+        found = [
+            f"{_name(trial)} {trial.state.value}{at}",
+            *(f"{o.metric} {v:.6g}" for o, v in values if v is not None),
+        ]
         duration = "" if trial.duration is None else f"{trial.duration:.1f} s"
         return ", ".join(filter(None, [f"{', '.join(found)}{self._rank(trial)}", duration, trial.reason]))
 

@@ -1,11 +1,15 @@
-"""The example of trials that pause: local workers, real checkpoints on the files server."""
+"""The examples of trials that pause and go on: local workers, real checkpoints on the files server."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections import Counter
 
 import pytest
+
+from tests.e2e.conftest import ROOT
 
 pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
@@ -42,6 +46,8 @@ def test_the_best_trials_go_on_from_their_own_checkpoints(machine, tmp_path):
     assert code == 0, output
     assert "asha: trials pause" not in output and "fidelity says which trials go on" in output
     check(json.loads((tmp_path / "out.json").read_text()))
+    code, output = machine.run("check", STUDY, "--local")
+    assert code == 0 and "asha: trials pause at General/iterations = 20, 60, and are complete at 180" in output
     assert machine.run("server", "start")[0] == 0
     try:
         code, output = machine.run("study", "show", "xgboost-digits-fidelity")
@@ -61,3 +67,36 @@ def test_a_killed_run_goes_on_where_it_was(machine, tmp_path):
     code, output = machine.run(*RUN, "--output", str(tmp_path / "out.json"))
     assert code == 0, output
     check(json.loads((tmp_path / "out.json").read_text()))
+
+
+def test_hyperband_begins_at_several_lengths(machine, tmp_path):
+    code, output = machine.run(
+        *RUN, "--new", "--set", "fidelity.mode=hyperband", "--output", str(tmp_path / "out.json")
+    )
+    assert code == 0, output
+    attempts = attempts_of(json.loads((tmp_path / "out.json").read_text()))
+    assert {those[0]["length"] for those in attempts.values()} == {2, 6, 18}
+
+
+def test_a_template_that_cannot_go_on_is_refused_before_a_trial_starts(machine):
+    other = [
+        "--set",
+        "template.script=../../templates/minimal_train.py",
+        "--set",
+        "search_space={l2: {type: float, low: 0, high: 1}}",
+    ]
+    code, output = machine.run("check", STUDY, "--local", *other)
+    assert code == 2 and "fidelity: General/continue_from: " in output and "docs/study_file.md" in output, output
+
+
+def test_members_of_a_population_go_on_from_better_ones(machine, tmp_path):
+    script = tmp_path / "population.py"
+    text = (ROOT / "examples/15_population/population.py").read_text()
+    short = text.replace("MEMBERS, GENERATIONS, ITERATIONS = 6, 4, 15", "MEMBERS, GENERATIONS, ITERATIONS = 4, 2, 3")
+    assert short != text
+    script.write_text(short.replace("Path(__file__).parents[2]", f"Path({str(ROOT)!r})"))
+    code, output = machine.run(str(script), command=[sys.executable])
+    assert code == 0, output
+    found = re.search(r"^best: ([\d.]+) after 6 iterations", output, re.MULTILINE)
+    assert found and float(found[1]) < 2.3, "better than chance"
+    assert len(re.findall(r"continue_from=[0-9a-f]{32}", output)) >= 1
