@@ -86,7 +86,12 @@ def _choices(file: StudyFile) -> list[str]:
     """What ``auto`` stands for in a study, as far as that is known before it runs."""
     sampler, pruner = file.spec.sampler.name, file.spec.pruner.name
     chosen = (
-        (sampler, choose_sampler(sampler, space=file.space, goal=file.goal, trials=file.budget.trials)),
+        (
+            sampler,
+            choose_sampler(
+                sampler, space=file.space, goal=file.goal, trials=file.budget.trials, fidelity=file.fidelity
+            ),
+        ),
         (pruner, choose_pruner(pruner, space=file.space, goal=file.goal, fidelity=file.fidelity)),
     )
     said = [str(choice) for name, choice in chosen if choice.name != name]

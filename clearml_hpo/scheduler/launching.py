@@ -173,9 +173,11 @@ class Launcher:
             if placed < _MOST_AT_ONCE:
                 placed += self._place(launch, room)
         promotions = iter(self._promotions())
-        while placed < _MOST_AT_ONCE and room.is_left and not self._planned.is_full(workers):
+        while placed < _MOST_AT_ONCE:
             paused = next(promotions, None)
             if paused is None and self.exhausted:
+                break  # before it is asked for room: who asks wants a place
+            if not room.is_left or self._planned.is_full(workers):
                 break
             launch_or_none = self._next_launch(sum(workers.values())) if paused is None else self._promoted(paused)
             if launch_or_none is None:

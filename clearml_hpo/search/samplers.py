@@ -29,6 +29,7 @@ from clearml_hpo.core.choices import (
 )
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.gp_tpe import GpTpeSampler
 from clearml_hpo.search.space import Categorical, OpenSpace, SearchSpace
 
@@ -63,12 +64,14 @@ class Problem:
     Attributes:
         trials: the budget; None if only time limits the study.
         workers: how many trials run at once; None if not known.
+        fidelity: for how long trials train; None: each trains once.
     """
 
     space: SearchSpace
     goal: Goal
     trials: int | None = None
     workers: int | None = None
+    fidelity: Fidelity | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,13 @@ def is_known_name(name: str) -> bool:
 
 
 def choose_sampler(
-    name: str, *, space: SearchSpace, goal: Goal, trials: int | None = None, workers: int | None = None
+    name: str,
+    *,
+    space: SearchSpace,
+    goal: Goal,
+    trials: int | None = None,
+    workers: int | None = None,
+    fidelity: Fidelity | None = None,
 ) -> Choice:
     """What ``name`` means here: ``auto`` picks a sampler, all other names stay.
 
@@ -225,7 +234,7 @@ def choose_sampler(
     """
     if name != DEFAULT:
         return _chosen(name, "as the study says")
-    return _auto(Problem(space, goal, trials, workers))
+    return _auto(Problem(space, goal, trials, workers, fidelity))
 
 
 def build_sampler(
@@ -237,6 +246,7 @@ def build_sampler(
     goal: Goal,
     trials: int | None = None,
     workers: int | None = None,
+    fidelity: Fidelity | None = None,
 ) -> BaseSampler:
     """Makes the sampler called ``name``: one of ``NAMES``, or ``package.module.Class``.
 
@@ -249,7 +259,7 @@ def build_sampler(
     Raises:
         InputError: no such sampler or option, it cannot work on this study, or a library that it needs is missing.
     """
-    problem = Problem(space, goal, trials, workers)
+    problem = Problem(space, goal, trials, workers, fidelity)
     given = dict(options or {})
     name, kind = _find(name, problem, given)
     check_packages(f"sampler {name}", kind.packages, extra=name)
@@ -303,6 +313,8 @@ def _auto(problem: Problem) -> Choice:
 def _why_not_gp(problem: Problem) -> str:
     """Why TPE does better here, or is faster; empty if it does not."""
     parameters, trials = len(problem.space.axes), problem.trials
+    if problem.fidelity is not None:
+        return "gp learns nothing from trials that are paused"
     if problem.space.is_conditional:
         return "conditional parameters"
     if trials is None:

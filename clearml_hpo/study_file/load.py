@@ -445,6 +445,7 @@ def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, lines: Sou
             space=space,
             goal=goal,
             trials=spec.budget.trials,
+            fidelity=_fidelity(spec),
         ),
         "pruner": lambda: pruners.build_pruner(spec.pruner.name, options=spec.pruner.options),
     }

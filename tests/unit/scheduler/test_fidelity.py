@@ -10,7 +10,7 @@ import pytest
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.goal import Objective
 from clearml_hpo.core.trial import TrialState
-from clearml_hpo.scheduler import Failures, Retry
+from clearml_hpo.scheduler import Failures, Retry, Room
 from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.testing import Simulation
 from tests.unit.scheduler.driving import drive, make, records, states, take_over, until
@@ -209,3 +209,22 @@ def test_hyperband_begins_at_several_lengths():
     drive(scheduler, world)
     begun = Counter(task.length for task in world.tasks.values() if task.attempt == 1)
     assert begun == {2: 9, 6: 5, 18: 3}
+
+
+def test_a_study_that_has_nothing_more_to_begin_asks_for_no_room():
+    """A campaign takes who asks for one that wants a place."""
+    asked = []
+
+    class Asked(Room):
+        @property
+        def is_left(self):
+            asked.append(scheduler.ended)
+            return super().is_left
+
+    world = Simulation(descent, workers=1)
+    scheduler = make(world, trials=3, fidelity=ASHA, prefetch=0)
+    scheduler._context.policy.room = Asked
+    until(scheduler, world, lambda: any(task.length == 18 for task in world.running))
+    asked.clear()
+    scheduler.step()
+    assert scheduler.ended and asked == []

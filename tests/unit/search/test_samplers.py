@@ -11,6 +11,7 @@ import pytest
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.search import samplers
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import Categorical, Constant, Float, Int, OpenSpace, SearchSpace
@@ -247,6 +248,15 @@ def test_auto_picks_by_space_and_budget(space, goal, trials, picked, why, monkey
 def test_an_old_gp_that_forgets_what_runs_is_for_one_worker(workers, picked, monkeypatch):
     monkeypatch.setattr(samplers, "_GP_KNOWS_RUNNING", False)
     assert choose_sampler("auto", space=SPACE, goal=ONE, trials=60, workers=workers).name == picked
+
+
+@pytest.mark.usefixtures("with_torch")
+def test_auto_is_no_gp_where_trials_pause(monkeypatch):
+    monkeypatch.setattr(samplers, "_GP_KNOWS_RUNNING", True)
+    lengths = Fidelity("General/epochs", (1, 3))
+    choice = choose_sampler("auto", space=SPACE, goal=ONE, trials=60, fidelity=lengths)
+    assert str(choice) == "sampler: tpe (gp learns nothing from trials that are paused)"
+    assert choose_sampler("auto", space=FINITE, goal=ONE, trials=20, fidelity=lengths).name == "brute_force"
 
 
 def test_auto_without_torch_says_what_to_install(monkeypatch):
