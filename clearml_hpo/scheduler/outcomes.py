@@ -107,8 +107,10 @@ class Outcomes:
         """Plans a new attempt, if the policy has one for this end; none of what has failed elsewhere."""
         if ended.is_imported:
             return False
-        if ended.state is TrialState.FAILED and ended.continues:  # by its checkpoint, perhaps
-            self._launcher.plan(replace(Launch.after(ended), continues=""))
+        if ended.continues and ended.state in (TrialState.FAILED, TrialState.STOPPED):
+            # What failed did so by its checkpoint, perhaps. What was stopped with its study could still go on.
+            anew = ended.state is TrialState.FAILED
+            self._launcher.plan(replace(Launch.after(ended), continues="" if anew else ended.continues))
             return True
         retry = self._context.policy.failures.retry(ended.state, self._ends[ended.number, ended.state])
         if retry is None:

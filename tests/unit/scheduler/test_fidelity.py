@@ -228,3 +228,18 @@ def test_a_study_that_has_nothing_more_to_begin_asks_for_no_room():
     asked.clear()
     scheduler.step()
     assert scheduler.ended and asked == []
+
+
+def test_what_was_stopped_while_it_went_on_goes_on_with_its_study():
+    world = Simulation(descent, workers=1)
+    first = make(world, trials=3, fidelity=ASHA)
+    until(first, world, lambda: any(task.length == 6 and task.iteration == 4 for task in world.running))
+    (stopped,) = world.running
+    first.stop("interrupted")
+    drive(first, world)
+    scheduler = make(world, trials=3, fidelity=ASHA)
+    take_over(scheduler, world)
+    drive(scheduler, world)
+    again = next(t for t in world.tasks.values() if t.number == stopped.number and t.attempt == stopped.attempt + 1)
+    assert (again.length, again.continues) == (6, stopped.continues)
+    assert scheduler.best.number == stopped.number
