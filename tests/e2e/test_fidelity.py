@@ -100,3 +100,54 @@ def test_members_of_a_population_go_on_from_better_ones(machine, tmp_path):
     found = re.search(r"^best: ([\d.]+) after 6 iterations", output, re.MULTILINE)
     assert found and float(found[1]) < 2.3, "better than chance"
     assert len(re.findall(r"continue_from=[0-9a-f]{32}", output)) >= 1
+
+
+OWN = """
+import json
+from pathlib import Path
+
+from clearml import Task
+
+task = Task.init("clearml-hpo/examples", "descent", output_uri=True)
+params = task.connect({"x": 0.5, "steps": 8, "continue_from": "", "save_checkpoint": False})
+state = {"step": 0, "loss": 1.0 + params["x"]}
+if params["continue_from"]:
+    artifact = Task.get_task(params["continue_from"]).artifacts["checkpoint"]
+    state = json.loads(Path(artifact.get_local_copy(raise_on_error=True)).read_text())
+    if params["steps"] == 4:
+        raise RuntimeError("the checkpoint is broken")
+while state["step"] < params["steps"]:
+    state = {"step": state["step"] + 1, "loss": state["loss"] * 0.9}
+    task.get_logger().report_scalar("validation", "loss", state["loss"], state["step"])
+if params["save_checkpoint"]:
+    Path("state.json").write_text(json.dumps(state))
+    task.upload_artifact("checkpoint", Path("state.json"), wait_on_upload=True)
+"""
+OWN_STUDY = """
+study: own-checkpoints
+template: {script: descent.py}
+search_space: {x: {type: float, low: 0, high: 1}}
+objective: {metric: validation/loss, direction: minimize}
+fidelity: {parameter: steps, min: 2, max: 8, factor: 2}
+budget: {trials: 3}
+"""
+
+
+def test_an_own_script_whose_checkpoints_are_broken_begins_anew(machine, tmp_path):
+    """Each continuation from 2 to 4 fails; those from 4 to 8 work."""
+    (tmp_path / "descent.py").write_text(OWN)
+    (tmp_path / "study.yaml").write_text(OWN_STUDY)
+    out = tmp_path / "out.json"
+    code, output = machine.run("run", str(tmp_path / "study.yaml"), "--local", "--cpu", "2", "--output", str(out))
+    assert code == 0, output
+    result = json.loads(out.read_text())
+    best = attempts_of(result)[result["best"]["number"]]
+    assert [(each["state"], each["length"]) for each in best] == [
+        ("paused", 2),
+        ("failed", 4),
+        ("paused", 4),
+        ("completed", 8),
+    ]
+    assert [each["continues"] for each in best] == ["", best[0]["task_id"], "", best[2]["task_id"]]
+    assert best[3]["value"] == pytest.approx((1 + best[3]["params"]["General/x"]) * 0.9**8)
+    assert "the checkpoint is broken" in output and "from the beginning: it could not go on from task" in output
