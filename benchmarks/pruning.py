@@ -9,10 +9,11 @@ were trained, the regret (how much worse the best completed trial is than the be
 percent of what the median trial is worse than that one), and in how many studies that best one was ended.
 
 ``--budget 15`` gives each study as many steps as 15 full trainings have, in place of a number of trials: whoever ends
-trials early tries more of them. Regret is then counted from the best of all models.
+trials early tries more of them. What runs when they are used up is completed. Regret is then counted from the best of
+all models.
 
-``asha`` and ``multi-fidelity hyperband`` are what ``fidelity`` of a study file does, with three lengths: trials pause,
-and go on from a checkpoint, which costs nothing here.
+``asha`` and ``multi-fidelity hyperband`` are what ``fidelity`` of a study file does, from a share of the length on:
+trials pause, and go on from a checkpoint, which costs nothing here.
 
 ``--noise 0.3`` adds noise to each step before the pruner sees it: its standard deviation is this share of how much
 worse the median trial is than the best one. Regret is that of the values without noise.
@@ -53,11 +54,13 @@ PRUNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "halving": ("successive_halving", {}),
     "hyperband": ("hyperband", {}),
     "patient alone": ("patient", {"patience": 10}),
-    "asha": ("fidelity", {"factor": 3, "lengths": 3}),
-    "asha, two lengths": ("fidelity", {"factor": 3, "lengths": 2}),
-    "asha, four lengths": ("fidelity", {"factor": 3, "lengths": 4}),
-    "asha, half goes on": ("fidelity", {"factor": 2, "lengths": 3}),
-    "multi-fidelity hyperband": ("fidelity", {"factor": 3, "lengths": 3, "is_hyperband": True}),
+    "asha, 1/4 to 1": ("fidelity", {"factor": 2, "lengths": 3}),
+    "asha, 1/8 to 1": ("fidelity", {"factor": 2, "lengths": 4}),
+    "asha, 1/16 to 1": ("fidelity", {"factor": 2, "lengths": 5}),
+    "asha by 3, 1/3 to 1": ("fidelity", {"factor": 3, "lengths": 2}),
+    "asha by 3, 1/9 to 1": ("fidelity", {"factor": 3, "lengths": 3}),
+    "multi-fidelity hyperband, 1/8 to 1": ("fidelity", {"factor": 2, "lengths": 4, "is_hyperband": True}),
+    "multi-fidelity hyperband by 3, 1/9 to 1": ("fidelity", {"factor": 3, "lengths": 3, "is_hyperband": True}),
 }
 
 
@@ -93,7 +96,7 @@ def _pruned(
             learner.ask(number)
             heapq.heappush(running, (1, worker, number))
     done = [0] * len(seen)
-    while running and steps < most:
+    while running:
         time, worker, number = heapq.heappop(running)
         step, curve = done[number] + 1, seen[number]
         done[number], steps = step, steps + 1
@@ -106,7 +109,7 @@ def _pruned(
         else:
             learner.complete(number, (curve[-1],))
             kept.append(number)
-        if (following := next(waiting, None)) is not None:
+        if steps < most and (following := next(waiting, None)) is not None:
             learner.ask(following)
             heapq.heappush(running, (time + 1, worker, following))
     return steps, kept

@@ -52,7 +52,7 @@ class Fidelity:
 
     parameter: str
     lengths: tuple[int, ...]
-    factor: int = 3
+    factor: int
     is_hyperband: bool = False
 
     @property

@@ -167,7 +167,7 @@ class FidelitySpec(Strict):
     parameter: Annotated[str, Field(min_length=1), AfterValidator(full_name)]
     min: Annotated[Whole, Field(ge=1)]
     max: Annotated[Whole, Field(ge=2)]
-    factor: Annotated[Whole, Field(ge=2)] = 3
+    factor: Annotated[Whole, Field(ge=2)] = 2
     mode: Literal["asha", "hyperband"] = "asha"
 
     @model_validator(mode="after")

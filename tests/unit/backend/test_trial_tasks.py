@@ -61,7 +61,7 @@ def test_what_was_stopped_from_outside_ended_when_its_status_changed():
 
 
 def test_an_attempt_is_told_how_long_it_trains_and_from_which_task_it_goes_on():
-    api, fidelity = Recorder(), Fidelity("General/epochs", (1, 3))
+    api, fidelity = Recorder(), Fidelity("General/epochs", (1, 3), 3)
     space = SearchSpace({name: Constant(value) for name, value in fidelity.defaults.items()})
     made = tasks(api, fidelity=fidelity, space=space)
     made.create(4, 1, {}, length=1)

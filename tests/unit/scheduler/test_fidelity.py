@@ -16,7 +16,7 @@ from clearml_hpo.testing import Simulation
 from tests.unit.scheduler.driving import drive, make, records, states, take_over, until
 
 Told = optuna.trial.TrialState
-ASHA = Fidelity("General/epochs", (2, 6, 18))
+ASHA = Fidelity("General/epochs", (2, 6, 18), 3)
 GOAL = Objective("validation", "loss")
 
 
@@ -204,7 +204,7 @@ def test_nothing_is_over_while_there_is_no_worker_for_a_promotion():
 
 def test_hyperband_begins_at_several_lengths():
     world = Simulation(descent, workers=2)
-    hyperband = Fidelity("General/epochs", (2, 6, 18), is_hyperband=True)
+    hyperband = Fidelity("General/epochs", (2, 6, 18), 3, is_hyperband=True)
     scheduler = make(world, trials=17, fidelity=hyperband)
     drive(scheduler, world)
     begun = Counter(task.length for task in world.tasks.values() if task.attempt == 1)

@@ -11,7 +11,7 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.search.fidelity import Fidelity, lengths_between
 
 LOSS = Goal((Objective("validation", "loss"),))
-ASHA = Fidelity("General/epochs", (1, 3, 9))
+ASHA = Fidelity("General/epochs", (1, 3, 9), 3)
 
 
 def paused(number, value, length=1, **more):
@@ -90,7 +90,7 @@ def test_what_is_complete_goes_nowhere():
 
 
 def test_hyperband_begins_at_each_length_as_often_as_its_brackets_have_trials():
-    hyperband = Fidelity("General/epochs", (1, 3, 9), is_hyperband=True)
+    hyperband = Fidelity("General/epochs", (1, 3, 9), 3, is_hyperband=True)
     # ceil(3 / (s + 1) * 3^s) trials for s = 2, 1, 0: Li et al. 2018, algorithm 1
     assert Counter(map(hyperband.first, range(17))) == {1: 9, 3: 5, 9: 3}
     assert [hyperband.first(number) for number in range(17, 34)] == [hyperband.first(number) for number in range(17)]
@@ -98,7 +98,7 @@ def test_hyperband_begins_at_each_length_as_often_as_its_brackets_have_trials():
 
 
 def test_brackets_of_hyperband_do_not_mix():
-    hyperband = Fidelity("General/epochs", (1, 3, 9), is_hyperband=True)
+    hyperband = Fidelity("General/epochs", (1, 3, 9), 3, is_hyperband=True)
     firsts = {number: hyperband.first(number) for number in range(17)}
     short = [number for number, first in firsts.items() if first == 1][:3]
     longer = [number for number, first in firsts.items() if first == 3][:3]

@@ -217,6 +217,6 @@ def test_a_learner_counts_reports_and_can_leave_pruning():
 
 
 def test_auto_leaves_it_to_the_lengths_of_trainings():
-    goal, lengths = Goal((Objective("a", "b"),)), Fidelity("General/epochs", (1, 3))
+    goal, lengths = Goal((Objective("a", "b"),)), Fidelity("General/epochs", (1, 3), 3)
     choice = choose_pruner("auto", space=SearchSpace(), goal=goal, fidelity=lengths)
     assert str(choice) == "pruner: none (fidelity says which trials go on)"

@@ -253,7 +253,7 @@ def test_an_old_gp_that_forgets_what_runs_is_for_one_worker(workers, picked, mon
 @pytest.mark.usefixtures("with_torch")
 def test_auto_is_no_gp_where_trials_pause(monkeypatch):
     monkeypatch.setattr(samplers, "_GP_KNOWS_RUNNING", True)
-    lengths = Fidelity("General/epochs", (1, 3))
+    lengths = Fidelity("General/epochs", (1, 3), 3)
     choice = choose_sampler("auto", space=SPACE, goal=ONE, trials=60, fidelity=lengths)
     assert str(choice) == "sampler: tpe (gp learns nothing from trials that are paused)"
     assert choose_sampler("auto", space=FINITE, goal=ONE, trials=20, fidelity=lengths).name == "brute_force"

@@ -75,7 +75,7 @@ def test_the_example_of_fidelity_is_sound(tmp_path):
     )
     (example,) = (block for block in BLOCKS if block.startswith("fidelity:"))
     (tmp_path / "study.yaml").write_text(example + rest)
-    assert load_study(tmp_path / "study.yaml").fidelity.lengths == (50, 150, 450)
+    assert load_study(tmp_path / "study.yaml").fidelity.lengths == (50, 100, 200, 400)
 
 
 def test_the_example_of_notifications_is_sound(tmp_path):

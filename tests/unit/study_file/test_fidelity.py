@@ -13,7 +13,7 @@ study: lengths
 template: {task: abc}
 search_space: {lr: {type: float, low: 0, high: 1}}
 objective: {metric: a/b, direction: minimize}
-fidelity: {parameter: iterations, min: 50, max: 450}
+fidelity: {parameter: iterations, min: 50, max: 450, factor: 3}
 budget: {trials: 9}
 """
 
@@ -29,7 +29,7 @@ def load(tmp_path):
 
 def test_lengths_are_read_and_what_the_template_needs_is_constant(load):
     file = load()
-    assert file.fidelity == Fidelity("General/iterations", (50, 150, 450))
+    assert file.fidelity == Fidelity("General/iterations", (50, 150, 450), 3)
     assert file.space.constants == {
         "General/iterations": 450,
         "General/continue_from": "",
