@@ -200,7 +200,7 @@ def asks(sampler: str, counts: Sequence[int], workers: int) -> dict[str, float]:
         }
     )
     goal = Goal((Objective("validation", "loss"),))
-    made = build_sampler(sampler, seed=1, space=space, goal=goal, trials=max(counts), workers=workers)
+    made = build_sampler(sampler, seed=1, space=space, goal=goal, trials=max(counts))
     learner = OptunaStudy(space, ["minimize"], sampler=made)
     at_random = optuna.samplers.RandomSampler(seed=1)
     drawing = OptunaStudy(space, ["minimize"], sampler=at_random)

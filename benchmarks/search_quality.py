@@ -110,8 +110,8 @@ class Side(Protocol):
 class _Ours:
     """A sampler by name, as the loop uses it."""
 
-    def __init__(self, problem: Problem, sampler: str, seed: int, trials: int, workers: int) -> None:
-        built = build_sampler(sampler, seed=seed, space=problem.space, goal=GOAL, trials=trials, workers=workers)
+    def __init__(self, problem: Problem, sampler: str, seed: int, trials: int) -> None:
+        built = build_sampler(sampler, seed=seed, space=problem.space, goal=GOAL, trials=trials)
         self._study = OptunaStudy(problem.space, ["minimize"], sampler=built)
         self._points = Points(self._study, self._tell_known, rerun_duplicates=False)
         self._values: dict[int, float] = {}
@@ -214,7 +214,7 @@ def _side(problem: Problem, sampler: str, seed: int, trials: int, workers: int) 
     if sampler in PEERS:
         side: Side = PEERS[sampler](problem, seed, trials, workers)
         return side
-    return _Ours(problem, sampler, seed, trials, workers)
+    return _Ours(problem, sampler, seed, trials)
 
 
 def _trained(problem: str, params: Params) -> float:
@@ -226,12 +226,12 @@ def _trained_once(problem: str, items: tuple[tuple[str, Any], ...]) -> float:
     return PROBLEMS[problem].value(dict(items))
 
 
-def sampler_of(side: str, problem: str, trials: int, workers: int = WORKERS) -> str:
+def sampler_of(side: str, problem: str, trials: int) -> str:
     """The sampler that runs on a side at a budget."""
     if side == STOCK or side in PEERS:
         return side
     space = PROBLEMS[problem].space
-    return choose_sampler(SIDES[side], space=space, goal=GOAL, trials=trials, workers=workers).name
+    return choose_sampler(SIDES[side], space=space, goal=GOAL, trials=trials).name
 
 
 def summarise(runs: Iterable[Run], budgets: Sequence[int], workers: int = WORKERS) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def summarise(runs: Iterable[Run], budgets: Sequence[int], workers: int = WORKER
         here = [run for run in here if run.workers == workers]
         tables = {}
         for budget in budgets:
-            by_side = {side: _of(here, sampler_of(side, problem, budget, workers), budget) for side in SIDES}
+            by_side = {side: _of(here, sampler_of(side, problem, budget), budget) for side in SIDES}
             stock = {run.seed: run.best(budget) for run in by_side[STOCK]}
             tables[str(budget)] = {
                 side: {**_figures(found, best, budget), **_against(stock, found, budget)}
@@ -326,7 +326,7 @@ def jobs(problems: Iterable[str], budgets: Sequence[int], seeds: int, workers: i
     for problem in problems:
         for side in sides:
             for budget in budgets:
-                key = problem, sampler_of(side, problem, budget, workers)
+                key = problem, sampler_of(side, problem, budget)
                 wanted[key] = max(budget, wanted.get(key, 0))
     missing = {name for name, packages in _PACKAGES.items() if any(find_spec(package) is None for package in packages)}
     for name in sorted(missing & {sampler for _, sampler in wanted}):

@@ -59,7 +59,7 @@ class End(NamedTuple):
 def search(name: str, seed: int, trials: int) -> list[End]:
     """One search, in the order in which its trials end."""
     problem, durations, noise = PROBLEMS[name], random.Random(seed), random.Random(f"{name} {seed}")
-    sampler = build_sampler("tpe", seed=seed, space=problem.space, goal=GOAL, trials=trials, workers=WORKERS)
+    sampler = build_sampler("tpe", seed=seed, space=problem.space, goal=GOAL, trials=trials)
     study = OptunaStudy(problem.space, ["minimize"], sampler=sampler)
     running: list[tuple[float, int, End]] = []
     ended: list[End] = []

@@ -60,7 +60,7 @@ def search(name: str, side: str, seed: int, budget_s: float) -> list[tuple[float
     """When each trial ended within the budget, in simulated seconds, and its value; in the order of their ends."""
     problem = PROBLEMS[name]
     sampler_name, options = SIDES[side]
-    sampler = build_sampler(sampler_name, seed=seed, options=options, space=problem.space, goal=GOAL, workers=WORKERS)
+    sampler = build_sampler(sampler_name, seed=seed, options=options, space=problem.space, goal=GOAL)
     study = OptunaStudy(problem.space, ["minimize"], sampler=sampler)
     running: list[tuple[float, int, float, float]] = []  # when it ends, number, value, seconds
     found: list[tuple[float, float]] = []

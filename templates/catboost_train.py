@@ -19,6 +19,7 @@ import csv
 import ctypes
 import importlib.util
 import itertools
+import json
 import math
 import os
 import re
@@ -68,11 +69,13 @@ PARAMETERS: dict[str, Value] = {
     # Training
     "loss": "auto",  # any loss_function of CatBoost
     "metrics": "auto",  # comma separated, see METRICS; the first one decides on early stopping and the kept model
-    "iterations": 200,
+    "iterations": 200,  # those of the training that it goes on from included
+    "continue_from": "",  # id of the task whose checkpoint this training goes on from
     "early_stopping_rounds": 50,  # 0: off
     "class_weights": "none",  # none, balanced, sqrt_balanced
     "seed": 0,
     # What is kept
+    "save_checkpoint": False,  # an artifact from which another training goes on
     "upload_model": True,
     "upload_predictions": True,
     "submission": "labels",  # labels, probabilities
@@ -230,13 +233,18 @@ def settings_of(params: Mapping[str, Any], table: Table, metrics: Sequence[Metri
         "bootstrap_type": bootstrap,
         "loss_function": LOSSES[table.problem] if params["loss"] == "auto" else params["loss"],
         "custom_metric": own,
-        "use_best_model": bool(metrics[0].own),
+        "use_best_model": bool(metrics[0].own) and not is_part(params),
         "random_seed": params["seed"],
         "thread_count": thread_count(params["thread_count"]),
         "task_type": params["device"].upper(),
         "logging_level": "Verbose" if params["device"] == "gpu" else "Silent",  # the lines that LogFollower reads
         "allow_writing_files": False,
     }
+
+
+def is_part(params: Mapping[str, Any]) -> bool:
+    """Whether a training goes on from another one, or another one goes on from it."""
+    return bool(params["continue_from"] or params["save_checkpoint"])
 
 
 def pool_of(table: Table, rows: np.ndarray, weight: np.ndarray | None) -> Pool:
@@ -272,7 +280,7 @@ class CallbackFollower:
 
     def after_iteration(self, info: Any) -> bool:
         """Take the newest value of each metric; True lets the training go on."""
-        iteration = info.iteration - 1  # CatBoost counts the iterations that are done
+        iteration = info.iteration - 1 + self._scalars.done  # CatBoost counts the iterations that it has done
         for metric in self._scalars.metrics:
             if metric.own:
                 curve = curve_of(metric.own, info.metrics["validation"])
@@ -320,7 +328,7 @@ class LogFollower:
 
 def train_by_callback(model: CatBoost, train: Pool, validation: Pool, scalars: Scalars) -> None:
     """Train on a CPU, reporting from a callback."""
-    model.fit(train, eval_set=validation, callbacks=[CallbackFollower(scalars)])
+    model.fit(train, eval_set=validation, callbacks=[CallbackFollower(scalars)], init_model=scalars.before or None)
 
 
 def train_by_log(model: CatBoost, train: Pool, validation: Pool, scalars: Scalars) -> None:
@@ -335,7 +343,7 @@ def report_scored(model: CatBoost, validation: Pool, table: Table, rows: np.ndar
     scored = [metric for metric in scalars.metrics if metric.scorer]
     target, weight = table.target.to_numpy()[rows], table.weights(rows, "none")
     for iteration, predictions in enumerate(model.staged_predict(validation, _kind(model)) if scored else []):
-        for metric in scored:
+        for metric in scored if iteration >= scalars.done else ():
             value = score(metric, table.problem, target, predictions, weight)
             scalars.report("validation", metric, value, iteration)
 
@@ -359,7 +367,10 @@ def training_weights(table: Table, rows: np.ndarray, params: Mapping[str, Any]) 
 def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars) -> Fitted:
     """Train one model."""
     rows, held_out = sides
-    model = CatBoost(settings_of(params, table, scalars.metrics))
+    if scalars.before and params["device"] == "gpu":
+        raise InputError("General/continue_from: CatBoost goes on from a model on a CPU only; set device=cpu")
+    settings = settings_of(params, table, scalars.metrics)
+    model = CatBoost(settings | {"iterations": params["iterations"] - scalars.done})
     train = pool_of(table, rows, training_weights(table, rows, params))
     validation = pool_of(table, held_out, table.weights(held_out, "none"))
     follow = train_by_log if params["device"] == "gpu" else train_by_callback
@@ -367,9 +378,10 @@ def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars)
     measured = model.get_evals_result()["validation"]
     for metric in scalars.metrics:
         if metric.own:  # the log has fewer digits
-            scalars.curves[metric.series] = dict(enumerate(curve_of(metric.own, measured)))
+            scalars.curves[metric.series] |= enumerate(curve_of(metric.own, measured), scalars.done)
     report_scored(model, validation, table, held_out, scalars)
-    best = model.get_best_iteration() if scalars.metrics[0].own else scalars.best_iteration
+    best = best_iteration(scalars, model.get_best_iteration())
+    whole = model.copy() if params["save_checkpoint"] else model
     if model.tree_count_ > best + 1:
         model.shrink(best + 1)
     print(f"{model.tree_count_} trees kept")
@@ -378,7 +390,30 @@ def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars)
         lambda features: model.predict(Pool(features, cat_features=table.categorical), _kind(model)),
         np.abs(model.get_feature_importance(type="PredictionValuesChange")),
         model.save_model,
+        whole.save_model,
     )
+
+
+def best_iteration(scalars: Scalars, newest: int) -> int:
+    """Return the iteration to keep; ``newest`` is the best one of this training, counted from its own start."""
+    first = scalars.metrics[0]
+    if not first.own:
+        return scalars.best_iteration
+    if not scalars.done:
+        return newest
+    pick, curve = max if is_maximized(first.own) else min, scalars.curves[first.series]
+    return pick(curve, key=lambda iteration: (curve[iteration], iteration if pick is min else -iteration))
+
+
+def is_maximized(own: str) -> bool:
+    """Whether CatBoost takes more of a metric for better."""
+    name, _, given = own.partition(":")
+    metric = getattr(catboost_metrics, name)
+    try:
+        found = metric()
+    except TypeError:  # an option is required; given ones may be refused here, as AUC's are
+        found = metric(**dict(option.split("=", 1) for option in given.split(";")))
+    return bool(found.is_max_optimal())
 
 
 # --- Metrics ---------------------------------------------------------------------------------------------------------
@@ -1150,6 +1185,9 @@ class Scalars:
         self.metrics = metrics
         self.curves: dict[str, dict[int, float]] = {metric.series: {} for metric in metrics}
         self.best_iteration = 0  # by the first metric; the earliest of equals
+        self.reports: list[tuple[str, str, float, int]] = []
+        self.before = ""  # file of the model to go on from
+        self.done = 0  # iterations that it has been trained for
 
     def report(self, side: str, metric: Metric, value: float, iteration: int) -> None:
         """Report one value; ``side`` is train or validation."""
@@ -1161,8 +1199,19 @@ class Scalars:
             loss = -value if metric.maximize else value
             if metric == self.metrics[0] and loss < self._least:
                 self._least, self.best_iteration = loss, iteration
+        self.reports.append((side, metric.series, value, iteration))
         if math.isfinite(value):  # the SDK would send 0 in place of NaN: a perfect loss
             self._logger.report_scalar(title, series, value, iteration)
+
+    def go_on(self, folder: Path, name: str, iterations: int) -> None:
+        """Take up the model and the curves of a checkpoint; the curves are reported again, so that they are whole."""
+        self.before = str(folder / f"{name}{MODEL_SUFFIX}")
+        metrics = {metric.series: metric for metric in self.metrics}
+        for side, series, value, iteration in json.loads((folder / f"{name}.json").read_text(encoding="utf-8")):
+            self.report(side, metrics[series], value, iteration)
+        self.done = self.last_iteration() + 1
+        if self.done >= iterations:
+            raise InputError(f"General/iterations: {iterations}; the checkpoint has {self.done} already")
 
     def last_iteration(self) -> int:
         """Return the iteration that was reported last."""
@@ -1175,12 +1224,13 @@ class Scalars:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model, cut to its best iteration; ``importances`` are the features', in the order of the columns."""
+    """A trained model, cut to its best iteration. ``importances`` are the features', in the order of the columns."""
 
     best_iteration: int
     predict: Callable[[pd.DataFrame], np.ndarray]
     importances: np.ndarray
     save: Callable[[str], Any]
+    save_whole: Callable[[str], Any] | None = None  # the model that was not cut, to go on from
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------
@@ -1272,6 +1322,15 @@ def start_task() -> Task:
     return task
 
 
+def fetch_checkpoint(task_id: str) -> Path:
+    """Fetch the checkpoint of a task: a folder with the model of each fold, and its curves."""
+    try:
+        artifact = Task.get_task(task_id).artifacts["checkpoint"]
+        return Path(artifact.get_local_copy(raise_on_error=True))
+    except Exception as error:  # of the server, the storage or the archive: all mean that there is none
+        raise InputError(f"General/continue_from: no checkpoint of task {task_id}: {reason_of(error)}") from error
+
+
 def upload_models(task: Task, fits: Sequence[Fitted], classes: tuple[str, ...]) -> None:
     """Make the models output models of the task; the upload goes on in the background."""
     if not task.is_offline() and not task.output_uri:  # a task created without running, without start_task's output_uri
@@ -1319,11 +1378,15 @@ def run(task: Task, given: Mapping[str, Any]) -> None:
     sizes = f"{len(splits[0][0])} + {len(splits[0][1])} rows, {table.features.shape[1]} columns"
     print(f"{table.problem} problem, {sizes}, {len(splits)} training(s), {params['device']}")
     loaded = time.monotonic()
-    fits, outcomes = train_all(table, splits, params, metrics, logger)
+    before = fetch_checkpoint(params["continue_from"]) if params.get("continue_from") else None
+    after = Path(tempfile.mkdtemp(prefix="checkpoint-")) if params.get("save_checkpoint") else None
+    fits, outcomes = train_all(table, splits, params, metrics, logger, before, after)
     trained = time.monotonic()
     values = report_outcome(fits, outcomes, logger)
     report_importances(fits, list(table.features), logger)
     upload_predictions(task, table, splits, fits, params)
+    if after is not None:
+        task.upload_artifact("checkpoint", after, wait_on_upload=True, delete_after_upload=True)
     if params["upload_model"]:
         upload_models(task, fits, table.classes)
     shown = ", ".join(f"{name} {value:.5f}" for name, value in values.items())
@@ -1331,14 +1394,30 @@ def run(task: Task, given: Mapping[str, Any]) -> None:
 
 
 def train_all(
-    table: Table, splits: Sequence[Split], params: Mapping[str, Any], metrics: Sequence[Metric], logger: Reporter
+    table: Table,
+    splits: Sequence[Split],
+    params: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    logger: Reporter,
+    before: Path | None = None,
+    after: Path | None = None,
 ) -> tuple[list[Fitted], list[dict[str, float]]]:
-    """Train once per split; after each fold report the mean over those that are done, at the fold's number."""
+    """Train once per split; after each fold report the mean over those that are done, at the fold's number.
+
+    ``before`` is the folder of a checkpoint to go on from, ``after`` the one to leave a checkpoint in.
+    """
     fits: list[Fitted] = []
     outcomes: list[dict[str, float]] = []
     for fold, sides in enumerate(splits):
         scalars = Scalars(logger, metrics, fold if len(splits) > 1 else None)
+        name = f"fold_{fold}"
+        if before is not None:
+            scalars.go_on(before, name, params["iterations"])
         fits.append(fit(table, sides, params, scalars))
+        save = fits[-1].save_whole
+        if after is not None and save is not None:
+            save(str(after / f"{name}{MODEL_SUFFIX}"))
+            (after / f"{name}.json").write_text(json.dumps(scalars.reports), encoding="utf-8")
         outcomes.append(scalars.at(fits[-1].best_iteration))
         if len(splits) > 1:
             for series in outcomes[0]:

@@ -19,6 +19,7 @@ import csv
 import importlib.util
 import inspect
 import itertools
+import json
 import math
 import os
 import re
@@ -1145,6 +1146,9 @@ class Scalars:
         self.metrics = metrics
         self.curves: dict[str, dict[int, float]] = {metric.series: {} for metric in metrics}
         self.best_iteration = 0  # by the first metric; the earliest of equals
+        self.reports: list[tuple[str, str, float, int]] = []
+        self.before = ""  # file of the model to go on from
+        self.done = 0  # iterations that it has been trained for
 
     def report(self, side: str, metric: Metric, value: float, iteration: int) -> None:
         """Report one value; ``side`` is train or validation."""
@@ -1156,8 +1160,19 @@ class Scalars:
             loss = -value if metric.maximize else value
             if metric == self.metrics[0] and loss < self._least:
                 self._least, self.best_iteration = loss, iteration
+        self.reports.append((side, metric.series, value, iteration))
         if math.isfinite(value):  # the SDK would send 0 in place of NaN: a perfect loss
             self._logger.report_scalar(title, series, value, iteration)
+
+    def go_on(self, folder: Path, name: str, iterations: int) -> None:
+        """Take up the model and the curves of a checkpoint; the curves are reported again, so that they are whole."""
+        self.before = str(folder / f"{name}{MODEL_SUFFIX}")
+        metrics = {metric.series: metric for metric in self.metrics}
+        for side, series, value, iteration in json.loads((folder / f"{name}.json").read_text(encoding="utf-8")):
+            self.report(side, metrics[series], value, iteration)
+        self.done = self.last_iteration() + 1
+        if self.done >= iterations:
+            raise InputError(f"General/iterations: {iterations}; the checkpoint has {self.done} already")
 
     def last_iteration(self) -> int:
         """Return the iteration that was reported last."""
@@ -1170,12 +1185,13 @@ class Scalars:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model, cut to its best iteration; ``importances`` are the features', in the order of the columns."""
+    """A trained model, cut to its best iteration. ``importances`` are the features', in the order of the columns."""
 
     best_iteration: int
     predict: Callable[[pd.DataFrame], np.ndarray]
     importances: np.ndarray
     save: Callable[[str], Any]
+    save_whole: Callable[[str], Any] | None = None  # the model that was not cut, to go on from
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------
@@ -1267,6 +1283,15 @@ def start_task() -> Task:
     return task
 
 
+def fetch_checkpoint(task_id: str) -> Path:
+    """Fetch the checkpoint of a task: a folder with the model of each fold, and its curves."""
+    try:
+        artifact = Task.get_task(task_id).artifacts["checkpoint"]
+        return Path(artifact.get_local_copy(raise_on_error=True))
+    except Exception as error:  # of the server, the storage or the archive: all mean that there is none
+        raise InputError(f"General/continue_from: no checkpoint of task {task_id}: {reason_of(error)}") from error
+
+
 def upload_models(task: Task, fits: Sequence[Fitted], classes: tuple[str, ...]) -> None:
     """Make the models output models of the task; the upload goes on in the background."""
     if not task.is_offline() and not task.output_uri:  # a task created without running, without start_task's output_uri
@@ -1314,11 +1339,15 @@ def run(task: Task, given: Mapping[str, Any]) -> None:
     sizes = f"{len(splits[0][0])} + {len(splits[0][1])} rows, {table.features.shape[1]} columns"
     print(f"{table.problem} problem, {sizes}, {len(splits)} training(s), {params['device']}")
     loaded = time.monotonic()
-    fits, outcomes = train_all(table, splits, params, metrics, logger)
+    before = fetch_checkpoint(params["continue_from"]) if params.get("continue_from") else None
+    after = Path(tempfile.mkdtemp(prefix="checkpoint-")) if params.get("save_checkpoint") else None
+    fits, outcomes = train_all(table, splits, params, metrics, logger, before, after)
     trained = time.monotonic()
     values = report_outcome(fits, outcomes, logger)
     report_importances(fits, list(table.features), logger)
     upload_predictions(task, table, splits, fits, params)
+    if after is not None:
+        task.upload_artifact("checkpoint", after, wait_on_upload=True, delete_after_upload=True)
     if params["upload_model"]:
         upload_models(task, fits, table.classes)
     shown = ", ".join(f"{name} {value:.5f}" for name, value in values.items())
@@ -1326,14 +1355,30 @@ def run(task: Task, given: Mapping[str, Any]) -> None:
 
 
 def train_all(
-    table: Table, splits: Sequence[Split], params: Mapping[str, Any], metrics: Sequence[Metric], logger: Reporter
+    table: Table,
+    splits: Sequence[Split],
+    params: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    logger: Reporter,
+    before: Path | None = None,
+    after: Path | None = None,
 ) -> tuple[list[Fitted], list[dict[str, float]]]:
-    """Train once per split; after each fold report the mean over those that are done, at the fold's number."""
+    """Train once per split; after each fold report the mean over those that are done, at the fold's number.
+
+    ``before`` is the folder of a checkpoint to go on from, ``after`` the one to leave a checkpoint in.
+    """
     fits: list[Fitted] = []
     outcomes: list[dict[str, float]] = []
     for fold, sides in enumerate(splits):
         scalars = Scalars(logger, metrics, fold if len(splits) > 1 else None)
+        name = f"fold_{fold}"
+        if before is not None:
+            scalars.go_on(before, name, params["iterations"])
         fits.append(fit(table, sides, params, scalars))
+        save = fits[-1].save_whole
+        if after is not None and save is not None:
+            save(str(after / f"{name}{MODEL_SUFFIX}"))
+            (after / f"{name}.json").write_text(json.dumps(scalars.reports), encoding="utf-8")
         outcomes.append(scalars.at(fits[-1].best_iteration))
         if len(splits) > 1:
             for series in outcomes[0]:

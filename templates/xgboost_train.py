@@ -19,6 +19,7 @@ import csv
 import ctypes
 import importlib.util
 import itertools
+import json
 import math
 import os
 import re
@@ -67,11 +68,13 @@ PARAMETERS: dict[str, Value] = {
     # Training
     "loss": "auto",  # any objective of XGBoost
     "metrics": "auto",  # comma separated, see METRICS; the first one decides on early stopping and the kept model
-    "iterations": 200,
+    "iterations": 200,  # those of the training that it goes on from included
+    "continue_from": "",  # id of the task whose checkpoint this training goes on from
     "early_stopping_rounds": 50,  # 0: off
     "class_weights": "none",  # none, balanced, sqrt_balanced
     "seed": 0,
     # What is kept
+    "save_checkpoint": False,  # an artifact from which another training goes on
     "upload_model": True,
     "upload_predictions": True,
     "submission": "labels",  # labels, probabilities
@@ -251,14 +254,15 @@ def plain_names(features: pd.DataFrame) -> list[str]:
 class Follower(xgboost.callback.TrainingCallback):
     """Reports every metric after each iteration."""
 
-    def __init__(self, progress: Progress, metrics: Sequence[Metric]) -> None:
+    def __init__(self, progress: Progress, metrics: Sequence[Metric], done: int) -> None:
         self._progress = progress
         self._metrics = metrics
+        self._done = done
 
     def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: Any) -> bool:
         """Take the newest value of each metric; True ends the training."""
         validation = {metric.series: evals_log["validation"][_key(metric)][-1] for metric in self._metrics}
-        return self._progress.after(epoch, validation, evals_log["train"][_key(self._metrics[0])][-1])
+        return self._progress.after(self._done + epoch, validation, evals_log["train"][_key(self._metrics[0])][-1])
 
 
 def _key(metric: Metric) -> str:
@@ -280,11 +284,14 @@ def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars)
     booster = xgboost.train(
         settings_of(params, table, metrics),
         train,
-        params["iterations"],
+        params["iterations"] - scalars.done,
         evals=[(train, "train"), (validation, "validation")],
         custom_metric=measure,
-        callbacks=[Follower(Progress(scalars, params["early_stopping_rounds"] if is_cut else 0), metrics)],
+        callbacks=[
+            Follower(Progress(scalars, params["early_stopping_rounds"] if is_cut else 0), metrics, scalars.done)
+        ],
         verbose_eval=False,
+        xgb_model=scalars.before or None,
     )
     best = scalars.best_iteration if is_cut else scalars.last_iteration()
     model = booster[: best + 1] if is_cut else booster
@@ -296,6 +303,7 @@ def fit(table: Table, sides: Split, params: Mapping[str, Any], scalars: Scalars)
         lambda features: as_matrix(model.predict(features_of(features)), table.problem),
         np.array([np.abs(found.get(name, 0.0)).sum() for name in plain_names(table.features)]),
         model.save_model,
+        booster.save_model,
     )
 
 
@@ -1088,6 +1096,9 @@ class Scalars:
         self.metrics = metrics
         self.curves: dict[str, dict[int, float]] = {metric.series: {} for metric in metrics}
         self.best_iteration = 0  # by the first metric; the earliest of equals
+        self.reports: list[tuple[str, str, float, int]] = []
+        self.before = ""  # file of the model to go on from
+        self.done = 0  # iterations that it has been trained for
 
     def report(self, side: str, metric: Metric, value: float, iteration: int) -> None:
         """Report one value; ``side`` is train or validation."""
@@ -1099,8 +1110,19 @@ class Scalars:
             loss = -value if metric.maximize else value
             if metric == self.metrics[0] and loss < self._least:
                 self._least, self.best_iteration = loss, iteration
+        self.reports.append((side, metric.series, value, iteration))
         if math.isfinite(value):  # the SDK would send 0 in place of NaN: a perfect loss
             self._logger.report_scalar(title, series, value, iteration)
+
+    def go_on(self, folder: Path, name: str, iterations: int) -> None:
+        """Take up the model and the curves of a checkpoint; the curves are reported again, so that they are whole."""
+        self.before = str(folder / f"{name}{MODEL_SUFFIX}")
+        metrics = {metric.series: metric for metric in self.metrics}
+        for side, series, value, iteration in json.loads((folder / f"{name}.json").read_text(encoding="utf-8")):
+            self.report(side, metrics[series], value, iteration)
+        self.done = self.last_iteration() + 1
+        if self.done >= iterations:
+            raise InputError(f"General/iterations: {iterations}; the checkpoint has {self.done} already")
 
     def last_iteration(self) -> int:
         """Return the iteration that was reported last."""
@@ -1113,12 +1135,13 @@ class Scalars:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model, cut to its best iteration; ``importances`` are the features', in the order of the columns."""
+    """A trained model, cut to its best iteration. ``importances`` are the features', in the order of the columns."""
 
     best_iteration: int
     predict: Callable[[pd.DataFrame], np.ndarray]
     importances: np.ndarray
     save: Callable[[str], Any]
+    save_whole: Callable[[str], Any] | None = None  # the model that was not cut, to go on from
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------
@@ -1210,6 +1233,15 @@ def start_task() -> Task:
     return task
 
 
+def fetch_checkpoint(task_id: str) -> Path:
+    """Fetch the checkpoint of a task: a folder with the model of each fold, and its curves."""
+    try:
+        artifact = Task.get_task(task_id).artifacts["checkpoint"]
+        return Path(artifact.get_local_copy(raise_on_error=True))
+    except Exception as error:  # of the server, the storage or the archive: all mean that there is none
+        raise InputError(f"General/continue_from: no checkpoint of task {task_id}: {reason_of(error)}") from error
+
+
 def upload_models(task: Task, fits: Sequence[Fitted], classes: tuple[str, ...]) -> None:
     """Make the models output models of the task; the upload goes on in the background."""
     if not task.is_offline() and not task.output_uri:  # a task created without running, without start_task's output_uri
@@ -1257,11 +1289,15 @@ def run(task: Task, given: Mapping[str, Any]) -> None:
     sizes = f"{len(splits[0][0])} + {len(splits[0][1])} rows, {table.features.shape[1]} columns"
     print(f"{table.problem} problem, {sizes}, {len(splits)} training(s), {params['device']}")
     loaded = time.monotonic()
-    fits, outcomes = train_all(table, splits, params, metrics, logger)
+    before = fetch_checkpoint(params["continue_from"]) if params.get("continue_from") else None
+    after = Path(tempfile.mkdtemp(prefix="checkpoint-")) if params.get("save_checkpoint") else None
+    fits, outcomes = train_all(table, splits, params, metrics, logger, before, after)
     trained = time.monotonic()
     values = report_outcome(fits, outcomes, logger)
     report_importances(fits, list(table.features), logger)
     upload_predictions(task, table, splits, fits, params)
+    if after is not None:
+        task.upload_artifact("checkpoint", after, wait_on_upload=True, delete_after_upload=True)
     if params["upload_model"]:
         upload_models(task, fits, table.classes)
     shown = ", ".join(f"{name} {value:.5f}" for name, value in values.items())
@@ -1269,14 +1305,30 @@ def run(task: Task, given: Mapping[str, Any]) -> None:
 
 
 def train_all(
-    table: Table, splits: Sequence[Split], params: Mapping[str, Any], metrics: Sequence[Metric], logger: Reporter
+    table: Table,
+    splits: Sequence[Split],
+    params: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    logger: Reporter,
+    before: Path | None = None,
+    after: Path | None = None,
 ) -> tuple[list[Fitted], list[dict[str, float]]]:
-    """Train once per split; after each fold report the mean over those that are done, at the fold's number."""
+    """Train once per split; after each fold report the mean over those that are done, at the fold's number.
+
+    ``before`` is the folder of a checkpoint to go on from, ``after`` the one to leave a checkpoint in.
+    """
     fits: list[Fitted] = []
     outcomes: list[dict[str, float]] = []
     for fold, sides in enumerate(splits):
         scalars = Scalars(logger, metrics, fold if len(splits) > 1 else None)
+        name = f"fold_{fold}"
+        if before is not None:
+            scalars.go_on(before, name, params["iterations"])
         fits.append(fit(table, sides, params, scalars))
+        save = fits[-1].save_whole
+        if after is not None and save is not None:
+            save(str(after / f"{name}{MODEL_SUFFIX}"))
+            (after / f"{name}.json").write_text(json.dumps(scalars.reports), encoding="utf-8")
         outcomes.append(scalars.at(fits[-1].best_iteration))
         if len(splits) > 1:
             for series in outcomes[0]:

@@ -18,6 +18,8 @@ from clearml_hpo.backend.nan_values import without_replaced
 from clearml_hpo.backend.orders import ORDER
 from clearml_hpo.backend.trial_tasks import (
     COMPLETED,
+    CONTINUES,
+    LENGTH,
     LIVE,
     MODEL_PROPERTY,
     SNAPSHOT_FIELDS,
@@ -298,6 +300,8 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         started_at=snapshot.started_at,
         ended_at=snapshot.ended_at,
         is_imported=imported is not None,
+        length=_whole(properties.get(LENGTH, "")),
+        continues=properties.get(CONTINUES, ""),
     )
     return _Entry(trial, snapshot, marked, properties.get(WISHED_RUN, ""), properties.get(ORDER, ""), imported)
 
@@ -308,11 +312,19 @@ def run_name(started_at: float | None) -> str:
 
 
 def _values(snapshot: TaskSnapshot, properties: Mapping[str, str], goal: Goal) -> tuple[float | None, ...]:
-    """As reported; as noted at the end of the trial where values were replaced, or a user has reset the task since."""
-    if (snapshot.summaries and not snapshot.not_finite) or not properties.get("value"):
+    """As reported; as noted at the end of the trial where that counts.
+
+    It does where values were replaced, the best one was that of an attempt before, or a user has reset the task since.
+    """
+    is_whole = snapshot.summaries and not snapshot.not_finite and not properties.get(CONTINUES)
+    if is_whole or not properties.get("value"):
         return goal.values(snapshot.summaries)
     noted = tuple(as_number(text) for text in properties["value"].split(","))
     return noted if len(noted) == len(goal.objectives) else goal.values({})
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _state(text: str) -> TrialState | None:

@@ -25,6 +25,7 @@ from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.goal import Goal, MetricSummary
 from clearml_hpo.core.not_finite import Curve
 from clearml_hpo.core.values import Params
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.space import SearchSpace
 
 POLL_CHUNK = MOST_ROWS
@@ -50,6 +51,10 @@ COMPLETED = ("completed", "publishing", "published", "closed")
 """Statuses of a task that came to its end."""
 MODEL_PROPERTY = "model"
 """User property: of which template a trial task is a clone, where a study has several."""
+LENGTH = "length"
+"""User property: for how long an attempt trains, where the study has ``fidelity``."""
+CONTINUES = "continues"
+"""User property: the task from whose checkpoint an attempt goes on."""
 NOT_FINITE = "not_finite"
 """User property: scalars, as a JSON list, of which values were not finite; see :mod:`clearml_hpo.core.not_finite`."""
 
@@ -97,6 +102,7 @@ class TrialTasks:
         project_id: str,
         name_of: Callable[[int, Params], str],
         space: SearchSpace | None = None,
+        fidelity: Fidelity | None = None,
         tags: Sequence[str] = ("optimization",),
     ) -> None:
         """Clones become children of ``parent_id`` in ``project_id``; with the constants of ``space``."""
@@ -108,20 +114,31 @@ class TrialTasks:
         self._project_id = project_id
         self._name_of = name_of
         self._space = space or SearchSpace()
+        self._fidelity = fidelity
         self._tags = list(tags)
         self._long: set[str] = set()
         self._replaced = ReplacedValues(api, goal)
 
     def create(
-        self, number: int, attempt: int, params: Params, order: str = "", properties: Mapping[str, str] | None = None
+        self,
+        number: int,
+        attempt: int,
+        params: Params,
+        order: str = "",
+        properties: Mapping[str, str] | None = None,
+        *,
+        length: int = 0,
+        continues: str = "",
     ) -> str:
         """Clones the template of the model with ``params``, in one call; returns the new task's id.
 
         ``order`` is the user's by which the point is tried, if it is: the task says so from its first moment, as it
-        does of other ``properties``.
+        does of other ``properties``. ``length`` and ``continues`` are those of ``Trial``.
         """
         model = self._space.model_of(params)
         template, values = self._templates[model], self._space.in_task(params)
+        if self._fidelity is not None and length:
+            values |= self._fidelity.values(length, continues)
         hyperparams = with_user_properties(
             with_values(template.hyperparams, values),
             {
@@ -131,6 +148,8 @@ class TrialTasks:
                 "template_task": template.task_id,
                 **({MODEL_PROPERTY: model} if model else {}),
                 **({ORDER: order} if order else {}),
+                **({LENGTH: length} if length else {}),
+                **({CONTINUES: continues} if continues else {}),
                 **(properties or {}),
                 **({PLACE_PROPERTY: template.place} if template.place else {}),
             },

@@ -16,6 +16,7 @@ _STATUS = {
     TrialState.RUNNING: "in_progress",
     TrialState.COMPLETED: "completed",
     TrialState.PRUNED: "stopped",
+    TrialState.PAUSED: "completed",
     TrialState.ABORTED: "stopped",
     TrialState.STOPPED: "stopped",
     TrialState.FAILED: "failed",

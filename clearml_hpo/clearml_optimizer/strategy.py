@@ -132,7 +132,7 @@ class OptunaStrategy(SearchStrategy):  # type: ignore[misc]
         if execution_queue:
             self._executor = QueueExecutor(self.api, find_queues(self.api, [execution_queue]))
         self._sampler = optuna_sampler or build_sampler(
-            seed=seed, space=self.space, goal=self.goal, trials=total_max_jobs, workers=num_concurrent_workers
+            seed=seed, space=self.space, goal=self.goal, trials=total_max_jobs
         )
         self._pruner = optuna_pruner or optuna.pruners.MedianPruner()
         self._history = continue_previous_study.trials if continue_previous_study else []

@@ -21,6 +21,7 @@ from clearml_hpo.cli.orders import abort, extend, narrow, prune, try_
 from clearml_hpo.cli.report import report
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.rungs import rungs_text
 from clearml_hpo.core.savings import saved_by_pruning
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.views import display
@@ -376,6 +377,8 @@ def _summary_lines(found: Study) -> Iterator[Text]:
     yield _fact("objective", str(found.goal))
     yield _fact("budget", ", ".join(_used(found)))
     yield _fact("trials", ", ".join(f"{count} {state.value}" for state, count in found.counts.items()) or "none")
+    if lengths := rungs_text(found.trials, found.earlier_attempts):
+        yield _fact("lengths", lengths)
     if saved := saved_by_pruning(found.trials):
         yield _fact("saved", saved)
     best_one = found.best

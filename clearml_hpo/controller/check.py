@@ -92,10 +92,16 @@ def _choices(file: StudyFile) -> list[str]:
     """What ``auto`` stands for in a study, as far as that is known before it runs."""
     sampler, pruner = file.spec.sampler.name, file.spec.pruner.name
     chosen = (
-        (sampler, choose_sampler(sampler, space=file.space, goal=file.goal, trials=file.budget.trials)),
-        (pruner, choose_pruner(pruner, space=file.space, goal=file.goal)),
+        (
+            sampler,
+            choose_sampler(
+                sampler, space=file.space, goal=file.goal, trials=file.budget.trials, fidelity=file.fidelity
+            ),
+        ),
+        (pruner, choose_pruner(pruner, space=file.space, goal=file.goal, fidelity=file.fidelity)),
     )
-    return [str(choice) for name, choice in chosen if choice.name != name]
+    said = [str(choice) for name, choice in chosen if choice.name != name]
+    return [*said, str(file.fidelity)] if file.fidelity is not None else said
 
 
 def _check_template(

@@ -30,6 +30,7 @@ from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.core.values import Params
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import Hooks, Policy, Scheduler, run_loop
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import SearchSpace
 
@@ -275,6 +276,7 @@ def trial_tasks(
     *,
     parent_id: str,
     project_id: str,
+    fidelity: Fidelity | None = None,
     tag: str = "optimization",
     name_of: Callable[[int, Params], str] | None = None,
 ) -> TrialTasks:
@@ -293,5 +295,6 @@ def trial_tasks(
         project_id=project_id,
         name_of=name_of or named,
         space=space,
+        fidelity=fidelity,
         tags=(tag, f"opt: {parent_id}"),
     )

@@ -27,6 +27,7 @@ def policy_of(file: StudyFile) -> Policy:
         placement=placement_of(file),
         failures=_failures(file.spec),
         rerun_duplicates=file.spec.duplicates == "rerun",
+        fidelity=file.fidelity,
     )
 
 

@@ -54,8 +54,15 @@ def rehearse_all(files: Iterable[StudyFile]) -> None:
 
 def _rehearse_sampler(file: StudyFile) -> None:
     given, space, goal = file.spec.sampler, file.space, file.goal
-    trials = file.spec.budget.trials
-    sampler = build_sampler(given.name, seed=given.seed, options=given.options, space=space, goal=goal, trials=trials)
+    sampler = build_sampler(
+        given.name,
+        seed=given.seed,
+        options=given.options,
+        space=space,
+        goal=goal,
+        trials=file.spec.budget.trials,
+        fidelity=file.fidelity,
+    )
     try_sampler(sampler, space, goal, given.options)
 
 

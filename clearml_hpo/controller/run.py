@@ -147,6 +147,7 @@ class StudyRun:
             self._file.space,
             parent_id=controller.task_id,
             project_id=controller.project_id,
+            fidelity=self._file.fidelity,
         )
         reports = StudyReports(opened, self._api, tasks, console, self._stopped)
         driver = self._driver(lease, executor, tasks, first_runs, reports)
@@ -244,11 +245,17 @@ class StudyRun:
     def _learner(self) -> OptunaStudy:
         """Sampler and pruner of the study file; they know already what ``warm_start`` gives."""
         file, spec, records = self._file, self._file.spec, self._opened.records
-        trials, workers = file.budget.trials, self._policy.placement.concurrency
-        choice = choose_sampler(spec.sampler.name, space=file.space, goal=file.goal, trials=trials, workers=workers)
+        trials = file.budget.trials
+        choice = choose_sampler(
+            spec.sampler.name,
+            space=file.space,
+            goal=file.goal,
+            trials=trials,
+            fidelity=file.fidelity,
+        )
         if self._sampler is None and choice.name != spec.sampler.name:
             self._console.note(str(choice))
-        pruning = choose_pruner(spec.pruner.name, space=file.space, goal=file.goal)
+        pruning = choose_pruner(spec.pruner.name, space=file.space, goal=file.goal, fidelity=file.fidelity)
         if self._pruner is None and pruning.name != spec.pruner.name:
             self._console.note(str(pruning))
         if self._pruner is None and (said := remark(spec.pruner.name, spec.pruner.options)):
@@ -263,7 +270,7 @@ class StudyRun:
             space=file.space,
             goal=file.goal,
             trials=trials,
-            workers=workers,
+            fidelity=file.fidelity,
         )
         learner = OptunaStudy(
             file.space,
@@ -311,7 +318,7 @@ class StudyRun:
     def _check_objectives(self, ended: Trial) -> None:
         """Stops the study if no run of a template reports the objective: more trials would only be waste."""
         model = self._file.space.model_of(ended.params)
-        if ended.state is TrialState.COMPLETED:
+        if ended.state in (TrialState.COMPLETED, TrialState.PAUSED):
             self._reporting.add(model)
         if ended.state is TrialState.NO_OBJECTIVE and model not in self._reporting and self._fault is None:
             faults = faults_of_objectives(metrics_of(self._api, ended.task_id), self._file.goal, model)

@@ -4,6 +4,7 @@ values.py          names and values of hyperparameters, and their texts
 goal.py            objectives and constraints: which scalars count, and in which bounds
 trial.py           a trial, its states, the best of many
 savings.py         how much of the training pruning has saved, and what it may have cost
+rungs.py           how far trials have come, where they pause at lengths of training
 budget.py          when a study has had enough, and when a single trial has
 ranking.py         trials in the order of their merit
 not_finite.py      what NaN and infinity count as

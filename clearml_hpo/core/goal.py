@@ -140,6 +140,15 @@ class Goal:
         """A trial's values, one per objective; see :meth:`Objective.value`."""
         return tuple(objective.value(summaries.get(objective.metric)) for objective in self.objectives)
 
+    def carried(self, values: tuple[float | None, ...], earlier: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        """The values of an attempt that goes on from an ``earlier`` one: the best one of a run is that of both."""
+        if not earlier:
+            return values
+        return tuple(
+            old if o.reading == "best" and old is not None and (new is None or o.better(old, new)) else new
+            for o, new, old in zip(self.objectives, values, earlier, strict=True)
+        )
+
     def violations(self, summaries: Mapping[str, MetricSummary]) -> tuple[float, ...]:
         """One per constraint; see :meth:`MetricConstraint.violation`."""
         return tuple(constraint.violation(summaries.get(constraint.metric)) for constraint in self.constraints)

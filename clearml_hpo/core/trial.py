@@ -13,13 +13,15 @@ from clearml_hpo.core.values import Value
 class TrialState(str, Enum):
     """Where a trial stands; docs/failures.md explains those that end without a value.
 
-    Only ``PRUNED`` is told to the sampler as pruned; every other end without a value is a failure.
+    ``PRUNED`` and ``PAUSED`` are told to the sampler as pruned; every other end without a value is a failure. A paused
+    trial has trained for a while, and may go on from its checkpoint; one that never does stays paused.
     """
 
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
     PRUNED = "pruned"
+    PAUSED = "paused"
     FAILED = "failed"
     KILLED = "killed"
     LOST = "lost"
@@ -84,6 +86,8 @@ class Trial:
         queued_at: seconds since the epoch, as are ``started_at`` and ``ended_at``.
         not_finite: scalars, ``title/series``, of which the SDK has sent 0 in place of NaN or infinity.
         is_imported: whether it ended elsewhere, and was added with its values.
+        length: for how long this attempt trains, where the study file has ``fidelity``; else 0.
+        continues: the task, an earlier attempt, from whose checkpoint this attempt goes on; empty if it begins anew.
     """
 
     number: int
@@ -102,6 +106,8 @@ class Trial:
     ended_at: float | None = field(default=None)
     not_finite: frozenset[str] = frozenset()
     is_imported: bool = False
+    length: int = 0
+    continues: str = ""
 
     @property
     def value(self) -> float | None:

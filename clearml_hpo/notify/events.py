@@ -148,7 +148,7 @@ class Events:
     def _count_failure(self, trial: Trial) -> None:
         if trial.state.is_failure:
             self._failures += 1
-        elif trial.state in (TrialState.COMPLETED, TrialState.PRUNED):
+        elif trial.state in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.PAUSED):
             self._failures = 0
         if self._failures and self._failures == self._wanted.get("failures") and trial.state.is_failure:
             reason = trial.reason.partition("\n")[0][:_LONGEST_REASON]

@@ -72,6 +72,7 @@ def _trial(trial: Trial, goal: Goal) -> dict[str, Any]:
         "queue": trial.queue,
         "worker": trial.worker,
         "reason": trial.reason,
+        **({"length": trial.length, "continues": trial.continues} if trial.length else {}),
     }
 
 

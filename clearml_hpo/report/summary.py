@@ -9,12 +9,14 @@ from functools import cached_property
 
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.ranking import ranking
+from clearml_hpo.core.rungs import rungs_text
 from clearml_hpo.core.savings import ahead_when_pruned, saved_by_pruning
 from clearml_hpo.core.trial import Trial, TrialState, best_trial, pareto_front
 from clearml_hpo.search.space import SearchSpace
 
 _MOST_NAMED = 8
 _LONGEST_REASON = 300
+_ENDED_EARLY = (TrialState.PRUNED, TrialState.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class StudySummary:
         """How attempts ended without a value, and why; the most frequent first."""
         found: dict[tuple[TrialState, str], list[Trial]] = {}
         for trial in (*self.trials, *self.earlier):
-            if trial.final_values is None and not trial.state.is_live and trial.state is not TrialState.PRUNED:
+            if trial.final_values is None and not trial.state.is_live and trial.state not in _ENDED_EARLY:
                 reason = trial.reason.partition("\n")[0][:_LONGEST_REASON]
                 found.setdefault((trial.state, reason), []).append(trial)
         endings = [
@@ -113,14 +115,16 @@ class StudySummary:
     def facts(self) -> Sequence[tuple[str, str]]:
         """Names and values of what is to be known first."""
         best = self.best
+        again = sum(attempt.state is not TrialState.PAUSED for attempt in self.earlier)
         facts = [
             ("objective", "; ".join(f"{o.metric}, {o.direction}" for o in self.goal.objectives)),
             ("best", "none" if best is None else f"{values_text(best, self.goal)}: trial {best.number}"),
             ("trial 0", self._first_text()),
             ("front", "" if self.goal.is_single else f"{len(self.front)} trials"),
             ("trials", ", ".join(f"{count} {state.value}" for state, count in self.counts.items()) or "none"),
+            ("lengths", rungs_text(self.trials, self.earlier)),
             ("saved", self._saved_text()),
-            ("run again", f"{len(self.earlier)} attempts" if self.earlier else ""),
+            ("run again", f"{again} attempts" if again else ""),
             ("time", duration_text(self.driven_s)),
             ("compute time", duration_text(self.compute_s)),
             ("trials an hour", _rate_text(self.trials_per_hour)),

@@ -17,9 +17,20 @@ class Tasks(Protocol):
     """What the loop needs of trial tasks; ``tasks.TrialTasks`` bound to a template."""
 
     def create(
-        self, number: int, attempt: int, params: Params, order: str = "", properties: Mapping[str, str] | None = None
+        self,
+        number: int,
+        attempt: int,
+        params: Params,
+        order: str = "",
+        properties: Mapping[str, str] | None = None,
+        *,
+        length: int = 0,
+        continues: str = "",
     ) -> str:
-        """Makes the trial task and returns its id; ``order`` is the user's by which the point is tried, if it is."""
+        """Makes the trial task and returns its id; ``order`` is the user's by which the point is tried, if it is.
+
+        ``length`` and ``continues`` are those of ``Trial``.
+        """
 
     def end_as(self, task_id: str, finished: Finished) -> None:
         """Has a task that was only made end as its trial has ended elsewhere."""

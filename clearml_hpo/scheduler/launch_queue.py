@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from clearml_hpo.core.trial import Trial
 from clearml_hpo.core.values import Params
 from clearml_hpo.scheduler.placement import Placement, Places
 
@@ -20,6 +21,7 @@ class Launch:
         queue: the one that it must go to; empty for any that its parameters may go to.
         task_id: its task, if it has been made.
         order: the user's by which the point is tried; empty if it was none.
+        length, continues: those of ``Trial``.
     """
 
     number: int
@@ -28,6 +30,25 @@ class Launch:
     queue: str = ""
     task_id: str = ""
     order: str = ""
+    length: int = 0
+    continues: str = ""
+
+    @classmethod
+    def of(cls, trial: Trial) -> Launch:
+        """The attempt of a trial whose task has been made."""
+        return cls(
+            trial.number,
+            trial.attempt,
+            trial.params,
+            task_id=trial.task_id,
+            length=trial.length,
+            continues=trial.continues,
+        )
+
+    @classmethod
+    def after(cls, trial: Trial, queue: str = "") -> Launch:
+        """The next attempt of a trial, which begins where this one did."""
+        return cls(trial.number, trial.attempt + 1, trial.params, queue, length=trial.length, continues=trial.continues)
 
 
 class LaunchQueue:

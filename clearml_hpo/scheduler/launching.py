@@ -45,6 +45,7 @@ class Launcher:
         self._queues = queues
         self._roster = context.roster
         self._policy = policy = context.policy
+        self._goal = context.goal
         self._hooks = context.hooks
         self._clock = context.clock
         self._planned = LaunchQueue(policy.placement)
@@ -53,6 +54,7 @@ class Launcher:
         self._timer = timer
         self._ask_ahead = AskAhead(self._points, study.fail, timer=timer)
         self._next_number = 0
+        self._is_stopped = False
 
     @property
     def is_thinking(self) -> bool:
@@ -61,8 +63,8 @@ class Launcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is planned."""
-        return not self._planned
+        """Whether nothing is planned, and no paused trial may go on."""
+        return not self._planned and not self._promotions()
 
     @property
     def stranded(self) -> int:
@@ -132,6 +134,7 @@ class Launcher:
 
     def stop(self) -> None:
         """Nothing more is launched. Whether tasks that are made already wait somewhere all the same is to be seen."""
+        self._is_stopped = True
         for launch in self._planned:
             self._planned.remove(launch.number)
             if not launch.task_id:
@@ -169,13 +172,35 @@ class Launcher:
         for launch in self._planned:
             if placed < _MOST_AT_ONCE:
                 placed += self._place(launch, room)
-        while placed < _MOST_AT_ONCE and not self.exhausted and room.is_left and not self._planned.is_full(workers):
-            launch_or_none = self._next_launch(sum(workers.values()))
+        promotions = iter(self._promotions())
+        while placed < _MOST_AT_ONCE:
+            paused = next(promotions, None)
+            if paused is None and self.exhausted:
+                break  # before it is asked for room: who asks wants a place
+            if not room.is_left or self._planned.is_full(workers):
+                break
+            launch_or_none = self._next_launch(sum(workers.values())) if paused is None else self._promoted(paused)
             if launch_or_none is None:
                 return
             self._planned.add(launch_or_none)
             placed += self._place(launch_or_none, room)
         self.is_behind = placed == _MOST_AT_ONCE
+
+    def _promotions(self) -> list[Trial]:
+        """The paused trials that may go on now."""
+        fidelity, roster = self._policy.fidelity, self._roster
+        if fidelity is None or self._is_stopped:
+            return []
+        at_end = bool(self.exhausted) and not roster.live and not self._planned
+        found = fidelity.promotable(roster.latest, roster.earlier, self._goal, at_end=at_end)
+        return [trial for trial in found if trial.number not in self._planned]
+
+    def _promoted(self, trial: Trial) -> Launch:
+        """A further attempt of a paused trial, which goes on from its checkpoint."""
+        assert self._policy.fidelity is not None  # it has paused it
+        self._study.resume(trial.number, trial.params)
+        length = self._policy.fidelity.after(trial.length)
+        return replace(Launch.after(trial), length=length, continues=trial.task_id)
 
     def _next_launch(self, slots: int) -> Launch | None:
         """The next new trial; None if there is none, for now or for good."""
@@ -190,7 +215,9 @@ class Launcher:
                 self._is_over("every point of the search space was tried")
             return None
         order = next((name for name, number in self.by_order.items() if number == self._next_number), "")
-        launch = Launch(self._next_number, 1, params, order=order)
+        fidelity = self._policy.fidelity
+        length = fidelity.first(self._next_number) if fidelity is not None else 0
+        launch = Launch(self._next_number, 1, params, order=order, length=length)
         self.knows(launch.number, params)
         return launch
 
@@ -203,9 +230,20 @@ class Launcher:
         queue = self._planned.place_for(launch, room)
         if queue is None:
             return False
-        task_id = launch.task_id or self._tasks.create(launch.number, launch.attempt, launch.params, launch.order)
+        length, continues = launch.length, launch.continues
+        task_id = launch.task_id or self._tasks.create(
+            launch.number, launch.attempt, launch.params, launch.order, length=length, continues=continues
+        )
         self._planned.remove(launch.number)
-        trial = Trial(launch.number, dict(launch.params), task_id, launch.attempt, queue=queue)
+        trial = Trial(
+            launch.number,
+            dict(launch.params),
+            task_id,
+            launch.attempt,
+            queue=queue,
+            length=length,
+            continues=continues,
+        )
         self._roster.keep(trial)
         self._unsubmitted[trial.number] = trial
         self._submit(trial)
@@ -230,4 +268,4 @@ class Launcher:
         """Has a trial whose task waits nowhere go to a queue as soon as there is room."""
         self._unsubmitted.pop(trial.number, None)
         self._roster.keep(replace(trial, queue=""))
-        self.plan(Launch(trial.number, trial.attempt, trial.params, task_id=trial.task_id))
+        self.plan(Launch.of(trial))

@@ -52,7 +52,12 @@ class Ledger:
     def _add(self, trial: Trial, running_s: float, times: int) -> None:
         self._compute_s += times * running_s
         self._gpu_s += times * running_s * gpus_of(trial.worker)
-        self._iterations += times * trial.iteration
+        self._iterations += times * self._trained(trial)
+
+    def _trained(self, trial: Trial) -> int:
+        """The iterations of this attempt: what it goes on from was trained before."""
+        before = self._latest.get(trial.continues)
+        return trial.iteration - min(trial.iteration, before[0].iteration if before else 0)
 
     def decided(self, trial: Trial, at: float) -> None:
         """A trial has ended for good, as far as is known. One that a user retries ends once more."""
@@ -87,7 +92,7 @@ class Ledger:
             wall_s=now - driven_since,
             compute_s=self._compute_s + sum(seconds for _, seconds in live),
             gpu_s=self._gpu_s + sum(seconds * gpus_of(trial.worker) for trial, seconds in live),
-            iterations=self._iterations + sum(trial.iteration for trial, _ in live),
+            iterations=self._iterations + sum(self._trained(trial) for trial, _ in live),
             best_value=self._best,
             trials_since_best=len(self._since_best) if self._goal.is_single else 0,
             s_since_best=now - self._best_at if self._goal.is_single else 0.0,

@@ -125,10 +125,11 @@ class Observer:
         return wants_pruning and self._roster.running_s(trial, self._clock()) >= self._limits.min_time_s
 
     def _as_seen(self, trial: Trial, snapshot: TaskSnapshot) -> Trial:
+        values, before = self._goal.values(snapshot.summaries), self._roster.before(trial)
         return replace(
             trial,
             state=_STATES.get(snapshot.status, trial.state),
-            values=self._goal.values(snapshot.summaries),
+            values=self._goal.carried(values, before.values) if before is not None and snapshot.summaries else values,
             violations=self._goal.violations(snapshot.summaries),
             not_finite=snapshot.not_finite,
             iteration=snapshot.iteration,

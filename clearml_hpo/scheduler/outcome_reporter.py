@@ -57,18 +57,20 @@ class OutcomeReporter:
             self._context.note(f"{failed}: {error}", "warning", trial)
 
     def ended(self, number: int, trial: Trial) -> None:
-        """Tells the sampler that ``number`` has ended as ``trial``: only what was pruned is told as pruned."""
+        """Tells the sampler that ``number`` has ended as ``trial``: as pruned only what was pruned or has paused."""
         if trial.state is TrialState.PRUNED:
             self._study.prune(number)
+        elif trial.state is TrialState.PAUSED and trial.value is not None:
+            self._study.pause(number, trial.length, trial.value)
         elif trial.final_values is not None:
             self._study.complete(number, trial.final_values, trial.violations, _seconds(trial))
         else:
             self._study.fail(number)
 
     def known(self, number: int, known: int) -> None:
-        """A duplicate is told at once what is known of its point: nothing, while the first one still runs."""
+        """A duplicate is told at once what is known of its point: nothing, while the first one runs or is paused."""
         trial = self._roster.get(known)
-        if trial is None:
+        if trial is None or trial.state is TrialState.PAUSED:
             self._study.fail(number)
         else:
             self.ended(number, trial)
@@ -79,6 +81,8 @@ class OutcomeReporter:
         state: Ended = "failed" if values is None else "completed"
         if trial.state is TrialState.PRUNED:
             state = "pruned"
+        elif trial.state is TrialState.PAUSED and trial.value is not None:
+            state, history = "paused", {trial.length: trial.value}
         self._study.restore(trial.number, trial.params, state, values or (), trial.violations, history, _seconds(trial))
 
     def anew(self, trial: Trial) -> None:

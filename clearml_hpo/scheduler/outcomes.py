@@ -59,6 +59,11 @@ class Outcomes:
         self._context.study.revise(trial.number, params)
         return replace(trial, params=params)
 
+    def _is_to_pause(self, trial: Trial) -> bool:
+        """Whether a trial that came to the end of its length may go on to another one."""
+        fidelity = self._context.policy.fidelity
+        return fidelity is not None and trial.length > 0 and not fidelity.is_last(trial.length)
+
     def lose(self, trial: Trial, reason: str) -> None:
         """Fails a task that no worker runs any more, and settles its trial as lost, or as it was wished to end."""
         try:
@@ -72,6 +77,8 @@ class Outcomes:
     def end(self, trial: Trial, state: TrialState, reason: str, *, mark: bool = True) -> None:
         """Settles a trial that has ended so; plans its next attempt, if the policy has one."""
         now = self._context.clock()
+        if state is TrialState.COMPLETED and self._is_to_pause(trial):
+            state = TrialState.PAUSED
         ended = replace(trial, state=state, reason=reason, ended_at=trial.ended_at or now)
         if mark:
             self._reporter.mark(ended, state)
@@ -100,20 +107,27 @@ class Outcomes:
         """Plans a new attempt, if the policy has one for this end; none of what has failed elsewhere."""
         if ended.is_imported:
             return False
+        if ended.continues and ended.state in (TrialState.FAILED, TrialState.STOPPED):
+            # What failed did so by its checkpoint, perhaps. What was stopped with its study could still go on.
+            anew = ended.state is TrialState.FAILED
+            self._launcher.plan(replace(Launch.after(ended), continues="" if anew else ended.continues))
+            return True
         retry = self._context.policy.failures.retry(ended.state, self._ends[ended.number, ended.state])
         if retry is None:
             return False
-        self._launcher.plan(Launch(ended.number, ended.attempt + 1, ended.params, retry.queue))
+        self._launcher.plan(Launch.after(ended, retry.queue))
         return True
 
     def run_again(self, ended: Trial) -> None:
         """Plans a new attempt of a trial that has ended, whatever the policy says."""
-        self._launcher.plan(Launch(ended.number, ended.attempt + 1, ended.params))
+        self._launcher.plan(Launch.after(ended))
         self._context.study.add(ended.number, ended.params)
         self._note_retry(ended)
 
     def _note_retry(self, ended: Trial) -> None:
-        self._context.note(f"retrying trial {ended.number}: attempt {ended.attempt + 1}", "warning", ended)
+        anew = ended.state is TrialState.FAILED and ended.continues
+        how = f", from the beginning: it could not go on from task {ended.continues}" if anew else ""
+        self._context.note(f"retrying trial {ended.number}: attempt {ended.attempt + 1}{how}", "warning", ended)
 
     def _end_draft(self, trial: Trial, reason: str) -> None:
         """Ends a draft that has run: its end would be unknown, and a successor would run it."""

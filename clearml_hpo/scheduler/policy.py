@@ -9,6 +9,7 @@ from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.scheduler.placement import Placement, Places, Room
 from clearml_hpo.scheduler.retry_rules import Failures
+from clearml_hpo.search.fidelity import Fidelity
 
 FindRoom = Callable[[Placement, Mapping[str, int], Iterable[Trial], Collection[str]], Places]
 """Says where more trials can go: the arguments are those of ``Room``."""
@@ -21,6 +22,7 @@ class Policy:
     Attributes:
         budget: may grow while the study is driven.
         rerun_duplicates: whether a point that was tried may be run again.
+        fidelity: for how long trials train before they pause; None: each trains once.
         room: how much there is for more trials; a study among others has a share of it.
     """
 
@@ -30,3 +32,4 @@ class Policy:
     failures: Failures = field(default_factory=Failures)
     rerun_duplicates: bool = False
     room: FindRoom = Room
+    fidelity: Fidelity | None = None

@@ -83,6 +83,11 @@ class Roster:
         """The trial of this number, if there is one."""
         return self._trials.get(number)
 
+    def before(self, trial: Trial) -> Trial | None:
+        """The attempt from whose checkpoint a trial goes on, if it is known."""
+        ended = (each for each in reversed(self.earlier) if each.task_id == trial.continues)
+        return next(ended, None) if trial.continues else None
+
     def keep(self, trial: Trial) -> None:
         """It lives; an attempt before it, which it takes the place of, is an earlier one."""
         before = self._trials.get(trial.number)

@@ -39,7 +39,7 @@ class Takeover:
     def adopt_draft(self, trial: Trial) -> None:
         """Takes over a trial whose task was made but not submitted."""
         self._take_over(trial)
-        self._launcher.plan(Launch(trial.number, trial.attempt, trial.params, task_id=trial.task_id))
+        self._launcher.plan(Launch.of(trial))
 
     def restore(
         self,

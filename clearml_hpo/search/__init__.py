@@ -9,6 +9,7 @@ outlook.py           what a further trial is expected to gain
 distributions.py     ranges in Optuna's words
 pruners.py           pruners by name
 falling.py           a pruner of our own, whose line falls
+fidelity.py          lengths of training, and which paused trials go on
 narrowing.py         ranges that a user has narrowed
 learner.py           the study as the sampler sees it: ask and tell, by trial number
 replay.py            what Optuna keeps of trials that ran in an earlier process

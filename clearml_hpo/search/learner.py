@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias
@@ -28,11 +28,12 @@ from clearml_hpo.search.replay import generation, keeps_notes, rungs
 from clearml_hpo.search.samplers import VIOLATIONS
 from clearml_hpo.search.space import Categorical, Distribution, Int, SearchSpace
 
-Ended: TypeAlias = Literal["completed", "pruned", "failed"]
+Ended: TypeAlias = Literal["completed", "pruned", "paused", "failed"]
 
 _STATES: Mapping[Ended, OptunaState] = {
     "completed": OptunaState.COMPLETE,
     "pruned": OptunaState.PRUNED,
+    "paused": OptunaState.PRUNED,
     "failed": OptunaState.FAIL,
 }
 _FEW_POINTS = 10_000
@@ -82,6 +83,7 @@ class OptunaStudy:
         self._lock = threading.Lock()
         self._trials: dict[int, int] = {}
         self._judged: dict[int, int] = {}
+        self._paused: dict[int, int] = {}
         self._restored = 0
         self._random = random.Random(0)
         self.narrowing = Narrowing()
@@ -209,6 +211,21 @@ class OptunaStudy:
         """Trial ``number`` was pruned; if the objective was reported, its last value is the trial's."""
         self._tell(number, OptunaState.PRUNED)
 
+    def pause(self, number: int, length: int, value: float) -> None:
+        """Trial ``number`` has trained for ``length``, and may go on: until then it is as one that was pruned there."""
+        with self._lock:
+            trial_id = self._trials.get(number)
+        if trial_id is not None:
+            self._table.note(trial_id, length, value)
+            self._tell(number, OptunaState.PRUNED)
+            self._paused[number] = trial_id
+
+    def resume(self, number: int, params: Params) -> None:
+        """Trial ``number``, which was paused, goes on: what it was told as counts no more."""
+        if (trial_id := self._paused.pop(number, None)) is not None:
+            self._table.leave_out(trial_id)
+        self.add(number, params)
+
     def fail(self, number: int) -> None:
         """Trial ``number`` ended without a value."""
         self._tell(number, OptunaState.FAIL)
@@ -238,7 +255,9 @@ class OptunaStudy:
         reported = {step: value for step, value in sorted((intermediate or {}).items()) if step >= 0}
         ended = _STATES[state]
         if self._judging is self._table:
-            self._restore_in(self._table, params, ended, values, violations, reported, seconds)
+            trial_id = self._restore_in(self._table, params, ended, values, violations, reported, seconds)
+            if state == "paused":
+                self._paused[number] = trial_id
         else:
             self._restore_in(self._table, params, ended, values, violations, {}, seconds)
             if self._judging is not None and reported:
@@ -262,14 +281,13 @@ class OptunaStudy:
         violations: Sequence[float],
         reported: Mapping[int, float],
         seconds: float | None = None,
-    ) -> None:
+    ) -> int:
         if reported and self.prunes and keeps_notes(self.pruner):
             record = self._record(params, OptunaState.RUNNING, seconds=seconds)
-            table.replay(record, reported, state, values, violations)
-            return
+            return table.replay(record, reported, state, values, violations)
         if state is OptunaState.PRUNED and reported:
             values = [reported[max(reported)]]
-        table.create(self._record(params, state, values, violations, reported, seconds))
+        return table.create(self._record(params, state, values, violations, reported, seconds))
 
     def _record(
         self,
@@ -326,6 +344,25 @@ class OptunaStudy:
             self._judging.tell_last_reported(judged, state, violations)
 
 
+class _Storage(optuna.storages.InMemoryStorage):
+    """Optuna's, but for what is left out: a point that goes on would count twice, as what it was and as what it is.
+
+    Attributes:
+        left_out: numbers of trials that no sampler is to see.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_out: set[int] = set()
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[OptunaState] | None = None
+    ) -> list[FrozenTrial]:
+        """Those that count."""
+        trials = super().get_all_trials(study_id, deepcopy, states)
+        return [trial for trial in trials if trial.number not in self.left_out] if self.left_out else trials
+
+
 class _Table:
     """A study of Optuna's, and the storage that holds its trials, which are named by their ids there."""
 
@@ -336,7 +373,8 @@ class _Table:
         pruner: optuna.pruners.BasePruner,
         create_options: Mapping[str, Any],
     ) -> None:
-        self._storage = optuna.storages.get_storage(create_options.get("storage"))
+        given = create_options.get("storage")
+        self._storage = _Storage() if given is None else optuna.storages.get_storage(given)
         options = {**create_options, "storage": self._storage}
         if create_options.get("storage") is None:
             options.setdefault("study_name", "study")  # Hyperband draws from the name: the same in each process
@@ -358,8 +396,15 @@ class _Table:
     def reported(self, trial_id: int) -> Mapping[int, float]:
         return self._storage.get_trial(trial_id).intermediate_values
 
-    def report(self, trial_id: int, step: int, value: float) -> bool:
+    def note(self, trial_id: int, step: int, value: float) -> None:
         self._storage.set_trial_intermediate_value(trial_id, step, float(value))
+
+    def leave_out(self, trial_id: int) -> None:
+        if isinstance(self._storage, _Storage):
+            self._storage.left_out.add(self._storage.get_trial_number_from_id(trial_id))
+
+    def report(self, trial_id: int, step: int, value: float) -> bool:
+        self.note(trial_id, step, value)
         return self.study.pruner.prune(self.study, self._storage.get_trial(trial_id))
 
     def replay(
@@ -369,8 +414,8 @@ class _Table:
         state: OptunaState,
         values: Sequence[float],
         violations: Sequence[float],
-    ) -> None:
-        """Has the pruner look at ``trial`` as it ran."""
+    ) -> int:
+        """Has the pruner look at ``trial`` as it ran; returns its id."""
         trial_id = self.create(trial)
         number = self._storage.get_trial_number_from_id(trial_id)
         notes = rungs(self.study.pruner, self.study, number, reported, was_pruned=state is OptunaState.PRUNED)
@@ -382,6 +427,7 @@ class _Table:
         for key, value in (notes or {}).items():
             self._storage.set_trial_system_attr(trial_id, key, value)
         self.tell(trial_id, state, values, violations)
+        return trial_id
 
     def took(self, trial_id: int, seconds: float) -> None:
         """Notes how long a trial ran."""

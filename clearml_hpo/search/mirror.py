@@ -28,7 +28,11 @@ from clearml_hpo.search.space import SearchSpace
 
 _STUDY_ID = "clearml_study"
 _TASK = "clearml_task"
-_STATES = {TrialState.COMPLETED: OptunaState.COMPLETE, TrialState.PRUNED: OptunaState.PRUNED}
+_STATES = {
+    TrialState.COMPLETED: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    TrialState.PAUSED: OptunaState.PRUNED,
+}
 
 
 @dataclass(frozen=True)

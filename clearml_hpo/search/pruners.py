@@ -18,6 +18,7 @@ from clearml_hpo.core.choices import Choice, check_options, choose, import_class
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.search.falling import STARTUP_TRIALS, FallingPruner
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.space import SearchSpace
 
 DEFAULT = "auto"
@@ -62,13 +63,15 @@ def is_known_name(name: str) -> bool:
     return name in NAMES or is_class_path(name)
 
 
-def choose_pruner(name: str, *, space: SearchSpace, goal: Goal) -> Choice:
+def choose_pruner(name: str, *, space: SearchSpace, goal: Goal, fidelity: Fidelity | None = None) -> Choice:
     """What ``name`` means for a study: ``auto`` picks a pruner, all other names stay.
 
     Whether trials report at each step is not known before some are complete: :func:`choose_by_reports`.
     """
     if name != DEFAULT:
         return _chosen(name, "as the study says")
+    if fidelity is not None:
+        return _chosen(NONE, "fidelity says which trials go on")
     if len(space.used_models) > 1:
         return _chosen(NONE, "several models: an iteration of one is not one of another")
     if goal.pruning_objective is None:

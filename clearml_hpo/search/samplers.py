@@ -27,6 +27,7 @@ from clearml_hpo.core.choices import (
 )
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.gp_tpe import GpTpeSampler
 from clearml_hpo.search.space import Categorical, OpenSpace, SearchSpace
 
@@ -56,13 +57,13 @@ class Problem:
 
     Attributes:
         trials: the budget; None if only time limits the study.
-        workers: how many trials run at once; None if not known.
+        fidelity: for how long trials train; None: each trains once.
     """
 
     space: SearchSpace
     goal: Goal
     trials: int | None = None
-    workers: int | None = None
+    fidelity: Fidelity | None = None
 
 
 @dataclass(frozen=True)
@@ -207,20 +208,24 @@ def is_known_name(name: str) -> bool:
 
 
 def choose_sampler(
-    name: str, *, space: SearchSpace, goal: Goal, trials: int | None = None, workers: int | None = None
+    name: str,
+    *,
+    space: SearchSpace,
+    goal: Goal,
+    trials: int | None = None,
+    fidelity: Fidelity | None = None,
 ) -> Choice:
     """What ``name`` means here: ``auto`` picks a sampler, all other names stay.
 
     Args:
         trials: the budget, None if only time limits the study.
-        workers: how many trials run at once, None if not known.
 
     Returns:
         The sampler's name and the reason; as text, a line for the log.
     """
     if name != DEFAULT:
         return _chosen(name, "as the study says")
-    return _auto(Problem(space, goal, trials, workers))
+    return _auto(Problem(space, goal, trials, fidelity))
 
 
 def build_sampler(
@@ -231,7 +236,7 @@ def build_sampler(
     space: SearchSpace,
     goal: Goal,
     trials: int | None = None,
-    workers: int | None = None,
+    fidelity: Fidelity | None = None,
 ) -> BaseSampler:
     """Makes the sampler called ``name``: one of ``NAMES``, or ``package.module.Class``.
 
@@ -239,12 +244,11 @@ def build_sampler(
         seed: makes the draws repeatable; 0 to 2**32 - 1.
         options: keyword arguments of the sampler's class, over the defaults for this study.
         trials: the budget, None if only time limits the study.
-        workers: how many trials run at once, None if not known.
 
     Raises:
         InputError: no such sampler or option, it cannot work on this study, or a library that it needs is missing.
     """
-    problem = Problem(space, goal, trials, workers)
+    problem = Problem(space, goal, trials, fidelity)
     given = dict(options or {})
     name, kind = _find(name, problem, given)
     check_packages(f"sampler {name}", kind.packages, extra=name)
@@ -287,6 +291,8 @@ def _auto(problem: Problem) -> Choice:
     space, trials = problem.space, problem.trials
     if trials is not None and space.size <= trials:
         return _chosen("brute_force", f"all {space.size:.0f} points fit into {trials} trials")
+    if problem.fidelity is not None:
+        return _chosen("tpe", "it ranks paused trials by how far they came")
     if problem.goal.is_single:
         refusal = _gp_tpe_refuses(problem)
         return _chosen("tpe", refusal) if refusal else _chosen("gp_tpe", "one objective")

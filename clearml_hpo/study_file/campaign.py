@@ -21,7 +21,10 @@ from clearml_hpo.study_file.load import StudyFile, check_data, include_search_sp
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 
-_OF_ALL = ("objective", "metric_constraints", "sampler", "pruner", "duplicates", "budget", "failures", "keep", "notify")
+_OF_ALL = (
+    *("objective", "metric_constraints", "sampler", "pruner", "fidelity", "duplicates", "budget", "failures", "keep"),
+    "notify",
+)
 _OF_A_MODEL = (*_OF_ALL, "parameter_constraints", "enqueue", "known_points")
 _OF_A_DATASET = ("objective", "metric_constraints", "pruner", "budget")
 
@@ -58,6 +61,7 @@ class _Blocks(Strict):
     metric_constraints: Any = None
     sampler: Any = None
     pruner: Any = None
+    fidelity: Any = None
     duplicates: Any = None
     budget: Any = None
     failures: Any = None

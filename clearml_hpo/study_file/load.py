@@ -18,7 +18,9 @@ from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.core.near_names import near_metric
 from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
 from clearml_hpo.executors.kinds import checked_options
+from clearml_hpo.executors.outside import OUTSIDE
 from clearml_hpo.search import pruners, samplers
+from clearml_hpo.search.fidelity import Fidelity, lengths_between
 from clearml_hpo.search.outlook import check_outlook
 from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
@@ -38,6 +40,7 @@ class StudyFile:
         first: points to try first; values that a point lacks are the template's own.
         data: the spec as plain data, overrides applied, the search space written out.
         names_pruner: whether the file says which pruner it wants.
+        fidelity: for how long trials train; its hyperparameters are constants of ``space``.
 
     It does not change, but for what a study that is driven may gain: see :meth:`extend`.
     """
@@ -51,10 +54,19 @@ class StudyFile:
     data: dict[str, Any] = field(repr=False)
     lines: SourceLines = field(repr=False)
     names_pruner: bool = True
+    fidelity: Fidelity | None = None
 
     def explain(self, faults: Iterable[Fault]) -> str:
         """A line for each fault, with the file and line of its key."""
-        return "\n".join(f"{line_of(self.lines, fault.key)}: {fault}" for fault in faults)
+        placed = map(self._placed, faults)
+        return "\n".join(f"{line_of(self.lines, fault.key)}: {fault}" for fault in placed)
+
+    def _placed(self, fault: Fault) -> Fault:
+        """What ``fidelity`` needs of a template is a fault of that block: no line of the search space has it."""
+        name = fault.key[-1]
+        if self.fidelity is None or fault.key[0] != "search_space" or name not in self.fidelity.defaults:
+            return fault
+        return Fault(("fidelity",), f"{name}: {fault.text}; what a template must do: docs/study_file.md")
 
     def extend(self, changes: Mapping[str, Any]) -> None:
         """Gives the study another budget: ``changes`` are keys of ``budget:`` and their new values.
@@ -188,6 +200,11 @@ def check_data(
     space = read_search_space(
         spec.search_space, spec.parameter_constraints, lines, faults, models, is_open=spec.define_by_run
     )
+    fidelity = _fidelity(spec)
+    if fidelity is not None:
+        faults += _faults_of_fidelity(spec, fidelity, space, lines)
+        constants = {name: Constant(value) for name, value in fidelity.defaults.items()}
+        space = replace(space, parameters={**space.parameters, **constants})
     spec = _with_files_of_dask(_with_scripts(spec, folder, lines, faults), folder)
     goal = _goal(spec, lines, faults)
     if not faults:
@@ -209,7 +226,40 @@ def check_data(
         data=data,
         lines=lines,
         names_pruner=names_pruner,
+        fidelity=fidelity,
     )
+
+
+def _fidelity(spec: StudySpec) -> Fidelity | None:
+    given = spec.fidelity
+    if given is None:
+        return None
+    lengths = lengths_between(given.min, given.max, given.factor)
+    return Fidelity(given.parameter, lengths, given.factor, given.mode == "hyperband")
+
+
+def _faults_of_fidelity(spec: StudySpec, fidelity: Fidelity, space: SearchSpace, lines: SourceLines) -> Iterable[str]:
+    """What does not go together with lengths of trainings."""
+    queues = {*spec.execution.queue, *(queue for rule in spec.execution.placement for queue in rule.queue or ())}
+    refused = {
+        ("objective",): len(spec.objective) > 1 and "only with one objective: trials are compared by it",
+        ("template",): bool(space.models) and "only with one model: lengths of several cannot be compared",
+        ("define_by_run",): spec.define_by_run and "not with parameters that the script suggests itself",
+        ("pruner",): spec.pruner.name not in (pruners.DEFAULT, pruners.NONE)
+        and f"not with pruner {spec.pruner.name}: fidelity itself says which trials go on",
+        ("budget", "trial_time"): spec.budget.trial_time is not None
+        and "not with budget.trial_time: what is stopped leaves no checkpoint",
+        ("budget", "trial_iterations"): spec.budget.trial_iterations is not None
+        and "not with budget.trial_iterations: max says how long trials train",
+        ("execution", "queue"): OUTSIDE in queues
+        and f"not with queue {OUTSIDE}: its workers have no checkpoints of other trials",
+    }
+    for key, text in refused.items():
+        if text:
+            yield f"{line_of(lines, key)}: fidelity: {text}"
+    for name in fidelity.defaults.keys() & space.all_parameters.keys():
+        key = ("search_space", name)
+        yield f"{line_of(lines, key)}: {dotted(key)}: fidelity sets it; leave it out"
 
 
 def _with_pruner(spec: StudySpec, name: str) -> StudySpec:
@@ -409,6 +459,7 @@ def _faults_of_names(spec: StudySpec, space: SearchSpace, goal: Goal, lines: Sou
             space=space,
             goal=goal,
             trials=spec.budget.trials,
+            fidelity=_fidelity(spec),
         ),
         "pruner": lambda: pruners.build_pruner(spec.pruner.name, options=spec.pruner.options),
     }

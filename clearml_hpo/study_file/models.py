@@ -16,6 +16,7 @@ from clearml_hpo.executors.dask.plan import CLUSTERS, fault_of_address
 from clearml_hpo.executors.outside import OUTSIDE
 from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.search import pruners, samplers
+from clearml_hpo.search.fidelity import lengths_between
 from clearml_hpo.study_file.base import Seconds, Strict, Whole, Words, list_of_names, name_alone, one_or_several
 from clearml_hpo.study_file.notify import NotifySpec
 
@@ -158,6 +159,21 @@ class PrunerSpec(Strict):
     direction: Literal["minimize", "maximize"] | None = None
     min_iterations: Annotated[Whole, Field(ge=0)] = 0
     min_time: Seconds | None = None
+
+
+class FidelitySpec(Strict):
+    """For how long trials train before they pause; the best ones go on from their checkpoints."""
+
+    parameter: Annotated[str, Field(min_length=1), AfterValidator(full_name)]
+    min: Annotated[Whole, Field(ge=1)]
+    max: Annotated[Whole, Field(ge=2)]
+    factor: Annotated[Whole, Field(ge=2)] = 2
+    mode: Literal["asha", "hyperband"] = "asha"
+
+    @model_validator(mode="after")
+    def _several_lengths(self) -> FidelitySpec:
+        lengths_between(self.min, self.max, self.factor)
+        return self
 
 
 class StaleSpec(Strict):
@@ -506,6 +522,7 @@ class StudySpec(Strict):
     metric_constraints: list[MetricConstraintSpec] = Field(default_factory=list)
     sampler: Annotated[SamplerSpec, BeforeValidator(name_alone)] = SamplerSpec()
     pruner: Annotated[PrunerSpec, BeforeValidator(name_alone)] = PrunerSpec()
+    fidelity: FidelitySpec | None = None
     duplicates: Literal["skip", "rerun"] = "skip"
     enqueue: list[dict[str, Any]] = Field(default_factory=list)
     warm_start: Annotated[list[WarmStartSpec], BeforeValidator(sources)] = Field(default_factory=list)

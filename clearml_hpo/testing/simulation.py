@@ -25,13 +25,24 @@ class Simulation(World):
     # --- scheduler.Tasks -------------------------------------------------------------------------------------------
 
     def create(
-        self, number: int, attempt: int, params: Params, order: str = "", properties: Mapping[str, str] | None = None
+        self,
+        number: int,
+        attempt: int,
+        params: Params,
+        order: str = "",
+        properties: Mapping[str, str] | None = None,
+        *,
+        length: int = 0,
+        continues: str = "",
     ) -> str:
-        """Makes a task."""
+        """Makes a task; one that goes on from another one begins at the iteration where that has ended."""
         self.calls["create"] += 1
         task_id = f"task-{self._made}"
         self._made += 1
-        self.tasks[task_id] = SimulatedTask(task_id, number, attempt, dict(params), self._curve(params))
+        curve = self._curve(params)[: length or None]
+        task = SimulatedTask(task_id, number, attempt, dict(params), curve, length=length, continues=continues)
+        task.iteration = self.tasks[continues].iteration if continues else 0
+        self.tasks[task_id] = task
         self.tasks[task_id].properties.update(properties or {})
         return task_id
 

@@ -32,7 +32,10 @@ class ManualClock:
 
 @dataclass
 class SimulatedTask:
-    """A task and its training; ``curve`` holds what it reports by iteration, from 1: ``METRIC``, or several."""
+    """A task and its training; ``curve`` holds what it reports by iteration, from 1: ``METRIC``, or several.
+
+    ``length`` and ``continues`` are those of ``Trial``.
+    """
 
     task_id: str
     number: int
@@ -49,6 +52,8 @@ class SimulatedTask:
     ended_at: float | None = None
     updated_at: float | None = None
     is_stopping: bool = False
+    length: int = 0
+    continues: str = ""
     properties: dict[str, str] = field(default_factory=dict)
 
     def values(self, metric: str = METRIC) -> list[tuple[int, float]]:

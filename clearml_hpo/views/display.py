@@ -17,6 +17,7 @@ from rich.text import Text
 from clearml_hpo.core.best_effort import BestEffort
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import Level, Note
+from clearml_hpo.core.rungs import rungs_text
 from clearml_hpo.core.trial import Trial, TrialState, pareto_front
 from clearml_hpo.core.values import Value, as_text
 from clearml_hpo.views.screen import Lines, Redrawn, Screen
@@ -30,6 +31,7 @@ _METRIC = 12
 _STYLE = {
     TrialState.COMPLETED: "green",
     TrialState.PRUNED: "magenta",
+    TrialState.PAUSED: "cyan",
     TrialState.FAILED: "red",
     TrialState.KILLED: "red",
     TrialState.LOST: "red",
@@ -110,7 +112,11 @@ class LineView(Lines):
         if trial.state.is_live:
             return ""
         values = zip(self._goal.objectives, trial.values, strict=False)
-        found = [f"{_name(trial)} {trial.state.value}", *(f"{o.metric} {v:.6g}" for o, v in values if v is not None)]
+        at = f" at {trial.length}" if trial.length else ""
+        found = [
+            f"{_name(trial)} {trial.state.value}{at}",
+            *(f"{o.metric} {v:.6g}" for o, v in values if v is not None),
+        ]
         duration = "" if trial.duration is None else f"{trial.duration:.1f} s"
         return ", ".join(filter(None, [f"{', '.join(found)}{self._rank(trial)}", duration, trial.reason]))
 
@@ -396,8 +402,10 @@ def _ends(progress: Progress, elapsed_s: float, now: float) -> list[Text]:
     rate = trials_per_hour(progress.trials, elapsed_s, now)
     if rate:
         line.append(f"  {rate:,.0f} an hour" if rate >= 10 else f"  {rate:.1f} an hour")
-    again = Counter(attempt.state.value for attempt in progress.earlier)
+    again = Counter(a.state.value for a in progress.earlier if a.state is not TrialState.PAUSED)
     lines = [line] if counts else []
+    if rungs := rungs_text(progress.trials, progress.earlier):
+        lines.append(Text(f"lengths {rungs}"))
     return lines + [Text("again " + ", ".join(f"{n} {state}" for state, n in again.items()))] * bool(again)
 
 

@@ -284,6 +284,16 @@ ELSEWHERE |= {
     "clearml-hpo run examples/10_own_executor/study.yaml": _OWN,
 }
 
+_FIDELITY = "test_fidelity.py, with shorter trainings"
+FIDELITY = "examples/14_fidelity/study.yaml"
+ELSEWHERE |= {
+    f"clearml-hpo run {FIDELITY} --local": _FIDELITY,
+    f"clearml-hpo run {FIDELITY} --local --set fidelity.mode=hyperband": _FIDELITY,
+    f"clearml-hpo run {FIDELITY} --local --set budget.trials=54": _FIDELITY,
+    f"clearml-hpo check {FIDELITY}": _FIDELITY,
+    "clearml-hpo study show xgboost-digits-fidelity": _FIDELITY,
+    "python examples/15_population/population.py": _FIDELITY,
+}
 # in the order in which a person would run them
 HERE = [
     "clearml-hpo server start",

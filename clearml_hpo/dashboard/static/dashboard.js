@@ -264,7 +264,7 @@
   function drawFailures() {
     const groups = new Map();
     for (const row of rows.values()) {
-      if (LIVE.includes(row.state) || row.state === "completed" || row.state === "pruned") continue;
+      if ([...LIVE, "completed", "pruned", "paused"].includes(row.state)) continue;
       const key = `${row.state}: ${(row.reason ?? "").split("\n")[0] || "no reason was given"}`;
       groups.set(key, [...(groups.get(key) ?? []), row]);
     }

@@ -23,6 +23,7 @@ COLOURS = {
     TrialState.RUNNING: "#56b4e9",
     TrialState.COMPLETED: "#0072b2",
     TrialState.PRUNED: "#cc79a7",
+    TrialState.PAUSED: "#88ccee",
     TrialState.FAILED: "#d55e00",
     TrialState.KILLED: "#8c3b00",
     TrialState.LOST: "#5c4a1e",

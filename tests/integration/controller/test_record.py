@@ -293,3 +293,18 @@ def test_a_trial_that_was_completed_after_its_mark_is_unsettled(study):
     records = study.read()
     assert [(trial.state, trial.value) for trial in records.unsettled] == [(TrialState.RUNNING, 0.5)]
     assert not records.settled and len(records.unseen) == 1
+
+
+def test_a_paused_trial_and_what_goes_on_from_it_are_read_back(study):
+    first = study.trial(0, loss=0.5, state="paused", value="0.25", length=2)
+    study.trial(0, loss=0.5, attempt=2, state="paused", value="0.2", length=6, continues=first)
+    study.trial(1, loss=0.7, state="paused", value="0.7", length=2)
+    draft = study.trial(1, "created", attempt=2, length=6, continues="abc")
+    found = study.read()
+    (trial,) = found.settled
+    assert (trial.state, trial.length, trial.continues, trial.value) == (TrialState.PAUSED, 6, first, 0.2)
+    assert [(t.number, t.state, t.length) for t in found.earlier] == [
+        (0, TrialState.PAUSED, 2),
+        (1, TrialState.PAUSED, 2),
+    ]
+    assert [(t.task_id, t.length, t.continues) for t in found.drafts] == [(draft, 6, "abc")]

@@ -213,3 +213,13 @@ def test_a_fault_in_another_file_names_that_file(folder):
 )
 def test_mistakes_in_a_list(folder, old, new, said):
     assert said in fault(folder, old, new, LIST)
+
+
+def test_a_model_may_have_lengths_of_training(folder):
+    campaign = load(
+        folder,
+        CAMPAIGN.replace("    weight: 2\n", "    fidelity: {parameter: iterations, min: 2, max: 18, factor: 3}\n"),
+    )
+    lengths = {member.file.spec.study: member.file.fidelity for member in campaign.members}
+    assert sorted(bool(each) for each in lengths.values()) == [False, False, True, True]
+    assert next(filter(None, lengths.values())).lengths == (2, 6, 18)

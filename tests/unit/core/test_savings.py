@@ -33,8 +33,14 @@ def test_how_much_is_saved(completed: Sequence[int], pruned: Sequence[int], said
 
 def test_what_failed_or_runs_counts_for_nothing() -> None:
     others = [Trial(i + 9, {}, f"o{i}", state=state, iteration=500) for i, state in enumerate(TrialState)]
-    kept = [each for each in others if each.state not in (TrialState.COMPLETED, TrialState.PRUNED)]
+    kept = [each for each in others if each.state not in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.PAUSED)]
     assert saved_by_pruning([*trials([100, 100], [20, 80]), *kept]).startswith("about 25 %")
+
+
+def test_what_is_paused_is_saved_too() -> None:
+    paused = Trial(9, {}, "p", state=TrialState.PAUSED, iteration=20)
+    assert saved_by_pruning([*trials([100, 100], []), paused]) == "about 27 % of the iterations, by 1 paused trial"
+    assert saved_by_pruning([*trials([100, 100], [80]), paused]).endswith("by 2 paused and pruned trials")
 
 
 @pytest.mark.parametrize(("direction", "sign"), [("minimize", 1.0), ("maximize", -1.0)])

@@ -40,6 +40,7 @@ def make(
     failures=None,
     placement=None,
     rerun_duplicates=False,
+    fidelity=None,
     timer=lambda: 0.0,
     driven_since=None,
     clock=None,
@@ -73,6 +74,7 @@ def make(
             placement or Placement(**options),
             failures or Failures(),
             rerun_duplicates,
+            fidelity=fidelity,
         ),
         hooks=Hooks(on_trial=hear, on_note=notes.append, on_stopping=on_stopping),
         clock=clock or world.clock,
@@ -173,6 +175,8 @@ def records(world: Simulation, goal: Goal, stopping: float | None = None) -> Tri
             reason=task.reason,
             started_at=task.started_at,
             ended_at=task.ended_at,
+            length=task.length,
+            continues=task.continues,
         )
         entries.append(_Entry(trial, snapshot, TrialState(said) if said else None))
     return _sorted(entries, stopping)

@@ -39,8 +39,8 @@ class Failing(Simulation):
         self.curve, self.status, self.reason = FAILURES[state]
         self.times = times
 
-    def create(self, number, attempt, params, order=""):
-        task_id = super().create(number, attempt, params, order)
+    def create(self, number, attempt, params, order="", **more):
+        task_id = super().create(number, attempt, params, order, **more)
         if number == 0 and attempt <= self.times:
             self.tasks[task_id].curve = self.curve
         return task_id

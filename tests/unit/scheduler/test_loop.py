@@ -276,7 +276,7 @@ def test_a_refusal_ends_the_run():
     world = Simulation(quadratic)
     scheduler = make(world, trials=5)
 
-    def refuses(number, attempt, params, order):
+    def refuses(number, attempt, params, order, **more):
         raise ApiError("tasks.clone", 400, 101, "Invalid task id")
 
     world.create = refuses

@@ -460,3 +460,44 @@ def test_with_several_objectives_pruning_goes_on_after_a_restart():
         study.add(20, trials[20][0])
         judged.append([study.report(20, step, 1.0) for step in range(1, 12)])
     assert judged[0] == judged[1] and any(judged[0])
+
+
+def told(study):
+    return [(trial.state.name, trial.value, trial.last_step) for trial in study.optuna_study.trials]
+
+
+def test_a_paused_trial_is_pruned_at_its_length_until_it_goes_on():
+    study = OptunaStudy(SearchSpace({"General/x": Float(0.0, 1.0)}), ["minimize"])
+    params = study.ask(0)
+    study.pause(0, 2, 0.5)
+    assert told(study) == [("PRUNED", 0.5, 2)]
+    study.resume(0, params)
+    assert told(study) == [("RUNNING", None, None)]
+    study.pause(0, 6, 0.4)
+    assert told(study) == [("PRUNED", 0.4, 6)]
+    study.resume(0, params)
+    study.complete(0, (0.3,))
+    assert told(study) == [("COMPLETE", 0.3, None)]
+
+
+def test_a_paused_trial_of_an_earlier_controller_goes_on_too():
+    study = OptunaStudy(SearchSpace({"General/x": Float(0.0, 1.0)}), ["minimize"])
+    study.restore(0, {"General/x": 0.2}, "paused", intermediate={2: 0.5})
+    study.restore(1, {"General/x": 0.3}, "pruned", intermediate={2: 0.6})
+    study.resume(0, {"General/x": 0.2})
+    assert told(study) == [("PRUNED", 0.6, 2), ("RUNNING", None, None)]
+    assert study.ask(2)
+
+
+@pytest.mark.parametrize(
+    "sampler", [optuna.samplers.TPESampler(seed=0, multivariate=True), optuna.samplers.RandomSampler(seed=0)]
+)
+def test_samplers_go_on_with_records_that_are_left_out(sampler):
+    study = OptunaStudy(SearchSpace({"General/x": Float(0.0, 1.0)}), ["minimize"], sampler=sampler)
+    for number in range(30):
+        params = study.ask(number)
+        study.pause(number, 2, params["General/x"])
+        if number % 3 == 0:
+            study.resume(number, params)
+            study.complete(number, (params["General/x"],))
+    assert len(study.optuna_study.trials) == 30

@@ -10,6 +10,7 @@ import pytest
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.search import pruners
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.pruners import build_pruner, choose_by_reports, choose_pruner
 from clearml_hpo.search.space import Categorical, Constant, Float, SearchSpace
@@ -204,3 +205,9 @@ def test_a_learner_counts_reports_and_can_leave_pruning():
     assert study.prunes and study.report(3, 1, 0.9)
     study.prune_nothing()
     assert not study.prunes and not study.report(3, 2, 0.9)
+
+
+def test_auto_leaves_it_to_the_lengths_of_trainings():
+    goal, lengths = Goal((Objective("a", "b"),)), Fidelity("General/epochs", (1, 3), 3)
+    choice = choose_pruner("auto", space=SearchSpace(), goal=goal, fidelity=lengths)
+    assert str(choice) == "pruner: none (fidelity says which trials go on)"

@@ -11,6 +11,7 @@ import pytest
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.search import samplers
+from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import Categorical, Constant, Float, Int, OpenSpace, SearchSpace
@@ -71,7 +72,7 @@ def study_of(space, goal, sampler):
 
 def draws(name, *, seed, space=SPACE, goal=ONE, trials=14):
     """Points, four of them always without a value yet, as four workers would have it."""
-    study = study_of(space, goal, build_sampler(name, seed=seed, space=space, goal=goal, trials=60, workers=4))
+    study = study_of(space, goal, build_sampler(name, seed=seed, space=space, goal=goal, trials=60))
     points = []
     for number in range(trials):
         points.append(study.ask(number))
@@ -221,8 +222,15 @@ def test_a_small_budget_has_several_generations(trials, population):
     ],
 )
 def test_auto_picks_by_space_and_budget(space, goal, trials, picked, why):
-    choice = choose_sampler("auto", space=space, goal=goal, trials=trials, workers=8)
+    choice = choose_sampler("auto", space=space, goal=goal, trials=trials)
     assert str(choice).startswith(f"sampler: {picked} ({why}")
+
+
+def test_auto_is_tpe_where_trials_pause():
+    lengths = Fidelity("General/epochs", (1, 3), 3)
+    choice = choose_sampler("auto", space=SPACE, goal=ONE, trials=60, fidelity=lengths)
+    assert str(choice) == "sampler: tpe (it ranks paused trials by how far they came)"
+    assert choose_sampler("auto", space=FINITE, goal=ONE, trials=20, fidelity=lengths).name == "brute_force"
 
 
 def test_auto_makes_what_it_says():

@@ -62,9 +62,20 @@ def test_the_example_of_dask_is_sound(tmp_path):
         "study: dask\ntemplate: {task: abc}\nsearch_space: {model: {type: categorical, choices: [catboost, xgboost]}}\n"
         "objective: {metric: a/b, direction: minimize}\nbudget: {trials: 9}\n"
     )
-    (tmp_path / "study.yaml").write_text(BLOCKS[3] + rest)
+    (example,) = (block for block in BLOCKS if block.startswith("execution:"))
+    (tmp_path / "study.yaml").write_text(example + rest)
     execution = load_study(tmp_path / "study.yaml").spec.execution
     assert execution.dask.resources == {"GPU": 1} and execution.placement[0].resources == {}
+
+
+def test_the_example_of_fidelity_is_sound(tmp_path):
+    rest = (
+        "study: lengths\ntemplate: {task: abc}\nsearch_space: {x: {type: int, low: 0, high: 9}}\n"
+        "objective: {metric: a/b, direction: minimize}\nbudget: {trials: 9}\n"
+    )
+    (example,) = (block for block in BLOCKS if block.startswith("fidelity:"))
+    (tmp_path / "study.yaml").write_text(example + rest)
+    assert load_study(tmp_path / "study.yaml").fidelity.lengths == (50, 100, 200, 400)
 
 
 def test_the_example_of_notifications_is_sound(tmp_path):

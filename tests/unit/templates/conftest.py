@@ -52,8 +52,10 @@ class Offline:
     def get_logger(self):
         return self.logger
 
-    def upload_artifact(self, name, artifact, delete_after_upload=False):
-        if isinstance(artifact, Path):
+    def upload_artifact(self, name, artifact, delete_after_upload=False, wait_on_upload=False):
+        if isinstance(artifact, Path) and artifact.is_dir():
+            self.artifacts[name] = artifact
+        elif isinstance(artifact, Path):
             self.artifacts[name] = artifact.read_bytes()
             artifact.unlink()
         else:

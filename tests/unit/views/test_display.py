@@ -93,6 +93,21 @@ def test_the_live_view_fits_80_columns_and_shows_where_the_study_stands():
     assert "outlook" not in text
 
 
+def test_views_say_at_which_lengths_trials_are():
+    paused = [trial(number, TrialState.PAUSED, 0.5, length=50) for number in (0, 1)]
+    earlier = [trial(2, TrialState.PAUSED, 0.4, length=50)]
+    done = trial(2, value=0.3, length=150, attempt=2)
+    out = console(80)
+    view = LiveView(out, "study", LOSS)
+    view.progress(Progress([*paused, done], 2, 60.0, budget=3, earlier=earlier))
+    out.print(view.render())
+    shown = out.file.getvalue()
+    assert "lengths at 50: 2 paused, 1 promoted; at 150: 1 completed" in shown
+    assert "again" not in shown, "a promotion is no retry"
+    lines = LineView(console(80), LOSS)
+    assert lines.line(paused[0]) == "trial 0 paused at 50, validation/loss 0.5"
+
+
 def test_the_live_view_shows_what_a_trial_is_expected_to_gain():
     outlook = Budget(flat=0.015).outlook(0.03456)
     text = rendered(Progress([trial(0, value=0.5)], 2, 60.0, budget=6, outlook=outlook))
