@@ -2,8 +2,8 @@
 
     python -m benchmarks.time_budget --seeds 20
 
-Eight workers run at once, in simulated time: a trial lasts as long as its training took in processor seconds, measured
-once and the same for all sides. A problem's budget is what eight workers need for so many (``--trials``) of its random
+Eight workers run at once, in simulated time: a trial lasts as long as its training took in processor seconds, the
+same for all sides. A problem's budget is what eight workers need for so many (``--trials``) of its random
 points. All sides begin with the library's own values. Prints JSON: by problem, and half and all of the budget, the
 median regret, the trials that were run, and the 95 % interval of the mean difference to the side that does not weigh
 time.
@@ -41,14 +41,18 @@ SIDES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "random": ("random", {}),
 }
 _RESAMPLES = 2000
+_TRAININGS = 3
 
 
 @functools.lru_cache(maxsize=200_000)
 def _trained(problem: str, items: tuple[tuple[str, Any], ...]) -> tuple[float, float]:
-    """Value and processor seconds."""
-    began = time.process_time()
-    value = PROBLEMS[problem].value(dict(items))
-    return value, time.process_time() - began
+    """Value, and the processor seconds of the quickest of some trainings: what ran before it slows the first one."""
+    took = []
+    for _ in range(_TRAININGS):
+        began = time.process_time()
+        value = PROBLEMS[problem].value(dict(items))
+        took.append(time.process_time() - began)
+    return value, min(took)
 
 
 def _run(problem: str, params: Params) -> tuple[float, float]:

@@ -83,7 +83,7 @@ def test_what_auto_stands_for_is_said(tmp_path):
     faults(tmp_path, "depth")
     with_both = load_study(tmp_path / "study.yaml")
     assert check_study(with_both, None).remarks[:2] == [
-        "sampler: tpe (fewer than 30 trials)",
+        "sampler: gp_tpe (one objective)",
         "pruner: falling (by val/score; the first 8 trials are left to complete)",
     ]
     named = load_study(tmp_path / "study.yaml", ["sampler=random", "pruner=none"])

@@ -13,6 +13,7 @@ from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Failures, Retry
+from clearml_hpo.search.samplers import VIOLATIONS
 from clearml_hpo.search.space import Categorical, Float, SearchSpace
 from clearml_hpo.testing import Simulation
 from tests.unit.scheduler.driving import LOSS, drive, make, states
@@ -394,6 +395,6 @@ def test_constraints_on_metrics_reach_the_sampler():
     scheduler = make(world, trials=8, goal=goal)
     drive(scheduler, world)
     told = scheduler.study.optuna_study.trials
-    found = [next(value for key, value in t.user_attrs.items()) for t in told]
+    found = [t.user_attrs[VIOLATIONS] for t in told]
     assert found == [[pytest.approx(t.params["General/x"] - 0.5)] for t in scheduler.trials]
     assert all(trial.is_feasible is (trial.params["General/x"] <= 0.5) for trial in scheduler.trials)
