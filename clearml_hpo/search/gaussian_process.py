@@ -185,13 +185,16 @@ def half_ranked(values: Array, others: int) -> Array:
     """
     from scipy.special import ndtri
 
-    middle = float(np.median(values))
-    good = values <= middle
-    spread = math.sqrt(float(np.mean((values[good] - middle) ** 2)))
-    if not spread > 0:
-        spread = 1.0
+    halves = values / 2  # so that no difference is too large for a float
+    middle = float(np.median(halves))
+    good = halves <= middle
+    apart = halves[good] - middle
+    largest = float(np.abs(apart).max())
+    if largest > 0:
+        apart /= largest
+        apart /= math.sqrt(float(np.mean(apart**2)))
     found = np.zeros(len(values) + others)
-    found[: len(values)][good] = (values[good] - middle) / spread
+    found[: len(values)][good] = apart
     worse = np.argsort(values[~good], kind="stable")
     order = np.concatenate([np.flatnonzero(~good)[worse], np.arange(len(values), len(found))]).astype(int)
     if len(order):

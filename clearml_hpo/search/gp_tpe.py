@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ class GpTpeSampler(BaseSampler):
             value = sign * each.value if each.value is not None and not broken else math.inf
             found.append((each.state == TrialState.PRUNED, broken, value, each))
         kept = [value for pruned, _, value, _ in found if not pruned and value < math.inf]
-        middle = float(np.median(kept)) if kept else math.inf
+        middle = median_low(kept) if kept else math.inf
         found.sort(key=lambda row: (row[1], max(row[2], middle) if row[0] else row[2]))
         return [(each, max(value, middle) if pruned else value) for pruned, _, value, each in found]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -221,6 +222,25 @@ def test_lengths_are_fitted_rarely(monkeypatch):
     monkeypatch.setattr(gp, "fit", lambda *given: fits.append(0) or fit(*given))
     searched(SQUARE, bowl, 100)
     assert 5 < len(fits) < 20
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [-1.7e308, -1e308, 0.0, 1e308, 1.7e308, 1.6e308],
+        [0.3, 0.1, 0.2, 1e200, 0.4, 1e300],
+        [5e-324, 1e-320, 0.0, 3e-310, 1e-300, 2.0],
+        [2.0, 2.0, 2.0, 2.0, 3.0, 1.0],
+    ],
+)
+def test_values_of_any_size_keep_their_order(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = gp.half_ranked(np.array(values), 1)
+    assert np.isfinite(found).all() and found[-1] == found.max()
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(found[:-1][order]) >= -1e-12).all()
+    assert found[:-1][order[0]] < found[:-1][order[-1]]
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
