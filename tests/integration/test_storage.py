@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import pytest
@@ -20,6 +12,7 @@ from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.search.mirror import Known, Mirror, StorageTrouble, known_of
 from clearml_hpo.search.space import Categorical, Combination, Float, Int, SearchSpace
+from tests import postgresql
 
 SPACE = SearchSpace(
     {"General/x": Float(0, 1), "General/kind": Categorical(("a", "b")), "General/n": Int(1, 9)},
@@ -37,46 +30,14 @@ def trial(number, kind="a", state=TrialState.COMPLETED, **changes):
     return Trial(number, params, f"task{number}", state=state, **given)
 
 
-def postgres_programs():
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "/none")]
-    return found[-1].parent
-
-
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
+def postgres():
     """The address of a PostgreSQL server on loopback, which ends with the module."""
     pytest.importorskip("psycopg")
-    programs = postgres_programs()
-    if not (programs / "initdb").exists():
+    if postgresql.binaries() is None:
         pytest.skip("PostgreSQL is not installed")
-    root = os.geteuid() == 0
-    if root and "postgres" not in {user.pw_name for user in pwd.getpwall()}:
-        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-    user = {"user": "postgres"} if root else {}
-    folder = Path("/tmp") / f"pg-{os.getpid()}"
-    folder.mkdir(mode=0o777)
-    if root:
-        shutil.chown(folder, "postgres")
-    try:
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **user}
-        subprocess.run([programs / "initdb", "-D", folder / "data", "-U", "hpo", "-A", "trust"], **quiet)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        settings = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", folder]
-        with (folder / "log").open("w") as log:
-            command = [programs / "postgres", "-D", folder / "data", *settings]
-            server = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **user)
-        for _ in range(200):
-            with socket.socket() as look:
-                if look.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"postgresql://hpo@127.0.0.1:{port}/postgres"
-        server.send_signal(signal.SIGINT)  # the end that does not wait for clients
-        server.wait(timeout=30)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with postgresql.running() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -36,5 +36,5 @@ def test_a_study_without_trials():
 
 
 def test_every_state_is_either_live_or_has_an_answer():
-    answered = {TrialState.COMPLETED, TrialState.PRUNED, *WITHOUT_VALUE}
+    answered = {TrialState.COMPLETED, TrialState.PRUNED, TrialState.PAUSED, *WITHOUT_VALUE}
     assert {state for state in TrialState if not state.is_live} == answered
