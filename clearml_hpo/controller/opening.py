@@ -39,7 +39,7 @@ from clearml_hpo.study_file import StudyFile, parse_study
 from clearml_hpo.study_file.space import POINTS
 
 _FINISHED = ("completed", "published", "closed")
-_FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints")
+_FIXED = ("search_space", "parameter_constraints", "objective", "metric_constraints", "fidelity")
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,13 @@ class Repeats:
         self, earlier: Sequence[EarlierValues], tell: Callable[[Known], None], on_note: Callable[[str], None]
     ) -> None:
         """``tell`` is called once for each trial of an earlier study that counts."""
-        self._open = dict.fromkeys(map(_Watched, earlier), 0)
+        self._open: dict[_Watched, set[int]] = {_Watched(each): set() for each in earlier}
         self._tell = tell
         self._note = on_note
 
     def see(self, trial: Trial) -> None:
         """Holds a trial that has ended against the earlier ones at the same point."""
-        if trial.state is not TrialState.COMPLETED or trial.final_values is None:
+        if trial.state is not TrialState.COMPLETED or trial.final_values is None or trial.is_imported:
             return
         for watched in [*self._open]:
             found = watched.at(trial)
@@ -57,8 +57,8 @@ class Repeats:
                     f"{_shown(found.values)} at the same point: its values do not count"
                 )
                 continue
-            self._open[watched] += 1
-            if self._open[watched] >= ENOUGH:
+            self._open[watched].add(id(found))
+            if len(self._open[watched]) >= ENOUGH:
                 del self._open[watched]
                 for known in watched.values.known:
                     self._tell(known)

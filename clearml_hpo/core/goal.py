@@ -141,11 +141,14 @@ class Goal:
         return tuple(objective.value(summaries.get(objective.metric)) for objective in self.objectives)
 
     def carried(self, values: tuple[float | None, ...], earlier: tuple[float | None, ...]) -> tuple[float | None, ...]:
-        """The values of an attempt that goes on from an ``earlier`` one: the best one of a run is that of both."""
+        """The values of an attempt that goes on from an ``earlier`` one: the best one of a run is that of both.
+
+        An attempt that has reported no value has none.
+        """
         if not earlier:
             return values
         return tuple(
-            old if o.reading == "best" and old is not None and (new is None or o.better(old, new)) else new
+            old if o.reading == "best" and old is not None and new is not None and o.better(old, new) else new
             for o, new, old in zip(self.objectives, values, earlier, strict=True)
         )
 

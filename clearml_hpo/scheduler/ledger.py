@@ -8,7 +8,7 @@ from statistics import median
 
 from clearml_hpo.core.budget import FIRST_TRIALS, Spent
 from clearml_hpo.core.goal import Goal
-from clearml_hpo.core.trial import Trial
+from clearml_hpo.core.trial import Trial, TrialState
 
 _GPUS = re.compile(r":d?gpu([^:]+)")
 
@@ -61,7 +61,8 @@ class Ledger:
 
     def decided(self, trial: Trial, at: float) -> None:
         """A trial has ended for good, as far as is known. One that a user retries ends once more."""
-        self._since_best.add(trial.number)
+        if trial.state is not TrialState.PAUSED:  # it could be no improvement yet
+            self._since_best.add(trial.number)
         values = trial.final_values
         if not self._goal.is_single or values is None or not trial.is_feasible:
             return

@@ -31,6 +31,8 @@ class OutcomeReporter:
             properties["value"] = ", ".join(f"{value:.10g}" for value in values)
         if trial.not_finite:  # what the server has of them is not what counts
             properties |= {NOT_FINITE: json.dumps(sorted(trial.not_finite)), "value": ", ".join(map(repr, values))}
+        elif trial.continues:  # the best one may be that of an attempt before, and this the only record of it
+            properties["value"] = ", ".join(map(repr, values))
         if state in (TrialState.FAILED, TrialState.KILLED):  # the console's own, or why the trial was ended here
             properties["reason"] = trial.reason
         if memo.marked == properties:
@@ -61,7 +63,7 @@ class OutcomeReporter:
         if trial.state is TrialState.PRUNED:
             self._study.prune(number)
         elif trial.state is TrialState.PAUSED and trial.value is not None:
-            self._study.pause(number, trial.length, trial.value)
+            self._study.pause(number, trial.length, trial.value, trial.violations)
         elif trial.final_values is not None:
             self._study.complete(number, trial.final_values, trial.violations, _seconds(trial))
         else:

@@ -12,7 +12,7 @@ _FEWEST_TRIALS = 15  # completed, before the first look
 _EVERY = 5  # trials that end between two looks
 _GROWTH = 0.05  # and at least this share of all
 _LOOKS = 2  # in a row, of which the less certain one counts
-_WORST = (TrialState.PRUNED, TrialState.FAILED, TrialState.NOT_FINITE)
+_WORST = (TrialState.PRUNED, TrialState.PAUSED, TrialState.FAILED, TrialState.NOT_FINITE)
 
 
 class Prospects:

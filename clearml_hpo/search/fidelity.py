@@ -117,7 +117,10 @@ class Fidelity:
         found = []
         for (length, _), rung in sorted(rungs.items(), key=lambda item: (-item[0][0], item[0][1])):
             share = len(rung) // self.factor
-            best = sorted(rung.values(), key=lambda trial: _rank(trial, goal))[: max(1, share) if at_end else share]
+            if at_end:  # whose continuation has failed for good leaves its place to the next
+                rung = {number: each for number, each in rung.items() if not latest[number].state.is_without_value}
+                share = max(1, share)
+            best = sorted(rung.values(), key=lambda trial: _rank(trial, goal))[:share]
             paused = [latest[trial.number] for trial in best]
             found += [trial for trial in paused if trial.state is TrialState.PAUSED and trial.length == length]
         return found

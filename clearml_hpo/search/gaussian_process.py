@@ -6,13 +6,18 @@ likely, with a mild prior (Hvarfner, Hellsten, Nardi 2024: lengths grow with the
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -77,6 +82,20 @@ class Surface:
             return self
         y = np.concatenate([self.y, self.predict(x)[0]])
         return condition(self.features, np.vstack([self.x, x]), y, self.theta)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Within it matrices are calculated by one thread: where trials use the cores, several wait for each other."""
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    import scipy.linalg  # noqa: F401  # it brings a library of its own
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def condition(features: Features, x: Array, y: Array, theta: Array) -> Surface:

@@ -115,7 +115,8 @@ class GpTpeSampler(BaseSampler):
             return self._tpe.sample_relative(study, trial, search_space)
         rng = np.random.default_rng((self._seed, trial.number))
         others = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number and self._fits(each)]
-        return self._rows.decode(self._next(study, others, rng))
+        with gp.one_thread():
+            return self._rows.decode(self._next(study, others, rng))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -214,8 +215,8 @@ class GpTpeSampler(BaseSampler):
 
     def _durations(self, ended: Sequence[FrozenTrial]) -> Callable[[Array], Array] | None:
         """The expected logarithm of the seconds of each row's trial; None if all take as long, or that is not known."""
-        complete = [each for each in ended if each.state == TrialState.COMPLETE and each.user_attrs.get(SECONDS)]
-        timed = complete[-_MOST_TRIALS:]
+        complete = [each for each in ended if each.state == TrialState.COMPLETE]
+        timed = [each for each in complete if (each.user_attrs.get(SECONDS) or 0) > 0][-_MOST_TRIALS:]
         if len(timed) < self._startup:
             return None
         logs = np.log([float(each.user_attrs[SECONDS]) for each in timed])

@@ -211,13 +211,13 @@ class OptunaStudy:
         """Trial ``number`` was pruned; if the objective was reported, its last value is the trial's."""
         self._tell(number, OptunaState.PRUNED)
 
-    def pause(self, number: int, length: int, value: float) -> None:
+    def pause(self, number: int, length: int, value: float, violations: Sequence[float] = ()) -> None:
         """Trial ``number`` has trained for ``length``, and may go on: until then it is as one that was pruned there."""
         with self._lock:
             trial_id = self._trials.get(number)
         if trial_id is not None:
             self._table.note(trial_id, length, value)
-            self._tell(number, OptunaState.PRUNED)
+            self._tell(number, OptunaState.PRUNED, (), violations)
             self._paused[number] = trial_id
 
     def resume(self, number: int, params: Params) -> None:

@@ -60,7 +60,8 @@ def expected_gain(
         return None
     x = rows.columns(np.vstack([known, *worst]))
     y = gp.half_ranked(found, len(worst))
-    surface = gp.condition(rows.features, x, y, gp.fit(rows.features, x, y))
+    with gp.one_thread():
+        surface = gp.condition(rows.features, x, y, gp.fit(rows.features, x, y))
     near = np.repeat(known[:_BEST], _MUTANTS, axis=0)
     around = [rows.near(near, rng, _SHARE_CHANGED, deviation) for deviation in _DEVIATIONS]
     taken = {_key(row) for row in (*known, *worst)}

@@ -91,7 +91,8 @@ class StudyFile:
         """
         points = [dict(point) for point in points]
         kept = [source for source in self.spec.warm_start if source.auto is None]
-        kept += [WarmStartSpec(study=study, if_repeated=True) for study in studies]
+        known = {source.study for source in kept if source.if_repeated}
+        kept += [WarmStartSpec(study=study, if_repeated=True) for study in studies if study not in known]
         spec = self.spec.model_copy(update={"warm_start": kept, "enqueue": [*self.spec.enqueue, *points]})
         data = {
             **self.data,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from clearml_hpo.controller.repeats import EarlierValues, Repeats
@@ -52,3 +54,14 @@ def test_a_trial_that_was_not_completed_says_nothing(watched, state):
     for number, x in enumerate((0.5, 1.5, 2.5)):
         repeats.see(trial(number, x, x * x, state))
     assert (told, notes) == ([], [])
+
+
+def test_values_from_elsewhere_and_one_point_run_twice_are_no_repetition(watched):
+    repeats, told, _ = watched
+    repeats.see(replace(trial(0, 0.5, 0.25), is_imported=True))
+    repeats.see(replace(trial(1, 1.5, 2.25), is_imported=True))
+    repeats.see(trial(2, 2.5, 6.25))
+    repeats.see(trial(3, 2.5, 6.25))
+    assert told == []
+    repeats.see(trial(4, 1.5, 2.25))
+    assert told == EARLIER.known

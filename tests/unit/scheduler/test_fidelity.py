@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from clearml_hpo.core.budget import Budget
-from clearml_hpo.core.goal import Objective
+from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Failures, Retry, Room
 from clearml_hpo.search.fidelity import Fidelity
@@ -243,3 +243,26 @@ def test_what_was_stopped_while_it_went_on_goes_on_with_its_study():
     again = next(t for t in world.tasks.values() if t.number == stopped.number and t.attempt == stopped.attempt + 1)
     assert (again.length, again.continues) == (6, stopped.continues)
     assert scheduler.best.number == stopped.number
+
+
+def test_a_paused_trial_is_no_lack_of_improvement():
+    world = Simulation(descent, workers=1)
+    scheduler = make(world, budget=Budget(trials=27, stale_trials=4), trials=27, fidelity=ASHA)
+    drive(scheduler, world)
+    assert scheduler.best is not None and scheduler.best.length == 18
+
+
+def test_a_continuation_without_a_value_has_none_though_the_attempt_before_had():
+    goal = Goal((Objective("validation", "loss", reading="best"),))
+    assert goal.carried((None,), (0.3,)) == (None,)
+    assert goal.carried((0.5,), (0.3,)) == (0.3,)
+    assert goal.carried((0.2,), (0.3,)) == (0.2,)
+
+
+def test_the_noted_value_of_a_continuation_has_all_its_digits():
+    exact = 0.12345678901234567
+    world = Simulation(lambda params: [exact] * 18, workers=1)
+    scheduler = make(world, trials=3, fidelity=ASHA)
+    drive(scheduler, world)
+    noted = [task.properties["value"] for task in world.tasks.values() if task.continues]
+    assert noted and set(map(float, noted)) == {exact}

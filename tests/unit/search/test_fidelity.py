@@ -105,3 +105,10 @@ def test_brackets_of_hyperband_do_not_mix():
     earlier = [paused(number, 1.0) for number in short]
     trials = [*(paused(number, 1.0, 3) for number in short), *(paused(number, 2.0, 3) for number in longer)]
     assert numbers(hyperband.promotable(trials, earlier, LOSS)) == [short[0], longer[0]]
+
+
+def test_a_continuation_that_failed_for_good_leaves_its_place_to_the_next():
+    lost = Trial(0, {}, "0@3", attempt=2, state=TrialState.LOST, length=3)
+    trials = [lost, paused(1, 2.0), paused(2, 3.0)]
+    assert numbers(ASHA.promotable(trials, [paused(0, 1.0)], LOSS, at_end=True)) == [1]
+    assert ASHA.promotable(trials, [paused(0, 1.0)], LOSS) == []

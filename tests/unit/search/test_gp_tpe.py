@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.search import gaussian_process as gp
@@ -285,6 +286,22 @@ def test_a_study_that_goes_on_elsewhere_knows_how_long_trials_took():
             assert study.restore(number, point, "completed", (two_hollows(point),), seconds=seconds(point))
         asked.append(study.ask(12)["General/x"])
     assert asked[0] < 0.5 < asked[1]
+
+
+def test_a_time_that_cannot_be_does_not_count():
+    seconds = [lambda point: -5.0 if point["General/x"] < 0.1 else seconds_of(point)]
+    seconds.append(lambda point: None if point["General/x"] < 0.1 else seconds_of(point))
+    found = [long_trials(made(LINE, per_second=True), seconds=each) for each in seconds]
+    assert found[0] == found[1]
+
+
+def test_an_ask_takes_one_thread_of_the_linear_algebra(monkeypatch):
+    threads, condition = [], gp.condition
+    count = lambda: max(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")  # noqa: E731
+    monkeypatch.setattr(gp, "condition", lambda *given: threads.append(count()) or condition(*given))
+    before = count()
+    searched(SQUARE, bowl, 8)
+    assert set(threads) == {1} and count() == before
 
 
 @pytest.mark.parametrize(("trials", "weighs"), [(None, True), (60, False)])

@@ -501,3 +501,14 @@ def test_samplers_go_on_with_records_that_are_left_out(sampler):
             study.resume(number, params)
             study.complete(number, (params["General/x"],))
     assert len(study.optuna_study.trials) == 30
+
+
+def test_a_paused_trial_breaks_its_constraints_before_and_after_a_takeover():
+    live = OptunaStudy(SearchSpace({"General/x": Float(0.0, 1.0)}), ["minimize"])
+    params = live.ask(0)
+    live.pause(0, 2, 0.5, (0.25,))
+    again = OptunaStudy(SearchSpace({"General/x": Float(0.0, 1.0)}), ["minimize"])
+    again.restore(0, params, "paused", (), (0.25,), {2: 0.5})
+    for study in (live, again):
+        (trial,) = study.optuna_study.trials
+        assert violations_of(trial) == (0.25,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from clearml_hpo.controller.opening import differences
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.study_file import load_study, parse_study
@@ -72,3 +73,12 @@ def test_without_it_nothing_is_refused(load):
 def test_a_template_that_cannot_go_on_is_a_fault_of_the_block(load):
     text = load().explain([Fault(("search_space", "General/continue_from"), "the template has no such parameter")])
     assert ":5: fidelity: General/continue_from: the template has no such parameter; what a template must do" in text
+
+
+@pytest.mark.parametrize(
+    "overrides", [["fidelity.max=900"], ["fidelity.factor=2"], ["fidelity=null"], ["fidelity.mode=hyperband"]]
+)
+def test_the_lengths_of_a_study_that_exists_are_fixed(load, overrides):
+    stored = parse_study(load().text({"": "0" * 32}), "study")
+    assert differences(stored, load(), {"": "0" * 32}) == []
+    assert differences(stored, load(*overrides), {"": "0" * 32}) == ["fidelity"]

@@ -536,3 +536,9 @@ def test_found_points_take_the_place_of_auto(write):
     again = parse_study(more.text({"": "0" * 32}), "study")
     assert again.first == more.first and [source.study for source in again.spec.warm_start] == ["3f9c2a"]
     assert file.first == ({"General/depth": 5},), "the file itself is as it was"
+
+
+def test_a_study_to_repeat_is_named_once(write):
+    file = load_study(write(f"{STUDY}warm_start: [auto, {{study: 3f9c2a, if_repeated: true}}]\n"))
+    more = file.with_first([], ["3f9c2a", "0a1b2c"]).with_first([], ["0a1b2c"])
+    assert [source.study for source in more.spec.warm_start] == ["3f9c2a", "0a1b2c"]

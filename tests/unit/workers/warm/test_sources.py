@@ -14,6 +14,8 @@ MODULES = {
     "package/inner.py": "from . import sibling",
     "package/sibling.py": "from ..settings import CLEARML_A",
     "unused.py": "CLEARML_UNUSED = 1",
+    "src/hidden/__init__.py": "from . import deep",
+    ".venv/json.py": "NOT_OURS = 1",
 }
 
 
@@ -21,7 +23,7 @@ MODULES = {
 def folder(tmp_path: Path) -> Path:
     for name, text in MODULES.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return tmp_path
 
@@ -53,13 +55,16 @@ def test_modules_that_imports_lead_to(folder: Path, script: str, found: list[str
         "import importlib\nimportlib.import_module(name)\n",
         "from importlib import import_module as load\nload(name)\n",
         "import importlib.util\n",
+        "import sys\nsys.path.insert(0, 'src')\n",
+        "import hidden\n",
+        "from hidden.deep import thing\n",
         "a = = 1\n",
     ],
 )
-def test_all_modules_count_where_the_script_imports_by_a_made_name(folder: Path, script: str) -> None:
+def test_all_modules_count_where_an_import_cannot_be_followed(folder: Path, script: str) -> None:
     (folder / "train.py").write_text(script)
     text = own_sources(folder / "train.py", [folder / "elsewhere", folder])
-    assert "CLEARML_UNUSED" in text and "PACKAGE" in text
+    assert "CLEARML_UNUSED" in text and "PACKAGE" in text and "NOT_OURS" not in text
 
 
 def test_a_script_in_a_folder_beside_its_package(folder: Path) -> None:
