@@ -297,7 +297,10 @@ def test_a_time_that_cannot_be_does_not_count():
 
 def test_an_ask_takes_one_thread_of_the_linear_algebra(monkeypatch):
     threads, condition = [], gp.condition
-    count = lambda: max(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")  # noqa: E731
+
+    def count():
+        return max(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+
     monkeypatch.setattr(gp, "condition", lambda *given: threads.append(count()) or condition(*given))
     before = count()
     searched(SQUARE, bowl, 8)
