@@ -1,4 +1,4 @@
-"""Regret after an hour of trials that take unequal time: ``gp_tpe`` that weighs time, the same that does not, TPE.
+"""Regret at the end of a time budget, where trials take unequal time: ``gp_tpe`` that weighs it or does not, TPE.
 
     python -m benchmarks.time_budget --seeds 20
 

@@ -2,7 +2,7 @@
 
 space/               the search space
 samplers.py          samplers by name
-gp_tpe.py            a sampler: a Gaussian process and TPE in turn
+gp_tpe.py            a sampler: a Gaussian process, TPE and small changes in turn
 gaussian_process.py  the Gaussian process
 rows.py              points as rows of numbers
 outlook.py           what a further trial is expected to gain
