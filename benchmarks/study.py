@@ -2,6 +2,7 @@
 
     make bench-study
     python -m benchmarks.study --minutes 3 --seeds 2 --side ours --side stock
+    python -m benchmarks.study --runs runs.jsonl   # again with the same file: makes the runs that it has not
     python -m benchmarks.study --ray-python /path/to/python --plot docs/images/study.svg
 
 All sides have the same training (``boosting.py``), search space, machine, two slots and wall time, one after the other;
@@ -283,12 +284,19 @@ def _until_idle(tail: LogTail) -> None:
         tail.read()
 
 
+def read_runs(path: Path | None) -> Mapping[tuple[Any, ...], Mapping[str, Any]]:
+    """The runs that a file has, by side, seed and minutes."""
+    rows = map(json.loads, path.read_text().splitlines()) if path and path.exists() else ()
+    return {(row["side"], row["seed"], row["minutes"]): row for row in rows}
+
+
 def run(given: argparse.Namespace, sides: Sequence[str]) -> dict[str, Any]:
     """The whole benchmark."""
     wall_s = given.minutes * 60
     settings = {"minutes": given.minutes, "seeds": given.seeds, "slots": SLOTS}
     result: dict[str, Any] = {"benchmark": "study", **settings, **surroundings()}
-    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    runs: dict[str, list[Mapping[str, Any]]] = {side: [] for side in sides}
+    known = read_runs(given.runs)
     with temporary_place() as place:
         from clearml_hpo.backend.api import Api
 
@@ -300,8 +308,14 @@ def run(given: argparse.Namespace, sides: Sequence[str]) -> dict[str, Any]:
         for seed in range(given.seeds):
             for i in range(len(sides)):
                 side = sides[(i + seed) % len(sides)]
-                job = Job(place, f"bench-{side}-{seed}", template, seed, wall_s, given.ray_python)
-                found = measure(side, job)
+                key = {"side": side, "seed": seed, "minutes": given.minutes}
+                found = known.get(tuple(key.values()))
+                if found is None:
+                    job = Job(place, f"bench-{side}-{seed}", template, seed, wall_s, given.ray_python)
+                    found = {**key, **measure(side, job)}
+                    if given.runs:
+                        with given.runs.open("a") as file:
+                            file.write(json.dumps(found) + "\n")
                 runs[side].append(found)
                 first = [_text(found[key], "s") for key in ("first_start_s", "first_value_s")]
                 counts = [found[key] for key in ("started", "completed", "cpu_s", "load_after")]
@@ -343,6 +357,7 @@ def main() -> int:
     parser.add_argument("--side", action="append", choices=list(SIDES), help="this side alone; may be repeated")
     parser.add_argument("--minutes", type=float, default=10.0, help="of each run")
     parser.add_argument("--seeds", type=int, default=5, help="runs of each side")
+    parser.add_argument("--runs", type=Path, metavar="FILE", help="keeps each run as it ends; a later call goes on")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="an SVG of the best value over time")
     parser.add_argument(
         "--ray-python",
