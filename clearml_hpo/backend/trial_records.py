@@ -281,13 +281,13 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
     snapshot = snapshot_of(task)
     snapshot = without_replaced(snapshot, snapshot.not_finite)
     imported = read_finished(properties.get(IMPORTED, ""))
-    marked = _state(properties.get("state", ""))
+    marked = marked_state(properties)
     trial = Trial(
         int(number),
         space.parse(space.named(flatten(hyperparams), model)),
         snapshot.task_id,
         int(attempt),
-        values=_values(snapshot, properties, goal),
+        values=values_of(snapshot, properties, goal),
         violations=goal.violations(snapshot.summaries),
         not_finite=snapshot.not_finite,
         iteration=snapshot.iteration,
@@ -311,7 +311,7 @@ def run_name(started_at: float | None) -> str:
     return f"{started_at:.3f}" if started_at is not None else "not started"
 
 
-def _values(snapshot: TaskSnapshot, properties: Mapping[str, str], goal: Goal) -> tuple[float | None, ...]:
+def values_of(snapshot: TaskSnapshot, properties: Mapping[str, str], goal: Goal) -> tuple[float | None, ...]:
     """As reported; as noted at the end of the trial where that counts.
 
     It does where values were replaced, the best one was that of an attempt before, or a user has reset the task since.
@@ -327,9 +327,10 @@ def _whole(text: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _state(text: str) -> TrialState | None:
+def marked_state(properties: Mapping[str, str]) -> TrialState | None:
+    """How a trial ended, as its controller has marked the task; None if none has."""
     try:
-        state = TrialState(text)
+        state = TrialState(properties.get("state", ""))
     except ValueError:
         return None
     return None if state.is_live else state

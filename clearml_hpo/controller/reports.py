@@ -74,8 +74,8 @@ class StudyReports:
         if self._mirror is None:
             return
         try:
-            trials = (*scheduler.earlier_attempts, *scheduler.trials)
-            while not self._mirror.follow(trials) and to_the_end:
+            attempts = scheduler.earlier_attempts
+            while not self._mirror.follow(scheduler.trials, attempts, is_over=to_the_end) and to_the_end:
                 pass
             self._storage_trouble = ""
         except StorageTrouble as error:

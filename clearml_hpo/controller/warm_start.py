@@ -10,8 +10,8 @@ from clearml_hpo.backend.hyperparameters import flatten, user_properties
 from clearml_hpo.backend.lists import by_id
 from clearml_hpo.backend.nan_values import ReplacedValues
 from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_study
-from clearml_hpo.backend.trial_records import read_trials
-from clearml_hpo.backend.trial_tasks import MODEL_PROPERTY, metric_fields, snapshot_of
+from clearml_hpo.backend.trial_records import marked_state, read_trials, values_of
+from clearml_hpo.backend.trial_tasks import COMPLETED, MODEL_PROPERTY, metric_fields, snapshot_of
 from clearml_hpo.controller.repeats import ENOUGH, EarlierValues
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import Trial, TrialState, best_trial
@@ -34,9 +34,16 @@ def known_before(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> l
         if source.auto is not None or source.if_repeated:
             continue
         known = list(_known_of(source, file, api))
-        on_note(f"warm start: {len(known)} trials of {source.study or f'{len(source.tasks)} tasks'} are known")
+        on_note(f"warm start: {_told(len(known), source)}")
         found += known
     return found
+
+
+def _told(known: int, source: WarmStartSpec) -> str:
+    if source.study:
+        return f"{known} trials of {source.study} are known"
+    left_out = "; the others have not completed, have no finite value, or are no points of this space"
+    return f"{known} of {len(source.tasks)} tasks are known{left_out if known < len(source.tasks) else ''}"
 
 
 def values_to_repeat(file: StudyFile, api: Api, on_note: Callable[[str], None]) -> list[EarlierValues]:
@@ -148,13 +155,14 @@ def _of_tasks(ids: list[str], file: StudyFile, api: Api, replaced: ReplacedValue
         raise InputError(f"warm_start.tasks: no task {missing[0]} on the server")
     for number, task_id in enumerate(ids):
         snapshot, hyperparams = snapshot_of(tasks[task_id]), tasks[task_id].get("hyperparams") or {}
-        summaries = replaced.as_reported(snapshot, (), ends=True)[0].summaries
-        model = user_properties(hyperparams).get(MODEL_PROPERTY, "")
+        snapshot = replaced.as_reported(snapshot, (), ends=True)[0]
+        properties = user_properties(hyperparams)
+        ended = TrialState.COMPLETED if snapshot.status in COMPLETED else TrialState.FAILED
         yield Trial(
             number,
-            file.space.parse(file.space.named(flatten(hyperparams), model)),
+            file.space.parse(file.space.named(flatten(hyperparams), properties.get(MODEL_PROPERTY, ""))),
             task_id,
-            state=TrialState.COMPLETED,
-            values=file.goal.values(summaries),
-            violations=file.goal.violations(summaries),
+            state=marked_state(properties) or ended,  # a trial that was pruned or has paused may be completed, too
+            values=values_of(snapshot, properties, file.goal),
+            violations=file.goal.violations(snapshot.summaries),
         )

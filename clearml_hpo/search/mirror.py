@@ -72,18 +72,26 @@ class Mirror:
         self._space = space
         self._known = {(t.user_attrs.get(_TASK), t.state) for t in study.get_trials(deepcopy=False)}
 
-    def follow(self, trials: Iterable[Trial], most: int = 100) -> bool:
+    def follow(
+        self, trials: Iterable[Trial], earlier: Iterable[Trial] = (), *, is_over: bool = False, most: int = 100
+    ) -> bool:
         """Adds what has ended since the last time, and points of the space; whether nothing is left to be added.
 
+        A storage keeps an ended trial as it is. So a paused one is added once it no longer goes on.
+
         Args:
-            trials: all of them, each time.
+            trials: the latest attempt of each, each time.
+            earlier: the attempts before those.
+            is_over: whether the study has ended, so that no paused trial goes on.
             most: how many are added at once: each may take some hundredths of a second.
 
         Raises:
             StorageTrouble: the storage does not answer, or does not take a trial; the next call makes up for it.
         """
+        attempts = [attempt for attempt in earlier if attempt.state is not TrialState.PAUSED]
+        attempts += [trial for trial in trials if is_over or trial.state is not TrialState.PAUSED]
         added = 0
-        for trial in trials:
+        for trial in attempts:
             state = _STATES.get(trial.state, OptunaState.FAIL)
             if trial.state.is_live or (trial.task_id, state) in self._known:
                 continue

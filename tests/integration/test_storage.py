@@ -98,6 +98,20 @@ def test_many_trials_are_followed_some_at_a_time(tmp_path):
     assert [t.number for t in optuna.load_study(study_name="many", storage=url).trials] == list(range(5))
 
 
+def test_a_paused_trial_is_copied_once_it_no_longer_goes_on(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    mirror = Mirror(url, "paused", "id", GOAL, SPACE)
+    paused = [trial(number, state=TrialState.PAUSED) for number in range(2)]
+    went_on = replace(paused[0], task_id="again", attempt=2, state=TrialState.RUNNING)
+    mirror.follow(paused)
+    mirror.follow([went_on, paused[1]], [paused[0]])
+    ended = replace(went_on, state=TrialState.COMPLETED, values=(0.0, 2.0))
+    for is_over in (False, True):
+        mirror.follow([ended, paused[1]], [paused[0]], is_over=is_over)
+    found = optuna.load_study(study_name="paused", storage=url).trials
+    assert [(t.user_attrs["trial"], t.state.name) for t in found] == [(0, "COMPLETE"), (1, "PRUNED")]
+
+
 def test_choices_that_the_storage_does_not_take_are_trouble(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     goal = Goal((Objective("a", "loss"),))

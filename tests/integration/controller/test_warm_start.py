@@ -69,7 +69,7 @@ def test_a_study_starts_from_an_earlier_one_and_from_tasks(study_file, api, agen
         overrides=[f"warm_start=[{{study: {first.result['study_id']}}}, {{tasks: [{ids}]}}]"],
     )
     assert "are known" in view.notes[0] and "6 trials" in view.notes[0]
-    assert "2 trials of 2 tasks" in view.notes[1]
+    assert "2 of 2 tasks are known" in view.notes[1]
     with pytest.raises(InputError, match="no task"):
         run(study_file, api, new=True, overrides=["warm_start={tasks: ['" + "0" * 32 + "']}"])
 

@@ -71,7 +71,7 @@ def test_all_pilots_of_a_study_are_found():
 def test_a_warm_start_of_many_tasks_knows_them_all():
     entry = {"section": "General", "name": "x", "value": "0.5", "type": "float"}
     value = {"metric": "validation", "variant": "loss", "value": 0.25}
-    api = Rows(1_203, hyperparams={"General": {"x": entry}}, last_metrics={"m": {"v": value}})
+    api = Rows(1_203, status="completed", hyperparams={"General": {"x": entry}}, last_metrics={"m": {"v": value}})
     tasks = "".join(f"  - '{row['id']}'\n" for row in api.rows)
     file = parse_study(f"{STUDY}warm_start:\n- tasks:\n{tasks}", "study.yaml")
     assert len(known_before(file, api, lambda text: None)) == 1_203
