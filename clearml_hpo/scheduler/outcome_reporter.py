@@ -94,8 +94,8 @@ class OutcomeReporter:
 
 
 def _seconds(trial: Trial) -> float | None:
-    """How long it ran; None if that is not known, or it ran elsewhere."""
-    return None if trial.is_imported else trial.duration
+    """How long it ran; None if that is not known: it ran elsewhere, or this attempt is but its last part."""
+    return None if trial.is_imported or trial.continues else trial.duration
 
 
 def _wished_run(trial: Trial) -> dict[str, str]:

@@ -12,6 +12,7 @@ from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Failures, Retry, Room
 from clearml_hpo.search.fidelity import Fidelity
+from clearml_hpo.search.gp_tpe import SECONDS
 from clearml_hpo.testing import Simulation
 from tests.unit.scheduler.driving import drive, make, records, states, take_over, until
 
@@ -77,6 +78,17 @@ def test_the_sampler_learns_of_a_trial_once_as_far_as_it_came():
                if t.state is Told.PRUNED and t.params["General/x"] == trial.params["General/x"])  # fmt: skip
     pruned = {t.params["General/x"]: t.value for t in told if t.state is Told.PRUNED}
     assert pruned == {t.params["General/x"]: t.value for t in scheduler.trials if t.state is TrialState.PAUSED}
+
+
+def test_the_time_of_a_last_part_is_not_told_as_that_of_a_trial():
+    def told_seconds(fidelity):
+        world = Simulation(descent, workers=1)
+        scheduler = make(world, trials=3, fidelity=fidelity)
+        drive(scheduler, world)
+        return [t.user_attrs.get(SECONDS) for t in scheduler.study.optuna_study.trials if t.state is Told.COMPLETE]
+
+    assert told_seconds(ASHA) == [None]
+    assert all(told_seconds(None))
 
 
 def test_only_a_trial_of_full_length_is_best_or_reaches_the_target():
