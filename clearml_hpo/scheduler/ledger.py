@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import deque
 from collections.abc import Callable
 from statistics import median
 
@@ -10,6 +12,7 @@ from clearml_hpo.core.budget import FIRST_TRIALS, Spent
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
 
+_RECENT = 8  # attempts
 _GPUS = re.compile(r":d?gpu([^:]+)")
 
 
@@ -38,16 +41,23 @@ class Ledger:
         self._counted: float | None = None
         self._best_at = started_at
         self._since_best: set[int] = set()
+        self._recent: deque[float] = deque(maxlen=_RECENT)
 
     def ended(self, trial: Trial, running_s: float) -> None:
         """An attempt has ended, after so many seconds of running."""
         self._add(trial, running_s, 1)
         self._latest[trial.task_id] = trial, running_s
+        self._recent.append(running_s)
 
     def goes_on_running(self, trial: Trial) -> None:
         """The run of an attempt that was taken for ended goes on: its end is still to come."""
         if trial.task_id in self._latest:
             self._add(*self._latest.pop(trial.task_id), -1)
+
+    @property
+    def recent_s(self) -> float:
+        """Seconds that the last few attempts ran, as their median; infinite before the first end."""
+        return median(self._recent) if self._recent else math.inf
 
     def _add(self, trial: Trial, running_s: float, times: int) -> None:
         self._compute_s += times * running_s

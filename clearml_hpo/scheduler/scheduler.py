@@ -42,6 +42,8 @@ _SOON_S = 0.25
 """Time to the next step while the sampler computes a point for which there is room."""
 
 _FEW_CALLS = 2
+_SHORTEST = 0.25
+"""Of the poll period: what short trials may shorten it to."""
 
 
 class Scheduler:
@@ -159,12 +161,18 @@ class Scheduler:
     def pause_s(self, poll_s: float) -> float:
         """Seconds until the next step: few while the sampler computes a point for which there is room.
 
-        Once a look costs more than a few calls, a second for each: hundreds of trials can wait.
+        Once a look costs more than a few calls, a second for each: hundreds of trials can wait. Where trials are
+        shorter than ``poll_s``, no longer than a trial, so that slots do not stand idle.
         """
         if self._launcher.is_thinking or self._launcher.is_behind or self.imports.are_waiting:
             return min(poll_s, _SOON_S)
         calls = self._observer.calls
-        return max(poll_s, float(calls)) if calls > _FEW_CALLS else poll_s
+        if calls > _FEW_CALLS:
+            return max(poll_s, float(calls))
+        now = self._context.clock()
+        running = [self._roster.running_s(t, now) for t in self._roster.live if t.state is TrialState.RUNNING]
+        trial_s = max(self._ledger.recent_s, min(running, default=0.0))
+        return min(poll_s, max(trial_s, poll_s * _SHORTEST))
 
     # --- what it is told ---------------------------------------------------------------------------------------------
 

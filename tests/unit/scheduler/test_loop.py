@@ -508,6 +508,38 @@ def test_with_many_trials_the_server_has_a_second_for_each_call():
     assert few.pause_s(2.0) == 2.0
 
 
+@pytest.mark.parametrize(("trial_s", "pause_s"), [(0.1, 1.0), (3.0, 3.0), (50.0, 4.0)])
+def test_looks_are_as_far_apart_as_trials_are_long_within_bounds(trial_s, pause_s):
+    world = Simulation(lambda params: [params["General/x"]], workers=2)
+    scheduler = make(world, trials=20)
+    scheduler.step()
+    assert scheduler.pause_s(4.0) == 4.0, "nothing has ended: nothing is known"
+    while not any(trial.state is TrialState.COMPLETED for trial in scheduler.trials):
+        world.advance(trial_s)
+        scheduler.step()
+    assert scheduler.pause_s(4.0) == pytest.approx(pause_s)
+
+
+def test_one_long_trial_after_short_ones_is_looked_at_as_often_as_any():
+    seen = []
+
+    def curve(params):
+        seen.extend({params["General/x"]} - {*seen})
+        return [0.5] * (1_000 if seen.index(params["General/x"]) == 4 else 3)
+
+    world = Simulation(curve, workers=1)
+    scheduler = make(world, trials=5, prefetch=0)
+    while sum(trial.state is TrialState.COMPLETED for trial in scheduler.trials) < 4:
+        scheduler.step()
+        world.advance(0.1)
+    pauses = []
+    for _ in range(100):
+        scheduler.step()
+        pauses.append(scheduler.pause_s(4.0))
+        world.advance(0.1)
+    assert pauses[0] == 1.0 and pauses == sorted(pauses) and pauses[-1] == 4.0
+
+
 def test_a_trial_that_starts_while_what_waits_is_taken_back_goes_on_with_what_runs():
     world = Simulation(quadratic, workers=2)
     scheduler = make(world, trials=2)
