@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ class WarmParent:
         """Asks it for a fork; ``process`` is told the outcome."""
         self._runs[request.run] = process
         self._asked[request.run] = time.monotonic()
-        self.channel.send(fork=asdict(request))
+        self.channel.send(fork=vars(request))
 
     def reap(self, run: int) -> None:
         """Lets the pid of a run go that has ended; nothing of it runs any more."""
