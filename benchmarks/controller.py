@@ -1,7 +1,8 @@
 """What a controller costs, ours and ClearML's stock optimizer on the same server: calls, idle slots, processor time.
 
     make bench-controller
-    python -m benchmarks.controller --live 10 --live 100 --sides ours
+    python -m benchmarks.controller --part live --side ours --live 10 100
+    python -m benchmarks.controller --part live --side ours --live 2000 --record 10000 --more 100
 
 Three parts. ``quick``: workers whose trainings take a second; API calls per trial, and how long a worker's slot is idle
 between one trial's end and the next one's start. ``live``: many trials at once, played by one thread; calls per second
@@ -25,7 +26,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,6 +256,10 @@ def live(place: Place, api: Api, template: str, side: str, count: int, given: ar
     """Calls and processor time of a controller with so many live trials."""
     settings = {"trials": count + given.more, "concurrent": count, "poll_s": given.poll_s, "pruner": given.pruner}
     with job(place, api, f"live-{side}-{count}", template=template, **settings) as one:
+        if side == "ours" and given.record:
+            record(place, one, given.record, given.timeout_s)
+            one.calls.unlink()
+            one = replace(one, trials=one.trials + given.record)
         size = count - 1 if side == "ours" and count > 1 else count  # one of them waits in the queue
         with (
             Crowd(api, one.queue, size, given.report_s, given.live_train_s) as crowd,
@@ -300,15 +305,21 @@ def _cpu_s(one: Job) -> float:
 
 def rebuild(place: Place, api: Api, template: str, given: argparse.Namespace) -> dict[str, Any]:
     """Seconds to go on with a study of many ended trials, until its first step is done; in this process."""
+    with job(place, api, "rebuild", template=template, trials=2, concurrent=1, poll_s=0.1) as one:
+        study_id = record(place, one, given.rebuild, given.timeout_s)
+        return {"trials": given.rebuild, **resume(study_id, given.rebuild)}
+
+
+def record(place: Place, one: Job, trials: int, timeout_s: float) -> str:
+    """Makes a job's study one of so many ended trials that was interrupted; returns its id."""
     from clearml_hpo.testing import PlayedAgent
 
-    settings = {"trials": 2, "concurrent": 1, "poll_s": 0.1}
-    with job(place, api, "rebuild", template=template, **settings) as one:
-        with PlayedAgent(trainings(0.0), worker_id=f"{one.queue}:0", queue=one.queue) as agent:
-            ran = run_timed(one.command("ours"), one.folder / "output.log", given.timeout_s)
-        _say_why(ran, one)
-        study_id = multiply(place.folder / "server" / "store.sqlite3", agent.ran[-1], given.rebuild)
-        return {"trials": given.rebuild, **resume(study_id, given.rebuild)}
+    first = replace(one, trials=2, concurrent=1, poll_s=0.1)
+    with PlayedAgent(trainings(0.0), worker_id=f"{one.queue}:0", queue=one.queue) as agent:
+        ran = run_timed(first.command("ours"), one.folder / "first.log", timeout_s)
+    if ran.code:
+        say((one.folder / "first.log").read_text(errors="replace")[-3000:])
+    return multiply(place.folder / "server" / "store.sqlite3", agent.ran[-1], trials)
 
 
 def resume(study_id: str, trials: int) -> dict[str, Any]:
@@ -436,6 +447,7 @@ def main() -> int:
     parser.add_argument("--poll-s", type=float, default=2.0, help="poll period of the controllers")
     parser.add_argument("--live", type=int, nargs="+", default=[10, 100, 1000], help="live trials at once")
     parser.add_argument("--most-stock", type=int, default=100, help="live trials at once of the stock optimizer")
+    parser.add_argument("--record", type=int, default=0, help="ended trials that our side of the live part goes on from")
     parser.add_argument("--more", type=int, default=20, help="trials after the first ones of the live part")
     parser.add_argument("--pruner", default="median", help="of our side in the live part")
     parser.add_argument("--report-s", type=float, default=10.0, help="between two reports of a live trial")

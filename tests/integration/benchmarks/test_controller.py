@@ -15,7 +15,8 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = (
-    "--side ours --trials 4 --workers 2 --train-s 0.1 --poll-s 0.2 --live 6 --more 2 --report-s 0.2 --live-train-s 0.5"
+    "--side ours --trials 4 --workers 2 --train-s 0.1 --poll-s 0.2 --live 6 --record 30 --more 2 --report-s 0.2 "
+    "--live-train-s 0.5"
 )
 
 
