@@ -447,7 +447,7 @@ def main() -> int:
     parser.add_argument("--poll-s", type=float, default=2.0, help="poll period of the controllers")
     parser.add_argument("--live", type=int, nargs="+", default=[10, 100, 1000], help="live trials at once")
     parser.add_argument("--most-stock", type=int, default=100, help="live trials at once of the stock optimizer")
-    parser.add_argument("--record", type=int, default=0, help="ended trials that our side of the live part goes on from")
+    parser.add_argument("--record", type=int, default=0, help="ended trials that our live part goes on from")
     parser.add_argument("--more", type=int, default=20, help="trials after the first ones of the live part")
     parser.add_argument("--pruner", default="median", help="of our side in the live part")
     parser.add_argument("--report-s", type=float, default=10.0, help="between two reports of a live trial")

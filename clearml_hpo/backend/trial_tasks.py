@@ -177,7 +177,7 @@ class TrialTasks:
         return {task_id: snapshot_of(task) for task_id, task in found.items()}
 
     def histories(self, task_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-        """All reported ``(iteration, value)`` of what the pruner looks at, by task, in one call (one for each 100).
+        """All reported ``(iteration, value)`` of ``goal.counted``, by task, in one call (one for each 100).
 
         A task of more than 6,000 iterations is a call of its own, see :mod:`clearml_hpo.backend.scalars`.
         """
@@ -268,8 +268,7 @@ def histories_of(
     api: Api, goal: Goal, task_ids: Sequence[str], long: set[str] | None = None
 ) -> dict[str, list[tuple[int, float]]]:
     """As :meth:`TrialTasks.histories`, of any tasks; ``long`` as in :func:`scalars.curves_of`."""
-    looked_at = goal.pruning_objective
-    return {} if looked_at is None else scalars.curves_of(api, looked_at, task_ids, long)
+    return scalars.curves_of(api, goal.counted, task_ids, long)
 
 
 def metric_fields(metrics: Iterable[str]) -> list[str]:

@@ -131,6 +131,11 @@ class Goal:
         return self.pruned_by or (self.objectives[0] if self.is_single else None)
 
     @property
+    def counted(self) -> Objective:
+        """The scalar whose reports are a trial's iterations: what a pruner looks at, or the first objective."""
+        return self.pruning_objective or self.objectives[0]
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """All scalars that are to be read of a trial, ``title/series``, each once."""
         pruning = (self.pruned_by,) if self.pruned_by else ()

@@ -115,6 +115,8 @@ class Launcher:
         self._ask_ahead.drop()
         there = [*(trial.number for trial in self._roster.latest), *(launch.number for launch in self._planned)]
         self._next_number = max(there, default=-1) + 1
+        if trials:
+            self.reopen()
 
     def plan(self, launch: Launch) -> None:
         """Has an attempt run as soon as there is room."""
@@ -147,7 +149,7 @@ class Launcher:
         self._ask_ahead.close()
 
     def reopen(self) -> None:
-        """There may be new trials again: the budget has grown, or a user wants a point tried."""
+        """There may be new trials again: the budget has grown or is used less, or a user wants a point tried."""
         if self.exhausted:
             self.exhausted = ""
             self._ask_ahead = AskAhead(self._points, self._study.fail, timer=self._timer)

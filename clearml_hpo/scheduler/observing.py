@@ -93,23 +93,21 @@ class Observer:
         self, trials: Sequence[Trial], snapshots: Mapping[str, TaskSnapshot]
     ) -> Mapping[str, Sequence[tuple[int, float]]]:
         """Histories of the trials in which something moved, if anybody has a use for them."""
-        looked_at = self._goal.pruning_objective
-        if looked_at is None or not (self.prunes or self._limits.max_iterations is not None):
+        if not (self.prunes or self._limits.max_iterations is not None):
             return {}
         moved = [
             trial.task_id
             for trial in trials
             if trial.queue not in self._outside
             and (snapshot := snapshots.get(trial.task_id))
-            and looked_at.metric in snapshot.summaries
+            and self._goal.counted.metric in snapshot.summaries
             and self._progress(snapshot) != self._roster.memo(trial).progress
         ]
         return self._tasks.histories(moved) if moved else {}
 
     def _progress(self, snapshot: TaskSnapshot) -> object:
-        """Changes with every report that the pruner looks at; the iteration alone may be that of another scalar."""
-        looked_at = self._goal.pruning_objective
-        summary = snapshot.summaries.get(looked_at.metric) if looked_at else None
+        """Changes with every report that counts; the iteration alone may be that of another scalar."""
+        summary = snapshot.summaries.get(self._goal.counted.metric)
         return summary, None if summary is not None and summary.count > 0 else snapshot.iteration
 
     def _report(self, trial: Trial, memo: AttemptMemo, history: Sequence[tuple[int, float]]) -> bool:

@@ -37,15 +37,17 @@ class Points:
 
     def tried(self, number: int, params: Params) -> None:
         """Trial ``number`` has these parameters."""
-        if _key(params) in self._tried:
+        key = self._study.space.key(params)
+        if key in self._tried:
             return
-        self._tried[_key(params)] = number
+        self._tried[key] = number
         self._tried_of_space += self._study.space.contains(params)
 
     def forget(self, number: int, params: Params) -> None:
         """There is no trial ``number`` any more: its point may be proposed again."""
-        if self._tried.get(_key(params)) == number:
-            del self._tried[_key(params)]
+        key = self._study.space.key(params)
+        if self._tried.get(key) == number:
+            del self._tried[key]
             self._tried_of_space -= self._study.space.contains(params)
 
     def was_wanted(self, number: int) -> bool:
@@ -63,7 +65,7 @@ class Points:
             given, order = self._first.popleft()
             params, is_new = dict(given), self._is_new(given)
             if order:
-                self.by_order[order] = number if is_new else self._tried[_key(params)]
+                self.by_order[order] = number if is_new else self._tried[self._study.space.key(params)]
             if is_new:
                 self._wanted.add(number)
                 self._study.add(number, params)
@@ -79,12 +81,8 @@ class Points:
             asked = self._study.ask(number)
             if self._is_new(asked):
                 return asked
-            self._tell_known(number, self._tried[_key(asked)])
+            self._tell_known(number, self._tried[self._study.space.key(asked)])
         return self._study.ask_at_random(number, self._is_new)
 
     def _is_new(self, params: Params) -> bool:
-        return self._rerun_duplicates or _key(params) not in self._tried
-
-
-def _key(params: Params) -> frozenset[tuple[str, type, Value]]:
-    return frozenset((name, type(value), value) for name, value in params.items())
+        return self._rerun_duplicates or self._study.space.key(params) not in self._tried

@@ -17,7 +17,15 @@ def seconds(given: object) -> object:
     return to_seconds(given)
 
 
+def no_flag(given: object) -> object:
+    """Anything but true and false, which would be 1 and 0. Raises ValueError."""
+    if isinstance(given, bool):
+        raise ValueError(f"expected a number, found {str(given).lower()}")
+    return given
+
+
 Seconds: TypeAlias = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+Number: TypeAlias = Annotated[float, BeforeValidator(no_flag), Field(allow_inf_nan=False)]
 Whole: TypeAlias = Annotated[int, Field(strict=True)]
 
 

@@ -440,6 +440,8 @@ def read_point(given: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, 
             faults.append(Fault((name,), f"no parameter that varies{nearest(full, varying)}; {there_are}"))
         elif not varying[full].contains(value):
             faults.append(Fault((name,), f"found {value!r}; allowed: {varying[full]}"))
+        elif full in point:
+            faults.append(Fault((name,), f"{full} is given twice"))
         else:
             point[full] = value
     return point, faults
@@ -518,11 +520,18 @@ def _path(
     folder: Path, given: Path, key: KeyPath, lines: SourceLines, faults: list[str], is_there: Callable[[Path], bool]
 ) -> Path:
     """The whole path of what the file names; a fault if it is not there."""
-    path = (folder / given.expanduser()).resolve()
+    path = _from(folder, given).resolve()
     if not is_there(path):
         kind = "folder" if key[-1] == "directory" else "file"
         faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such {kind}: {path}")
     return path
+
+
+def _from(folder: Path, given: Path) -> Path:
+    """A path that a file in ``folder`` names."""
+    with suppress(RuntimeError):  # no such user: then there is no such file
+        given = given.expanduser()
+    return folder / given
 
 
 def _with_scripts(spec: StudySpec, folder: Path, lines: SourceLines, faults: list[str]) -> StudySpec:
@@ -552,11 +561,12 @@ def _with_files_of_dask(spec: StudySpec, folder: Path) -> StudySpec:
     if (dask := spec.execution.dask) is None:
         return spec
 
-    def from_here(path: str) -> str:
-        return str(folder / Path(path).expanduser())
-
-    tls = TlsSpec(**{name: from_here(path) for name, path in dask.tls.model_dump().items()}) if dask.tls else None
-    file = from_here(dask.scheduler_file) if dask.scheduler_file else None
+    tls = (
+        TlsSpec(**{name: str(_from(folder, Path(path))) for name, path in dask.tls.model_dump().items()})
+        if dask.tls
+        else None
+    )
+    file = str(_from(folder, Path(dask.scheduler_file))) if dask.scheduler_file else None
     dask = dask.model_copy(update={"tls": tls, "scheduler_file": file})
     return spec.model_copy(update={"execution": spec.execution.model_copy(update={"dask": dask})})
 

@@ -17,7 +17,7 @@ from clearml_hpo.executors.outside import OUTSIDE
 from clearml_hpo.scripts.entry import Entry
 from clearml_hpo.search import pruners, samplers
 from clearml_hpo.search.fidelity import lengths_between
-from clearml_hpo.study_file.base import Seconds, Strict, Whole, Words, list_of_names, name_alone, one_or_several
+from clearml_hpo.study_file.base import Number, Seconds, Strict, Whole, Words, list_of_names, name_alone, one_or_several
 from clearml_hpo.study_file.notify import NotifySpec
 
 _SHORTEST_NAME = 3  # of a part of a project's path
@@ -130,8 +130,8 @@ class MetricConstraintSpec(Strict):
     """Bounds that a scalar must keep."""
 
     metric: Metric
-    low: float | None = None
-    high: float | None = None
+    low: Number | None = None
+    high: Number | None = None
 
     @model_validator(mode="after")
     def _some_bound(self) -> MetricConstraintSpec:
@@ -213,7 +213,7 @@ class BudgetSpec(Strict):
     compute_time: Seconds | None = None
     gpu_time: Seconds | None = None
     iterations: Annotated[Whole, Field(ge=1)] | None = None
-    target: float | None = None
+    target: Number | None = None
     no_improvement: StaleSpec | None = None
     until: Annotated[UntilSpec, BeforeValidator(flat_alone)] | None = None
     then: Literal["abort", "drain"] = "abort"

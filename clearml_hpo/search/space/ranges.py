@@ -14,6 +14,7 @@ from clearml_hpo.core.values import Params, Value, as_text, is_among, is_same
 
 MOST_INT = 2**53
 """Samplers calculate with floats, which hold each whole number up to this one."""
+_ROUNDED = {"rel_tol": 1e-12, "abs_tol": 1e-8}  # by how much a sum of steps may be off, in steps
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Int:
             and self.low <= value <= self.high
             and (self.log or (value - self.low) % self.step == 0)
         )
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return len(self.values)
 
     @property
     def values(self) -> Sequence[Value]:
@@ -88,23 +94,36 @@ class Float:
         if self.step is None:
             return True
         steps = (value - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-8
+        return math.isclose(steps, round(steps), **_ROUNDED)
+
+    def key(self, value: Value) -> Value:
+        """What tells values apart: on a grid, two that differ by rounding alone are one."""
+        if self.step is None or not isinstance(value, (int, float)) or not self.contains(value):
+            return value
+        return self._at(round((value - self.low) / self.step))
+
+    @property
+    def size(self) -> float:
+        """How many values there are; infinity without a grid."""
+        if self.low == self.high:
+            return 1
+        if self.step is None:
+            return math.inf
+        steps = (self.high - self.low) / self.step
+        return 1 + (round(steps) if math.isclose(steps, round(steps), **_ROUNDED) else int(steps))
 
     @property
     def values(self) -> Sequence[Value] | None:
         """All values, in their order; None if there are infinitely many."""
-        if self.low == self.high:
-            return (self.low,)
-        if self.step is None:
-            return None
-        steps = int((self.high - self.low) / self.step + 1e-8)
-        return [self.low + index * self.step for index in range(steps + 1)]
+        return None if math.isinf(self.size) else [self._at(index) for index in range(int(self.size))]
+
+    def _at(self, index: int) -> float:
+        return min(self.low + index * (self.step or 0.0), self.high)  # a sum of steps is not exact
 
     def draw(self, rng: random.Random) -> Value:
         """A value, drawn evenly; with ``log`` its logarithm is."""
-        values = self.values
-        if values is not None:
-            return rng.choice(values)
+        if math.isfinite(self.size):
+            return self._at(rng.randrange(int(self.size)))
         if not self.log:
             return rng.uniform(self.low, self.high)
         drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
@@ -123,6 +142,8 @@ class Categorical:
     def __post_init__(self) -> None:
         if not self.choices:
             raise ValueError("choices is empty")
+        if any(choice != choice for choice in self.choices):
+            raise ValueError("choices has nan, which is equal to nothing; write it as a text: 'nan'")
         texts: dict[str, Value] = {}
         for choice in self.choices:
             text = as_text(choice)
@@ -144,6 +165,11 @@ class Categorical:
     def contains(self, value: Value) -> bool:
         """Whether the parameter can take ``value``."""
         return is_among(value, self.choices)
+
+    @property
+    def size(self) -> float:
+        """How many choices there are."""
+        return len(self.choices)
 
     @property
     def values(self) -> Sequence[Value]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from clearml_hpo.core.values import MODEL, Params, Value, full_name, plain_text
 from clearml_hpo.search.space.conditions import Condition, faults_of_conditions
 from clearml_hpo.search.space.expressions import Expression
-from clearml_hpo.search.space.ranges import Categorical, Combination, Constant, Distribution, Parameter
+from clearml_hpo.search.space.ranges import Categorical, Combination, Constant, Distribution, Float, Parameter
 from clearml_hpo.search.space.steps import Step, count, points, steps_of, walk
 
 
@@ -108,6 +108,12 @@ class SearchSpace:
 
         active = walk(self._steps, check)
         return within and active.keys() == params.keys() and self.allows(params)
+
+    def key(self, params: Params) -> frozenset[tuple[str, type, Value]]:
+        """What tells points apart."""
+        kinds = self.distributions
+        keys = {n: kind.key(v) if isinstance(kind := kinds.get(n), Float) else v for n, v in params.items()}
+        return frozenset((name, type(value), value) for name, value in keys.items())
 
     def allows(self, params: Params) -> bool:
         """Whether the constraints between parameters hold at ``params``."""

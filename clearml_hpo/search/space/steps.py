@@ -119,9 +119,9 @@ def _count_step(steps: Sequence[Step], index: int, known: Params, counted: dict[
         return rest({step.name: step.kind.value})
     if step.combination is not None:
         return sum(map(rest, step.combination.choices))
-    if step.kind.values is None:
+    if math.isinf(step.kind.size):
         return math.inf
     # Values that no condition names are all alike: they are counted together, as no value.
     named = {(type(v), v): v for later in steps[index:] for v in later.condition.get(step.name, ())}
-    others = len(step.kind.values) - len(named)
+    others = step.kind.size - len(named)
     return sum(rest({step.name: value}) for value in named.values()) + (others * rest({}) if others > 0 else 0)

@@ -107,11 +107,13 @@ def test_a_deleted_task_leaves_the_others_their_curves():
     assert curves_of(api, LOSS, ["gone", "a", "long and gone"], known) == {"a": curve(5)}
 
 
-def test_no_task_and_no_single_objective_are_no_call():
+def test_no_task_is_no_call():
     api = Reports()
-    assert curves_of(api, LOSS, []) == {}
-    assert histories_of(api, Goal((LOSS, Objective("test", "time"))), ["a"]) == {}
-    assert api.calls == []
+    assert curves_of(api, LOSS, []) == {} and api.calls == []
+
+
+def test_of_several_objectives_the_first_one_counts_iterations():
+    assert histories_of(Reports(a=curve(5)), Goal((LOSS, Objective("test", "time"))), ["a"]) == {"a": curve(5)}
 
 
 def last(**entry):

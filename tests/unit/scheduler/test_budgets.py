@@ -335,6 +335,19 @@ def test_values_that_are_not_finite_count_as_iterations():
     assert trial.state is TrialState.NOT_FINITE and trial.iteration < 10
 
 
+def test_a_limit_of_iterations_counts_reports_of_the_first_of_several_objectives():
+    def curve(params):
+        return [{"validation/loss": 1.0 / step, "model/size": 2.0} for step in range(1, 100)]
+
+    goal = Goal((LOSS, Objective.parse("model/size")))
+    world = Simulation(curve, workers=1)
+    scheduler = make(world, trials=1, goal=goal, limits=TrialLimits(max_iterations=4))
+    drive(scheduler, world)
+    (trial,) = scheduler.trials
+    assert trial.state is TrialState.COMPLETED and trial.iteration < 10
+    assert trial.reason == "stopped after 4 iterations"
+
+
 @pytest.mark.parametrize(
     ("limits", "pruned_at"), [(TrialLimits(min_iterations=7), 7), (TrialLimits(min_time_s=9), 10), (TrialLimits(), 1)]
 )

@@ -53,6 +53,18 @@ class SlowTimer:
         return self.now
 
 
+@pytest.mark.parametrize("sampler", [optuna.samplers.TPESampler, optuna.samplers.RandomSampler])
+def test_each_point_of_a_grid_is_tried_once_however_it_is_written(sampler):
+    world = Simulation(lambda params: [1.0], workers=2)
+    space = SearchSpace({"General/x": Float(0.0, 1.0, step=0.1)})
+    scheduler = make(world, trials=30, space=space, sampler=sampler(seed=1))
+    for x in (0.3, 0.6, 0.7):
+        scheduler.enqueue({"General/x": x})
+    drive(scheduler, world)
+    assert sorted(round(trial.params["General/x"], 6) for trial in scheduler.trials) == [n / 10 for n in range(11)]
+    assert scheduler.ended == "every point of the search space was tried"
+
+
 def ahead_of(sampler, space=LINE, *, seconds=1.0):
     study = OptunaStudy(space, ["minimize"], sampler=sampler)
     points = Points(study, lambda number, known: study.fail(number), rerun_duplicates=False)

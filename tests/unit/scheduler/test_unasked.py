@@ -10,7 +10,7 @@ from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import Failures, Placement, Retry
 from clearml_hpo.search.space import Int, SearchSpace
 from clearml_hpo.testing import Simulation
-from tests.unit.scheduler.driving import make, quadratic
+from tests.unit.scheduler.driving import drive, make, quadratic, states
 
 OUT = Placement(("out",), outside=frozenset({"out"}))
 
@@ -44,6 +44,19 @@ def test_their_tasks_are_gone_their_numbers_are_free_and_the_budget_is_whole():
     asked(scheduler, world, 9)
     assert numbers(scheduler) == [0, 1, 2, 3], "all four of the budget"
     assert [trial.params for trial in scheduler.trials][:3] != first, "their points are other ones"
+
+
+def test_a_study_whose_last_trials_are_given_up_goes_on():
+    world = Simulation(quadratic, workers={"out": 5})
+    scheduler = make(world, trials=4, placement=OUT)
+    scheduler.step()
+    assert scheduler.ended == "the budget of 4 trials is used up"
+    given_up(scheduler, world)
+    assert scheduler.trials == () and not scheduler.ended and scheduler.step()
+    world.slots["out"] = 2
+    scheduler.look_at_workers()
+    drive(scheduler, world)
+    assert states(scheduler) == [TrialState.COMPLETED] * 4
 
 
 def test_what_runs_and_what_agents_may_run_stays():

@@ -126,6 +126,15 @@ def test_all_points_are_tried_once_although_some_were_tried_before(name):
     assert len({frozenset(point.items()) for point in [*points, before, enqueued]}) == FINITE.size
 
 
+@pytest.mark.parametrize("single", [Float(0.5, 0.5), Float(0.5, 0.5, log=True)])
+def test_a_float_of_one_value_is_a_finite_range(single):
+    space = SearchSpace({"General/x": single, "General/b": Categorical(("x", "y"))})
+    choice = choose_sampler("auto", space=space, goal=ONE, trials=5)
+    study = study_of(space, ONE, build_sampler("auto", seed=1, space=space, goal=ONE, trials=5))
+    assert choice.name == "brute_force"
+    assert {study.ask(number)["General/b"] for number in range(2)} == {"x", "y"}
+
+
 def share_kept(name, goal, trials):
     """Of the second half of a study; the deeper of two valleys lies where the constraint is broken."""
     space = SearchSpace({"General/x": Float(0.0, 1.0), "General/y": Float(0.0, 1.0)})

@@ -78,6 +78,26 @@ def test_what_lies_outside(distribution, value):
     assert not distribution.contains(value)
 
 
+@pytest.mark.parametrize("grid", [Float(0.0, 0.3, step=0.1), Float(-0.3, 0.9, step=0.1), Float(0.1, 0.7, step=0.3)])
+def test_each_value_of_a_grid_is_in_the_range_and_drawn(grid):
+    assert all(map(grid.contains, grid.values)) and len(grid.values) == grid.size
+    rng = random.Random(0)
+    assert {grid.draw(rng) for _ in range(500)} == {*grid.values}
+
+
+def test_a_grid_of_a_billion_values_is_no_list():
+    grid = Float(0.0, 1.0, step=1e-9)
+    assert SearchSpace({"x": grid}).size == 1e9 + 1
+    assert grid.contains(grid.draw(random.Random(0)))
+
+
+def test_values_of_a_grid_that_differ_by_rounding_are_one_point():
+    space = SearchSpace({"x": Float(0.0, 1.0, step=0.1), "y": Float(0.0, 2.0), "n": Int(0, 9)})
+    assert space.key({"x": 0.3, "y": 1.0, "n": 1}) == space.key({"x": 0.1 + 0.2, "y": 1.0, "n": 1})
+    points = [{"x": x, "y": y, "n": 1} for x in (0.3, 0.4, 0.35, 3, "0.3") for y in (1.0, 1.0 + 1e-12)]
+    assert len({space.key(point) for point in points}) == 10
+
+
 def test_a_space_knows_its_points():
     space = SearchSpace({"General/a": Int(1, 3), "General/b": Categorical(("x", "y")), "General/c": Constant(5)})
     assert space.parse({"General/a": "2", "General/b": "x", "General/z": "?"}) == {"General/a": 2, "General/b": "x"}
