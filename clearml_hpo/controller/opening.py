@@ -174,8 +174,10 @@ class Opening:
         stopping = stopping_since(record.properties)
         if record.status in _FINISHED:
             records = read_trials(self._api, record.study_id, file.space, file.goal, stopping=stopping)
-            trials = file.budget.trials
-            is_used_up = (is_same and not ordered) or (trials is not None and len(records.latest) >= trials)
+            trials, fidelity = file.budget.trials, file.fidelity
+            pauses = fidelity and fidelity.promotable(records.latest, records.earlier, file.goal, at_end=True)
+            is_full = trials is not None and len(records.latest) >= trials and not pauses
+            is_used_up = (is_same and not ordered) or is_full
             # A trial that a user wants retried is marked as stopped.
             if is_used_up and all(trial.state is not TrialState.STOPPED for trial in records.settled):
                 finished = record.reason or "completed"

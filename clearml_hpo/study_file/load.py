@@ -561,12 +561,11 @@ def _with_files_of_dask(spec: StudySpec, folder: Path) -> StudySpec:
     if (dask := spec.execution.dask) is None:
         return spec
 
-    tls = (
-        TlsSpec(**{name: str(_from(folder, Path(path))) for name, path in dask.tls.model_dump().items()})
-        if dask.tls
-        else None
-    )
-    file = str(_from(folder, Path(dask.scheduler_file))) if dask.scheduler_file else None
+    def from_here(path: str) -> str:
+        return str(_from(folder, Path(path)))
+
+    tls = TlsSpec(**{name: from_here(path) for name, path in dask.tls.model_dump().items()}) if dask.tls else None
+    file = from_here(dask.scheduler_file) if dask.scheduler_file else None
     dask = dask.model_copy(update={"tls": tls, "scheduler_file": file})
     return spec.model_copy(update={"execution": spec.execution.model_copy(update={"dask": dask})})
 
