@@ -134,9 +134,9 @@ def _remove(db: Database, owner: str) -> int:
 
 
 _Owner = tuple[str, bool]  # the id of a task or model, and whether it is a model
-# A scalar: its place among the others, its iteration as it is kept and as ``last_metrics`` has it (0 where the event
-# says nothing of one, none where it says null), value, time, worker, label of the x axis.
-_Point = tuple[int, int, int | None, float | None, int, str, str | None]
+# A scalar: its rank and place in the batch, its iteration as it is kept and as ``last_metrics`` has it (0 where the
+# event says nothing of one, none where it says null), value, time, worker, label of the x axis.
+_Point = tuple[int, int, int, int | None, float | None, int, str, str | None]
 _RANK = itemgetter(0)
 
 
@@ -160,7 +160,8 @@ class _Batch:
     def take(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Checks events and keeps them for :meth:`flush`."""
         curves: dict[Any, list[_Point]] = {}  # by the words of an event that say which; they are checked once
-        for event in events:
+        words: Any
+        for place, event in enumerate(events):
             get = event.get
             iteration, timestamp = get("iter"), get("timestamp")
             if type(iteration) is not int or not NO_ITERATION < iteration < _LARGEST:
@@ -173,28 +174,28 @@ class _Batch:
             try:
                 curve = curves.get(words)
             except TypeError:  # a list or an object among them
-                curve = None
+                words = curve = None
             if curve is None:
-                place = self._place(event)
-                if place is None:
+                names = self._names(event)
+                if names is None:
                     continue
                 if event["type"] != SCALAR:
-                    self._take_other(event, place, iteration, timestamp)
+                    self._take_other(event, names, iteration, timestamp)
                     continue
-                curve = curves[words] = self._curves.setdefault(place, [])
+                curve = curves[words] = self._curves.setdefault(names, [])
             value, worker, label = get("value"), get("worker"), get("x_axis_label")
             if type(value) is not float or not isfinite(value):
                 value = _value(event)
-            if type(worker) is not str or not worker:
-                worker = _text(worker) or self._worker
+            worker = self._worker if worker is None else _text(worker) or self._worker
             if label is not None:
                 label = _text(label)
             if iteration is None:
-                curve.append((0, NO_ITERATION, None if "iter" in event else 0, value, timestamp, worker, label))
+                shown = None if "iter" in event else 0
+                curve.append((0, place, NO_ITERATION, shown, value, timestamp, worker, label))
             else:
-                curve.append((iteration, iteration, iteration, value, timestamp, worker, label))
+                curve.append((iteration, place, iteration, iteration, value, timestamp, worker, label))
 
-    def _place(self, event: Mapping[str, Any]) -> tuple[_Owner, str, str] | None:
+    def _names(self, event: Mapping[str, Any]) -> tuple[_Owner, str, str] | None:
         """Of whom an event is, its metric and its variant; None if it is refused by itself."""
         metric, variant = _name(event, "metric"), _name(event, "variant")
         owner, is_model = event.get("task"), bool(event.get("model_event"))
@@ -232,10 +233,10 @@ class _Batch:
         return self._open[key]
 
     def _take_other(
-        self, event: Mapping[str, Any], place: tuple[_Owner, str, str], iteration: int | None, timestamp: int
+        self, event: Mapping[str, Any], names: tuple[_Owner, str, str], iteration: int | None, timestamp: int
     ) -> None:
         """Keeps a line of the console, or a report."""
-        owner, metric, variant = place
+        owner, metric, variant = names
         worker = _text(event.get("worker")) or self._worker
         self._took(owner, metric, event["type"], iteration or 0)
         if event["type"] == LOG:
@@ -243,12 +244,12 @@ class _Batch:
             self._logs.append((owner[0], timestamp, level, worker, message, iteration, self._received))
             return
         body = {name: value for name, value in event.items() if name not in _IGNORED}
-        names = {"metric": metric, "variant": variant, "iter": iteration or 0}
-        body |= {"timestamp": timestamp, **names, "@timestamp": self._received, "worker": worker}
+        place = {"metric": metric, "variant": variant, "iter": iteration or 0}
+        body |= {"timestamp": timestamp, **place, "@timestamp": self._received, "worker": worker}
         body.setdefault("model_event", False)
         if body["type"] == PLOT:
             body["plot_len"] = len(_text(body.get("plot_str")))
-        self._reports.append((owner[0], body["type"], *names.values(), timestamp, to_json(body)))
+        self._reports.append((owner[0], body["type"], *place.values(), timestamp, to_json(body)))
 
     def _load(self, owner: str, metric: str, variant: str) -> _Series:
         names = ", ".join(_SUMMARY)
@@ -270,8 +271,8 @@ class _Batch:
         rows: list[tuple[Any, ...]] = []
         for points in self._curves.values():
             points.sort(key=_RANK)
-        for (owner, metric, variant), points in sorted(self._curves.items(), key=lambda each: each[1][0][0]):
-            ranks, iterations, shown, values, timestamps, workers, labels = zip(*points, strict=True)
+        for (owner, metric, variant), points in sorted(self._curves.items(), key=lambda each: each[1][0][:2]):
+            ranks, _, iterations, shown, values, timestamps, workers, labels = zip(*points, strict=True)
             series = self._load(owner[0], metric, variant)
             series.x_axis_label = next(filter(None, reversed(labels)), series.x_axis_label)
             known = [each for each in zip(values, shown, strict=True) if each[0] is not None]
