@@ -27,6 +27,9 @@ from clearml_hpo.server.store import Store
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"^/*(?:api/)?(?:v(?P<version>\d+\.\d+)/)?(?P<name>[A-Za-z_]+\.[A-Za-z_0-9]+)/*$")
 _DIGITS = re.compile(r"^[0-9]{1,100}$")
+# A whole number of 19 digits or more, once digits are 0, and what may come before a number is a blank.
+_LONG_NUMBER = b" " + b"0" * 19
+_NUMBERS = bytes.maketrans(b"0123456789:[,-\t\n\r", b"0000000000       ")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # As deep as documents may be. Beyond some hundreds, Python and SQLite could no longer write and read them.
 _DEEPEST = 100
@@ -186,9 +189,9 @@ def _data(request: Request) -> Data:
 
 def _lines(body: bytes) -> list[Any]:
     lines = body.removeprefix(codecs.BOM_UTF8).splitlines()
-    if not all(line.strip() for line in lines):
+    if not all(map(bytes.strip, lines)):
         raise ApiRefusal(Refusal.BAD_REQUEST, "a line of the body is blank")
-    return [found for part in _parts(lines) for found in _read(part)]
+    return _read(lines) if len(body) <= _PART else [found for part in _parts(lines) for found in _read(part)]
 
 
 def _parts(lines: list[bytes]) -> Iterator[list[bytes]]:
@@ -207,7 +210,7 @@ def _parts(lines: list[bytes]) -> Iterator[list[bytes]]:
 def _read(lines: list[bytes]) -> list[Any]:
     # As one array: much faster than each line by itself, which is left for those that are wrong.
     with contextlib.suppress(ApiRefusal):
-        data = _load(b"[%s]" % b",".join(lines), _DEEPEST + 1)
+        data = _load(b"[%s]" % b",".join(lines), _DEEPEST + 1, beside=len(lines) - 1)
         if len(data) == len(lines):
             return _objects(data)
     return _objects([_load(line) for line in lines])
@@ -220,16 +223,26 @@ def _objects(lines: list[Any]) -> list[Any]:
     return lines
 
 
-def _load(body: bytes, deepest: int = _DEEPEST) -> Any:
+def _load(body: bytes, deepest: int = _DEEPEST, beside: int = 0) -> Any:
+    """What the body says; ``beside`` so many of its containers none is within another."""
     try:
-        text = body.decode("utf-8-sig")
-        data = json.loads(text)
-        if _SURROGATE.search(text):  # half a surrogate pair is valid JSON, but no text that can be stored
-            data = json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
+        data = _loaded(body)
     except (ValueError, RecursionError) as error:
         raise ApiRefusal(Refusal.BAD_REQUEST, f"the body is not JSON: {error}") from None
-    if text.count("[") + text.count("{") > deepest and _is_deeper(data, deepest):
+    if body.count(b"[") + body.count(b"{") > deepest + beside and _is_deeper(data, deepest):
         raise ApiRefusal(Refusal.BAD_REQUEST, f"the body is nested more than {_DEEPEST} deep")
+    return data
+
+
+def _loaded(body: bytes) -> Any:
+    """JSON as Python's own module reads it, sooner: orjson makes floats of whole numbers that do not fit 64 bits."""
+    if _LONG_NUMBER not in body.translate(_NUMBERS):
+        with contextlib.suppress(orjson.JSONDecodeError):  # NaN, half a surrogate pair, or what is no JSON
+            return orjson.loads(body)
+    text = body.decode("utf-8-sig")
+    data = json.loads(text)
+    if _SURROGATE.search(text):  # half a surrogate pair is valid JSON, but no text that can be stored
+        data = json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
     return data
 
 
@@ -280,6 +293,6 @@ def _written(value: Mapping[str, Any]) -> bytes:
     """JSON as Python's own module writes it, sooner: orjson makes null of infinity, and has no larger integers."""
     with contextlib.suppress(TypeError):
         written = orjson.dumps(value)
-        if b"null" not in written:
+        if written.rfind(b"null") < 0:  # thrice as fast as `in`
             return written
     return json.dumps(value, separators=(",", ":")).encode()

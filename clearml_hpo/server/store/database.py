@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from clearml_hpo.server.store.patterns import compiled
 from clearml_hpo.server.store.text_search import words_in
 
 Row = sqlite3.Row
+_ROWS_AT_ONCE = (64, 8, 1)
 _SOON_CHECKED = 64 * 2**20  # bytes that are looked through at each start
 
 
@@ -112,6 +114,20 @@ class Database:
         """Writes many rows. Only inside a transaction."""
         self._check_writing()
         self._writer.executemany(sql, rows)
+
+    def insert_many(self, insert: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Adds rows; ``insert`` is the statement up to and with VALUES. Only inside a transaction.
+
+        A statement has many rows: at the end of each, Python's lock is given up, and other threads may take it.
+        """
+        self._check_writing()
+        begin = 0
+        for size in _ROWS_AT_ONCE:
+            while len(rows) - begin >= size:
+                part = rows[begin : begin + size]
+                marks = ", ".join([f"({', '.join('?' * len(part[0]))})"] * size)
+                self._writer.execute(f"{insert} {marks}", list(chain.from_iterable(part)))
+                begin += size
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Reads all rows of the answer; inside a transaction, with what it has written so far."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -24,6 +24,10 @@ class Kind(Enum):
     FLAG = "flag"
     LIST = "list"
     JSON = "json"
+
+
+_READ: Mapping[Kind, Callable[[Any], Any]] = {Kind.FLAG: bool, Kind.LIST: json.loads, Kind.JSON: json.loads}
+"""From a column to a document, where they differ."""
 
 
 def new_id() -> str:
@@ -73,18 +77,18 @@ class Collection:
         tops = {field.partition(".")[0] for field in fields} | {"id"}
         return [column for column in self.columns if column in tops]
 
-    def decode(self, row: Row) -> Document:
-        """The document of a row; what is not set is left out."""
-        document: Document = {}
-        for name, value in zip(row.keys(), tuple(row), strict=True):
-            if value is None:
-                continue
-            kind = self.columns[name]
-            if kind is Kind.JSON or kind is Kind.LIST:
-                document[name] = json.loads(value)
-            else:
-                document[name] = bool(value) if kind is Kind.FLAG else value
-        return document
+    def decode(self, rows: Sequence[Row]) -> list[Document]:
+        """The documents of the rows of one answer; what is not set is left out."""
+        names = rows[0].keys() if rows else []
+        read = [(name, _READ[kind]) for name in names if (kind := self.columns[name]) in _READ]
+        documents = []
+        for row in rows:
+            document = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for name, reader in read:
+                if name in document:
+                    document[name] = reader(document[name])
+            documents.append(document)
+        return documents
 
     def encode(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Column values of ``fields``."""
@@ -118,7 +122,7 @@ def fetch(db: Database, collection: Collection, id_: str, fields: Iterable[str] 
     """One document, or None."""
     names = ", ".join(collection.chosen(fields))
     row = db.row(f"SELECT {names} FROM {collection.table} WHERE id = ?", (id_,))
-    return None if row is None else collection.decode(row)
+    return None if row is None else collection.decode([row])[0]
 
 
 def delete(db: Database, collection: Collection, id_: str) -> int:
@@ -130,7 +134,10 @@ def pick(document: Mapping[str, Any], paths: Iterable[str]) -> Document:
     """The part of ``document`` that the dotted ``paths`` name; what is not there is left out."""
     chosen: Document = {}
     for path in paths:
-        _copy(document, chosen, path.split("."))
+        if path in document:
+            chosen[path] = document[path]
+        elif "." in path:
+            _copy(document, chosen, path.split("."))
     return chosen
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from operator import attrgetter
+from functools import lru_cache, reduce
+from itertools import repeat
+from math import isfinite
+from operator import add, itemgetter
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -60,17 +61,21 @@ class _Series:
     total: float | None = None
     x_axis_label: str | None = None
 
-    def add(self, value: float, iteration: int | None) -> None:
-        """Takes one more reported value in; a re-report counts again."""
+    def add(self, values: Sequence[float], iterations: Sequence[int | None]) -> None:
+        """Takes more reported values in, in this order; a re-report counts again."""
         if self.count == 0:
-            self.first_value, self.first_value_iteration = float(value), iteration
-        if self.min_value is None or value < self.min_value:
-            self.min_value, self.min_value_iteration = value, iteration
-        if self.max_value is None or value > self.max_value:
-            self.max_value, self.max_value_iteration = value, iteration
-        self.value = value
-        self.total = value if self.count == 0 else None if self.total is None else self.total + value
-        self.count += 1
+            self.first_value, self.first_value_iteration = float(values[0]), iterations[0]
+        least, most = min(values), max(values)
+        if self.min_value is None or least < self.min_value:
+            self.min_value, self.min_value_iteration = least, iterations[values.index(least)]
+        if self.max_value is None or most > self.max_value:
+            self.max_value, self.max_value_iteration = most, iterations[values.index(most)]
+        self.value = values[-1]
+        if self.count == 0:
+            self.total = reduce(add, values)
+        elif self.total is not None:
+            self.total = reduce(add, values, self.total)
+        self.count += len(values)
 
 
 _SUMMARY = tuple(name for name in _Series.__dataclass_fields__ if name != "id")
@@ -97,8 +102,7 @@ class Events:
         outcome = Outcome()
         with self._db.transaction():
             batch = _Batch(self._db, self._clock, outcome, worker or NO_WORKER)
-            for event in sorted(map(_Event, events), key=_RANK):
-                batch.take(event)
+            batch.take(events)
             batch.flush()
         return outcome
 
@@ -129,29 +133,11 @@ def _remove(db: Database, owner: str) -> int:
     return removed
 
 
-class _Event:
-    """One event of a batch, read as far as all kinds have it in common.
-
-    Attributes:
-        rank: its place in the batch: scalars are taken in by iteration, whatever the order of the batch.
-    """
-
-    __slots__ = ("body", "iteration", "metric", "rank", "timestamp", "variant")
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        self.body = body
-        self.iteration = _whole(body, "iter")
-        self.timestamp = _whole(body, "timestamp")
-        self.metric, self.variant = _name(body, "metric"), _name(body, "variant")
-        self.rank = (self.iteration or 0) if body.get("type") == SCALAR else 0
-
-    @property
-    def summary_iteration(self) -> int | None:
-        """The iteration as ``last_metrics`` has it: 0 where the event says nothing of one, none where it says null."""
-        return self.iteration if "iter" in self.body else 0
-
-
-_RANK = attrgetter("rank")
+_Owner = tuple[str, bool]  # the id of a task or model, and whether it is a model
+# A scalar: its rank and place in the batch, its iteration as it is kept and as ``last_metrics`` has it (0 where the
+# event says nothing of one, none where it says null), value, time, worker, label of the x axis.
+_Point = tuple[int, int, int, int | None, float | None, int, str, str | None]
+_RANK = itemgetter(0)
 
 
 class _Batch:
@@ -165,29 +151,65 @@ class _Batch:
         self._outcome = outcome
         self._worker = worker
         self._open: dict[tuple[str, bool, bool], bool] = {}
-        self._series: dict[tuple[str, str, str], _Series] = {}
-        self._scalars: list[tuple[Any, ...]] = []
+        self._curves: dict[tuple[_Owner, str, str], list[_Point]] = {}
         self._logs: list[tuple[Any, ...]] = []
         self._reports: list[tuple[Any, ...]] = []
-        self._last_iteration: dict[tuple[str, bool], int] = {}
-        self._stats: dict[tuple[str, str, str], int] = {}
-        self._takers = {SCALAR: self._take_scalar, LOG: self._take_log}
+        self._last_iteration: dict[_Owner, int] = {}
+        self._stats: set[tuple[str, str, str]] = set()
 
-    def take(self, event: _Event) -> None:
-        """Checks one event and keeps it for :meth:`flush`."""
-        kind, owner, is_model = event.body.get("type"), event.body.get("task"), bool(event.body.get("model_event"))
-        why = self._fault(kind, owner, is_model, bool(event.body.get("allow_locked")))
+    def take(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Checks events and keeps them for :meth:`flush`."""
+        curves: dict[Any, list[_Point]] = {}  # by the words of an event that say which; they are checked once
+        words: Any
+        for place, event in enumerate(events):
+            get = event.get
+            iteration, timestamp = get("iter"), get("timestamp")
+            if type(iteration) is not int or not NO_ITERATION < iteration < _LARGEST:
+                iteration = _whole(event, "iter")
+            if type(timestamp) is not int or not 0 <= timestamp < _LAST_MOMENT:
+                timestamp = _whole(event, "timestamp")
+                if timestamp is None or not 0 <= timestamp < _LAST_MOMENT:
+                    timestamp = self._moment
+            words = (get("type"), get("task"), get("metric"), get("variant"), get("model_event"), get("allow_locked"))
+            try:
+                curve = curves.get(words)
+            except TypeError:  # a list or an object among them
+                words = curve = None
+            if curve is None:
+                names = self._names(event)
+                if names is None:
+                    continue
+                if event["type"] != SCALAR:
+                    self._take_other(event, names, iteration, timestamp)
+                    continue
+                curve = curves[words] = self._curves.setdefault(names, [])
+            value, worker, label = get("value"), get("worker"), get("x_axis_label")
+            if type(value) is not float or not isfinite(value):
+                value = _value(event)
+            worker = self._worker if worker is None else _text(worker) or self._worker
+            if label is not None:
+                label = _text(label)
+            if iteration is None:
+                shown = None if "iter" in event else 0
+                curve.append((0, place, NO_ITERATION, shown, value, timestamp, worker, label))
+            else:
+                curve.append((iteration, place, iteration, iteration, value, timestamp, worker, label))
+
+    def _names(self, event: Mapping[str, Any]) -> tuple[_Owner, str, str] | None:
+        """Of whom an event is, its metric and its variant; None if it is refused by itself."""
+        metric, variant = _name(event, "metric"), _name(event, "variant")
+        owner, is_model = event.get("task"), bool(event.get("model_event"))
+        why = self._fault(event.get("type"), owner, is_model, bool(event.get("allow_locked")))
         if why:
             self._outcome.refuse(why)
-            return
-        assert isinstance(owner, str) and isinstance(kind, str)
-        if event.timestamp is None or not 0 <= event.timestamp < _LAST_MOMENT:
-            event.timestamp = self._moment
-        self._takers.get(kind, self._take_report)(owner, event)
-        self._outcome.added += 1
-        self._stats[owner, event.metric, kind] = self._moment
-        last, iteration = self._last_iteration.get((owner, is_model), 0), event.iteration or 0
-        self._last_iteration[owner, is_model] = iteration if iteration > last else last
+            return None
+        assert isinstance(owner, str)
+        return (owner, is_model), metric, variant
+
+    def _took(self, owner: _Owner, metric: str, kind: str, last_iteration: int, number: int = 1) -> None:
+        self._outcome.added += number
+        self._stats.add((owner[0], metric, kind))
+        self._last_iteration[owner] = max(self._last_iteration.get(owner, 0), last_iteration)
 
     def _fault(self, kind: Any, owner: Any, is_model: bool, allow_locked: bool) -> str:
         """Why an event is not added, in ClearML's words; empty if it is."""
@@ -210,23 +232,24 @@ class _Batch:
             self._open[key] = row is not None and (allow_locked or not row[0])
         return self._open[key]
 
-    def _worker_of(self, event: _Event) -> str:
-        return _text(event.body.get("worker")) or self._worker
-
-    def _take_scalar(self, owner: str, event: _Event) -> None:
-        value = _value(event.body)
-        series = self._summary(owner, event.metric, event.variant)
-        series.x_axis_label = _optional_text(event.body.get("x_axis_label")) or series.x_axis_label
-        if value is not None:
-            series.add(value, event.summary_iteration)
-        iteration = NO_ITERATION if event.iteration is None else event.iteration
-        self._scalars.append((series.id, iteration, value, event.timestamp, self._worker_of(event)))
-
-    def _summary(self, owner: str, metric: str, variant: str) -> _Series:
-        key = (owner, metric, variant)
-        if key not in self._series:
-            self._series[key] = self._load(owner, metric, variant)
-        return self._series[key]
+    def _take_other(
+        self, event: Mapping[str, Any], names: tuple[_Owner, str, str], iteration: int | None, timestamp: int
+    ) -> None:
+        """Keeps a line of the console, or a report."""
+        owner, metric, variant = names
+        worker = _text(event.get("worker")) or self._worker
+        self._took(owner, metric, event["type"], iteration or 0)
+        if event["type"] == LOG:
+            level, message = _optional_text(event.get("level")), _text(event.get("msg"))
+            self._logs.append((owner[0], timestamp, level, worker, message, iteration, self._received))
+            return
+        body = {name: value for name, value in event.items() if name not in _IGNORED}
+        place = {"metric": metric, "variant": variant, "iter": iteration or 0}
+        body |= {"timestamp": timestamp, **place, "@timestamp": self._received, "worker": worker}
+        body.setdefault("model_event", False)
+        if body["type"] == PLOT:
+            body["plot_len"] = len(_text(body.get("plot_str")))
+        self._reports.append((owner[0], body["type"], *place.values(), timestamp, to_json(body)))
 
     def _load(self, owner: str, metric: str, variant: str) -> _Series:
         names = ", ".join(_SUMMARY)
@@ -243,38 +266,35 @@ class _Batch:
             assert row is not None
         return _Series(*tuple(row))
 
-    def _take_log(self, owner: str, event: _Event) -> None:
-        level, message = _optional_text(event.body.get("level")), _text(event.body.get("msg"))
-        worker = self._worker_of(event)
-        self._logs.append((owner, event.timestamp, level, worker, message, event.iteration, self._received))
-
-    def _take_report(self, owner: str, event: _Event) -> None:
-        body = {name: value for name, value in event.body.items() if name not in _IGNORED}
-        place = {"metric": event.metric, "variant": event.variant, "iter": event.iteration or 0}
-        body |= {"timestamp": event.timestamp, **place, "@timestamp": self._received, "worker": self._worker_of(event)}
-        body.setdefault("model_event", False)
-        if body["type"] == PLOT:
-            body["plot_len"] = len(_text(body.get("plot_str")))
-        self._reports.append((owner, body["type"], *place.values(), event.timestamp, to_json(body)))
+    def _write_curves(self) -> None:
+        """Scalars are taken in by iteration, whatever the order of the batch."""
+        rows: list[tuple[Any, ...]] = []
+        for points in self._curves.values():
+            points.sort(key=_RANK)
+        for (owner, metric, variant), points in sorted(self._curves.items(), key=lambda each: each[1][0][:2]):
+            ranks, _, iterations, shown, values, timestamps, workers, labels = zip(*points, strict=True)
+            series = self._load(owner[0], metric, variant)
+            series.x_axis_label = next(filter(None, reversed(labels)), series.x_axis_label)
+            known = [each for each in zip(values, shown, strict=True) if each[0] is not None]
+            if known:
+                series.add(*zip(*known, strict=True))
+            self._db.execute(_WRITE_SUMMARY, [*(getattr(series, name) for name in _SUMMARY), series.id])
+            rows += zip(repeat(series.id), iterations, values, timestamps, workers)
+            self._took(owner, metric, SCALAR, ranks[-1], len(points))
+        self._db.insert_many("INSERT OR REPLACE INTO scalars VALUES", rows)
 
     def flush(self) -> None:
         """Writes what was taken."""
-        self._db.execute_many("INSERT OR REPLACE INTO scalars VALUES (?, ?, ?, ?, ?)", self._scalars)
-        summaries = [(*(getattr(series, name) for name in _SUMMARY), series.id) for series in self._series.values()]
-        self._db.execute_many(_WRITE_SUMMARY, summaries)
-        self._db.execute_many(
-            "INSERT INTO logs (owner, timestamp, level, worker, msg, iter, received) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            self._logs,
-        )
-        self._db.execute_many(
-            "INSERT OR REPLACE INTO reports (owner, type, metric, variant, iter, timestamp, body) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            self._reports,
-        )
-        self._db.execute_many(
-            "INSERT OR REPLACE INTO metric_stats (owner, metric, type, last_update) VALUES (?, ?, ?, ?)",
-            [(*key, moment) for key, moment in self._stats.items()],
-        )
+        self._write_curves()
+        for insert, rows in (
+            ("INTO logs (owner, timestamp, level, worker, msg, iter, received)", self._logs),
+            ("OR REPLACE INTO reports (owner, type, metric, variant, iter, timestamp, body)", self._reports),
+            (
+                "OR REPLACE INTO metric_stats (owner, metric, type, last_update)",
+                [(*key, self._moment) for key in self._stats],
+            ),
+        ):
+            self._db.insert_many(f"INSERT {insert} VALUES", rows)
         now = time.stored(self._now)
         for (owner, is_model), iteration in self._last_iteration.items():
             table = "models" if is_model else "tasks"
@@ -300,7 +320,7 @@ def _value(event: Mapping[str, Any]) -> float | None:
     value = event.get("value")
     if value is None:
         return None
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, float) and isfinite(value):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST:
         return value

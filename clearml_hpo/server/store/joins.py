@@ -39,7 +39,8 @@ class Joins:
     def fill(self, collection: Collection, found: Sequence[Document], fields: Sequence[str] | None) -> None:
         """Turns each reference into ``{"id"}`` with the parts that ``fields`` (dotted) ask for, references too."""
         for name, other in REFERENCES.get(collection.table, {}).items():
-            places = [place for document in found for place in _places(document, name.split("."))]
+            steps = name.split(".")
+            places = [place for document in found if steps[0] in document for place in _places(document, steps)]
             known = self._known(other, {holder[key] for holder, key in places}, below(fields, name))
             for holder, key in places:
                 holder[key] = known.get(holder[key], {"id": holder[key]})

@@ -155,7 +155,7 @@ class Models:
             "AND instr(json_extract(tasks.models, '$.input'), models.id))",
             (task,),
         )
-        deleted = [MODELS.decode(row) for row in rows]
+        deleted = MODELS.decode(rows)
         for model in deleted:
             self.delete(model["id"])
         return deleted

@@ -62,7 +62,7 @@ def select(
     if page is not None:
         sql += " LIMIT ? OFFSET ?"
         parameters += [page.size, page.offset]
-    return [collection.decode(row) for row in db.rows(sql, parameters)]
+    return collection.decode(db.rows(sql, parameters))
 
 
 def count(db: Database, collection: Collection, request: Mapping[str, Any], also: Sequence[Clause] = ()) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from clearml_hpo.server import clock as time
@@ -13,20 +14,10 @@ from clearml_hpo.server.store.documents import to_json
 
 SINGLE_VALUE_ITERATION = -(2**31)
 _IN = "IN (SELECT value FROM json_each(?))"
-_LAST = (
-    "metric",
-    "variant",
-    "value",
-    "min_value",
-    "min_value_iteration",
-    "max_value",
-    "max_value_iteration",
-    "first_value",
-    "first_value_iteration",
-    "count",
-    "x_axis_label",
+_SELECT_LAST = (
+    "SELECT id, owner, metric_hash, variant_hash, total, x_axis_label, metric, variant, value, min_value, "
+    "min_value_iteration, max_value, max_value_iteration, first_value, first_value_iteration, count FROM series"
 )
-_SELECT_LAST = f"SELECT owner, metric_hash, variant_hash, total, {', '.join(_LAST)} FROM series"
 _LATEST = 10  # how many values the mean of the latest ones is of
 Number = float | None  # None: null was reported
 
@@ -37,21 +28,41 @@ class Scalars:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def last_metrics(self, owners: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """``{owner: {md5 of metric: {md5 of variant: {...}}}}``; what is not known has no key."""
+    def last_metrics(self, owners: Sequence[str], metrics: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        """``{owner: {md5 of metric: {md5 of variant: {...}}}}``; what is not known has no key.
+
+        Args:
+            owners: tasks or models.
+            metrics: the md5s of those that are wanted; None: all.
+        """
         found: dict[str, dict[str, Any]] = {}
         if not owners:
             return found
-        sql = f"{_SELECT_LAST} WHERE owner {_IN} AND value IS NOT NULL ORDER BY id"
-        for row in self._db.rows(sql, (to_json(list(owners)),)):
-            owner, metric_hash, variant_hash, total, *values = row
-            last = dict(zip(_LAST, values, strict=True))
-            if None in values:
+        sql, asked = f"{_SELECT_LAST} WHERE owner {_IN} AND value IS NOT NULL", [to_json(list(owners))]
+        if metrics is not None:
+            sql, asked = f"{sql} AND metric_hash {_IN}", [*asked, to_json(list(metrics))]
+        rows = self._db.rows(sql, asked)
+        rows.sort(key=itemgetter(0))  # SQLite would take longer
+        for _, owner, metric_hash, variant_hash, total, label, metric, variant, value, *of_all in rows:
+            least, least_iteration, most, most_iteration, first, first_iteration, count = of_all
+            last = {
+                "metric": metric,
+                "variant": variant,
+                "value": value,
+                "min_value": least,
+                "min_value_iteration": least_iteration,
+                "max_value": most,
+                "max_value_iteration": most_iteration,
+                "first_value": first,
+                "first_value_iteration": first_iteration,
+                "count": count or None,  # min, max and count are written after the value
+            }
+            if not count or None in of_all:
                 last = {name: value for name, value in last.items() if value is not None}
-            if not last["count"]:  # min, max and count are written after the value
-                del last["count"]
-            elif total is not None:
-                last["mean_value"] = round(total / last["count"], 2)
+            if label is not None:
+                last["x_axis_label"] = label
+            if count and total is not None:
+                last["mean_value"] = round(total / count, 2)
             found.setdefault(owner, {}).setdefault(metric_hash, {})[variant_hash] = last
         return found
 

@@ -153,19 +153,18 @@ class Tasks:
     def _complete(self, tasks: Sequence[Document], fields: Sequence[str] | None) -> None:
         """Adds what is kept outside the tasks' table or follows from the clock."""
         wanted = _COMPUTED if fields is None else {field.partition(".")[0] for field in fields} & _COMPUTED
-        ids = [task["id"] for task in tasks]
-        metrics = self._scalars.last_metrics(ids) if wanted - {"metric_stats"} else {}
+        ids, now = [task["id"] for task in tasks], time.precise(self._clock())
+        metrics = self._scalars.last_metrics(ids, _metrics_in(fields)) if wanted - {"metric_stats"} else {}
         stats = self._reports.metric_stats(ids) if "metric_stats" in wanted else {}
         for task in tasks:
-            found = metrics.get(task["id"], {})
-            values = {
-                "last_metrics": found,
-                "unique_metrics": _unique_metrics(found),
-                "metric_stats": stats.get(task["id"], {}),
-            }
-            task.update({name: values[name] for name in wanted})
+            if "last_metrics" in wanted:
+                task["last_metrics"] = metrics.get(task["id"], {})
+            if "unique_metrics" in wanted:
+                task["unique_metrics"] = _unique_metrics(metrics.get(task["id"], {}))
+            if "metric_stats" in wanted:
+                task["metric_stats"] = stats.get(task["id"], {})
             if task.get("status") == "in_progress" and "started" in task:
-                task["active_duration"] = seconds_between(task["started"], time.precise(self._clock()))
+                task["active_duration"] = seconds_between(task["started"], now)
 
     def edit(self, id_: str, fields: Mapping[str, Any]) -> Document:
         """Sets fields at whatever status; returns them as they are now, with the times of the change."""
@@ -233,6 +232,13 @@ class Tasks:
             documents.insert(self._db, TASKS, document)
             self._projects.touch(document.get("project"))
         return str(document["id"])
+
+
+def _metrics_in(fields: Sequence[str] | None) -> set[str] | None:
+    """The keys of the metrics that dotted names ask for; None: all."""
+    parts = [field.split(".") for field in fields or ("last_metrics",)]
+    keys = [rest[:1] for top, *rest in parts if top in ("last_metrics", "unique_metrics")]
+    return {key for [key] in keys} if all(keys) else None
 
 
 def _unique_metrics(last_metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -103,4 +103,4 @@ class Workers:
     def is_running(self, task: str) -> bool:
         """Whether a live worker says that it runs this task."""
         rows = self._db.rows("SELECT * FROM workers WHERE task = ?", (task,))
-        return any(self._alive(WORKERS.decode(row), None) for row in rows)
+        return any(self._alive(worker, None) for worker in WORKERS.decode(rows))

@@ -171,6 +171,15 @@ def test_what_is_no_number_does_not_keep_others_from_reading(api: Api) -> None:
     assert api.get(task)["runtime"] == {"x": None}
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n", "\t", "\r\n"])
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64, -(2**63) - 1, 10**25, 0.1234567890123456789, 1e-19])
+def test_numbers_are_read_as_they_are(number: float, blank: str, api: Api) -> None:
+    written = json.dumps({"a": number, "b": [number, -number]}, separators=(f",{blank}", f":{blank}"))
+    body = b'{"name": "a name", "type": "training", "runtime": %s}' % written.encode()
+    runtime = api.get(api.send("tasks.create", body)["id"])["runtime"]
+    assert repr(runtime) == repr({"a": number, "b": [number, -number]})
+
+
 def test_text_of_any_script(api: Api) -> None:
     for name in ("Aufgabe ü", "задача", "任务一二三", "🙂🙂🙂", "a\u202eb\0c", "x" * 1_000_000):
         task = api.task(name=name, tags=[name])

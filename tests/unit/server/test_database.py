@@ -41,6 +41,14 @@ def test_a_transaction_is_kept_as_a_whole_or_not_at_all(db: Database) -> None:
     assert owners(db) == ["a"]
 
 
+@pytest.mark.parametrize("number", [0, 1, 8, 63, 64, 150])
+def test_many_rows_are_added_at_once(number: int, db: Database) -> None:
+    rows = [(f"{n:03}", "m", "log", n) for n in range(number)]
+    with db.transaction():
+        db.insert_many("INSERT INTO metric_stats VALUES", rows)
+    assert [tuple(row) for row in db.rows("SELECT * FROM metric_stats ORDER BY owner")] == rows
+
+
 def test_writing_needs_a_transaction(db: Database) -> None:
     with pytest.raises(RuntimeError):
         add(db, "a")

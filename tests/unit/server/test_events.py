@@ -48,6 +48,14 @@ def test_a_batch_is_taken_in_by_iteration(api: Api) -> None:
     assert (found["first_value"], found["value"]) == (9.0, 4.0)
 
 
+def test_metrics_are_in_the_order_of_their_first_iterations(api: Api) -> None:
+    task = api.task()
+    reported = [("a", 5), ("b", 3), ("c", 9), ("a", 3), ("d", 1)]
+    api.add({**SCALAR, "task": task, "metric": metric, "iter": iteration} for metric, iteration in reported)
+    [found] = api.call("tasks.get_all", id=[task], only_fields=["unique_metrics"])["tasks"]
+    assert found["unique_metrics"] == ["d/v", "b/v", "a/v", "c/v"]
+
+
 def test_whole_numbers_stay_whole(api: Api) -> None:
     task = api.task()
     api.report(task, (0, 3))
@@ -104,7 +112,14 @@ def test_an_event_is_refused_by_itself(changed: dict[str, Any], text: str, api: 
     "changed",
     [
         *('"value": NaN', '"value": Infinity', '"value": 1e400', '"value": "0.5"', '"value": true', '"value": []'),
-        *(f'"value": {2**63}', '"iter": "x"', f'"iter": {2**63}', '"timestamp": "2020-01-01"', '"metric": 5'),
+        *(
+            f'"value": {2**63}',
+            f'"value": {2**64}',
+            '"iter": "x"',
+            f'"iter": {2**63}',
+            '"timestamp": "2020-01-01"',
+            '"metric": 5',
+        ),
     ],
 )
 def test_a_value_of_a_wrong_kind_refuses_the_whole_batch(changed: str, api: Api) -> None:

@@ -228,6 +228,27 @@ def test_only_the_fields_that_were_asked_for(three: Api) -> None:
     assert found == {"hyperparams": {"properties": {"trial.number": {"value": "2"}}}}
 
 
+def test_only_the_metrics_that_were_asked_for(api: Api) -> None:
+    task, (m, n, v) = api.task(), [md5(name.encode()).hexdigest() for name in "mnv"]
+    for name in "mn":
+        api.report(task, (0, 1.0), metric=name)
+    whole = api.get(task)["last_metrics"]
+
+    def shown(*fields: str) -> Any:
+        [found] = api.call("tasks.get_all", id=[task], only_fields=[f"last_metrics{field}" for field in fields])[
+            "tasks"
+        ]
+        return found["last_metrics"]
+
+    assert shown("") == shown(f".{m}", "") == whole
+    assert shown(f".{m}") == shown(f".{m}.{v}") == {m: whole[m]}
+    assert shown(f".{m}.{v}.value", f".{n}.{v}.count") == {m: {v: {"value": 1.0}}, n: {v: {"count": 1}}}
+    assert (shown(f".{v}"), shown(f".{m}.{n}")) == ({}, {m: {}})
+    asked = {"id": [task], "only_fields": [f"last_metrics.{m}", "unique_metrics"]}
+    [found] = api.call("tasks.get_all", **asked)["tasks"]
+    assert found == {"last_metrics": {m: whole[m]}, "unique_metrics": ["m/v", "n/v"]}
+
+
 def test_joins(three: Api) -> None:
     [found] = three.call("tasks.get_all_ex", name="^two$", only_fields=["project.name", "user.name", "company"])[
         "tasks"
