@@ -9,6 +9,8 @@ trial runs is drawn from the seed, the same for all sides. What proposes the poi
 stock side the sampler that `clearml.automation.optuna.OptimizerOptuna` leaves to Optuna, a flat space (it has no
 conditions), and a duplicate that is pruned and counts as a trial. Nothing else is pruned, as the problems report one
 value each.
+
+With several objectives the measure is the hypervolume that is missing from that of all points which any side has found.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import optuna
 
+from benchmarks import search_problems, trained_fronts
 from benchmarks.peers import PEERS
 from benchmarks.place import say, surroundings
-from benchmarks.problem import Problem
-from benchmarks.search_problems import HALVES, PROBLEMS
+from benchmarks.problem import Problem, Reached, hypervolume
 from clearml_hpo.core.goal import Goal, Objective
 from clearml_hpo.core.values import Params
 from clearml_hpo.scheduler.points import Points
@@ -44,7 +46,14 @@ from clearml_hpo.search.distributions import as_optuna
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 
+HALVES = {
+    **search_problems.HALVES,
+    "fronts_choosing": tuple(trained_fronts.CHOOSING),
+    "fronts_confirming": tuple(trained_fronts.CONFIRMING),
+}
+PROBLEMS = {**search_problems.PROBLEMS, **trained_fronts.CHOOSING, **trained_fronts.CONFIRMING}
 GOAL = Goal((Objective.parse("validation/loss"),))
+_FRONT_GOAL = Goal((Objective.parse("validation/loss"), Objective.parse("model/size")))
 WORKERS = 8
 _SPREAD = 0.4  # of the logarithm of a trial's duration
 _RESAMPLES = 2000
@@ -59,7 +68,12 @@ SIDES = {
     "random": "random",
     "hyperopt": "hyperopt",
     "nevergrad": "nevergrad",
+    "nsgaii": "nsgaii",
 }
+_ONE_OBJECTIVE = ("gp_tpe", "hyperopt", "nevergrad")
+_SEVERAL_OBJECTIVES = ("nsgaii",)
+# Of these a search with a smaller budget is not the beginning of the longer one: generations are smaller, too.
+_BY_BUDGET = ("nsgaii",)
 _PACKAGES = {"gp": ("torch", "scipy"), "gp_tpe": ("scipy",), "hyperopt": ("hyperopt",), "nevergrad": ("nevergrad",)}
 
 
@@ -78,7 +92,8 @@ class Run:
     """One search.
 
     Attributes:
-        values: by trial number, without noise; None where the trial was a duplicate that did not run.
+        values: by trial number, without noise; None where the trial was a duplicate that did not run. With several
+            objectives each is a sequence of numbers.
         seen: the values that the sampler was told.
         ask_s: processor seconds that the n-th trial's point took.
     """
@@ -86,15 +101,18 @@ class Run:
     problem: str
     sampler: str
     seed: int
-    values: tuple[float | None, ...]
+    values: tuple[Reached | None, ...]
     ask_s: tuple[float, ...]
     workers: int = WORKERS
-    seen: tuple[float | None, ...] = ()
+    seen: tuple[Reached | None, ...] = ()
 
     def best(self, trials: int) -> float:
-        """The value of the trial that looks best among the first ``trials``."""
+        """The value of the trial that looks best among the first ``trials``; with several objectives see `_lowest`."""
         pairs = zip(self.seen or self.values, self.values, strict=True)
-        return min((s, v) for s, v in itertools.islice(pairs, trials) if s is not None and v is not None)[1]
+        ran = [(seen, value) for seen, value in itertools.islice(pairs, trials) if value is not None]
+        if PROBLEMS[self.problem].reference:
+            return _lowest(self.problem, [value for _, value in ran])
+        return min(ran)[1]
 
 
 class Side(Protocol):
@@ -103,7 +121,7 @@ class Side(Protocol):
     def ask(self, number: int) -> Params | None:
         """The point of trial ``number``; None if the trial is spent without a run."""
 
-    def tell(self, number: int, value: float) -> None:
+    def tell(self, number: int, value: Reached) -> None:
         """Trial ``number`` ended."""
 
 
@@ -111,10 +129,11 @@ class _Ours:
     """A sampler by name, as the loop uses it."""
 
     def __init__(self, problem: Problem, sampler: str, seed: int, trials: int) -> None:
-        built = build_sampler(sampler, seed=seed, space=problem.space, goal=GOAL, trials=trials)
-        self._study = OptunaStudy(problem.space, ["minimize"], sampler=built)
+        goal = _goal(problem)
+        built = build_sampler(sampler, seed=seed, space=problem.space, goal=goal, trials=trials)
+        self._study = OptunaStudy(problem.space, [each.direction for each in goal.objectives], sampler=built)
         self._points = Points(self._study, self._tell_known, rerun_duplicates=False)
-        self._values: dict[int, float] = {}
+        self._values: dict[int, Sequence[float]] = {}
         if problem.own is not None:
             own = problem.own
             self._points.enqueue(problem.space.build(lambda axis, _: own[axis]))
@@ -125,13 +144,13 @@ class _Ours:
             self._points.tried(number, params)
         return params
 
-    def tell(self, number: int, value: float) -> None:
-        self._values[number] = value
-        self._study.complete(number, (value,))
+    def tell(self, number: int, value: Reached) -> None:
+        self._values[number] = value if isinstance(value, tuple) else (value,)
+        self._study.complete(number, self._values[number])
 
     def _tell_known(self, number: int, known: int) -> None:
         if known in self._values:
-            self._study.complete(number, (self._values[known],))
+            self._study.complete(number, self._values[known])
         else:
             self._study.fail(number)
 
@@ -141,7 +160,8 @@ class _Stock:
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self._distributions = {n: as_optuna(d) for n, d in problem.space.distributions.items()}
-        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+        directions = [each.direction for each in _goal(problem).objectives]
+        self._study = optuna.create_study(directions=directions, sampler=optuna.samplers.TPESampler(seed=seed))
         self._trials: dict[int, optuna.Trial] = {}
         self._seen: list[dict[str, Any]] = []
 
@@ -155,15 +175,15 @@ class _Stock:
         self._trials[number] = trial
         return params
 
-    def tell(self, number: int, value: float) -> None:
+    def tell(self, number: int, value: Reached) -> None:
         self._study.tell(self._trials[number], value)
 
 
 def search(
-    side: Side, value_of: Callable[[Params], float], durations: Iterator[float], trials: int, workers: int = WORKERS
-) -> Iterator[tuple[int, float | None, float]]:
+    side: Side, value_of: Callable[[Params], Reached], durations: Iterator[float], trials: int, workers: int = WORKERS
+) -> Iterator[tuple[int, Reached | None, float]]:
     """Runs trials, ``workers`` at a time; yields number, value and the ask's processor seconds as they start."""
-    running: list[tuple[float, int, float]] = []  # when it ends, number, value
+    running: list[tuple[float, int, Reached]] = []  # when it ends, number, value
     now = 0.0
     for number, duration in zip(range(trials), durations, strict=False):
         if len(running) == workers:
@@ -187,11 +207,11 @@ def run(job: tuple[Any, ...]) -> Run:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     problem = PROBLEMS[name]
     noise = random.Random(f"{name} {seed}")
-    true: list[float] = []
+    true: list[Reached] = []
 
-    def seen(params: Params) -> float:
+    def seen(params: Params) -> Reached:
         true.append(_trained(name, problem.space.build(lambda axis, _: problem.space.along_axes(params)[axis])))
-        return true[-1] + noise.gauss(0.0, problem.noise)
+        return true[-1] if isinstance(true[-1], tuple) else true[-1] + noise.gauss(0.0, problem.noise)
 
     generator = random.Random(seed)
     durations = iter(lambda: generator.lognormvariate(0.0, _SPREAD), None)
@@ -208,6 +228,16 @@ def run(job: tuple[Any, ...]) -> Run:
     )
 
 
+def _goal(problem: Problem) -> Goal:
+    return _FRONT_GOAL if problem.reference else GOAL
+
+
+def _lowest(problem: str, values: Sequence[Reached]) -> float:
+    """The lowest value; with several objectives the hypervolume of the front, with a minus, as less is better here."""
+    reference = PROBLEMS[problem].reference
+    return -hypervolume(values, reference) if reference else min(values)
+
+
 def _side(problem: Problem, sampler: str, seed: int, trials: int, workers: int) -> Side:
     if sampler == STOCK:
         return _Stock(problem, seed)
@@ -217,12 +247,12 @@ def _side(problem: Problem, sampler: str, seed: int, trials: int, workers: int) 
     return _Ours(problem, sampler, seed, trials)
 
 
-def _trained(problem: str, params: Params) -> float:
+def _trained(problem: str, params: Params) -> Reached:
     return _trained_once(problem, tuple(sorted(params.items())))
 
 
 @functools.lru_cache(maxsize=100_000)
-def _trained_once(problem: str, items: tuple[tuple[str, Any], ...]) -> float:
+def _trained_once(problem: str, items: tuple[tuple[str, Any], ...]) -> Reached:
     return PROBLEMS[problem].value(dict(items))
 
 
@@ -230,8 +260,8 @@ def sampler_of(side: str, problem: str, trials: int) -> str:
     """The sampler that runs on a side at a budget."""
     if side == STOCK or side in PEERS:
         return side
-    space = PROBLEMS[problem].space
-    return choose_sampler(SIDES[side], space=space, goal=GOAL, trials=trials).name
+    goal = _goal(PROBLEMS[problem])
+    return choose_sampler(SIDES[side], space=PROBLEMS[problem].space, goal=goal, trials=trials).name
 
 
 def summarise(runs: Iterable[Run], budgets: Sequence[int], workers: int = WORKERS) -> dict[str, Any]:
@@ -242,7 +272,7 @@ def summarise(runs: Iterable[Run], budgets: Sequence[int], workers: int = WORKER
         here = [run for run in runs if run.problem == problem]
         optimum = PROBLEMS[problem].optimum
         known = [value for run in here for value in run.values if value is not None]
-        best = min(known) if optimum is None else optimum
+        best = _lowest(problem, known) if optimum is None else optimum
         here = [run for run in here if run.workers == workers]
         tables = {}
         for budget in budgets:
@@ -282,7 +312,18 @@ def verdicts(problems: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of(runs: Iterable[Run], sampler: str, budget: int) -> list[Run]:
-    return [run for run in runs if run.sampler == sampler and len(run.values) >= budget]
+    return [
+        run
+        for run in runs
+        if run.sampler == sampler
+        and len(run.values) >= budget
+        and _budget(sampler, len(run.values)) == _budget(sampler, budget)
+    ]
+
+
+def _budget(sampler: str, trials: int) -> int:
+    """What tells searches of one seed apart: 0 if all budgets have the same beginning."""
+    return trials if sampler in _BY_BUDGET else 0
 
 
 def _against(stock: Mapping[int, float], runs: Sequence[Run], budget: int) -> dict[str, Any]:
@@ -320,19 +361,23 @@ def _rounded(number: float) -> float:
 def jobs(problems: Iterable[str], budgets: Sequence[int], seeds: int, workers: int, sides: Iterable[str]) -> list[Job]:
     """What to run, seed by seed: the largest budget alone, unless a side's sampler is another at a smaller one.
 
-    A search with a smaller budget is the beginning of the longer one: the samplers here do not look at the budget.
+    A search with a smaller budget is the beginning of the longer one, but for the samplers of `_BY_BUDGET`.
     """
-    wanted: dict[tuple[str, str], int] = {}
-    for problem in problems:
-        for side in sides:
-            for budget in budgets:
-                key = problem, sampler_of(side, problem, budget)
-                wanted[key] = max(budget, wanted.get(key, 0))
+    wanted: dict[tuple[str, str, int], int] = {}
+    for problem, side, budget in itertools.product(problems, sides, budgets):
+        if side not in (_ONE_OBJECTIVE if PROBLEMS[problem].reference else _SEVERAL_OBJECTIVES):
+            sampler = sampler_of(side, problem, budget)
+            key = problem, sampler, _budget(sampler, budget)
+            wanted[key] = max(budget, wanted.get(key, 0))
     missing = {name for name, packages in _PACKAGES.items() if any(find_spec(package) is None for package in packages)}
-    for name in sorted(missing & {sampler for _, sampler in wanted}):
+    for name in sorted(missing & {sampler for _, sampler, _ in wanted}):
         say(f"no {name} side: {' or '.join(_PACKAGES[name])} is not installed")
     wanted = {key: budget for key, budget in wanted.items() if key[1] not in missing}
-    return [Job(*key, seed, budget, workers) for seed in range(seeds) for key, budget in wanted.items()]
+    return [
+        Job(problem, sampler, seed, budget, workers)
+        for seed in range(seeds)
+        for (problem, sampler, _), budget in wanted.items()
+    ]
 
 
 def _read(path: Path | None) -> list[Run]:
@@ -368,11 +413,16 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any]:
     given = parser.parse_args(arguments)
     about = surroundings()
     done = _read(given.runs)
-    known = {(run.problem, run.sampler, run.seed, run.workers): len(run.values) for run in done}
+    known = {
+        (run.problem, run.sampler, run.seed, run.workers, _budget(run.sampler, len(run.values))): len(run.values)
+        for run in done
+    }
     named = [*(given.only or ()), *(name for half in given.half or () for name in HALVES[half])]
     problems = named or list(PROBLEMS)
     wanted = jobs(problems, given.trials, given.seeds, given.workers, given.side or SIDES)
-    todo = [job for job in wanted if known.get((*job[:3], job.workers), 0) < job.trials]
+    todo = [
+        job for job in wanted if known.get((*job[:3], job.workers, _budget(job.sampler, job.trials)), 0) < job.trials
+    ]
     done += _run_all(todo, given.processes, given.runs) if todo else []
     chosen = [run for run in done if run.problem in problems and run.seed < given.seeds]
     figures = summarise(chosen, given.trials, given.workers)

@@ -69,11 +69,15 @@ def _svr(data: str) -> Callable[[Params], float]:
 
 
 def _margin(p: Params) -> float:
-    """Squared hinge loss of a support vector machine on breast cancer."""
     from sklearn.svm import SVC
 
+    return _hinge(SVC(max_iter=5000, **p))
+
+
+def _hinge(model: Any) -> float:
+    """Squared hinge loss of a support vector machine on breast cancer."""
     x_train, x_test, y_train, y_test = _data("breast_cancer")
-    margin = SVC(max_iter=5000, **p).fit(x_train, y_train).decision_function(x_test) * (2 * y_test - 1)
+    margin = model.fit(x_train, y_train).decision_function(x_test) * (2 * y_test - 1)
     return min(float((np.maximum(0.0, 1.0 - margin) ** 2).mean()), _BAD)
 
 

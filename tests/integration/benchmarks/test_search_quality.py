@@ -9,12 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import search_quality
-from benchmarks.problem import Problem
-from benchmarks.search_problems import HALVES, PROBLEMS
-from benchmarks.search_quality import WORKERS, Run, run, search, summarise
+from benchmarks.problem import Problem, hypervolume
+from benchmarks.search_quality import HALVES, PROBLEMS, SIDES, STOCK, WORKERS, Run, jobs, run, search, summarise
 from clearml_hpo.search.space import Categorical, Int, SearchSpace, at_random
 
 pytestmark = pytest.mark.long
@@ -36,7 +36,7 @@ def test_a_known_optimum_is_one(name):
     values = [
         problem.value(problem.space.build(at_random(generator))) for _ in range(5 if problem.optimum is None else 2000)
     ]
-    assert all(map(math.isfinite, values))
+    assert np.isfinite(values).all()
     if problem.optimum is not None:
         assert problem.space.contains(MINIMA[name])
         assert problem.value(MINIMA[name]) == pytest.approx(problem.optimum, abs=1e-5)
@@ -124,6 +124,53 @@ def test_noise_is_told_but_not_counted():
     assert found.best(20) == found.values[best]
 
 
+def test_the_hypervolume_is_a_share_of_the_box_and_what_lies_beyond_counts_for_nothing():
+    staircase = [(1.0, 3.0), (2.0, 1.0), (2.0, 2.0)]
+    assert hypervolume(staircase, (4.0, 5.0)) == pytest.approx((3 * 2 + 2 * 2) / 20)
+    assert hypervolume([*staircase, (0.0, 5.0), (9.0, 0.5)], (4.0, 5.0)) == hypervolume(staircase, (4.0, 5.0))
+
+
+FRONTS = [name for name, problem in PROBLEMS.items() if problem.reference]
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_the_librarys_own_values_are_a_point_with_sizes_within_the_reference(name):
+    problem = PROBLEMS[name]
+    own = problem.space.build(lambda axis, _: problem.own[axis])
+    error, size = problem.value(own)
+    assert problem.space.contains(own)
+    assert 0 < error < problem.reference[0] and 0 <= size <= problem.reference[1]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii", "stock", "random"])
+def test_a_search_with_two_objectives_repeats_and_its_front_grows(sampler):
+    first, again = (run(("classifiers_size", sampler, 3, 30)) for _ in range(2))
+    assert first.values == again.values
+    assert -1 <= first.best(30) <= first.best(20) < 0
+
+
+def test_what_is_missing_is_measured_from_the_front_of_all_sides():
+    name = "svr_size"
+    stock = [Run(name, STOCK, seed, ((0.5, 0.5),) * 2, (0.1,) * 2) for seed in range(9)]
+    ours = [Run(name, "tpe", seed, ((0.5, 0.5), (0.25, 0.75)), (0.1,) * 2) for seed in range(9)]
+    problems = summarise([*stock, *ours], [1, 2])
+    assert problems[name]["best"] == -0.3125
+    assert problems[name]["regret"]["2"][STOCK]["median"] == 0.0625
+    assert problems[name]["regret"]["2"]["auto"]["median"] == 0
+    found = search_quality.verdicts(problems)["fronts_choosing"]["2"]["auto"]
+    assert found == {"problems": 1, "below": 1, "level": 0, "surely_below": 1, "surely_above": 0}
+
+
+def test_a_side_searches_what_it_can_and_generations_hang_on_the_budget():
+    wanted = {(job.problem, job.sampler, job.trials) for job in jobs(["svr_size", "branin"], [9, 12], 1, 8, SIDES)}
+    assert {("svr_size", "nsgaii", 9), ("svr_size", "nsgaii", 12), ("svr_size", "tpe", 12)} <= wanted
+    assert ("svr_size", "tpe", 9) not in wanted
+    assert not {("svr_size", "gp_tpe", 12), ("branin", "nsgaii", 12)} & wanted
+    of_twelve = [Run("svr_size", "nsgaii", 0, ((0.5, 0.5),) * 12, (0.1,) * 12)]
+    assert "nsgaii" not in summarise(of_twelve, [9, 12])["svr_size"]["regret"]["9"]
+    assert "nsgaii" in summarise(of_twelve, [9, 12])["svr_size"]["regret"]["12"]
+
+
 def test_each_problem_is_in_one_half():
     assert sorted(name for names in HALVES.values() for name in names) == sorted(PROBLEMS)
 
@@ -139,7 +186,19 @@ def command(*options):
 
 
 def test_the_command_prints_json_and_goes_on_from_what_it_kept(tmp_path):
-    small = ["--only", "branches", "--only", "gbm_diabetes", "--trials", "9", "12", "--seeds", "2"]
+    small = [
+        "--only",
+        "branches",
+        "--only",
+        "gbm_diabetes",
+        "--only",
+        "svr_size",
+        "--trials",
+        "9",
+        "12",
+        "--seeds",
+        "2",
+    ]
     kept = ["--runs", str(tmp_path / "runs.jsonl")]
     done = command(*small, *kept)
     assert done.returncode == 0, done.stderr
@@ -152,15 +211,16 @@ def test_the_command_prints_json_and_goes_on_from_what_it_kept(tmp_path):
     )
     assert {"versions", "machine", "measured_at"} <= set(result)
     problems = result["problems"]
-    assert list(problems) == ["branches", "gbm_diabetes"]
+    assert list(problems) == ["branches", "gbm_diabetes", "svr_size"]
     assert problems["gbm_diabetes"]["known"] is False
-    for problem in problems.values():
+    for problem, sampler in zip(problems.values(), ("gp_tpe", "gp_tpe", "tpe"), strict=True):
         for budget in ("9", "12"):
             sides = problem["regret"][budget]
             assert {"auto", "tpe", "stock", "random"} <= set(sides)
+            assert ("nsgaii" in sides) == (sampler == "tpe")
             assert all(0 <= side["low"] <= side["median"] <= side["high"] for side in sides.values())
             assert {side["seeds"] for side in sides.values()} == {2}
-            assert sides["auto"]["sampler"] == "gp_tpe"
+            assert sides["auto"]["sampler"] == sampler
     searches = len((tmp_path / "runs.jsonl").read_text().splitlines())
     again = command(*small, *kept)
     assert json.loads(again.stdout)["problems"] == problems
