@@ -30,7 +30,8 @@ from clearml_hpo.server.sizes import BATCH
 from clearml_hpo.server.store import Store
 
 _LARGEST_UNCHECKED = 2**16
-_THREADS = 2  # eight cost twice the processor time, as they wait for Python's lock in turn
+_THREADS = 1  # two take three times the processor time, as SQLite gives Python's lock up at each row
+_THREADS_OF_SECRETS = 2  # the hash of a secret takes 50 ms, without that lock
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Api:
         self._dispatcher = dispatcher
         self._authority = authority
         self._max_body = max_body
-        self._in_thread = partial(to_thread.run_sync, limiter=CapacityLimiter(_THREADS))
+        self._by_token = partial(to_thread.run_sync, limiter=CapacityLimiter(_THREADS))
+        self._by_secret = partial(to_thread.run_sync, limiter=CapacityLimiter(_THREADS_OF_SECRETS))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -113,7 +115,8 @@ class Api:
         )
         answer = self._at_once(request)
         if answer is None:
-            answer = await self._in_thread(self._dispatcher.answer, request)
+            in_thread = self._by_secret if _has_secret(request.authorization) else self._by_token
+            answer = await in_thread(self._dispatcher.answer, request)
         if answer.file_name is None:
             return Response(answer.body, answer.status, media_type="application/json")
         name = quote(answer.file_name, safe="")
@@ -131,15 +134,19 @@ class Api:
         """Why the caller may not send a large body; None if it may, or sends a small one."""
         if _is_small(http.headers):
             return None
-        authorization = http.headers.get("authorization") or ""
+        authorization = http.headers.get("authorization")
         try:
-            if authorization.lower().startswith("basic"):  # the hash of a secret takes 50 ms
-                await self._in_thread(self._authority.check_header, authorization)
+            if _has_secret(authorization):
+                await self._by_secret(self._authority.check_header, authorization)
             else:
                 self._authority.check_header(authorization)
         except ApiRefusal as refusal:
             return refusal
         return None
+
+
+def _has_secret(authorization: str | None) -> bool:
+    return (authorization or "").lower().startswith("basic")
 
 
 def _is_small(headers: Headers) -> bool:
