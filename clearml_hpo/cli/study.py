@@ -35,7 +35,8 @@ _COLUMNS = (
     "name",
     "project",
     "status",
-    "trials",
+    "ended_trials",
+    "budget_of_trials",
     "best_value",
     "best_trial",
     "holder",
@@ -95,8 +96,8 @@ def list_(project: str | None, limit: int, out: Out, local: bool) -> None:
 
 @study.command()
 @click.argument("study_id", metavar="ID", shell_complete=complete_studies)
-@prints("table", "json")
-@click.option("--file", "as_file", is_flag=True, help="Print the study file, as the study has it, and nothing else.")
+@prints("table", "json", "yaml")
+@click.option("--file", "as_file", is_flag=True, help="Print the study file alone, as --format yaml does.")
 @_local
 def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
     """Show where a study stands: who drives it, its budget, its trials, its best, its last failures.
@@ -108,7 +109,7 @@ def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
       clearml-hpo study show 3f9c2a --file --output again.yaml
     """
     with _open(study_id, local) as found:
-        if as_file:
+        if as_file or out.form == "yaml":
             out.text(found.record.study_yaml)
         elif out.is_json:
             out.json(_summary(found))
@@ -187,10 +188,9 @@ def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
     with _open(study_id, local) as found:
         if file is not None:  # as earlier versions had it
             found.export(file)
+            click.echo(f"{file}: {len(found.trials)} trials")
         else:
-            out.text(found.export(out.form))
-        if written := file or out.file:
-            click.echo(f"{written}: {len(found.trials)} trials")
+            out.text(found.export(out.form), f"{len(found.trials)} trials")
 
 
 @study.command()
@@ -313,9 +313,10 @@ def _facts(record: StudyRecord) -> dict[str, Any]:
         "name": record.name,
         "project": record.project,
         "status": record.status,
-        "trials": record.properties.get("trials", ""),
+        "ended_trials": record.ended_trials,
+        "budget_of_trials": record.budget_of_trials,
         "best_value": record.best_value,
-        "best_trial": record.properties.get("best_trial", ""),
+        "best_trial": record.best_trial,
         "holder": record.holder,
         "created_at": iso(record.created_at),
         "started_at": iso(record.started_at),
@@ -351,6 +352,10 @@ def _summary(found: Study) -> dict[str, Any]:
     best_one = found.best
     return {
         **_facts(found.record),
+        "ended_trials": _ended(found),
+        "budget_of_trials": found.file.budget.trials,
+        "best_value": best_one and best_one.value,
+        "best_trial": best_one and best_one.number,
         "reason": found.record.reason,
         "is_driven": found.is_driven(),
         "driven_s": round(found.driven_s, 3),
@@ -408,13 +413,16 @@ def _fact(name: str, text: str) -> Text:
     return Text.assemble((f"  {name:<10}", "dim"), text)
 
 
+def _ended(found: Study) -> int:
+    return sum(count for state, count in found.counts.items() if not state.is_live)
+
+
 def _used(found: Study) -> list[str]:
     """What is used of each budget, and what there is."""
     budget, spent = found.file.budget, found.spent()
-    ended = sum(count for state, count in found.counts.items() if not state.is_live)
     clock = display.clock
     lines: list[tuple[object, str]] = [
-        (budget.trials, f"{ended} of {budget.trials} trials"),
+        (budget.trials, f"{_ended(found)} of {budget.trials} trials"),
         (budget.wall_s, f"{clock(spent.wall_s)} of {clock(budget.wall_s or 0)} time"),
         (budget.compute_s, f"{clock(spent.compute_s)} of {clock(budget.compute_s or 0)} compute time"),
         (budget.gpu_s, f"{clock(spent.gpu_s)} of {clock(budget.gpu_s or 0)} GPU time"),
