@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.errors import Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
-from clearml_hpo.core.near_names import near_metric
-from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
+from clearml_hpo.core.near_names import near_metric, near_parameter
+from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model, resolve_name
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.executors.outside import OUTSIDE
 from clearml_hpo.search import pruners, samplers
@@ -24,7 +24,7 @@ from clearml_hpo.search.fidelity import Fidelity, lengths_between
 from clearml_hpo.search.outlook import check_outlook
 from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
-from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec, WarmStartSpec
+from clearml_hpo.study_file.models import BudgetSpec, PlacementSpec, StudySpec, TlsSpec, WarmStartSpec
 from clearml_hpo.study_file.overrides import apply_override
 from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
 from clearml_hpo.study_file.space import POINTS, read_search_space, use_full_names
@@ -201,6 +201,7 @@ def check_data(
     space = read_search_space(
         spec.search_space, spec.parameter_constraints, lines, faults, models, is_open=spec.define_by_run
     )
+    spec = _with_full_names(spec, space)
     fidelity = _fidelity(spec)
     if fidelity is not None:
         faults += _faults_of_fidelity(spec, fidelity, space, lines)
@@ -267,6 +268,18 @@ def _with_pruner(spec: StudySpec, name: str) -> StudySpec:
     return spec.model_copy(update={"pruner": spec.pruner.model_copy(update={"name": name})})
 
 
+def _with_full_names(spec: StudySpec, space: SearchSpace) -> StudySpec:
+    """The rules of placement by the full names of parameters."""
+    names = space.all_parameters
+
+    def full(rule: PlacementSpec) -> PlacementSpec:
+        when = {resolve_name(name, names) or full_name(name): values for name, values in rule.when.items()}
+        return rule.model_copy(update={"when": when})
+
+    rules = [full(rule) for rule in spec.execution.placement]
+    return spec.model_copy(update={"execution": spec.execution.model_copy(update={"placement": rules})})
+
+
 def _meant(data: Mapping[Any, Any], folder: Path, key: str, found: object) -> str:
     """What the script reports, for a metric that lacks its title."""
     template = data.get("template")
@@ -324,7 +337,7 @@ def _faults_of_placement(spec: StudySpec, space: SearchSpace, lines: SourceLines
 def _faults_of_rule(name: str, values: Iterable[Value], parameters: Mapping[str, Parameter]) -> Iterable[str]:
     parameter = parameters.get(name)
     if parameter is None:
-        yield f"no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
+        yield f"no such parameter{near_parameter(name, parameters)}; there are: {', '.join(parameters)}"
         return
     if isinstance(parameter, Constant):
         # A study of one model alone may keep the rules of the others.
@@ -427,9 +440,11 @@ def read_point(given: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, 
     model = given.get("model", given.get(MODEL, space.constants.get(MODEL)))
     if space.models and MODEL in varying and model is None:
         faults.append(Fault((), "model is missing: it says of which template the rest is"))
+    others = {*space.models} - {model}
+    own_names = [each for each in varying if each.partition("/")[0] not in others]
     for name, value in given.items():
         own = name_in_model(str(model), str(name))
-        full = own if own in varying else full_name(str(name))
+        full = own if own in varying else resolve_name(str(name), own_names) or full_name(str(name))
         if isinstance(value, str) and isinstance(varying.get(full), Float):
             with suppress(ValueError):
                 value = float(value)  # YAML 1.1 reads 1e-3 as a text
@@ -437,7 +452,7 @@ def read_point(given: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, 
             point[full_name(str(name))] = value
         elif full not in varying:
             there_are = f"there are: {', '.join(varying)}"
-            faults.append(Fault((name,), f"no parameter that varies{nearest(full, varying)}; {there_are}"))
+            faults.append(Fault((name,), f"no parameter that varies{near_parameter(str(name), varying)}; {there_are}"))
         elif not varying[full].contains(value):
             faults.append(Fault((name,), f"found {value!r}; allowed: {varying[full]}"))
         else:

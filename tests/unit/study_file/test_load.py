@@ -442,6 +442,41 @@ def test_a_rule_that_no_trial_fits_is_a_fault(write, execution, said):
     assert said in fault(write(STUDY.replace("  queue: default\n", f"  queue: default\n  {execution}\n")))
 
 
+ARGS = """\
+Args/lr: {type: float, low: 0.1, high: 1}
+Args/kind: {type: categorical, choices: [a, b]}
+config:A/momentum: {type: float, low: 0, high: 1, when: {kind: a}}
+config:B/momentum: {type: float, low: 0, high: 1}
+"""
+
+
+def test_a_bare_name_stands_for_the_one_parameter_that_ends_so(write):
+    placed = "  queue: default\n  placement: [{when: {kind: a}, queue: slow}]\n"
+    path = write(STUDY.replace("  queue: default\n", placed) + "enqueue: [{lr: 0.5, kind: b}]\n", ARGS)
+    file = load_study(path)
+    assert file.first == ({"Args/lr": 0.5, "Args/kind": "b"},)
+    assert file.space.conditions["config:A/momentum"] == {"Args/kind": ("a",)}
+    assert file.spec.execution.placement[0].when == {"Args/kind": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("momentum", "did you mean 'config:A/momentum' or 'config:B/momentum'?"),
+        ("lrr", "did you mean 'Args/lr'?"),
+        ("other", "varies; there are: Args/lr, Args/kind"),
+    ],
+)
+def test_a_bare_name_that_is_not_the_only_one_is_a_fault(write, name, said):
+    path = write(f"{STUDY}enqueue: [{{{name}: 0.5}}]\n", ARGS)
+    assert f"enqueue.0.{name}: no parameter that varies" in fault(path) and said in fault(path)
+
+
+@pytest.mark.parametrize("given", ["kidn", "kinds"])
+def test_a_misspelt_condition_names_the_parameter_that_is_meant(write, given):
+    assert "did you mean 'Args/kind'?" in fault(write(space=ARGS.replace("when: {kind", f"when: {{{given}")))
+
+
 @pytest.mark.parametrize(
     ("metric", "said"),
     [

@@ -92,6 +92,13 @@ def test_a_task_has_the_names_of_its_template(folder):
     assert not space.contains(space.parse(space.named(texts, "")))
 
 
+def test_a_bare_name_stands_for_a_parameter_of_the_points_own_model(folder):
+    first = load(folder, "enqueue=[{model: linear, alpha: 0.25}]").first
+    assert first == ({"General/model": "linear", "linear/Args/alpha": 0.25},)
+    with pytest.raises(InputError, match="alpha: no parameter that varies; did you mean 'linear/Args/alpha'"):
+        load(folder, "enqueue=[{model: forest, alpha: 0.25}]")
+
+
 def test_points_to_try_first_may_leave_out_the_model_in_names(folder):
     assert load(folder).first == (
         {"General/model": "linear", "linear/rate": 0.5},
