@@ -60,7 +60,8 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     """
     findings = Findings()
     if file.spec.storage is not None:
-        check_reachable(file.spec.storage)
+        with file.at("storage"):
+            check_reachable(file.spec.storage)
     has_values = False
     if api is not None:
         if check_queue:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,16 @@ from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, Sear
 from clearml_hpo.study_file.errors import explain
 from clearml_hpo.study_file.models import BudgetSpec, PlacementSpec, StudySpec, TlsSpec, WarmStartSpec
 from clearml_hpo.study_file.overrides import apply_override
-from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
+from clearml_hpo.study_file.source_lines import (
+    KeyPath,
+    SourceLine,
+    SourceLines,
+    dotted,
+    kind_of,
+    line_of,
+    parse_yaml,
+    read_yaml,
+)
 from clearml_hpo.study_file.space import POINTS, read_search_space, use_full_names
 
 _FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
@@ -60,6 +69,14 @@ class StudyFile:
         """A line for each fault, with the file and line of its key."""
         placed = map(self._placed, faults)
         return "\n".join(f"{line_of(self.lines, fault.key)}: {fault}" for fault in placed)
+
+    @contextmanager
+    def at(self, *key: str | int) -> Iterator[None]:
+        """Has an InputError within say the file and the line of ``key``."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(self.explain([Fault(key, str(error))])) from None
 
     def _placed(self, fault: Fault) -> Fault:
         """What ``fidelity`` needs of a template is a fault of that block: no line of the search space has it."""
@@ -163,7 +180,7 @@ def parse_study(text: str, name: str, overrides: Sequence[str] = (), *, is_new: 
     """
     data, lines = parse_yaml(text, lambda line: SourceLine(name, line))
     if not isinstance(data, dict):
-        raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
+        raise InputError(f"{lines.get((), name)}: expected keys and values, found {kind_of(data)}")
     return check_data(data, lines, Path(), overrides, pruner=pruners.DEFAULT if is_new else pruners.NONE)
 
 
@@ -523,7 +540,8 @@ def _include_branches(
 def _included(file: Path, path: KeyPath, lines: SourceLines) -> dict[Any, Any]:
     """What a file holds that is named at ``path``; its lines become those of all that is in it."""
     if not file.is_file():
-        raise InputError(f"{line_of(lines, path)}: {dotted(path)}: no such file: {file}")
+        there = file.resolve()
+        raise InputError(f"{line_of(lines, path)}: {dotted(path)}: no such file: {there}{_near(there, Path.is_file)}")
     data, inner = read_yaml(file)
     lines.update({(*path, *loc): mark for loc, mark in inner.items() if loc})
     return data
@@ -536,8 +554,15 @@ def _path(
     path = (folder / given.expanduser()).resolve()
     if not is_there(path):
         kind = "folder" if key[-1] == "directory" else "file"
-        faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such {kind}: {path}")
+        faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such {kind}: {path}{_near(path, is_there)}")
     return path
+
+
+def _near(path: Path, is_there: Callable[[Path], bool]) -> str:
+    """What is meant by a path that is not there: a name beside it."""
+    with suppress(OSError):  # the folder is not there either, or cannot be read
+        return nearest(path.name, sorted(each.name for each in path.parent.iterdir() if is_there(each)))
+    return ""
 
 
 def _with_scripts(spec: StudySpec, folder: Path, lines: SourceLines, faults: list[str]) -> StudySpec:

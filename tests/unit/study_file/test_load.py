@@ -104,9 +104,19 @@ def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
         ("  queue: default", "  poll_interval: true", "study.yaml:15: execution.poll_interval: True is no duration"),
         ("  trials: 20", "  time: 0", "study.yaml:13: budget.time: found 0; expected more than 0"),
         ("n_startup_trials", "n_startup", "study.yaml:11: pruner.options: no such name: 'n_startup'; did you mean"),
-        ("train.py", "trian.py", "study.yaml:3: template.script: no such file"),
+        ("train.py", "trian.py", "study.yaml:3: template.script: no such file: trian.py; did you mean 'train.py'?"),
         ("script: train.py", "project: p", "study.yaml:2: template: give one of: script; module; task (an id)"),
-        ("space.yaml", "spaces.yaml", "study.yaml:4: search_space: no such file"),
+        (
+            "space.yaml",
+            "spaces.yaml",
+            "study.yaml:4: search_space: no such file: spaces.yaml; did you mean 'space.yaml'?",
+        ),
+        ("queue: default", "queue: 5", "study.yaml:15: execution.queue: found 5; expected a name, or a list of names"),
+        (
+            "  trials: 20",
+            "\ttrials: 20",
+            "study.yaml:13: not YAML: found character '\\t' that cannot start any token; indent with spaces",
+        ),
         ("study: demo-study\n", "", "study.yaml:1: study is missing"),
         ("budget:", "study: x\nbudget:", "study.yaml:12: study: given twice"),
         ("study: demo", "study: [demo", "study.yaml:2: not YAML"),
@@ -115,6 +125,26 @@ def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
 def test_a_fault_names_line_key_and_what_is_allowed(write, old, new, said):
     assert old in STUDY
     assert said in fault(write(STUDY.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "study.yaml: expected keys and values, found nothing"),
+        ("# a\n- 1\n", "study.yaml:2: expected keys and values, found a list"),
+        ("train.py", "study.yaml:1: expected keys and values, found a text"),
+    ],
+)
+def test_what_is_no_study_at_all(write, text, said):
+    assert fault(write(text)) == said
+
+
+def test_a_script_in_place_of_a_study_file(write):
+    script = write().with_name("train.py")
+    assert (
+        fault(script)
+        == "train.py: a script, where a YAML file is expected; to make one of it: clearml-hpo init train.py"
+    )
 
 
 @pytest.mark.parametrize(
