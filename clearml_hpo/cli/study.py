@@ -24,6 +24,7 @@ from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.rungs import rungs_text
 from clearml_hpo.core.savings import saved_by_pruning
 from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.units import counted
 from clearml_hpo.views import display
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def list_(project: str | None, limit: int, out: Out, local: bool) -> None:
 @click.option("--file", "as_file", is_flag=True, help="Print the study file alone, as --format yaml does.")
 @_local
 def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
-    """Show where a study stands: who drives it, its budget, its trials, its best, its last failures.
+    """Show where a study stands. This is who drives it, its budget, its trials, its best, its last failures.
 
     \b
     Examples:
@@ -150,7 +151,7 @@ def trials(
 @prints("yaml", "json")
 @_local
 def best(study_id: str, out: Out, local: bool) -> None:
-    """Print the best parameters, as YAML that a search space takes as constants.
+    """Print the best parameters. They are YAML that a search space takes as constants.
 
     With several objectives: those of the trial of the Pareto front that is best in the first objective; as JSON
     the whole front.
@@ -178,7 +179,7 @@ def best(study_id: str, out: Out, local: bool) -> None:
 @prints("json", "csv", "yaml")
 @_local
 def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
-    """Print or write all of a study: its state, its trials and their attempts.
+    """Print or write all of a study, as JSON, CSV or YAML. It has the state, the trials and their attempts.
 
     \b
     Examples:
@@ -188,9 +189,9 @@ def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
     with _open(study_id, local) as found:
         if file is not None:  # as earlier versions had it
             found.export(file)
-            click.echo(f"{file}: {len(found.trials)} trials")
+            click.echo(f"{file}: {counted(len(found.trials), 'trial')}")
         else:
-            out.text(found.export(out.form), f"{len(found.trials)} trials")
+            out.text(found.export(out.form), counted(len(found.trials), "trial"))
 
 
 @study.command()
@@ -198,7 +199,7 @@ def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
 @click.option("--abort/--drain", "abort", default=True, help="End trials that run (default), or wait for them.")
 @_local
 def stop(study_id: str, abort: bool, local: bool) -> None:
-    """End a study, wherever its controller runs; `clearml-hpo resume` goes on with it.
+    """End a study, wherever its controller runs. `clearml-hpo resume` goes on with it.
 
     Trials that wait do not start. A controller that drives the study hears of it within some 15 s; where there is none,
     the study is ended at once.
@@ -221,7 +222,7 @@ def stop(study_id: str, abort: bool, local: bool) -> None:
 @click.option("--state", "states", multiple=True, type=Choice(_RETRIED), help="Only those in these states.")
 @_local
 def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], local: bool) -> None:
-    """Run trials that ended without a value once more, as new attempts: those numbered, or all.
+    """Run trials that ended without a value once more. They are new attempts, of those numbered, or of all.
 
     \b
     Examples:
@@ -248,7 +249,8 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
 @click.option("--force", is_flag=True, help="Also while it is driven, or trials run.")
 @_local
 def delete(study_id: str, dry_run: bool, yes: bool, force: bool, local: bool) -> None:
-    """Delete a study from the server: controller task, trial tasks, and their models and artifacts in storage.
+    """Delete a study from the server, with its tasks and their files. These are controller task, trial tasks, and their
+    models and artifacts in storage.
 
     What is published stays, and so does the template.
 

@@ -96,6 +96,13 @@ class StudyFile:
         self.budget = _budget(self.spec, self.goal)
         self.data["budget"] = budget
 
+    @property
+    def remark_on_pruner(self) -> str:
+        """What is to be said of the pruner that the file names; empty if nothing is."""
+        given = self.spec.pruner
+        has_minimum = bool(given.min_iterations or given.min_time)
+        return pruners.remark(given.name, given.options, models=len(self.space.used_models), has_minimum=has_minimum)
+
     def with_pruner(self, name: str) -> StudyFile:
         """The same study with another pruner."""
         return replace(self, spec=_with_pruner(self.spec, name))

@@ -195,3 +195,16 @@ def test_mistakes_are_said_with_file_and_line(folder, mistake):
         file.write_text(file.read_text().replace(found, instead))
     with pytest.raises(InputError, match=message):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_warned"),
+    [
+        (["pruner=median"], True),
+        (["pruner=median", "search_space.model=linear", "enqueue=[]"], False),
+        (["pruner={name: median, min_iterations: 5}"], False),
+        ([], False),
+    ],
+)
+def test_a_pruner_that_compares_models_is_remarked_on(folder, overrides, is_warned):
+    assert ("set pruner.min_iterations" in load(folder, *overrides).remark_on_pruner) is is_warned
