@@ -39,7 +39,7 @@ _ALL_S = 60.0
 """How often all trials of a study that is watched are read, not only those that have changed."""
 
 QUEUE = "queue"
-"""User property: the queue of a trial that has ended. It counts once that queue is deleted, as one of ``--local`` is."""
+"""User property: the queue of a trial that has ended; that of ``--local`` is deleted, and its id says no more."""
 WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
 
