@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from clearml_hpo.backend.api import CONSOLE, PLOTS, Api
+from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.backend.hyperparameters import as_number, user_properties
 from clearml_hpo.backend.lists import by_id, rows
 from clearml_hpo.backend.names import exactly, find_project, standing_for, study_name, task_name
-from clearml_hpo.backend.trial_tasks import end_of, epoch
+from clearml_hpo.backend.trial_tasks import UNDER_WAY, end_of, epoch
 from clearml_hpo.core.errors import InputError, nearest
 
 STUDY_TAG = "clearml-hpo"
@@ -80,6 +81,21 @@ class StudyRecord:
     updated_at: float | None = None
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended; one whose controller has died without a word has not."""
+        return self.status not in UNDER_WAY and not is_non_responsive(self.reason)
+
+    @property
+    def ended_trials(self) -> int | None:
+        """How many trials had ended when the controller last published it; None before it has."""
+        return _whole(self.properties.get("trials", "").partition("/")[0])
+
+    @property
+    def budget_of_trials(self) -> int | None:
+        """How many trials it may have, as the controller last published it; None if that is not limited."""
+        return _whole(self.properties.get("trials", "").partition("/")[2])
+
+    @property
     def dashboard(self) -> str:
         """Where the dashboard of the study's Dask cluster is; empty if it has none."""
         return self.properties.get(DASHBOARD, "")
@@ -102,6 +118,11 @@ class StudyRecord:
     def best_value(self) -> float | None:
         """The best value as the controller last published it."""
         return as_number(self.properties.get("best_value"))
+
+    @property
+    def best_trial(self) -> int | None:
+        """The number of the trial that has the best value."""
+        return _whole(self.properties.get("best_trial", ""))
 
 
 def find_studies(
@@ -261,6 +282,10 @@ def _study(api: Api, task: Mapping[str, Any], projects: Mapping[str, str]) -> St
         ended_at=end_of(task),
         updated_at=epoch(task.get("last_update")),
     )
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
 
 
 def _configuration(task: Mapping[str, Any], name: str) -> str:

@@ -38,6 +38,8 @@ _MARKED_S = 30.0
 _ALL_S = 60.0
 """How often all trials of a study that is watched are read, not only those that have changed."""
 
+QUEUE = "queue"
+"""User property: the queue of a trial that has ended; that of ``--local`` is deleted, and its id says no more."""
 WISHED_RUN = "wished_run"
 """User property: which run of a trial task its mark is about, if the task is still to end."""
 
@@ -291,7 +293,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         violations=goal.violations(snapshot.summaries),
         not_finite=snapshot.not_finite,
         iteration=snapshot.iteration,
-        queue=queues.get(_queue(task), ""),
+        queue=queues.get(_queue(task)) or properties.get(QUEUE, ""),
         worker=snapshot.worker,
         # Of what was completed a worker or an agent says how the process ended, which is no reason.
         reason=properties.get("reason") or ("" if snapshot.status in COMPLETED else snapshot.reason),

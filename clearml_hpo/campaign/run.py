@@ -349,7 +349,7 @@ def study_progress(member: Member, record: StudyRecord | None) -> StudyProgress:
     return StudyProgress(
         *(waiting.name, waiting.dataset, waiting.model, waiting.metric, waiting.direction),
         state="running" if record.status == "in_progress" else record.status,
-        trials=int(record.properties.get("trials", "0").partition("/")[0]),
+        trials=record.ended_trials or 0,
         best=record.best_value,
         reason=record.reason,
         study_id=record.study_id,

@@ -75,7 +75,7 @@ def run(
     take_over: bool,
     log_format: LogFormat,
 ) -> None:
-    """Run a campaign: on the ClearML server that is configured; with none, or --local, on an embedded one.
+    """Run a campaign. It is on the ClearML server that is configured; with none, or --local, on an embedded one.
 
     A campaign of the same name in the same project goes on where it was left, whatever has ended it.
 
@@ -108,7 +108,7 @@ def resume(
     take_over: bool,
     log_format: LogFormat,
 ) -> None:
-    """Go on with a campaign: finished studies stay, running trials are watched, lost ones run again.
+    """Go on with a campaign. Finished studies stay, running trials are watched, lost ones run again.
 
     \b
     Examples:
@@ -145,7 +145,7 @@ def list_(limit: int, out: Out, local: bool) -> None:
 @click.argument("campaign_id", metavar="ID")
 @_of_local
 def stop(campaign_id: str, local: bool) -> None:
-    """End a campaign, wherever it is driven; `clearml-hpo campaign resume` goes on with it.
+    """End a campaign, wherever it is driven. `clearml-hpo campaign resume` goes on with it.
 
     Trials that wait do not start, those that run are aborted. The process that drives the campaign hears of it within
     some 15 s; where there is none, the campaign and its studies are ended at once.
@@ -205,7 +205,7 @@ def status(campaign_id: str, out: Out, local: bool) -> None:
 @prints("table", "json", to_file=False)
 @_of_local
 def report(campaign_id: str, output: Path | None, no_logs: bool, out: Out, local: bool) -> None:
-    """Say what a campaign has found, how busy its resources were, and whether trials ran where they may.
+    """Say what a campaign has found. It says how busy its resources were, too, and whether trials ran where they may.
 
     \b
     Examples:

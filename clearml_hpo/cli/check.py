@@ -10,6 +10,7 @@ import click
 
 from clearml_hpo.cli.connection import is_embedded, say
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.units import counted
 from clearml_hpo.machine import settings
 from clearml_hpo.machine.settings import Settings
 
@@ -71,6 +72,6 @@ def _use_embedded(stack: ExitStack, here: Settings) -> bool:
 
 
 def _show(name: str, file: StudyFile, findings: Findings) -> None:
-    click.echo(f"{name}sound: {len(file.space.distributions)} parameters, {file.goal}")
+    click.echo(f"{name}sound: {counted(len(file.space.distributions), 'parameter')}, {file.goal}")
     for remark in findings.remarks:
         click.echo(f"  {remark}")

@@ -40,10 +40,12 @@ def say_how_it_ended(
         values = zip(goal.objectives, best.values, strict=True)
         said = ", ".join(f"{objective.metric} = {value:.6g}" for objective, value in values)
         say(f"best: trial {best.number}, {said}")
+        # Those of a first run are not known where the script notes none, such as the choice of a group of Hydra's.
+        shown = dump_params(best.params) if best.params else "the template's own values"
+        for line in shown.splitlines():
+            say(f"  {line}")
         if not goal.is_single:
             front = pareto_front(trials, goal)
             say(f"Pareto front: trials {', '.join(str(trial.number) for trial in front)}")
-        # Those of a first run are not known where the script notes none, such as the choice of a group of Hydra's.
-        shown = dump_params(best.params) if best.params else "the template's own values"
-        say("".join(f"  {line}\n" for line in shown.splitlines()))
+        say("")
     say(url)

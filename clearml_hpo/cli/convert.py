@@ -10,6 +10,7 @@ import click
 
 from clearml_hpo.cli.init import check_written
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.units import counted
 
 
 @click.command()
@@ -45,7 +46,7 @@ def convert(file: Path, script: Path | None, output: Path, force: bool) -> None:
         click.echo(line)
     for line in converted.left_out:
         click.echo(f"not converted: {line}", err=True)
-    click.echo(f"wrote {output}: {len(draft.ranges)} parameters, {draft.trials} trials")
+    click.echo(f"wrote {output}: {counted(len(draft.ranges), 'parameter')}, {counted(draft.trials, 'trial')}")
     if before := [*draft.findings.before, *draft.notes]:
         raise InputError("\n".join(f"before the first run: {text}" for text in before))
     check_written(output)

@@ -40,12 +40,14 @@ class Out:
         """True if a program is to read it as JSON."""
         return self.form == "json"
 
-    def text(self, text: str) -> None:
-        """Prints a text as it is."""
+    def text(self, text: str, what: str = "written") -> None:
+        """Prints a text as it is; of a file it says ``what`` was written, unless that is a pipe or a device."""
         if self.file is None:
             click.echo(text, nl=False)
-        else:
-            self.file.write_text(text, encoding="utf-8")
+            return
+        self.file.write_text(text, encoding="utf-8")
+        if self.file.is_file():
+            click.echo(f"{self.file}: {what}")
 
     def json(self, data: object, indent: int | None = 2) -> None:
         """Prints data as JSON; what is not finite is null."""
@@ -88,7 +90,7 @@ def prints(*forms: str, to_file: bool = True) -> Callable[[_Command], _Command]:
         def printing(*args: Any, form: str | None, as_json: bool, output_file: Path | None = None, **given: Any) -> Any:
             if output_file is not None:
                 check_writable(output_file)
-                form = form or _form_of(output_file)
+                form = form or ("json" if as_json else _form_of(output_file, forms))
             chosen = "json" if as_json else form if form in forms else forms[0]
             return function(*args, out=Out(chosen, output_file), **given)
 
@@ -105,8 +107,13 @@ def prints(*forms: str, to_file: bool = True) -> Callable[[_Command], _Command]:
     return add
 
 
-def _form_of(file: Path) -> str:
-    return file.suffix.lower().removeprefix(".").replace("yml", "yaml")
+def _form_of(file: Path, forms: Sequence[str]) -> str:
+    """The format that a file's ending says; the first of ``forms`` if it has none."""
+    form = file.suffix.lower().removeprefix(".").replace("yml", "yaml").replace("txt", "table") or forms[0]
+    if form not in forms:
+        endings = ", ".join("." + each.replace("table", "txt") for each in forms)
+        raise click.BadParameter(f"{file}: allowed endings: {endings}; any with --format", param_hint="--output")
+    return form
 
 
 def output_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -120,7 +127,9 @@ def writes_result(function: _Command) -> _Command:
 
     @functools.wraps(function)
     def command(*args: Any, json_file: Path | None, **given: Any) -> Any:
-        given["output_file"] = given["output_file"] or json_file
+        file = given["output_file"] = given["output_file"] or json_file
+        if file is not None:
+            _form_of(file, ("json",))
         return function(*args, **given)
 
     old = click.option("--json", "json_file", type=click.Path(path_type=Path), hidden=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
 def keep(study_id: str, top: int, others: Others, dry_run: bool, yes: bool, local: bool) -> None:
-    """Delete models and artifacts of all but the best trials from storage; the trials stay in the experiment table.
+    """Delete models and artifacts of all but the best trials. The trials stay in the experiment table.
 
     Never touched are trials that wait or run, the Pareto front, what is published, and files that are not under the
     task's own address.

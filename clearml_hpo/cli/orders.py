@@ -28,7 +28,7 @@ _local = click.option("--local", is_flag=True, help="The embedded server's, also
 @click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
 @_local
 def try_(study_id: str, pairs: tuple[str, ...], local: bool) -> None:
-    """Have a point tried before anything that the sampler proposes: values by parameter, as in `enqueue:`.
+    """Have a point tried before anything that the sampler proposes. It has values by parameter, as in `enqueue:`.
 
     What is missing is the template's own value. A controller that drives the study hears of it within some 15 s; where
     there is none, the point is tried when the study is resumed.
@@ -75,7 +75,7 @@ def _end(study_id: str, numbers: tuple[int, ...], local: bool, *, how: How) -> N
 @_numbers
 @_local
 def prune(study_id: str, numbers: tuple[int, ...], local: bool) -> None:
-    """End trials that wait or run; the sampler counts them as pruned, with the values they have reported.
+    """End trials that wait or run, as pruned. The sampler counts them so, with the values they have reported.
 
     \b
     Examples:
@@ -90,7 +90,7 @@ def prune(study_id: str, numbers: tuple[int, ...], local: bool) -> None:
 @_numbers
 @_local
 def abort(study_id: str, numbers: tuple[int, ...], local: bool) -> None:
-    """End trials that wait or run, as if their tasks were aborted in ClearML: without a value.
+    """End trials that wait or run, as aborted. They have no value, as if their tasks were aborted in ClearML.
 
     \b
     Examples:
@@ -109,7 +109,7 @@ def abort(study_id: str, numbers: tuple[int, ...], local: bool) -> None:
 @click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="Iterations in all.")
 @_local
 def extend(study_id: str, local: bool, **budget: Any) -> None:
-    """Give a study a larger budget: the numbers are totals, not what is added.
+    """Give a study a larger budget. The numbers are totals, not what is added.
 
     A controller that drives the study goes on with it within some 15 s. A study that has ended goes on with
     `clearml-hpo resume`.
@@ -131,7 +131,7 @@ def extend(study_id: str, local: bool, **budget: Any) -> None:
 @click.option("--choice", "choices", multiple=True, metavar="VALUE", help="Only this one, and others given so.")
 @_local
 def narrow(study_id: str, name: str, low: str | None, high: str | None, choices: tuple[str, ...], local: bool) -> None:
-    """Have a parameter proposed within a part of its range from now on; without options within all of it again.
+    """Have a parameter proposed within a part of its range. Without options it is proposed within all of it again.
 
     Earlier trials stay valid, and points of your own may lie anywhere in the search space.
 

@@ -25,7 +25,7 @@ from clearml_hpo.cli.connection import load_study, server_of_studies
 @click.option("--logs/--no-logs", default=True, show_default=True, help="The console of each trial, too.")
 @click.option("--local", is_flag=True, help="The embedded server's, also if another server is configured.")
 def report(study_id: str, folder: Path | None, top: int, logs: bool, local: bool) -> None:
-    """Write what stays of a study into a folder: a page with its plots, its trials, submissions, logs.
+    """Write a folder with a study's plots, trials, submissions and logs.
 
     \b
       summary.html   one file with all plots, which needs nothing else

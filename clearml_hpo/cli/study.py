@@ -24,6 +24,7 @@ from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.rungs import rungs_text
 from clearml_hpo.core.savings import saved_by_pruning
 from clearml_hpo.core.trial import Trial, TrialState
+from clearml_hpo.core.units import counted
 from clearml_hpo.views import display
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ _COLUMNS = (
     "name",
     "project",
     "status",
-    "trials",
+    "ended_trials",
+    "budget_of_trials",
     "best_value",
     "best_trial",
     "holder",
@@ -95,11 +97,11 @@ def list_(project: str | None, limit: int, out: Out, local: bool) -> None:
 
 @study.command()
 @click.argument("study_id", metavar="ID", shell_complete=complete_studies)
-@prints("table", "json")
-@click.option("--file", "as_file", is_flag=True, help="Print the study file, as the study has it, and nothing else.")
+@prints("table", "json", "yaml")
+@click.option("--file", "as_file", is_flag=True, help="Print the study file alone, as --format yaml does.")
 @_local
 def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
-    """Show where a study stands: who drives it, its budget, its trials, its best, its last failures.
+    """Show where a study stands. This is who drives it, its budget, its trials, its best, its last failures.
 
     \b
     Examples:
@@ -108,7 +110,7 @@ def show(study_id: str, out: Out, as_file: bool, local: bool) -> None:
       clearml-hpo study show 3f9c2a --file --output again.yaml
     """
     with _open(study_id, local) as found:
-        if as_file:
+        if as_file or out.form == "yaml":
             out.text(found.record.study_yaml)
         elif out.is_json:
             out.json(_summary(found))
@@ -149,7 +151,7 @@ def trials(
 @prints("yaml", "json")
 @_local
 def best(study_id: str, out: Out, local: bool) -> None:
-    """Print the best parameters, as YAML that a search space takes as constants.
+    """Print the best parameters. They are YAML that a search space takes as constants.
 
     With several objectives: those of the trial of the Pareto front that is best in the first objective; as JSON
     the whole front.
@@ -177,7 +179,7 @@ def best(study_id: str, out: Out, local: bool) -> None:
 @prints("json", "csv", "yaml")
 @_local
 def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
-    """Print or write all of a study: its state, its trials and their attempts.
+    """Print or write all of a study, as JSON, CSV or YAML. It has the state, the trials and their attempts.
 
     \b
     Examples:
@@ -187,10 +189,9 @@ def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
     with _open(study_id, local) as found:
         if file is not None:  # as earlier versions had it
             found.export(file)
+            click.echo(f"{file}: {counted(len(found.trials), 'trial')}")
         else:
-            out.text(found.export(out.form))
-        if written := file or out.file:
-            click.echo(f"{written}: {len(found.trials)} trials")
+            out.text(found.export(out.form), counted(len(found.trials), "trial"))
 
 
 @study.command()
@@ -198,7 +199,7 @@ def export(study_id: str, file: Path | None, out: Out, local: bool) -> None:
 @click.option("--abort/--drain", "abort", default=True, help="End trials that run (default), or wait for them.")
 @_local
 def stop(study_id: str, abort: bool, local: bool) -> None:
-    """End a study, wherever its controller runs; `clearml-hpo resume` goes on with it.
+    """End a study, wherever its controller runs. `clearml-hpo resume` goes on with it.
 
     Trials that wait do not start. A controller that drives the study hears of it within some 15 s; where there is none,
     the study is ended at once.
@@ -221,7 +222,7 @@ def stop(study_id: str, abort: bool, local: bool) -> None:
 @click.option("--state", "states", multiple=True, type=Choice(_RETRIED), help="Only those in these states.")
 @_local
 def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], local: bool) -> None:
-    """Run trials that ended without a value once more, as new attempts: those numbered, or all.
+    """Run trials that ended without a value once more. They are new attempts, of those numbered, or of all.
 
     \b
     Examples:
@@ -248,7 +249,8 @@ def retry(study_id: str, numbers: tuple[int, ...], states: tuple[str, ...], loca
 @click.option("--force", is_flag=True, help="Also while it is driven, or trials run.")
 @_local
 def delete(study_id: str, dry_run: bool, yes: bool, force: bool, local: bool) -> None:
-    """Delete a study from the server: controller task, trial tasks, and their models and artifacts in storage.
+    """Delete a study from the server, with its tasks and their files. These are controller task, trial tasks, and their
+    models and artifacts in storage.
 
     What is published stays, and so does the template.
 
@@ -313,9 +315,10 @@ def _facts(record: StudyRecord) -> dict[str, Any]:
         "name": record.name,
         "project": record.project,
         "status": record.status,
-        "trials": record.properties.get("trials", ""),
+        "ended_trials": record.ended_trials,
+        "budget_of_trials": record.budget_of_trials,
         "best_value": record.best_value,
-        "best_trial": record.properties.get("best_trial", ""),
+        "best_trial": record.best_trial,
         "holder": record.holder,
         "created_at": iso(record.created_at),
         "started_at": iso(record.started_at),
@@ -351,6 +354,10 @@ def _summary(found: Study) -> dict[str, Any]:
     best_one = found.best
     return {
         **_facts(found.record),
+        "ended_trials": _ended(found),
+        "budget_of_trials": found.file.budget.trials,
+        "best_value": best_one and best_one.value,
+        "best_trial": best_one and best_one.number,
         "reason": found.record.reason,
         "is_driven": found.is_driven(),
         "driven_s": round(found.driven_s, 3),
@@ -408,13 +415,16 @@ def _fact(name: str, text: str) -> Text:
     return Text.assemble((f"  {name:<10}", "dim"), text)
 
 
+def _ended(found: Study) -> int:
+    return sum(count for state, count in found.counts.items() if not state.is_live)
+
+
 def _used(found: Study) -> list[str]:
     """What is used of each budget, and what there is."""
     budget, spent = found.file.budget, found.spent()
-    ended = sum(count for state, count in found.counts.items() if not state.is_live)
     clock = display.clock
     lines: list[tuple[object, str]] = [
-        (budget.trials, f"{ended} of {budget.trials} trials"),
+        (budget.trials, f"{_ended(found)} of {budget.trials} trials"),
         (budget.wall_s, f"{clock(spent.wall_s)} of {clock(budget.wall_s or 0)} time"),
         (budget.compute_s, f"{clock(spent.compute_s)} of {clock(budget.compute_s or 0)} compute time"),
         (budget.gpu_s, f"{clock(spent.gpu_s)} of {clock(budget.gpu_s or 0)} GPU time"),

@@ -22,6 +22,7 @@ from clearml_hpo.controller.warm_start import known_before, with_earlier_points
 from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import Fault, nearest
 from clearml_hpo.core.near_names import near_metric, near_parameter, other_spellings, same_scalars
+from clearml_hpo.core.units import counted
 from clearml_hpo.drafting.hydra import HYDRA
 from clearml_hpo.drafting.script import read_program
 from clearml_hpo.drafting.source import Program
@@ -29,7 +30,7 @@ from clearml_hpo.executors.dask.plan import DASK
 from clearml_hpo.notify import channels_of, described
 from clearml_hpo.scripts.code import Code, collect
 from clearml_hpo.search.mirror import check_reachable
-from clearml_hpo.search.pruners import choose_pruner, remark
+from clearml_hpo.search.pruners import choose_pruner
 from clearml_hpo.search.samplers import choose_sampler
 from clearml_hpo.study_file import StudyFile
 
@@ -60,7 +61,8 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
     """
     findings = Findings()
     if file.spec.storage is not None:
-        check_reachable(file.spec.storage)
+        with file.at("storage"):
+            check_reachable(file.spec.storage)
     has_values = False
     if api is not None:
         if check_queue:
@@ -74,7 +76,7 @@ def check_study(file: StudyFile, api: Api | None, *, check_queue: bool = True) -
             f"notifications by {names}, of {described(notify.events)}; clearml-hpo notify test sends one"
         )
     findings.remarks += _choices(file)
-    findings.remarks += filter(None, [remark(file.spec.pruner.name, file.spec.pruner.options)])
+    findings.remarks += filter(None, [file.remark_on_pruner])
     project_id = find_project(api, file.spec.project) if api is not None else None
     templates = {
         model: template
@@ -118,10 +120,9 @@ def _check_template(
         missing = faults_of_objectives(metrics, file.goal, model) if metrics else []
         findings.faults += [] if has_constants(file) else missing
         unknown = "whether it reports the objective is not known yet"
-        known = f"{len(metrics)} metrics" if metrics and not missing else unknown
-        findings.remarks.append(
-            f"{of}template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
-        )
+        known = counted(len(metrics), "metric") if metrics and not missing else unknown
+        params = counted(len(template.params), "parameter")
+        findings.remarks.append(f"{of}template {template.name!r} ({template.task_id}): {params}, {known}")
         return None if faults else template
     elif given.entry is not None:
         code = collect(given.entry)

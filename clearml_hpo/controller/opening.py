@@ -206,7 +206,8 @@ class Opening:
 
     def _prepare(self, file: StudyFile) -> tuple[StudyFile, MakeExecutor]:
         if file.spec.storage is not None:
-            check_storage(file.spec.storage)
+            with file.at("storage"):
+                check_storage(file.spec.storage)
         prepared = self._prepare_place(self._api, file)
         if self._stopped.is_set():
             raise KeyboardInterrupt

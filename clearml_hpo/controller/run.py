@@ -33,7 +33,7 @@ from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import FindRoom, Room, Scheduler
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.mirror import Known
-from clearml_hpo.search.pruners import DEFAULT, NONE, build_pruner, choose_by_reports, choose_pruner, remark
+from clearml_hpo.search.pruners import DEFAULT, NONE, build_pruner, choose_by_reports, choose_pruner
 from clearml_hpo.search.samplers import build_sampler, choose_sampler
 from clearml_hpo.search.space import OpenSpace
 from clearml_hpo.views.display import View
@@ -258,7 +258,7 @@ class StudyRun:
         pruning = choose_pruner(spec.pruner.name, space=file.space, goal=file.goal, fidelity=file.fidelity)
         if self._pruner is None and pruning.name != spec.pruner.name:
             self._console.note(str(pruning))
-        if self._pruner is None and (said := remark(spec.pruner.name, spec.pruner.options)):
+        if self._pruner is None and (said := file.remark_on_pruner):
             self._console.note(said)
         seed = spec.sampler.seed
         if seed is not None and records is not None:

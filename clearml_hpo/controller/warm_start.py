@@ -129,11 +129,14 @@ def _best_of(record: StudyRecord, file: StudyFile, api: Api) -> Trial | None:
 
 def _known_of(source: WarmStartSpec, file: StudyFile, api: Api) -> Iterable[Known]:
     if source.storage is not None:
-        return known_of(source.storage, str(source.study), file.space, file.goal)
+        with file.at("warm_start", "storage"):
+            return [*known_of(source.storage, str(source.study), file.space, file.goal)]
     replaced = ReplacedValues(api, file.goal)
-    trials = list(_of_tasks(source.tasks, file, api, replaced))
+    with file.at("warm_start", "tasks"):
+        trials = list(_of_tasks(source.tasks, file, api, replaced))
     if source.study is not None:
-        record = read_study(api, source.study)
+        with file.at("warm_start", "study"):
+            record = read_study(api, source.study)
         settled = read_trials(api, record.study_id, file.space, file.goal).settled
         trials += [trial for trial in settled if not replaced.are_of(trial)]
     return [
@@ -152,7 +155,7 @@ def _of_tasks(ids: list[str], file: StudyFile, api: Api, replaced: ReplacedValue
     tasks = by_id(api, "tasks", ids, fields, search_hidden=True)
     missing = [task_id for task_id in ids if task_id not in tasks]
     if missing:
-        raise InputError(f"warm_start.tasks: no task {missing[0]} on the server")
+        raise InputError(f"no task {missing[0]} on the server")
     for number, task_id in enumerate(ids):
         snapshot, hyperparams = snapshot_of(tasks[task_id]), tasks[task_id].get("hyperparams") or {}
         snapshot = replaced.as_reported(snapshot, (), ends=True)[0]

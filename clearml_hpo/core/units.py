@@ -1,4 +1,4 @@
-"""Durations and sizes as users write them."""
+"""Durations, sizes and counts as users write and read them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def to_bytes(text: str) -> int:
     if not found:
         raise ValueError(f"{text!r} is no size; write bytes, or 500K, 20M, 1.5G, 2T")
     return int(float(found[1]) * _BYTES[found[2].upper()])
+
+
+def counted(number: int, what: str) -> str:
+    """``1 parameter``, ``2 parameters``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -14,6 +14,7 @@ from clearml_hpo.controller.launch import draft_study, launch_study, refuse_name
 from clearml_hpo.controller.policy import agent_queues
 from clearml_hpo.controller.rehearsal import rehearse
 from clearml_hpo.core.errors import InputError
+from clearml_hpo.core.units import counted
 from clearml_hpo.dashboard.orders import Form
 from clearml_hpo.studies.study import Study
 from clearml_hpo.study_file import StudyFile, check_executor, parse_study
@@ -48,7 +49,7 @@ def check(api: Api, form: Form) -> Mapping[str, Any]:
     driven = f"driven by an agent of queue {queue}" if queue else "as a draft, which you drive"
     places = f" Its trials go to {', '.join(trials)}." if trials else ""
     return {
-        "remarks": [f"sound: {len(file.space.distributions)} parameters, {file.goal}", *remarks],
+        "remarks": [f"sound: {counted(len(file.space.distributions), 'parameter')}, {file.goal}", *remarks],
         "question": f"Launch study {file.spec.study} in project {file.spec.project}, {driven}?{places}",
     }
 

@@ -22,6 +22,7 @@ from clearml_hpo.search.space import SearchSpace
 
 _TRIALS_PER_PERIOD = 100
 _LONGEST_PERIODS = 10
+_LISTED_PER_PERIOD = 3
 _CURVES = (10, 100)  # a hundred is as many as one call gives
 _MOST_POINTS = 200_000  # that are fetched for them
 
@@ -65,8 +66,9 @@ class Publisher:
     Plots take seconds to draw. A thread does so, and they are sent by the first call after that; at the end the call
     draws them itself.
 
-    Besides the plots these are kept fresh: the user properties ``trials``, ``best_value`` and ``best_trial`` of the
-    controller task, its configuration ``best``, and the tag ``best`` of the trial tasks that deserve it.
+    Besides the plots these are kept fresh: the configuration ``best`` of the controller task, the tag ``best`` of the
+    trial tasks that deserve it, and, three times as often, its user properties ``trials``, ``best_value`` and
+    ``best_trial``, which the lists of studies show.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Publisher:
         self._histories = histories
         self._start = start
         self._drawing: Drawing | None = None
-        self._last = -math.inf
+        self._last = self._listed_at = -math.inf
         self._reported: set[int] = set()
         self._sent: dict[tuple[str, str], int] = {}
         self._properties: dict[str, object] = {}
@@ -130,6 +132,9 @@ class Publisher:
         Raises:
             ApiError: the server is in trouble.
         """
+        if final or self._clock() - self._listed_at >= self._pause_s(len(trials)) / _LISTED_PER_PERIOD:
+            self._effort.attempt("the list of studies is behind", lambda: self._say_where_it_stands(trials))
+            self._listed_at = self._clock()
         if final or self._drawing is None:
             ended = [trial for trial in trials if not trial.state.is_live]
             new = [trial for trial in ended if trial.number not in self._reported]
@@ -154,8 +159,10 @@ class Publisher:
             attempt("the artifact best is missing", lambda: self._upload_best(drawing.ended))
 
     def _is_due(self, ended: int) -> bool:
-        periods = min(max(1.0, ended / _TRIALS_PER_PERIOD), _LONGEST_PERIODS)
-        return self._clock() - self._last >= periods * self._period_s
+        return self._clock() - self._last >= self._pause_s(ended)
+
+    def _pause_s(self, trials: int) -> float:
+        return min(max(1.0, trials / _TRIALS_PER_PERIOD), _LONGEST_PERIODS) * self._period_s
 
     def _changed(self, drawing: Drawing) -> Plots:
         """The plots that are not as they were sent last; those that could not be drawn are said."""
@@ -230,7 +237,19 @@ class Publisher:
         return figures.intermediate_figure(shown, looked_at, self._histories([trial.task_id for trial in shown]))
 
     def _point_out_best(self, ended: Sequence[Trial]) -> None:
-        """Properties, tag and configuration."""
+        """Tag and configuration."""
+        best = best_trial(ended, self._goal)
+        if best is None:
+            return
+        front = tuple(trial.task_id for trial in pareto_front(ended, self._goal))
+        if (best.task_id, *front) != self._best:
+            self._task.tag_best(front)
+            self._task.set_configuration(best=best_yaml(best, self._goal))
+            self._best = (best.task_id, *front)
+
+    def _say_where_it_stands(self, trials: Sequence[Trial]) -> None:
+        """For the lists of studies: user properties of the controller task."""
+        ended = [trial for trial in trials if not trial.state.is_live]
         best = best_trial(ended, self._goal)
         total = "" if self.budget is None else f"/{self.budget}"
         properties: dict[str, object] = {"trials": f"{len(ended)}{total}"}
@@ -239,13 +258,6 @@ class Publisher:
         if properties != self._properties:
             self._task.set_properties(**properties)
             self._properties = properties
-        if best is None:
-            return
-        front = tuple(trial.task_id for trial in pareto_front(ended, self._goal))
-        if (best.task_id, *front) != self._best:
-            self._task.tag_best(front)
-            self._task.set_configuration(best=best_yaml(best, self._goal))
-            self._best = (best.task_id, *front)
 
     def _upload_best(self, ended: Sequence[Trial]) -> None:
         """The same text as the task's configuration ``best``."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from clearml_hpo.backend.codes import BAD_REQUEST
-from clearml_hpo.backend.trial_records import WISHED_RUN, run_name
+from clearml_hpo.backend.trial_records import QUEUE, WISHED_RUN, run_name
 from clearml_hpo.backend.trial_tasks import NOT_FINITE
 from clearml_hpo.core.errors import ApiError
 from clearml_hpo.core.trial import Trial, TrialState
@@ -25,7 +25,7 @@ class OutcomeReporter:
     def mark(self, trial: Trial, state: TrialState) -> None:
         """Says on the task how its trial has ended, or is to end."""
         memo = self._roster.memo(trial)
-        properties = {"state": state.value}
+        properties = {"state": state.value, **({QUEUE: trial.queue} if trial.queue else {})}
         values = [value for value in trial.values if value is not None]
         if values:
             properties["value"] = ", ".join(f"{value:.10g}" for value in values)

@@ -215,9 +215,8 @@ def _refusing(url: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, ValueError, ImportError, RuntimeError) as error:
         hint = "; for PostgreSQL: pip install 'clearml-hpo[postgresql]'" if isinstance(error, ImportError) else ""
-        raise InputError(
-            f"storage: {_hidden(url)} cannot be opened: {str(error).partition(chr(10))[0]}{hint}"
-        ) from None
+        hint = hint if "://" in url else f"; a file is written as sqlite:///{_hidden(url)}"
+        raise InputError(f"{_hidden(url)} cannot be opened: {str(error).partition(chr(10))[0]}{hint}") from None
 
 
 def _hidden(url: str) -> str:

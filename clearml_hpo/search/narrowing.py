@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from clearml_hpo.core.near_names import near_parameter
 from clearml_hpo.core.values import Params, Value
 from clearml_hpo.search.space import Categorical, Distribution, OpenSpace, SearchSpace, at_random
 
@@ -44,7 +45,9 @@ def narrowed(space: SearchSpace, limits: Mapping[str, Limits]) -> Narrowing:
     varying = space.distributions
     for name in limits:
         if name not in varying:
-            raise ValueError(f"{name}: no parameter that varies; there are: {', '.join(varying)}")
+            raise ValueError(
+                f"{name}: no parameter that varies{near_parameter(name, varying)}; there are: {', '.join(varying)}"
+            )
     return Narrowing({name: _left(name, varying[name], each) for name, each in limits.items()})
 
 

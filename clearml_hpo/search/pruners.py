@@ -114,8 +114,18 @@ def build_pruner(name: str = DEFAULT, *, options: Mapping[str, Any] | None = Non
     return pruner
 
 
-def remark(name: str, options: Mapping[str, Any] | None = None) -> str:
-    """What is to be said of a pruner that a study names; empty if nothing is."""
+def remark(name: str, options: Mapping[str, Any] | None = None, *, models: int = 1, has_minimum: bool = False) -> str:
+    """What is to be said of a pruner that a study names; empty if nothing is.
+
+    Args:
+        models: how many the study has.
+        has_minimum: whether the study says how long a trial is left alone.
+    """
+    if models > 1 and name not in (DEFAULT, NONE) and not has_minimum:
+        return (
+            f"pruner: {name} compares trials of several models by iteration, which may not mean the same in each: "
+            "set pruner.min_iterations, or leave the pruner out"
+        )
     wrapped = (options or {}).get("wrapped", NONE)
     if name == "patient" and wrapped in (NONE, {"name": NONE}):
         return (

@@ -165,8 +165,8 @@ def limits_with(study: Study, name: str, limits: Limits) -> str:
     Raises:
         InputError: there is no such parameter, its limits are not within its range, or no point is left.
     """
-    space, full = study.file.space, full_name(name)
-    full = full if full in space.distributions else resolve_name(name, space.distributions) or full
+    space = study.file.space
+    full = resolve_name(name, space.distributions) or full_name(name)
     others = {known: each for known, each in study.narrowed.items() if known != full}
     after = {**others, full: _plain_limits(limits)} if limits else others
     try:

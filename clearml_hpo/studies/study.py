@@ -179,8 +179,17 @@ class Study:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """All trials by number, each with its latest attempt."""
-        return tuple(_as_ended(trial, self._records, self.goal) for trial in self._records.latest)
+        """All trials by number, each with its latest attempt.
+
+        Once the study has ended, what was taken back from a queue is stopped; a study that goes on runs it.
+        """
+        drafts = {trial.task_id for trial in self._records.drafts} if self.record.is_over else set()
+        return tuple(
+            replace(trial, state=TrialState.STOPPED, reason=self.record.reason)
+            if trial.task_id in drafts
+            else _as_ended(trial, self._records, self.goal)
+            for trial in self._records.latest
+        )
 
     @property
     def earlier_attempts(self) -> tuple[Trial, ...]:
@@ -341,7 +350,8 @@ class Study:
         if is_driven and chosen:
             asked = [*filter(None, [self.record.properties.get("retry")]), *(str(t.number) for t in chosen)]
             self._task.set_properties(retry=",".join(asked))
-        for trial in () if is_driven else chosen:
+        drafts = {trial.task_id for trial in self._records.drafts}  # they are run as they are
+        for trial in () if is_driven else (trial for trial in chosen if trial.task_id not in drafts):
             ControllerTask(self._api, trial.task_id, self.record.project_id).set_properties(state="stopped")
         self.refresh()
         return Retried(chosen, is_driven)

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.codes import is_non_responsive
 from clearml_hpo.backend.lease import driven_s, is_held_by
 from clearml_hpo.backend.names import own_queue_name, workers_by_queue
-from clearml_hpo.backend.trial_tasks import UNDER_WAY
 from clearml_hpo.controller.policy import placement_of
 from clearml_hpo.core.trial import Trial
 from clearml_hpo.studies.study import Study
@@ -67,8 +65,7 @@ class Watch:
             time_budget_s=budget.wall_s,
             is_driven=is_driven,
         )
-        is_over = record.status not in UNDER_WAY and not is_non_responsive(record.reason)
-        return Look(progress, self._changed(trials), is_over)
+        return Look(progress, self._changed(trials), record.is_over)
 
     def _changed(self, trials: Sequence[Trial]) -> tuple[Trial, ...]:
         before, self._states = self._states, {trial.task_id: trial.state for trial in trials}

@@ -45,6 +45,8 @@ class Strict(BaseModel):
 
 def list_of_names(given: object) -> object:
     """``queue: gpu`` stands for ``queue: [gpu]``."""
+    if not isinstance(given, (str, list, tuple)):
+        raise ValueError(f"found {given!r}; expected a name, or a list of names")
     return [given] if isinstance(given, str) else given
 
 

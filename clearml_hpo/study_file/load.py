@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from clearml_hpo.core.budget import Budget, TrialLimits
 from clearml_hpo.core.errors import Fault, InputError, nearest
 from clearml_hpo.core.goal import Goal, MetricConstraint, Objective
-from clearml_hpo.core.near_names import near_metric
-from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model
+from clearml_hpo.core.near_names import near_metric, near_parameter
+from clearml_hpo.core.values import MODEL, Value, full_name, name_in_model, resolve_name
 from clearml_hpo.executors.kinds import checked_options
 from clearml_hpo.executors.outside import OUTSIDE
 from clearml_hpo.search import pruners, samplers
@@ -24,9 +24,18 @@ from clearml_hpo.search.fidelity import Fidelity, lengths_between
 from clearml_hpo.search.outlook import check_outlook
 from clearml_hpo.search.space import Constant, Float, OpenSpace, Parameter, SearchSpace
 from clearml_hpo.study_file.errors import explain
-from clearml_hpo.study_file.models import BudgetSpec, StudySpec, TlsSpec, WarmStartSpec
+from clearml_hpo.study_file.models import BudgetSpec, PlacementSpec, StudySpec, TlsSpec, WarmStartSpec
 from clearml_hpo.study_file.overrides import apply_override
-from clearml_hpo.study_file.source_lines import KeyPath, SourceLine, SourceLines, dotted, line_of, parse_yaml, read_yaml
+from clearml_hpo.study_file.source_lines import (
+    KeyPath,
+    SourceLine,
+    SourceLines,
+    dotted,
+    kind_of,
+    line_of,
+    parse_yaml,
+    read_yaml,
+)
 from clearml_hpo.study_file.space import POINTS, read_search_space, use_full_names
 
 _FEWEST_LOOKS = 3  # at a running trial, before it may be taken for lost
@@ -61,6 +70,14 @@ class StudyFile:
         placed = map(self._placed, faults)
         return "\n".join(f"{line_of(self.lines, fault.key)}: {fault}" for fault in placed)
 
+    @contextmanager
+    def at(self, *key: str | int) -> Iterator[None]:
+        """Has an InputError within say the file and the line of ``key``."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(self.explain([Fault(key, str(error))])) from None
+
     def _placed(self, fault: Fault) -> Fault:
         """What ``fidelity`` needs of a template is a fault of that block: no line of the search space has it."""
         name = fault.key[-1]
@@ -78,6 +95,13 @@ class StudyFile:
         self.spec = self.spec.model_copy(update={"budget": BudgetSpec.model_validate(budget)})
         self.budget = _budget(self.spec, self.goal)
         self.data["budget"] = budget
+
+    @property
+    def remark_on_pruner(self) -> str:
+        """What is to be said of the pruner that the file names; empty if nothing is."""
+        given = self.spec.pruner
+        has_minimum = bool(given.min_iterations or given.min_time)
+        return pruners.remark(given.name, given.options, models=len(self.space.used_models), has_minimum=has_minimum)
 
     def with_pruner(self, name: str) -> StudyFile:
         """The same study with another pruner."""
@@ -163,7 +187,7 @@ def parse_study(text: str, name: str, overrides: Sequence[str] = (), *, is_new: 
     """
     data, lines = parse_yaml(text, lambda line: SourceLine(name, line))
     if not isinstance(data, dict):
-        raise InputError(f"{name}: expected keys and values, found {type(data).__name__}")
+        raise InputError(f"{lines.get((), name)}: expected keys and values, found {kind_of(data)}")
     return check_data(data, lines, Path(), overrides, pruner=pruners.DEFAULT if is_new else pruners.NONE)
 
 
@@ -201,6 +225,7 @@ def check_data(
     space = read_search_space(
         spec.search_space, spec.parameter_constraints, lines, faults, models, is_open=spec.define_by_run
     )
+    spec = _with_full_names(spec, space)
     fidelity = _fidelity(spec)
     if fidelity is not None:
         faults += _faults_of_fidelity(spec, fidelity, space, lines)
@@ -267,6 +292,18 @@ def _with_pruner(spec: StudySpec, name: str) -> StudySpec:
     return spec.model_copy(update={"pruner": spec.pruner.model_copy(update={"name": name})})
 
 
+def _with_full_names(spec: StudySpec, space: SearchSpace) -> StudySpec:
+    """The rules of placement by the full names of parameters."""
+    names = space.all_parameters
+
+    def full(rule: PlacementSpec) -> PlacementSpec:
+        when = {resolve_name(name, names) or full_name(name): values for name, values in rule.when.items()}
+        return rule.model_copy(update={"when": when})
+
+    rules = [full(rule) for rule in spec.execution.placement]
+    return spec.model_copy(update={"execution": spec.execution.model_copy(update={"placement": rules})})
+
+
 def _meant(data: Mapping[Any, Any], folder: Path, key: str, found: object) -> str:
     """What the script reports, for a metric that lacks its title."""
     template = data.get("template")
@@ -324,7 +361,7 @@ def _faults_of_placement(spec: StudySpec, space: SearchSpace, lines: SourceLines
 def _faults_of_rule(name: str, values: Iterable[Value], parameters: Mapping[str, Parameter]) -> Iterable[str]:
     parameter = parameters.get(name)
     if parameter is None:
-        yield f"no such parameter{nearest(name, parameters)}; there are: {', '.join(parameters)}"
+        yield f"no such parameter{near_parameter(name, parameters)}; there are: {', '.join(parameters)}"
         return
     if isinstance(parameter, Constant):
         # A study of one model alone may keep the rules of the others.
@@ -427,9 +464,11 @@ def read_point(given: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, 
     model = given.get("model", given.get(MODEL, space.constants.get(MODEL)))
     if space.models and MODEL in varying and model is None:
         faults.append(Fault((), "model is missing: it says of which template the rest is"))
+    others = {*space.models} - {model}
+    own_names = [each for each in varying if each.partition("/")[0] not in others]
     for name, value in given.items():
         own = name_in_model(str(model), str(name))
-        full = own if own in varying else full_name(str(name))
+        full = own if own in varying else resolve_name(str(name), own_names) or full_name(str(name))
         if isinstance(value, str) and isinstance(varying.get(full), Float):
             with suppress(ValueError):
                 value = float(value)  # YAML 1.1 reads 1e-3 as a text
@@ -437,7 +476,7 @@ def read_point(given: Mapping[str, Any], space: SearchSpace) -> tuple[dict[str, 
             point[full_name(str(name))] = value
         elif full not in varying:
             there_are = f"there are: {', '.join(varying)}"
-            faults.append(Fault((name,), f"no parameter that varies{nearest(full, varying)}; {there_are}"))
+            faults.append(Fault((name,), f"no parameter that varies{near_parameter(str(name), varying)}; {there_are}"))
         elif not varying[full].contains(value):
             faults.append(Fault((name,), f"found {value!r}; allowed: {varying[full]}"))
         elif full in point:
@@ -510,7 +549,8 @@ def _include_branches(
 def _included(file: Path, path: KeyPath, lines: SourceLines) -> dict[Any, Any]:
     """What a file holds that is named at ``path``; its lines become those of all that is in it."""
     if not file.is_file():
-        raise InputError(f"{line_of(lines, path)}: {dotted(path)}: no such file: {file}")
+        there = file.resolve()
+        raise InputError(f"{line_of(lines, path)}: {dotted(path)}: no such file: {there}{_near(there, Path.is_file)}")
     data, inner = read_yaml(file)
     lines.update({(*path, *loc): mark for loc, mark in inner.items() if loc})
     return data
@@ -523,7 +563,7 @@ def _path(
     path = _from(folder, given).resolve()
     if not is_there(path):
         kind = "folder" if key[-1] == "directory" else "file"
-        faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such {kind}: {path}")
+        faults.append(f"{line_of(lines, key)}: {dotted(key)}: no such {kind}: {path}{_near(path, is_there)}")
     return path
 
 
@@ -532,6 +572,13 @@ def _from(folder: Path, given: Path) -> Path:
     with suppress(RuntimeError):  # no such user: then there is no such file
         given = given.expanduser()
     return folder / given
+
+
+def _near(path: Path, is_there: Callable[[Path], bool]) -> str:
+    """What is meant by a path that is not there: a name beside it."""
+    with suppress(OSError):  # the folder is not there either, or cannot be read
+        return nearest(path.name, sorted(each.name for each in path.parent.iterdir() if is_there(each)))
+    return ""
 
 
 def _with_scripts(spec: StudySpec, folder: Path, lines: SourceLines, faults: list[str]) -> StudySpec:

@@ -266,10 +266,10 @@ Queues: TypeAlias = Annotated[
 
 
 def lists_of_values(given: object) -> object:
-    """``{General/model: catboost}`` stands for ``{General/model: [catboost]}``; names become full names."""
+    """``{General/model: catboost}`` stands for ``{General/model: [catboost]}``."""
     if not isinstance(given, dict):
         return given
-    return {full_name(str(name)): v if isinstance(v, list) else [v] for name, v in given.items()}
+    return {str(name): v if isinstance(v, list) else [v] for name, v in given.items()}
 
 
 Resources: TypeAlias = dict[

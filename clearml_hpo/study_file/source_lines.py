@@ -51,10 +51,18 @@ def read_yaml(path: Path) -> tuple[dict[Any, Any], SourceLines]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if path.suffix == ".py":
+        raise InputError(f"{path}: a script, where a YAML file is expected; to make one of it: clearml-hpo init {path}")
     data, lines = parse_yaml(text, lambda line: SourceLine(str(path), line))
     if not isinstance(data, dict):
-        raise InputError(f"{path}: expected keys and values, found {type(data).__name__}")
+        raise InputError(f"{lines.get((), path)}: expected keys and values, found {kind_of(data)}")
     return data, lines
+
+
+def kind_of(data: object) -> str:
+    """What a text holds in place of keys and values."""
+    kinds = {"NoneType": "nothing", "list": "a list", "str": "a text"}
+    return kinds.get(type(data).__name__, repr(data))
 
 
 def parse_yaml(text: str, mark_at: LineAt, path: KeyPath = ()) -> tuple[Any, SourceLines]:
@@ -77,7 +85,9 @@ def parse_yaml(text: str, mark_at: LineAt, path: KeyPath = ()) -> tuple[Any, Sou
         mark = getattr(error, "problem_mark", None)
         where = mark_at(mark.line + 1 if mark else None)
         what = "" if isinstance(error, Unfit) else "not YAML: "
-        raise InputError(f"{where}: {what}{getattr(error, 'problem', None) or error}") from None
+        problem = str(getattr(error, "problem", None) or error)
+        hint = "; indent with spaces: YAML has no tabs" if "'\\t'" in problem else ""
+        raise InputError(f"{where}: {what}{problem}{hint}") from None
 
 
 def _mark_nodes(node: yaml.Node, path: KeyPath, mark_at: LineAt, lines: SourceLines) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from clearml_hpo.core.errors import nearest
+from clearml_hpo.core.near_names import near_parameter
 from clearml_hpo.core.values import Value, as_text
 from clearml_hpo.search.space.ranges import Categorical, Constant, Float, Int, Parameter
 
@@ -34,7 +35,8 @@ def _faults_of_parent(
     elif parent == name:
         yield "it depends on itself"
     elif found is None:
-        yield f"no parameter {parent!r} in the search space{nearest(parent, [n for n in parameters if n != name])}"
+        others = [other for other in parameters if other != name]
+        yield f"no parameter {parent!r} in the search space{near_parameter(parent, others)}"
     elif isinstance(found, Float):
         yield f"{parent} is a float; a condition looks at a categorical, an int or a constant"
     elif not values:

@@ -344,7 +344,7 @@ def test_an_unknown_campaign_is_said_to_be_so(campaign_file, api, command):
 def test_a_campaign_file_is_checked_against_the_server(campaign_file, api, command):
     run(campaign_file, api, overrides=["budget.trials=1"])
     code, output = command("check", str(campaign_file))
-    assert code == 0 and "pears-slow: sound: 1 parameters, minimize validation/loss" in output, output
+    assert code == 0 and "pears-slow: sound: 1 parameter, minimize validation/loss" in output, output
     campaign_file.write_text(campaign_file.read_text().replace("{data: apples.csv}", "{date: apples.csv}"))
     code, output = command("check", str(campaign_file))
     assert code == 2 and "campaign.yaml:16: search_space.General/date: the template 'fast'" in output, output

@@ -50,7 +50,7 @@ def test_a_study_of_a_task(server_environ, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "5 parameters, 1 metrics" in checked.stdout, checked.stdout + checked.stderr
+    assert "5 parameters, 1 metric" in checked.stdout, checked.stdout + checked.stderr
 
 
 def test_a_task_that_is_not_there(server_environ, tmp_path):

@@ -79,6 +79,10 @@ def test_list_for_programs(command, recorded):
     assert (study["study_id"], study["name"]) == (recorded.study_id, recorded.name)
     _, output = command("study", "list", "--format", "csv", "--project", recorded.project)
     assert [row["study_id"] for row in csv.DictReader(io.StringIO(output))] == [recorded.study_id]
+    assert [study[key] for key in ("ended_trials", "budget_of_trials", "best_trial")] == [None, None, None]
+    recorded.tasks.mark(recorded.study_id, trials="3/10", best_value="0.25", best_trial="1")
+    (study,) = json.loads(command("study", "list", "--format", "json", "--limit", "1")[1])
+    assert [study[key] for key in ("ended_trials", "budget_of_trials", "best_trial")] == [3, 10, 1]
 
 
 def test_show_says_that_a_holder_is_gone(command, recorded):
@@ -115,6 +119,7 @@ def test_show_as_json(command, recorded):
     recorded.held("gpu-1 pid 12")
     shown = json.loads(command("study", "show", recorded.study_id, "--json")[1])
     assert shown["holder"] == "gpu-1 pid 12" and shown["best"]["number"] == 1
+    assert [shown[key] for key in ("ended_trials", "budget_of_trials", "best_trial")] == [3, 10, 1]
     assert shown["counts"] == {"queued": 1, "running": 1, "completed": 2, "failed": 1}
     assert [failure["reason"] for failure in shown["failures"]] == ["CUDA out of memory"]
 
@@ -204,7 +209,7 @@ def test_stop_where_nobody_drives_it(command, recorded):
     recorded.api.call("tasks.started", task=recorded.study_id, force=True)
     code, output = command("study", "stop", recorded.study_id)
     assert code == 0 and "no controller drives it; it is stopped" in output
-    assert "1 stopped" in command("study", "show", recorded.study_id)[1]
+    assert "2 stopped" in command("study", "show", recorded.study_id)[1], "what ran, and what waited"
 
 
 def test_retry(command, recorded):

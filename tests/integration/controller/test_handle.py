@@ -13,6 +13,7 @@ import yaml
 
 from clearml_hpo import InputError, Study
 from clearml_hpo.backend.study_records import read_study
+from clearml_hpo.backend.trial_records import read_trials
 from clearml_hpo.core.trial import TrialState
 
 from .recorded import RecordedStudy
@@ -66,6 +67,20 @@ def test_what_ended_unseen_is_shown_as_it_ended(recorded):
     recorded.trial(2, "failed", reason="no memory")
     states = [trial.state.value for trial in Study.load(recorded.study_id).trials]
     assert states == ["completed", "no_objective", "failed"]
+
+
+def test_what_was_taken_back_is_stopped_once_the_study_has_ended(recorded):
+    recorded.trial(0, loss=0.5, state="completed")
+    recorded.trial(1, "created")
+    recorded.api.call("tasks.started", task=recorded.study_id)
+    study = Study.load(recorded.study_id)
+    assert study.counts == {TrialState.QUEUED: 1, TrialState.COMPLETED: 1}, "a controller is about to submit it"
+    recorded.api.call("tasks.failed", task=recorded.study_id, status_reason="5 trials in a row have failed")
+    study.refresh()
+    assert study.counts == {TrialState.COMPLETED: 1, TrialState.STOPPED: 1}
+    assert study.trials[1].reason == "5 trials in a row have failed"
+    study.retry([1])
+    assert read_trials(recorded.api, recorded.study_id, study.file.space, study.goal).drafts, "it is run as it is"
 
 
 def test_refresh_reads_anew(recorded):

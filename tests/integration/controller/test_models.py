@@ -336,4 +336,4 @@ def test_check_looks_at_each_template(study_file, api, agents):
     assert "nothing in linear.py is called 'deph'" in str(fault)
     run(study_file, api, overrides=["budget.trials=2"])
     after = check_study(load_study(study_file), api)
-    assert not after.faults and all("parameters, 1 metrics" in remark for remark in after.remarks[1:])
+    assert not after.faults and all("parameters, 1 metric" in remark for remark in after.remarks[1:])

@@ -43,6 +43,19 @@ def test_what_a_controller_has_marked_is_settled_as_it_says(study, state):
     assert [trial.state.value for trial in study.read().settled] == [state]
 
 
+def test_the_queue_of_a_trial_is_known_once_it_is_deleted(study, api):
+    known, noted = study.trial(0, "stopped", state="stopped"), study.trial(1, "stopped", state="stopped", queue="local")
+    gone = api.call("queues.create", name=f"local-{study.study_id}")["id"]
+    api.call("tasks.reset", task=noted, force=True)
+    api.call("tasks.enqueue", task=noted, queue=gone)
+    assert {trial.task_id: trial.queue for trial in study.read().latest}[noted] == "local", "by its name"
+    api.call("tasks.dequeue", task=noted)
+    api.call("tasks.stopped", task=noted, force=True)
+    api.call("queues.delete", queue=gone, force=True)
+    queues = {trial.task_id: trial.queue for trial in study.read().latest}
+    assert queues[noted] == "local" and queues[known] not in ("", "local")
+
+
 def test_what_a_limit_was_to_end_is_not_finite_if_its_value_is(study):
     """Its end was seen by nobody: a sampler takes no NaN, and the study could not go on."""
     marks = {"state": "completed", "value": "nan", "not_finite": '["validation/loss"]'}

@@ -211,9 +211,19 @@ def test_check_finds_points_to_try_first_that_break_a_constraint(study_file, api
 def test_check_looks_at_what_a_study_starts_from_and_its_storage(study_file, api, tmp_path):
     (study_file.parent / "train.py").write_text('d = {"x": 1, "depth": 2, "kind": 3}\n')
     missing = "0123456789abcdef0123456789abcdef"
-    with pytest.raises(InputError, match=f"no task {missing}"):
-        check_study(load_study(study_file, [f"warm_start={{tasks: [{missing}]}}"]), api)
-    for url, said in ((f"sqlite:///{tmp_path}/none/a.db", "there is no folder"), ("nonsense", "cannot be opened")):
+    for given, said in (
+        (f"tasks: [{missing}]", f"tasks: no task {missing}"),
+        ("study: x", "study: no study 'x'"),
+        ("study: x, storage: a.db", r"storage: a\.db cannot be opened"),
+    ):
+        study_file.with_name("warm.yaml").write_text(f"{study_file.read_text()}warm_start:\n  - {{{given}}}\n")
+        file = load_study(study_file.with_name("warm.yaml"))
+        with pytest.raises(InputError, match=rf"warm\.yaml:\d+: warm_start\.{said}"):
+            check_study(file, api)
+    for url, said in (
+        (f"sqlite:///{tmp_path}/none/a.db", "there is no folder"),
+        ("a.db", "storage: a.db cannot be opened: .*; a file is written as sqlite:///a.db"),
+    ):
         with pytest.raises(InputError, match=said):
             check_study(load_study(study_file, [f"storage={url}"]), api)
     assert not check_study(load_study(study_file, [f"storage=sqlite:///{tmp_path}/a.db"]), api).faults

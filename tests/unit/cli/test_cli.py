@@ -37,6 +37,12 @@ def walk(command, *path):
         yield path
 
 
+@pytest.mark.parametrize("group", ["", "study", "campaign"])
+def test_what_a_list_of_commands_says_of_each_is_a_whole_sentence(group):
+    listed = invoke(*group.split(), "--help").output.partition("\nCommands:\n")[2]
+    assert "..." not in listed, listed
+
+
 ALL = [" ".join(path) for path in walk(main)]
 
 

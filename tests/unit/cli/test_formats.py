@@ -48,8 +48,21 @@ def test_json_as_an_option_and_as_earlier_versions_had_it(options):
 def test_a_file_whose_ending_may_say_the_format(tmp_path, name, options, is_json):
     file = tmp_path / name
     result = CliRunner().invoke(listing, ["--output", str(file), *options])
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.output) == (0, f"{file}: written\n")
     assert (json.loads(file.read_text()) == AS_JSON) if is_json else (file.read_text() == "a 1.5\nb -\n")
+
+
+@pytest.mark.parametrize(("name", "code"), [("a.xls", 2), ("a.yaml", 2), ("a", 0), ("a.txt", 0)])
+def test_a_file_of_another_ending_is_refused(tmp_path, name, code):
+    file = tmp_path / name
+    result = CliRunner().invoke(listing, ["--output", str(file)])
+    assert result.exit_code == code and file.exists() is (code == 0)
+    assert ("allowed endings: .txt, .json, .csv" in result.output) is (code == 2)
+    assert CliRunner().invoke(listing, ["--output", str(file), "--format", "csv"]).exit_code == 0, "it is asked for"
+
+
+def test_a_device_is_not_spoken_of():
+    assert CliRunner().invoke(listing, ["--output", "/dev/null"]).output == ""
 
 
 def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path):
@@ -67,6 +80,11 @@ def driving(output_file):
 @pytest.mark.parametrize(("options", "file"), [(["--output", "a"], "a"), (["--json", "b"], "b"), ([], "")])
 def test_the_file_of_a_result(options, file):
     assert CliRunner().invoke(driving, options).output == f"{file}\n"
+
+
+def test_a_result_is_json_whatever_its_file_is_called():
+    result = CliRunner().invoke(driving, ["--output", "a.csv"])
+    assert result.exit_code == 2 and "allowed endings: .json" in result.output
 
 
 def test_a_moment_is_short():

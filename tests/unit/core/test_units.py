@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clearml_hpo.core.units import to_bytes, to_seconds
+from clearml_hpo.core.units import counted, to_bytes, to_seconds
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,7 @@ def test_what_is_neither_is_said(text):
     for read in (to_seconds, to_bytes):
         with pytest.raises(ValueError, match="write"):
             read(f"{text}?")
+
+
+def test_one_is_counted_in_the_singular():
+    assert [counted(number, "metric") for number in (0, 1, 2)] == ["0 metrics", "1 metric", "2 metrics"]

@@ -100,6 +100,23 @@ def test_reports_are_rare_and_say_each_value_once(task, clock):
     assert task.scalars("loss") == [(0, 0.5), (1, 0.3), (4, 0.4)]
 
 
+def test_the_lists_of_studies_follow_three_times_as_often(task, clock):
+    publisher = publisher_for(task, clock, start=lambda draw: None)
+    publisher.publish([], remaining={})
+    publisher.publish(TRIALS[:1])
+    assert task.properties == [{"trials": "0"}]
+    publisher.budget = 6
+    clock.advance(11)
+    publisher.publish(TRIALS[:2])
+    assert task.properties[1:] == [{"trials": "2/6", "best_value": 0.3, "best_trial": 1}], "plots are still drawn"
+    clock.advance(11)
+    publisher.publish(TRIALS[:2])
+    assert len(task.properties) == 2, "nothing has changed"
+    publisher.publish(TRIALS[:3])
+    publisher.publish(TRIALS, final=True)
+    assert task.properties[2:] == [{"trials": "6/6", "best_value": 0.3, "best_trial": 1}], "the end is not waited for"
+
+
 def small(count):
     return [trial(number, 1.0) for number in range(count)]
 
@@ -168,7 +185,7 @@ def test_only_plots_that_changed_are_sent(task, clock):
 
 def test_a_call_that_failed_is_made_again(task, clock):
     publisher = publisher_for(task, clock)
-    for call in ("report", "set_properties", "tag_best", "set_configuration"):
+    for call in ("set_properties", "report", "tag_best", "set_configuration"):
         task.failing = {call}
         with pytest.raises(ApiError):
             publisher.publish(TRIALS, final=True)

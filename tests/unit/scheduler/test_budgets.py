@@ -325,6 +325,7 @@ def test_the_value_that_is_written_down_is_the_last_one():
     (trial,) = scheduler.trials
     properties = world.tasks["task-0"].properties
     assert (properties["state"], properties["value"]) == ("completed", f"{trial.value:.10g}")
+    assert properties["queue"] == trial.queue, "it is known when the queue is gone"
 
 
 def test_values_that_are_not_finite_count_as_iterations():

@@ -169,4 +169,18 @@ def test_patient_alone_is_warned_about() -> None:
     assert "patient alone" in remark("patient", {"patience": 5, "wrapped": {"name": "none"}})
     assert not remark("patient", {"patience": 5, "wrapped": "falling"})
     assert not remark("falling") and not remark("none", {})
+
+
+def test_a_pruner_of_several_models_that_is_not_told_when_to_begin_is_warned_about() -> None:
+    assert "median compares trials of several models by iteration" in remark("median", models=2)
+    for name, models, has_minimum in (
+        ("median", 1, False),
+        ("median", 2, True),
+        ("none", 2, False),
+        ("auto", 2, False),
+    ):
+        assert not remark(name, models=models, has_minimum=has_minimum)
+
+
+def test_patient_with_another_pruner_is_built() -> None:
     build_pruner("patient", options={"patience": 5, "wrapped": "falling"})

@@ -67,7 +67,8 @@ def test_a_small_space_is_exhausted_within_the_limits():
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        ({"a/y": {}}, "a/y: no parameter that varies"),
+        ({"a/y": {}}, "a/y: no parameter that varies; there are"),
+        ({"b/x": {}}, "b/x: no parameter that varies; did you mean 'a/x'"),
         ({"a/x": {"low": 2.0}}, "a/x: found 2.0; allowed: "),
         ({"a/x": {"low": "b"}}, "a/x: found 'b'; allowed: "),
         ({"a/x": {"low": 0.5, "high": 0.1}}, "low"),

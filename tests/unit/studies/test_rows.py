@@ -18,7 +18,15 @@ def rows(trials, goal, params=("General/x",)):
 
 def test_a_row_has_what_its_columns_say_in_their_order():
     trial = Trial(
-        3, {"General/x": 0.5}, "t3", 2, TrialState.COMPLETED, (0.25,), started_at=10.0, ended_at=12.5, queue="gpu"
+        3,
+        {"General/x": 0.5},
+        "t3",
+        2,
+        TrialState.COMPLETED,
+        (0.25,),
+        started_at=10.0,
+        ended_at=12.50000190735,
+        queue="gpu",
     )
     (row,) = rows([trial], Goal((LOSS,)))
     assert list(row) == columns_of(Goal((LOSS,)), ["General/x"])

@@ -106,10 +106,20 @@ def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
         ("  queue: default", "  poll_interval: true", "study.yaml:15: execution.poll_interval: True is no duration"),
         ("  trials: 20", "  time: 0", "study.yaml:13: budget.time: found 0; expected more than 0"),
         ("n_startup_trials", "n_startup", "study.yaml:11: pruner.options: no such name: 'n_startup'; did you mean"),
-        ("train.py", "trian.py", "study.yaml:3: template.script: no such file"),
+        ("train.py", "trian.py", "study.yaml:3: template.script: no such file: trian.py; did you mean 'train.py'?"),
         ("train.py", "'~nobody-here/train.py'", "study.yaml:3: template.script: no such file"),
         ("script: train.py", "project: p", "study.yaml:2: template: give one of: script; module; task (an id)"),
-        ("space.yaml", "spaces.yaml", "study.yaml:4: search_space: no such file"),
+        (
+            "space.yaml",
+            "spaces.yaml",
+            "study.yaml:4: search_space: no such file: spaces.yaml; did you mean 'space.yaml'?",
+        ),
+        ("queue: default", "queue: 5", "study.yaml:15: execution.queue: found 5; expected a name, or a list of names"),
+        (
+            "  trials: 20",
+            "\ttrials: 20",
+            "study.yaml:13: not YAML: found character '\\t' that cannot start any token; indent with spaces",
+        ),
         ("study: demo-study\n", "", "study.yaml:1: study is missing"),
         ("budget:", "study: x\nbudget:", "study.yaml:12: study: given twice"),
         ("study: demo", "study: [demo", "study.yaml:2: not YAML"),
@@ -118,6 +128,26 @@ def test_what_the_controller_keeps_can_be_read_again(write, tmp_path):
 def test_a_fault_names_line_key_and_what_is_allowed(write, old, new, said):
     assert old in STUDY
     assert said in fault(write(STUDY.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "study.yaml: expected keys and values, found nothing"),
+        ("# a\n- 1\n", "study.yaml:2: expected keys and values, found a list"),
+        ("train.py", "study.yaml:1: expected keys and values, found a text"),
+    ],
+)
+def test_what_is_no_study_at_all(write, text, said):
+    assert fault(write(text)) == said
+
+
+def test_a_script_in_place_of_a_study_file(write):
+    script = write().with_name("train.py")
+    assert (
+        fault(script)
+        == "train.py: a script, where a YAML file is expected; to make one of it: clearml-hpo init train.py"
+    )
 
 
 @pytest.mark.parametrize(
@@ -443,6 +473,41 @@ def test_options_take_the_place_of_the_cluster_of_the_file(write, given, address
 )
 def test_a_rule_that_no_trial_fits_is_a_fault(write, execution, said):
     assert said in fault(write(STUDY.replace("  queue: default\n", f"  queue: default\n  {execution}\n")))
+
+
+ARGS = """\
+Args/lr: {type: float, low: 0.1, high: 1}
+Args/kind: {type: categorical, choices: [a, b]}
+config:A/momentum: {type: float, low: 0, high: 1, when: {kind: a}}
+config:B/momentum: {type: float, low: 0, high: 1}
+"""
+
+
+def test_a_bare_name_stands_for_the_one_parameter_that_ends_so(write):
+    placed = "  queue: default\n  placement: [{when: {kind: a}, queue: slow}]\n"
+    path = write(STUDY.replace("  queue: default\n", placed) + "enqueue: [{lr: 0.5, kind: b}]\n", ARGS)
+    file = load_study(path)
+    assert file.first == ({"Args/lr": 0.5, "Args/kind": "b"},)
+    assert file.space.conditions["config:A/momentum"] == {"Args/kind": ("a",)}
+    assert file.spec.execution.placement[0].when == {"Args/kind": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("momentum", "did you mean 'config:A/momentum' or 'config:B/momentum'?"),
+        ("lrr", "did you mean 'Args/lr'?"),
+        ("other", "varies; there are: Args/lr, Args/kind"),
+    ],
+)
+def test_a_bare_name_that_is_not_the_only_one_is_a_fault(write, name, said):
+    path = write(f"{STUDY}enqueue: [{{{name}: 0.5}}]\n", ARGS)
+    assert f"enqueue.0.{name}: no parameter that varies" in fault(path) and said in fault(path)
+
+
+@pytest.mark.parametrize("given", ["kidn", "kinds"])
+def test_a_misspelt_condition_names_the_parameter_that_is_meant(write, given):
+    assert "did you mean 'Args/kind'?" in fault(write(space=ARGS.replace("when: {kind", f"when: {{{given}")))
 
 
 @pytest.mark.parametrize(

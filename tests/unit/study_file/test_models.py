@@ -92,6 +92,13 @@ def test_a_task_has_the_names_of_its_template(folder):
     assert not space.contains(space.parse(space.named(texts, "")))
 
 
+def test_a_bare_name_stands_for_a_parameter_of_the_points_own_model(folder):
+    first = load(folder, "enqueue=[{model: linear, alpha: 0.25}]").first
+    assert first == ({"General/model": "linear", "linear/Args/alpha": 0.25},)
+    with pytest.raises(InputError, match="alpha: no parameter that varies; did you mean 'linear/Args/alpha'"):
+        load(folder, "enqueue=[{model: forest, alpha: 0.25}]")
+
+
 def test_points_to_try_first_may_leave_out_the_model_in_names(folder):
     assert load(folder).first == (
         {"General/model": "linear", "linear/rate": 0.5},
@@ -188,3 +195,16 @@ def test_mistakes_are_said_with_file_and_line(folder, mistake):
         file.write_text(file.read_text().replace(found, instead))
     with pytest.raises(InputError, match=message):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_warned"),
+    [
+        (["pruner=median"], True),
+        (["pruner=median", "search_space.model=linear", "enqueue=[]"], False),
+        (["pruner={name: median, min_iterations: 5}"], False),
+        ([], False),
+    ],
+)
+def test_a_pruner_that_compares_models_is_remarked_on(folder, overrides, is_warned):
+    assert ("set pruner.min_iterations" in load(folder, *overrides).remark_on_pruner) is is_warned
