@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from heapq import nlargest
 from statistics import median_low
 from typing import Any
 
@@ -95,6 +96,9 @@ class GpTpeSampler(BaseSampler):
         self._constraints = constraints_func
         self._seed = int(np.random.default_rng(seed).integers(2**32))
         self._seen: dict[int, Array | None] = {}
+        self._keys: dict[int, bytes] = {}
+        self._ranked_numbers: tuple[int, ...] = ()
+        self._ranks: Sequence[tuple[FrozenTrial, float]] = ()
         self._values, self._times = _Theta(), _Theta()
         self._per_second = per_second
 
@@ -146,9 +150,12 @@ class GpTpeSampler(BaseSampler):
         if len(ended) < self._startup:
             return self._start(rng)
         running = [each for each in others if each.state == TrialState.RUNNING]
-        taken = {_key(self._row(each)) for each in (*ended, *running)}
+        taken = {self._keys[each.number] for each in (*ended, *running)}
         failed = [each for each in others if each.state == TrialState.FAIL and self._counts(each, taken)]
-        ranked = self._ranked(ended, study.direction)
+        numbers = tuple(each.number for each in ended)
+        if numbers != self._ranked_numbers:  # many asks may come between two ends
+            self._ranked_numbers, self._ranks = numbers, self._ranked(ended, study.direction)
+        ranked = self._ranks
         if len(ended) >= _SMALL_FROM and rng.random() < _SMALL_SHARE:
             changed = self._beside([each for each, _ in ranked], taken, rng)
             if changed is not None:
@@ -182,8 +189,7 @@ class GpTpeSampler(BaseSampler):
 
     def _counts(self, failed: FrozenTrial, taken: set[bytes]) -> bool:
         """Whether a failure says something about its point; what was refused before it ran is told as failed, too."""
-        row = self._row(failed)
-        return _key(row) not in taken and self._allows(row)
+        return self._keys[failed.number] not in taken and self._allows(self._row(failed))
 
     def _ranked(self, ended: Sequence[FrozenTrial], direction: StudyDirection) -> list[tuple[FrozenTrial, float]]:
         """Trials with the values that are to be small, the best first; infinite where a value is missing or bad."""
@@ -204,7 +210,7 @@ class GpTpeSampler(BaseSampler):
         """What the Gaussian process learns from: points and values."""
         if len(ranked) > _MOST_TRIALS:
             half = _MOST_TRIALS // 2
-            last = {each.number for each, _ in sorted(ranked, key=lambda pair: pair[0].number)[-half:]}
+            last = {*nlargest(half, (each.number for each, _ in ranked))}
             ranked = [pair for index, pair in enumerate(ranked) if index < half or pair[0].number in last]
         values = np.array([value for _, value in ranked if value < math.inf])
         trials = [each for each, _ in ranked] + list(failed[-_MOST_TRIALS // 4 :])
@@ -265,11 +271,13 @@ class GpTpeSampler(BaseSampler):
         return found[0] if len(found) else None
 
     def _fits(self, trial: FrozenTrial) -> bool:
-        """Whether a trial is a point of the space; its row is kept."""
+        """Whether a trial is a point of the space; its row and its key are kept."""
         if trial.number not in self._seen:
             axes = self._space.axes
             fits = bool(trial.params) and all(n in axes and axes[n].contains(v) for n, v in trial.params.items())
-            self._seen[trial.number] = self._rows.encode(trial.params) if fits else None
+            self._seen[trial.number] = row = self._rows.encode(trial.params) if fits else None
+            if row is not None:
+                self._keys[trial.number] = _key(row)
         return self._seen[trial.number] is not None
 
     def _row(self, trial: FrozenTrial) -> Array:
