@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import Subcode
-from clearml_hpo.backend.configurations import Configuration, configuration_entries
+from clearml_hpo.backend.configurations import Configuration, entries_of
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import (
-    CONFIG_SECTION,
+    HYDRA,
     Nested,
     flatten,
     misfit,
@@ -45,8 +45,6 @@ from clearml_hpo.search.space import Categorical, Constant, Parameter, SearchSpa
 PLACE_PROPERTY = "place"
 """User property: where the files of a template's script are."""
 
-_HYDRA = "Hydra"
-_COMPOSED = "OmegaConf"  # the configuration object in which the SDK keeps what Hydra has composed
 _OUTSIDE = "outside"  # begins the identity of a template without a script, and is its name
 _CODE = "code"  # the artifact that the files of a script are
 _LONGEST_LISTING = 16_000  # characters of the list of files that an artifact shows
@@ -73,15 +71,8 @@ class Template:
 
     @cached_property
     def entries(self) -> Nested:
-        """Its hyperparameters, and what its configuration objects hold in sections ``config:<object>``.
-
-        What Hydra has composed is in the section ``Hydra``, too, beside the overrides that the SDK notes there.
-        """
-        own = {s: {n: dict(e) for n, e in entries.items()} for s, entries in self.hyperparams.items()}
-        held = configuration_entries(self.configuration)
-        if composed := held.get(f"{CONFIG_SECTION}{_COMPOSED}"):
-            own[_HYDRA] = {**{n: {**e, "section": _HYDRA} for n, e in composed.items()}, **own.get(_HYDRA, {})}
-        return {**own, **held}
+        """See :func:`~clearml_hpo.backend.configurations.entries_of`."""
+        return entries_of(self.hyperparams, self.configuration)
 
     @property
     def params(self) -> dict[str, str]:
@@ -275,7 +266,7 @@ def faults_of_space(template: Template, space: SearchSpace, model: str = "") -> 
         section, _, bare = own.partition("/")
         if own in params:
             text = misfit(space.all_parameters[name], template.entries[section][bare])
-        elif section == _HYDRA and section in template.entries:
+        elif section == HYDRA and section in template.entries:
             text = ""  # an override of what the Hydra configuration has
         else:
             hint = near_parameter(own, params) or f"; it has: {', '.join(sorted(params))}"
