@@ -6,12 +6,12 @@ import ast
 import re
 from collections.abc import Set
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION
 from clearml_hpo.backend.names import find_project, find_queues
-from clearml_hpo.backend.template import Template, faults_of_objectives, faults_of_space, reported_metrics
+from clearml_hpo.backend.template import Template, faults_of_objectives, faults_of_space, reported_metrics, silent_run
 from clearml_hpo.controller.advice import remarks
 from clearml_hpo.controller.executors import dask_plan_of, module_of_dask
 from clearml_hpo.controller.first_points import faults_of_first_points, good_points, said_of
@@ -115,9 +115,12 @@ def _check_template(
         metrics = reported_metrics(api, template) if api else frozenset()
         faults = faults_of_space(template, file.space, model)
         findings.faults += faults or faults_of_first_points(file, {model: template})
-        missing = faults_of_objectives(metrics, file.goal, model) if metrics else []
+        run = silent_run(api, template) if api and not metrics else ""
+        missing = faults_of_objectives(metrics, file.goal, model) if metrics or run else []
+        if run:
+            missing = [replace(fault, text=f"{fault.text}; a run that completed: {run}") for fault in missing]
         findings.faults += [] if has_constants(file) else missing
-        unknown = "whether it reports the objective is not known yet"
+        unknown = "whether it reports the objective is known once a run of it has completed"
         known = f"{len(metrics)} metrics" if metrics and not missing else unknown
         findings.remarks.append(
             f"{of}template {template.name!r} ({template.task_id}): {len(template.params)} parameters, {known}"
