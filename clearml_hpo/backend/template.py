@@ -332,10 +332,10 @@ def reported_metrics(api: Api, template: Template) -> frozenset[str]:
     return frozenset().union(*(_metrics(clone.get("last_metrics")) for clone in clones))
 
 
-def silent_run(api: Api, template: Template) -> str:
-    """The page of the newest run of a template that has completed, where none of its runs has reported anything.
+def completed_run(api: Api, template: Template) -> str:
+    """The page of the newest run of a template that has completed; empty if none has.
 
-    Empty without such a run. One that failed, or was ended early, says nothing about what a whole run reports.
+    One that failed, or was ended early, says nothing about what a whole run connects and reports.
     """
     of_clones = {"hyperparams.properties.template_task.value": [template.task_id]}
     for filters in (of_clones, {"id": [template.task_id]}):

@@ -207,6 +207,26 @@ def test_a_script_that_reports_nothing_is_told_what_to_do_by_run_and_then_by_che
     assert "task.get_logger().report_single_value('size', value)" in check_study(single, api).faults[0].text
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "train.py: it never calls Task.init: add `from clearml import Task`"),
+        (
+            "import clearml\ntask = clearml.Task.init()\n",
+            'connect what is to be varied, such as task.connect({"lr": 0.1})',
+        ),
+    ],
+)
+def test_a_script_that_connects_nothing_is_told_what_to_do_by_run_and_then_by_check(study_file, api, queue, line, said):
+    script = study_file.parent / "train.py"
+    script.write_text(script.read_text() + line)
+    with PlayedAgent(lambda params: [], queue=queue), pytest.raises(StudyError) as caught:
+        run(study_file, api)
+    assert said in str(caught.value)
+    (fault,) = check_study(load_study(study_file), api).faults
+    assert "its first run connected no hyperparameters: http" in fault.text and said in fault.text
+
+
 def test_a_first_run_that_failed_says_nothing_of_what_is_reported(study_file, api, queue):
     def broken(params):
         raise RuntimeError("out of memory")
