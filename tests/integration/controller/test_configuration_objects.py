@@ -57,14 +57,27 @@ def of_first(section):
     return {f"{section}/model.depth": 4, f"{section}/lr": 0.9}
 
 
-def test_the_first_run_keeps_its_parameters(study_file, api, agent, section):
+@pytest.fixture
+def early(monkeypatch):
+    """The first run's hyperparameters are as it has left them."""
+    monkeypatch.setattr("clearml_hpo.controller.first_runs.change", lambda api, task_id, field, changed: None)
+
+
+def test_the_first_run_keeps_its_parameters(study_file, api, agent, section, early):
     outcome = run(study_file, api)
     assert dict(outcome.trials[0].params) == of_first(section)
     read = Study(api, read_study(api, outcome.result["study_id"])).trials
     assert [trial.params for trial in read] == [trial.params for trial in outcome.trials]
 
 
-def test_a_study_that_goes_on_knows_what_the_first_run_was(study_file, api, agent, section):
+def test_tables_of_tasks_show_the_parameters_of_the_first_run(study_file, api, agent, section):
+    outcome = run(study_file, api)
+    tasks = api.call("tasks.get_all", id=[trial.task_id for trial in outcome.trials])["tasks"]
+    sections = [task["hyperparams"][section] for task in tasks]
+    assert [sorted(entries) for entries in sections] == [["lr", "model.depth"]] * 3
+
+
+def test_a_study_that_goes_on_knows_what_the_first_run_was(study_file, api, agent, section, early):
     """Its sampler learns of it, and its point is not tried once more."""
     first = run(study_file, api)
     point = json.dumps(of_first(section))
@@ -73,7 +86,7 @@ def test_a_study_that_goes_on_knows_what_the_first_run_was(study_file, api, agen
     assert params[0] == of_first(section) and params.count(of_first(section)) == 1
 
 
-def test_a_study_starts_from_the_first_run_of_another(study_file, api, agent, section):
+def test_a_study_starts_from_the_first_run_of_another(study_file, api, agent, section, early):
     first = run(study_file, api)
     view = Listener()
     ids = ", ".join(trial.task_id for trial in first.trials)
@@ -82,7 +95,7 @@ def test_a_study_starts_from_the_first_run_of_another(study_file, api, agent, se
     assert "3 trials" in view.notes[0] and "3 of 3 tasks are known" in view.notes[1]
 
 
-def test_only_a_task_without_its_point_is_read_once_more(study_file, api, agent, section, monkeypatch):
+def test_only_a_task_without_its_point_is_read_once_more(study_file, api, agent, section, early, monkeypatch):
     """Configuration objects may be long: those of clones are not fetched."""
     outcome = run(study_file, api)
     asked = []
