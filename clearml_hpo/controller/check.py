@@ -138,7 +138,7 @@ def _check_template(
             )
             return None
         findings.remarks += [
-            f"warning: {of}{text}, if no library that it imports does" for text in read_code(code).before
+            f"{of}warning: {text}, if no library that it imports does" for text in read_code(code).before
         ]
         findings.remarks.append(
             f"{of}no run of the script has completed yet: parameters and metrics are known after its first run"
