@@ -15,10 +15,12 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, Nested
+from clearml_hpo.backend.hyperparameters import CONFIG_SECTION, HYDRA, Nested
 from clearml_hpo.core import yaml_documents
 from clearml_hpo.core.errors import InputError, nearest
 from clearml_hpo.core.values import Params, as_text
+
+_COMPOSED = "OmegaConf"  # the object in which the SDK keeps what Hydra has composed
 
 Configuration: TypeAlias = Mapping[str, Mapping[str, Any]]
 
@@ -48,6 +50,23 @@ def with_configuration(configuration: Configuration, params: Params) -> dict[str
             yaml.safe_dump(data, sort_keys=False, allow_unicode=True) if is_yaml else json.dumps(data, indent=2)
         )
     return changed
+
+
+def entries_of(hyperparams: Mapping[str, Mapping[str, Mapping[str, Any]]], configuration: Configuration) -> Nested:
+    """A task's hyperparameters, and what its configuration objects hold in sections ``config:<object>``.
+
+    What Hydra has composed is in the section ``Hydra``, too, beside the overrides that the SDK notes there.
+    """
+    own = {s: {n: dict(e) for n, e in entries.items()} for s, entries in hyperparams.items()}
+    held = configuration_entries(configuration)
+    if composed := held.get(f"{CONFIG_SECTION}{_COMPOSED}"):
+        own[HYDRA] = {**{n: {**e, "section": HYDRA} for n, e in composed.items()}, **own.get(HYDRA, {})}
+    return {**own, **held}
+
+
+def is_held(name: str) -> bool:
+    """Whether a task that ran as its script says may have this parameter in a configuration object alone."""
+    return name.startswith((CONFIG_SECTION, f"{HYDRA}/"))
 
 
 def configuration_entries(configuration: Configuration) -> Nested:

@@ -16,8 +16,9 @@ Nested: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 USER_PROPERTIES = "properties"
 CONFIG_SECTION = "config:"
 """What the sections of configuration objects begin with."""
+HYDRA = "Hydra"
+"""The section of the overrides that Hydra reads."""
 _ARGUMENTS = "Args"
-_HYDRA = "Hydra"
 _ENUM = "Values:\n"  # with it begins how the SDK describes an Enum
 _BRACKETS = {"list": ("[",), "tuple": ("(", "["), "dict": ("{",)}
 
@@ -69,7 +70,7 @@ def arrives_as(value: Value, entry: Mapping[str, Any]) -> Value:
     """
     kind = entry.get("type") or ""
     section, own = str(entry.get("section") or ""), entry.get("value") or ""
-    if section == _HYDRA or section.startswith(CONFIG_SECTION):
+    if section == HYDRA or section.startswith(CONFIG_SECTION):
         return value  # its text is read without regard to the type
     is_argument = section == _ARGUMENTS
     if kind == "str":

@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import Subcode
-from clearml_hpo.backend.configurations import Configuration, configuration_entries
+from clearml_hpo.backend.configurations import Configuration, entries_of
 from clearml_hpo.backend.editing import set_properties
 from clearml_hpo.backend.hyperparameters import (
-    CONFIG_SECTION,
+    HYDRA,
     Nested,
     flatten,
     misfit,
@@ -34,7 +34,7 @@ from clearml_hpo.backend.outputs import store
 from clearml_hpo.backend.scalars import last_values
 from clearml_hpo.core import syntax
 from clearml_hpo.core.errors import ApiError, Fault, InputError, nearest
-from clearml_hpo.core.goal import Goal
+from clearml_hpo.core.goal import SINGLE_VALUES, Goal
 from clearml_hpo.core.near_names import near_metric, near_parameter
 from clearml_hpo.core.values import Value
 from clearml_hpo.scripts.code import Code
@@ -45,12 +45,11 @@ from clearml_hpo.search.space import Categorical, Constant, Parameter, SearchSpa
 PLACE_PROPERTY = "place"
 """User property: where the files of a template's script are."""
 
-_HYDRA = "Hydra"
-_COMPOSED = "OmegaConf"  # the configuration object in which the SDK keeps what Hydra has composed
 _OUTSIDE = "outside"  # begins the identity of a template without a script, and is its name
 _CODE = "code"  # the artifact that the files of a script are
 _LONGEST_LISTING = 16_000  # characters of the list of files that an artifact shows
 _CLONES = 20  # of a template are looked at: what one reports may hang on its parameters
+_WHOLE = ("", "completed", "no_objective")  # how a completed run has ended that nobody has ended early
 _FIELDS = ["id", "name", "project", "hyperparams", "configuration", "last_metrics"]
 
 
@@ -73,15 +72,8 @@ class Template:
 
     @cached_property
     def entries(self) -> Nested:
-        """Its hyperparameters, and what its configuration objects hold in sections ``config:<object>``.
-
-        What Hydra has composed is in the section ``Hydra``, too, beside the overrides that the SDK notes there.
-        """
-        own = {s: {n: dict(e) for n, e in entries.items()} for s, entries in self.hyperparams.items()}
-        held = configuration_entries(self.configuration)
-        if composed := held.get(f"{CONFIG_SECTION}{_COMPOSED}"):
-            own[_HYDRA] = {**{n: {**e, "section": _HYDRA} for n, e in composed.items()}, **own.get(_HYDRA, {})}
-        return {**own, **held}
+        """See :func:`~clearml_hpo.backend.configurations.entries_of`."""
+        return entries_of(self.hyperparams, self.configuration)
 
     @property
     def params(self) -> dict[str, str]:
@@ -275,7 +267,7 @@ def faults_of_space(template: Template, space: SearchSpace, model: str = "") -> 
         section, _, bare = own.partition("/")
         if own in params:
             text = misfit(space.all_parameters[name], template.entries[section][bare])
-        elif section == _HYDRA and section in template.entries:
+        elif section == HYDRA and section in template.entries:
             text = ""  # an override of what the Hydra configuration has
         else:
             hint = near_parameter(own, params) or f"; it has: {', '.join(sorted(params))}"
@@ -295,10 +287,20 @@ def faults_of_objectives(metrics: Iterable[str], goal: Goal, model: str = "") ->
     for metric, key in keys.items():
         if metric not in reported:
             known = [name for name in reported if not name.startswith(":monitor:")]
-            hint = near_metric(metric, known) or f"; reported: {', '.join(known) or 'nothing'}"
+            there = f"; reported: {', '.join(known)}" if known else f"; reported: nothing; {how_to_report(metric)}"
+            hint = near_metric(metric, known) or there
             by = f" by {model}" if model else ""
             faults.append(Fault(key, f"{metric!r} was never reported{by}{hint}"))
     return faults
+
+
+def how_to_report(metric: str) -> str:
+    """What a script lacks that does not report ``metric``, as a line of code."""
+    title, _, series = metric.rpartition("/")
+    call = f"report_scalar({title!r}, {series!r}, value, iteration)"
+    if title == SINGLE_VALUES:
+        call = f"report_single_value({series!r}, value)"
+    return f"have the script report it: task.get_logger().{call}"
 
 
 def _uploads_models(source: str) -> bool:
@@ -328,6 +330,28 @@ def reported_metrics(api: Api, template: Template) -> frozenset[str]:
         **{"hyperparams.properties.template_task.value": [template.task_id]},
     )["tasks"]
     return frozenset().union(*(_metrics(clone.get("last_metrics")) for clone in clones))
+
+
+def completed_run(api: Api, template: Template) -> str:
+    """The page of the newest run of a template that has completed; empty if none has.
+
+    One that failed, or was ended early, says nothing about what a whole run connects and reports.
+    """
+    of_clones = {"hyperparams.properties.template_task.value": [template.task_id]}
+    for filters in (of_clones, {"id": [template.task_id]}):
+        tasks = api.call(
+            "tasks.get_all",
+            status=["completed"],
+            order_by=["-last_update"],
+            page=0,
+            page_size=_CLONES,
+            only_fields=["id", "project", "hyperparams.properties"],
+            **filters,
+        )["tasks"]
+        for task in tasks:
+            if user_properties(task.get("hyperparams") or {}).get("state", "") in _WHOLE:
+                return api.task_url(task.get("project") or template.project_id, task["id"])
+    return ""
 
 
 def _template(task: Mapping[str, Any]) -> Template:

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from clearml_hpo.backend.api import Api
+from clearml_hpo.backend.configurations import entries_of, is_held
 from clearml_hpo.backend.hyperparameters import USER_PROPERTIES, as_number, flatten, user_properties
 from clearml_hpo.backend.imported import IMPORTED, Finished, read_finished
 from clearml_hpo.backend.lists import by_id, rows
@@ -30,7 +31,7 @@ from clearml_hpo.backend.trial_tasks import (
 )
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.trial import Trial, TrialState
-from clearml_hpo.core.values import DEFAULT_SECTION
+from clearml_hpo.core.values import DEFAULT_SECTION, Params
 from clearml_hpo.search.space import OpenSpace, SearchSpace
 
 _MARKED_S = 30.0
@@ -89,6 +90,8 @@ def read_trials(
 ) -> TrialRecords:
     """Reads the trial tasks of a study, in one call for every 500 and one for the names of new queues.
 
+    One more reads the configuration objects of those that are no whole point, if these may hold parameters.
+
     A look at a new script's parameters (attempt 0) is no trial, and neither is a user's own copy of a trial task.
 
     Args:
@@ -114,6 +117,7 @@ class TrialReader:
         self._goal = goal
         self._queues = {} if queues is None else queues
         self._entries: dict[str, _Entry] = {}
+        self._is_held = holds_parameters(space)
         self._newest = ""
         self._all_at = float("-inf")
 
@@ -161,8 +165,11 @@ class TrialReader:
         unknown = {queue for task in tasks if (queue := _queue(task))} - self._queues.keys()
         names = _queue_names(self._api, unknown)
         self._queues |= {queue: place_of_queue(name, self._study_id) for queue, name in names.items()}
+        space = self._space
+        ids = [task["id"] for task in tasks if not space.contains(params_of(task, space))] if self._is_held else []
+        held = by_id(self._api, "tasks", ids, ["configuration"], search_hidden=True)
         for task in tasks:
-            entry = _entry(task, self._queues, self._space, self._goal)
+            entry = _entry({**task, **held.get(task["id"], {})}, self._queues, space, self._goal)
             if entry is not None:
                 self._entries[task["id"]] = entry
             self._newest = max(self._newest, task.get("last_update") or "")
@@ -286,7 +293,7 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
     marked = marked_state(properties)
     trial = Trial(
         int(number),
-        space.parse(space.named(flatten(hyperparams), model)),
+        params_of(task, space),
         snapshot.task_id,
         int(attempt),
         values=values_of(snapshot, properties, goal),
@@ -306,6 +313,22 @@ def _entry(task: Mapping[str, Any], queues: Mapping[str, str], space: SearchSpac
         continues=properties.get(CONTINUES, ""),
     )
     return _Entry(trial, snapshot, marked, properties.get(WISHED_RUN, ""), properties.get(ORDER, ""), imported)
+
+
+def params_of(task: Mapping[str, Any], space: SearchSpace) -> Params:
+    """The point of ``space`` that a task has run at, from its hyperparameters and its configuration objects, if given.
+
+    A clone has all of its point in its hyperparameters. A run without a point, such as the first one of a new script,
+    has in its configuration objects what its script connected there.
+    """
+    hyperparams, configuration = task.get("hyperparams") or {}, task.get("configuration")
+    texts = flatten(entries_of(hyperparams, configuration) if configuration else hyperparams)
+    return space.parse(space.named(texts, user_properties(hyperparams).get(MODEL_PROPERTY, "")))
+
+
+def holds_parameters(space: SearchSpace) -> bool:
+    """Whether configuration objects may hold parameters of the space."""
+    return any(is_held(own) for model in space.models or ("",) for own in space.names_in(model).values())
 
 
 def run_name(started_at: float | None) -> str:

@@ -6,6 +6,9 @@ import re
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.trial_tasks import log_tail
+from clearml_hpo.drafting.found import Findings
+from clearml_hpo.drafting.script import read_program
+from clearml_hpo.drafting.source import Program
 from clearml_hpo.scripts.code import Code
 from clearml_hpo.workers.last_line import what_matters
 
@@ -17,8 +20,7 @@ _ADVICE = (
     (r"keywords must be strings", 'a dictionary for task.connect has texts as keys, such as {"1": ...}'),
 )
 _LOST = re.compile(r"No module named|No such file or directory|[Pp]rimary config|can't open file|FileNotFoundError")
-WHAT_TO_CONNECT = 'connect what is to be varied, such as task.connect({"lr": 0.1}), or parse it with argparse'
-"""What makes hyperparameters of a script known that has run, and connected none."""
+_WHAT_TO_CONNECT = 'connect what is to be varied, such as task.connect({"lr": 0.1}), or parse it with argparse'
 
 _LAST_LINES = 100
 _MOST_NAMED = 8
@@ -39,6 +41,19 @@ def what_to_do(said: str, code: Code | None) -> str:
         taken = f"only {_listed(code)}" if code.files else "no file"
         return f"{taken} went with the task; name what it lacks in the study file: template: {{files: [data/, ...]}}"
     return ""
+
+
+def read_code(code: Code) -> Findings:
+    """What a script's files say; nothing of an installed module."""
+    if code.main is None:
+        return Findings()
+    return read_program(Program(code.main, code.entry.directory if code.entry.module else code.main.parent))
+
+
+def what_to_connect(code: Code | None) -> str:
+    """What makes hyperparameters of a script known that has run, and connected none."""
+    without_task = read_code(code).before if code is not None else ()
+    return "\n".join(without_task) or _WHAT_TO_CONNECT
 
 
 def remarks(code: Code) -> list[str]:

@@ -6,13 +6,19 @@ import ast
 import re
 from collections.abc import Set
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.hyperparameters import CONFIG_SECTION
 from clearml_hpo.backend.names import find_project, find_queues
-from clearml_hpo.backend.template import Template, faults_of_objectives, faults_of_space, reported_metrics
-from clearml_hpo.controller.advice import remarks
+from clearml_hpo.backend.template import (
+    Template,
+    completed_run,
+    faults_of_objectives,
+    faults_of_space,
+    reported_metrics,
+)
+from clearml_hpo.controller.advice import read_code, remarks, what_to_connect
 from clearml_hpo.controller.executors import dask_plan_of, module_of_dask
 from clearml_hpo.controller.first_points import faults_of_first_points, good_points, said_of
 from clearml_hpo.controller.opening import has_constants
@@ -24,8 +30,6 @@ from clearml_hpo.core.errors import Fault, nearest
 from clearml_hpo.core.near_names import near_metric, near_parameter, other_spellings, same_scalars
 from clearml_hpo.core.units import counted
 from clearml_hpo.drafting.hydra import HYDRA
-from clearml_hpo.drafting.script import read_program
-from clearml_hpo.drafting.source import Program
 from clearml_hpo.executors.dask.plan import DASK
 from clearml_hpo.notify import channels_of, described
 from clearml_hpo.scripts.code import Code, collect
@@ -117,16 +121,29 @@ def _check_template(
         metrics = reported_metrics(api, template) if api else frozenset()
         faults = faults_of_space(template, file.space, model)
         findings.faults += faults or faults_of_first_points(file, {model: template})
-        missing = faults_of_objectives(metrics, file.goal, model) if metrics else []
+        run = completed_run(api, template) if api and not metrics else ""
+        missing = faults_of_objectives(metrics, file.goal, model) if metrics or run else []
+        if run:
+            missing = [replace(fault, text=f"{fault.text}; a run that completed: {run}") for fault in missing]
         findings.faults += [] if has_constants(file) else missing
-        unknown = "whether it reports the objective is not known yet"
+        unknown = "whether it reports the objective is known once a run of it has completed"
         known = counted(len(metrics), "metric") if metrics and not missing else unknown
         params = counted(len(template.params), "parameter")
         findings.remarks.append(f"{of}template {template.name!r} ({template.task_id}): {params}, {known}")
         return None if faults else template
     elif given.entry is not None:
         code = collect(given.entry)
-        findings.remarks.append(f"{of}the script was not run yet: parameters and metrics are known after its first run")
+        if template is not None and api is not None and (run := completed_run(api, template)):
+            findings.faults.append(
+                Fault(("template",), f"{of}its first run connected no hyperparameters: {run}; {what_to_connect(code)}")
+            )
+            return None
+        findings.remarks += [
+            f"{of}warning: {text}, if no library that it imports does" for text in read_code(code).before
+        ]
+        findings.remarks.append(
+            f"{of}no run of the script has completed yet: parameters and metrics are known after its first run"
+        )
         findings.remarks += remarks(code)
         findings.faults += faults_of_text(file, code, model)
     elif template is None:
@@ -143,8 +160,7 @@ def faults_of_text(file: StudyFile, code: Code, model: str = "") -> list[Fault]:
     words = _words_of(code)
     if not words or code.main is None:  # an installed module
         return []
-    script = str(code.entry)
-    read = read_program(Program(code.main, code.entry.directory if code.entry.module else code.main.parent))
+    script, read = str(code.entry), read_code(code)
     known = {found.name for found in read.parameters}
     faults = []
     for name, own in file.space.names_in(model).items():

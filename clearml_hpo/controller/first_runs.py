@@ -11,6 +11,9 @@ from typing import TypeVar
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.backoff import Backoff, with_backoff
+from clearml_hpo.backend.configurations import is_held
+from clearml_hpo.backend.editing import change
+from clearml_hpo.backend.hyperparameters import with_values
 from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.template import Template, register
 from clearml_hpo.backend.trial_tasks import TrialTasks
@@ -113,12 +116,21 @@ class FirstRuns:
     def complete_templates(self) -> None:
         """Adds to the templates what first runs that have ended connected after their first report.
 
+        What such a run has in configuration objects alone is added to its hyperparameters, where clones have it: tables
+        of tasks show that.
+
         Raises:
             ApiError: the server is in trouble; the next call makes up for it.
         """
         for number, task_id in [*self._unregistered.items()]:
             register(self._api, self._runs[number].template, task_id)
+            self._keep_point(number, task_id)
             del self._unregistered[number]
+
+    def _keep_point(self, number: int, task_id: str) -> None:
+        own = self._file.space.in_task(self.baselines[number].params)
+        if held := {name: value for name, value in own.items() if is_held(name)}:
+            change(self._api, task_id, "hyperparams", lambda hyperparams: with_values(hyperparams, held))
 
     def _start(self, model: str) -> tuple[FirstRun, Trial]:
         """The first run of a template, which an earlier controller may have begun."""

@@ -21,7 +21,7 @@ from clearml_hpo.backend.template import (
 )
 from clearml_hpo.backend.trial_records import TrialRecords
 from clearml_hpo.backend.trial_tasks import UNDER_WAY, TaskSnapshot, TrialTasks
-from clearml_hpo.controller.advice import WHAT_TO_CONNECT, end_of_console, what_to_do
+from clearml_hpo.controller.advice import end_of_console, what_to_connect, what_to_do
 from clearml_hpo.core.errors import InputError, StudyError
 from clearml_hpo.core.trial import Trial, TrialState
 from clearml_hpo.executors import Executor
@@ -230,6 +230,6 @@ class FirstRun:
             reason = with_signal(snapshot.reason) or "it ended before it connected hyperparameters"
             advice = what_to_do(f"{reason}\n{console}", code)
         else:
-            reason, advice = "it connected no hyperparameters", WHAT_TO_CONNECT
+            reason, advice = "it connected no hyperparameters", what_to_connect(code)
         said = f"the first run of {self.template.name} is {snapshot.status}: {reason}"
         return "\n".join(filter(None, [said, console, advice]))

@@ -323,5 +323,6 @@ class StudyRun:
         if ended.state is TrialState.NO_OBJECTIVE and model not in self._reporting and self._fault is None:
             faults = faults_of_objectives(metrics_of(self._api, ended.task_id), self._file.goal, model)
             if faults:
-                self._fault = InputError(self._file.explain(faults))
+                url = self._api.task_url(self._opened.controller.project_id, ended.task_id)
+                self._fault = InputError(f"{self._file.explain(faults)}\nits console: {url}")
                 self._stopped.set()

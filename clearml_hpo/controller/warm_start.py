@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.hyperparameters import flatten, user_properties
+from clearml_hpo.backend.hyperparameters import user_properties
 from clearml_hpo.backend.lists import by_id
 from clearml_hpo.backend.nan_values import ReplacedValues
 from clearml_hpo.backend.study_records import StudyRecord, find_studies, read_study
-from clearml_hpo.backend.trial_records import marked_state, read_trials, values_of
-from clearml_hpo.backend.trial_tasks import COMPLETED, MODEL_PROPERTY, metric_fields, snapshot_of
+from clearml_hpo.backend.trial_records import holds_parameters, marked_state, params_of, read_trials, values_of
+from clearml_hpo.backend.trial_tasks import COMPLETED, metric_fields, snapshot_of
 from clearml_hpo.controller.repeats import ENOUGH, EarlierValues
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import Trial, TrialState, best_trial
@@ -151,19 +151,19 @@ def _known_of(source: WarmStartSpec, file: StudyFile, api: Api) -> Iterable[Know
 def _of_tasks(ids: list[str], file: StudyFile, api: Api, replaced: ReplacedValues) -> Iterable[Trial]:
     if not ids:
         return
-    fields = ["status", "hyperparams", *metric_fields(file.goal.metrics)]
+    held = ["configuration"] if holds_parameters(file.space) else []
+    fields = ["status", "hyperparams", *held, *metric_fields(file.goal.metrics)]
     tasks = by_id(api, "tasks", ids, fields, search_hidden=True)
     missing = [task_id for task_id in ids if task_id not in tasks]
     if missing:
         raise InputError(f"no task {missing[0]} on the server")
     for number, task_id in enumerate(ids):
-        snapshot, hyperparams = snapshot_of(tasks[task_id]), tasks[task_id].get("hyperparams") or {}
-        snapshot = replaced.as_reported(snapshot, (), ends=True)[0]
-        properties = user_properties(hyperparams)
+        snapshot = replaced.as_reported(snapshot_of(tasks[task_id]), (), ends=True)[0]
+        properties = user_properties(tasks[task_id].get("hyperparams") or {})
         ended = TrialState.COMPLETED if snapshot.status in COMPLETED else TrialState.FAILED
         yield Trial(
             number,
-            file.space.parse(file.space.named(flatten(hyperparams), properties.get(MODEL_PROPERTY, ""))),
+            params_of(tasks[task_id], file.space),
             task_id,
             state=marked_state(properties) or ended,  # a trial that was pruned or has paused may be completed, too
             values=values_of(snapshot, properties, file.goal),

@@ -10,6 +10,9 @@ from typing import Literal, TypeAlias
 Direction: TypeAlias = Literal["minimize", "maximize"]
 Reading: TypeAlias = Literal["last", "best"]
 
+SINGLE_VALUES = "Summary"
+"""The title of what ``report_single_value`` reports."""
+
 
 @dataclass(frozen=True)
 class MetricSummary:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from clearml_hpo.core.goal import SINGLE_VALUES
 from clearml_hpo.drafting.found import Findings, Found, Metric
-from clearml_hpo.drafting.metrics import SINGLE_VALUES
 from clearml_hpo.drafting.ranges import Range, propose
 
 MOST_VARIED = 8

@@ -7,11 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from clearml_hpo.core.goal import SINGLE_VALUES
 from clearml_hpo.drafting.found import Metric
 from clearml_hpo.drafting.source import Program, Source, Unreadable, keyword
-
-SINGLE_VALUES = "Summary"
-"""The title of what ``report_single_value`` reports."""
 
 _DIRECTIONS = (
     (

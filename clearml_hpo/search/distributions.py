@@ -13,6 +13,4 @@ def as_optuna(distribution: Distribution) -> BaseDistribution:
         return CategoricalDistribution(distribution.choices)
     if isinstance(distribution, Int):
         return IntDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
-    if distribution.low == distribution.high:
-        return FloatDistribution(distribution.low, distribution.high, step=1.0)  # or a sampler takes it for continuous
     return FloatDistribution(distribution.low, distribution.high, log=distribution.log, step=distribution.step)

@@ -145,9 +145,9 @@ def known_of(url: str, name: str, space: SearchSpace, goal: Goal) -> Iterator[Kn
     """The completed trials of a study in a storage that are points of ``space``; names may lack their section.
 
     Raises:
-        InputError: the storage cannot be opened, has no such study, or that has other directions.
+        InputError: there is no such storage, and none is made; it has no such study, or that has other directions.
     """
-    storage = _open(url)
+    storage = _open_existing(url)
     names = optuna.get_all_study_names(storage)
     if name not in names:
         there = nearest(name, names) or f"; there are: {', '.join(names) or 'none'}"
@@ -199,6 +199,22 @@ def _open(url: str) -> optuna.storages.RDBStorage:
     with _refusing(url), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return optuna.storages.RDBStorage(_with_driver(url))
+
+
+def _open_existing(url: str) -> optuna.storages.RDBStorage:
+    """Opens a storage to read it; makes neither a file nor tables."""
+    with _refusing(url):
+        from sqlalchemy import create_engine, inspect
+
+        engine = create_engine(_with_driver(url))
+        file = engine.url.database or ""
+        # SQLite itself reads what begins with "file:".
+        if engine.dialect.name == "sqlite" and not file.startswith("file:") and not Path(file).is_file():
+            raise InputError(f"warm_start.storage: no such file: {Path(file).absolute()}")
+        if not inspect(engine).has_table("studies"):
+            raise InputError(f"warm_start.storage: {_hidden(url)} is no Optuna storage: it has no table of studies")
+        engine.dispose()
+    return _open(url)
 
 
 def _with_driver(url: str) -> str:

@@ -29,7 +29,7 @@ from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.search.fidelity import Fidelity
 from clearml_hpo.search.gp_tpe import GpTpeSampler
-from clearml_hpo.search.space import Categorical, OpenSpace, SearchSpace
+from clearml_hpo.search.space import Categorical, Float, OpenSpace, SearchSpace
 
 DEFAULT = "auto"
 
@@ -174,7 +174,8 @@ def _qmc_refuses(problem: Problem) -> str | None:
 def _exhaustive_refuses(problem: Problem) -> str | None:
     if isinstance(problem.space, OpenSpace):
         return _GROWS
-    continuous = [name for name, axis in problem.space.axes.items() if axis.values is None]
+    # Optuna takes a float of one value for continuous, too.
+    continuous = [name for name, axis in problem.space.axes.items() if isinstance(axis, Float) and axis.step is None]
     return f"{continuous[0]} is continuous; give it a step" if continuous else None
 
 
@@ -289,7 +290,7 @@ def violations_of(trial: FrozenTrial) -> Sequence[float]:
 
 def _auto(problem: Problem) -> Choice:
     space, trials = problem.space, problem.trials
-    if trials is not None and space.size <= trials:
+    if trials is not None and space.size <= trials and not _exhaustive_refuses(problem):
         return _chosen("brute_force", f"all {space.size:.0f} points fit into {trials} trials")
     if problem.fidelity is not None:
         return _chosen("tpe", "it ranks paused trials by how far they came")

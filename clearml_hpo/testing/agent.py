@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import STOPPING
+from clearml_hpo.backend.configurations import entries_of
 from clearml_hpo.backend.hyperparameters import flatten
 from clearml_hpo.backend.names import find_queues
 from clearml_hpo.core.errors import ApiError
@@ -34,6 +35,7 @@ class PlayedAgent:
         worker_id: str = "played:0",
         queue: str = "default",
         connects: Mapping[str, tuple[str, str]] | None = None,
+        configures: Mapping[str, str] | None = None,
         step_s: float = 0.0,
     ) -> None:
         """Prepares it.
@@ -42,6 +44,7 @@ class PlayedAgent:
             training: takes hyperparameters as texts by ``section/name``, yields what each iteration reports by
                 ``title/series``; an exception fails the task.
             connects: what the script would connect where the task has no value: ``{"section/name": (type, text)}``.
+            configures: the configuration objects that it would connect, as JSON by name, where the task has none.
             step_s: seconds that an iteration takes.
         """
         self.ran: list[str] = []
@@ -49,6 +52,7 @@ class PlayedAgent:
         self._worker_id = worker_id
         self._queue = queue
         self._connects = dict(connects or {})
+        self._configures = dict(configures or {})
         self._step_s = step_s
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self.serve, name=worker_id, daemon=True)
@@ -122,7 +126,13 @@ class PlayedAgent:
     def _connect(self, task_id: str) -> Mapping[str, str]:
         """The task's hyperparameters; what the script connects and the task lacks is added, as the SDK does."""
         task = self._call("tasks.get_by_id", task=task_id)["task"]
-        params = flatten(task.get("hyperparams") or {})
+        configuration = task.get("configuration") or {}
+        if not configuration and self._configures:
+            configuration = {
+                name: {"name": name, "type": "dictionary", "value": text} for name, text in self._configures.items()
+            }
+            self._call("tasks.edit_configuration", task=task_id, force=True, configuration=[*configuration.values()])
+        params = flatten(entries_of(task.get("hyperparams") or {}, configuration))
         missing = {name: entry for name, entry in self._connects.items() if name not in params}
         if missing:
             self._call(

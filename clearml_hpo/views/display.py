@@ -28,6 +28,7 @@ _OTHER_LINES = 17  # of a screen, beside the running trials
 _WORKER = 20
 _OF_A_RUN = re.compile(r"^run-\d+-")  # agents that `run --local` starts
 _METRIC = 12
+_STARTING, _IDLE = "starting", "idle"
 _STYLE = {
     TrialState.COMPLETED: "green",
     TrialState.PRUNED: "magenta",
@@ -242,8 +243,8 @@ class LiveView(Redrawn):
             lines.append(Text.assemble("best  ", (value, "bold green"), f"  {title}, trial {best.number}"))
         return lines
 
-    def _running_table(self, running: Sequence[Trial], idle: Sequence[tuple[str, float | None]]) -> Table:
-        """A row for each worker: what it runs and since when, or since when it is idle."""
+    def _running_table(self, running: Sequence[Trial], idle: Sequence[tuple[str, float | None, str]]) -> Table:
+        """A row for each worker: what it runs and since when, or since when it runs nothing."""
         rows = max(_RUNNING, self._console.height - _OTHER_LINES)
         table = _table(f"running, {rows} of {len(running)}" if len(running) > rows else "running")
         titles = ["value"] if self._goal.is_single else _titles(self._goal)
@@ -262,10 +263,10 @@ class LiveView(Redrawn):
                 Text(short_worker(trial.worker)),
                 Text(short_params(trial.params)),
             )
-        for worker, since in idle[: max(0, rows - len(running))]:
+        for worker, since, what in idle[: max(0, rows - len(running))]:
             empty = [""] * (len(titles) + 1)
             waited = "" if since is None else clock(max(0.0, self._clock() - since))
-            table.add_row("", waited, *empty, Text(short_worker(worker)), Text("idle"), style="dim")
+            table.add_row("", waited, *empty, Text(short_worker(worker)), Text(what), style="dim")
         return table
 
 
@@ -353,19 +354,26 @@ def _last_ended(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(ended, key=lambda trial: trial.ended_at or 0.0, reverse=True)
 
 
-def _idle(progress: Progress) -> list[tuple[str, float | None]]:
-    """Workers without a trial, and since when; those that have run none of the study yet have no name."""
-    found: list[tuple[str, float | None]] = []
+def _idle(progress: Progress) -> list[tuple[str, float | None, str]]:
+    """Workers without a trial, since when, and what they do; those that have run none of the study yet have no name.
+
+    A trial that waits beside a worker without one begins there: its process starts, or libraries are imported.
+    """
+    found: list[tuple[str, float | None, str]] = []
     busy = {trial.worker for trial in progress.trials if trial.state is TrialState.RUNNING}
     last = [trial for trial in _last_ended((*progress.earlier, *progress.trials)) if trial.worker not in {"", *busy}]
     is_only = len(progress.queues) == 1
     for queue, workers in progress.queues.items():
-        running = sum(t.state is TrialState.RUNNING and (is_only or t.queue == queue) for t in progress.trials)
+        states = Counter(trial.state for trial in progress.trials if is_only or trial.queue == queue)
         free = _since([trial for trial in last if is_only or trial.queue == queue])
-        number = max(0, workers - running)
-        found += [*free.items()][:number]
-        unnamed = number - len(free)
-        found += [(f"{unnamed} of {queue}", None)] * (unnamed > 0)
+        number = max(0, workers - states[TrialState.RUNNING])
+        unnamed = max(0, number - len(free))
+        starting = min(unnamed, states[TrialState.QUEUED])
+        left = states[TrialState.QUEUED] - starting
+        named = [*free.items()][:number]
+        found += [(worker, since, _STARTING if i < left else _IDLE) for i, (worker, since) in enumerate(named)]
+        unnamed_ones = ((starting, _STARTING), (unnamed - starting, _IDLE))
+        found += [(f"{n} of {queue}", None, what) for n, what in unnamed_ones if n]
     return found
 
 

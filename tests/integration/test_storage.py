@@ -128,6 +128,17 @@ def test_other_directions_are_refused(url):
         list(known_of(url, "single", SPACE, GOAL))
 
 
+def test_a_storage_that_is_to_be_read_is_not_made(tmp_path):
+    """Neither its file nor, in a file that is there, its tables."""
+    with pytest.raises(InputError, match=f"warm_start.storage: no such file: {tmp_path}/no.db"):
+        list(known_of(f"sqlite:///{tmp_path}/no.db", "old", SPACE, GOAL))
+    assert not (tmp_path / "no.db").exists()
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(InputError, match=r"empty\.db is no Optuna storage"):
+        list(known_of(f"sqlite:///{tmp_path}/empty.db", "old", SPACE, GOAL))
+    assert (tmp_path / "empty.db").read_bytes() == b""
+
+
 @pytest.mark.long
 def test_a_storage_that_went_away_is_trouble_and_made_up_for(tmp_path):
     folder = tmp_path / "there"

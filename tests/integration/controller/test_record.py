@@ -10,6 +10,7 @@ import pytest
 
 from clearml_hpo.backend.lease import Lease
 from clearml_hpo.backend.study_records import find_studies, read_study
+from clearml_hpo.backend.template import completed_run, template_by_id
 from clearml_hpo.backend.trial_records import run_name
 from clearml_hpo.core.errors import InputError
 from clearml_hpo.core.trial import TrialState
@@ -65,6 +66,16 @@ def test_what_a_limit_was_to_end_is_not_finite_if_its_value_is(study):
         ("not_finite", None),
         ("completed", (0.0,)),
     ]
+
+
+def test_only_a_whole_run_says_what_is_never_reported(study):
+    """One that was ended early, or failed, may have had something to report."""
+    template = template_by_id(study.api, study.template_id)
+    study.trial(0, "completed", state="pruned")
+    study.trial(1, "failed", state="failed")
+    assert completed_run(study.api, template) == ""
+    whole = study.trial(2, "completed", state="no_objective")
+    assert whole in completed_run(study.api, template)
 
 
 def test_what_waits_or_runs_and_what_ended_unseen_is_unsettled(study):

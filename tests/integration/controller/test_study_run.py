@@ -195,6 +195,50 @@ def test_check_says_the_same_once_the_template_is_known(study_file, api, agent):
     assert "did you mean 'validation/loss'" in said[1]
 
 
+def test_a_script_that_reports_nothing_is_told_what_to_do_by_run_and_then_by_check(study_file, api, queue):
+    with PlayedAgent(lambda params: [], queue=queue, connects=CONNECTS), pytest.raises(InputError) as caught:
+        run(study_file, api)
+    said = "reported: nothing; have the script report it: "
+    call = "task.get_logger().report_scalar('validation', 'loss', value, iteration)"
+    assert f"'validation/loss' was never reported; {said}{call}\nits console: http" in str(caught.value)
+    (fault,) = check_study(load_study(study_file), api).faults
+    assert f"{said}{call}; a run that completed: http" in fault.text
+    single = load_study(study_file, ["objective.metric=Summary/size"])
+    assert "task.get_logger().report_single_value('size', value)" in check_study(single, api).faults[0].text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "train.py: it never calls Task.init: add `from clearml import Task`"),
+        (
+            "import clearml\ntask = clearml.Task.init()\n",
+            'connect what is to be varied, such as task.connect({"lr": 0.1})',
+        ),
+    ],
+)
+def test_a_script_that_connects_nothing_is_told_what_to_do_by_run_and_then_by_check(study_file, api, queue, line, said):
+    script = study_file.parent / "train.py"
+    script.write_text(script.read_text() + line)
+    with PlayedAgent(lambda params: [], queue=queue), pytest.raises(StudyError) as caught:
+        run(study_file, api)
+    assert said in str(caught.value)
+    (fault,) = check_study(load_study(study_file), api).faults
+    assert "its first run connected no hyperparameters: http" in fault.text and said in fault.text
+
+
+def test_a_first_run_that_failed_says_nothing_of_what_is_reported(study_file, api, queue):
+    def broken(params):
+        raise RuntimeError("out of memory")
+        yield
+
+    with PlayedAgent(broken, queue=queue, connects=CONNECTS), pytest.raises(StudyError):
+        run(study_file, api)
+    findings = check_study(load_study(study_file), api)
+    assert not findings.faults
+    assert any("is known once a run of it has completed" in text for text in findings.remarks)
+
+
 @pytest.mark.long
 def test_check_finds_points_to_try_first_that_break_a_constraint(study_file, api, agent):
     run(study_file, api, overrides=["budget.trials=1"])

@@ -79,6 +79,15 @@ def test_a_parameter_of_a_module_beside_the_script_or_one_that_is_computed_is_no
     assert faults(tmp_path, "anything", more="task.connect(load())\n") == []
 
 
+def test_a_script_that_never_begins_a_task_is_warned_of(tmp_path):
+    faults(tmp_path, "depth")
+    study = load_study(tmp_path / "study.yaml")
+    assert not [text for text in check_study(study, None).remarks if text.startswith("warning")]
+    (tmp_path / "names.py").write_text(SCRIPT.replace("task = Task.init", "task = Task.get_task"))
+    (said,) = [text for text in check_study(study, None).remarks if text.startswith("warning")]
+    assert said.startswith("warning: names.py: it never calls Task.init: add `from clearml import Task`")
+
+
 def test_what_auto_stands_for_is_said(tmp_path):
     faults(tmp_path, "depth")
     with_both = load_study(tmp_path / "study.yaml")

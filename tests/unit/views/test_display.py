@@ -263,6 +263,29 @@ def test_a_screen_of_80_columns():
     ]
 
 
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [
+        (1, ["a:gpu1 idle", "1 of gpu starting"]),
+        (2, ["a:gpu1 starting", "1 of gpu starting"]),
+        (3, ["a:gpu1 starting", "1 of gpu starting"]),
+    ],
+)
+def test_a_trial_that_waits_beside_a_worker_without_one_begins_there(waiting, said):
+    """While libraries are imported for half a minute, the screen must not look stuck."""
+    progress = busy_study()
+    queued = [Trial(4 + i, {}, f"q{i}", 1, TrialState.QUEUED, queue="gpu") for i in range(waiting)]
+    lines = seen_at(replace(progress, trials=[*progress.trials, *queued]))
+    found = [" ".join(line.split()) for line in lines if line.endswith(("idle", "starting"))]
+    assert [line.removeprefix("1:30 ") for line in found] == said
+
+
+def test_a_first_run_that_starts_is_said_to_start():
+    first = Trial(0, {}, "t0", 1, TrialState.QUEUED, queue="local")
+    lines = seen_at(Progress([first], 2, 3.0, 10, {"local": 2}))
+    assert [" ".join(line.split()) for line in lines[-2:]] == ["1 of local starting", "1 of local idle"]
+
+
 @pytest.mark.parametrize(("height", "rows"), [(24, 8), (40, 23)])
 def test_many_workers_fill_the_screen_and_no_more(height, rows):
     lines = seen_at(busy_study(running=60), width=120, height=height)
