@@ -27,7 +27,7 @@ from clearml_hpo.search.rows import Rows
 from clearml_hpo.search.space import SearchSpace
 
 _GROWTH = 1.2  # lengths and noise are fitted again after so much growth
-_MOST_TRIALS = 400  # that the Gaussian process looks at: half of them the best, the others the last
+_MOST_TRIALS = 400  # that the Gaussian process looks at: half of them the best, half the last; running ones, too
 _RANDOM, _BEST, _MUTANTS = 500, 8, 12  # points that are looked at, those that go on, and the changes of each
 _DEVIATIONS = (0.2, 0.1, 0.05, 0.02, 0.005)  # of these changes, round by round
 _SHARE_CHANGED = 0.3
@@ -163,7 +163,8 @@ class GpTpeSampler(BaseSampler):
         rows, y = self._learned(ranked, failed)
         surface = gp.condition(self._rows.features, rows, y, self._values.fitted(self._rows, rows, y))
         if running:
-            surface = surface.believe(self._rows.columns(np.array([self._row(t) for t in running])))
+            newest = running[-_MOST_TRIALS:]
+            surface = surface.believe(self._rows.columns(np.array([self._row(each) for each in newest])))
         best = [self._row(each) for each, _ in ranked[:_BEST]]
         durations = self._durations(ended) if self._per_second else None
         found = self._search(surface, durations, np.array(best), taken, rng)

@@ -244,6 +244,19 @@ def test_values_of_any_size_keep_their_order(values):
     assert found[:-1][order[0]] < found[:-1][order[-1]]
 
 
+def test_of_many_running_trials_the_newest_are_believed(monkeypatch):
+    study, believed = study_of(LINE, made(LINE)), []
+    for number in range(30):
+        study.restore(number, {"General/x": number / 30}, "completed", ((number / 30 - 0.4) ** 2,))
+    for number in range(30, 630):
+        study.add(number, {"General/x": number / 1000})
+    believe = gp.Surface.believe
+    monkeypatch.setattr(gp.Surface, "believe", lambda surface, x: believed.append(len(x)) or believe(surface, x))
+    for number in range(630, 640):
+        study.ask(number)
+    assert believed and {*believed} == {400}
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
