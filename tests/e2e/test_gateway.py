@@ -265,7 +265,7 @@ def test_agents_warm_workers_dask_and_http_clients_feed_one_study(tmp_path, serv
         assert {trial.state for trial in trials} == {TrialState.COMPLETED}, gateway.text
         assert {number: trials[number].value for number in told} == pytest.approx(told)
         assert {agents, warm, "dask", "outside"} == {trial.queue for trial in trials}
-        assert {trials[number].queue for number in told} == {""}
+        assert {trials[number].queue for number in told} == {"outside"}
         best = RemoteStudy(gateway.url, "mixed", token=gateway.token).best()
         assert best["number"] == Study.load(controller).best.number
     finally:
