@@ -9,6 +9,7 @@ import pytest
 from clearml_hpo.drafting.first_steps import with_first_steps
 from clearml_hpo.drafting.script import read_script
 from clearml_hpo.machine.background import is_running
+from tests.receivers import eventually
 
 pytestmark = pytest.mark.long
 
@@ -53,7 +54,7 @@ def test_what_is_computed_is_seen_with_what_only_the_text_has(tmp_path):
     assert [metric.name for metric in seen.metrics] == ["validation/auc", "validation/loss"]
     folder, child = (tmp_path / "seen.txt").read_text().split()
     assert folder == str(tmp_path), "it runs in its own folder"
-    assert not is_running(int(child))
+    eventually(lambda: not is_running(int(child)), "what it started ends")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seen.txt", "train.py"], "ClearML's files are elsewhere"
 
 
