@@ -380,6 +380,7 @@ def multiply(database: Path, task_id: str, trials: int, names: Sequence[str] = (
         changed = {
             "id": ":id",
             "hyperparams": f"json_set(hyperparams, '$.properties.trial.value', :number, {points})",
+            "tags": "'[]'",  # it may be the best one
         }
         selected = ", ".join(changed.get(column, column) for column in columns)
         for number in range(2, trials):
