@@ -11,7 +11,7 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -320,15 +320,7 @@ def reported_metrics(api: Api, template: Template) -> frozenset[str]:
     """The scalars that the template or, if it never ran itself, the newest completed clones of it have reported."""
     if template.metrics:
         return template.metrics
-    clones = api.call(
-        "tasks.get_all",
-        status=["completed"],
-        order_by=["-last_update"],
-        page=0,
-        page_size=_CLONES,
-        only_fields=["last_metrics"],
-        **{"hyperparams.properties.template_task.value": [template.task_id]},
-    )["tasks"]
+    clones = _completed(api, ["last_metrics"], **_clones_of(template))
     return frozenset().union(*(_metrics(clone.get("last_metrics")) for clone in clones))
 
 
@@ -337,21 +329,22 @@ def completed_run(api: Api, template: Template) -> str:
 
     One that failed, or was ended early, says nothing about what a whole run connects and reports.
     """
-    of_clones = {"hyperparams.properties.template_task.value": [template.task_id]}
-    for filters in (of_clones, {"id": [template.task_id]}):
-        tasks = api.call(
-            "tasks.get_all",
-            status=["completed"],
-            order_by=["-last_update"],
-            page=0,
-            page_size=_CLONES,
-            only_fields=["id", "project", "hyperparams.properties"],
-            **filters,
-        )["tasks"]
-        for task in tasks:
+    for filters in (_clones_of(template), {"id": [template.task_id]}):
+        for task in _completed(api, ["id", "project", "hyperparams.properties"], **filters):
             if user_properties(task.get("hyperparams") or {}).get("state", "") in _WHOLE:
                 return api.task_url(task.get("project") or template.project_id, task["id"])
     return ""
+
+
+def _clones_of(template: Template) -> dict[str, list[str]]:
+    return {"hyperparams.properties.template_task.value": [template.task_id]}
+
+
+def _completed(api: Api, fields: Sequence[str], **filters: list[str]) -> Sequence[Mapping[str, Any]]:
+    """The newest completed tasks, in one call."""
+    wanted = {"status": ["completed"], "order_by": ["-last_update"], "page": 0, "page_size": _CLONES}
+    found: Sequence[Mapping[str, Any]] = api.call("tasks.get_all", **wanted, only_fields=[*fields], **filters)["tasks"]
+    return found
 
 
 def _template(task: Mapping[str, Any]) -> Template:
