@@ -3,7 +3,8 @@
 api.py              calls, each made once, counted
 http.py             how a call is sent and its answer read; tokens
 configured.py       the server that the environment or clearml.conf names
-storage.py          files on the file server and in buckets, by the SDK
+file_server.py      files on the file server: stored, fetched, deleted
+storage.py          stored files wherever they are, in buckets by the SDK
 backoff.py          how long to wait while a server is in trouble
 names.py            projects, queues and workers by name
 lists.py            whole lists, page by page
@@ -17,7 +18,7 @@ imported.py         trials that ended elsewhere, as tasks
 withdrawal.py       tasks taken out of their queues, and put back
 scalars.py          last values and curves
 nan_values.py       which values the SDK has sent in place of NaN
-outputs.py          console logs, and files as artifacts: stored, fetched
+outputs.py          console logs, and files as artifacts
 controller_task.py  the study's own task: its record and its reports
 console_log.py      what a controller says, on its task's console
 editing.py          changes of a task, whatever its status

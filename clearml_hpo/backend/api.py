@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,15 +12,14 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import requests
 
 from clearml_hpo.backend.backoff import with_backoff
 from clearml_hpo.backend.configured import HOW_TO, configured_server
+from clearml_hpo.backend.file_server import FileServer
 from clearml_hpo.backend.http import JSON, LINES, Client, http_session
 from clearml_hpo.core.errors import ApiError, InputError, ServerError, UnreachableError, is_trouble
-from clearml_hpo.machine.settings import is_local
 
 CONSOLE = "log"
 PLOTS = "metrics/plots"
@@ -30,12 +28,8 @@ PLOTS = "metrics/plots"
 _TIMEOUT_S = (5.0, 60.0)
 """Longest waits for a connection to the server, and for its answer."""
 _FIRST_ANSWER_S = 10
-"""Longest wait for the first answer of a server, and for the headers of a stored file."""
+"""Longest wait for the first answer of a server."""
 _AT_ONCE = 4  # calls: a server answers them one after the other, and is busy while the answers travel
-_BUCKETS = ("s3", "gs", "azure")
-_PORTS = {"http": 80, "https": 443}
-_ODD = re.compile(r"[@\\\s]")  # libraries differ in where the host's name ends then
-_SHOWN = 200
 
 
 class Api:
@@ -43,6 +37,7 @@ class Api:
 
     Attributes:
         calls: how often each endpoint was called, the login included.
+        file_server: where tasks store files, if not in buckets.
         server_ahead_s: seconds by which the server's clock is ahead of this machine's, to half a second; 0 below one.
     """
 
@@ -63,6 +58,7 @@ class Api:
             raise InputError(f"no ClearML server is configured: {HOW_TO}")
         self._server = server
         self._client = Client(server.address, token=server.token, verify=server.verify, timeout_s=_TIMEOUT_S)
+        self.file_server = FileServer(server.address.files, server.verify, lambda: self._client.token)
         host = server.address.api
         try:
             answer = http_session(host, server.verify).get(f"{host}/debug.ping", timeout=_FIRST_ANSWER_S)
@@ -99,42 +95,8 @@ class Api:
 
     @property
     def files(self) -> str:
-        """Address of the file server."""
-        return self._server.address.files
-
-    def check_storage(self, address: str) -> None:
-        """Refuses the address of a stored file that is neither on the configured file server nor in a bucket.
-
-        Any other one would have this machine read its own files, or call other hosts: any writer to a task chooses it.
-
-        Raises:
-            ServerError: it is refused.
-        """
-        given, files = _split(address), urlsplit(self.files)
-        is_same = (_host(given.hostname), _port(given)) == (_host(files.hostname), _port(files))
-        if given.scheme in _BUCKETS or (given.scheme == files.scheme and is_same and not _ODD.search(given.netloc)):
-            return
-        raise ServerError(
-            f"{address[:_SHOWN]!r} is neither on the file server {self.files} nor in a bucket ({', '.join(_BUCKETS)})"
-        )
-
-    def file_size(self, url: str) -> int | None:
-        """Bytes of a file on an HTTP server; None if it is not there.
-
-        Raises:
-            ServerError: the server does not answer, does not say, or is another one.
-        """
-        self.check_storage(url)
-        auth = self._client.token if url.startswith(f"{self.files}/") else None
-        try:
-            response = http_session(url, self._server.verify).head(url, auth=auth, timeout=_FIRST_ANSWER_S)
-        except requests.RequestException as error:
-            raise ServerError(f"{url} cannot be looked at: {type(error).__name__}") from None
-        if response.status_code == requests.codes.not_found:
-            return None
-        if not response.ok:
-            raise ServerError(f"{url} cannot be looked at: HTTP {response.status_code}")
-        return int(response.headers.get("content-length", 0))
+        """Address of the file server, or of a bucket in its place."""
+        return self.file_server.url
 
     def task_url(self, project_id: str, task_id: str, view: str = CONSOLE) -> str:
         """The page of a task: its console, as the SDK prints it, or another ``view``."""
@@ -197,29 +159,6 @@ def _unreachable(host: str, why: str) -> UnreachableError:
         f"no ClearML server answers at {host} ({why}); "
         "check CLEARML_API_HOST or clearml.conf, or add --local to use an embedded server"
     )
-
-
-def _split(address: str) -> SplitResult:
-    try:
-        return urlsplit(address)
-    except ValueError:  # such as half of a pair of brackets: it is on no host
-        return SplitResult("", "", "", "", "")
-
-
-def _host(name: str | None) -> str:
-    """A host's name; all names of this machine are one."""
-    return "localhost" if name is not None and is_local(f"http://{_bracketed(name)}") else name or ""
-
-
-def _bracketed(name: str) -> str:
-    return f"[{name}]" if ":" in name else name
-
-
-def _port(address: SplitResult) -> int | None:
-    try:
-        return address.port or _PORTS.get(address.scheme)
-    except ValueError:  # no number
-        return None
 
 
 def _is_sound(value: object) -> bool:

@@ -311,7 +311,7 @@ def _measured(api: Api, stored: Stored) -> Stored:
     if stored.size is not None or not stored.uri.startswith("http"):
         return stored
     try:
-        return replace(stored, size=api.file_size(stored.uri) or 0)
+        return replace(stored, size=api.file_server.size(stored.uri) or 0)
     except ServerError:
         return stored
 
@@ -330,7 +330,7 @@ def delete_stored(api: Api, stored: Stored) -> Stored:
     size = _size(api, stored.uri) if stored.uri else None
     delete_entry(api, stored)
     if size is not None:
-        _delete_file(stored.uri)
+        _delete_file(api, stored.uri)
     return replace(stored, size=size or 0)
 
 
@@ -352,7 +352,7 @@ def _delete(api: Api, task_id: str, stored: Sequence[Stored]) -> tuple[list[Stor
     # Entries.
     gone, with_entry = _attempt(sizes, lambda each: delete_entry(api, each))
     # Files.
-    deleted, with_file = _attempt(gone, lambda each: _delete_file(each.uri) if sizes[each] is not None else None)
+    deleted, with_file = _attempt(gone, lambda each: _delete_file(api, each.uri) if sizes[each] is not None else None)
     _forget_models(api, task_id, {each.model_id for each in gone if each.model_id})
     kept = {"kept": "no"} if deleted else {}
     set_properties(api, task_id, {_GOING: _as_text(each for each, _ in with_file), **kept})
@@ -393,21 +393,16 @@ def delete_entry(api: Api, stored: Stored) -> None:
 
 def _size(api: Api, uri: str) -> int | None:
     """Bytes of a file, 0 if that cannot be said; None if it is not there. Raises ServerError."""
-    if uri.startswith("http"):
-        return api.file_size(uri)
     if uri.startswith("file://"):
         return _path(uri).stat().st_size if _path(uri).exists() else None
-    api.check_storage(uri)
-    if not storage.is_within_reach(uri):
-        raise ServerError("there are no credentials for this storage, or no package for it")
-    return 0
+    return storage.size(api, uri)
 
 
-def _delete_file(uri: str) -> None:
+def _delete_file(api: Api, uri: str) -> None:
     if uri.startswith("file://"):
         _path(uri).unlink(missing_ok=True)
         return
-    storage.delete(uri)
+    storage.delete(api, uri)
 
 
 def _path(uri: str) -> Path:

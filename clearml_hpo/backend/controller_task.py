@@ -196,7 +196,7 @@ class ControllerTask:
 
     def _store(self, name: str, file_name: str, content: bytes, content_type: str, preview: str = "") -> str:
         uri = f"{self._api.files}/{self.task_id}/artifacts/{name}/{file_name}"
-        artifact = store(uri, name, content, content_type, preview)
+        artifact = store(self._api, uri, name, content, content_type, preview)
 
         def with_it(execution: dict[str, Any]) -> dict[str, Any]:
             others = [each for each in execution.get("artifacts") or () if each.get("key") != name]

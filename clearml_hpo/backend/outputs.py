@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from clearml_hpo.backend import storage
@@ -49,17 +46,13 @@ def artifact_addresses(api: Api, task_ids: Sequence[str], name: str) -> dict[str
     return found
 
 
-def store(uri: str, name: str, content: bytes, content_type: str, preview: str = "") -> dict[str, Any]:
-    """Puts a file on a file server; returns the artifact ``name`` that a task may list then.
+def store(api: Api, uri: str, name: str, content: bytes, content_type: str, preview: str = "") -> dict[str, Any]:
+    """Puts a file on the file server; returns the artifact ``name`` that a task may list then.
 
     Raises:
         ServerError: the file server did not take it.
     """
-    file_name = uri.rpartition("/")[2]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / file_name
-        path.write_bytes(content)
-        storage.store(path, uri)
+    storage.store(api, uri, content)
     return {
         "key": name,
         "type": "custom",
@@ -70,13 +63,3 @@ def store(uri: str, name: str, content: bytes, content_type: str, preview: str =
         "timestamp": int(time.time()),
         "type_data": {"preview": preview, "content_type": content_type},
     }
-
-
-def download(api: Api, address: str, path: Path) -> None:
-    """Fetches a file that a task has stored.
-
-    Raises:
-        ServerError: the storage does not give it, or the address is of none: any writer to the task chooses it.
-    """
-    api.check_storage(address)
-    shutil.copyfile(storage.fetch(address), path)

@@ -229,7 +229,7 @@ def _stored(api: Api, code: Code) -> tuple[list[dict[str, Any]], str]:
     digest = hashlib.sha256(content).hexdigest()
     listing = "\n".join(f"{len(content):>12,}  {name}" for name, content in code.files.items())
     path = f"/clearml-hpo/{_CODE}/{digest[:16]}/{code.entry.name}.zip"
-    artifact = store(f"{api.files}{path}", _CODE, content, "application/zip", preview=listing[:_LONGEST_LISTING])
+    artifact = store(api, f"{api.files}{path}", _CODE, content, "application/zip", preview=listing[:_LONGEST_LISTING])
     return [{**artifact, "mode": "input"}], packed_script(code, path, digest)
 
 

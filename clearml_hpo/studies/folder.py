@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlparse
 
 from clearml_hpo.backend.api import Api
-from clearml_hpo.backend.outputs import artifact_addresses, console_log, download
+from clearml_hpo.backend.outputs import artifact_addresses, console_log
+from clearml_hpo.backend.storage import fetch
 from clearml_hpo.core.errors import ApiError, InputError, ServerError, is_trouble
 from clearml_hpo.core.goal import Goal
 from clearml_hpo.core.notes import Note
@@ -81,7 +82,7 @@ def fetch_submissions(
             path = path.with_name(f"{path.name.removesuffix(end)}-trial-{trial.number:04d}{end}")
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            download(api, address, path)
+            fetch(api, address, path)
             files.append(path)
         except ServerError as error:
             missing.append(f"submission of trial {trial.number}: {error}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.codes import LOST
-from clearml_hpo.backend.outputs import download
+from clearml_hpo.backend.storage import fetch
 from clearml_hpo.core.errors import ApiError, ServerError
 from clearml_hpo.core.notes import Note
 from clearml_hpo.workers import programs
@@ -127,7 +127,7 @@ class TaskStarter:
         if not path.is_file():
             path.parent.mkdir(exist_ok=True)
             try:
-                download(self._api, address, path)
+                fetch(self._api, address, path)
             except (OSError, ServerError) as error:
                 raise NotRunnableError(f"{LOST} {error}") from None
         return path.read_bytes()

@@ -331,9 +331,9 @@ def test_keep_report_export_and_delete(run, study, say, user, tmp_path, api):
         trial["number"]: task_of(api, trial["task_id"])["execution"]["artifacts"][0]["uri"]
         for trial in result["trials"]
     }
-    assert all(api.file_size(uri) for uri in uris.values())
+    assert all(api.file_server.size(uri) for uri in uris.values())
     assert "keep: 2 models and artifacts are deleted" in say("study", "keep", study_id, "--top", 1, "--yes")
-    assert [number for number, uri in uris.items() if api.file_size(uri)] == [best]
+    assert [number for number, uri in uris.items() if api.file_server.size(uri)] == [best]
     listed = [trial["id"] for trial in trials_of(api, study_id) if trial["execution"].get("artifacts")]
     assert listed == [result["best"]["task_id"]]
     assert "0 models and artifacts" in say("study", "keep", study_id, "--top", 1, "--yes"), "it can be repeated"
@@ -354,7 +354,7 @@ def test_keep_report_export_and_delete(run, study, say, user, tmp_path, api):
     assert say("study", "delete", study_id, "--yes").endswith("deleted\n")
     gone = [study_id, *(trial["task_id"] for trial in result["trials"])]
     assert api.call("tasks.get_all", id=gone, search_hidden=True)["tasks"] == []
-    assert not any(api.file_size(uri) for uri in uris.values())
+    assert not any(api.file_server.size(uri) for uri in uris.values())
     assert user.run("study", "show", study_id)[0] == 2
 
 

@@ -37,7 +37,7 @@ def store(api, recorded, tmp_path):
 
 @pytest.fixture
 def is_there(api):
-    return lambda uri: api.file_size(uri) is not None
+    return lambda uri: api.file_server.size(uri) is not None
 
 
 def tasks_left(api, *ids):

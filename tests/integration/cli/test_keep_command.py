@@ -37,7 +37,7 @@ def command(tmp_path):
 
 
 def sizes(api, recorded):
-    return [api.file_size(uri) for uri in recorded.uris]
+    return [api.file_server.size(uri) for uri in recorded.uris]
 
 
 def test_a_dry_run_says_what_would_go_and_changes_nothing(command, api, recorded):

@@ -127,7 +127,7 @@ def test_nothing_but_a_storage_is_read_whatever_an_artifact_says(command, api, r
         task_id = recorded.trial(10 + number, loss=0.01 * (number + 1), state="completed")
         recorded.artifact(task_id, "submission", address)
         with pytest.raises(ServerError, match="neither on the file server"):
-            api.check_storage(address)
+            api.file_server.check(address)
     code, output = command(
         "study", "report", recorded.study_id, "--output", str(tmp_path / "out"), "--no-logs", "--top", "20"
     )
@@ -135,14 +135,14 @@ def test_nothing_but_a_storage_is_read_whatever_an_artifact_says(command, api, r
     assert output.count("neither on the file server") == len(addresses)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"canary of" in path.read_bytes()]
     with pytest.raises(ServerError, match="neither on the file server"):
-        api.file_size(f"{host}/canary.csv")
+        api.file_server.size(f"{host}/canary.csv")
     assert not asked
 
 
 def test_the_file_server_and_buckets_are_storages(api):
     port = urlsplit(api.files).port
     for address in (f"{api.files}/a.csv", f"http://localhost:{port}/a", "s3://bucket/a", "gs://b/a", "azure://b/a"):
-        api.check_storage(address)
+        api.file_server.check(address)
 
 
 def test_a_folder_that_cannot_be_written(command, recorded, tmp_path):

@@ -124,11 +124,11 @@ def test_models_and_artifacts_of_the_others_are_gone_from_disk_and_their_tasks_s
     assert [trial.number for trial in plan.kept] == [1]
     assert before - on_disk(server) == 2 * 1500
     for number in (0, 2):
-        assert [api.file_size(uri) for uri in files[number]] == [None, None]
+        assert [api.file_server.size(uri) for uri in files[number]] == [None, None]
         task = task_of(api, trials[number].task_id)
         assert task["status"] == "completed" and not task["execution"]["artifacts"] and not task["models"]["output"]
         assert uris_of(api, task["id"]) == [] and properties_of(api, task["id"])["kept"] == "no"
-    assert [api.file_size(uri) for uri in files[1]] == [500, 1000]
+    assert [api.file_server.size(uri) for uri in files[1]] == [500, 1000]
     assert uris_of(api, trials[1].task_id) == files[1] and "kept" not in properties_of(api, trials[1].task_id)
     assert len(done.deleted) == 4 and not done.left
     assert str(done) == "keep: 4 models and artifacts are deleted, 3 kB"
@@ -223,7 +223,7 @@ def test_a_published_model_stays_and_the_rest_of_its_trial_goes(api, make_trial,
     plan, done = keep(trials, top=1)
     assert [(each.name, why) for each, why in plan.spared] == [("weights", "it is published")]
     assert [each.name for each in done.deleted] == ["data"]
-    assert uris_of(api, trials[0].task_id) == [model["uri"]] and api.file_size(model["uri"]) == 1000
+    assert uris_of(api, trials[0].task_id) == [model["uri"]] and api.file_server.size(model["uri"]) == 1000
 
 
 def test_the_pareto_front_stays_and_with_it_the_top(api, make_trial, keep):
@@ -259,7 +259,7 @@ def test_files_that_are_not_the_tasks_own_stay(api, upload, tmp_path, make_trial
     assert {each.name for each, _ in plan.spared} == set(addresses)
     assert {each.name for each in done.deleted} == {"data", "weights"}
     assert str(done).endswith("1.5 kB; 4 stay: the file is not under the task's own address")
-    assert mine.exists() and api.file_size(addresses["shared"]) == 1000
+    assert mine.exists() and api.file_server.size(addresses["shared"]) == 1000
     assert {a["key"] for a in task_of(api, task_id)["execution"]["artifacts"]} == set(addresses)
 
 
@@ -269,7 +269,7 @@ def test_a_file_that_another_model_has_too_stays(api, project, make_trial, keep)
     api.call("models.create", name="a copy of it", uri=weights, project=project)
     plan, _ = keep(trials, top=1)
     assert [(each.name, why) for each, why in plan.spared] == [("weights", "another model has the same file")]
-    assert api.file_size(weights) == 1000
+    assert api.file_server.size(weights) == 1000
 
 
 def test_a_file_of_this_machine_under_the_tasks_name_goes(api, tmp_path, make_trial, keep):
@@ -311,10 +311,10 @@ def stuck(monkeypatch):
 
     delete, stuck = cleanup._delete_file, set()
 
-    def refusing(uri):
+    def refusing(api, uri):
         if uri in stuck:
             raise ServerError("the storage did not delete the file")
-        delete(uri)
+        delete(api, uri)
 
     monkeypatch.setattr(cleanup, "_delete_file", refusing)
     return stuck
@@ -330,7 +330,7 @@ def test_files_that_could_not_be_deleted_are_said_and_found_again(api, make_tria
     stuck.clear()
     plan, done = keep(trials, top=1)
     assert {each.uri for each in plan.stored} == {each.uri for each in done.deleted} == {*uris} and not done.left
-    assert [api.file_size(uri) for uri in uris] == [None, None]
+    assert [api.file_server.size(uri) for uri in uris] == [None, None]
     assert properties_of(api, trials[0].task_id)["kept"] == "no"
     assert not keep(trials, top=1)[0].stored
 
@@ -351,7 +351,7 @@ def test_killed_at_any_step_it_is_done_by_another_attempt(api, make_trial, keep,
         with pytest.raises(KeyboardInterrupt):
             keep(trials, top=1)
     _, done = keep(trials, top=1)
-    assert not done.left and [api.file_size(uri) for uri in uris] == [None, None]
+    assert not done.left and [api.file_server.size(uri) for uri in uris] == [None, None]
     assert uris_of(api, trials[0].task_id) == [] and not keep(trials, top=1)[0].stored
 
 
@@ -370,7 +370,7 @@ def test_no_file_is_deleted_of_a_task_whose_record_cannot_be_changed(api, make_t
         patch.setattr(type(api), "call", refusing)
         _, done = keep(trials, top=1)
     assert len(done.left) == 2 and not done.deleted
-    assert uris_of(api, trials[0].task_id) == uris and [api.file_size(uri) for uri in uris] == [500, 1000]
+    assert uris_of(api, trials[0].task_id) == uris and [api.file_server.size(uri) for uri in uris] == [500, 1000]
 
 
 def test_a_trial_that_runs_again_since_the_plan_keeps_what_it_has(api, study_id, make_trial):
@@ -415,10 +415,10 @@ def test_what_the_sdk_has_uploaded_is_found_and_deleted(api, server, server_envi
     task_id = next((line.split()[1] for line in ran.stdout.splitlines() if line.startswith("ID ")), None)
     assert task_id, ran.stdout + ran.stderr
     uris = uris_of(api, task_id)
-    assert len(uris) == 2 and all(api.file_size(uri) for uri in uris)
+    assert len(uris) == 2 and all(api.file_server.size(uri) for uri in uris)
     plan, done = keep([Trial(7, {}, task_id, state=TrialState.COMPLETED, values=(0.5,), violations=(1.0,))], top=1)
     assert {each.kind for each in done.deleted} == {"model", "artifact"} and not plan.spared
-    assert [api.file_size(uri) for uri in uris] == [None, None]
+    assert [api.file_server.size(uri) for uri in uris] == [None, None]
 
 
 def test_a_study_with_keep_ends_with_the_files_of_its_best_alone(api, study_file, queue, upload):

@@ -179,10 +179,10 @@ def test_the_best_parameters_are_an_artifact_that_the_sdk_finds(api, publisher, 
 
 
 def test_a_file_server_that_refuses_is_told(api, publisher, controller, make_trial, server, monkeypatch):
-    monkeypatch.setattr(type(api), "files", server.address.api)
+    monkeypatch.setattr(api.file_server, "url", server.address.api)
     publisher.publish([make_trial(0, 0.5)], final=True)
     [told] = publisher.told
-    assert told.startswith(f"the artifact best is missing: cannot upload best.yaml to {server.address.api}/")
+    assert told.startswith(f"the artifact best is missing: cannot upload {server.address.api}/")
     assert "best" in task_of(api, controller.task_id)["configuration"]
 
 
@@ -214,7 +214,7 @@ def test_a_study_ends_with_all_its_reports(study_file, api, agent):
 
 def test_a_study_whose_summary_no_server_takes_is_completed_all_the_same(study_file, api, agent, server, monkeypatch):
     view = Listener()
-    monkeypatch.setattr(type(api), "files", server.address.api)
+    monkeypatch.setattr(api.file_server, "url", server.address.api)
     outcome = run(study_file, api, view=view, overrides=["budget.trials=2"])
     assert outcome.status == "completed" and task_of(api, outcome.result["study_id"])["status"] == "completed"
     assert any("no summary.html: " in note and "clearml-hpo study report" in note for note in view.notes)
