@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
+from threading import Lock
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -18,6 +23,7 @@ FEWEST_TRIALS = 10
 _FEWEST_BEST = 2  # whose parameters are compared with all: of fewer than twenty trials, more than the best tenth
 _BEST_SHARE = 0.1
 _MOST_TRIALS = 1_000
+_LOADING = Lock()
 
 
 def importances(trials: Sequence[Trial], space: SearchSpace, goal: Goal, index: int = 0) -> dict[str, float]:
@@ -62,8 +68,8 @@ def _divergences(
     trials: Sequence[Trial], distributions: dict[str, BaseDistribution], direction: Direction, index: int
 ) -> dict[str, float]:
     """By parameter, how far the distribution among the best trials is from that among all."""
-    from optuna.importance import PedAnovaImportanceEvaluator  # loads scikit-learn
-
+    with _LOADING:
+        evaluator = _ped_anova()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction=direction)
     share = max(_BEST_SHARE, _FEWEST_BEST / len(trials))
@@ -79,4 +85,26 @@ def _divergences(
                 for trial in trials
             ]
         )
-        return PedAnovaImportanceEvaluator(target_quantile=share).evaluate(study, params=list(distributions))
+        found: dict[str, float] = evaluator(target_quantile=share).evaluate(study, params=list(distributions))
+    return found
+
+
+@cache
+def _ped_anova() -> Any:
+    """Optuna's ``PedAnovaImportanceEvaluator``, without scikit-learn.
+
+    The other evaluators of its package load scikit-learn, which loads pandas: a second and 150 MB. Optuna bears that
+    there is none, and this evaluator needs none. The package is forgotten again: who asks for it later gets all of it.
+    """
+    name, wanted = "optuna.importance", "sklearn"
+    if name in sys.modules or wanted in sys.modules:
+        return importlib.import_module(name).PedAnovaImportanceEvaluator
+    lazy = optuna.importance
+    sys.modules[wanted] = None  # type: ignore[assignment]  # what import takes for a package that is not there
+    try:
+        return importlib.import_module(name).PedAnovaImportanceEvaluator
+    finally:
+        del sys.modules[wanted]
+        for loaded in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+            del sys.modules[loaded]
+        optuna.importance = lazy
