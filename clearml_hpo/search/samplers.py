@@ -198,6 +198,7 @@ _KINDS: dict[str, _Kind] = {
 }
 
 NAMES = (DEFAULT, *_KINDS)
+_CROSSING = ("nsgaii", "nsgaiii")  # parameters that all trials have
 
 
 # --- From name to sampler ------------------------------------------------------------------------------------------
@@ -224,6 +225,8 @@ def choose_sampler(
     Returns:
         The sampler's name and the reason; as text, a line for the log.
     """
+    if name in _CROSSING and space.is_conditional:
+        return _chosen(name, "as the study says, though it draws parameters with conditions at random; tpe does not")
     if name != DEFAULT:
         return _chosen(name, "as the study says")
     return _auto(Problem(space, goal, trials, fidelity))

@@ -247,6 +247,12 @@ def test_auto_makes_what_it_says():
     assert str(choose_sampler("cmaes", space=SPACE, goal=ONE)) == "sampler: cmaes (as the study says)"
 
 
+@pytest.mark.parametrize(("space", "is_told"), [(SPACE, False), (CONDITIONAL, True)])
+def test_what_nsgaii_cannot_cross_is_told(space, is_told):
+    choice = choose_sampler("nsgaii", space=space, goal=TWO, trials=1000)
+    assert ("parameters with conditions at random" in str(choice)) == is_told
+
+
 # --- Classes of one's own --------------------------------------------------------------------------------------------
 
 MODULE = """
