@@ -33,6 +33,7 @@ from clearml_hpo.core.values import MODEL
 from clearml_hpo.executors import Executor
 from clearml_hpo.scheduler import Policy
 from clearml_hpo.scheduler.heartbeats import HangDetector
+from clearml_hpo.scheduler.scheduler import SHORTEST_POLL
 from clearml_hpo.scripts.code import collect
 from clearml_hpo.search.space import Constant, SearchSpace
 
@@ -192,8 +193,10 @@ class FirstRuns:
         if not workers.get(trial.queue):
             text = f"no worker serves the queue {trial.queue!r} yet: the first run waits"
             self._console.note(Note(text, "warning", queue=trial.queue))
-        backoff = Backoff(self._file.spec.execution.poll_interval, self._console.note)
+        poll_s = self._file.spec.execution.poll_interval
+        backoff = Backoff(poll_s, self._console.note)
         began_at = looked_at = time.monotonic()
+        is_told = False
         console_url = self._api.task_url(self._opened.controller.project_id, trial.task_id)
         detector = HangDetector(self._policy.failures.silent_after_s, first.tasks.output)
         while True:
@@ -214,11 +217,13 @@ class FirstRuns:
                 backoff.failed(error)
             shown = [*self.baselines.values(), trial]
             self._console.progress(shown, workers)
-            if began_at and time.monotonic() - began_at >= _SPEAK_S:
+            waited_s = time.monotonic() - began_at
+            if waited_s >= _SPEAK_S and not is_told:
                 self._console.note(f"waiting until {first.template.name} reports; its console: {console_url}")
-                began_at = 0.0
+                is_told = True
             spent = self._file.budget.reached(Spent(wall_s=self._lease.driven_s))
-            if spent or self._stopped.wait(backoff.wait_s):
+            pause_s = min(backoff.wait_s, max(waited_s, poll_s * SHORTEST_POLL))  # it may be a short one
+            if spent or self._stopped.wait(pause_s):
                 reason, now = spent or "interrupted", time.time()
                 ended = [replace(one, state=TrialState.STOPPED, reason=reason, ended_at=now) for one in shown]
                 return Ended("failed" if spent else "stopped", reason, tuple(ended))

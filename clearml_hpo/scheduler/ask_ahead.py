@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from statistics import median
@@ -62,6 +63,11 @@ class AskAhead:
             if self._thread is None:
                 return self._timed(number)
         return self._from_thread(number, most)
+
+    def wait(self, seconds: float) -> None:
+        """Returns once the point is ready that was asked for, or so much later."""
+        if self._ready:
+            futures.wait([self._ready[0][1]], seconds)
 
     def drop(self) -> None:
         """What was proposed is told as given up: its number has another trial."""

@@ -61,6 +61,10 @@ class Launcher:
         """Whether there is room, and the sampler is busy with a point for it."""
         return self._ask_ahead.is_thinking
 
+    def wait_for_point(self, seconds: float) -> None:
+        """Returns once the sampler has a point, or so much later."""
+        self._ask_ahead.wait(seconds)
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing is planned, and no paused trial may go on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import deque
 from collections.abc import Callable
@@ -55,9 +54,9 @@ class Ledger:
             self._add(*self._latest.pop(trial.task_id), -1)
 
     @property
-    def recent_s(self) -> float:
-        """Seconds that the last few attempts ran, as their median; infinite before the first end."""
-        return median(self._recent) if self._recent else math.inf
+    def recent_s(self) -> float | None:
+        """Seconds that the last few attempts ran, as their median; None before the first end."""
+        return median(self._recent) if self._recent else None
 
     def _add(self, trial: Trial, running_s: float, times: int) -> None:
         self._compute_s += times * running_s

@@ -42,7 +42,7 @@ def run_loop(
     """
     backoff = Backoff(poll_s, scheduler.note)
     pause = stopped.wait if bell is None else bell.wait
-    goes_on, looked_at = True, -math.inf
+    goes_on, looked_at, left_s = True, -math.inf, 0.0  # left until the next look, if there is no bell
     try:
         while goes_on and not stopped.is_set():
             try:
@@ -50,25 +50,33 @@ def run_loop(
                 if stopped.is_set():
                     return
                 now = time.monotonic()
-                looks = bell is None or now - looked_at >= _LOOKS_APART_S
+                looks = left_s <= 0 if bell is None else now - looked_at >= _LOOKS_APART_S
                 goes_on = scheduler.step(looks=looks)
-                looked_at = now if looks else looked_at
                 on_step()
                 backoff.succeeded()
+                if looks:
+                    looked_at, left_s = now, scheduler.looks_apart_s(poll_s)
                 wait_s = scheduler.pause_s(poll_s)
-                wait_s = wait_s if looks else min(wait_s, looked_at + _LOOKS_APART_S - now)
+                if not looks:
+                    wait_s = min(wait_s, left_s if bell is None else looked_at + _LOOKS_APART_S - now)
             except ApiError as error:
                 backoff.failed(error)
-                wait_s = backoff.wait_s
-            if goes_on:
-                _wait(scheduler, wait_s, pause, before_step)
+                wait_s, left_s = backoff.wait_s, 0.0
+            if goes_on and bell is None and scheduler.is_thinking:
+                began_at = time.monotonic()
+                scheduler.wait_for_point(wait_s)
+                left_s -= time.monotonic() - began_at
+            elif goes_on:
+                left_s -= _wait(scheduler, wait_s, pause, before_step)
     finally:
         scheduler.close()
 
 
 def _wait(
     scheduler: Scheduler, seconds: float, pause: Callable[[float], bool], before_step: Callable[[], None]
-) -> None:
+) -> float:
+    """Returns after so many seconds, and how many they were; infinite if a step is wished for at once."""
+    all_s = seconds
     while not (is_over := pause(min(seconds, _LONGEST_PAUSE_S))) and seconds > _LONGEST_PAUSE_S:
         seconds -= _LONGEST_PAUSE_S
         try:
@@ -77,6 +85,7 @@ def _wait(
             if not is_trouble(error):  # the next step tells of trouble
                 raise
         if scheduler.is_hurried:
-            return
+            return math.inf
     if is_over:
         scheduler.look_at_workers()
+    return math.inf if is_over else all_s

@@ -42,8 +42,8 @@ _SOON_S = 0.25
 """Time to the next step while the sampler computes a point for which there is room."""
 
 _FEW_CALLS = 2
-_SHORTEST = 0.25
-"""Of the poll period: what short trials may shorten it to."""
+SHORTEST_POLL = 0.25
+"""Share of the poll period to which short trials may shorten it."""
 
 
 class Scheduler:
@@ -73,7 +73,8 @@ class Scheduler:
         self._context = context = Context(study, tasks, executor, goal, policy, hooks or Hooks(), clock)
         self.note = context.note
         self._roster = context.roster
-        self._driven_since = clock() if driven_since is None else driven_since
+        self._began_at = clock()
+        self._driven_since = self._began_at if driven_since is None else driven_since
         self._ledger = Ledger(goal, self._driven_since, lambda: policy.budget.min_gain)
         self._prospects = Prospects(context, lambda: self._ledger.gained)
         self._queues = Queues(executor, policy.placement, context.hooks.on_note)
@@ -159,20 +160,36 @@ class Scheduler:
         return self._observer.prunes
 
     def pause_s(self, poll_s: float) -> float:
-        """Seconds until the next step: few while the sampler computes a point for which there is room.
+        """Seconds until the next step: few while there is more to begin, until the next look at the latest."""
+        is_filling = self.is_thinking or self._launcher.is_behind or self.imports.are_waiting
+        return min(poll_s, _SOON_S) if is_filling else self.looks_apart_s(poll_s)
+
+    def looks_apart_s(self, poll_s: float) -> float:
+        """Seconds between two looks at the trials.
 
         Once a look costs more than a few calls, a second for each: hundreds of trials can wait. Where trials are
-        shorter than ``poll_s``, no longer than a trial, so that slots do not stand idle.
+        shorter than ``poll_s``, no longer than a trial, so that slots do not stand idle. Before the first one has
+        ended, each may be as long as the youngest has run, or as all were waited for, already.
         """
-        if self._launcher.is_thinking or self._launcher.is_behind or self.imports.are_waiting:
-            return min(poll_s, _SOON_S)
         calls = self._observer.calls
         if calls > _FEW_CALLS:
             return max(poll_s, float(calls))
         now = self._context.clock()
         running = [self._roster.running_s(t, now) for t in self._roster.live if t.state is TrialState.RUNNING]
-        trial_s = max(self._ledger.recent_s, min(running, default=0.0))
-        return min(poll_s, max(trial_s, poll_s * _SHORTEST))
+        if self._ledger.recent_s is None:
+            trial_s = min(running, default=now - self._began_at)
+        else:
+            trial_s = max(self._ledger.recent_s, min(running, default=0.0))
+        return min(poll_s, max(trial_s, poll_s * SHORTEST_POLL))
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether there is room, and the sampler is busy with a point for it."""
+        return self._launcher.is_thinking
+
+    def wait_for_point(self, seconds: float) -> None:
+        """Returns once the sampler has a point, or so much later."""
+        self._launcher.wait_for_point(seconds)
 
     # --- what it is told ---------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import optuna
@@ -193,3 +194,17 @@ def take_over(scheduler: Scheduler, world: Simulation, stopping: float | None = 
     for task_id in found.orphans:
         world.delete(task_id)
     return found
+
+
+class Pauses(threading.Event):
+    """Lets the world's time pass at once where the loop would wait."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.world, self.lengths = world, []
+
+    def wait(self, timeout=None):
+        self.lengths.append(timeout)
+        self.world.advance(timeout)
+        assert len(self.lengths) < 500, "it waits for ever"
+        return self.is_set()

@@ -11,12 +11,13 @@ import pytest
 from clearml_hpo.core.budget import Budget
 from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.trial import TrialState
+from clearml_hpo.scheduler import run_loop
 from clearml_hpo.scheduler.ask_ahead import AskAhead
 from clearml_hpo.scheduler.points import Points
 from clearml_hpo.search.learner import OptunaStudy
 from clearml_hpo.search.space import Float, Int, SearchSpace
 from clearml_hpo.testing import Simulation
-from tests.unit.scheduler.driving import drive, make, quadratic, states
+from tests.unit.scheduler.driving import Pauses, drive, make, quadratic, states
 
 Told = optuna.trial.TrialState
 LINE = SearchSpace({"x": Float(0.0, 1.0)})
@@ -280,6 +281,22 @@ def test_the_loop_goes_on_observing_while_the_sampler_thinks():
         world.advance()
         time.sleep(0.001)
     assert states(scheduler) == [TrialState.COMPLETED] * 30
+
+
+def test_trials_are_not_looked_at_while_a_slow_sampler_fills_the_slots():
+    world = Simulation(quadratic, workers=40)
+    scheduler = make(world, trials=40, sampler=Thinking(seed=0), timer=SlowTimer(1.0))
+    steps = []
+
+    def stepped():
+        steps.append((world.calls["create"], world.calls["poll"]))
+        if len(scheduler.trials) < 40:
+            world.advance(0.01)
+
+    run_loop(scheduler, 10.0, Pauses(world), on_step=stepped)
+    assert states(scheduler) == [TrialState.COMPLETED] * 40
+    filling = [polls for created, polls in steps if created < 40]
+    assert len(filling) > 10 and max(filling) <= 1
 
 
 def test_points_left_over_by_a_study_that_stops_are_told_as_failed():
