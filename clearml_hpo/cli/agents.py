@@ -156,7 +156,7 @@ def down(name: str, now: bool, timeout: float) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is written.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines from the end.")
 def logs(worker: str | None, name: str, follow: bool, lines: int) -> None:
-    """Print the log of one agent (gpu0, cpu1, ...), or of the supervisor.
+    """Print the log of one agent, such as gpu0 or cpu1, or of the supervisor.
 
     \b
     Examples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from enum import IntEnum
 
 import click
@@ -63,9 +65,16 @@ def epilog(command: str) -> str:
 
 
 def add_epilogs(command: click.Command, name: str) -> None:
-    """Has a command, or each one of a group, say its exit codes."""
+    """Has a command, or each one of a group, say its exit codes, and the group's list the first sentence of each."""
+    command.short_help = command.short_help or _first_sentence(command.help or "")
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             add_epilogs(inner, f"{name} {inner.name}")
     else:
         command.epilog = epilog(name)
+
+
+def _first_sentence(text: str) -> str:
+    """Click would cut it after 45 characters."""
+    paragraph = " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s", paragraph)[0]
