@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from clearml_hpo.cli.closing import end_note
 from clearml_hpo.cli.connection import is_embedded, server_of_studies
 from clearml_hpo.cli.driving import log_format_option, sayer, use_embedded_server
 from clearml_hpo.cli.exits import OF_AN_END
-from clearml_hpo.cli.formats import Out, check_writable, moment, prints, writes_result
+from clearml_hpo.cli.formats import Out, check_writable, moment, prints, write_result, writes_result
 from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import settings
 from clearml_hpo.views.display import clock
@@ -315,7 +314,7 @@ def _open_and_run(
         outcome = CampaignRun(opened, api, view, stopped, all_here=local).run()
     found = report_of(read_campaign_state(api, outcome.campaign_id))
     if output_file is not None:
-        output_file.write_text(json.dumps(found.as_dict(), indent=2) + "\n", encoding="utf-8")
+        write_result(output_file, found.as_dict(), sayer(console))
     console.print(render_report(found))
     end = f"{outcome.status}: {outcome.reason} ({clock(outcome.progress.elapsed_s)})"
     for line in ("", end_note(end, outcome.status), outcome.url):

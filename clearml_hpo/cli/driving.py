@@ -17,7 +17,7 @@ from clearml_hpo.cli.choices import Choice
 from clearml_hpo.cli.closing import say_how_it_ended
 from clearml_hpo.cli.connection import is_embedded
 from clearml_hpo.cli.exits import OF_AN_END
-from clearml_hpo.cli.formats import check_writable, writes_result
+from clearml_hpo.cli.formats import check_writable, write_result, writes_result
 from clearml_hpo.core.errors import Fault, InputError
 from clearml_hpo.driving.interrupts import stop_on_signals
 from clearml_hpo.machine import settings
@@ -183,7 +183,7 @@ def drive(options: Options, find: Callable[[Opening], Opened], served: StudyFile
                 aborts=not options.detach,
             )
         if options.output_file is not None:
-            options.output_file.write_text(json.dumps(outcome.result, indent=2) + "\n", encoding="utf-8")
+            write_result(options.output_file, outcome.result, sayer(console))
     wall_s = outcome.result["wall_s"]
     how = {"status": outcome.status, "reason": outcome.reason, "url": outcome.url}
     say_how_it_ended(console, goal, outcome.trials, wall_s=wall_s, **how)

@@ -136,6 +136,13 @@ def writes_result(function: _Command) -> _Command:
     return old(output_option("Write the result as JSON.")(command))  # type: ignore[return-value]
 
 
+def write_result(file: Path, result: object, say: Callable[[str], None]) -> None:
+    """Writes the result of a run as JSON, and says so, unless the file is a pipe or a device."""
+    file.write_text(json.dumps(finite(result), indent=2) + "\n", encoding="utf-8")
+    if file.is_file():
+        say(f"{file}: written")
+
+
 def check_writable(file: Path) -> None:
     """Refuses a file that cannot be written, before anything starts, not after a week."""
     folder = file.absolute().parent

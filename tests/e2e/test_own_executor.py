@@ -36,6 +36,7 @@ def test_a_study_runs_on_an_executor_of_ones_own(machine, server, installed, tmp
     code, output = machine.run("run", str(STUDY), *overrides, "--new", "--output", str(out), **environ)
     assert code == 0, output
     result = json.loads(out.read_text())
+    assert f"{out}: written" in output
     assert [trial["state"] for trial in result["trials"]] == ["completed"] * 4
     assert {trial["queue"] for trial in result["trials"]} == {"hosts"}
     assert machine.left_running() == []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from clearml_hpo.cli.formats import Out, moment, prints, writes_result
+from clearml_hpo.cli.formats import Out, moment, prints, write_result, writes_result
 
 ROWS = [{"name": "a", "value": 1.5}, {"name": "b", "value": math.nan}]
 
@@ -63,6 +64,14 @@ def test_a_file_of_another_ending_is_refused(tmp_path, name, code):
 
 def test_a_device_is_not_spoken_of():
     assert CliRunner().invoke(listing, ["--output", "/dev/null"]).output == ""
+
+
+@pytest.mark.parametrize("is_device", [False, True])
+def test_the_result_of_a_run_is_json_and_its_file_is_named(tmp_path, is_device):
+    file, said = Path("/dev/null") if is_device else tmp_path / "out.json", []
+    write_result(file, {"best": math.nan, "trials": [1.5]}, said.append)
+    assert said == ([] if is_device else [f"{file}: written"])
+    assert is_device or json.loads(file.read_text()) == {"best": None, "trials": [1.5]}
 
 
 def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path):
