@@ -347,20 +347,46 @@ class OptunaStudy:
 class _Storage(optuna.storages.InMemoryStorage):
     """Optuna's, but for what is left out: a point that goes on would count twice, as what it was and as what it is.
 
-    Attributes:
-        left_out: numbers of trials that no sampler is to see.
+    It is of one study. Lists of ended trials are kept until one more has ended: pruners ask for them at each report.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.left_out: set[int] = set()
+        self._left_out: set[int] = set()
+        self._lists: dict[tuple[OptunaState, ...], list[FrozenTrial]] = {}
+
+    def leave_out(self, number: int) -> None:
+        """No sampler is to see this trial."""
+        with self._lock:
+            self._lists.clear()
+            self._left_out.add(number)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """As Optuna's."""
+        with self._lock:
+            self._lists.clear()
+            return super().create_new_trial(study_id, template_trial)
+
+    def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
+        """As Optuna's."""
+        with self._lock:
+            self._lists.clear()
+            return super().set_trial_state_values(trial_id, state, values)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[OptunaState] | None = None
     ) -> list[FrozenTrial]:
         """Those that count."""
-        trials = super().get_all_trials(study_id, deepcopy, states)
-        return [trial for trial in trials if trial.number not in self.left_out] if self.left_out else trials
+        wanted = tuple(state for state in OptunaState if states is None or state in states)
+        if deepcopy or not all(state.is_finished() for state in wanted):  # a running one changes
+            return self._counting(super().get_all_trials(study_id, deepcopy, states))
+        with self._lock:
+            if wanted not in self._lists:
+                self._lists[wanted] = self._counting(super().get_all_trials(study_id, deepcopy, states))
+            return [*self._lists[wanted]]
+
+    def _counting(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        return [trial for trial in trials if trial.number not in self._left_out] if self._left_out else trials
 
 
 class _Table:
@@ -401,7 +427,7 @@ class _Table:
 
     def leave_out(self, trial_id: int) -> None:
         if isinstance(self._storage, _Storage):
-            self._storage.left_out.add(self._storage.get_trial_number_from_id(trial_id))
+            self._storage.leave_out(self._storage.get_trial_number_from_id(trial_id))
 
     def report(self, trial_id: int, step: int, value: float) -> bool:
         self.note(trial_id, step, value)

@@ -9,6 +9,7 @@ import threading
 
 import optuna
 import pytest
+from optuna.trial import TrialState as OptunaState
 
 from clearml_hpo.core.errors import StudyError
 from clearml_hpo.core.values import resolve_name
@@ -512,3 +513,48 @@ def test_a_paused_trial_breaks_its_constraints_before_and_after_a_takeover():
     for study in (live, again):
         (trial,) = study.optuna_study.trials
         assert violations_of(trial) == (0.25,)
+
+
+# --- lists of ended trials --------------------------------------------------------------------------------------------
+
+LINE = SearchSpace({"General/x": Float(0.0, 1.0)})
+ENDED = [(OptunaState.COMPLETE,), (OptunaState.COMPLETE, OptunaState.PRUNED), (OptunaState.FAIL,)]
+
+
+def test_lists_of_ended_trials_are_never_behind():
+    study, draw = OptunaStudy(LINE, ["minimize"]), random.Random(3)
+    paused = {}
+    for number in range(60):
+        params = study.ask(number)
+        end = draw.choice(["complete", "prune", "fail", "pause"])
+        study.report(number, 1, params["General/x"])
+        if end == "complete":
+            study.complete(number, (params["General/x"],))
+        elif end == "pause":
+            study.pause(number, 1, params["General/x"])
+            paused[number] = params
+        else:
+            getattr(study, end)(number)
+        if paused and draw.random() < 0.3:
+            study.resume(*paused.popitem())
+        trials = study.optuna_study.get_trials(deepcopy=False)
+        for states in ENDED:
+            found = study.optuna_study.get_trials(deepcopy=False, states=states)
+            assert found == [trial for trial in trials if trial.state in states]
+
+
+def test_reports_do_not_look_at_all_trials_again(monkeypatch):
+    study = OptunaStudy(LINE, ["minimize"], pruner=FallingPruner())
+    for number in range(20):
+        study.restore(number, {"General/x": number / 20}, "completed", (number / 20,), intermediate={1: 1.0, 9: 0.5})
+    study.ask(20)
+    looked, get_all_trials = [], optuna.storages.InMemoryStorage.get_all_trials
+
+    def counted(*arguments):
+        looked.append(arguments)
+        return get_all_trials(*arguments)
+
+    monkeypatch.setattr(optuna.storages.InMemoryStorage, "get_all_trials", counted)
+    assert [study.report(20, step, 0.4) for step in range(1, 9)] == [False] * 8
+    assert len(looked) == 1
+    assert study.report(20, 9, 0.4) is False
