@@ -85,8 +85,9 @@ class StudyReports:
 
     def _publish(self, scheduler: Scheduler, *, final: bool = False) -> None:
         self._publisher.budget = self._file.budget.trials  # it may have grown
-        remaining = self._file.budget.remaining(scheduler.spent, len(scheduler.trials))
-        self._publisher.publish(scheduler.trials, scheduler.earlier_attempts, final=final, remaining=remaining)
+        trials = scheduler.trials
+        remaining = self._file.budget.remaining(scheduler.spent, len(trials))
+        self._publisher.publish(trials, scheduler.earlier_attempts, final=final, remaining=remaining)
 
     def _read_curves(self, task_ids: Sequence[str]) -> Curves:
         self.curves = self._tasks.histories(task_ids)

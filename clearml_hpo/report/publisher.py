@@ -135,7 +135,7 @@ class Publisher:
         if final or self._clock() - self._listed_at >= self._pause_s(len(trials)) / _LISTED_PER_PERIOD:
             self._effort.attempt("the list of studies is behind", lambda: self._say_where_it_stands(trials))
             self._listed_at = self._clock()
-        if final or self._drawing is None:
+        if final or (self._drawing is None and self._is_due(0)):  # before thousands of trials are gone through
             ended = [trial for trial in trials if not trial.state.is_live]
             new = [trial for trial in ended if trial.number not in self._reported]
             if not (final or (new and self._is_due(len(ended)))):
@@ -145,7 +145,7 @@ class Publisher:
                 self._drawing.draw()
             else:
                 self._start(self._drawing.draw)
-        if self._drawing.is_done:
+        if self._drawing is not None and self._drawing.is_done:
             self._send(self._drawing, final)
             self._drawing = None
 
