@@ -38,6 +38,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import optuna
 
 from benchmarks.learning_curves import BY_CHOICE, SETS, TO_CONFIRM, Curve, curves
@@ -50,6 +51,7 @@ from clearml_hpo.search.pruners import build_pruner
 from clearml_hpo.search.space import Float, SearchSpace
 
 WORKERS = 8
+_RESAMPLES = 10_000
 PRUNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("none", {}),
     "falling": ("falling", {}),
@@ -192,21 +194,33 @@ def of_set(
         found[side] = {
             "compute": round(statistics.mean(shares), 3),
             "regret_pct": round(statistics.mean(regrets), 2),
+            "regret_interval": interval(regrets),
+            "regret_median": round(statistics.median(regrets), 2),
             "best_ended_pct": round(100 * statistics.mean(lost), 1),
         }
     return {"set": name, "pruners": found}
 
 
 def summary(results: Sequence[dict[str, Any]], sets: Sequence[str]) -> dict[str, Any]:
-    """Means over some sets."""
+    """Means over some sets, and the interval of the mean regret: another choice of sets would have another."""
     chosen = [each["pruners"] for each in results if each["set"] in sets]
     return {
         side: {
-            key: round(statistics.mean(each[side][key] for each in chosen), 3)
-            for key in ("compute", "regret_pct", "best_ended_pct")
+            **{
+                key: round(statistics.mean(each[side][key] for each in chosen), 3)
+                for key in ("compute", "regret_pct", "best_ended_pct")
+            },
+            "regret_interval": interval([each[side]["regret_pct"] for each in chosen]),
         }
         for side in (PRUNERS if chosen else ())
     }
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a mean."""
+    resampled = np.random.default_rng(0).choice(values, (_RESAMPLES, len(values)))
+    low, high = np.percentile(resampled.mean(axis=1), (2.5, 97.5))
+    return round(float(low), 2), round(float(high), 2)
 
 
 def _results(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
