@@ -168,7 +168,7 @@ class Launcher:
 
         A hundred at once, so that those who drive many machines do not forget all else meanwhile.
         """
-        self.is_behind = False
+        self.is_behind = self._ask_ahead.is_thinking = False
         for trial in list(self._unsubmitted.values()):
             self._submit(trial)
         workers = self._queues.workers

@@ -42,32 +42,35 @@ def run_loop(
     """
     backoff = Backoff(poll_s, scheduler.note)
     pause = stopped.wait if bell is None else bell.wait
-    goes_on, looked_at, left_s = True, -math.inf, 0.0  # left until the next look, if there is no bell
+    # Seconds since the last look are those of the clock, or of the pauses: in a simulated world these take no time.
+    goes_on, looked_at, waited_s, apart_s = True, -math.inf, 0.0, 0.0
     try:
         while goes_on and not stopped.is_set():
+            wait = pause
             try:
                 before_step()
                 if stopped.is_set():
                     return
                 now = time.monotonic()
-                looks = left_s <= 0 if bell is None else now - looked_at >= _LOOKS_APART_S
+                since_s = max(now - looked_at, 0.0 if bell else waited_s)
+                looks = since_s >= apart_s
                 goes_on = scheduler.step(looks=looks)
                 on_step()
                 backoff.succeeded()
                 if looks:
-                    looked_at, left_s = now, scheduler.looks_apart_s(poll_s)
+                    looked_at, since_s, waited_s = now, 0.0, 0.0
+                    apart_s = scheduler.looks_apart_s(poll_s) if bell is None else _LOOKS_APART_S
                 wait_s = scheduler.pause_s(poll_s)
                 if not looks:
-                    wait_s = min(wait_s, left_s if bell is None else looked_at + _LOOKS_APART_S - now)
+                    wait_s = min(wait_s, apart_s - since_s)
+                if bell is None and scheduler.is_thinking:
+                    wait = scheduler.wait_for_point
             except ApiError as error:
                 backoff.failed(error)
-                wait_s, left_s = backoff.wait_s, 0.0
-            if goes_on and bell is None and scheduler.is_thinking:
-                began_at = time.monotonic()
-                scheduler.wait_for_point(wait_s)
-                left_s -= time.monotonic() - began_at
-            elif goes_on:
-                left_s -= _wait(scheduler, wait_s, pause, before_step)
+                wait_s, apart_s = backoff.wait_s, 0.0
+            if goes_on:
+                paused_s = _wait(scheduler, wait_s, wait, before_step)
+                waited_s += paused_s if wait is pause else 0.0  # a point may be there at once
     finally:
         scheduler.close()
 

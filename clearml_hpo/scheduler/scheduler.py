@@ -187,9 +187,10 @@ class Scheduler:
         """Whether there is room, and the sampler is busy with a point for it."""
         return self._launcher.is_thinking
 
-    def wait_for_point(self, seconds: float) -> None:
-        """Returns once the sampler has a point, or so much later."""
+    def wait_for_point(self, seconds: float) -> bool:
+        """Waits for a point of the sampler that thinks, for so long at most; false, as an event that is not set."""
         self._launcher.wait_for_point(seconds)
+        return False
 
     # --- what it is told ---------------------------------------------------------------------------------------------
 

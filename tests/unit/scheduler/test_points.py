@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from clearml_hpo.core.budget import Budget
-from clearml_hpo.core.errors import StudyError
+from clearml_hpo.core.errors import ApiError, StudyError
 from clearml_hpo.core.trial import TrialState
 from clearml_hpo.scheduler import run_loop
 from clearml_hpo.scheduler.ask_ahead import AskAhead
@@ -238,15 +238,19 @@ def test_a_point_that_a_person_wants_late_comes_after_those_under_way():
 class Thinking(optuna.samplers.RandomSampler):
     """Takes real time for each point."""
 
+    def __init__(self, seconds=0.01):
+        super().__init__(seed=0)
+        self.seconds = seconds
+
     def sample_independent(self, *arguments):
-        time.sleep(0.01)
+        time.sleep(self.seconds)
         return super().sample_independent(*arguments)
 
 
 def test_a_study_with_a_slow_sampler_has_the_same_budget_and_numbers():
     world = Simulation(quadratic, workers=3)
     # A hundred times slower than it is.
-    scheduler = make(world, trials=20, sampler=Thinking(seed=0), timer=lambda: 100 * time.perf_counter())
+    scheduler = make(world, trials=20, sampler=Thinking(), timer=lambda: 100 * time.perf_counter())
     until = time.monotonic() + DEADLINE_S
     while scheduler.step() and time.monotonic() < until:
         world.advance(0.1)
@@ -285,7 +289,7 @@ def test_the_loop_goes_on_observing_while_the_sampler_thinks():
 
 def test_trials_are_not_looked_at_while_a_slow_sampler_fills_the_slots():
     world = Simulation(quadratic, workers=40)
-    scheduler = make(world, trials=40, sampler=Thinking(seed=0), timer=SlowTimer(1.0))
+    scheduler = make(world, trials=40, sampler=Thinking(), timer=SlowTimer(1.0))
     steps = []
 
     def stepped():
@@ -297,6 +301,47 @@ def test_trials_are_not_looked_at_while_a_slow_sampler_fills_the_slots():
     assert states(scheduler) == [TrialState.COMPLETED] * 40
     filling = [polls for created, polls in steps if created < 40]
     assert len(filling) > 10 and max(filling) <= 1
+
+
+def slowly(workers):
+    world = Simulation(lambda params: [1.0] * 10_000, workers=workers)
+    return world, make(world, trials=60, sampler=Thinking(0.3), timer=time.perf_counter, prefetch=0)
+
+
+def test_a_server_in_trouble_is_left_alone_although_a_point_is_ready():
+    world, scheduler = slowly(8)
+    stopped, polls, real = threading.Event(), [], world.poll
+
+    def poll(ids):
+        if polls or scheduler.is_thinking:
+            polls.append(time.monotonic())
+            if polls[-1] - polls[0] > 2:
+                stopped.set()
+            raise ApiError("tasks.get_all", 503, 0, "in trouble")
+        return real(ids)
+
+    world.poll = poll
+    run_loop(scheduler, 0.5, stopped)
+    assert len(polls) < 6
+
+
+def test_the_loop_looks_and_rests_once_the_room_has_gone():
+    world, scheduler = slowly(10)
+    stopped, since, steps = threading.Event(), [], []
+
+    def before():
+        if not since and scheduler.is_thinking and len(scheduler.trials) >= 7:
+            world.slots["default"] = 7
+            scheduler.look_at_workers()
+            since.append((time.monotonic(), world.calls["poll"]))
+        if since:
+            steps.append(0)
+            if time.monotonic() - since[0][0] > 3:
+                stopped.set()
+
+    run_loop(scheduler, 0.5, stopped, before_step=before)
+    assert len(steps) < 30
+    assert world.calls["poll"] - since[0][1] >= 5
 
 
 def test_points_left_over_by_a_study_that_stops_are_told_as_failed():
@@ -327,6 +372,6 @@ def test_an_error_of_the_sampler_ends_the_run():
             raise StudyError("no point of the search space was found")
 
     world = Simulation(quadratic)
-    scheduler = make(world, trials=5, sampler=Broken(seed=0))
+    scheduler = make(world, trials=5, sampler=Broken())
     with pytest.raises(StudyError):
         drive(scheduler, world)
