@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
+import urllib3
 from requests.auth import AuthBase
 
 from clearml_hpo.backend.http import http_session
@@ -20,11 +22,14 @@ from clearml_hpo.machine.settings import is_local
 
 _TIMEOUT_S = (5.0, 60.0)
 """Longest waits for a connection to the file server, and for the next bytes of its answer."""
+_LEAST_BYTES_S = 50 * 1024
+"""Bytes a second that an upload reaches at the least; a slower one is given up."""
 _LOOKED_AT_S = 10
 """Longest wait for the headers of a stored file."""
-_BUCKETS = ("s3", "gs", "azure")
+_BUCKETS = ("s3://", "gs://", "azure://")
 _PORTS = {"http": 80, "https": 443}
-_ODD = re.compile(r"[@\\\s]")  # libraries differ in where the host's name ends then
+# Libraries differ in where the host's name ends, what they strip, and which folder it is.
+_ODD = re.compile(r"[\x00-\x1f\x7f#]|^[^/]*//[^/]*[@\\]|/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _PAUSES_S = (1.0, 3.0)
 """Waits between the tries to upload or download one file while the server is in trouble."""
 _SHOWN = 200
@@ -56,7 +61,9 @@ class FileServer:
         """
         given, files = _split(address), urlsplit(self.url)
         is_same = (_host(given.hostname), _port(given)) == (_host(files.hostname), _port(files))
-        if given.scheme in _BUCKETS or (given.scheme == files.scheme and is_same and not _ODD.search(given.netloc)):
+        if address.startswith(_BUCKETS) or (
+            address.startswith(f"{files.scheme}://") and is_same and not _ODD.search(address.partition("?")[0])
+        ):
             return
         raise ServerError(
             f"{address[:_SHOWN]!r} is neither on the file server {self.url} nor in a bucket ({', '.join(_BUCKETS)})"
@@ -82,9 +89,11 @@ class FileServer:
         """
         path = address.removeprefix(f"{self.url}/")
         form = {path: (path, content, mimetypes.guess_type(path)[0] or "application/octet-stream")}
+        sent_s = max(_TIMEOUT_S[0], len(content) / _LEAST_BYTES_S)  # what connecting may take, sending may, too
 
         def send() -> None:
-            with self._answer("POST", address, "upload", at=self.url, files=form) as answer:
+            timeout = (sent_s, _TIMEOUT_S[1])
+            with self._answer("POST", address, "upload", at=self.url, files=form, timeout=timeout) as answer:
                 _check(answer, "upload", address)
 
         _with_tries(send)
@@ -95,12 +104,14 @@ class FileServer:
         Raises:
             ServerError: the server does not give the file, does not answer, or is another one.
         """
-        part = path.with_name(f"{path.name}.part")
+        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        as_it_is = {"Accept-Encoding": "identity"}  # a file that is packed itself stays so
 
         def receive() -> None:
-            with self._answer("GET", address, "download", stream=True) as answer, part.open("wb") as file:
+            with self._answer("GET", address, "download", stream=True, headers=as_it_is) as answer:
                 _check(answer, "download", address)
-                file.writelines(answer.iter_content(_PIECE))
+                with part.open("wb") as file:
+                    file.writelines(answer.raw.stream(_PIECE, decode_content=False))
 
         try:
             _with_tries(receive)
@@ -123,7 +134,7 @@ class FileServer:
     ) -> Iterator[requests.Response]:
         """The answer to one request, which is sent to ``at`` or to the address itself."""
         self.check(address)
-        options = {"timeout": _TIMEOUT_S, **options}
+        options = {"timeout": _TIMEOUT_S, "allow_redirects": False, **options}
         # Another server of the same host is not shown the token.
         auth = self._token() if address.startswith(f"{self.url}/") else None
         try:
@@ -132,8 +143,9 @@ class FileServer:
                 session.request(method, at or address, auth=auth, **options) as answer,
             ):
                 yield answer
-        except requests.RequestException as error:
-            raise _Trouble(f"cannot {wish} {address}: no answer ({type(error).__name__})") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            kind = ServerError if isinstance(error, requests.ReadTimeout) else _Trouble  # that was a minute already
+            raise kind(f"cannot {wish} {address}: no answer ({type(error).__name__})") from None
 
 
 class _Trouble(ServerError):
@@ -141,7 +153,9 @@ class _Trouble(ServerError):
 
 
 def _check(answer: requests.Response, wish: str, address: str) -> None:
-    if not answer.ok:
+    if answer.is_redirect:  # a log-in page, or another host, which nobody has checked
+        raise ServerError(f"cannot {wish} {address}: it has moved to {answer.headers['location'][:_SHOWN]}")
+    if answer.status_code != requests.codes.ok:
         is_trouble = answer.status_code >= 500 or answer.status_code == requests.codes.too_many_requests
         kind = _Trouble if is_trouble else ServerError
         raise kind(f"cannot {wish} {address}: HTTP {answer.status_code}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -228,7 +229,8 @@ def _stored(api: Api, code: Code) -> tuple[list[dict[str, Any]], str]:
     content = code.archive()
     digest = hashlib.sha256(content).hexdigest()
     listing = "\n".join(f"{len(content):>12,}  {name}" for name, content in code.files.items())
-    path = f"/clearml-hpo/{_CODE}/{digest[:16]}/{code.entry.name}.zip"
+    name = re.sub(r"[^\w.-]", "_", code.entry.name)  # any other character has a meaning in some address
+    path = f"/clearml-hpo/{_CODE}/{digest[:16]}/{name}.zip"
     artifact = store(api, f"{api.files}{path}", _CODE, content, "application/zip", preview=listing[:_LONGEST_LISTING])
     return [{**artifact, "mode": "input"}], packed_script(code, path, digest)
 

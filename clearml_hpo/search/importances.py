@@ -105,6 +105,6 @@ def _ped_anova() -> Any:
         return importlib.import_module(name).PedAnovaImportanceEvaluator
     finally:
         del sys.modules[wanted]
-        for loaded in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+        for loaded in [each for each in [*sys.modules] if each == name or each.startswith(f"{name}.")]:
             del sys.modules[loaded]
         optuna.importance = lazy

@@ -367,6 +367,12 @@ class _Storage(optuna.storages.InMemoryStorage):
             self._lists.clear()
             return super().create_new_trial(study_id, template_trial)
 
+    def delete_study(self, study_id: int) -> None:
+        """As Optuna's."""
+        with self._lock:
+            self._lists.clear()
+            super().delete_study(study_id)
+
     def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
         """As Optuna's."""
         with self._lock:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
+import time
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -34,14 +37,20 @@ def troubled():
         answer = (200, 0, b"")
         asked = 0
         fails = 0  # so many of the first requests, with 503
+        megabyte_s = 0.0
+        headers_too: ClassVar = {}
 
         def do_GET(self):
             kind = type(self)
             kind.asked += 1
-            self.rfile.read(int(self.headers.get("content-length") or 0))
+            left = int(self.headers.get("content-length") or 0)
+            while left > 0:
+                left -= len(self.rfile.read(min(left, 2**20)))
+                time.sleep(kind.megabyte_s)
             status, length, body = (503, 0, b"") if kind.asked <= kind.fails else kind.answer
             self.send_response(status)
-            self.send_header("content-length", str(length))
+            for header in {"content-length": str(length), **kind.headers_too}.items():
+                self.send_header(*header)
             self.end_headers()
             self.wfile.write(body)
 
@@ -135,3 +144,37 @@ def test_half_a_file_is_no_file(troubled, tmp_path, impatient):
     with pytest.raises(ServerError, match="cannot download"):
         troubled.fetch(f"{troubled.url}/file.bin", tmp_path / "copy")
     assert not [*tmp_path.iterdir()]
+
+
+def test_an_upload_may_take_as_long_as_its_size_asks_for(troubled, monkeypatch):
+    monkeypatch.setattr(file_server, "_TIMEOUT_S", (0.3, 5.0))
+    monkeypatch.setattr(file_server, "_LEAST_BYTES_S", 2**20)
+    troubled.handler.megabyte_s = 0.1
+    troubled.store(f"{troubled.url}/large.bin", bytes(16 * 2**20))
+    assert troubled.handler.asked == 1
+
+
+def test_a_file_that_is_packed_stays_so(troubled, tmp_path):
+    packed = gzip.compress(b"a,b\n")
+    troubled.handler.answer = (200, len(packed), packed)
+    troubled.handler.headers_too = {"content-encoding": "gzip"}
+    troubled.fetch(f"{troubled.url}/a.csv.gz", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == packed
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_nobody_follows_the_file_server_to_another_place(troubled, tmp_path, status):
+    troubled.handler.answer = (status, 0, b"")
+    troubled.handler.headers_too = {"location": "http://127.0.0.1:9/log-in"}
+    for wish, request in each_request(troubled, tmp_path).items():
+        with pytest.raises(ServerError, match=f"cannot {wish} .*: it has moved to http://127.0.0.1:9/log-in"):
+            request()
+    assert troubled.handler.asked == 4 and not [*tmp_path.iterdir()]
+
+
+def test_a_server_that_says_nothing_is_asked_once(troubled, tmp_path, monkeypatch):
+    monkeypatch.setattr(file_server, "_TIMEOUT_S", (5.0, 0.2))
+    monkeypatch.setattr(troubled.handler, "send_response", lambda *_: time.sleep(1.0))
+    with pytest.raises(ServerError, match=r"no answer \(ReadTimeout\)"):
+        troubled.fetch(f"{troubled.url}/file.bin", tmp_path / "copy")
+    assert troubled.handler.asked == 1

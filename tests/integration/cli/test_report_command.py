@@ -122,6 +122,12 @@ def test_nothing_but_a_storage_is_read_whatever_an_artifact_says(command, api, r
         f"{api.files}.example/canary.csv",
         f"ftp://{files.netloc}/canary.csv",
         f"http://[{files.netloc}/canary.csv",
+        f" {api.files}/../../../../../../../..{canary}",
+        f"ht\ttp://{files.netloc}/../../../../../../../..{canary}",
+        f"{api.files}/../canary.csv",
+        f"{api.files}/a/%2E%2e/canary.csv",
+        f"{api.files}/canary.csv#.gz",
+        f"s3:{canary}",
     ]
     for number, address in enumerate(addresses):
         task_id = recorded.trial(10 + number, loss=0.01 * (number + 1), state="completed")
