@@ -16,14 +16,12 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
-from clearml_hpo.backend.http import http_session
+from clearml_hpo.backend.http import http_session, sending_s
 from clearml_hpo.core.errors import ServerError
 from clearml_hpo.machine.settings import is_local
 
 _TIMEOUT_S = (5.0, 60.0)
 """Longest waits for a connection to the file server, and for the next bytes of its answer."""
-_LEAST_BYTES_S = 50 * 1024
-"""Bytes a second that an upload reaches at the least; a slower one is given up."""
 _LOOKED_AT_S = 10
 """Longest wait for the headers of a stored file."""
 _BUCKETS = ("s3://", "gs://", "azure://")
@@ -89,10 +87,9 @@ class FileServer:
         """
         path = address.removeprefix(f"{self.url}/")
         form = {path: (path, content, mimetypes.guess_type(path)[0] or "application/octet-stream")}
-        sent_s = max(_TIMEOUT_S[0], len(content) / _LEAST_BYTES_S)  # what connecting may take, sending may, too
+        timeout = (sending_s(_TIMEOUT_S[0], len(content)), _TIMEOUT_S[1])
 
         def send() -> None:
-            timeout = (sent_s, _TIMEOUT_S[1])
             with self._answer("POST", address, "upload", at=self.url, files=form, timeout=timeout) as answer:
                 _check(answer, "upload", address)
 

@@ -27,6 +27,8 @@ _TIMEOUT_S = (5.0, 15.0)
 """Longest waits for a connection, and for an answer."""
 _RENEWED_BEFORE_S = 600.0
 """A token is renewed this long before its end, one that is valid for less at half of its time."""
+_LEAST_BYTES_S = 50 * 1024
+"""Bytes a second that a request is sent with at the least; a slower one is given up."""
 _CONNECTIONS = 64
 _OF_THE_CALL = (400, 413)  # also a proxy's refusals of what was sent
 _SHOWN = 200
@@ -153,7 +155,7 @@ class _Connections:
             retries=_ONCE,
             redirect=False,
             assert_same_host=False,  # a proxy is asked for another one
-            timeout=urllib3.Timeout(connect=connect, read=read),
+            timeout=urllib3.Timeout(connect=sending_s(connect, len(body)), read=read),
         )
         if response.get_redirect_location():  # requests follows it, as far as it may
             moved = self._session.post(f"{self._url}{path}", data=body, headers=headers, timeout=self._timeout_s)
@@ -198,6 +200,11 @@ def _end_of(token: str) -> float:
         return float(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["exp"])
     except (ValueError, LookupError, TypeError):
         return math.inf
+
+
+def sending_s(connect_s: float, size: int) -> float:
+    """Longest wait for a connection: urllib3 lets the sending of so many bytes take no longer than that, too."""
+    return max(connect_s, size / _LEAST_BYTES_S)
 
 
 def http_session(url: str, verify: bool | str = True) -> requests.Session:

@@ -13,10 +13,16 @@ from typing import ClassVar
 
 import pytest
 
-from clearml_hpo.backend import file_server
+from clearml_hpo.backend import file_server, http
 from clearml_hpo.backend.api import Api
 from clearml_hpo.backend.file_server import FileServer
-from clearml_hpo.core.errors import ServerError
+from clearml_hpo.backend.names import ensure_project
+from clearml_hpo.backend.template import create_template
+from clearml_hpo.core.errors import ApiError, ServerError
+from clearml_hpo.machine.settings import ServerAddress
+from clearml_hpo.scripts.code import collect
+from clearml_hpo.scripts.entry import Entry
+from clearml_hpo.workers.programs import archive_of
 
 CONTENT = bytes(range(256)) * 9_000  # 2.3 MB
 NAMES = ("plain/best.yaml", "with a space.bin", "größe/ü.txt")
@@ -59,13 +65,13 @@ def troubled():
         def log_message(self, *arguments):
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    files = FileServer(f"http://127.0.0.1:{http.server_port}", True, lambda: None)
+    host = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=host.serve_forever, daemon=True).start()
+    files = FileServer(f"http://127.0.0.1:{host.server_port}", True, lambda: None)
     files.handler = Handler
     yield files
-    http.shutdown()
-    http.server_close()
+    host.shutdown()
+    host.server_close()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,10 +154,14 @@ def test_half_a_file_is_no_file(troubled, tmp_path, impatient):
 
 def test_an_upload_may_take_as_long_as_its_size_asks_for(troubled, monkeypatch):
     monkeypatch.setattr(file_server, "_TIMEOUT_S", (0.3, 5.0))
-    monkeypatch.setattr(file_server, "_LEAST_BYTES_S", 2**20)
+    monkeypatch.setattr(http, "_LEAST_BYTES_S", 2**20)
     troubled.handler.megabyte_s = 0.1
     troubled.store(f"{troubled.url}/large.bin", bytes(16 * 2**20))
     assert troubled.handler.asked == 1
+    troubled.handler.answer = (200, 0, b"")
+    address = ServerAddress(api=troubled.url, web="", files="", access_key="", secret_key="")
+    with pytest.raises(ApiError, match="HTTP 200"):  # it has all of it, and is no ClearML server
+        http.Client(address, token="any", timeout_s=(0.3, 5.0)).send("events.add_batch", bytes(16 * 2**20), http.LINES)
 
 
 def test_a_file_that_is_packed_stays_so(troubled, tmp_path):
@@ -178,3 +188,16 @@ def test_a_server_that_says_nothing_is_asked_once(troubled, tmp_path, monkeypatc
     with pytest.raises(ServerError, match=r"no answer \(ReadTimeout\)"):
         troubled.fetch(f"{troubled.url}/file.bin", tmp_path / "copy")
     assert troubled.handler.asked == 1
+
+
+def test_the_files_of_a_script_of_any_name_are_found_again(api, tmp_path):
+    script = tmp_path / "train#1 %2F?.py"
+    script.write_text("import beside\n")
+    (tmp_path / "beside.py").write_text("x = 1\n")
+    project = ensure_project(api, "files of a script")
+    template = create_template(api, collect(Entry(script, tmp_path)), project)
+    task = api.call("tasks.get_by_id", task=template.task_id)["task"]
+    [artifact] = task["execution"]["artifacts"]
+    assert api.file_server.size(artifact["uri"]) == artifact["content_size"]
+    path, _ = archive_of(task)
+    assert f"{api.files}{path}" == artifact["uri"]
