@@ -46,7 +46,7 @@ class Out:
             click.echo(text, nl=False)
             return
         self.file.write_text(text, encoding="utf-8")
-        if self.file.is_file():
+        if _stays(self.file):
             click.echo(f"{self.file}: {what}")
 
     def json(self, data: object, indent: int | None = 2) -> None:
@@ -139,8 +139,13 @@ def writes_result(function: _Command) -> _Command:
 def write_result(file: Path, result: object, say: Callable[[str], None]) -> None:
     """Writes the result of a run as JSON, and says so, unless the file is a pipe or a device."""
     file.write_text(json.dumps(finite(result), indent=2) + "\n", encoding="utf-8")
-    if file.is_file():
+    if _stays(file):
         say(f"{file}: written")
+
+
+def _stays(file: Path) -> bool:
+    """False for a pipe or a device; ``/dev/stdout`` is one, whatever it leads to."""
+    return file.is_file() and Path("/dev") not in file.parents
 
 
 def check_writable(file: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -64,6 +66,15 @@ def test_a_file_of_another_ending_is_refused(tmp_path, name, code):
 
 def test_a_device_is_not_spoken_of():
     assert CliRunner().invoke(listing, ["--output", "/dev/null"]).output == ""
+
+
+def test_stdout_by_its_file_name_gets_nothing_but_the_result(tmp_path):
+    code = (
+        "from pathlib import Path; from clearml_hpo.cli.formats import *; write_result(Path('/dev/stdout'), 1.5, print)"
+    )
+    with (tmp_path / "out").open("w") as file:
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert (tmp_path / "out").read_text() == "1.5\n"
 
 
 @pytest.mark.parametrize("is_device", [False, True])
