@@ -67,10 +67,11 @@ def delete(api: Api, address: str) -> None:
     """Deletes a file.
 
     Raises:
-        ServerError: it has to stay.
+        ServerError: it has to stay, or the address is of no storage.
     """
     if _is_on_server(address):
         return api.file_server.delete(address)
+    api.file_server.check(address)
     try:
         is_done = _sdk().helper.StorageHelper.get(address).delete(address, silent=True)
     except Exception as error:  # each storage has errors of its own

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from clearml_hpo.backend import storage
 from clearml_hpo.backend.controller_task import ControllerTask
 from clearml_hpo.core.errors import ServerError
 from tests.integration.controller.recorded import RecordedStudy
@@ -134,6 +135,8 @@ def test_nothing_but_a_storage_is_read_whatever_an_artifact_says(command, api, r
         recorded.artifact(task_id, "submission", address)
         with pytest.raises(ServerError, match="neither on the file server"):
             api.file_server.check(address)
+        with pytest.raises(ServerError, match="neither on the file server"):
+            storage.delete(api, address)
     code, output = command(
         "study", "report", recorded.study_id, "--output", str(tmp_path / "out"), "--no-logs", "--top", "20"
     )
@@ -142,7 +145,7 @@ def test_nothing_but_a_storage_is_read_whatever_an_artifact_says(command, api, r
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"canary of" in path.read_bytes()]
     with pytest.raises(ServerError, match="neither on the file server"):
         api.file_server.size(f"{host}/canary.csv")
-    assert not asked
+    assert canary.exists() and not asked
 
 
 def test_the_file_server_and_buckets_are_storages(api):
