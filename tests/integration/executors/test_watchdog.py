@@ -24,7 +24,9 @@ def sleeper():
 
 
 def _watchdog_pid(watchdog):
-    (found,) = children_running("clearml_hpo.machine.watchdog")
+    module = "clearml_hpo.machine.watchdog"
+    eventually(lambda: children_running(module), "it is seen: what starts may have no command line yet")
+    (found,) = children_running(module)
     return found.pid
 
 
